@@ -1,0 +1,19 @@
+//! Poolkeeper keeps pools of warm worker containers and hands work to them.
+//!
+//! The map, from the inside out. A layer uses only those above it in this list:
+//!
+//! - [`clock`]: the only place that asks the machine for the time or for random numbers.
+//! - [`api`]: the three kinds, the annotation grammar, the CRDs. Types only.
+//! - [`core`]: every decision. Pure: values in, actions out, `now` is an argument.
+//! - [`runtime`]: what makes workers real (processes, Docker containers) and runs tasks in them.
+//! - [`local`]: a small Kubernetes API in this process. Knows nothing of pools.
+//! - [`controller`]: watches feed the core, its actions become writes. Holds no rule.
+//! - [`cli`]: the commands.
+
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod controller;
+pub mod core;
+pub mod local;
+pub mod runtime;
