@@ -1,1 +1,69 @@
-//! 
+//! The API `poolkeeper.dev/v1alpha1`: types, defaults, names, grammar. No behaviour.
+//!
+//! Unknown fields are refused by the CRD's validation, never by these types: an old controller must be
+//! able to read a newer object.
+
+pub mod dispatch;
+pub mod names;
+pub mod period;
+pub mod pool;
+pub mod worker;
+
+pub use dispatch::{Dispatch, DispatchSpec, DispatchStatus};
+pub use period::Period;
+pub use pool::{ContainerPool, ContainerPoolSpec, ContainerPoolStatus};
+pub use worker::{Worker, WorkerSpec, WorkerStatus};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A point in time as stored: RFC 3339, six fractional digits.
+pub type Time = MicroTime;
+
+/// API group of all three kinds.
+pub const GROUP: &str = "poolkeeper.dev";
+/// API version of all three kinds.
+pub const VERSION: &str = "v1alpha1";
+
+/// One observation of an object, in the shape of `metav1.Condition`.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// What is observed, in CamelCase.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Why, in one CamelCase word.
+    pub reason: String,
+    /// Why, for people.
+    #[serde(default)]
+    pub message: String,
+    /// When `status` last changed.
+    pub last_transition_time: Time,
+    /// The generation of the spec that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}
+
+/// What makes workers real.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RuntimeKind {
+    /// A Pod in the pool's namespace.
+    Pod,
+    /// A container of a Docker Engine.
+    Docker,
+    /// A process group on the controller's own machine. Local mode only.
+    Process,
+}
+
+impl std::fmt::Display for RuntimeKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pod => "Pod",
+            Self::Docker => "Docker",
+            Self::Process => "Process",
+        })
+    }
+}

@@ -1,1 +1,173 @@
-//! 
+//! What makes workers real, behind one trait; and running tasks in them, behind another.
+//!
+//! A [`Runtime`] decides nothing. It makes the one instance of a Worker uid, says what exists, and makes sure
+//! that something is gone. An [`Executor`] runs a task in a worker that a Dispatch's `status.target` names;
+//! it is used by whoever asked for the worker, never by the controller.
+
+pub mod exec;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::api::dispatch::Target;
+use crate::api::pool::{Credential, EnvVar, Mount, Resources};
+use crate::api::worker::Handle;
+use crate::api::{RuntimeKind, names};
+
+/// Name of the host that every runtime with hosts has.
+pub const LOCAL_HOST: &str = "local";
+
+/// Whose instance it is. There is never a second instance for the same uid.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceKey {
+    /// Namespace of the Worker.
+    pub namespace: String,
+    /// Name of the Worker.
+    pub worker: String,
+    /// Uid of the Worker.
+    pub uid: String,
+}
+
+impl InstanceKey {
+    /// The runtime's name for it: `<worker>-<uid8>`.
+    pub fn instance_name(&self) -> String {
+        names::instance(&self.worker, &self.uid)
+    }
+}
+
+impl fmt::Display for InstanceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.instance_name())
+    }
+}
+
+/// What a runtime is asked to make. Holds no secret: a credential is resolved by the runtime at the start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstanceSpec {
+    /// Whose it is.
+    pub key: InstanceKey,
+    /// Name of the pool.
+    pub pool: String,
+    /// Host to make it on.
+    pub host: String,
+    /// Image; required by all but Process.
+    pub image: Option<String>,
+    /// Replaces the ENTRYPOINT.
+    pub command: Vec<String>,
+    /// Replaces the CMD.
+    pub args: Vec<String>,
+    /// Environment, beside the credential.
+    pub env: Vec<EnvVar>,
+    /// Working directory.
+    pub working_dir: Option<String>,
+    /// Limits and requests.
+    pub resources: Option<Resources>,
+    /// Directories of the host.
+    pub mounts: Vec<Mount>,
+    /// Credential to inject.
+    pub credential: Option<Credential>,
+    /// Merged over a generated Pod.
+    pub pod_template: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// One instance as a runtime sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Whose it is.
+    pub key: InstanceKey,
+    /// Host it is on.
+    pub host: String,
+    /// What it is called there, for ever.
+    pub handle: Handle,
+    /// How it is.
+    pub state: InstanceState,
+}
+
+/// How an instance is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InstanceState {
+    /// Made, not yet able to take a task.
+    Starting,
+    /// Able to take a task.
+    Running,
+    /// It ended, and nothing of it runs any more. It may still take up a name and disk.
+    Exited(Exit),
+}
+
+/// How an instance ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exit {
+    /// Exit code, 128 + signal number if a signal ended it. None: not known.
+    pub code: Option<i32>,
+    /// True if it was killed because it used up its memory.
+    pub out_of_memory: bool,
+    /// Last lines of its output, at most 1 KiB.
+    pub tail: String,
+}
+
+/// What a runtime reports about a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// All instances of this installation on the host, now. First, after each reconnect, and every 30 s or so.
+    /// An instance that is not in it is gone, if its start had been answered before the listing began.
+    Listed(Vec<Instance>),
+    /// One instance changed.
+    Changed(Instance),
+    /// The runtime confirms that this instance is gone.
+    Gone(InstanceKey),
+    /// The host cannot be listed or its changes cannot be followed. Holds until the next `Listed`.
+    Unreachable(String),
+}
+
+/// Why an instance was not started.
+#[derive(thiserror::Error, Debug, Clone, PartialEq, Eq)]
+pub enum StartError {
+    /// It was refused; nothing is left of it. Trying the same again soon will not help. The runtime's own words.
+    #[error("{0}")]
+    Refused(String),
+    /// The host was not reached: nothing was made.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The answer was lost: it may or may not exist. The next `Listed` tells.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+/// Why something could not be asked or done.
+#[derive(thiserror::Error, Debug, Clone, PartialEq, Eq)]
+pub enum RuntimeError {
+    /// The host was not reached, or did not answer.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The host answered that it will not.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Makes workers real.
+#[async_trait]
+pub trait Runtime: Send + Sync + 'static {
+    /// Which one it is.
+    fn kind(&self) -> RuntimeKind;
+
+    /// Names of the hosts that it was configured with.
+    fn hosts(&self) -> Vec<String>;
+
+    /// Follows one host, endlessly: reconnects by itself, with backoff.
+    fn observe(&self, host: &str) -> BoxStream<'static, Observation>;
+
+    /// Makes and starts the instance and waits until it runs or has ended. Asked twice, it answers with the
+    /// same instance. Its end soon after is no error here: it is seen.
+    async fn start(&self, spec: &InstanceSpec) -> Result<Instance, StartError>;
+
+    /// Stops and removes the instance. `Ok` only if the host confirms that nothing of it is left, or never was.
+    async fn stop(&self, host: &str, key: &InstanceKey) -> Result<(), RuntimeError>;
+
+    /// Looks at one instance now. `Ok(None)`: the host confirms that it does not exist.
+    async fn check(&self, host: &str, key: &InstanceKey) -> Result<Option<Instance>, RuntimeError>;
+
+    /// How a task reaches the instance.
+    fn target(&self, instance: &Instance) -> Target;
+}

@@ -1,0 +1,70 @@
+//! Every annotation, label, finalizer and name that Poolkeeper writes or reads on objects, in one place.
+
+/// Prefix of the annotation that asks for a Dispatch: `dispatch.poolkeeper.dev/<task>`.
+pub const DISPATCH_DOOR: &str = "dispatch.poolkeeper.dev/";
+/// Prefix of the annotation that reports a result: `result.poolkeeper.dev/<task>`.
+pub const RESULT_DOOR: &str = "result.poolkeeper.dev/";
+/// Prefix of the annotation that sets or clears a cooldown: `cooldown.poolkeeper.dev/<worker|credential>`.
+pub const COOLDOWN_DOOR: &str = "cooldown.poolkeeper.dev/";
+
+/// On a Worker or a pool: `true` ends its open attempts as Forced.
+pub const FORCE_DELETE: &str = "poolkeeper.dev/force-delete";
+/// On a Dispatch made from an annotation: the uid of the pool that carried it.
+pub const REQUEST_POOL_UID: &str = "poolkeeper.dev/request-pool-uid";
+/// On a Dispatch made from an annotation: a hash of the annotation's value.
+pub const REQUEST_HASH: &str = "poolkeeper.dev/request-hash";
+
+/// On Workers, Pods and containers: the pool's name.
+pub const POOL: &str = "poolkeeper.dev/pool";
+/// On Pods and containers: the Worker's name.
+pub const WORKER: &str = "poolkeeper.dev/worker";
+/// On Pods and containers: the Worker's uid.
+pub const WORKER_UID: &str = "poolkeeper.dev/worker-uid";
+/// On containers: the namespace of the Worker.
+pub const NAMESPACE: &str = "poolkeeper.dev/namespace";
+/// On Pods and containers: the id of the installation that owns them.
+pub const INSTALLATION: &str = "poolkeeper.dev/installation";
+/// On containers of a local run: `<boot id>/<pid>/<start time of pid in clock ticks>` of the process that owns them.
+pub const OWNER_PROCESS: &str = "poolkeeper.dev/owner-process";
+
+/// Finalizer of Workers: removed when the runtime confirmed that the instance is gone.
+pub const WORKER_FINALIZER: &str = "poolkeeper.dev/instance";
+/// Finalizer of pools: removed when no pending Dispatch and no Worker is left.
+pub const POOL_FINALIZER: &str = "poolkeeper.dev/pool";
+
+/// What reports Events and owns fields.
+pub const MANAGER: &str = "poolkeeper";
+
+/// Longest pool name: `<pool>-<ordinal>-<uid8>` must fit the 63 characters of a label and a host name.
+pub const MAX_POOL_NAME: usize = 50;
+
+/// Name of the Worker at `ordinal` of `pool`.
+pub fn worker(pool: &str, ordinal: i32) -> String {
+    format!("{pool}-{ordinal}")
+}
+
+/// The ordinal in a Worker's name, if it is one of `pool`.
+pub fn ordinal(pool: &str, worker: &str) -> Option<i32> {
+    let n = worker.strip_prefix(pool)?.strip_prefix('-')?;
+    let parsed: i32 = n.parse().ok()?;
+    (parsed >= 0 && parsed.to_string() == n).then_some(parsed)
+}
+
+/// Name of the instance of a Worker: its name and the first eight characters of its uid.
+pub fn instance(worker: &str, uid: &str) -> String {
+    let short: String = uid.chars().filter(|c| *c != '-').take(8).collect();
+    format!("{worker}-{short}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinals_are_read_back_and_nothing_else_is_one() {
+        assert_eq!(ordinal("a-b", &worker("a-b", 12)), Some(12));
+        for (pool, name) in [("a", "a-01"), ("a", "a-+1"), ("a", "a--1"), ("a", "b-1"), ("a", "a-"), ("a", "a-b-1")] {
+            assert_eq!(ordinal(pool, name), None, "{name}");
+        }
+    }
+}

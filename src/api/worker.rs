@@ -1,0 +1,129 @@
+//! `Worker`: one instance of a container in one slot of a pool.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Condition, Time};
+
+/// What a Worker is made from. Written once, by the pool reconciler; only `cordoned` may change.
+#[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "poolkeeper.dev",
+    version = "v1alpha1",
+    kind = "Worker",
+    shortname = "pkw",
+    category = "poolkeeper",
+    namespaced,
+    status = "WorkerStatus",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerSpec {
+    /// Name of the pool, in the same namespace.
+    pub pool: String,
+    /// `metadata.generation` of the pool when this Worker was made.
+    pub pool_generation: i64,
+    /// Name of the pool's credential that the instance gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+    /// Name of the host that the instance runs on. None: the runtime has no hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Hash of the pool's fields that shape the instance, as they were written.
+    pub template_hash: String,
+    /// True: gets no new dispatch.
+    #[serde(default)]
+    pub cordoned: bool,
+}
+
+/// Where a Worker is in its life.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkerPhase {
+    /// The instance is not Ready yet.
+    #[default]
+    Starting,
+    /// The instance runs and no dispatch has it.
+    Ready,
+    /// A dispatch has it.
+    Busy,
+    /// It is being deleted.
+    Draining,
+    /// The instance is gone or never came up.
+    Failed,
+}
+
+/// A dispatch as a Worker names it: attempt `attempt` of the Dispatch with this name and uid.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DispatchRef {
+    /// Name of the Dispatch, in the same namespace.
+    pub name: String,
+    /// Its uid: a namesake made later is another one.
+    pub uid: String,
+    /// 1 for the first attempt.
+    pub attempt: i32,
+    /// When the Worker was reserved.
+    pub assigned_at: Time,
+}
+
+/// The one instance that a Worker uid ever gets.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Handle {
+    /// Container id, pod uid, or pid.
+    pub id: String,
+    /// Start time as the runtime words it: with the id it names one instance for ever.
+    pub started: String,
+}
+
+/// Rest of one worker.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Cooldown {
+    /// No dispatch before this. None: not resting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    /// Rate limits in a row.
+    #[serde(default)]
+    pub strikes: i32,
+    /// What was reported, or who set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was last cleared by hand: attempts assigned before this no longer count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cleared_at: Option<Time>,
+}
+
+/// State of a Worker. Records transitions, never heartbeats.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerStatus {
+    /// Where it is in its life.
+    #[serde(default)]
+    pub phase: WorkerPhase,
+    /// Its instance, once started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handle: Option<Handle>,
+    /// The reservation. An attempt runs only when the Dispatch names this Worker too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispatch: Option<DispatchRef>,
+    /// When its last dispatch was assigned. The Worker for which this is oldest is chosen first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_dispatch_time: Option<Time>,
+    /// When it last became idle: `idleTimeout` counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_since: Option<Time>,
+    /// Dispatches that it was reserved for.
+    #[serde(default)]
+    pub dispatches: i64,
+    /// Its rest, where `rateLimit.scope` is Worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooldown: Option<Cooldown>,
+    /// What went wrong, in the runtime's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// `Ready`, `Healthy`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,78 @@
+//! Running a task in a worker.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::api::dispatch::Target;
+
+/// A task for a worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Task {
+    /// Program and arguments. No shell is involved.
+    pub argv: Vec<String>,
+    /// Variables added to the worker's environment.
+    pub env: Vec<(String, String)>,
+    /// Standard input; the task sees its end.
+    pub stdin: Bytes,
+    /// Working directory in the worker. None: the worker's.
+    pub working_dir: Option<String>,
+}
+
+/// A piece of a task's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// From standard output.
+    Stdout(Bytes),
+    /// From standard error.
+    Stderr(Bytes),
+}
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskEnd {
+    /// It exited with this code; 128 + signal number if a signal ended it.
+    Exited(i32),
+    /// Contact was lost, or the worker ended with it: whether and how the task ended is not known.
+    Lost(String),
+}
+
+/// Why a task was not started. It certainly did not run.
+#[derive(thiserror::Error, Debug, Clone, PartialEq, Eq)]
+pub enum ExecError {
+    /// The command does not exist in the worker, or cannot be executed there. Shells say 127 and 126.
+    #[error("{message}")]
+    Command {
+        /// What was wrong, with the command's name.
+        message: String,
+        /// 127: not found. 126: not executable.
+        code: i32,
+    },
+    /// The worker was not reached, or is gone.
+    #[error("{0}")]
+    Worker(String),
+}
+
+/// A task that was started.
+pub struct Running {
+    /// Its output, in order for each stream. Ends when both are closed.
+    pub output: BoxStream<'static, Output>,
+    /// Its end. Resolves after the output was read to its end.
+    pub end: BoxFuture<'static, TaskEnd>,
+}
+
+/// Runs tasks in workers of one runtime. Dropping a [`Running`] hangs up: whether that ends the task is the
+/// runtime's affair (Process: yes; Docker: no), so who drops one early must end the attempt.
+#[async_trait]
+pub trait Executor: Send + Sync + 'static {
+    /// Starts a task.
+    async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError>;
+
+    /// A path in the worker at which the task of `dispatch`, attempt `attempt`, may leave a result file.
+    /// Makes what is needed for it to be writable by any user of the worker.
+    async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError>;
+
+    /// Takes the result file away. None: there is none. At most 64 KiB of it.
+    async fn take_result(&self, target: &Target, path: &str) -> Result<Option<Vec<u8>>, ExecError>;
+}
