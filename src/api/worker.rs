@@ -4,10 +4,10 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Time};
+use super::{Condition, RuntimeKind, Time};
 
 /// What a Worker is made from. Written once, by the pool reconciler; only `cordoned` may change.
-#[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[kube(
     group = "poolkeeper.dev",
     version = "v1alpha1",
@@ -24,6 +24,8 @@ pub struct WorkerSpec {
     pub pool: String,
     /// `metadata.generation` of the pool when this Worker was made.
     pub pool_generation: i64,
+    /// What makes it real: the pool's runtime, or the controller's default, when this Worker was made.
+    pub runtime: RuntimeKind,
     /// Name of the pool's credential that the instance gets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,

@@ -1,1 +1,180 @@
-//! 
+//! Every decision, and nothing else: no I/O, no clock, no async.
+//!
+//! [`Core`] holds what is known, indexed so that no event costs a scan. [`Core::apply`] takes in one
+//! [`Event`]; [`Core::decide`] returns the [`Action`]s that follow. Whoever carries an action out reports its
+//! end as an event; until then nothing else is decided about the same object. The same events in the same
+//! order give the same actions.
+//!
+//! Where the rules are:
+//! - [`commit`]: reserve, publish, close, free, and the recovery table.
+//! - [`assign`]: which dispatch gets which worker.
+//! - [`outcome`]: what ends an attempt, retries, final phases.
+//! - [`cooldown`]: rests of workers and credentials, half-open.
+//! - [`instance`]: a Worker and its one instance: start, health, stop.
+//! - [`scale`]: who comes, who goes. [`backoff`]: failing starts.
+//! - [`doors`]: requests in annotations. [`rollup`]: the pool's status. [`explain`]: why something waits.
+//! - [`history`]: how long finished dispatches stay. [`lease`]: holders that vanish.
+//! - [`verdict`]: what a command's end means.
+
+pub mod assign;
+pub mod backoff;
+pub mod commit;
+mod conditions;
+pub mod cooldown;
+pub mod doors;
+mod event;
+pub mod explain;
+pub mod history;
+mod index;
+mod observe;
+pub mod instance;
+pub mod lease;
+pub mod outcome;
+pub mod rollup;
+pub mod scale;
+#[cfg(test)]
+mod testkit;
+pub mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+pub use event::{Action, Event, Fetched, LeaseFact, Note, NoteType, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb};
+pub use index::{Core, Visits};
+
+use crate::api::dispatch::Target;
+use crate::api::{ContainerPool, Dispatch, RuntimeKind, Worker};
+use crate::runtime::Instance;
+
+/// Namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl Key {
+    /// From its parts.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// Key of an object. Every kind that is watched is namespaced.
+    pub fn of<K: Object>(object: &K) -> Self {
+        let meta = object.meta();
+        Self::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+    }
+
+    /// Another name in the same namespace.
+    pub fn sibling(&self, name: impl Into<String>) -> Self {
+        Self::new(self.namespace.clone(), name)
+    }
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What the three kinds have in common.
+pub trait Object {
+    /// Its metadata.
+    fn meta(&self) -> &ObjectMeta;
+
+    /// Its uid, empty before it is stored.
+    fn uid_str(&self) -> &str {
+        self.meta().uid.as_deref().unwrap_or_default()
+    }
+
+    /// Its version as a number. Kubernetes promises since 1.35 that versions of one kind compare as numbers, and
+    /// every server before did so too.
+    fn version(&self) -> u64 {
+        self.meta().resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0)
+    }
+
+    /// True once somebody asked for its deletion.
+    fn is_deleting(&self) -> bool {
+        self.meta().deletion_timestamp.is_some()
+    }
+
+    /// True if this annotation is `true`.
+    fn is_flagged(&self, annotation: &str) -> bool {
+        self.meta().annotations.as_ref().and_then(|a| a.get(annotation)).is_some_and(|v| v == "true")
+    }
+}
+
+impl Object for ContainerPool {
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+}
+impl Object for Worker {
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+}
+impl Object for Dispatch {
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+}
+
+/// One host of one runtime.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostKey {
+    /// The runtime.
+    pub runtime: RuntimeKind,
+    /// Name of the host.
+    pub host: String,
+}
+
+/// The present, as two clocks tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Wall clock, cut to microseconds, as it is stored. May jump.
+    pub wall: Timestamp,
+    /// Time since some fixed point. Never jumps.
+    pub mono: Duration,
+}
+
+impl Now {
+    /// From two readings.
+    pub fn new(wall: Timestamp, mono: Duration) -> Self {
+        // What is stored has microseconds: what is decided must not be finer.
+        let wall = Timestamp::from_microsecond(wall.as_microsecond()).unwrap_or(wall);
+        Self { wall, mono }
+    }
+}
+
+/// What the controller was configured with.
+#[derive(Clone)]
+pub struct Config {
+    /// Runtime of pools that name none.
+    pub default_runtime: RuntimeKind,
+    /// Runtimes that pools may name.
+    pub runtimes: Vec<RuntimeKind>,
+    /// Hosts of each runtime. Those that pools may name; the first is the default.
+    pub hosts: Vec<(RuntimeKind, Vec<String>)>,
+    /// Least time between two roll-ups of a pool's status. 5 s by design; tests may scale it.
+    pub rollup_interval: Duration,
+    /// Whether credentials may come from the controller's own machine.
+    pub local_credentials: bool,
+    /// How a task reaches an instance: [`crate::runtime::Runtime::target`] of its runtime. A function of its arguments alone.
+    pub target: TargetFn,
+}
+
+/// See [`Config::target`].
+pub type TargetFn = Arc<dyn Fn(&HostKey, &Instance) -> Target + Send + Sync>;
+
+impl Config {
+    /// Hosts of one runtime.
+    pub fn hosts_of(&self, kind: RuntimeKind) -> &[String] {
+        self.hosts.iter().find(|(k, _)| *k == kind).map_or(&[], |(_, hosts)| hosts)
+    }
+}

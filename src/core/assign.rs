@@ -1,0 +1,141 @@
+//! Which dispatch gets which worker: priority, then creation; and the worker whose last dispatch is oldest.
+
+use jiff::Timestamp;
+
+use super::index::Wake;
+use super::{Core, Key, Now, Object, cooldown};
+use crate::api::pool::ContainerPoolSpec;
+use crate::api::worker::WorkerStatus;
+use crate::api::{ContainerPool, names};
+
+/// One reservation to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The worker that rested longest.
+    pub worker: Key,
+    /// The head of the queue.
+    pub dispatch: Key,
+}
+
+/// Whether a credential lets another attempt begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Yes.
+    Open,
+    /// It rests until then.
+    Resting(Timestamp),
+    /// It was refused, and rests until somebody clears or changes it.
+    Parked,
+    /// As many attempts as `maxConcurrent` allows are open.
+    Full,
+    /// Half-open: one attempt goes first. The others may follow then, or when it has succeeded.
+    Probing(Timestamp),
+}
+
+/// The head of the queue and the worker for it, if there are both.
+pub(super) fn choose(core: &mut Core, pool: &Key, now: Now, wake: &mut Wake) -> Option<Choice> {
+    loop {
+        let obj = core.pool_obj(pool).filter(|p| may_assign(p))?;
+        let entry = core.pools.get(pool)?;
+        let dispatch = pool.sibling(entry.queue.first()?.name.clone());
+        let creds: Vec<Option<String>> = entry.idle.keys().cloned().collect();
+        let mut best: Option<(Option<Timestamp>, i32)> = None;
+        for cred in creds {
+            core.visits.0 += 1;
+            let gate = core.gate(pool, &obj.spec, cred.as_deref(), None, now);
+            note_gate(gate, wake);
+            let first = core.pools.get(pool).and_then(|p| p.idle.get(&cred)?.first().copied());
+            if gate == Gate::Open && first.is_some_and(|f| best.is_none_or(|b| f < b)) {
+                best = first;
+            }
+        }
+        let worker = pool.sibling(names::worker(&pool.name, best?.1));
+        // A clock that was set back may make a rest begin again.
+        if core.worker_rests(&worker, now) {
+            core.reindex_worker(&worker, now);
+            core.mark_worker(&worker);
+            continue;
+        }
+        return Some(Choice { worker, dispatch });
+    }
+}
+
+/// A pool that is being deleted or paused assigns nothing.
+fn may_assign(pool: &ContainerPool) -> bool {
+    !pool.is_deleting() && !pool.spec.paused
+}
+
+fn note_gate(gate: Gate, wake: &mut Wake) {
+    if let Gate::Resting(t) | Gate::Probing(t) = gate {
+        wake.at(t);
+    }
+}
+
+impl Core {
+    fn worker_rests(&self, worker: &Key, now: Now) -> bool {
+        let until = self.workers.get(worker).and_then(|e| e.obj.status.as_ref()?.cooldown.as_ref()?.until.clone());
+        until.is_some_and(|u| u.0 > now.wall)
+    }
+
+    /// Whether a credential of a pool lets another attempt begin. `except`: a worker whose open attempt no longer counts.
+    pub(super) fn gate(
+        &mut self,
+        pool: &Key,
+        spec: &ContainerPoolSpec,
+        identity: Option<&str>,
+        except: Option<&Key>,
+        now: Now,
+    ) -> Gate {
+        let Some(id) = identity else { return Gate::Open };
+        let rest = self.credential_rest(&pool.namespace, id);
+        if rest.parked {
+            return Gate::Parked;
+        }
+        let until = rest.until.as_ref().map(|t| t.0);
+        if let Some(until) = until.filter(|u| *u > now.wall) {
+            return Gate::Resting(until);
+        }
+        let Some(cred) = self.creds.get(&(pool.namespace.clone(), id.to_owned())) else { return Gate::Open };
+        let max = spec.credentials.iter().find(|c| c.identity() == id).and_then(|c| c.max_concurrent);
+        let running = cred.running.len() - usize::from(except.is_some_and(|w| cred.running.iter().any(|(_, k)| k == w)));
+        if max.is_some_and(|m| running >= usize::try_from(m).unwrap_or(0)) {
+            return Gate::Full;
+        }
+        if let Some(until) = until.filter(|_| rest.strikes > 0) {
+            let since = (until, Key::new("", ""));
+            let probe = cred.running.range(since..).find(|(_, k)| Some(k) != except);
+            if let Some((assigned, _)) = probe {
+                let follow = cooldown::after(*assigned, spec.rate_limit.probe_after.get());
+                if follow > now.wall {
+                    return Gate::Probing(follow);
+                }
+            }
+        }
+        Gate::Open
+    }
+
+    /// The dispatch that a worker may take in the very write that frees it: the head of the queue, if no other worker,
+    /// each of which has rested longer, can have it. `status`: what the worker's status is about to be.
+    pub(super) fn next_for(&mut self, worker: &Key, status: &WorkerStatus, now: Now) -> Option<Key> {
+        let e = self.workers.get(worker)?;
+        let (pool, w) = (e.pool.clone(), e.obj.clone());
+        let obj = self.pool_obj(&pool).filter(|p| may_assign(p))?;
+        let p = self.pools.get(&pool)?;
+        let dispatch = pool.sibling(p.queue.first()?.name.clone());
+        let surplus = p.workers.len() - p.deleting.len() > usize::try_from(obj.spec.max).unwrap_or(0);
+        let resting = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).is_some_and(|u| u.0 > now.wall);
+        if surplus || resting || !self.can_work(worker) {
+            return None;
+        }
+        let identity = self.identity_of(&w).ok()?;
+        if self.gate(&pool, &obj.spec, identity.as_deref(), Some(worker), now) != Gate::Open {
+            return None;
+        }
+        // The others' gates are asked without this worker too: its place may be the one that they wait for.
+        let creds: Vec<Option<String>> = self.pools.get(&pool)?.idle.keys().cloned().collect();
+        let others = creds
+            .iter()
+            .any(|c| self.gate(&pool, &obj.spec, c.as_deref(), Some(worker), now) == Gate::Open);
+        (!others).then_some(dispatch)
+    }
+}

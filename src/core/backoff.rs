@@ -1,0 +1,98 @@
+//! Failing starts make a pool wait: 1 s, doubling to 5 min.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Core, Key, NoteType, Now, cooldown};
+use crate::api::pool::StartBackoff;
+use crate::api::{Time, Worker};
+
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// A pool's failing starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backoff {
+    /// Failed starts in a row; workers that were made at the same time count once.
+    pub failures: i32,
+    /// No start before this.
+    pub until: Option<Timestamp>,
+    /// Exit code and last lines of the newest failure, and what to set.
+    pub message: String,
+    /// True once it was decided here: what is stored may be older.
+    known: bool,
+}
+
+impl Backoff {
+    /// Takes over what an earlier controller stored.
+    pub fn adopt(&mut self, stored: Option<&StartBackoff>) {
+        if let Some(s) = stored.filter(|_| !self.known) {
+            *self = Self { failures: s.failures, until: Some(s.until.0), message: s.message.clone(), known: true };
+        }
+    }
+
+    /// Counts a failed start; another one within the wait that followed belongs to the same try.
+    pub fn fail(&mut self, message: &str, now: Timestamp) {
+        self.known = true;
+        message.clone_into(&mut self.message);
+        if self.until.is_some_and(|u| self.failures > 0 && now < u) {
+            return;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let doublings = u32::try_from(self.failures.clamp(1, 16) - 1).unwrap_or(0);
+        self.until = Some(cooldown::after(now, (FIRST * 2u32.pow(doublings)).min(LONGEST)));
+    }
+
+    /// As stored in the pool's status.
+    pub fn stored(&self) -> Option<StartBackoff> {
+        let until = self.until.filter(|_| self.failures > 0)?;
+        Some(StartBackoff { failures: self.failures, until: Time::from(until), message: self.message.clone() })
+    }
+}
+
+impl Core {
+    pub(super) fn count_start_failure(&mut self, pool: &Key, w: &Worker, why: &str, now: Now) {
+        if let Some(p) = self.pools.get_mut(pool) {
+            p.backoff.fail(why, now.wall);
+            if let Some(obj) = p.obj.clone() {
+                self.note("ContainerPool", &*obj, NoteType::Warning, "StartFailed", format!("{}: {why}", Key::of(w).name), now);
+            }
+        }
+        self.mark_pool(pool);
+    }
+
+    pub(super) fn started_well(&mut self, pool: &Key) {
+        if let Some(p) = self.pools.get_mut(pool) {
+            p.backoff = Backoff { known: true, ..Backoff::default() };
+        }
+        self.mark_pool(pool);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_from_one_second_to_five_minutes() {
+        let (mut b, mut now) = (Backoff::default(), Timestamp::UNIX_EPOCH);
+        let mut waits = Vec::new();
+        for _ in 0..11 {
+            b.fail("x", now);
+            let until = b.until.unwrap();
+            waits.push(until.as_second() - now.as_second());
+            now = until;
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+    }
+
+    #[test]
+    fn workers_made_together_count_once() {
+        let (mut b, now) = (Backoff::default(), Timestamp::UNIX_EPOCH);
+        for _ in 0..8 {
+            b.fail("x", now);
+        }
+        assert_eq!(b.failures, 1);
+    }
+}

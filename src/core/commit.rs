@@ -1,0 +1,267 @@
+//! The commit: reserve, publish, close, free; and the recovery table.
+//!
+//! `model/` checks this protocol over all interleavings. Change neither without the other.
+
+use super::cooldown::{self, Limited};
+use super::index::Wake;
+use super::{Core, Key, NoteType, Now, Object, Subject, Verb, assign, conditions};
+use crate::api::dispatch::{DispatchPhase, DispatchStatus, LastResult, Outcome, Target, WorkerRef};
+use crate::api::pool::Scope;
+use crate::api::worker::{DispatchRef, WorkerPhase, WorkerStatus};
+use crate::api::{Dispatch, Time, Worker};
+
+/// What the recovery table says about a worker that names attempt `n` of a dispatch, seeing one version of the dispatch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The reservation is to be rolled forward: published, or closed as NotStarted.
+    RollForward,
+    /// It never ran here, and never will: free the worker.
+    NeverRan,
+    /// The attempt is open: leave it.
+    Running,
+    /// Closed by a report, or it never started: free the worker, with the rest that follows.
+    Reported(LastResult),
+    /// It ended and nobody reported it: delete the worker, then free it.
+    Unreported,
+    /// Nothing follows from this version.
+    Wait,
+}
+
+/// The recovery table of the design, row by row. Every answer but `RollForward`, `Running` and `Wait` stays true for ever.
+pub fn fate(worker_uid: &str, named: &DispatchRef, dispatch: &Dispatch) -> Fate {
+    let status = dispatch.status.clone().unwrap_or_default();
+    if dispatch.uid_str() != named.uid {
+        return Fate::Unreported; // a namesake: ours is gone
+    }
+    match named.attempt.cmp(&status.attempt) {
+        std::cmp::Ordering::Greater if status.phase.is_final() => Fate::NeverRan,
+        std::cmp::Ordering::Greater => {
+            let next = named.attempt == status.attempt + 1;
+            if next && !status.is_open() && !dispatch.spec.cancel { Fate::RollForward } else { Fate::Wait }
+        }
+        std::cmp::Ordering::Equal if status.worker.as_ref().is_none_or(|w| w.uid != worker_uid) => Fate::NeverRan,
+        std::cmp::Ordering::Equal => match status.last_result.filter(|r| r.attempt == named.attempt) {
+            None => Fate::Running,
+            Some(r) if r.outcome.is_reported() || r.outcome == Outcome::NotStarted => Fate::Reported(r),
+            Some(_) => Fate::Unreported,
+        },
+        std::cmp::Ordering::Less => Fate::Unreported,
+    }
+}
+
+/// Status of a Worker that is reserved for an attempt.
+pub fn reserved(worker: &Worker, dispatch: &Dispatch, now: Now) -> WorkerStatus {
+    let mut status = worker.status.clone().unwrap_or_default();
+    let attempt = dispatch.status.as_ref().map_or(0, |s| s.attempt) + 1;
+    status.phase = WorkerPhase::Busy;
+    status.dispatch = Some(DispatchRef {
+        name: Key::of(dispatch).name,
+        uid: dispatch.uid_str().to_owned(),
+        attempt,
+        assigned_at: Time::from(now.wall),
+    });
+    status.last_dispatch_time = Some(Time::from(now.wall));
+    status.idle_since = None;
+    status.dispatches += 1;
+    status
+}
+
+/// Status of a Worker that is free again.
+pub fn freed(worker: &Worker, now: Now) -> WorkerStatus {
+    let mut status = worker.status.clone().unwrap_or_default();
+    status.dispatch = None;
+    status.idle_since = Some(Time::from(now.wall));
+    status.phase = if worker.is_deleting() { WorkerPhase::Draining } else { WorkerPhase::Ready };
+    status
+}
+
+/// Status of a Dispatch whose attempt is published.
+pub fn published(dispatch: &Dispatch, worker: &Worker, named: &DispatchRef, target: Target, now: Now) -> DispatchStatus {
+    let mut status = dispatch.status.clone().unwrap_or_default();
+    status.phase = DispatchPhase::Assigned;
+    status.attempt = named.attempt;
+    status.worker = Some(WorkerRef { name: Key::of(worker).name, uid: worker.uid_str().to_owned() });
+    status.target = Some(target);
+    status.assigned_at = Some(named.assigned_at.clone());
+    conditions::set(&mut status.conditions, "Assigned", true, "Assigned", "", now);
+    status
+}
+
+/// Status of a Dispatch whose reserved attempt never started, because its worker died or goes.
+pub fn not_started(dispatch: &Dispatch, worker: &Worker, named: &DispatchRef, now: Now) -> DispatchStatus {
+    let mut status = dispatch.status.clone().unwrap_or_default();
+    status.attempt = named.attempt;
+    status.worker = Some(WorkerRef { name: Key::of(worker).name, uid: worker.uid_str().to_owned() });
+    status.target = None;
+    status.assigned_at = Some(named.assigned_at.clone());
+    status.last_result = Some(LastResult {
+        attempt: named.attempt,
+        outcome: Outcome::NotStarted,
+        closed_at: Time::from(now.wall),
+        until: None,
+        message: None,
+    });
+    status
+}
+
+impl Core {
+    /// A worker that names a dispatch. Returns true if there is nothing else to decide about it now.
+    pub(super) fn decide_named(&mut self, key: &Key, worker: &Worker, named: &DispatchRef, now: Now, wake: &mut Wake) {
+        let dispatch = key.sibling(named.name.clone());
+        let gone = self.workers.get(key).is_some_and(|e| e.dispatch_gone.as_deref() == Some(&named.uid));
+        let seen = self.dispatches.get(&dispatch).filter(|d| d.obj.uid_str() == named.uid).map(|d| d.obj.clone());
+        let fate = match seen {
+            Some(d) => fate(worker.uid_str(), named, &d),
+            None if gone => Fate::Unreported,
+            None => {
+                // Absence from a cache is no fact: ask.
+                self.write(Subject::Worker(key.clone()), Verb::GetDispatch(dispatch));
+                return;
+            }
+        };
+        match fate {
+            // The dispatch's own decision publishes, closes or ends it.
+            Fate::RollForward | Fate::Running | Fate::Wait => {
+                self.mark_dispatch(&dispatch);
+                self.check_if_due(key, now, wake);
+            }
+            Fate::NeverRan => self.free(key, worker, None, now),
+            Fate::Reported(result) => self.free(key, worker, Some(&result), now),
+            Fate::Unreported if worker.is_deleting() => self.free(key, worker, None, now),
+            Fate::Unreported => {
+                let base = self.workers[key].obj.clone();
+                self.write(Subject::Worker(key.clone()), Verb::DeleteWorker(base));
+            }
+        }
+    }
+
+    /// Frees a worker, with the rest that follows from the result; reserves it again in the same write where that is allowed.
+    fn free(&mut self, key: &Key, worker: &Worker, result: Option<&LastResult>, now: Now) {
+        let pool_key = self.workers[key].pool.clone();
+        let named = worker.status.as_ref().and_then(|s| s.dispatch.clone());
+        let mut status = freed(worker, now);
+        if let (Some(result), Some(named)) = (result, &named) {
+            // A credential's rest is written to its pools first: after this write nothing reminds of it.
+            if !self.rest_is_written(&pool_key, worker, named, result) {
+                return;
+            }
+            if self.scope_of(&pool_key) == Scope::Worker {
+                let old = status.cooldown.clone().unwrap_or_default();
+                let limited = Limited { assigned_at: named.assigned_at.0, result };
+                status.cooldown = cooldown::worker_rest(old, &limited);
+            }
+        }
+        let base = self.workers[key].obj.clone();
+        let reusable = result.is_none_or(|r| matches!(r.outcome, Outcome::Succeeded | Outcome::Failed));
+        let next = if reusable && !worker.is_deleting() { self.next_for(key, &status, now) } else { None };
+        if let Some(dispatch) = next {
+            let d = self.dispatches[&dispatch].obj.clone();
+            let idle = Worker { status: Some(status), ..(*base).clone() };
+            let again = reserved(&idle, &d, now);
+            self.claim(key, &dispatch, &again);
+            self.write(Subject::Worker(key.clone()), Verb::WorkerStatus(base, Box::new(again)));
+        } else {
+            self.write(Subject::Worker(key.clone()), Verb::WorkerStatus(base, Box::new(status)));
+        }
+    }
+
+    pub(super) fn scope_of(&self, pool: &Key) -> Scope {
+        self.pool_obj(pool).map_or(crate::api::pool::defaults::scope(), |p| p.spec.rate_limit.scope)
+    }
+
+    /// Takes a dispatch off the queue for a worker whose reservation is being written.
+    pub(super) fn claim(&mut self, worker: &Key, dispatch: &Key, status: &WorkerStatus) {
+        if let Some(e) = self.workers.get_mut(worker) {
+            e.reserving = status.dispatch.clone();
+        }
+        if let Some(named) = &status.dispatch {
+            self.claims.insert(named.uid.clone(), named.attempt);
+        }
+        self.unqueue(dispatch);
+    }
+
+    /// A dispatch that a worker names for its next attempt: publish it, or close it as never started.
+    pub(super) fn roll_forward(&mut self, key: &Key, dispatch: &Dispatch, worker: &Key, now: Now) {
+        let Some(e) = self.workers.get(worker) else { return };
+        let (w, base) = (e.obj.clone(), self.dispatches[key].obj.clone());
+        let Some(named) = w.status.as_ref().and_then(|s| s.dispatch.clone()) else { return };
+        let status = if w.is_deleting() || self.is_dead(&w) {
+            not_started(dispatch, &w, &named, now)
+        } else {
+            let Some(target) = self.target_of(&w) else {
+                return; // not seen yet: the observation of its host marks it again
+            };
+            published(dispatch, &w, &named, target, now)
+        };
+        self.write(Subject::Dispatch(key.clone()), Verb::DispatchStatus(base, Box::new(status)));
+    }
+
+    /// Reserves the longest rested eligible worker for each eligible dispatch of a pool, in order.
+    pub(super) fn assign(&mut self, pool: &Key, now: Now, wake: &mut Wake) {
+        while let Some(choice) = assign::choose(self, pool, now, wake) {
+            let (w, d) = (self.workers[&choice.worker].obj.clone(), self.dispatches[&choice.dispatch].obj.clone());
+            let status = reserved(&w, &d, now);
+            self.claim(&choice.worker, &choice.dispatch, &status);
+            self.reindex_worker(&choice.worker, now);
+            self.write(Subject::Worker(choice.worker), Verb::WorkerStatus(w, Box::new(status)));
+        }
+    }
+
+    /// Closes the open attempt of a dispatch.
+    pub(super) fn close(&mut self, key: &Key, status: DispatchStatus, now: Now) {
+        let base = self.dispatches[key].obj.clone();
+        if let Some(r) = status.last_result.as_ref().filter(|r| !r.outcome.is_reported() && r.outcome != Outcome::Cancelled) {
+            let name = status.worker.as_ref().map(|w| w.name.clone()).unwrap_or_default();
+            let text = format!("attempt {} on {name} ended as {}: {}", r.attempt, r.outcome, r.message.clone().unwrap_or_default());
+            self.note("Dispatch", &*base, NoteType::Warning, "AttemptLost", text, now);
+        }
+        self.write(Subject::Dispatch(key.clone()), Verb::DispatchStatus(base, Box::new(status)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testkit::{dispatch, result};
+    use super::*;
+
+    fn named(attempt: i32) -> DispatchRef {
+        DispatchRef { name: "d".into(), uid: "d-uid".into(), attempt, assigned_at: Time::from(jiff::Timestamp::UNIX_EPOCH) }
+    }
+
+    /// Each row: attempt the worker names, what the dispatch shows, what follows.
+    #[test]
+    fn the_recovery_table() {
+        let d = |attempt: i32, worker: &str, last: Option<(i32, Outcome)>, phase: DispatchPhase| {
+            let mut d = dispatch("ns", "d", "p");
+            let s = d.status.get_or_insert_default();
+            s.attempt = attempt;
+            s.phase = phase;
+            s.worker = (attempt > 0).then(|| WorkerRef { name: "p-0".into(), uid: worker.into() });
+            s.last_result = last.map(|(n, o)| result(n, o));
+            d
+        };
+        use DispatchPhase::{Assigned, Cancelled, Failed, Pending};
+        use Outcome::{NotStarted, RateLimited, TimedOut};
+        let cases = [
+            (1, d(0, "", None, Pending), Fate::RollForward),
+            (2, d(1, "w", Some((1, RateLimited)), Pending), Fate::RollForward),
+            (2, d(1, "w", None, Assigned), Fate::Wait),
+            (1, d(0, "", None, Cancelled), Fate::NeverRan),
+            (1, d(1, "w", None, Assigned), Fate::Running),
+            (1, d(1, "w", Some((1, RateLimited)), Pending), Fate::Reported(result(1, RateLimited))),
+            (1, d(1, "w", Some((1, NotStarted)), Pending), Fate::Reported(result(1, NotStarted))),
+            (1, d(1, "w", Some((1, TimedOut)), Failed), Fate::Unreported),
+            (1, d(1, "other", None, Assigned), Fate::NeverRan),
+            (1, d(2, "w", Some((1, RateLimited)), Assigned), Fate::Unreported),
+        ];
+        for (n, d, want) in cases {
+            assert_eq!(fate("w", &named(n), &d), want, "worker names {n}, dispatch {:?}", d.status);
+        }
+        let mut cancelled = d(0, "", None, Pending);
+        cancelled.spec.cancel = true;
+        assert_eq!(fate("w", &named(1), &cancelled), Fate::Wait, "its close comes first");
+        let mut other = d(1, "w", None, Assigned);
+        other.metadata.uid = Some("later".into());
+        assert_eq!(fate("w", &named(1), &other), Fate::Unreported);
+    }
+}

@@ -1,0 +1,176 @@
+//! Rests: of workers and of credentials.
+//!
+//! A deadline is computed once, by the close, and only copied afterwards. The server's word wins and is never cut;
+//! else the pool's `cooldown` doubles with each strike up to `maxCooldown`. A strike counts, and a success resets, only
+//! if the attempt was assigned at or after the previous deadline: so eight workers limited at once are one strike, and
+//! replays change nothing.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Core, Key, Now, Object};
+use crate::api::dispatch::{LastResult, Outcome};
+use crate::api::pool::{ContainerPoolSpec, CredentialRest, Scope};
+use crate::api::worker::{Cooldown, DispatchRef};
+use crate::api::{Period, Time, Worker};
+
+/// Jitter of a rest, as a share of it. It is only ever added: nobody comes back early.
+const JITTER: f64 = 0.1;
+
+/// A closed attempt, as far as rests are concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct Limited<'a> {
+    /// When its worker was reserved.
+    pub assigned_at: Timestamp,
+    /// How it ended.
+    pub result: &'a LastResult,
+}
+
+/// `t + d`, or the end of time.
+pub fn after(t: Timestamp, d: Duration) -> Timestamp {
+    jiff::SignedDuration::try_from(d).ok().and_then(|d| t.checked_add(d).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// When the rest after a rate limit ends. `strikes` and `until` are those before it. `seed` decides the jitter.
+pub fn deadline(
+    spec: &ContainerPoolSpec,
+    strikes: i32,
+    until: Option<Timestamp>,
+    assigned_at: Timestamp,
+    retry_after: Option<Period>,
+    seed: &str,
+    now: Now,
+) -> Timestamp {
+    let from = now.wall.max(assigned_at);
+    let fresh = until.is_none_or(|u| assigned_at >= u);
+    let rest = retry_after.map_or_else(
+        || {
+            let strike = strikes + i32::from(fresh);
+            let doublings = u32::try_from(strike.clamp(1, 32) - 1).unwrap_or(0);
+            let base = spec.cooldown.get().saturating_mul(1u32.checked_shl(doublings).unwrap_or(u32::MAX));
+            let capped = base.min(spec.rate_limit.max_cooldown.get().max(spec.cooldown.get()));
+            capped + capped.mul_f64(JITTER * fraction(seed))
+        },
+        Period::get,
+    );
+    let end = after(from, rest);
+    let end = Timestamp::from_microsecond(end.as_microsecond()).unwrap_or(end);
+    until.map_or(end, |u| end.max(u))
+}
+
+/// A number in `[0, 1)` that depends on the text alone (FNV-1a, 64 bits).
+fn fraction(seed: &str) -> f64 {
+    let hash = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    f64::from(u32::try_from(hash >> 40).unwrap_or(0)) / f64::from(1u32 << 24)
+}
+
+/// A worker's rest after a closed attempt, where the scope is Worker. `None`: it has none.
+pub fn worker_rest(old: Cooldown, closed: &Limited<'_>) -> Option<Cooldown> {
+    let until = old.until.as_ref().map(|t| t.0);
+    let fresh = until.is_none_or(|u| closed.assigned_at >= u);
+    let cleared = old.cleared_at.as_ref().is_some_and(|c| c.0 > closed.assigned_at);
+    let next = match (closed.result.outcome, &closed.result.until) {
+        (Outcome::RateLimited, Some(end)) if !cleared => Cooldown {
+            until: Some(until.map_or(end.clone(), |u| Time::from(u.max(end.0)))),
+            strikes: old.strikes + i32::from(fresh),
+            reason: Some(closed.result.message.clone().unwrap_or_else(|| "RateLimited".to_owned())),
+            cleared_at: old.cleared_at,
+        },
+        (Outcome::Succeeded, _) if fresh => Cooldown { until: None, strikes: 0, reason: None, ..old },
+        _ => old,
+    };
+    (next != Cooldown::default()).then_some(next)
+}
+
+/// A credential's entry after a closed attempt, or `None` if it shows it already. `rest` is the credential's rest over
+/// all pools, `entry` that of one of them.
+pub fn credential_entry(
+    rest: &CredentialRest,
+    entry: Option<&CredentialRest>,
+    own: bool,
+    scope: Scope,
+    closed: &Limited<'_>,
+) -> Option<CredentialRest> {
+    let old = entry.cloned().unwrap_or_else(|| CredentialRest { key: rest.key.clone(), ..CredentialRest::default() });
+    if rest.cleared_at.as_ref().is_some_and(|c| c.0 > closed.assigned_at) {
+        return None;
+    }
+    let fresh = rest.until.as_ref().is_none_or(|u| closed.assigned_at >= u.0);
+    let next = match (closed.result.outcome, &closed.result.until) {
+        (Outcome::RateLimited, Some(end)) if own && scope == Scope::Credential => {
+            if old.until.as_ref().is_some_and(|u| *u >= *end) {
+                return None;
+            }
+            CredentialRest {
+                until: Some(end.clone()),
+                strikes: (rest.strikes + i32::from(fresh)).max(1),
+                reason: Some(closed.result.message.clone().unwrap_or_else(|| "RateLimited".to_owned())),
+                ..old.clone()
+            }
+        }
+        (Outcome::Unauthorized, _) if own => CredentialRest {
+            parked: true,
+            reason: Some(closed.result.message.clone().unwrap_or_else(|| "Unauthorized".to_owned())),
+            ..old.clone()
+        },
+        (Outcome::Succeeded, _) if fresh && old.strikes > 0 => CredentialRest { strikes: 0, ..old.clone() },
+        _ => return None,
+    };
+    (next != old).then_some(next)
+}
+
+impl Core {
+    /// A credential's rest over all pools of the namespace that name it: the longest.
+    pub(super) fn credential_rest(&mut self, namespace: &str, identity: &str) -> CredentialRest {
+        let mut all = CredentialRest { key: identity.to_owned(), ..CredentialRest::default() };
+        let Some(cred) = self.creds.get(&(namespace.to_owned(), identity.to_owned())) else { return all };
+        for pool in &cred.pools {
+            self.visits.0 += 1;
+            let Some(entry) = self.pools.get(pool) else { continue };
+            let written = entry.obj.as_ref().and_then(|p| p.status.as_ref());
+            let written = written.and_then(|s| s.rate_limits.iter().find(|r| r.key == identity));
+            for r in written.into_iter().chain(entry.due_rests.get(identity)) {
+                all.parked |= r.parked;
+                all.strikes = all.strikes.max(r.strikes);
+                if r.until > all.until {
+                    all.until.clone_from(&r.until);
+                    all.reason.clone_from(&r.reason);
+                }
+                if r.cleared_at > all.cleared_at {
+                    all.cleared_at.clone_from(&r.cleared_at);
+                }
+            }
+        }
+        all
+    }
+
+    /// True if every pool shows the rest that follows for the worker's credential; else has it written.
+    pub(super) fn rest_is_written(
+        &mut self,
+        pool: &Key,
+        worker: &Worker,
+        named: &DispatchRef,
+        result: &LastResult,
+    ) -> bool {
+        let Ok(Some(identity)) = self.identity_of(worker) else { return true };
+        let scope = self.scope_of(pool);
+        let rest = self.credential_rest(&pool.namespace, &identity);
+        let shared = self.creds.get(&(pool.namespace.clone(), identity.clone())).map(|c| c.pools.clone());
+        let closed = Limited { assigned_at: named.assigned_at.0, result };
+        let mut written = true;
+        for other in shared.into_iter().flatten() {
+            let Some(obj) = self.pool_obj(&other).filter(|p| !p.is_deleting() || other == *pool) else { continue };
+            let entry = obj.status.as_ref().and_then(|s| s.rate_limits.iter().find(|r| r.key == identity));
+            if let Some(next) = credential_entry(&rest, entry, other == *pool, scope, &closed) {
+                written = false;
+                if let Some(p) = self.pools.get_mut(&other) {
+                    p.due_rests.insert(identity.clone(), next);
+                    p.gated.insert(Key::of(worker));
+                }
+                self.mark_pool(&other);
+            }
+        }
+        written
+    }
+}

@@ -1,0 +1,228 @@
+//! Requests in annotations of a pool. The annotation goes once what it asks for is durable; a bad one stays, with one
+//! Warning, and shows in the condition RequestsAccepted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Core, Key, NoteType, Now, Object, Subject, Verb, cooldown};
+use crate::api::dispatch::{Outcome, Retry};
+use crate::api::doors::{self, CooldownChange, Request, ResultRequest};
+use crate::api::pool::CredentialRest;
+use crate::api::worker::Cooldown;
+use crate::api::{ContainerPool, Dispatch, DispatchSpec, Period, Time, names};
+
+/// Reason of a rest that a person set.
+const BY_HAND: &str = "set by hand";
+
+/// What is known of a pool's requests.
+#[derive(Default)]
+pub(super) struct Doors {
+    /// Bad ones: annotation, its value, and what is wrong.
+    pub bad: BTreeMap<String, (String, String)>,
+    /// Rests that are being set: annotation, its value, and the time computed for it.
+    pending: BTreeMap<String, (String, Time)>,
+}
+
+enum Step {
+    /// It is done: take the annotation off.
+    Remove,
+    /// Ask for this.
+    Write(Subject, Verb),
+    /// Something under way comes first.
+    Wait,
+    /// It stays. What is wrong, and what would be right.
+    Bad(String),
+}
+
+impl Core {
+    /// Looks at each request of a pool; starts what it asks for.
+    pub(super) fn open_doors(&mut self, key: &Key, obj: &Arc<ContainerPool>, now: Now) {
+        let annotations = obj.metadata.annotations.clone().unwrap_or_default();
+        let requests = doors::parse_all(&key.name, &annotations);
+        let mut bad = BTreeMap::new();
+        for door in &requests {
+            let step = match &door.request {
+                Err(e) => Step::Bad(e.to_string()),
+                Ok(Request::Dispatch(r)) => self.dispatch_door(key, obj, &r.name, &r.spec, &door.value),
+                Ok(Request::Result(r)) => self.result_door(key, r),
+                Ok(Request::Cooldown(r)) => self.cooldown_door(key, obj, &door.key, &door.value, &r.target, r.change, now),
+            };
+            match step {
+                Step::Remove if !self.inflight.contains(&Subject::Pool(key.clone())) => {
+                    let verb = Verb::RemovePoolAnnotation(obj.clone(), door.key.clone(), door.value.clone());
+                    self.write(Subject::Pool(key.clone()), verb);
+                }
+                Step::Write(subject, verb) if !self.inflight.contains(&subject) => self.write(subject, verb),
+                Step::Bad(text) => {
+                    bad.insert(door.key.clone(), (door.value.clone(), text));
+                }
+                _ => {}
+            }
+        }
+        let known = self.pools.get(key).map(|p| p.doors.bad.clone()).unwrap_or_default();
+        for (k, (value, text)) in &bad {
+            if known.get(k) != Some(&(value.clone(), text.clone())) {
+                self.note("ContainerPool", &**obj, NoteType::Warning, "RequestRefused", format!("annotation {k}: {text}"), now);
+            }
+        }
+        if let Some(p) = self.pools.get_mut(key) {
+            p.doors.bad = bad;
+            p.doors.pending.retain(|k, (v, _)| annotations.get(k) == Some(v));
+        }
+    }
+
+    fn dispatch_door(&mut self, key: &Key, obj: &ContainerPool, task: &str, spec: &DispatchSpec, value: &str) -> Step {
+        let dispatch = key.sibling(task);
+        let hash = doors::value_hash(value);
+        if let Some(e) = self.dispatches.get(&dispatch) {
+            let mark = |name: &str| e.obj.metadata.annotations.as_ref().and_then(|a| a.get(name)).cloned();
+            let ours = mark(names::REQUEST_POOL_UID).as_deref() == Some(obj.uid_str())
+                && mark(names::REQUEST_HASH).as_deref() == Some(hash.as_str());
+            return if ours {
+                Step::Remove
+            } else {
+                Step::Bad(format!("NameTaken: a Dispatch {task:?} of another request exists; choose another task name"))
+            };
+        }
+        if obj.is_deleting() {
+            return Step::Bad("the pool is being deleted".to_owned());
+        }
+        let limit = obj.spec.dispatch.queue_limit;
+        if self.pools.get(key).is_some_and(|p| p.waiting.len() >= usize::try_from(limit).unwrap_or(0)) {
+            return Step::Bad(format!("QueueFull: {limit} dispatches wait already (spec.dispatch.queueLimit); it is tried again"));
+        }
+        let mut d = Dispatch::new(task, DispatchSpec { pool: key.name.clone(), ..spec.clone() });
+        d.metadata.namespace = Some(key.namespace.clone());
+        let marks = [(names::REQUEST_POOL_UID, obj.uid_str()), (names::REQUEST_HASH, hash.as_str())];
+        d.metadata.annotations = Some(marks.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
+        let subject = Subject::Dispatch(dispatch);
+        if self.trouble.contains_key(&subject) {
+            return Step::Wait;
+        }
+        Step::Write(subject, Verb::CreateDispatch(Box::new(d)))
+    }
+
+    fn result_door(&mut self, key: &Key, r: &ResultRequest) -> Step {
+        let dispatch = key.sibling(&r.dispatch);
+        let Some(e) = self.dispatches.get(&dispatch) else {
+            return Step::Bad(format!("there is no Dispatch {:?}", r.dispatch));
+        };
+        let (d, status) = (e.obj.clone(), e.obj.status.clone().unwrap_or_default());
+        if r.uid.as_ref().is_some_and(|u| u != d.uid_str()) {
+            return Step::Bad(format!("Dispatch {:?} has uid {}: the result is for a namesake", r.dispatch, d.uid_str()));
+        }
+        if d.spec.pool != key.name {
+            return Step::Bad(format!("Dispatch {:?} is of pool {:?}", r.dispatch, d.spec.pool));
+        }
+        let attempt = match r.attempt {
+            Some(n) => n,
+            None if d.spec.retry == Retry::default() => status.attempt.max(1),
+            None => return Step::Bad(format!("the task may be tried again: say which attempt, such as '{} {:?}'", status.attempt.max(1), r.outcome)),
+        };
+        if let Some(last) = status.last_result.as_ref().filter(|l| l.attempt == attempt) {
+            return if last.outcome == Outcome::from(r.outcome) {
+                Step::Remove
+            } else {
+                Step::Bad(format!("attempt {attempt} ended as {} already", last.outcome))
+            };
+        }
+        if attempt < status.attempt {
+            return Step::Bad(format!("attempt {attempt} is over; the current one is {}", status.attempt));
+        }
+        if attempt > status.attempt || !status.is_open() {
+            return Step::Bad(format!("attempt {attempt} has not begun; the newest is {}", status.attempt));
+        }
+        let result = r.result(attempt);
+        match &d.spec.result {
+            Some(old) if *old == result => Step::Remove,
+            Some(old) if old.attempt == attempt => Step::Wait,
+            _ => Step::Write(Subject::Dispatch(dispatch), Verb::DispatchResult(d, Box::new(result))),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one request, taken apart")]
+    fn cooldown_door(
+        &mut self,
+        key: &Key,
+        obj: &Arc<ContainerPool>,
+        annotation: &str,
+        value: &str,
+        subject: &str,
+        change: CooldownChange,
+        now: Now,
+    ) -> Step {
+        let pending = &mut self.pools.entry(key.clone()).or_default().doors.pending;
+        let at = match pending.get(annotation).filter(|(v, _)| v == value) {
+            Some((_, at)) => at.clone(),
+            None => {
+                let at = Time::from(match change {
+                    CooldownChange::Rest(p) => cooldown::after(now.wall, Period::get(p)),
+                    CooldownChange::Clear => now.wall,
+                });
+                pending.insert(annotation.to_owned(), (value.to_owned(), at.clone()));
+                at
+            }
+        };
+        let clear = change == CooldownChange::Clear;
+        if names::ordinal(&key.name, subject).is_some() {
+            return self.rest_worker(&key.sibling(subject), &at, clear);
+        }
+        let Some(c) = obj.spec.credentials.iter().find(|c| c.name == subject) else {
+            let known: Vec<&str> = obj.spec.credentials.iter().map(|c| c.name.as_str()).collect();
+            return Step::Bad(format!(
+                "{subject:?} is neither a worker of this pool ({}-N) nor one of its credentials ({})",
+                key.name,
+                known.join(", ")
+            ));
+        };
+        self.rest_credential(key, &c.identity(), &at, clear)
+    }
+
+    fn rest_worker(&mut self, worker: &Key, at: &Time, clear: bool) -> Step {
+        let Some(e) = self.workers.get(worker) else {
+            return Step::Bad(format!("there is no Worker {:?}", worker.name));
+        };
+        let base = e.obj.clone();
+        let mut status = base.status.clone().unwrap_or_default();
+        let old = status.cooldown.clone().unwrap_or_default();
+        let done = if clear { old.cleared_at.as_ref() >= Some(at) } else { old.until.as_ref() >= Some(at) };
+        if done {
+            return Step::Remove;
+        }
+        status.cooldown = Some(if clear {
+            Cooldown { cleared_at: Some(at.clone()), ..Cooldown::default() }
+        } else {
+            Cooldown { until: Some(at.clone()), reason: Some(BY_HAND.to_owned()), ..old }
+        });
+        Step::Write(Subject::Worker(worker.clone()), Verb::WorkerStatus(base, Box::new(status)))
+    }
+
+    fn rest_credential(&mut self, key: &Key, identity: &str, at: &Time, clear: bool) -> Step {
+        // A rest holds for every pool that names the credential, wherever it is stored; so a clear goes to all that store one.
+        let shared = self.creds.get(&(key.namespace.clone(), identity.to_owned())).map(|c| c.pools.clone()).unwrap_or_default();
+        let mut done = true;
+        for pool in shared {
+            let Some(obj) = self.pool_obj(&pool) else { continue };
+            let entry = obj.status.as_ref().and_then(|s| s.rate_limits.iter().find(|r| r.key == identity)).cloned();
+            if entry.is_none() && pool != *key {
+                continue;
+            }
+            let old = entry.unwrap_or_else(|| CredentialRest { key: identity.to_owned(), ..CredentialRest::default() });
+            let shown = if clear { old.cleared_at.as_ref() >= Some(at) } else { old.until.as_ref() >= Some(at) };
+            if shown || (!clear && pool != *key) {
+                continue;
+            }
+            done = false;
+            let next = if clear {
+                CredentialRest { key: old.key, cleared_at: Some(at.clone()), ..CredentialRest::default() }
+            } else {
+                CredentialRest { until: Some(at.clone()), reason: Some(BY_HAND.to_owned()), ..old }
+            };
+            if let Some(p) = self.pools.get_mut(&pool) {
+                p.due_rests.insert(identity.to_owned(), next);
+            }
+            self.mark_pool(&pool);
+        }
+        if done { Step::Remove } else { Step::Wait }
+    }
+}

@@ -1,0 +1,192 @@
+//! What goes into the core, and what comes out.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{HostKey, Key};
+use crate::api::dispatch::{DispatchResult, DispatchStatus};
+use crate::api::pool::ContainerPoolStatus;
+use crate::api::worker::WorkerStatus;
+use crate::api::{ContainerPool, Dispatch, Worker};
+use crate::runtime::{Instance, InstanceKey, InstanceSpec, Observation, RuntimeError, StartError};
+
+/// One object that something is decided about. The order is the order of decisions in one round: what closes
+/// comes before what is freed, and that before what is chosen.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A Dispatch.
+    Dispatch(Key),
+    /// A Worker.
+    Worker(Key),
+    /// A ContainerPool.
+    Pool(Key),
+    /// A Lease that holders renew.
+    Lease(Key),
+    /// An instance without a Worker.
+    Orphan(InstanceKey),
+}
+
+/// An object as a watch shows it.
+#[derive(Clone, Debug)]
+pub enum Seen<K> {
+    /// It was made or changed.
+    Present(Arc<K>),
+    /// It is gone; this was its last version.
+    Gone(Arc<K>),
+    /// The watch was (re)started: objects of this kind that are not named here are not there.
+    Listed(BTreeSet<Key>),
+}
+
+/// What a live GET showed. Unlike absence from a watch this is a fact, at the time of asking.
+#[derive(Clone, Debug)]
+pub enum Fetched {
+    /// The Worker of that name, if there is one.
+    Worker(Option<Arc<Worker>>),
+    /// The Dispatch of that name, if there is one.
+    Dispatch(Option<Arc<Dispatch>>),
+    /// The pool of that name, if there is one.
+    Pool(Option<Arc<ContainerPool>>),
+}
+
+/// How the carrying out of a [`Verb`] ended.
+#[derive(Clone, Debug)]
+pub enum Settled {
+    /// Done; this is the object now (None: it is gone, or the verb has no object).
+    Done(Option<Fetched>),
+    /// The object was not what it was thought to be, or the answer was lost: this is the object now.
+    Refreshed(Fetched),
+    /// The server refused, and would again. Its words.
+    Refused(String),
+    /// Neither done nor known; to be decided anew after a while. The reason.
+    Failed(String),
+}
+
+/// What a runtime answered.
+#[derive(Clone, Debug)]
+pub enum RuntimeFact {
+    /// From the observation of a host.
+    Observed(HostKey, Observation),
+    /// Answer to [`RuntimeOrder::Start`].
+    Started(InstanceKey, Result<Instance, StartError>),
+    /// Answer to [`RuntimeOrder::Stop`].
+    Stopped(InstanceKey, Result<(), RuntimeError>),
+    /// Answer to [`RuntimeOrder::Check`]. `Err` too when the check took longer than it may.
+    Checked(InstanceKey, Result<Option<Instance>, RuntimeError>),
+}
+
+/// A Lease as seen by a GET.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseFact {
+    /// `spec.renewTime` with `spec.holderIdentity`, as text: only its changes matter. None: there is no such Lease.
+    pub stamp: Option<String>,
+    /// `spec.leaseDurationSeconds`.
+    pub duration: Option<Duration>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// From the watch on pools.
+    Pool(Seen<ContainerPool>),
+    /// From the watch on Workers.
+    Worker(Seen<Worker>),
+    /// From the watch on Dispatches.
+    Dispatch(Seen<Dispatch>),
+    /// The end of an [`Action::Write`].
+    Settled(Subject, Settled),
+    /// From a runtime.
+    Runtime(RuntimeFact),
+    /// The end of an [`Action::GetLease`].
+    Lease(Key, LeaseFact),
+    /// Time has passed.
+    Tick,
+}
+
+/// What is asked of the API server about one object. Each but the creates carries the version it was decided on
+/// and takes effect on that version only.
+#[derive(Clone, Debug)]
+pub enum Verb {
+    /// Create a Worker. That the name is free is the lock.
+    CreateWorker(Box<Worker>),
+    /// Create a Dispatch that an annotation asked for.
+    CreateDispatch(Box<Dispatch>),
+    /// Write a pool's status.
+    PoolStatus(Arc<ContainerPool>, Box<ContainerPoolStatus>),
+    /// Write a Worker's status.
+    WorkerStatus(Arc<Worker>, Box<WorkerStatus>),
+    /// Write a Dispatch's status.
+    DispatchStatus(Arc<Dispatch>, Box<DispatchStatus>),
+    /// Write a Dispatch's `spec.result`, as an annotation asked.
+    DispatchResult(Arc<Dispatch>, Box<DispatchResult>),
+    /// Put the finalizer on a pool.
+    AddPoolFinalizer(Arc<ContainerPool>),
+    /// Take the finalizer off a pool.
+    RemovePoolFinalizer(Arc<ContainerPool>),
+    /// Take an annotation off a pool, if it still has this value.
+    RemovePoolAnnotation(Arc<ContainerPool>, String, String),
+    /// Take the finalizer off a Worker.
+    RemoveWorkerFinalizer(Arc<Worker>),
+    /// Delete a Worker: preconditions uid and resourceVersion.
+    DeleteWorker(Arc<Worker>),
+    /// Delete a Dispatch: preconditions uid and resourceVersion.
+    DeleteDispatch(Arc<Dispatch>),
+    /// A live GET.
+    GetWorker(Key),
+    /// A live GET.
+    GetDispatch(Key),
+}
+
+/// What is asked of a runtime.
+#[derive(Clone, Debug)]
+pub enum RuntimeOrder {
+    /// Make and start an instance.
+    Start(HostKey, Box<InstanceSpec>),
+    /// Stop and remove an instance.
+    Stop(HostKey, InstanceKey),
+    /// Look at an instance, for at most this long.
+    Check(HostKey, InstanceKey, Duration),
+}
+
+/// `type` of a Kubernetes Event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoteType {
+    /// Something to know.
+    Normal,
+    /// Something to look at.
+    Warning,
+}
+
+/// A Kubernetes Event to be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// About which object: kind, name, namespace, uid.
+    pub kind: &'static str,
+    /// Key of the object.
+    pub key: Key,
+    /// Uid of the object.
+    pub uid: String,
+    /// Normal or Warning.
+    pub type_: NoteType,
+    /// In one CamelCase word.
+    pub reason: &'static str,
+    /// For people, at most 1 KiB.
+    pub text: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Ask the API server; answer with [`Event::Settled`] for this subject.
+    Write(Subject, Verb),
+    /// Ask a runtime; answer with [`Event::Runtime`].
+    Runtime(RuntimeOrder),
+    /// Read a Lease; answer with [`Event::Lease`].
+    GetLease(Key),
+    /// Record an Event. No answer.
+    Note(Note),
+}

@@ -1,0 +1,143 @@
+//! Why something waits, until when, and what would make it sooner.
+
+use jiff::Timestamp;
+
+use super::assign::Gate;
+use super::{Core, Key, Now, Object};
+
+/// What a pool's queue waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// For nothing: the next dispatch is being assigned.
+    Nothing,
+    /// The pool is paused.
+    Paused,
+    /// The pool is being deleted.
+    Deleting,
+    /// The runtime is not allowed, or the pool asks what cannot be.
+    Refused(String),
+    /// Starts fail; the next try is then.
+    StartsFail(String, Option<Timestamp>),
+    /// A host cannot be reached.
+    HostUnreachable(String),
+    /// Workers are being started.
+    Starting,
+    /// All workers, or all credentials, rest; the first is back then.
+    Resting(Option<Timestamp>),
+    /// Every credential was refused.
+    Parked,
+    /// One attempt goes first after a rest; the others may follow then.
+    Probing(Timestamp),
+    /// All workers are busy, and there may be no more of them.
+    Busy,
+}
+
+impl Wait {
+    /// One CamelCase word.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Nothing => "Available",
+            Self::Paused => "Paused",
+            Self::Deleting => "Deleting",
+            Self::Refused(_) => "Refused",
+            Self::StartsFail(..) => "StartsFail",
+            Self::HostUnreachable(_) => "HostUnreachable",
+            Self::Starting => "Starting",
+            Self::Resting(_) => "Resting",
+            Self::Parked => "CredentialsRefused",
+            Self::Probing(_) => "Probing",
+            Self::Busy => "Busy",
+        }
+    }
+
+    /// When it may end, if that is known.
+    pub const fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::StartsFail(_, t) | Self::Resting(t) => *t,
+            Self::Probing(t) => Some(*t),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Wait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("a worker is available"),
+            Self::Paused => f.write_str("the pool is paused (spec.paused)"),
+            Self::Deleting => f.write_str("the pool is being deleted"),
+            Self::Refused(why) | Self::HostUnreachable(why) => f.write_str(why),
+            Self::StartsFail(why, _) => write!(f, "workers do not start: {why}"),
+            Self::Starting => f.write_str("workers are starting"),
+            Self::Resting(Some(t)) => write!(f, "all workers rest; the next is back at {t:.0}"),
+            Self::Resting(None) => f.write_str("all workers rest"),
+            Self::Parked => f.write_str("every credential was refused; change it, or clear it with a cooldown annotation"),
+            Self::Probing(t) => write!(f, "one attempt goes first after a rest; the others follow when it succeeds, or at {t:.0}"),
+            Self::Busy => f.write_str("all workers are busy (raise spec.max for more)"),
+        }
+    }
+}
+
+impl Core {
+    /// What the head of a pool's queue waits for, or would.
+    pub fn explain(&mut self, key: &Key, now: Now) -> Wait {
+        let Some(obj) = self.pool_obj(key) else { return Wait::Refused("there is no such pool".to_owned()) };
+        if obj.is_deleting() {
+            return Wait::Deleting;
+        }
+        if obj.spec.paused {
+            return Wait::Paused;
+        }
+        if let Some(why) = self.runtime_refused(&obj) {
+            return Wait::Refused(why);
+        }
+        let creds: Vec<Option<String>> = self.pools.get(key).map(|p| p.idle.keys().cloned().collect()).unwrap_or_default();
+        let (mut back, mut probing, mut parked): (Option<Timestamp>, Option<Timestamp>, usize) = (None, None, 0);
+        for c in &creds {
+            match self.gate(key, &obj.spec, c.as_deref(), None, now) {
+                Gate::Open => return Wait::Nothing,
+                Gate::Resting(t) => back = Some(back.map_or(t, |b| b.min(t))),
+                Gate::Probing(t) => probing = Some(probing.map_or(t, |b| b.min(t))),
+                Gate::Parked => parked += 1,
+                Gate::Full => {}
+            }
+        }
+        let counts = self.counts(key, &obj, now);
+        let Some(p) = self.pools.get(key) else { return Wait::Nothing };
+        if let Some((t, _)) = p.resting.first() {
+            back = Some(back.map_or(*t, |b| b.min(*t)));
+        }
+        if p.backoff.failures > 0 {
+            return Wait::StartsFail(p.backoff.message.clone(), p.backoff.until);
+        }
+        let runtime = self.runtime_of(&obj);
+        if let Some((h, e)) = self.hosts.iter().find(|(h, e)| h.runtime == runtime && !e.listed) {
+            let why = if e.message.is_empty() { "not reached yet" } else { &e.message };
+            return Wait::HostUnreachable(format!("{runtime} host {:?}: {why}", h.host));
+        }
+        if !p.starting.is_empty() || !p.creating.is_empty() {
+            return Wait::Starting;
+        }
+        if parked > 0 && parked == creds.len() && counts.busy == 0 {
+            return Wait::Parked;
+        }
+        if let Some(t) = probing {
+            return Wait::Probing(t);
+        }
+        if counts.busy > 0 {
+            return Wait::Busy;
+        }
+        if back.is_some() || !counts.credential_free {
+            let spec = obj.spec.credentials.iter().map(|c| c.identity()).collect::<Vec<_>>();
+            for id in spec {
+                let until = self.credential_rest(&key.namespace, &id).until.map(|t| t.0).filter(|t| *t > now.wall);
+                back = match (back, until) {
+                    (Some(a), Some(b)) => Some(a.min(b)),
+                    (a, b) => a.or(b),
+                };
+            }
+            return Wait::Resting(back);
+        }
+        Wait::Nothing
+    }
+}

@@ -1,0 +1,331 @@
+//! A Worker and its one instance: start, health, stop.
+//!
+//! One stop rule: an instance is stopped only when its Worker has a deletionTimestamp and names no dispatch in the same
+//! object version. A finalizer is removed only from such a Worker, when the runtime confirmed that the instance is gone.
+
+use std::time::Duration;
+
+use super::index::{InstanceView, Op, Wake};
+use super::{Action, Core, HostKey, Key, NoteType, Now, Object, RuntimeOrder, Subject, Verb, conditions};
+use crate::api::dispatch::Target;
+use crate::api::pool::HealthPolicy;
+use crate::api::worker::{WorkerPhase, WorkerStatus};
+use crate::api::{Time, Worker, names};
+use crate::runtime::{Exit, InstanceKey, InstanceSpec, InstanceState};
+
+/// A worker that ends so soon after it became Ready counts as one that did not start.
+pub const EARLY_END: Duration = Duration::from_secs(10);
+/// An idle worker that missed this many checks in a row is replaced.
+pub const MISSED_CHECKS: u32 = 3;
+
+/// What is said of an instance that ended.
+pub fn describe(exit: &Exit) -> String {
+    let mut text = match (exit.code, exit.out_of_memory) {
+        (_, true) => "killed: out of memory".to_owned(),
+        (Some(code), _) if code > 128 => format!("ended by signal {}", code - 128),
+        (Some(code), _) => format!("exited with code {code}"),
+        (None, _) => "ended".to_owned(),
+    };
+    let tail = exit.tail.trim_end();
+    if !tail.is_empty() {
+        text.push_str("; last output: ");
+        text.push_str(tail);
+    }
+    text
+}
+
+/// Advice for an instance that ended by itself before it could be used.
+fn advice(exit: &Exit) -> &'static str {
+    if exit.code == Some(0) {
+        " (a worker must keep running: set spec.command to something that waits, such as [\"sleep\", \"infinity\"])"
+    } else {
+        ""
+    }
+}
+
+impl Core {
+    pub(super) fn decide_worker(&mut self, key: &Key, now: Now, wake: &mut Wake) {
+        self.reindex_worker(key, now);
+        let Some(e) = self.workers.get(key) else { return };
+        let (w, pool, failed) = (e.obj.clone(), e.pool.clone(), e.start_failed.clone());
+        let status = w.status.clone().unwrap_or_default();
+        if let Some(until) = status.cooldown.as_ref().and_then(|c| c.until.clone()).filter(|u| u.0 > now.wall) {
+            wake.at(until.0);
+        }
+        if let Some(named) = &status.dispatch {
+            self.decide_named(key, &w, named, now, wake);
+        } else if w.is_deleting() {
+            self.let_go(key, &w);
+        } else if let Some(why) = failed {
+            self.count_start_failure(&pool, &w, &why, now);
+            self.delete_worker(key, now);
+        } else if self.pool_obj(&pool).is_none_or(|p| p.is_deleting()) && self.is_pool_surely_gone(&pool) {
+            self.delete_worker(key, now);
+        } else if status.phase == WorkerPhase::Starting {
+            self.bring_up(key, &w, &pool, now, wake);
+        } else {
+            self.keep_up(key, &w, &status, now, wake);
+        }
+    }
+
+    /// A pool that is not there is not gone for sure while it may just not have been listed; its deletion is seen.
+    fn is_pool_surely_gone(&self, pool: &Key) -> bool {
+        self.pools.get(pool).is_none_or(|p| p.obj.as_ref().is_none_or(|p| p.is_deleting()))
+    }
+
+    pub(super) fn delete_worker(&mut self, key: &Key, now: Now) {
+        let Some(base) = self.workers.get(key).map(|e| e.obj.clone()) else { return };
+        if self.inflight.contains(&Subject::Worker(key.clone())) {
+            return;
+        }
+        self.write(Subject::Worker(key.clone()), Verb::DeleteWorker(base));
+        self.reindex_worker(key, now);
+    }
+
+    /// Deleting, and no dispatch named: stop the instance, then let go of the name.
+    fn let_go(&mut self, key: &Key, w: &Worker) {
+        let host = Self::host_of(w);
+        let instance = Self::instance_key(w);
+        let Some(e) = self.workers.get_mut(key) else { return };
+        if matches!(e.op, Some(Op::Start | Op::Stop)) {
+            return; // its answer marks this worker again
+        }
+        let base = e.obj.clone();
+        if self.instances.get(&instance).is_some_and(|i| i.view == InstanceView::Gone) {
+            if w.metadata.finalizers.iter().flatten().any(|f| f == names::WORKER_FINALIZER) {
+                self.write(Subject::Worker(key.clone()), Verb::RemoveWorkerFinalizer(base));
+            }
+        } else if self.host_listed(&host) {
+            if let Some(e) = self.workers.get_mut(key) {
+                e.op = Some(Op::Stop);
+            }
+            self.actions.push(Action::Runtime(RuntimeOrder::Stop(host, instance)));
+        }
+    }
+
+    /// Not Ready yet.
+    fn bring_up(&mut self, key: &Key, w: &Worker, pool_key: &Key, now: Now, wake: &mut Wake) {
+        let Some(pool) = self.pool_obj(pool_key) else { return };
+        let view = self.instance_view(w).cloned();
+        match view {
+            Some(InstanceView::There(i)) if i.state == InstanceState::Running => {
+                let mut status = w.status.clone().unwrap_or_default();
+                status.phase = WorkerPhase::Ready;
+                status.handle = Some(i.handle);
+                status.idle_since = Some(Time::from(now.wall));
+                status.message = None;
+                conditions::set(&mut status.conditions, "Ready", true, "Running", "", now);
+                self.write_worker(key, status, now);
+                return;
+            }
+            Some(InstanceView::Ended(_, exit)) => {
+                let text = format!("worker {} before it was ready{}", describe(&exit), advice(&exit));
+                self.fail_start(key, text);
+                return;
+            }
+            Some(InstanceView::Gone) => {
+                self.fail_start(key, "the instance vanished before it was ready".to_owned());
+                return;
+            }
+            _ => {}
+        }
+        if w.spec.template_hash != super::scale::template_hash(&pool.spec) {
+            self.delete_worker(key, now); // outdated before it began
+            return;
+        }
+        let limit = pool.spec.health.start_timeout.get();
+        let Some(e) = self.workers.get(key) else { return };
+        let (since, op) = (e.since, e.op);
+        if now.mono >= since + limit {
+            if op.is_none() {
+                self.fail_start(key, format!("not ready after {} (spec.health.startTimeout)", pool.spec.health.start_timeout));
+            }
+            return;
+        }
+        wake.after(since + limit);
+        let host = Self::host_of(w);
+        if op.is_some() || view.is_some() || pool.spec.paused || !self.host_listed(&host) {
+            return;
+        }
+        let spec = self.instance_spec(w, &pool.spec, &host);
+        if let Some(e) = self.workers.get_mut(key) {
+            e.op = Some(Op::Start);
+            e.checked = now.mono;
+        }
+        self.actions.push(Action::Runtime(RuntimeOrder::Start(host, Box::new(spec))));
+    }
+
+    fn fail_start(&mut self, key: &Key, why: String) {
+        if let Some(e) = self.workers.get_mut(key) {
+            e.start_failed = Some(why);
+        }
+        self.mark_worker(key);
+    }
+
+    /// A runtime refused a start.
+    pub(super) fn start_failed(&mut self, instance: &InstanceKey, why: String, now: Now) {
+        let key = Key::new(instance.namespace.clone(), instance.worker.clone());
+        if self.workers.get(&key).is_some_and(|e| e.obj.uid_str() == instance.uid) {
+            let _ = now;
+            self.fail_start(&key, why);
+        }
+    }
+
+    fn instance_spec(&self, w: &Worker, pool: &crate::api::ContainerPoolSpec, host: &HostKey) -> InstanceSpec {
+        InstanceSpec {
+            key: Self::instance_key(w),
+            pool: w.spec.pool.clone(),
+            host: host.host.clone(),
+            image: pool.image.clone(),
+            command: pool.command.clone(),
+            args: pool.args.clone(),
+            env: pool.env.clone(),
+            working_dir: pool.working_dir.clone(),
+            resources: pool.resources.clone(),
+            mounts: pool.mounts.clone(),
+            credential: w.spec.credential.as_ref().and_then(|n| pool.credentials.iter().find(|c| c.name == *n)).cloned(),
+            pod_template: pool.pod_template.clone(),
+        }
+    }
+
+    /// Started, and idle.
+    fn keep_up(&mut self, key: &Key, w: &Worker, status: &WorkerStatus, now: Now, wake: &mut Wake) {
+        let pool = self.workers[key].pool.clone();
+        if self.is_dead(w) {
+            let resting = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).is_some_and(|u| u.0 > now.wall);
+            let since = self.workers[key].since;
+            let why = self.epitaph(w);
+            if resting {
+                // It keeps its slot: a fresh worker in its place would not be rested.
+                if status.phase != WorkerPhase::Failed {
+                    let mut next = status.clone();
+                    next.phase = WorkerPhase::Failed;
+                    next.message = Some(why.clone());
+                    conditions::set(&mut next.conditions, "Ready", false, "InstanceLost", &why, now);
+                    self.note("Worker", w, NoteType::Warning, "InstanceLost", why, now);
+                    self.write_worker(key, next, now);
+                }
+                return;
+            }
+            if now.mono < since + EARLY_END {
+                let text = match self.instance_view(w) {
+                    Some(InstanceView::Ended(_, exit)) => {
+                        format!("worker {} soon after its start{}", describe(exit), advice(exit))
+                    }
+                    _ => format!("worker lost soon after its start: {why}"),
+                };
+                self.count_start_failure(&pool, w, &text, now);
+            } else {
+                self.note("Worker", w, NoteType::Warning, "InstanceLost", why, now);
+            }
+            self.delete_worker(key, now);
+            return;
+        }
+        if self.pools.get(&pool).is_some_and(|p| p.backoff.failures > 0) {
+            let since = self.workers[key].since;
+            if now.mono >= since + EARLY_END {
+                self.started_well(&pool);
+            } else {
+                wake.after(since + EARLY_END);
+            }
+        }
+        let paused = self.pool_obj(&pool).is_some_and(|p| p.spec.paused);
+        let missed = self.workers[key].missed;
+        if missed >= MISSED_CHECKS && self.host_listed(&Self::host_of(w)) && !paused {
+            self.note("Worker", w, NoteType::Warning, "Unhealthy", format!("{missed} checks in a row failed"), now);
+            self.delete_worker(key, now);
+            return;
+        }
+        let healthy = missed == 0;
+        let shown = status.conditions.iter().find(|c| c.type_ == "Healthy").is_none_or(|c| c.status == "True");
+        let e = &self.workers[key];
+        let sure = self.instance_view(w).is_some() && e.op.is_none() && e.checked != Duration::ZERO;
+        if sure && healthy != shown {
+            let mut next = status.clone();
+            let reason = if healthy { "CheckPassed" } else { "CheckFailed" };
+            conditions::set(&mut next.conditions, "Healthy", healthy, reason, "", now);
+            self.write_worker(key, next, now);
+            return;
+        }
+        self.check_if_due(key, now, wake);
+    }
+
+    /// Has a worker looked at: every `health.interval`, and at once if nothing is known of its instance.
+    pub(super) fn check_if_due(&mut self, key: &Key, now: Now, wake: &mut Wake) {
+        let Some(e) = self.workers.get(key) else { return };
+        if e.op.is_some() {
+            return;
+        }
+        let (w, checked, missed) = (e.obj.clone(), e.checked, e.missed);
+        let host = Self::host_of(&w);
+        if !self.host_listed(&host) || self.is_dead(&w) {
+            return; // a listing will tell
+        }
+        let policy = self.pool_obj(&self.workers[key].pool).map(|p| p.spec.health.clone()).unwrap_or_else(HealthPolicy::default);
+        // A worker that missed a check is asked again soon: it takes no work until it answers.
+        let pause = if missed == 0 { policy.interval.get() } else { policy.interval.get().min(policy.timeout.get()) };
+        let due = if checked == Duration::ZERO || self.instance_view(&w).is_none() { now.mono } else { checked + pause };
+        if now.mono < due {
+            wake.after(due);
+            return;
+        }
+        if let Some(e) = self.workers.get_mut(key) {
+            e.op = Some(Op::Check);
+        }
+        self.actions.push(Action::Runtime(RuntimeOrder::Check(host, Self::instance_key(&w), policy.timeout.get())));
+    }
+
+    fn write_worker(&mut self, key: &Key, status: WorkerStatus, now: Now) {
+        let base = self.workers[key].obj.clone();
+        self.write(Subject::Worker(key.clone()), Verb::WorkerStatus(base, Box::new(status)));
+        self.reindex_worker(key, now);
+    }
+
+    /// True if nothing but rest keeps a started worker from taking work.
+    pub(super) fn can_work(&self, key: &Key) -> bool {
+        self.workers.get(key).is_some_and(|e| !e.obj.is_deleting() && self.is_usable(e))
+    }
+
+    /// How a task reaches a worker, if its instance was seen.
+    pub(super) fn target_of(&self, w: &Worker) -> Option<Target> {
+        match self.instance_view(w) {
+            Some(InstanceView::There(i)) => Some((self.cfg.target)(&Self::host_of(w), i)),
+            _ => None,
+        }
+    }
+
+    /// What is known of the end of a worker's instance.
+    pub(super) fn epitaph(&self, w: &Worker) -> String {
+        match self.instance_view(w) {
+            Some(InstanceView::Ended(_, exit)) => format!("worker {}", describe(exit)),
+            _ => "the worker's instance is gone".to_owned(),
+        }
+    }
+
+    /// An instance whose Worker is not in the cache. It is removed only after a live GET, and not while an attempt on
+    /// it is open.
+    pub(super) fn decide_orphan(&mut self, key: &InstanceKey, _now: Now, _wake: &mut Wake) {
+        let worker = Key::new(key.namespace.clone(), key.worker.clone());
+        if self.workers.get(&worker).is_some_and(|e| e.obj.uid_str() == key.uid) {
+            self.mark_worker(&worker);
+            return;
+        }
+        let Some(host) = self.instances.get(key).map(|e| e.host.clone()) else { return };
+        match self.orphan_ops.get(key) {
+            None => self.write(Subject::Orphan(key.clone()), Verb::GetWorker(worker)),
+            Some(false) => {
+                self.orphan_ops.remove(key);
+            }
+            Some(true) => {
+                let open = self.open_on.get(&key.uid).filter(|d| !d.is_empty()).cloned();
+                if let Some(open) = open {
+                    for d in open {
+                        self.mark_dispatch(&d);
+                    }
+                } else if self.host_listed(&host) && self.stopping.insert(key.clone()) {
+                    self.actions.push(Action::Runtime(RuntimeOrder::Stop(host, key.clone())));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Holders that vanish: a Dispatch may name a Lease, and its attempt ends when the Lease is not renewed.
+//!
+//! Judged by own monotonic time since the last change that was seen, never by the holder's clock.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::index::Wake;
+use super::{Action, Core, Key, LeaseFact, Now, Object, Subject};
+use crate::api::Dispatch;
+
+/// Taken for a Lease that names no duration, or does not exist. client-go's default for leader election.
+pub const DEFAULT_DURATION: Duration = Duration::from_secs(15);
+
+#[derive(Default)]
+pub(super) struct LeaseEntry {
+    /// Dispatches with an open attempt that name it.
+    users: BTreeSet<Key>,
+    seen: Option<LeaseFact>,
+    /// Monotonic time at which `seen` was first seen so.
+    changed: Duration,
+    asked: Option<Duration>,
+    waiting: bool,
+}
+
+impl LeaseEntry {
+    fn duration(&self) -> Duration {
+        self.seen.as_ref().and_then(|f| f.duration).unwrap_or(DEFAULT_DURATION)
+    }
+}
+
+impl Core {
+    /// Begins or ends to follow the Lease of a dispatch.
+    pub(super) fn lease_of(&mut self, d: &Dispatch) {
+        let Some(name) = &d.spec.lease_name else { return };
+        let (key, dispatch) = (Key::of(d).sibling(name.clone()), Key::of(d));
+        let open = d.status.as_ref().is_some_and(|s| s.is_open() && !s.phase.is_final());
+        if open {
+            if self.leases.entry(key.clone()).or_default().users.insert(dispatch) {
+                self.dirty.insert(Subject::Lease(key));
+            }
+        } else {
+            self.unlease(d);
+        }
+    }
+
+    pub(super) fn unlease(&mut self, d: &Dispatch) {
+        let Some(name) = &d.spec.lease_name else { return };
+        let key = Key::of(d).sibling(name.clone());
+        if let Some(e) = self.leases.get_mut(&key) {
+            e.users.remove(&Key::of(d));
+            if e.users.is_empty() {
+                self.leases.remove(&key);
+            }
+        }
+    }
+
+    pub(super) fn saw_lease(&mut self, key: &Key, fact: LeaseFact, now: Now) {
+        let Some(e) = self.leases.get_mut(key) else { return };
+        e.waiting = false;
+        if e.seen.as_ref().is_none_or(|s| s.stamp != fact.stamp) {
+            e.changed = now.mono;
+        }
+        e.seen = Some(fact);
+        self.dirty.insert(Subject::Lease(key.clone()));
+    }
+
+    /// One look for all dispatches that name it: three times in its duration.
+    pub(super) fn decide_lease(&mut self, key: &Key, now: Now, wake: &mut Wake) {
+        let Some(e) = self.leases.get_mut(key) else { return };
+        let ran_out = e.seen.is_some() && now.mono >= e.changed + e.duration();
+        let users = if ran_out { e.users.clone() } else { BTreeSet::new() };
+        if !e.waiting {
+            let due = e.asked.map_or(now.mono, |t| t + e.duration() / 3);
+            if due <= now.mono {
+                (e.waiting, e.asked) = (true, Some(now.mono));
+                self.actions.push(Action::GetLease(key.clone()));
+            } else {
+                wake.after(due);
+                if !ran_out {
+                    wake.after(e.changed + e.duration());
+                }
+            }
+        }
+        for d in users {
+            self.mark_dispatch(&d);
+        }
+    }
+
+    /// True if the Lease was looked at, and not renewed for its duration.
+    pub(super) fn lease_ran_out(&self, key: &Key, now: Now) -> bool {
+        self.leases.get(key).is_some_and(|e| e.seen.is_some() && now.mono >= e.changed + e.duration())
+    }
+}

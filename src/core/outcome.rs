@@ -1,0 +1,348 @@
+//! Dispatches: what lets one wait, what ends an attempt, what follows from an end.
+
+use super::cooldown;
+use super::index::Wake;
+use super::{Core, Key, NoteType, Now, Object, Subject, Verb, conditions};
+use crate::api::dispatch::{DispatchPhase, DispatchSpec, DispatchStatus, LastResult, Outcome, ReportedOutcome, Retries};
+use crate::api::pool::{DispatchPolicy, Scope};
+use crate::api::worker::Cooldown;
+use crate::api::{Dispatch, Period, Time, names};
+
+/// Final reason of a dispatch that found the queue full.
+pub const QUEUE_FULL: &str = "QueueFull";
+
+/// How the open attempt ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// What was said with it.
+    pub message: Option<String>,
+    /// The rest that follows, if one does.
+    pub until: Option<Time>,
+}
+
+impl End {
+    fn of(outcome: Outcome, message: impl Into<String>) -> Self {
+        Self { outcome, message: Some(message.into()), until: None }
+    }
+}
+
+/// Whether another attempt follows an outcome: then the retries used up, with it.
+pub fn retry(spec: &DispatchSpec, used: Retries, outcome: Outcome, other_credential: bool) -> Option<Retries> {
+    let left = |limit: i32, used: i32| limit < 0 || used < limit;
+    match outcome {
+        Outcome::NotStarted => Some(used),
+        Outcome::RateLimited if left(spec.retry.rate_limited, used.rate_limited) => {
+            Some(Retries { rate_limited: used.rate_limited.saturating_add(1), ..used })
+        }
+        Outcome::Unauthorized if other_credential && left(spec.retry.rate_limited, used.rate_limited) => {
+            Some(Retries { rate_limited: used.rate_limited.saturating_add(1), ..used })
+        }
+        Outcome::WorkerLost if left(spec.retry.worker_lost, used.worker_lost) => {
+            Some(Retries { worker_lost: used.worker_lost.saturating_add(1), ..used })
+        }
+        Outcome::Failed if left(spec.retry.failed, used.failed) => {
+            Some(Retries { failed: used.failed.saturating_add(1), ..used })
+        }
+        _ => None,
+    }
+}
+
+/// Final phase after an outcome that no attempt follows.
+pub const fn final_phase(outcome: Outcome) -> DispatchPhase {
+    match outcome {
+        Outcome::Succeeded => DispatchPhase::Succeeded,
+        Outcome::Cancelled => DispatchPhase::Cancelled,
+        _ => DispatchPhase::Failed,
+    }
+}
+
+/// Status after the open attempt ended: target cleared, and either Pending again or final, in one write.
+pub fn closed(dispatch: &Dispatch, end: End, other_credential: bool, now: Now) -> DispatchStatus {
+    let mut status = dispatch.status.clone().unwrap_or_default();
+    let used = status.retries.unwrap_or_default();
+    status.target = None;
+    let outcome = end.outcome;
+    // Who asked for an end gets it, whatever this attempt's own outcome would allow.
+    let next = if dispatch.spec.cancel { None } else { retry(&dispatch.spec, used, outcome, other_credential) };
+    status.last_result = Some(LastResult {
+        attempt: status.attempt,
+        outcome,
+        closed_at: Time::from(now.wall),
+        until: end.until,
+        message: end.message,
+    });
+    match next {
+        Some(used) => {
+            status.phase = DispatchPhase::Pending;
+            status.retries = (used != Retries::default()).then_some(used);
+            conditions::set(&mut status.conditions, "Assigned", false, &outcome.to_string(), "", now);
+        }
+        None => {
+            let phase = final_phase(outcome);
+            let phase = if dispatch.spec.cancel && phase == DispatchPhase::Failed { DispatchPhase::Cancelled } else { phase };
+            finish(&mut status, phase, &outcome.to_string(), now);
+        }
+    }
+    status
+}
+
+/// Makes a status final.
+fn finish(status: &mut DispatchStatus, phase: DispatchPhase, reason: &str, now: Now) {
+    status.phase = phase;
+    status.finished_at = Some(Time::from(now.wall));
+    status.reason = (phase == DispatchPhase::Failed).then(|| reason.to_owned());
+    conditions::set(&mut status.conditions, "Finished", true, reason, "", now);
+}
+
+/// When the open attempt runs out of time. None: never.
+pub fn attempt_deadline(dispatch: &Dispatch, policy: &DispatchPolicy) -> Option<jiff::Timestamp> {
+    let limit = dispatch.spec.timeout.unwrap_or(policy.timeout);
+    let assigned = dispatch.status.as_ref()?.assigned_at.as_ref()?;
+    (!limit.is_zero()).then(|| cooldown::after(assigned.0, limit.get()))
+}
+
+/// When a waiting dispatch expires. None: never. Counted from its creation, or from the end of its last attempt.
+pub fn queue_deadline(dispatch: &Dispatch, policy: &DispatchPolicy) -> Option<jiff::Timestamp> {
+    let limit = dispatch.spec.queue_timeout.unwrap_or(policy.queue_timeout);
+    let last = dispatch.status.as_ref().and_then(|s| s.last_result.as_ref()).map(|r| r.closed_at.0);
+    let since = last.or_else(|| dispatch.metadata.creation_timestamp.as_ref().map(|t| t.0))?;
+    (!limit.is_zero()).then(|| cooldown::after(since, limit.get()))
+}
+
+impl Core {
+    pub(super) fn decide_dispatch(&mut self, key: &Key, now: Now, wake: &mut Wake) {
+        let Some(d) = self.dispatches.get(key).map(|e| e.obj.clone()) else { return };
+        let status = d.status.clone().unwrap_or_default();
+        if status.phase.is_final() {
+            self.unqueue(key);
+            return;
+        }
+        if status.is_open() {
+            self.decide_open(key, &d, &status, now, wake);
+        } else {
+            self.decide_waiting(key, &d, &status, now, wake);
+        }
+    }
+
+    fn policy_of(&self, key: &Key) -> DispatchPolicy {
+        let pool = self.dispatches.get(key).map(|e| e.pool.clone());
+        pool.and_then(|p| self.pool_obj(&p)).map(|p| p.spec.dispatch.clone()).unwrap_or_default()
+    }
+
+    fn decide_open(&mut self, key: &Key, d: &Dispatch, status: &DispatchStatus, now: Now, wake: &mut Wake) {
+        let Some(worker) = status.worker.clone() else { return };
+        let reported = d.spec.result.as_ref().filter(|r| r.attempt == status.attempt).cloned();
+        let end = if let Some(r) = reported {
+            let outcome = Outcome::from(r.outcome);
+            let until = (r.outcome == ReportedOutcome::RateLimited).then(|| self.rest_after(key, d, r.retry_after, now));
+            Some(End { outcome, message: r.message, until })
+        } else {
+            self.unreported_end(key, d, status, &worker, now, wake)
+        };
+        let Some(end) = end else { return };
+        let other = self.has_other_credential(key, &worker.name);
+        self.close(key, closed(d, end, other, now), now);
+    }
+
+    /// Why an open attempt ends though nobody reported, if it does.
+    fn unreported_end(
+        &mut self,
+        key: &Key,
+        d: &Dispatch,
+        status: &DispatchStatus,
+        worker: &crate::api::dispatch::WorkerRef,
+        now: Now,
+        wake: &mut Wake,
+    ) -> Option<End> {
+        if d.spec.cancel {
+            return Some(End::of(Outcome::Cancelled, "spec.cancel was set"));
+        }
+        let worker_key = key.sibling(worker.name.clone());
+        let seen = self.workers.get(&worker_key).filter(|e| e.obj.uid_str() == worker.uid).map(|e| e.obj.clone());
+        if let Some(w) = &seen {
+            let pool_forced = self.pool_obj(&key.sibling(w.spec.pool.clone())).is_some_and(|p| p.is_flagged(names::FORCE_DELETE));
+            if w.is_flagged(names::FORCE_DELETE) || pool_forced {
+                return Some(End::of(Outcome::Forced, format!("annotation {} is set", names::FORCE_DELETE)));
+            }
+            if self.is_dead(w) {
+                return Some(End::of(Outcome::WorkerLost, self.epitaph(w)));
+            }
+        } else {
+            let gone = self.dispatches.get(key).is_some_and(|e| e.worker_gone.as_deref() == Some(&worker.uid));
+            if !gone {
+                self.write(Subject::Dispatch(key.clone()), Verb::GetWorker(worker_key));
+                return None;
+            }
+            let instance = crate::runtime::InstanceKey {
+                namespace: key.namespace.clone(),
+                worker: worker.name.clone(),
+                uid: worker.uid.clone(),
+            };
+            match self.instances.get(&instance).map(|e| e.view.is_dead()) {
+                // Its finalizer was taken off by hand: a person said that it is gone for good.
+                Some(false) => return Some(End::of(Outcome::Forced, "its Worker was removed by hand")),
+                Some(true) => return Some(End::of(Outcome::WorkerLost, "its Worker is gone")),
+                None if self.hosts.values().all(|h| h.listed) => {
+                    return Some(End::of(Outcome::WorkerLost, "its Worker is gone"));
+                }
+                None => {}
+            }
+        }
+        if let Some(deadline) = attempt_deadline(d, &self.policy_of(key)) {
+            if now.wall >= deadline {
+                return Some(End::of(Outcome::TimedOut, "the attempt's time ran out"));
+            }
+            wake.at(deadline);
+        }
+        if let Some(lease) = &d.spec.lease_name {
+            let _ = status;
+            if self.lease_ran_out(&key.sibling(lease.clone()), now) {
+                return Some(End::of(Outcome::HolderLost, format!("Lease {lease} was not renewed")));
+            }
+        }
+        None
+    }
+
+    /// When the rest ends that follows if the open attempt was rate limited.
+    fn rest_after(&mut self, key: &Key, d: &Dispatch, retry_after: Option<Period>, now: Now) -> Time {
+        let status = d.status.clone().unwrap_or_default();
+        let worker = status.worker.as_ref().map(|w| key.sibling(w.name.clone()));
+        let pool = key.sibling(d.spec.pool.clone());
+        let spec = self.pool_obj(&pool).map(|p| p.spec.clone()).unwrap_or_default();
+        let w = worker.as_ref().and_then(|k| self.workers.get(k)).map(|e| e.obj.clone());
+        let identity = w.as_deref().and_then(|w| self.identity_of(w).ok().flatten());
+        let old = match (spec.rate_limit.scope, identity) {
+            (Scope::Credential, Some(id)) => {
+                let rest = self.credential_rest(&key.namespace, &id);
+                Cooldown { until: rest.until, strikes: rest.strikes, ..Cooldown::default() }
+            }
+            _ => w.and_then(|w| w.status.clone()?.cooldown).unwrap_or_default(),
+        };
+        let assigned_at = status.assigned_at.map_or(now.wall, |t| t.0);
+        let seed = format!("{}/{}", d.uid_str(), status.attempt);
+        let until = old.until.map(|t| t.0);
+        Time::from(cooldown::deadline(&spec, old.strikes, until, assigned_at, retry_after, &seed, now))
+    }
+
+    fn has_other_credential(&self, key: &Key, worker: &str) -> bool {
+        let Some(e) = self.workers.get(&key.sibling(worker)) else { return false };
+        let Ok(Some(own)) = self.identity_of(&e.obj) else { return false };
+        self.pool_obj(&e.pool).is_some_and(|p| p.spec.credentials.iter().any(|c| c.identity() != own))
+    }
+
+    fn decide_waiting(&mut self, key: &Key, d: &Dispatch, status: &DispatchStatus, now: Now, wake: &mut Wake) {
+        let pool_key = self.dispatches[key].pool.clone();
+        let pool = self.pool_obj(&pool_key);
+        if d.spec.cancel || pool.as_ref().is_some_and(|p| p.is_deleting()) {
+            let (reason, mut next) = (if d.spec.cancel { "Cancelled" } else { "PoolDeleted" }, status.clone());
+            finish(&mut next, DispatchPhase::Cancelled, reason, now);
+            self.unqueue(key);
+            self.close(key, next, now);
+            return;
+        }
+        // A reservation that is not yet published is rolled forward before all else.
+        let namers = self.named.get(d.uid_str()).cloned().unwrap_or_default();
+        let mut reserved = namers.iter().filter(|w| {
+            let named = self.workers.get(*w).and_then(|e| e.obj.status.as_ref()?.dispatch.clone());
+            named.is_some_and(|n| n.attempt == status.attempt + 1)
+        });
+        if let Some(worker) = reserved.next().cloned() {
+            self.unqueue(key);
+            self.roll_forward(key, d, &worker, now);
+            return;
+        }
+        let claimed = self.dispatches[key].queued;
+        if let Some(deadline) = queue_deadline(d, &self.policy_of(key)) {
+            if now.wall >= deadline && !self.is_claimed(d) {
+                let mut next = status.clone();
+                finish(&mut next, DispatchPhase::Expired, "Expired", now);
+                self.unqueue(key);
+                self.close(key, next, now);
+                return;
+            }
+            wake.at(deadline);
+        }
+        let Some(pool) = pool else {
+            self.unqueue(key);
+            let accepted = status.conditions.iter().find(|c| c.type_ == "Accepted").map(|c| c.status == "True");
+            if accepted != Some(false) {
+                let mut next = status.clone();
+                let text = format!("there is no ContainerPool {:?} in namespace {:?}; waiting for it", pool_key.name, key.namespace);
+                conditions::set(&mut next.conditions, "Accepted", false, "PoolNotFound", &text, now);
+                self.close(key, next, now);
+            }
+            return;
+        };
+        if !claimed && status.attempt == 0 && self.is_over_limit(&pool_key, key, pool.spec.dispatch.queue_limit) {
+            let mut next = status.clone();
+            finish(&mut next, DispatchPhase::Failed, QUEUE_FULL, now);
+            let text = format!("{} dispatches wait already (spec.dispatch.queueLimit)", pool.spec.dispatch.queue_limit);
+            self.note("Dispatch", d, NoteType::Warning, QUEUE_FULL, text, now);
+            self.close(key, next, now);
+            return;
+        }
+        if self.is_claimed(d) {
+            return;
+        }
+        if self.dispatches[key].released < status.attempt {
+            // Only a live look shows that the last attempt's worker no longer names it.
+            if let Some(w) = &status.worker {
+                let names_it = namers.contains(&key.sibling(w.name.clone()));
+                if !names_it {
+                    self.write(Subject::Dispatch(key.clone()), Verb::GetWorker(key.sibling(w.name.clone())));
+                }
+            }
+            return;
+        }
+        self.enqueue(key);
+    }
+
+    /// True while a reservation for it is being written.
+    fn is_claimed(&self, d: &Dispatch) -> bool {
+        let status = d.status.as_ref();
+        let next = status.map_or(0, |s| s.attempt) + 1;
+        self.claims.get(d.uid_str()).is_some_and(|n| *n == next)
+    }
+
+    /// True if `queueLimit` others have waited longer.
+    fn is_over_limit(&mut self, pool: &Key, key: &Key, limit: i32) -> bool {
+        let limit = usize::try_from(limit).unwrap_or(0);
+        let Some(p) = self.pools.get(pool) else { return false };
+        if p.waiting.len() <= limit {
+            return false;
+        }
+        let place = (self.dispatches[key].place.created, key.name.clone());
+        // Only the newest are over the limit, so the walk from that end is as long as what is refused.
+        let newest = p.waiting.iter().rev().take(p.waiting.len() - limit);
+        let mut over = false;
+        for at in newest {
+            self.visits.0 += 1;
+            over |= *at == place;
+            if over {
+                break;
+            }
+        }
+        over
+    }
+
+    fn enqueue(&mut self, key: &Key) {
+        if let Some(e) = self.dispatches.get_mut(key).filter(|e| !e.queued) {
+            e.queued = true;
+            let (pool, place) = (e.pool.clone(), e.place.clone());
+            self.pools.entry(pool.clone()).or_default().queue.insert(place);
+            self.mark_pool(&pool);
+        }
+    }
+
+    pub(super) fn unqueue(&mut self, key: &Key) {
+        if let Some(e) = self.dispatches.get_mut(key).filter(|e| e.queued) {
+            e.queued = false;
+            let (pool, place) = (e.pool.clone(), e.place.clone());
+            if let Some(p) = self.pools.get_mut(&pool) {
+                p.queue.remove(&place);
+            }
+        }
+    }
+}

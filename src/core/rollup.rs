@@ -1,0 +1,231 @@
+//! Pools: one round of decisions, and the roll-up in their status.
+
+use super::explain::Wait;
+use super::index::{Slot, Wake};
+use super::{Core, Key, NoteType, Now, Object, Subject, Verb, conditions, scale};
+use crate::api::pool::{ContainerPoolStatus, CredentialRest, NotReady, Recent};
+use crate::api::{ContainerPool, Time, names};
+
+/// Longest list in a pool's status.
+const LIST: usize = 20;
+
+impl Core {
+    pub(super) fn decide_pool(&mut self, key: &Key, now: Now, wake: &mut Wake) {
+        let Some(obj) = self.pool_obj(key) else {
+            self.forget_pool(key);
+            return;
+        };
+        if obj.is_deleting() {
+            self.wind_up(key, &obj, now);
+        } else if !obj.metadata.finalizers.iter().flatten().any(|f| f == names::POOL_FINALIZER) {
+            self.write(Subject::Pool(key.clone()), Verb::AddPoolFinalizer(obj));
+            return;
+        } else {
+            self.assign(key, now, wake);
+            self.scale(key, &obj, now, wake);
+            self.expire_history(key, &obj, now, wake);
+        }
+        self.open_doors(key, &obj, now);
+        self.roll_up(key, &obj, now, wake);
+    }
+
+    /// An entry without a pool stays while workers or dispatches refer to it.
+    fn forget_pool(&mut self, key: &Key) {
+        let unused = |p: &super::index::PoolEntry| {
+            p.workers.is_empty() && p.creating.is_empty() && p.waiting.is_empty() && p.finals.is_empty()
+        };
+        if self.pools.get(key).is_some_and(unused) {
+            self.pools.remove(key);
+        }
+    }
+
+    /// The pool is being deleted: what waits is cancelled by its own decision, idle workers go, busy ones finish.
+    fn wind_up(&mut self, key: &Key, obj: &ContainerPool, now: Now) {
+        let waiting = self.pools.get(key).map(|p| p.waiting.clone()).unwrap_or_default();
+        for (_, name) in &waiting {
+            self.mark_dispatch(&key.sibling(name.clone()));
+        }
+        self.empty(key, now);
+        let Some(p) = self.pools.get(key) else { return };
+        let finalizer = obj.metadata.finalizers.iter().flatten().any(|f| f == names::POOL_FINALIZER);
+        if waiting.is_empty() && p.workers.is_empty() && p.creating.is_empty() && finalizer {
+            if let Some(base) = p.obj.clone() {
+                self.write(Subject::Pool(key.clone()), Verb::RemovePoolFinalizer(base));
+            }
+        }
+    }
+
+    fn roll_up(&mut self, key: &Key, obj: &ContainerPool, now: Now, wake: &mut Wake) {
+        if self.inflight.contains(&Subject::Pool(key.clone())) {
+            return;
+        }
+        let Some(p) = self.pools.get(key) else { return };
+        let (due, last) = (!p.due_rests.is_empty(), p.rolled_up);
+        let next_at = last.map_or(now.mono, |t| t + self.cfg.rollup_interval);
+        if !due && now.mono < next_at {
+            wake.after(next_at);
+            return;
+        }
+        let old = obj.status.clone().unwrap_or_default();
+        let next = self.status_of(key, obj, now);
+        // What is due is shown by the status that is about to be written, or is asked for again by who waits for it.
+        let gated = self.pools.get_mut(key).map(|p| (std::mem::take(&mut p.due_rests), p.gated.clone()).1);
+        if next == old {
+            for w in gated.into_iter().flatten() {
+                self.mark_worker(&w);
+            }
+        } else {
+            if let Some(p) = self.pools.get_mut(key) {
+                p.rolled_up = Some(now.mono);
+            }
+            self.story(obj, &old, &next, now);
+            if let Some(base) = self.pool_obj(key) {
+                self.write(Subject::Pool(key.clone()), Verb::PoolStatus(base, Box::new(next)));
+            }
+        }
+    }
+
+    /// Events on transitions of the pool's Ready condition.
+    fn story(&mut self, obj: &ContainerPool, old: &ContainerPoolStatus, next: &ContainerPoolStatus, now: Now) {
+        let find = |s: &ContainerPoolStatus| s.conditions.iter().find(|c| c.type_ == "Ready").cloned();
+        let (before, after) = (find(old), find(next));
+        if let Some(after) = after.filter(|a| before.as_ref().is_none_or(|b| b.status != a.status)) {
+            let type_ = if after.status == "True" || before.is_none() { NoteType::Normal } else { NoteType::Warning };
+            let reason = if after.status == "True" { "Ready" } else { "NotReady" };
+            self.note("ContainerPool", obj, type_, reason, after.message, now);
+        }
+    }
+
+    fn status_of(&mut self, key: &Key, obj: &ContainerPool, now: Now) -> ContainerPoolStatus {
+        let mut s = obj.status.clone().unwrap_or_default();
+        let counts = self.counts(key, obj, now);
+        let by_credential = self.resting_by_credential(key, now);
+        let wait = self.explain(key, now);
+        let hash = scale::template_hash(&obj.spec);
+        let n = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+        s.observed_generation = obj.metadata.generation;
+        s.selector = Some(format!("{}={}", names::POOL, key.name));
+        s.rate_limits = self.rests(key, obj);
+        s.recent = self.recent(key);
+        s.not_ready = self.not_ready(key);
+        let refused = self.runtime_refused(obj);
+        let Some(p) = self.pools.get(key) else { return s };
+        s.workers = n(p.workers.len());
+        s.ready = n(p.idle_count()) - by_credential;
+        s.busy = counts.busy;
+        s.resting = counts.resting;
+        s.starting = n(p.starting.len());
+        s.unhealthy = counts.unavailable;
+        s.queued = n(p.waiting.len());
+        s.updated = p.by_hash.get(&hash).copied().unwrap_or(0);
+        s.start_backoff = p.backoff.stored();
+        s.next_available_time = match &wait {
+            Wait::Resting(Some(t)) => Some(Time::from(*t)),
+            _ => None,
+        };
+        let available = s.ready + s.busy + s.resting;
+        let ready = match &wait {
+            Wait::Refused(_) | Wait::StartsFail(..) | Wait::HostUnreachable(_) | Wait::Deleting => false,
+            _ => available >= obj.spec.min,
+        };
+        let (bad, c) = (p.doors.bad.clone(), &mut s.conditions);
+        let reason = if !ready && wait == Wait::Nothing { "BelowMin" } else { wait.reason() };
+        let text = if ready { String::new() } else { wait.to_string() };
+        conditions::set(c, "Ready", ready, if ready { "Available" } else { reason }, &text, now);
+        let short = scale::want(&obj.spec, counts) > available;
+        conditions::set(c, "Progressing", short || s.starting > 0, if short { "Scaling" } else { "Steady" }, "", now);
+        let limited = counts.queued > 0 && s.workers >= obj.spec.max;
+        let text = if limited { wait.to_string() } else { String::new() };
+        conditions::set(c, "ScalingLimited", limited, if limited { "MaxReached" } else { "WithinRange" }, &text, now);
+        conditions::set(
+            c,
+            "RuntimeAllowed",
+            refused.is_none(),
+            if refused.is_none() { "Allowed" } else { "Refused" },
+            refused.as_deref().unwrap_or_default(),
+            now,
+        );
+        let first = bad.iter().next().map(|(k, (_, text))| format!("annotation {k}: {text}"));
+        let text = match first {
+            Some(t) if bad.len() > 1 => format!("{t} (and {} more)", bad.len() - 1),
+            Some(t) => t,
+            None => String::new(),
+        };
+        let reason = if bad.is_empty() { "Accepted" } else { "Refused" };
+        conditions::set(c, "RequestsAccepted", bad.is_empty(), reason, &text, now);
+        s
+    }
+
+    /// Rests of the pool's credentials, with those that are due.
+    fn rests(&self, key: &Key, obj: &ContainerPool) -> Vec<CredentialRest> {
+        let Some(p) = self.pools.get(key) else { return Vec::new() };
+        let mut rests: Vec<CredentialRest> = obj.status.as_ref().map(|s| s.rate_limits.clone()).unwrap_or_default();
+        for (id, due) in &p.due_rests {
+            match rests.iter_mut().find(|r| r.key == *id) {
+                Some(r) => r.clone_from(due),
+                None => rests.push(due.clone()),
+            }
+        }
+        // Its entry changed or went: what was stored for it is no longer about anybody.
+        rests.retain(|r| obj.spec.credentials.iter().any(|c| c.identity() == r.key));
+        rests
+    }
+
+    fn recent(&self, key: &Key) -> Vec<Recent> {
+        let Some(p) = self.pools.get(key) else { return Vec::new() };
+        let newest = p.finals.iter().rev().take(LIST).filter_map(|(_, name)| self.dispatches.get(&key.sibling(name.clone())));
+        newest
+            .map(|e| {
+                let s = e.obj.status.clone().unwrap_or_default();
+                Recent {
+                    dispatch: e.place.name.clone(),
+                    worker: s.worker.map(|w| w.name),
+                    outcome: s.last_result.map(|r| r.outcome),
+                    assigned_at: s.assigned_at,
+                    finished_at: s.finished_at,
+                }
+            })
+            .collect()
+    }
+
+    fn not_ready(&self, key: &Key) -> Vec<NotReady> {
+        let Some(p) = self.pools.get(key) else { return Vec::new() };
+        let resting = p.resting.iter().map(|(_, o)| *o);
+        let ordinals = p.unavailable.iter().copied().chain(p.starting.iter().copied()).chain(resting).take(LIST);
+        ordinals
+            .map(|o| {
+                let worker = names::worker(&key.name, o);
+                let e = self.workers.get(&key.sibling(worker.clone()));
+                let (reason, until) = match e.map(|e| (&e.slot, &e.obj)) {
+                    Some((Some(Slot::Resting { until }), _)) => ("Resting", Some(Time::from(*until))),
+                    Some((Some(Slot::Starting), _)) => ("Starting", None),
+                    Some((_, w)) if w.is_deleting() => ("Draining", None),
+                    Some((_, w)) if !self.host_listed(&Self::host_of(w)) => ("HostUnreachable", None),
+                    Some((_, w)) if self.is_dead(w) => ("InstanceLost", None),
+                    Some((_, w)) if w.spec.cordoned => ("Cordoned", None),
+                    _ => ("Unhealthy", None),
+                };
+                NotReady { worker, reason: reason.to_owned(), until }
+            })
+            .collect()
+    }
+
+    /// A write was refused or failed: after the third time people are told.
+    pub(super) fn report_trouble(&mut self, subject: &Subject, why: &str, failures: u32, now: Now) {
+        if failures != 3 {
+            return;
+        }
+        let pool = match subject {
+            Subject::Pool(k) => self.pool_obj(k),
+            Subject::Worker(k) => {
+                let by_name = k.name.rsplit_once('-').map(|(pool, _)| k.sibling(pool));
+                by_name.and_then(|p| self.pool_obj(&p))
+            }
+            Subject::Dispatch(k) => self.dispatches.get(k).and_then(|e| self.pool_obj(&e.pool)),
+            Subject::Lease(_) | Subject::Orphan(_) => None,
+        };
+        if let Some(pool) = pool {
+            self.note("ContainerPool", &*pool, NoteType::Warning, "WriteFailed", why.to_owned(), now);
+        }
+    }
+}

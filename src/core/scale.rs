@@ -1,0 +1,323 @@
+//! Who comes, who goes.
+
+use sha2::{Digest, Sha256};
+
+use super::assign::Gate;
+use super::index::{PoolEntry, Slot, Wake};
+use super::{Core, HostKey, Key, Now, Object, Subject, Verb, cooldown};
+use crate::api::pool::ContainerPoolSpec;
+use crate::api::worker::{WorkerPhase, WorkerSpec};
+use crate::api::{ContainerPool, RuntimeKind, Worker, names};
+use crate::runtime::LOCAL_HOST;
+
+/// What a start is taken to last until one was seen.
+const START_GUESS: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// The counts that decide a pool's size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Named by a dispatch.
+    pub busy: i32,
+    /// Idle, but they or their credential rest.
+    pub resting: i32,
+    /// Unhealthy, unreachable, draining or not startable.
+    pub unavailable: i32,
+    /// Dispatches that wait.
+    pub queued: i32,
+    /// True while a credential of the pool could take work, or it has none.
+    pub credential_free: bool,
+}
+
+/// How many workers a pool should have.
+pub fn want(spec: &ContainerPoolSpec, c: Counts) -> i32 {
+    let work = if c.credential_free { spec.warm.max(c.queued) } else { 0 };
+    let needed = c.busy.saturating_add(c.resting).saturating_add(c.unavailable).saturating_add(work);
+    spec.max.min(spec.min.max(needed))
+}
+
+/// Hash of the fields that shape an instance, as they were written: an upgrade of Poolkeeper changes none.
+pub fn template_hash(spec: &ContainerPoolSpec) -> String {
+    let shape = serde_json::json!({
+        "image": spec.image,
+        "runtime": spec.runtime,
+        "command": spec.command,
+        "args": spec.args,
+        "env": spec.env,
+        "workingDir": spec.working_dir,
+        "resources": spec.resources,
+        "mounts": spec.mounts,
+        "podTemplate": spec.pod_template,
+    });
+    let digest = Sha256::digest(shape.to_string().as_bytes());
+    digest.iter().take(5).map(|b| format!("{b:02x}")).collect()
+}
+
+impl PoolEntry {
+    /// Workers that exist and are not being deleted.
+    pub(super) fn staying(&self) -> usize {
+        self.workers.len() - self.deleting.len()
+    }
+
+    /// Idle workers, whatever their credential does.
+    pub(super) fn idle_count(&self) -> usize {
+        self.idle_since.len()
+    }
+}
+
+fn count(n: usize) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+impl Core {
+    /// Idle workers of a pool whose credential rests or is refused.
+    pub(super) fn resting_by_credential(&mut self, pool: &Key, now: Now) -> i32 {
+        let creds: Vec<(String, usize)> = self.pools.get(pool).map_or_else(Vec::new, |p| {
+            p.idle.iter().filter_map(|(c, set)| Some((c.clone()?, set.len()))).collect()
+        });
+        let mut n = 0;
+        for (id, idle) in creds {
+            let rest = self.credential_rest(&pool.namespace, &id);
+            if rest.parked || rest.until.is_some_and(|u| u.0 > now.wall) {
+                n += idle;
+            }
+        }
+        count(n)
+    }
+
+    pub(super) fn counts(&mut self, pool: &Key, obj: &ContainerPool, now: Now) -> Counts {
+        let by_credential = self.resting_by_credential(pool, now);
+        let credential_free = obj.spec.credentials.is_empty()
+            || obj.spec.credentials.iter().any(|c| {
+                let rest = self.credential_rest(&pool.namespace, &c.identity());
+                !rest.parked && rest.until.is_none_or(|u| u.0 <= now.wall)
+            });
+        let Some(p) = self.pools.get(pool) else { return Counts::default() };
+        Counts {
+            busy: count(p.busy.len()),
+            resting: count(p.resting.len()) + by_credential,
+            unavailable: count(p.unavailable.len()),
+            queued: count(p.queue.len()),
+            credential_free,
+        }
+    }
+
+    /// Lets go who is not wanted, and has made who is missing.
+    pub(super) fn scale(&mut self, key: &Key, obj: &ContainerPool, now: Now, wake: &mut Wake) {
+        if obj.spec.paused || self.runtime_refused(obj).is_some() {
+            return;
+        }
+        let counts = self.counts(key, obj, now);
+        let want = want(&obj.spec, counts);
+        self.shrink(key, obj, want, now, wake);
+        self.swap_resting(key, obj, counts, now);
+        self.grow(key, obj, want, now, wake);
+    }
+
+    /// Above max idle workers leave at once; above want after `idleTimeout`.
+    fn shrink(&mut self, key: &Key, obj: &ContainerPool, want: i32, now: Now, wake: &mut Wake) {
+        let Some(p) = self.pools.get(key) else { return };
+        let staying = count(p.staying());
+        let (above_max, above_want) = (staying - obj.spec.max, staying - want);
+        if above_want <= 0 {
+            return;
+        }
+        let mut leave: Vec<i32> = Vec::new();
+        for (since, ordinal) in &p.idle_since {
+            let n = count(leave.len());
+            if n >= above_want {
+                break;
+            }
+            let due = cooldown::after(*since, obj.spec.idle_timeout.get());
+            if n < above_max || due <= now.wall {
+                leave.push(*ordinal);
+            } else {
+                wake.at(due);
+                break;
+            }
+        }
+        for ordinal in leave {
+            self.visits.0 += 1;
+            self.delete_worker(&key.sibling(names::worker(&key.name, ordinal)), now);
+        }
+    }
+
+    /// With work queued, no room and another credential free, a worker whose credential rests longer than a start
+    /// takes makes room for one on the free credential.
+    fn swap_resting(&mut self, key: &Key, obj: &ContainerPool, counts: Counts, now: Now) {
+        let Some(p) = self.pools.get(key) else { return };
+        let starting = count(p.starting.len() + p.creating.len() + p.deleting.len());
+        if counts.queued <= starting || count(p.workers.len()) < obj.spec.max || self.next_credential(key, obj, now).is_none() {
+            return;
+        }
+        let Some(p) = self.pools.get(key) else { return };
+        let took = p.start_took.unwrap_or(START_GUESS);
+        let idle: Vec<(String, i32)> = p
+            .idle
+            .iter()
+            .filter_map(|(c, set)| Some((c.clone()?, set.first()?.1)))
+            .collect();
+        let mut longest: Option<(jiff::Timestamp, i32)> = None;
+        for (id, ordinal) in idle {
+            match self.gate(key, &obj.spec, Some(&id), None, now) {
+                Gate::Open => return, // somebody idle can take it
+                Gate::Resting(until) if until > cooldown::after(now.wall, took) => {
+                    longest = longest.max(Some((until, ordinal)));
+                }
+                Gate::Parked => longest = longest.max(Some((jiff::Timestamp::MAX, ordinal))),
+                _ => {}
+            }
+        }
+        if let Some((_, ordinal)) = longest {
+            self.delete_worker(&key.sibling(names::worker(&key.name, ordinal)), now);
+        }
+    }
+
+    fn grow(&mut self, key: &Key, obj: &ContainerPool, want: i32, now: Now, wake: &mut Wake) {
+        let Some(p) = self.pools.get(key) else { return };
+        let exist = count(p.workers.len() + p.creating.len());
+        let mut missing = want.min(obj.spec.max) - exist;
+        if missing <= 0 {
+            return;
+        }
+        if p.backoff.failures > 0 {
+            if let Some(until) = p.backoff.until.filter(|u| *u > now.wall) {
+                wake.at(until);
+                return;
+            }
+            // While starts fail, one at a time tries.
+            missing = missing.min(1 - count(p.starting.len() + p.creating.len()));
+        }
+        let mut ordinal = 0;
+        for _ in 0..missing.max(0) {
+            let Some(p) = self.pools.get(key) else { return };
+            while p.workers.contains(&ordinal) || p.creating.contains(&ordinal) {
+                self.visits.0 += 1;
+                ordinal += 1;
+            }
+            if ordinal >= obj.spec.max {
+                return; // the name space is the cap
+            }
+            let Some(host) = self.next_host(key, obj) else { return };
+            let credential = if obj.spec.credentials.is_empty() {
+                None
+            } else {
+                // Below min a worker is made even while all rest: it is then ready when they are.
+                let Some(c) = self.next_credential(key, obj, now).or_else(|| self.least_used(key, obj)) else { return };
+                Some(c)
+            };
+            let worker = new_worker(obj, ordinal, host, credential);
+            let subject = Subject::Worker(key.sibling(names::worker(&key.name, ordinal)));
+            if self.inflight.contains(&subject) || self.trouble.get(&subject).is_some_and(|t| t.until > now.mono) {
+                if let Some(t) = self.trouble.get(&subject) {
+                    wake.after(t.until);
+                }
+                return;
+            }
+            if let Some(p) = self.pools.get_mut(key) {
+                p.creating.insert(ordinal);
+            }
+            self.write(subject, Verb::CreateWorker(Box::new(worker)));
+        }
+    }
+
+    /// The free credential with the fewest workers, in the order of the spec.
+    fn next_credential(&mut self, key: &Key, obj: &ContainerPool, now: Now) -> Option<String> {
+        let used = self.workers_by(key, |w| w.spec.credential.clone());
+        let mut best: Option<(usize, String)> = None;
+        for c in &obj.spec.credentials {
+            let rest = self.credential_rest(&key.namespace, &c.identity());
+            let free = !rest.parked && rest.until.is_none_or(|u| u.0 <= now.wall);
+            let n = used.iter().filter(|u| u.as_deref() == Some(c.name.as_str())).count();
+            let full = c.max_concurrent.is_some_and(|m| n >= usize::try_from(m).unwrap_or(0));
+            if free && !full && best.as_ref().is_none_or(|(least, _)| n < *least) {
+                best = Some((n, c.name.clone()));
+            }
+        }
+        best.map(|(_, name)| name)
+    }
+
+    fn least_used(&self, key: &Key, obj: &ContainerPool) -> Option<String> {
+        let used = self.workers_by(key, |w| w.spec.credential.clone());
+        let n = |name: &str| used.iter().filter(|u| u.as_deref() == Some(name)).count();
+        obj.spec.credentials.iter().min_by_key(|c| n(&c.name)).map(|c| c.name.clone())
+    }
+
+    /// The listed host with the fewest workers that has room, in the order of the spec.
+    fn next_host(&self, key: &Key, obj: &ContainerPool) -> Option<HostKey> {
+        let runtime = self.runtime_of(obj);
+        let configured = self.cfg.hosts_of(runtime);
+        let of = |host: &str| HostKey { runtime, host: host.to_owned() };
+        if obj.spec.hosts.is_empty() {
+            let first = configured.first().map_or(LOCAL_HOST, String::as_str);
+            return Some(of(first)).filter(|h| self.host_listed(h));
+        }
+        let used = self.workers_by(key, |w| w.spec.host.clone());
+        let n = |name: &str| used.iter().filter(|u| u.as_deref() == Some(name)).count();
+        let room = |h: &&crate::api::pool::PoolHost| h.max.is_none_or(|m| n(&h.name) < usize::try_from(m).unwrap_or(0));
+        let listed = obj.spec.hosts.iter().filter(|h| self.host_listed(&of(&h.name)));
+        listed.filter(room).min_by_key(|h| n(&h.name)).map(|h| of(&h.name))
+    }
+
+    /// One property of each worker of a pool. A walk over the pool, taken only when a worker is to be made.
+    fn workers_by<T>(&self, key: &Key, f: impl Fn(&Worker) -> T) -> Vec<T> {
+        let ordinals = self.pools.get(key).map(|p| p.workers.clone()).unwrap_or_default();
+        let workers = ordinals.iter().filter_map(|o| self.workers.get(&key.sibling(names::worker(&key.name, *o))));
+        workers.map(|e| f(&e.obj)).collect()
+    }
+
+    /// Why a pool's runtime cannot be used here, if so.
+    pub(super) fn runtime_refused(&self, obj: &ContainerPool) -> Option<String> {
+        let runtime = self.runtime_of(obj);
+        if !self.cfg.runtimes.contains(&runtime) {
+            let allowed: Vec<String> = self.cfg.runtimes.iter().map(RuntimeKind::to_string).collect();
+            return Some(format!("runtime {runtime} is not allowed here; this controller allows {}", allowed.join(", ")));
+        }
+        let hosts = self.cfg.hosts_of(runtime);
+        if let Some(h) = obj.spec.hosts.iter().find(|h| !hosts.contains(&h.name)) {
+            return Some(format!("host {:?} is not configured; there are {}", h.name, hosts.join(", ")));
+        }
+        if obj.spec.image.is_none() && runtime != RuntimeKind::Process {
+            return Some(format!("spec.image is required with runtime {runtime}"));
+        }
+        let foreign = obj.spec.credentials.iter().find(|c| c.secret_key_ref.is_none());
+        if let Some(c) = foreign.filter(|_| !self.cfg.local_credentials) {
+            return Some(format!("credential {:?}: only secretKeyRef is allowed here", c.name));
+        }
+        None
+    }
+
+    /// Deletes every worker that names no dispatch: the pool goes.
+    pub(super) fn empty(&mut self, key: &Key, now: Now) {
+        let ordinals = self.pools.get(key).map(|p| p.workers.clone()).unwrap_or_default();
+        for o in ordinals {
+            let w = key.sibling(names::worker(&key.name, o));
+            let idle = self.workers.get(&w).is_some_and(|e| {
+                !e.obj.is_deleting() && !matches!(e.slot, Some(Slot::Busy { .. })) && e.reserving.is_none()
+            });
+            if idle {
+                self.delete_worker(&w, now);
+            }
+        }
+    }
+}
+
+fn new_worker(pool: &ContainerPool, ordinal: i32, host: HostKey, credential: Option<String>) -> Worker {
+    let key = Key::of(pool);
+    let mut w = Worker::new(
+        &names::worker(&key.name, ordinal),
+        WorkerSpec {
+            pool: key.name.clone(),
+            pool_generation: pool.metadata.generation.unwrap_or(1),
+            runtime: host.runtime,
+            credential,
+            host: (host.runtime != RuntimeKind::Pod).then_some(host.host),
+            template_hash: template_hash(&pool.spec),
+            cordoned: false,
+        },
+    );
+    w.metadata.namespace = Some(key.namespace);
+    w.metadata.finalizers = Some(vec![names::WORKER_FINALIZER.to_owned()]);
+    w.metadata.labels = Some([(names::POOL.to_owned(), key.name)].into());
+    debug_assert_eq!(w.status.clone().unwrap_or_default().phase, WorkerPhase::Starting);
+    w
+}
