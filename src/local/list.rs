@@ -1,0 +1,128 @@
+//! Lists, whole or in pages, and deletion of what a list shows.
+use std::sync::Arc;
+
+use base64::Engine;
+use bytes::Bytes;
+
+use super::kinds::Kind;
+use super::objects::{Api, DeleteOptions};
+use super::render::Form;
+use super::select::Selector;
+use super::state::State;
+use super::status::ApiError;
+use super::store::Stored;
+
+const BASE64: base64::engine::GeneralPurpose = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// What the query says about a list.
+pub(super) struct ListOptions {
+    pub selector: Selector,
+    /// 0: no limit.
+    pub limit: usize,
+    pub token: Option<String>,
+    pub resource_version: Option<u64>,
+    /// `resourceVersionMatch=Exact`.
+    pub exact: bool,
+}
+
+impl Api {
+    /// # Errors
+    /// 410 for an old page or an old exact resourceVersion, 504 for one in the future, 400 for a bad token.
+    pub fn list(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        form: Form,
+        options: &ListOptions,
+    ) -> Result<Bytes, ApiError> {
+        let state = &mut *self.lock();
+        if let Some(token) = &options.token {
+            return self.next_page(state, kind, form, token, options.limit);
+        }
+        let revision = state.revision();
+        if let Some(asked) = options.resource_version {
+            let log = state.log(kind.store);
+            if asked > revision {
+                return Err(ApiError::future_version(asked, revision));
+            }
+            if options.exact && asked != revision && (!log.reaches(asked) || log.after(asked).next().is_some()) {
+                return Err(ApiError::expired("The resourceVersion for the provided list is too old."));
+            }
+        }
+        let items = self.select(state, kind, namespace, &options.selector);
+        if options.limit == 0 || items.len() <= options.limit {
+            return Ok(self.render_list(kind, form, &items, revision, None));
+        }
+        let items: Arc<[Arc<Stored>]> = items.into();
+        let id = state.keep_page(Arc::clone(&items));
+        Ok(self.page(kind, form, (id, 0), &items, options.limit, revision))
+    }
+
+    fn next_page(&self, state: &State, kind: &Kind, form: Form, token: &str, limit: usize) -> Result<Bytes, ApiError> {
+        let bad = || ApiError::bad_request("continue key is not valid");
+        let text = BASE64.decode(token).ok().and_then(|b| String::from_utf8(b).ok()).ok_or_else(bad)?;
+        let (id, start) = text.split_once(':').ok_or_else(bad)?;
+        let (id, start) = (id.parse().map_err(|_| bad())?, start.parse::<usize>().map_err(|_| bad())?);
+        let page = state.page(id).ok_or_else(|| {
+            ApiError::expired("The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.")
+        })?;
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        Ok(self.page(kind, form, (id, start.min(page.items.len())), &page.items, limit, page.revision))
+    }
+
+    fn page(
+        &self,
+        kind: &Kind,
+        form: Form,
+        (id, start): (u64, usize),
+        items: &[Arc<Stored>],
+        limit: usize,
+        revision: u64,
+    ) -> Bytes {
+        let end = start.saturating_add(limit).min(items.len());
+        let rest = (end < items.len()).then(|| (BASE64.encode(format!("{id}:{end}")), items.len() - end));
+        self.render_list(kind, form, &items[start..end], revision, rest)
+    }
+
+    /// The objects that a selector shows, as they are now.
+    pub(super) fn select(
+        &self,
+        state: &State,
+        kind: &Kind,
+        namespace: Option<&str>,
+        selector: &Selector,
+    ) -> Vec<Arc<Stored>> {
+        let mut items = state.list(kind.store, namespace);
+        if !selector.is_empty() {
+            items.retain(|s| selector.matches(&self.view(kind, &s.object)));
+        }
+        items
+    }
+
+    /// Deletes what a list would show; answers with that list.
+    ///
+    /// # Errors
+    /// 409 for a failed precondition, at the first object that fails it.
+    pub fn delete_collection(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        selector: &Selector,
+        options: &DeleteOptions,
+    ) -> Result<Bytes, ApiError> {
+        let (items, revision) = {
+            let state = self.lock();
+            (self.select(&state, kind, namespace, selector), state.revision())
+        };
+        for item in &items {
+            let (namespace, name) =
+                (super::meta::text(&item.object, "namespace"), super::meta::text(&item.object, "name"));
+            match self.delete(kind, namespace, name, options) {
+                // Gone with an owner that was deleted before it.
+                Err(e) if e.code == 404 => {}
+                result => _ = result?,
+            }
+        }
+        Ok(self.render_list(kind, Form::Whole, &items, revision, None))
+    }
+}

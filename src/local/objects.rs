@@ -1,0 +1,504 @@
+//! Reading and writing objects: what a kube-apiserver does between the request and its store.
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::cel::Rules;
+use super::fields::FieldError;
+use super::kinds::Kind;
+use super::state::State;
+use super::status::ApiError;
+use super::store::{Key, Stored};
+use super::validate::validate;
+use super::{Change, meta};
+use crate::clock::{Clock, Ids};
+
+/// The server without its HTTP.
+pub(super) struct Api {
+    pub kinds: Vec<Arc<Kind>>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Ids,
+    pub rules: Rules,
+    pub state: Mutex<State>,
+}
+
+/// What the query says about a write.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WriteOptions {
+    pub dry_run: bool,
+    pub unknown_fields: UnknownFields,
+}
+
+/// What becomes of fields that the schema does not know (`fieldValidation`). They are never stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UnknownFields {
+    Refuse,
+    Warn,
+    Ignore,
+}
+
+/// Where a new version of an object comes from; decides how mistakes in it are reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Body,
+    Patch,
+}
+
+/// Which part of an object a write may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All but the status, if that is a subresource.
+    Main,
+    Status,
+}
+
+/// What a write did.
+pub(super) struct Written {
+    pub stored: Arc<Stored>,
+    pub created: bool,
+    pub warnings: Vec<String>,
+}
+
+/// What a delete did.
+pub(super) enum Deleted {
+    Gone(Arc<Stored>),
+    /// Finalizers hold it.
+    Pending(Arc<Stored>),
+}
+
+/// The body of a delete.
+#[derive(Debug, Default)]
+pub(super) struct DeleteOptions {
+    pub uid: Option<String>,
+    pub resource_version: Option<String>,
+    pub dry_run: bool,
+}
+
+const RULES_SKIPPED: &str = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+
+impl Api {
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock is held leaves at worst a write that no watch saw: go on with it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The kind in whose form the objects of a store are kept.
+    pub fn stored_kind(&self, store: u16) -> &Kind {
+        // The first kind with that number; the others are views of it. Every number comes from a kind.
+        let kind = self.kinds.iter().find(|k| k.store == store && k.traits.renamed.is_empty());
+        kind.unwrap_or(&self.kinds[0])
+    }
+
+    /// # Errors
+    /// Anything that a body can have wrong; 409 if the name is taken.
+    pub fn create(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        mut object: Value,
+        options: WriteOptions,
+    ) -> Result<Written, ApiError> {
+        let warnings = self.decode(kind, &mut object, Source::Body, options)?;
+        let state = &mut *self.lock();
+        self.create_in(state, kind, namespace, object, warnings, options)
+    }
+
+    fn create_in(
+        &self,
+        state: &mut State,
+        kind: &Kind,
+        namespace: &str,
+        mut object: Value,
+        warnings: Vec<String>,
+        options: WriteOptions,
+    ) -> Result<Written, ApiError> {
+        match meta::text(&object, "namespace") {
+            "" if !namespace.is_empty() => _ = meta::of(&mut object).insert("namespace".into(), namespace.into()),
+            ns if ns == namespace => {}
+            _ => {
+                return Err(ApiError::bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the request",
+                ));
+            }
+        }
+        if kind.status
+            && let Some(map) = object.as_object_mut()
+        {
+            map.remove("status");
+        }
+        let (now, uid) = (self.clock.now(), self.ids.uid());
+        let metadata = meta::of(&mut object);
+        metadata.remove("deletionTimestamp");
+        metadata.remove("deletionGracePeriodSeconds");
+        let has_version = metadata.contains_key("resourceVersion");
+        metadata.insert("uid".into(), uid.into());
+        metadata.insert("creationTimestamp".into(), meta::time(now).into());
+        metadata.remove("generation");
+        if kind.traits.generation {
+            metadata.insert("generation".into(), 1.into());
+        }
+        let key_of =
+            |o: &Value| Key { store: kind.store, namespace: namespace.into(), name: meta::text(o, "name").into() };
+        if meta::text(&object, "name").is_empty() && !meta::text(&object, "generateName").is_empty() {
+            self.generate_name(&mut object, |o| state.get(&key_of(o)).is_some());
+        }
+        let mut errors = meta::validate_new(&object, kind.namespaced);
+        errors.append(&mut validate(&kind.schema, &object, None, ""));
+        self.check_rules(kind, &object, None, &mut errors);
+        let name = meta::text(&object, "name").to_owned();
+        if !errors.is_empty() {
+            return Err(ApiError::invalid(kind, &name, &errors));
+        }
+        if has_version {
+            return Err(ApiError::unset_on_create());
+        }
+        let key = key_of(&object);
+        if state.get(&key).is_some() {
+            return Err(ApiError::already_exists(kind, &name));
+        }
+        // Only now: the real server applies the status's default when it reads what it has stored.
+        kind.schema.apply_defaults(&mut object);
+        let object = self.into_stored(kind, object);
+        let stored = if options.dry_run {
+            Arc::new(Stored::new(state.revision(), object))
+        } else {
+            let stored = state.commit(self.stored_kind(kind.store), key.clone(), Change::Added, object, None, now);
+            self.collect(state, &key);
+            stored
+        };
+        Ok(Written { stored, created: true, warnings })
+    }
+
+    fn generate_name(&self, object: &mut Value, taken: impl Fn(&Value) -> bool) {
+        const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+        const TRIES: usize = 8;
+        let base: String = meta::text(object, "generateName").chars().take(58).collect();
+        for _ in 0..TRIES {
+            let suffix: String = (0..5)
+                .map(|_| {
+                    let i = (self.ids.unit() * LETTERS.len() as f64) as usize;
+                    char::from(LETTERS[i.min(LETTERS.len() - 1)])
+                })
+                .collect();
+            meta::of(object).insert("name".into(), format!("{base}{suffix}").into());
+            if !taken(object) {
+                return;
+            }
+        }
+    }
+
+    /// # Errors
+    /// 404.
+    pub fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Result<Arc<Stored>, ApiError> {
+        let key = Key { store: kind.store, namespace: namespace.into(), name: name.into() };
+        self.lock().get(&key).ok_or_else(|| ApiError::not_found(kind, name))
+    }
+
+    /// Replaces an object, or its status, by what `change` makes of it.
+    ///
+    /// # Errors
+    /// 404, 409 for another resourceVersion or uid, 422 for an invalid result, and those of `change`.
+    pub fn update(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        (part, source): (Part, Source),
+        options: WriteOptions,
+        change: impl FnOnce(&Value) -> Result<Value, ApiError>,
+    ) -> Result<Written, ApiError> {
+        let state = &mut *self.lock();
+        let key = Key { store: kind.store, namespace: namespace.into(), name: name.into() };
+        let Some(stored) = state.get(&key) else {
+            if !(source == Source::Body && kind.traits.create_on_update) {
+                return Err(ApiError::not_found(kind, name));
+            }
+            let mut object = change(&Value::Null)?;
+            let warnings = self.decode(kind, &mut object, source, options)?;
+            check_name(&object, namespace, name)?;
+            return self.create_in(state, kind, namespace, object, warnings, options);
+        };
+        let old = self.view(kind, &stored.object);
+        let mut new = change(&old)?;
+        let warnings = self.decode(kind, &mut new, source, options)?;
+        if source == Source::Body {
+            check_name(&new, namespace, name)?;
+        }
+        check_identity(kind, &key, &new, &old, source)?;
+        prepare(kind, &mut new, &old, part);
+        let mut errors = meta::validate_change(&new, &old);
+        match part {
+            Part::Main => errors.append(&mut validate(&kind.schema, &new, Some(&old), "")),
+            Part::Status => {
+                if let (Some(schema), Some(status)) = (kind.schema.field("status"), new.get("status")) {
+                    errors.append(&mut validate(schema, status, old.get("status"), "status"));
+                }
+            }
+        }
+        self.check_rules(kind, &new, Some(&old), &mut errors);
+        if !errors.is_empty() {
+            return Err(ApiError::invalid(kind, meta::text(&new, "name"), &errors));
+        }
+        kind.schema.apply_defaults(&mut new);
+        let new = self.into_stored(kind, new);
+        let released = meta::is_deleting(&stored.object) && meta::list(&new, "finalizers").is_empty();
+        let result = if new == *stored.object {
+            stored
+        } else if options.dry_run {
+            Arc::new(Stored::new(stored.revision, new))
+        } else if released {
+            // What else the request changed is lost: the object goes as it was. The client gets what it asked for.
+            self.erase(state, self.stored_kind(kind.store), &key, stored);
+            Arc::new(Stored::new(state.revision(), new))
+        } else {
+            let owners_changed = meta::owners(&new) != meta::owners(&stored.object);
+            let now = self.clock.now();
+            let result =
+                state.commit(self.stored_kind(kind.store), key.clone(), Change::Modified, new, Some(stored), now);
+            if owners_changed {
+                self.collect(state, &key);
+            }
+            result
+        };
+        Ok(Written { stored: result, created: false, warnings })
+    }
+
+    /// # Errors
+    /// 404, 409 for a failed precondition.
+    pub fn delete(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, ApiError> {
+        let state = &mut *self.lock();
+        let key = Key { store: kind.store, namespace: namespace.into(), name: name.into() };
+        let stored = state.get(&key).ok_or_else(|| ApiError::not_found(kind, name))?;
+        let (uid, version) = (meta::text(&stored.object, "uid"), meta::text(&stored.object, "resourceVersion"));
+        if let Some(asked) = options.uid.as_deref().filter(|asked| *asked != uid) {
+            return Err(ApiError::precondition(
+                kind,
+                name,
+                &format!(
+                    "the UID in the precondition ({asked}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+                ),
+            ));
+        }
+        if let Some(asked) = options.resource_version.as_deref().filter(|asked| *asked != version) {
+            return Err(ApiError::precondition(
+                kind,
+                name,
+                &format!(
+                    "the ResourceVersion in the precondition ({asked}) does not match the ResourceVersion in record ({version}). The object might have been modified"
+                ),
+            ));
+        }
+        if options.dry_run {
+            let held = !meta::list(&stored.object, "finalizers").is_empty();
+            return Ok(if held { Deleted::Pending(stored) } else { Deleted::Gone(stored) });
+        }
+        Ok(self.remove(state, self.stored_kind(kind.store), &key).unwrap_or(Deleted::Gone(stored)))
+    }
+
+    /// Deletes an object, or marks it as being deleted if it has finalizers. `None` if it is not there.
+    pub(super) fn remove(&self, state: &mut State, kind: &Kind, key: &Key) -> Option<Deleted> {
+        let stored = state.get(key)?;
+        if meta::list(&stored.object, "finalizers").is_empty() {
+            return Some(Deleted::Gone(self.erase(state, kind, key, stored)));
+        }
+        if meta::is_deleting(&stored.object) {
+            return Some(Deleted::Pending(stored));
+        }
+        let mut object = (*stored.object).clone();
+        let now = self.clock.now();
+        let metadata = meta::of(&mut object);
+        metadata.insert("deletionTimestamp".into(), meta::time(now).into());
+        metadata.insert("deletionGracePeriodSeconds".into(), 0.into());
+        if let Some(generation) = metadata.get("generation").and_then(Value::as_i64) {
+            metadata.insert("generation".into(), (generation + 1).into());
+        }
+        Some(Deleted::Pending(state.commit(kind, key.clone(), Change::Modified, object, Some(stored), now)))
+    }
+
+    fn erase(&self, state: &mut State, kind: &Kind, key: &Key, stored: Arc<Stored>) -> Arc<Stored> {
+        let object = (*stored.object).clone();
+        let uid = meta::text(&object, "uid").to_owned();
+        let gone = state.commit(kind, key.clone(), Change::Deleted, object, Some(stored), self.clock.now());
+        self.collect_dependents(state, &uid);
+        gone
+    }
+
+    /// Checks the type of a body, takes out what the schema does not know, and fills in defaults.
+    fn decode(
+        &self,
+        kind: &Kind,
+        object: &mut Value,
+        source: Source,
+        options: WriteOptions,
+    ) -> Result<Vec<String>, ApiError> {
+        check_type(kind, object)?;
+        let what = format!("{} in version {:?} cannot be handled as a {}", kind.kind, kind.version, kind.kind);
+        let mut unknown = kind.schema.prune(object);
+        kind.schema.prune_nulls(object);
+        unknown.append(&mut meta::normalize(object, &what)?);
+        let unknown: Vec<String> = unknown.into_iter().map(|f| format!("unknown field {f:?}")).collect();
+        if !unknown.is_empty() && options.unknown_fields == UnknownFields::Refuse {
+            let strict = format!("strict decoding error: {}", unknown.join(", "));
+            return Err(match source {
+                Source::Body => ApiError::bad_request(format!("{what}: {strict}")),
+                Source::Patch => {
+                    let shown = Value::String(object.to_string());
+                    ApiError::invalid_as("", "", "", &[FieldError::invalid("patch", &shown, strict)])
+                }
+            });
+        }
+        kind.schema.apply_defaults(object);
+        Ok(if options.unknown_fields == UnknownFields::Warn { unknown } else { Vec::new() })
+    }
+
+    /// Rules run only on objects whose values have the right form.
+    fn check_rules(&self, kind: &Kind, new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+        if !kind.schema.ruled {
+            return;
+        }
+        if errors.iter().any(FieldError::blocks_rules) {
+            errors.push(FieldError::invalid("", &Value::Null, RULES_SKIPPED));
+        } else {
+            errors.append(&mut self.rules.check(&kind.schema, new, old));
+        }
+    }
+
+    /// A stored object as a kind shows it.
+    pub fn view<'a>(&self, kind: &Kind, object: &'a Value) -> Cow<'a, Value> {
+        if kind.traits.renamed.is_empty() {
+            return Cow::Borrowed(object);
+        }
+        let mut object = object.clone();
+        rename(&mut object, kind.traits.renamed.iter().map(|(here, stored)| (*stored, *here)), &kind.api_version());
+        Cow::Owned(object)
+    }
+
+    fn into_stored(&self, kind: &Kind, mut object: Value) -> Value {
+        if !kind.traits.renamed.is_empty() {
+            rename(&mut object, kind.traits.renamed.iter().copied(), &self.stored_kind(kind.store).api_version());
+        }
+        object
+    }
+}
+
+fn rename<'n>(object: &mut Value, names: impl Iterator<Item = (&'n str, &'n str)>, api_version: &str) {
+    let Some(map) = object.as_object_mut() else { return };
+    for (from, to) in names {
+        if let Some(value) = map.remove(from) {
+            map.insert(to.into(), value);
+        }
+    }
+    map.insert("apiVersion".into(), api_version.into());
+}
+
+fn check_type(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
+    if kind.traits.typed && object.is_object() {
+        for (key, value) in [("kind", kind.kind.clone()), ("apiVersion", kind.api_version())] {
+            if object[key].is_null() {
+                object[key] = value.into();
+            }
+        }
+    }
+    if !object["kind"].is_string() {
+        return Err(ApiError::bad_request(format!("Object 'Kind' is missing in '{object}'")));
+    }
+    let (found, expected) = (object["apiVersion"].as_str().unwrap_or_default(), kind.api_version());
+    if found != expected {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({found}) does not match the expected API version ({expected})"
+        )));
+    }
+    if object["kind"] != *kind.kind {
+        let error = FieldError::invalid("kind", &object["kind"], format!("must be {}", kind.kind));
+        return Err(ApiError::invalid(kind, meta::text(object, "name"), &[error]));
+    }
+    Ok(())
+}
+
+/// The body of a PUT must be about the object that the path names.
+fn check_name(object: &Value, namespace: &str, name: &str) -> Result<(), ApiError> {
+    let why = match (meta::text(object, "name"), meta::text(object, "namespace")) {
+        ("", _) => format!("the name of the object ({name} based on URL) was undeterminable: name must be provided"),
+        (n, _) if n != name => format!("the name of the object ({n}) does not match the name on the URL ({name})"),
+        (_, ns) if !ns.is_empty() && ns != namespace => {
+            format!("the namespace of the object ({ns}) does not match the namespace on the request ({namespace})")
+        }
+        _ => return Ok(()),
+    };
+    Err(ApiError::bad_request(why))
+}
+
+/// Compares uid and resourceVersion of the new version with those of the old one.
+fn check_identity(kind: &Kind, key: &Key, new: &Value, old: &Value, source: Source) -> Result<(), ApiError> {
+    let (uid, old_uid) = (meta::text(new, "uid"), meta::text(old, "uid"));
+    if source == Source::Body && !uid.is_empty() && uid != old_uid {
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{}/{}/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}",
+            kind.group, kind.plural, key.namespace, key.name
+        );
+        return Err(ApiError::conflict(kind, &key.name, &why));
+    }
+    match meta::text(new, "resourceVersion") {
+        "" if kind.traits.unconditional_update => Ok(()),
+        "" => {
+            let error = FieldError::invalid_raw("metadata.resourceVersion", "0x0", "must be specified for an update");
+            Err(ApiError::invalid_as(&kind.plural, &kind.group, &key.name, &[error]))
+        }
+        version if version != meta::text(old, "resourceVersion") => Err(ApiError::modified(kind, &key.name)),
+        _ => Ok(()),
+    }
+}
+
+/// Puts back what a client may not change through this part of the object.
+fn prepare(kind: &Kind, new: &mut Value, old: &Value, part: Part) {
+    if part == Part::Status {
+        let status = new.get("status").cloned();
+        *new = old.clone();
+        set_status(new, status);
+        return;
+    }
+    if kind.status {
+        set_status(new, old.get("status").cloned());
+    }
+    let metadata = meta::of(new);
+    for key in ["creationTimestamp", "generation", "resourceVersion"] {
+        match old["metadata"].get(key) {
+            Some(value) => _ = metadata.insert(key.into(), value.clone()),
+            None => _ = metadata.remove(key),
+        }
+    }
+    // May be left out, but not changed.
+    for key in ["uid", "namespace", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        if let Some(value) = old["metadata"].get(key) {
+            let restored = key.starts_with("deletion") || !metadata.contains_key(key);
+            if restored {
+                metadata.insert(key.into(), value.clone());
+            }
+        }
+    }
+    if kind.traits.generation && differs_outside_metadata(new, old) {
+        let generation = old["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
+        meta::of(new).insert("generation".into(), json!(generation));
+    }
+}
+
+fn set_status(object: &mut Value, status: Option<Value>) {
+    let Some(map) = object.as_object_mut() else { return };
+    match status {
+        Some(status) => _ = map.insert("status".into(), status),
+        None => _ = map.remove("status"),
+    }
+}
+
+fn differs_outside_metadata(a: &Value, b: &Value) -> bool {
+    let fields = |v: &Value| v.as_object().map_or(0, |m| m.keys().filter(|k| *k != "metadata").count());
+    let same = |(key, value): (&String, &Value)| key == "metadata" || b.get(key) == Some(value);
+    fields(a) != fields(b) || !a.as_object().into_iter().flatten().all(same)
+}

@@ -1,0 +1,95 @@
+//! The patch formats.
+use json_patch::{Patch, PatchOperation};
+use serde_json::Value;
+
+use super::kinds::Kind;
+use super::status::ApiError;
+
+const JSON: &str = "application/json-patch+json";
+const MERGE: &str = "application/merge-patch+json";
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
+
+/// More operations than this in one JSON patch are refused.
+const MAX_OPERATIONS: usize = 10_000;
+
+/// A patch that was read but not yet applied.
+pub(super) enum Change {
+    Json(Patch),
+    Merge(Value),
+}
+
+impl Change {
+    /// Reads a patch of the given media type.
+    ///
+    /// # Errors
+    /// 415 for an unknown format, 501 for one that this server leaves out, 400 for a body that cannot be read.
+    pub fn parse(kind: &Kind, media_type: &str, body: &[u8]) -> Result<Self, ApiError> {
+        let read = |e: serde_json::Error| ApiError::bad_request(format!("error decoding patch: {e}"));
+        match media_type.split(';').next().unwrap_or_default().trim() {
+            JSON => {
+                let patch: Patch = serde_json::from_slice(body).map_err(read)?;
+                if patch.0.len() > MAX_OPERATIONS {
+                    return Err(ApiError::too_large(format!(
+                        "Request entity too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+                        patch.0.len()
+                    )));
+                }
+                Ok(Self::Json(patch))
+            }
+            MERGE => Ok(Self::Merge(object(serde_json::from_slice(body).map_err(read)?)?)),
+            STRATEGIC if kind.traits.strategic => {
+                let patch = object(serde_json::from_slice(body).map_err(read)?)?;
+                if merges_differently(&patch) {
+                    return Err(ApiError::not_implemented("strategic merge patches of lists or with directives"));
+                }
+                Ok(Self::Merge(patch))
+            }
+            APPLY => Err(ApiError::not_implemented("server-side apply")),
+            _ if kind.traits.strategic => Err(ApiError::unsupported_media_type(&[JSON, MERGE, STRATEGIC, APPLY])),
+            _ => Err(ApiError::unsupported_media_type(&[JSON, MERGE, APPLY])),
+        }
+    }
+
+    /// The patched object.
+    ///
+    /// # Errors
+    /// 422 if a JSON patch does not apply.
+    pub fn apply(&self, object: &Value) -> Result<Value, ApiError> {
+        let mut object = object.clone();
+        match self {
+            Self::Merge(patch) => json_patch::merge(&mut object, patch),
+            Self::Json(patch) => {
+                for operation in &patch.0 {
+                    if passes_on_missing(operation, &object) {
+                        continue;
+                    }
+                    json_patch::patch(&mut object, std::slice::from_ref(operation))
+                        .map_err(|_| ApiError::patch_rejected())?;
+                }
+            }
+        }
+        Ok(object)
+    }
+}
+
+fn object(patch: Value) -> Result<Value, ApiError> {
+    if patch.is_object() { Ok(patch) } else { Err(ApiError::bad_request("error decoding patch: not a JSON object")) }
+}
+
+/// The real server's `test` takes a missing member for null, as long as what should hold it is there.
+fn passes_on_missing(operation: &PatchOperation, object: &Value) -> bool {
+    let PatchOperation::Test(test) = operation else { return false };
+    let path = test.path.as_str();
+    let parent = path.rsplit_once('/').and_then(|(parent, _)| object.pointer(parent));
+    test.value.is_null() && parent.is_some_and(Value::is_object) && object.pointer(path).is_none()
+}
+
+/// Whether a strategic merge would do something else than a merge: it merges some lists, and knows directives.
+fn merges_differently(patch: &Value) -> bool {
+    match patch {
+        Value::Array(_) => true,
+        Value::Object(map) => map.iter().any(|(k, v)| k.starts_with('$') || merges_differently(v)),
+        _ => false,
+    }
+}

@@ -1,0 +1,337 @@
+//! From an HTTP request to what it asks for, and back.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, StreamBody};
+use serde_json::{Value, json};
+use tower::BoxError;
+
+use super::ResponseBody;
+use super::kinds::Kind;
+use super::list::ListOptions;
+use super::objects::{Api, DeleteOptions, Deleted, Part, Source, UnknownFields, WriteOptions, Written};
+use super::patch;
+use super::render::Form;
+use super::select::Selector;
+use super::status::ApiError;
+use super::store::to_json;
+use super::watch::{WatchOptions, watch};
+use super::{meta, scale};
+
+/// What a path names.
+struct Target {
+    kind: Arc<Kind>,
+    /// `None`: all of them, in a list. Empty for kinds without namespaces.
+    namespace: Option<String>,
+    name: Option<String>,
+    subresource: Option<String>,
+}
+
+/// The query's parameters.
+struct Query(BTreeMap<String, String>);
+
+impl Query {
+    fn parse(query: &str) -> Self {
+        Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str).filter(|v| !v.is_empty())
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        self.text(key).is_some_and(|v| v == "true" || v == "1")
+    }
+
+    fn number(&self, kind: &Kind, key: &str) -> Result<Option<u64>, ApiError> {
+        self.text(key)
+            .map(|v| {
+                v.parse().map_err(|_| {
+                    let why = format!("strconv.ParseUint: parsing {v:?}: invalid syntax");
+                    let error = super::fields::FieldError::invalid(key, &v.into(), why);
+                    ApiError::invalid(kind, "", &[error])
+                })
+            })
+            .transpose()
+    }
+
+    fn dry_run(&self) -> Result<bool, ApiError> {
+        match self.text("dryRun") {
+            None => Ok(false),
+            Some("All") => Ok(true),
+            Some(other) => {
+                Err(ApiError::bad_request(format!("dryRun: Unsupported value: {other:?}: supported values: \"All\"")))
+            }
+        }
+    }
+
+    fn write(&self) -> Result<WriteOptions, ApiError> {
+        let unknown_fields = match self.text("fieldValidation") {
+            Some("Strict") => UnknownFields::Refuse,
+            Some("Warn") | None => UnknownFields::Warn,
+            Some("Ignore") => UnknownFields::Ignore,
+            Some(other) => {
+                return Err(ApiError::bad_request(format!(
+                    "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
+                )));
+            }
+        };
+        Ok(WriteOptions { dry_run: self.dry_run()?, unknown_fields })
+    }
+
+    fn selector(&self, kind: &Kind) -> Result<Selector, ApiError> {
+        Selector::parse(kind, self.text("labelSelector"), self.text("fieldSelector"))
+    }
+}
+
+/// Answers one request.
+pub(super) async fn handle(
+    api: Arc<Api>,
+    request: Request<kube::client::Body>,
+) -> Result<Response<ResponseBody>, BoxError> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    Ok(answer(&api, &parts, &body).unwrap_or_else(|e| {
+        if e.reason.is_empty() && e.code == 404 {
+            plain(StatusCode::NOT_FOUND, e.message)
+        } else {
+            json_response(StatusCode::from_u16(e.code).unwrap_or_default(), to_json(&e.to_json()), &[])
+        }
+    }))
+}
+
+fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<Response<ResponseBody>, ApiError> {
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    if let Some(found) = super::discovery::answer(api, parts.uri.path()) {
+        return Ok(json_response(StatusCode::OK, to_json(&found), &[]));
+    }
+    let target = target(api, parts.uri.path())?;
+    let accept = parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
+    let form = Form::negotiate(accept)?;
+    let kind = &target.kind;
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let namespace = target.namespace.as_deref();
+    let one = namespace.unwrap_or_default();
+    let Some(name) = target.name.as_deref() else {
+        return match parts.method {
+            Method::GET if query.flag("watch") => watch_response(api, &target, form, &query),
+            Method::GET => list(api, kind, namespace, form, &query),
+            Method::POST if namespace.is_some() => {
+                let object = read_json(content_type, body)?;
+                let written = api.create(kind, one, object, query.write()?)?;
+                Ok(written_response(api, kind, form, &written))
+            }
+            Method::DELETE => {
+                let options = delete_options(&query, content_type, body)?;
+                Ok(json_response(
+                    StatusCode::OK,
+                    api.delete_collection(kind, namespace, &query.selector(kind)?, &options)?,
+                    &[],
+                ))
+            }
+            _ => Err(ApiError::method_not_allowed()),
+        };
+    };
+    let part = match target.subresource.as_deref() {
+        None => Part::Main,
+        Some("status") if kind.status => Part::Status,
+        Some("scale") if kind.scale.is_some() => {
+            return scale::answer(api, kind, (one, name), parts, query.write()?, body)
+                .map(|scale| json_response(StatusCode::OK, to_json(&scale), &[]));
+        }
+        Some("status" | "scale") => return Err(ApiError::no_route()),
+        Some(other) => return Err(ApiError::not_implemented(&format!("the subresource {other:?}"))),
+    };
+    match parts.method {
+        Method::GET => {
+            if let Some(asked) = query.number(kind, "resourceVersion")? {
+                let current = api.lock().revision();
+                if asked > current {
+                    return Err(ApiError::future_version(asked, current));
+                }
+            }
+            let stored = api.get(kind, one, name)?;
+            Ok(json_response(StatusCode::OK, api.render(kind, form, &stored), &[]))
+        }
+        Method::PUT => {
+            let object = read_json(content_type, body)?;
+            let written = api.update(kind, one, name, (part, Source::Body), query.write()?, |_| Ok(object))?;
+            Ok(written_response(api, kind, form, &written))
+        }
+        Method::PATCH => {
+            let change = patch::Change::parse(kind, content_type, body)?;
+            let options = query.write()?;
+            let written = api.update(kind, one, name, (part, Source::Patch), options, |old| change.apply(old))?;
+            Ok(written_response(api, kind, form, &written))
+        }
+        Method::DELETE if part == Part::Main => {
+            if kind.plural == "namespaces" && kind.group.is_empty() {
+                return Err(ApiError::not_implemented("deletion of namespaces"));
+            }
+            let options = delete_options(&query, content_type, body)?;
+            Ok(json_response(
+                StatusCode::OK,
+                match api.delete(kind, one, name, &options)? {
+                    Deleted::Pending(stored) => api.render(kind, form, &stored),
+                    Deleted::Gone(stored) => to_json(&json!({
+                        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+                        "details": {
+                            "name": name, "group": kind.group, "kind": kind.plural, "uid": meta::text(&stored.object, "uid"),
+                        },
+                    })),
+                },
+                &[],
+            ))
+        }
+        _ => Err(ApiError::method_not_allowed()),
+    }
+}
+
+/// Finds the kind and the names in a path such as `/apis/GROUP/VERSION/namespaces/NS/PLURAL/NAME/SUBRESOURCE`.
+fn target(api: &Api, path: &str) -> Result<Target, ApiError> {
+    let decoded: Vec<String> = path
+        .split('/')
+        .filter(|s| !s.is_empty())
+        .map(|s| {
+            form_urlencoded::parse(s.replace('+', "%2B").as_bytes())
+                .next()
+                .map_or_else(String::new, |(k, _)| k.into_owned())
+        })
+        .collect();
+    let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
+    let (group, version, rest) = match parts.as_slice() {
+        ["api", version, rest @ ..] => ("", *version, rest),
+        ["apis", group, version, rest @ ..] => (*group, *version, rest),
+        _ => return Err(ApiError::no_route()),
+    };
+    let (namespace, rest) = match rest {
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() && rest[0] != "status" => (Some(*namespace), rest),
+        _ => (None, rest),
+    };
+    let [plural, rest @ ..] = rest else { return Err(ApiError::no_route()) };
+    let kind = api.kinds.iter().find(|k| k.group == group && k.version == version && k.plural == *plural);
+    let kind = Arc::clone(kind.ok_or_else(ApiError::no_route)?);
+    if kind.namespaced != namespace.is_some() && !(kind.namespaced && rest.is_empty()) {
+        return Err(ApiError::no_route());
+    }
+    let namespace = if kind.namespaced { namespace } else { Some("") };
+    let text = |s: &&str| (*s).to_owned();
+    match rest {
+        [] => Ok(Target { kind, namespace: namespace.map(str::to_owned), name: None, subresource: None }),
+        [name] | [name, _] => Ok(Target {
+            kind,
+            namespace: namespace.map(str::to_owned),
+            name: Some(text(name)),
+            subresource: rest.get(1).map(text),
+        }),
+        _ => Err(ApiError::no_route()),
+    }
+}
+
+fn list(
+    api: &Api,
+    kind: &Kind,
+    namespace: Option<&str>,
+    form: Form,
+    query: &Query,
+) -> Result<Response<ResponseBody>, ApiError> {
+    let options = ListOptions {
+        selector: query.selector(kind)?,
+        limit: query.number(kind, "limit")?.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX)),
+        token: query.text("continue").map(str::to_owned),
+        resource_version: query.number(kind, "resourceVersion")?,
+        exact: query.text("resourceVersionMatch") == Some("Exact"),
+    };
+    let namespace = namespace.filter(|_| kind.namespaced);
+    Ok(json_response(StatusCode::OK, api.list(kind, namespace, form, &options)?, &[]))
+}
+
+fn watch_response(
+    api: &Arc<Api>,
+    target: &Target,
+    form: Form,
+    query: &Query,
+) -> Result<Response<ResponseBody>, ApiError> {
+    let kind = &target.kind;
+    let options = WatchOptions {
+        selector: query.selector(kind)?,
+        resource_version: query.number(kind, "resourceVersion")?,
+        bookmarks: query.flag("allowWatchBookmarks"),
+        initial_events: query.flag("sendInitialEvents"),
+        timeout: query.number(kind, "timeoutSeconds")?.map(Duration::from_secs),
+    };
+    let namespace = target.namespace.clone().filter(|_| kind.namespaced);
+    let lines = watch(Arc::clone(api), Arc::clone(kind), namespace, form, options);
+    let frames = futures::StreamExt::map(lines, |line| line.map(http_body::Frame::data));
+    let body = StreamBody::new(frames).map_err(|never| match never {}).boxed_unsync();
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+fn read_json(content_type: &str, body: &[u8]) -> Result<Value, ApiError> {
+    let media = content_type.split(';').next().unwrap_or_default().trim();
+    if !["", "application/json"].contains(&media) {
+        return Err(ApiError::unsupported_media_type(&["application/json"]));
+    }
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|e| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {e}")))?;
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(ApiError::bad_request("couldn't get version/kind; json parse error: not a JSON object"))
+    }
+}
+
+fn delete_options(query: &Query, content_type: &str, body: &[u8]) -> Result<DeleteOptions, ApiError> {
+    let body = if body.is_empty() { json!({}) } else { read_json(content_type, body)? };
+    let policy = body["propagationPolicy"].as_str().or(query.text("propagationPolicy"));
+    match policy {
+        None | Some("Background") => {}
+        Some(policy @ ("Foreground" | "Orphan")) => {
+            return Err(ApiError::not_implemented(&format!("propagationPolicy {policy}")));
+        }
+        Some(other) => return Err(ApiError::bad_request(format!("invalid propagationPolicy {other:?}"))),
+    }
+    if body["orphanDependents"] == Value::Bool(true) || query.flag("orphanDependents") {
+        return Err(ApiError::not_implemented("orphanDependents"));
+    }
+    let text = |key: &str| body["preconditions"][key].as_str().map(str::to_owned);
+    let in_body = body["dryRun"].as_array().is_some_and(|l| l.iter().any(|v| v == "All"));
+    Ok(DeleteOptions {
+        uid: text("uid"),
+        resource_version: text("resourceVersion"),
+        dry_run: in_body || query.dry_run()?,
+    })
+}
+
+fn written_response(api: &Api, kind: &Kind, form: Form, written: &Written) -> Response<ResponseBody> {
+    let status = if written.created { StatusCode::CREATED } else { StatusCode::OK };
+    json_response(status, api.render(kind, form, &written.stored), &written.warnings)
+}
+
+fn json_response(status: StatusCode, body: Bytes, warnings: &[String]) -> Response<ResponseBody> {
+    let mut response = Response::new(full(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    for warning in warnings {
+        if let Ok(value) = header::HeaderValue::from_str(&format!("299 - {warning:?}")) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
+}
+
+fn plain(status: StatusCode, text: String) -> Response<ResponseBody> {
+    let mut response = Response::new(full(text.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn full(body: Bytes) -> ResponseBody {
+    Full::new(body).map_err(|never| match never {}).boxed_unsync()
+}

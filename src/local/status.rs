@@ -1,0 +1,163 @@
+//! Failures as the API server words them: a `Status` object with code, reason, message and details.
+use serde_json::{Map, Value, json};
+
+use super::fields::FieldError;
+use super::kinds::Kind;
+
+/// A failed request. Becomes the `Status` body of the response, or the object of an ERROR watch event.
+#[derive(Debug, Clone)]
+pub(super) struct ApiError {
+    pub code: u16,
+    /// Empty where the real server gives none.
+    pub reason: &'static str,
+    pub message: String,
+    details: Map<String, Value>,
+}
+
+impl ApiError {
+    fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { code, reason, message: message.into(), details: Map::new() }
+    }
+
+    fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        if value != Value::from("") {
+            self.details.insert(key.into(), value);
+        }
+        self
+    }
+
+    fn of(self, kind: &Kind, name: &str) -> Self {
+        self.with("name", name).with("group", kind.group.as_str()).with("kind", kind.plural.as_str())
+    }
+
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, "BadRequest", message)
+    }
+
+    pub fn not_found(kind: &Kind, name: &str) -> Self {
+        Self::new(404, "NotFound", format!("{} {name:?} not found", kind.group_resource())).of(kind, name)
+    }
+
+    /// No such path. The real server answers in plain text, not with a Status.
+    pub fn no_route() -> Self {
+        Self::new(404, "", "404 page not found\n")
+    }
+
+    pub fn method_not_allowed() -> Self {
+        Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+    }
+
+    pub fn not_acceptable() -> Self {
+        Self::new(406, "NotAcceptable", "only the following media types are accepted: application/json")
+    }
+
+    pub fn already_exists(kind: &Kind, name: &str) -> Self {
+        Self::new(409, "AlreadyExists", format!("{} {name:?} already exists", kind.group_resource())).of(kind, name)
+    }
+
+    pub fn conflict(kind: &Kind, name: &str, why: &str) -> Self {
+        let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", kind.group_resource());
+        Self::new(409, "Conflict", message).of(kind, name)
+    }
+
+    /// The object changed since the resourceVersion that the client had.
+    pub fn modified(kind: &Kind, name: &str) -> Self {
+        Self::conflict(
+            kind,
+            name,
+            "the object has been modified; please apply your changes to the latest version and try again",
+        )
+    }
+
+    /// A failed precondition of a delete. Names the kind, not the resource: so does the real server.
+    pub fn precondition(kind: &Kind, name: &str, why: &str) -> Self {
+        let resource = qualified(&kind.kind, &kind.group);
+        Self::new(409, "Conflict", format!("Operation cannot be fulfilled on {resource} {name:?}: {why}"))
+            .with("name", name)
+            .with("group", kind.group.as_str())
+            .with("kind", kind.kind.as_str())
+    }
+
+    /// A watch or list from a resourceVersion whose history is gone.
+    pub fn expired(message: impl Into<String>) -> Self {
+        Self::new(410, "Expired", message)
+    }
+
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::new(413, "RequestEntityTooLarge", message)
+    }
+
+    pub fn unsupported_media_type(accepted: &[&str]) -> Self {
+        let accepted = accepted.join(", ");
+        Self::new(
+            415,
+            "UnsupportedMediaType",
+            format!("the body of the request was in an unknown format - accepted media types include: {accepted}"),
+        )
+    }
+
+    /// One or more fields are wrong.
+    pub fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
+        Self::invalid_as(&kind.kind, &kind.group, name, errors)
+    }
+
+    /// Like [`Self::invalid`] for another type name (some checks of the real server name the resource, or nothing).
+    pub fn invalid_as(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> Self {
+        let causes: Vec<Value> =
+            errors.iter().map(|e| json!({"reason": e.kind.reason(), "message": e.body(), "field": e.field})).collect();
+        let mut texts: Vec<String> = Vec::new();
+        for text in errors.iter().map(ToString::to_string) {
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        let all = if let [one] = texts.as_slice() { one.clone() } else { format!("[{}]", texts.join(", ")) };
+        Self::new(422, "Invalid", format!("{} {name:?} is invalid: {all}", qualified(kind, group)))
+            .with("name", name)
+            .with("group", group)
+            .with("kind", kind)
+            .with("causes", causes)
+    }
+
+    /// A JSON patch that does not apply. The real server does not say why.
+    pub fn patch_rejected() -> Self {
+        Self::new(422, "Invalid", "the server rejected our request due to an error in our request")
+    }
+
+    pub fn unset_on_create() -> Self {
+        Self::new(500, "", "resourceVersion should not be set on objects to be created")
+    }
+
+    /// A feature of Kubernetes that this server leaves out; better said than answered wrongly.
+    pub fn not_implemented(feature: &str) -> Self {
+        Self::new(501, "NotImplemented", format!("the embedded API server does not support {feature}"))
+    }
+
+    /// The client asks for a resourceVersion that does not exist yet.
+    pub fn future_version(asked: u64, current: u64) -> Self {
+        Self::new(504, "Timeout", format!("Timeout: Too large resource version: {asked}, current: {current}"))
+            .with("causes", vec![json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"})])
+            .with("retryAfterSeconds", 1)
+    }
+
+    /// The `Status` object.
+    pub fn to_json(&self) -> Value {
+        let mut status = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": self.message, "code": self.code,
+        });
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.into();
+        }
+        if !self.details.is_empty() {
+            status["details"] = Value::Object(self.details.clone());
+        }
+        status
+    }
+}
+
+/// `name.group`, or `name` in the core group.
+pub(super) fn qualified(name: &str, group: &str) -> String {
+    if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
+}

@@ -1,0 +1,314 @@
+//! Validation of values against a schema, with the messages of `kube-openapi`.
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use base64::Engine;
+use serde_json::Value;
+
+use super::fields::FieldError;
+use super::schema::{Additional, Format, ListType, Schema};
+
+/// Checks a value (the whole object if `path` is empty). `old` is the value that it replaces: what did not
+/// change is not checked again (ratcheting, on by default since Kubernetes 1.30).
+///
+/// `shown` is what error messages put before a path: the real server checks a status apart from its object, so
+/// that the field is `status.x` and the message speaks of `x`.
+pub(super) fn validate(schema: &Schema, value: &Value, old: Option<&Value>, root: &str) -> Vec<FieldError> {
+    let mut walk = Walk { root, errors: Vec::new() };
+    walk.value(schema, value, old, "");
+    if schema.keyed_lists {
+        walk.keyed_lists(schema, value, old, "");
+    }
+    walk.errors
+}
+
+struct Walk<'a> {
+    /// Where the checked value is in the object.
+    root: &'a str,
+    errors: Vec<FieldError>,
+}
+
+impl Walk<'_> {
+    /// The path of the field in the object.
+    fn field(&self, path: &str) -> String {
+        match (self.root.is_empty(), path.is_empty()) {
+            (true, _) => path.into(),
+            (false, true) => self.root.into(),
+            (false, false) => format!("{}.{}", self.root, path.trim_start_matches('.')),
+        }
+    }
+
+    fn value(&mut self, schema: &Schema, value: &Value, old: Option<&Value>, path: &str) {
+        if old == Some(value) {
+            return;
+        }
+        self.type_of(schema, value, path);
+        if !value.is_null() {
+            self.branches(schema, value, path);
+        }
+        match value {
+            Value::String(s) => self.string(schema, s, path),
+            Value::Number(n) => self.number(schema, n, path),
+            Value::Array(items) => self.array(schema, items, old, path),
+            _ => {}
+        }
+        if !schema.values.allowed.is_empty()
+            && !(value.is_null() && schema.nullable)
+            && !schema.values.allowed.contains(value)
+        {
+            self.errors.push(FieldError::not_supported(&self.field(path), value, &schema.values.allowed));
+        }
+        if let Value::Object(map) = value {
+            self.object(schema, map, old, path);
+        }
+    }
+
+    fn type_of(&mut self, schema: &Schema, value: &Value, path: &str) {
+        let found = type_name(value);
+        let fits = schema.types.is_empty()
+            || (value.is_null() && schema.nullable)
+            || schema.types.iter().any(|t| {
+                t == found
+                    || (t == "number" && found == "integer")
+                    || (t == "integer" && value.as_f64().is_some_and(|f| f.fract() == 0.0))
+            });
+        if !fits {
+            let expected = schema.types.join(",");
+            let detail = format!("{path} in body must be of type {expected}: {found:?}");
+            self.errors.push(FieldError::type_invalid(&self.field(path), found, detail));
+        }
+    }
+
+    fn branches(&mut self, schema: &Schema, value: &Value, path: &str) {
+        let check = |s: &Schema, root: &str| {
+            let mut walk = Walk { root, errors: Vec::new() };
+            walk.value(s, value, None, path);
+            walk.errors
+        };
+        let composite = |text: String| FieldError::invalid(self.root, &"".into(), text);
+        let mut errors = Vec::new();
+        if !schema.any_of.is_empty() {
+            let results: Vec<_> = schema.any_of.iter().map(|s| check(s, self.root)).collect();
+            if results.iter().all(|r| !r.is_empty()) {
+                errors.push(composite(format!("{path:?} must validate at least one schema (anyOf)")));
+                errors.extend(results.into_iter().min_by_key(Vec::len).unwrap_or_default());
+            }
+        }
+        if !schema.one_of.is_empty() {
+            let results: Vec<_> = schema.one_of.iter().map(|s| check(s, self.root)).collect();
+            let valid = results.iter().filter(|r| r.is_empty()).count();
+            if valid != 1 {
+                let found =
+                    if valid == 0 { "Found none valid".into() } else { format!("Found {valid} valid alternatives") };
+                errors.push(composite(format!("{path:?} must validate one and only one schema (oneOf). {found}")));
+                if valid == 0 {
+                    errors.extend(results.into_iter().min_by_key(Vec::len).unwrap_or_default());
+                }
+            }
+        }
+        let failed: Vec<_> = schema.all_of.iter().map(|s| check(s, self.root)).filter(|r| !r.is_empty()).collect();
+        if !failed.is_empty() {
+            let none = if failed.len() == schema.all_of.len() { ". None validated" } else { "" };
+            errors.extend(failed.into_iter().flatten());
+            errors.push(composite(format!("{path:?} must validate all the schemas (allOf){none}")));
+        }
+        if schema.not.as_ref().is_some_and(|s| check(s, self.root).is_empty()) {
+            errors.push(composite(format!("{path:?} must not validate the schema (not)")));
+        }
+        self.errors.append(&mut errors);
+    }
+
+    fn string(&mut self, schema: &Schema, s: &str, path: &str) {
+        let v = &schema.values;
+        let field = self.field(path);
+        if v.max_length.is_some() || v.min_length.is_some() {
+            let length = s.chars().count() as u64;
+            if let Some(max) = v.max_length.filter(|max| length > *max) {
+                self.errors.push(FieldError::too_long(&field, max));
+            }
+            if let Some(min) = v.min_length.filter(|min| length < *min) {
+                let detail = format!("{path} in body should be at least {min} chars long");
+                self.errors.push(FieldError::invalid(&field, &s.into(), detail));
+            }
+        }
+        if let Some(pattern) = v.pattern.as_ref().filter(|p| !p.is_match(s)) {
+            let detail = format!("{path} in body should match '{}'", pattern.as_str());
+            self.errors.push(FieldError::invalid(&field, &s.into(), detail));
+        }
+        if let Some(format) = v.format.filter(|f| !has_format(*f, s)) {
+            let detail = format!("{path} in body must be of type {}: {s:?}", format.name());
+            self.errors.push(FieldError::type_invalid(&field, s, detail));
+        }
+    }
+
+    fn number(&mut self, schema: &Schema, n: &serde_json::Number, path: &str) {
+        let v = &schema.values;
+        let Some(x) = n.as_f64() else { return };
+        let field = self.field(path);
+        let mut fail = |detail: String| {
+            self.errors.push(FieldError::invalid(
+                &field,
+                &Value::Number(n.clone()),
+                format!("{path} in body {detail}"),
+            ));
+        };
+        if let Some(step) = v.multiple_of.filter(|step| (x / step).fract() != 0.0) {
+            fail(format!("should be a multiple of {step}"));
+        }
+        if let Some(max) = v.maximum.filter(|max| x > *max || (v.exclusive_maximum && x >= *max)) {
+            let words = if v.exclusive_maximum { "less than" } else { "less than or equal to" };
+            fail(format!("should be {words} {max}"));
+        }
+        if let Some(min) = v.minimum.filter(|min| x < *min || (v.exclusive_minimum && x <= *min)) {
+            let words = if v.exclusive_minimum { "greater than" } else { "greater than or equal to" };
+            fail(format!("should be {words} {min}"));
+        }
+    }
+
+    fn array(&mut self, schema: &Schema, items: &[Value], old: Option<&Value>, path: &str) {
+        if let Some(s) = &schema.items {
+            for (i, item) in items.iter().enumerate() {
+                self.value(s, item, correlated(schema, item, old), &format!("{path}[{i}]"));
+            }
+        }
+        if let Some(min) = schema.values.min_items.filter(|min| (items.len() as u64) < *min) {
+            let detail = format!("{path} in body should have at least {min} items");
+            self.errors.push(FieldError::invalid(&self.field(path), &items.len().into(), detail));
+        }
+        if let Some(max) = schema.values.max_items.filter(|max| items.len() as u64 > *max) {
+            self.errors.push(FieldError::too_many(&self.field(path), items.len(), max));
+        }
+    }
+
+    fn object(&mut self, schema: &Schema, map: &serde_json::Map<String, Value>, old: Option<&Value>, path: &str) {
+        let v = &schema.values;
+        if let Some(min) = v.min_properties.filter(|min| (map.len() as u64) < *min) {
+            let detail = format!("{path} in body should have at least {min} properties");
+            self.errors.push(FieldError::invalid(&self.field(path), &map.len().into(), detail));
+        }
+        if let Some(max) = v.max_properties.filter(|max| map.len() as u64 > *max) {
+            self.errors.push(FieldError::too_many(&self.field(path), map.len(), max));
+        }
+        let join = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        for (key, value) in map {
+            let at_root = path.is_empty() && self.root.is_empty();
+            if at_root && key == "metadata" {
+                continue;
+            }
+            if let Some(s) = schema.field(key) {
+                self.value(s, value, old.and_then(|o| o.get(key)), &join(key));
+            }
+        }
+        for key in schema.required.iter().filter(|k| !map.contains_key(*k)) {
+            self.errors.push(FieldError::required(&self.field(&join(key)), ""));
+        }
+    }
+
+    /// No two equal items in a set, no two with equal keys in a map.
+    fn keyed_lists(&mut self, schema: &Schema, value: &Value, old: Option<&Value>, path: &str) {
+        if old == Some(value) || !schema.keyed_lists {
+            return;
+        }
+        match value {
+            Value::Array(items) => {
+                let keys: Vec<Value> = match &schema.list {
+                    ListType::Atomic => Vec::new(),
+                    ListType::Set => items.clone(),
+                    ListType::Map(keys) => items.iter().map(|i| key_of(keys, i)).collect(),
+                };
+                for (i, key) in keys.iter().enumerate() {
+                    if keys[..i].contains(key) {
+                        self.errors.push(FieldError::duplicate(&self.field(&format!("{path}[{i}]")), key));
+                    }
+                }
+                for (i, item) in items.iter().enumerate() {
+                    if let Some(s) = &schema.items {
+                        self.keyed_lists(s, item, None, &format!("{path}[{i}]"));
+                    }
+                }
+            }
+            Value::Object(map) => {
+                for (key, value) in map {
+                    if let Some(s) = schema.field(key) {
+                        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                        self.keyed_lists(s, value, old.and_then(|o| o.get(key)), &path);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The item of the old list that an item of the new one replaces: known only in lists of type map.
+pub(super) fn correlated<'o>(schema: &Schema, item: &Value, old: Option<&'o Value>) -> Option<&'o Value> {
+    let ListType::Map(keys) = &schema.list else { return None };
+    let key = key_of(keys, item);
+    old?.as_array()?.iter().find(|o| key_of(keys, o) == key)
+}
+
+fn key_of(keys: &[String], item: &Value) -> Value {
+    keys.iter().filter_map(|k| item.get(k).map(|v| (k.clone(), v.clone()))).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(n) if n.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+fn has_format(format: Format, s: &str) -> bool {
+    match format {
+        Format::DateTime => s.parse::<jiff::Timestamp>().is_ok(),
+        Format::Date => s.len() == 10 && s.parse::<jiff::civil::Date>().is_ok(),
+        Format::Duration => go_duration(s).is_some(),
+        Format::Byte => base64::engine::general_purpose::STANDARD.decode(s).is_ok(),
+        Format::Uuid => {
+            let hex: String = s.chars().filter(|c| *c != '-').collect();
+            hex.len() == 32 && hex.chars().all(|c| c.is_ascii_hexdigit())
+        }
+        Format::Ipv4 => s.parse::<Ipv4Addr>().is_ok(),
+        Format::Ipv6 => s.parse::<Ipv6Addr>().is_ok(),
+    }
+}
+
+/// Nanoseconds of what Go's `time.ParseDuration` reads.
+pub(super) fn go_duration(s: &str) -> Option<i64> {
+    let (negative, mut rest) = match s.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, s.strip_prefix('+').unwrap_or(s)),
+    };
+    if rest == "0" {
+        return Some(0);
+    }
+    if rest.is_empty() {
+        return None;
+    }
+    let mut total = 0_i64;
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.')?);
+        let number: f64 = number.parse().ok()?;
+        let (unit, after) = UNITS.iter().find_map(|(name, ns)| Some((*ns, after.strip_prefix(name)?)))?;
+        let nanos = number * unit;
+        // Go refuses what does not fit 63 bits, about 292 years.
+        if nanos >= 9.2e18 {
+            return None;
+        }
+        total = total.checked_add(nanos as i64)?;
+        rest = after;
+    }
+    Some(if negative { -total } else { total })
+}
+
+const UNITS: [(&str, f64); 8] =
+    [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12)];
+
+/// Whether an `additionalProperties` schema exists; for the CEL conversion, which must not escape map keys.
+pub(super) fn is_map(schema: &Schema) -> bool {
+    !matches!(schema.additional, Additional::None)
+}

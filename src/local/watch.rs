@@ -1,0 +1,212 @@
+//! Watches: each reads the log of its kind from where it is, so a slow one holds up nobody and keeps nothing.
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_stream::stream;
+use bytes::Bytes;
+use futures::Stream;
+use tokio::time::sleep;
+
+use super::kinds::Kind;
+use super::objects::Api;
+use super::render::Form;
+use super::select::Selector;
+use super::state::Event;
+use super::status::ApiError;
+use super::store::{Stored, to_json};
+use super::{Change, meta};
+
+/// What the query says about a watch.
+pub(super) struct WatchOptions {
+    pub selector: Selector,
+    /// `None` and 0: from the current state.
+    pub resource_version: Option<u64>,
+    pub bookmarks: bool,
+    /// The current state first, then a bookmark that says so.
+    pub initial_events: bool,
+    pub timeout: Option<Duration>,
+}
+
+/// The time between two bookmarks.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How long a watch lasts if the client does not say.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1800);
+/// How many events are put into one piece of the body.
+const BATCH: usize = 256;
+
+/// One watch: what it selects, and how far it has read.
+struct Watcher {
+    api: Arc<Api>,
+    kind: Arc<Kind>,
+    namespace: Option<String>,
+    form: Form,
+    selector: Selector,
+    seen: u64,
+}
+
+enum Next {
+    Events(Vec<u8>),
+    Nothing,
+    /// What it should read next is forgotten.
+    Gone(Vec<u8>),
+}
+
+/// Starts a watch. The stream ends at the timeout, or after an ERROR event.
+pub(super) fn watch(
+    api: Arc<Api>,
+    kind: Arc<Kind>,
+    namespace: Option<String>,
+    form: Form,
+    options: WatchOptions,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + use<> {
+    let mut initial = Vec::new();
+    let mut seen = options.resource_version.unwrap_or_default();
+    let (changed, too_old) = {
+        let state = api.lock();
+        let log = state.log(kind.store);
+        let from_state = seen == 0 || options.initial_events;
+        if from_state {
+            initial = api.select(&state, &kind, namespace.as_deref(), &options.selector);
+            seen = state.revision();
+        }
+        let too_old = (!log.reaches(seen)).then(|| too_old(seen, state.revision()));
+        (Arc::clone(&log.changed), too_old)
+    };
+    let mut watcher = Watcher { api, kind, namespace, form, selector: options.selector, seen };
+    stream! {
+        if let Some(error) = too_old {
+            yield Ok(watcher.error(&error).into());
+            return;
+        }
+        for batch in initial.chunks(BATCH) {
+            yield Ok(watcher.added(batch).into());
+        }
+        drop(initial);
+        if options.initial_events {
+            yield Ok(watcher.bookmark(true).into());
+        }
+        let mut end = Box::pin(sleep(options.timeout.unwrap_or(DEFAULT_TIMEOUT)));
+        let mut bookmark = Box::pin(sleep(BOOKMARK_EVERY));
+        loop {
+            // Listens before it looks, so that no change falls between the two.
+            let mut change = Box::pin(changed.notified());
+            change.as_mut().enable();
+            match watcher.next() {
+                Next::Events(lines) => {
+                    yield Ok(lines.into());
+                    continue;
+                }
+                Next::Gone(line) => {
+                    yield Ok(line.into());
+                    return;
+                }
+                Next::Nothing => {}
+            }
+            tokio::select! {
+                biased;
+                () = &mut change => {}
+                () = &mut end => {
+                    if options.bookmarks {
+                        yield Ok(watcher.bookmark(false).into());
+                    }
+                    return;
+                }
+                () = &mut bookmark => {
+                    bookmark = Box::pin(sleep(BOOKMARK_EVERY));
+                    if options.bookmarks {
+                        yield Ok(watcher.bookmark(false).into());
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn too_old(seen: u64, current: u64) -> ApiError {
+    ApiError::expired(format!("too old resource version: {seen} ({current})"))
+}
+
+impl Watcher {
+    /// The next events that it selects, at most [`BATCH`] looked at.
+    fn next(&mut self) -> Next {
+        let mut lines = Vec::new();
+        let mut looked_at;
+        loop {
+            let events: Vec<Event> = {
+                let state = self.api.lock();
+                let log = state.log(self.kind.store);
+                if !log.follows(self.seen) {
+                    let error = too_old(self.seen, state.revision());
+                    drop(state);
+                    return Next::Gone(self.error(&error));
+                }
+                log.after(self.seen).take(BATCH).cloned().collect()
+            };
+            looked_at = events.len();
+            for event in events {
+                self.seen = event.now.revision;
+                if self.namespace.as_ref().is_none_or(|ns| *ns == event.namespace) {
+                    self.line(&mut lines, &event);
+                }
+            }
+            if !lines.is_empty() {
+                return Next::Events(lines);
+            }
+            if looked_at == 0 {
+                return Next::Nothing;
+            }
+        }
+    }
+
+    /// The event as this watch sees it: what leaves the selection is deleted, what enters it is added.
+    fn line(&self, out: &mut Vec<u8>, event: &Event) {
+        let selects =
+            |s: &Stored| self.selector.is_empty() || self.selector.matches(&self.api.view(&self.kind, &s.object));
+        let now = event.change != Change::Deleted && selects(&event.now);
+        let before = event.before.as_deref().is_some_and(selects);
+        let event_type = match (before, now) {
+            (false, false) => return,
+            (false, true) => "ADDED",
+            (true, true) => "MODIFIED",
+            (true, false) => "DELETED",
+        };
+        let object = match &event.before {
+            Some(before) if !now && event.change != Change::Deleted => {
+                let mut object = (*before.object).clone();
+                meta::of(&mut object).insert("resourceVersion".into(), event.now.revision.to_string().into());
+                self.api.render(&self.kind, self.form, &Stored::new(event.now.revision, object))
+            }
+            _ => self.api.render(&self.kind, self.form, &event.now),
+        };
+        self.api.render_event(out, event_type, &object);
+    }
+
+    fn added(&self, items: &[Arc<Stored>]) -> Vec<u8> {
+        let mut lines = Vec::new();
+        for item in items {
+            self.api.render_event(&mut lines, "ADDED", &self.api.render(&self.kind, self.form, item));
+        }
+        lines
+    }
+
+    /// Says up to where nothing was missed. Only when all that happened was read.
+    fn bookmark(&mut self, initial_end: bool) -> Vec<u8> {
+        if !initial_end {
+            let state = self.api.lock();
+            if state.log(self.kind.store).after(self.seen).next().is_none() {
+                self.seen = self.seen.max(state.revision());
+            }
+        }
+        let object = self.api.bookmark(&self.kind, self.form, self.seen, initial_end);
+        let mut line = Vec::new();
+        self.api.render_event(&mut line, "BOOKMARK", &to_json(&object));
+        line
+    }
+
+    fn error(&self, error: &ApiError) -> Vec<u8> {
+        let mut line = Vec::new();
+        self.api.render_event(&mut line, "ERROR", &to_json(&error.to_json()));
+        line
+    }
+}

@@ -1,0 +1,179 @@
+//! Deletion: preconditions, finalizers, collections, dependents.
+use std::sync::Arc;
+use std::time::Duration;
+
+use either::Either;
+use kube::api::{DeleteParams, ListParams, Preconditions, PropagationPolicy};
+use kube::runtime::controller::Action;
+use kube::runtime::finalizer::{Event, finalizer};
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn a_deleted_object_is_gone() {
+    let env = env().await;
+    let made = env.create("a", json!({"max": 5})).await;
+    let Either::Right(status) = env.gadgets().delete("a", &DeleteParams::background()).await.unwrap() else {
+        panic!("expected a Status");
+    };
+    let details = status.details.unwrap();
+    assert_eq!((details.name.as_str(), details.kind.as_str()), ("a", "gadgets"));
+    assert_eq!(Some(details.uid.as_str()), made["metadata"]["uid"].as_str());
+    assert!(env.gadgets().get_opt("a").await.unwrap().is_none());
+    let again = env.create("a", json!({"max": 5})).await;
+    assert_ne!(again["metadata"]["uid"], made["metadata"]["uid"]);
+}
+
+#[tokio::test]
+async fn preconditions_hold_a_deletion_back() {
+    let env = env().await;
+    let made = env.create("a", json!({"max": 5})).await;
+    let (uid, version) =
+        (made["metadata"]["uid"].as_str().unwrap(), made["metadata"]["resourceVersion"].as_str().unwrap());
+    let with = |uid: &str, version: &str| {
+        let preconditions = Preconditions { uid: Some(uid.into()), resource_version: Some(version.into()) };
+        DeleteParams::background().preconditions(preconditions)
+    };
+    expect_status(
+        env.gadgets().delete("a", &with("other", version)).await,
+        409,
+        "Conflict",
+        &format!(
+            "Operation cannot be fulfilled on Gadget.test.poolkeeper.dev \"a\": the UID in the precondition (other) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+        ),
+    );
+    env.merge("a", json!({"spec": {"max": 6}})).await.unwrap();
+    let now = env.get("a").await["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+    expect_status(
+        env.gadgets().delete("a", &with(uid, version)).await,
+        409,
+        "Conflict",
+        &format!(
+            "Operation cannot be fulfilled on Gadget.test.poolkeeper.dev \"a\": the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({now}). The object might have been modified"
+        ),
+    );
+    env.gadgets().delete("a", &with(uid, &now)).await.unwrap();
+    assert!(env.gadgets().get_opt("a").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn finalizers_hold_an_object() {
+    let env = env().await;
+    env.create("a", json!({"max": 5})).await;
+    env.merge("a", json!({"metadata": {"finalizers": ["test.poolkeeper.dev/f"]}})).await.unwrap();
+    let Either::Left(going) = env.gadgets().delete("a", &DeleteParams::background()).await.unwrap() else {
+        panic!("expected the object");
+    };
+    assert!(going.metadata.deletion_timestamp.is_some());
+    assert_eq!(going.metadata.deletion_grace_period_seconds, Some(0));
+    assert_eq!(going.metadata.generation, Some(2));
+    // A second deletion changes nothing.
+    let Either::Left(again) = env.gadgets().delete("a", &DeleteParams::background()).await.unwrap() else {
+        panic!("expected the object");
+    };
+    assert_eq!(again.metadata.resource_version, going.metadata.resource_version);
+    expect_invalid(
+        env.merge("a", json!({"metadata": {"finalizers": ["test.poolkeeper.dev/f", "test.poolkeeper.dev/g"]}})).await,
+        "a",
+        "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{\"test.poolkeeper.dev/g\"}",
+    );
+    env.merge("a", json!({"metadata": {"deletionTimestamp": null}, "spec": {"max": 6}})).await.unwrap();
+    env.merge_status("a", json!({"status": {"phase": "Going"}})).await.unwrap();
+    let held = env.get("a").await;
+    assert!(held["metadata"]["deletionTimestamp"].is_string());
+    assert_eq!(held["status"]["phase"], "Going");
+    let last = env.merge("a", json!({"metadata": {"finalizers": null}})).await.unwrap();
+    assert_eq!(last.metadata.finalizers, None);
+    assert!(env.gadgets().get_opt("a").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_finalizer_helper_works() {
+    const NAME: &str = "test.poolkeeper.dev/helper";
+    let env = env().await;
+    env.create("a", json!({"max": 5})).await;
+    let api = env.typed();
+    let step = async |api: &kube::Api<Gadget>| {
+        let object = Arc::new(api.get("a").await.unwrap());
+        let mut seen = "";
+        finalizer(api, NAME, object, |event| {
+            seen = match event {
+                Event::Apply(_) => "apply",
+                Event::Cleanup(_) => "cleanup",
+            };
+            async { Ok::<_, std::io::Error>(Action::requeue(Duration::from_secs(1))) }
+        })
+        .await
+        .unwrap();
+        seen
+    };
+    assert_eq!(step(&api).await, "");
+    assert_eq!(api.get("a").await.unwrap().metadata.finalizers, Some(vec![NAME.into()]));
+    assert_eq!(step(&api).await, "apply");
+    api.delete("a", &DeleteParams::background()).await.unwrap();
+    assert_eq!(step(&api).await, "cleanup");
+    assert!(api.get_opt("a").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_collection_is_deleted_by_selector() {
+    let env = env().await;
+    for name in ["a", "b", "c"] {
+        env.create(name, json!({"max": 5, "mode": if name == "c" { "Slow" } else { "Fast" }})).await;
+    }
+    let fast = ListParams::default().fields("spec.mode=Fast");
+    env.gadgets().delete_collection(&DeleteParams::default(), &fast).await.unwrap();
+    let left = env.gadgets().list(&ListParams::default()).await.unwrap();
+    assert_eq!(left.items.iter().map(|g| g.metadata.name.as_deref().unwrap()).collect::<Vec<_>>(), ["c"]);
+}
+
+/// Only here: a bare API server has no garbage collector.
+#[tokio::test]
+async fn dependents_go_with_their_last_owner() {
+    let env = env().await;
+    if env.local.is_none() {
+        return;
+    }
+    let reference = |owner: &Value| {
+        json!({
+            "apiVersion": "test.poolkeeper.dev/v1", "kind": "Gadget",
+            "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"],
+        })
+    };
+    let (one, two) = (env.create("one", json!({"max": 5})).await, env.create("two", json!({"max": 5})).await);
+    for (name, owners) in [
+        ("child", json!([reference(&one)])),
+        ("both", json!([reference(&one), reference(&two)])),
+        ("held", json!([reference(&one)])),
+    ] {
+        env.create(name, json!({"max": 5})).await;
+        env.merge(name, json!({"metadata": {"ownerReferences": owners}})).await.unwrap();
+    }
+    env.merge("held", json!({"metadata": {"finalizers": ["test.poolkeeper.dev/f"]}})).await.unwrap();
+    let child = env.get("child").await;
+    env.create("grandchild", json!({"max": 5})).await;
+    env.merge("grandchild", json!({"metadata": {"ownerReferences": [reference(&child)]}})).await.unwrap();
+
+    env.gadgets().delete("one", &DeleteParams::background()).await.unwrap();
+    assert!(env.gadgets().get_opt("child").await.unwrap().is_none());
+    assert!(env.gadgets().get_opt("grandchild").await.unwrap().is_none());
+    assert_eq!(env.get("both").await["metadata"]["ownerReferences"], json!([reference(&two)]));
+    assert!(env.get("held").await["metadata"]["deletionTimestamp"].is_string());
+    env.gadgets().delete("two", &DeleteParams::background()).await.unwrap();
+    assert!(env.gadgets().get_opt("both").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn other_ways_of_deletion_are_refused() {
+    let env = env().await;
+    if env.local.is_none() {
+        return;
+    }
+    env.create("a", json!({"max": 5})).await;
+    for policy in [PropagationPolicy::Foreground, PropagationPolicy::Orphan] {
+        let message = format!("the embedded API server does not support propagationPolicy {policy:?}");
+        let params = DeleteParams { propagation_policy: Some(policy), ..DeleteParams::default() };
+        expect_status(env.gadgets().delete("a", &params).await, 501, "NotImplemented", &message);
+    }
+}

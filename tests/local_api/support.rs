@@ -1,0 +1,261 @@
+//! A test kind, a place to keep it, and short ways to write to it.
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::{GroupVersionKind, Status};
+use kube::runtime::wait::{await_condition, conditions};
+use kube::{Client, CustomResource};
+use poolkeeper::clock::{Ids, SystemClock};
+use poolkeeper::local::{History, LocalApi, Options};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+pub const GROUP: &str = "test.poolkeeper.dev";
+
+/// The typed view of a Gadget. Its CRD is written by hand, below.
+#[derive(CustomResource, Debug, Clone, Serialize, Deserialize, JsonSchema, PartialEq)]
+#[kube(group = "test.poolkeeper.dev", version = "v1", kind = "Gadget", namespaced, status = "GadgetStatus")]
+#[serde(rename_all = "camelCase")]
+pub struct GadgetSpec {
+    pub max: i64,
+    #[serde(default)]
+    pub mode: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema, PartialEq)]
+pub struct GadgetStatus {
+    pub phase: Option<String>,
+}
+
+/// A kind with something of everything.
+pub fn gadget_crd() -> CustomResourceDefinition {
+    let crd = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("gadgets.{GROUP}")},
+        "spec": {
+            "group": GROUP, "scope": "Namespaced",
+            "names": {"kind": "Gadget", "plural": "gadgets", "singular": "gadget", "shortNames": ["gg"]},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "subresources": {
+                    "status": {},
+                    "scale": {
+                        "specReplicasPath": ".spec.min", "statusReplicasPath": ".status.replicas",
+                        "labelSelectorPath": ".status.selector",
+                    },
+                },
+                "selectableFields": [{"jsonPath": ".spec.mode"}, {"jsonPath": ".status.phase"}],
+                "schema": {"openAPIV3Schema": gadget_schema()},
+            }],
+        },
+    });
+    serde_json::from_value(crd).unwrap()
+}
+
+fn gadget_schema() -> Value {
+    json!({
+        "type": "object", "required": ["spec"],
+        "x-kubernetes-validations": [
+            {"rule": "size(self.metadata.name) <= 50", "message": "the name must have at most 50 characters"},
+            {
+                "rule": "!has(self.spec.result) || (has(self.status) && has(self.status.attempt) && self.spec.result <= self.status.attempt)",
+                "message": "result is ahead of attempt",
+            },
+            {
+                "rule": "!has(oldSelf.spec.result) || (has(self.spec.result) && self.spec.result >= oldSelf.spec.result)",
+                "message": "result never goes back",
+            },
+        ],
+        "properties": {
+            "spec": {
+                "type": "object", "required": ["max"],
+                "x-kubernetes-validations": [
+                    {"rule": "self.min <= self.max", "message": "min must be <= max (raise spec.max first)"},
+                    {"rule": "has(self.fixed) == has(oldSelf.fixed) && (!has(self.fixed) || self.fixed == oldSelf.fixed)",
+                     "messageExpression": "'fixed is ' + (has(oldSelf.fixed) ? oldSelf.fixed : 'unset') + ' for good'",
+                     "reason": "FieldValueForbidden", "fieldPath": ".fixed"},
+                ],
+                "properties": {
+                    "min": {"type": "integer", "minimum": 0, "default": 1},
+                    "max": {"type": "integer", "minimum": 1, "maximum": 100},
+                    "mode": {"type": "string", "enum": ["Fast", "Slow"]},
+                    "result": {"type": "integer"},
+                    "fixed": {"type": "string", "maxLength": 20},
+                    "note": {"type": "string", "nullable": true},
+                    "word": {"type": "string", "minLength": 2, "maxLength": 5, "pattern": "^[a-z]+$"},
+                    "ratio": {"type": "number", "exclusiveMinimum": true, "minimum": 0},
+                    "at": {"type": "string", "format": "date-time"},
+                    "interval": {
+                        "type": "string", "maxLength": 20,
+                        "x-kubernetes-validations": [{
+                            "rule": "self.matches('^([0-9]+(h|m|s|ms))+$') && duration(self) > duration('0s')",
+                            "message": "must be a duration above 0, such as 1m30s",
+                        }],
+                    },
+                    "share": {"x-kubernetes-int-or-string": true},
+                    "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                    "labels": {"type": "object", "maxProperties": 2, "additionalProperties": {"type": "string"}},
+                    "words": {
+                        "type": "array", "maxItems": 3, "x-kubernetes-list-type": "set", "items": {"type": "string"},
+                    },
+                    "parts": {
+                        "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+                        "items": {
+                            "type": "object", "required": ["name"],
+                            "properties": {
+                                "name": {"type": "string"}, "size": {"type": "integer", "default": 3},
+                            },
+                        },
+                    },
+                    "tuning": {
+                        "type": "object", "default": {},
+                        "properties": {"level": {"type": "integer", "default": 7}, "on": {"type": "boolean"}},
+                    },
+                },
+            },
+            "status": {
+                "type": "object", "default": {"phase": "Pending"},
+                "properties": {
+                    "phase": {"type": "string"}, "attempt": {"type": "integer", "minimum": 0},
+                    "replicas": {"type": "integer"}, "selector": {"type": "string"},
+                },
+            },
+        },
+    })
+}
+
+/// A server, and a namespace of it that no other test uses.
+pub struct Env {
+    pub client: Client,
+    pub namespace: String,
+    /// `None` when a cluster is used.
+    pub local: Option<LocalApi>,
+}
+
+pub fn local(history: History) -> LocalApi {
+    let options =
+        Options { crds: vec![gadget_crd()], clock: Arc::new(SystemClock::new()), ids: Ids::seeded(1), history };
+    LocalApi::new(options).unwrap()
+}
+
+/// The one place where clients come from.
+pub async fn env() -> Env {
+    let namespace = format!("test-{}", &Ids::random().uid()[..8]);
+    let (client, local) = if std::env::var_os("POOLKEEPER_TEST_CLUSTER").is_some() {
+        let client = Client::try_default().await.unwrap();
+        let crds = Api::<CustomResourceDefinition>::all(client.clone());
+        match crds.create(&PostParams::default(), &gadget_crd()).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(s)) if s.is_already_exists() => {}
+            Err(e) => panic!("{e}"),
+        }
+        let name = format!("gadgets.{GROUP}");
+        await_condition(crds, &name, conditions::is_crd_established()).await.unwrap();
+        (client, None)
+    } else {
+        let api = local(History::Full);
+        (api.client(&namespace), Some(api))
+    };
+    let place: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
+    Api::all(client.clone()).create(&PostParams::default(), &place).await.unwrap();
+    Env { client, namespace, local }
+}
+
+impl Env {
+    pub fn gadgets(&self) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &gadget_resource())
+    }
+
+    pub fn typed(&self) -> Api<Gadget> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Creates a gadget with that spec.
+    pub async fn create(&self, name: &str, spec: Value) -> Value {
+        value(self.try_create(name, spec).await.unwrap())
+    }
+
+    pub async fn try_create(&self, name: &str, spec: Value) -> kube::Result<DynamicObject> {
+        self.gadgets().create(&PostParams::default(), &gadget(name, spec)).await
+    }
+
+    pub async fn get(&self, name: &str) -> Value {
+        value(self.gadgets().get(name).await.unwrap())
+    }
+
+    pub async fn merge(&self, name: &str, patch: Value) -> kube::Result<DynamicObject> {
+        self.gadgets().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await
+    }
+
+    pub async fn merge_status(&self, name: &str, patch: Value) -> kube::Result<DynamicObject> {
+        self.gadgets().patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await
+    }
+
+    pub async fn json(&self, name: &str, patch: Value) -> kube::Result<DynamicObject> {
+        let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
+        self.gadgets().patch(name, &PatchParams::default(), &Patch::Json::<()>(patch)).await
+    }
+
+    /// Sends a request as it is; returns the code and the body.
+    pub async fn raw(&self, method: &str, path: &str, content_type: &str, body: Value) -> (u16, Value) {
+        let path = path.replace("NS", &self.namespace);
+        let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(&body).unwrap() };
+        let mut request = http::Request::builder().method(method).uri(path);
+        if !content_type.is_empty() {
+            request = request.header("content-type", content_type);
+        }
+        let response = self.client.send(request.body(body.into()).unwrap()).await.unwrap();
+        let code = response.status().as_u16();
+        let bytes = response.into_body().collect_bytes().await.unwrap();
+        (code, serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into()))
+    }
+}
+
+pub const GADGETS: &str = "/apis/test.poolkeeper.dev/v1/namespaces/NS/gadgets";
+
+pub fn gadget_resource() -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, "v1", "Gadget"), "gadgets")
+}
+
+pub fn gadget(name: &str, spec: Value) -> DynamicObject {
+    let mut object = DynamicObject::new(name, &gadget_resource());
+    object.data = json!({"spec": spec});
+    object
+}
+
+pub fn value(object: impl Serialize) -> Value {
+    serde_json::to_value(object).unwrap()
+}
+
+/// The Status of a refusal.
+#[track_caller]
+pub fn refused<T: std::fmt::Debug>(result: kube::Result<T>) -> Box<Status> {
+    match result {
+        Err(kube::Error::Api(status)) => status,
+        other => panic!("expected an API error, got {other:?}"),
+    }
+}
+
+/// Checks code, reason and message of a refusal.
+#[track_caller]
+pub fn expect_status<T: std::fmt::Debug>(result: kube::Result<T>, code: u16, reason: &str, message: &str) {
+    let status = refused(result);
+    assert_eq!((status.code, status.reason.as_str(), status.message.as_str()), (code, reason, message));
+}
+
+/// Checks that a write is refused as invalid with that message after the object's name.
+#[track_caller]
+pub fn expect_invalid<T: std::fmt::Debug>(result: kube::Result<T>, name: &str, errors: &str) {
+    expect_status(result, 422, "Invalid", &format!("Gadget.{GROUP} {name:?} is invalid: {errors}"));
+}
+
+/// Checks code and reason of a refusal, and that its message holds that text.
+#[track_caller]
+pub fn expect_message<T: std::fmt::Debug>(result: kube::Result<T>, code: u16, reason: &str, part: &str) {
+    let status = refused(result);
+    assert_eq!((status.code, status.reason.as_str()), (code, reason));
+    assert!(status.message.contains(part), "{}", status.message);
+}
