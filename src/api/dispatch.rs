@@ -4,7 +4,10 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Period, RuntimeKind, Time};
+use super::{Condition, Period, RuntimeKind, Time, schema};
+
+/// Most characters of `spec.note` and of messages.
+pub const MAX_TEXT: usize = 4096;
 
 /// What is asked for. Immutable but for `cancel` and `result`.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
@@ -13,17 +16,39 @@ use super::{Condition, Period, RuntimeKind, Time};
     version = "v1alpha1",
     kind = "Dispatch",
     plural = "dispatches",
+    doc = "One task's claim on one worker of a pool, from queued to finished.",
     shortname = "pkd",
     category = "poolkeeper",
     namespaced,
     status = "DispatchStatus",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    selectable = ".spec.pool",
+    selectable = ".status.phase",
+    printcolumn(name = "Pool", type_ = "string", json_path = ".spec.pool"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Worker", type_ = "string", json_path = ".status.worker.name"),
+    printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt"),
+    printcolumn(
+        name = "Outcome",
+        type_ = "string",
+        json_path = ".status.lastResult.outcome",
+        description = "How the last closed attempt ended."
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = 1),
+    printcolumn(name = "Until", type_ = "string", json_path = ".status.lastResult.until", priority = 1),
+    printcolumn(name = "Assigned", type_ = "date", json_path = ".status.assignedAt", priority = 1),
+    printcolumn(name = "Finished", type_ = "date", json_path = ".status.finishedAt", priority = 1),
+    printcolumn(name = "Priority", type_ = "integer", json_path = ".spec.priority", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.lastResult.message", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DispatchSpec {
     /// Name of the pool, in the same namespace. It may be made later.
+    #[schemars(schema_with = "schema::pool_name")]
     pub pool: String,
     /// Higher goes first. Default 0.
+    #[schemars(range(min = -1_000_000_000, max = 1_000_000_000))]
     #[serde(default)]
     pub priority: i32,
     /// How long it may wait for a worker before it is Expired. Default: the pool's `dispatch.queueTimeout`; `0s`: no limit.
@@ -33,12 +58,14 @@ pub struct DispatchSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Period>,
     /// A coordination.k8s.io Lease in the same namespace that the supervisor renews. When it stops, the attempt ends as HolderLost.
+    #[schemars(schema_with = "schema::object_name")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_name: Option<String>,
     /// How often to try again, by outcome.
     #[serde(default)]
     pub retry: Retry,
     /// Free text, kept in the history.
+    #[schemars(length(max = MAX_TEXT))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// True: end it. Cannot be taken back.
@@ -54,12 +81,15 @@ pub struct DispatchSpec {
 #[serde(rename_all = "camelCase")]
 pub struct Retry {
     /// After RateLimited and Unauthorized.
+    #[schemars(range(min = -1, max = 1_000_000))]
     #[serde(default)]
     pub rate_limited: i32,
     /// After WorkerLost.
+    #[schemars(range(min = -1, max = 1_000_000))]
     #[serde(default)]
     pub worker_lost: i32,
     /// After Failed.
+    #[schemars(range(min = -1, max = 1_000_000))]
     #[serde(default)]
     pub failed: i32,
 }
@@ -82,6 +112,7 @@ pub enum ReportedOutcome {
 #[serde(rename_all = "camelCase")]
 pub struct DispatchResult {
     /// The attempt that is reported on, from 1.
+    #[schemars(range(min = 1, max = i32::MAX))]
     pub attempt: i32,
     /// How it ended.
     pub outcome: ReportedOutcome,
@@ -89,6 +120,7 @@ pub struct DispatchResult {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Period>,
     /// Free text, kept in the history.
+    #[schemars(length(max = MAX_TEXT))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
@@ -276,6 +308,7 @@ pub struct DispatchStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// `Accepted`, `Assigned`, `Finished`.
+    #[schemars(transform = schema::keyed_by("type"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

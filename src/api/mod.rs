@@ -2,11 +2,21 @@
 //!
 //! Unknown fields are refused by the CRD's validation, never by these types: an old controller must be
 //! able to read a newer object.
+//!
+//! A newer version may also add values to an enum, and these types do not read them: a list of
+//! `Dispatch` would then fail as a whole. Who lists or watches therefore wraps the type in
+//! `kube::core::DeserializeGuard`, which confines the error to its object and keeps the name and uid.
+//! Such an object exists: its slot, name and dispatch are taken. Leave it alone, and do not take
+//! it for gone.
 
+pub mod crd;
 pub mod dispatch;
+pub mod doors;
 pub mod names;
 pub mod period;
 pub mod pool;
+mod rules;
+mod schema;
 pub mod worker;
 
 pub use dispatch::{Dispatch, DispatchSpec, DispatchStatus};

@@ -4,8 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::schema;
 
 /// A length of time, zero or more, in whole milliseconds. Written as Go and Kubernetes write it: `1h30m`, `90s`, `250ms`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,7 +15,9 @@ pub struct Period(Duration);
 
 /// Why a text is no [`Period`].
 #[derive(thiserror::Error, Debug, Clone, PartialEq, Eq)]
-#[error("{text:?} is not a length of time: write a number and a unit (ms, s, m, h), such as 90s, 5m or 1h30m")]
+#[error(
+    "{text:?} is not a length of time: write a number and a unit (ms, s, m, h), such as 90s, 5m or 1h30m, up to 876000h"
+)]
 pub struct BadPeriod {
     /// What was given.
     pub text: String,
@@ -92,8 +96,11 @@ impl FromStr for Period {
             rest = &rest[unit..];
             ms = n.checked_mul(factor).and_then(|n| ms.checked_add(n)).ok_or_else(bad)?;
         }
-        // A hundred years: what is longer is a slip of the pen, and would overflow dates.
-        if text.is_empty() || ms > 876_000 * 3_600_000 { Err(bad()) } else { Ok(Self::millis(ms)) }
+        if text.is_empty() || text.len() > schema::MAX_PERIOD_TEXT || ms > schema::MAX_PERIOD_HOURS * 3_600_000 {
+            Err(bad())
+        } else {
+            Ok(Self::millis(ms))
+        }
     }
 }
 
@@ -117,7 +124,7 @@ impl JsonSchema for Period {
         true
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "maxLength": 32, "pattern": "^([0-9]+(ms|s|m|h))+$"})
+        schema::period()
     }
 }
 

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::dispatch::Outcome;
-use super::{Condition, Period, RuntimeKind, Time};
+use super::{Condition, Period, RuntimeKind, Time, schema};
 
 /// Every default of a pool. They reach the CRD, the CLI and the docs from here.
 pub mod defaults {
@@ -82,54 +82,88 @@ pub mod defaults {
     group = "poolkeeper.dev",
     version = "v1alpha1",
     kind = "ContainerPool",
+    plural = "containerpools",
+    doc = "A pool of warm worker containers: what the user wants, and a roll-up of what there is.",
     shortname = "cpool",
     category = "poolkeeper",
     namespaced,
     status = "ContainerPoolStatus",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    scale(
+        spec_replicas_path = ".spec.min",
+        status_replicas_path = ".status.workers",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.ready"),
+    printcolumn(name = "Busy", type_ = "integer", json_path = ".status.busy"),
+    printcolumn(name = "Resting", type_ = "integer", json_path = ".status.resting"),
+    printcolumn(name = "Queued", type_ = "integer", json_path = ".status.queued"),
+    printcolumn(name = "Min", type_ = "integer", json_path = ".spec.min"),
+    printcolumn(name = "Max", type_ = "integer", json_path = ".spec.max"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Workers", type_ = "integer", json_path = ".status.workers", priority = 1),
+    printcolumn(name = "Starting", type_ = "integer", json_path = ".status.starting", priority = 1),
+    printcolumn(name = "Unhealthy", type_ = "integer", json_path = ".status.unhealthy", priority = 1),
+    printcolumn(name = "Next", type_ = "string", json_path = ".status.nextAvailableTime", priority = 1),
+    printcolumn(name = "Runtime", type_ = "string", json_path = ".spec.runtime", priority = 1),
+    printcolumn(name = "Paused", type_ = "boolean", json_path = ".spec.paused", priority = 1),
+    printcolumn(name = "Image", type_ = "string", json_path = ".spec.image", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerPoolSpec {
     /// Image of the workers. Required, unless the runtime is Process.
+    #[schemars(schema_with = "schema::image")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// Fewest workers: a floor, not a size. `kubectl scale --replicas` sets it. Default 0.
+    #[schemars(range(min = 0, max = 100_000))]
     #[serde(default)]
     pub min: i32,
     /// Most workers. Default 8.
+    #[schemars(range(min = 1, max = 100_000))]
     #[serde(default = "defaults::max")]
     pub max: i32,
     /// Idle workers kept ready beyond what is busy. Default 0.
+    #[schemars(range(min = 0, max = 100_000))]
     #[serde(default)]
     pub warm: i32,
     /// Rest after a rate limit that named no time. Default 5m.
+    #[schemars(schema_with = "schema::period_above_zero")]
     #[serde(default = "defaults::cooldown")]
     pub cooldown: Period,
     /// How long a worker above what is wanted may idle before it leaves. Default 30m.
+    #[schemars(schema_with = "schema::period_above_zero")]
     #[serde(default = "defaults::idle_timeout")]
     pub idle_timeout: Period,
     /// What makes the workers real. Default: the controller's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RuntimeKind")]
     pub runtime: Option<RuntimeKind>,
     /// Replaces the image's ENTRYPOINT. With runtime Process: the program that is the worker.
+    #[schemars(length(max = 256), inner(length(max = 131_072)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
     /// Replaces the image's CMD.
+    #[schemars(length(max = 256), inner(length(max = 131_072)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
     /// Environment of the workers.
+    #[schemars(length(max = 256), transform = schema::keyed_by("name"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<EnvVar>,
     /// Working directory of the workers.
+    #[schemars(schema_with = "schema::absolute_path")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
     /// Limits and requests of the workers, as a Pod's container has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
     /// Directories of the host inside the workers.
+    #[schemars(length(max = 64), transform = schema::keyed_by("mountPath"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
     /// Who the workers are, to whoever limits them. Workers are spread over them.
+    #[schemars(length(max = 64), transform = schema::keyed_by("name"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<Credential>,
     /// How rate limits are recognised and what they do.
@@ -148,9 +182,11 @@ pub struct ContainerPoolSpec {
     #[serde(default)]
     pub dispatch: DispatchPolicy,
     /// Docker hosts that the workers are spread over; their endpoints are in the controller's configuration.
+    #[schemars(length(max = 64), transform = schema::keyed_by("name"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<PoolHost>,
     /// With runtime Pod: merged over the generated Pod.
+    #[schemars(schema_with = "schema::open_object")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<serde_json::Map<String, serde_json::Value>>,
     /// True: nothing is reserved, created or removed.
@@ -192,8 +228,10 @@ impl Default for ContainerPoolSpec {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 pub struct EnvVar {
     /// Its name.
+    #[schemars(schema_with = "schema::env_name")]
     pub name: String,
     /// Its value. Not for secrets: see `credentials`.
+    #[schemars(length(max = 131_072))]
     #[serde(default)]
     pub value: String,
 }
@@ -202,9 +240,11 @@ pub struct EnvVar {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
     /// Upper bounds.
+    #[schemars(schema_with = "schema::quantities")]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, IntOrString>,
     /// What is set aside. Runtime Pod only.
+    #[schemars(schema_with = "schema::quantities")]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub requests: BTreeMap<String, IntOrString>,
 }
@@ -214,8 +254,10 @@ pub struct Resources {
 #[serde(rename_all = "camelCase")]
 pub struct Mount {
     /// Absolute path on the host. It must exist.
+    #[schemars(schema_with = "schema::absolute_path")]
     pub host_path: String,
     /// Absolute path in the worker.
+    #[schemars(schema_with = "schema::mount_path")]
     pub mount_path: String,
     /// Default true.
     #[serde(default = "defaults::read_only")]
@@ -228,22 +270,28 @@ pub struct Mount {
 #[serde(rename_all = "camelCase")]
 pub struct Credential {
     /// Its name in this pool.
+    #[schemars(schema_with = "schema::label")]
     pub name: String,
     /// The variable in the worker.
+    #[schemars(schema_with = "schema::env_name")]
     pub env: String,
     /// A key of a Secret in the pool's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKeyRef>,
     /// A variable of the controller's own environment.
+    #[schemars(schema_with = "schema::env_name")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_env: Option<String>,
     /// A file on the controller's machine; its last newline is cut off.
+    #[schemars(schema_with = "schema::absolute_path")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_file: Option<String>,
     /// A command on the controller's machine; the last newline of its output is cut off.
+    #[schemars(length(min = 1, max = 64), inner(length(max = 4096)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub from_command: Vec<String>,
     /// Most attempts at a time on this credential. None: no limit.
+    #[schemars(range(min = 1, max = 100_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrent: Option<i32>,
 }
@@ -267,8 +315,10 @@ impl Credential {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 pub struct SecretKeyRef {
     /// Name of the Secret.
+    #[schemars(schema_with = "schema::object_name")]
     pub name: String,
     /// Key in it.
+    #[schemars(schema_with = "schema::secret_key")]
     pub key: String,
 }
 
@@ -289,14 +339,21 @@ pub struct RateLimitPolicy {
     #[serde(default = "defaults::scope")]
     pub scope: Scope,
     /// The doubling of `cooldown` stops here; a time that the server named is never cut. Default 1h.
+    #[schemars(schema_with = "schema::period_above_zero")]
     #[serde(default = "defaults::max_cooldown")]
     pub max_cooldown: Period,
     /// After a rest one attempt goes first; the others follow when it succeeded or ran this long. Default 60s.
+    #[schemars(schema_with = "schema::period_above_zero")]
     #[serde(default = "defaults::probe_after")]
     pub probe_after: Period,
     /// Exit codes that mean RateLimited. Default 75.
+    #[schemars(length(max = 64), inner(range(min = 1, max = 255)), extend("x-kubernetes-list-type" = "set"))]
     #[serde(default = "defaults::exit_codes")]
     pub exit_codes: Vec<i32>,
+    /// Regular expressions over the output, with the named groups `retryAfter` and `resetAt`, and names of presets.
+    #[schemars(length(max = 64), inner(length(min = 1, max = 1024)))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patterns: Vec<String>,
 }
 
 impl Default for RateLimitPolicy {
@@ -306,6 +363,7 @@ impl Default for RateLimitPolicy {
             max_cooldown: defaults::max_cooldown(),
             probe_after: defaults::probe_after(),
             exit_codes: defaults::exit_codes(),
+            patterns: Vec::new(),
         }
     }
 }
@@ -315,12 +373,15 @@ impl Default for RateLimitPolicy {
 #[serde(rename_all = "camelCase")]
 pub struct HealthPolicy {
     /// Time between two checks of a worker; a death is seen at once, without them. Default 2m.
+    #[schemars(schema_with = "schema::period_above_zero")]
     #[serde(default = "defaults::health_interval")]
     pub interval: Period,
     /// A check that takes longer has failed. Default 10s.
+    #[schemars(schema_with = "schema::period_above_zero")]
     #[serde(default = "defaults::health_timeout")]
     pub timeout: Period,
     /// A worker that is not Ready after this has failed. Default 5m.
+    #[schemars(schema_with = "schema::period_above_zero")]
     #[serde(default = "defaults::start_timeout")]
     pub start_timeout: Period,
 }
@@ -340,6 +401,7 @@ impl Default for HealthPolicy {
 #[serde(rename_all = "camelCase")]
 pub struct UpdatePolicy {
     /// How many workers, or what share of them, may be away because of an update. Default 25%.
+    #[schemars(schema_with = "schema::number_or_percent")]
     #[serde(default = "max_unavailable")]
     pub max_unavailable: IntOrString,
 }
@@ -359,6 +421,7 @@ impl Default for UpdatePolicy {
 #[serde(rename_all = "camelCase")]
 pub struct RecyclePolicy {
     /// After this many dispatches. Default 0: never.
+    #[schemars(range(min = 0))]
     #[serde(default)]
     pub after_dispatches: i64,
     /// At this age. Default `0s`: never.
@@ -371,6 +434,7 @@ pub struct RecyclePolicy {
 #[serde(rename_all = "camelCase")]
 pub struct DispatchPolicy {
     /// Most dispatches that may wait; one more is refused. Default 1000.
+    #[schemars(range(min = 0, max = 1_000_000))]
     #[serde(default = "defaults::queue_limit")]
     pub queue_limit: i32,
     /// How long one may wait. Default `0s`: no limit.
@@ -402,6 +466,7 @@ pub struct HistoryPolicy {
     #[serde(default = "defaults::history_ttl")]
     pub ttl: Period,
     /// Default 1000.
+    #[schemars(range(min = 0, max = 1_000_000))]
     #[serde(default = "defaults::history_limit")]
     pub limit: i32,
 }
@@ -416,8 +481,10 @@ impl Default for HistoryPolicy {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 pub struct PoolHost {
     /// Name in the controller's configuration; `local` is always there.
+    #[schemars(schema_with = "schema::label")]
     pub name: String,
     /// Most workers of this pool on it. None: no limit but the pool's.
+    #[schemars(range(min = 0, max = 100_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<i32>,
 }
@@ -472,6 +539,7 @@ pub struct ContainerPoolStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_backoff: Option<StartBackoff>,
     /// `Ready`, `Progressing`, `ScalingLimited`, `RequestsAccepted`, `RuntimeAllowed`.
+    #[schemars(transform = schema::keyed_by("type"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
@@ -499,6 +567,7 @@ pub struct Recent {
     pub worker: Option<String>,
     /// How its last attempt ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Outcome")]
     pub outcome: Option<Outcome>,
     /// When its last attempt was assigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]

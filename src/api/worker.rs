@@ -4,7 +4,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, RuntimeKind, Time};
+use super::{Condition, RuntimeKind, Time, schema};
 
 /// What a Worker is made from. Written once, by the pool reconciler; only `cordoned` may change.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
@@ -12,27 +12,52 @@ use super::{Condition, RuntimeKind, Time};
     group = "poolkeeper.dev",
     version = "v1alpha1",
     kind = "Worker",
+    plural = "workers",
+    doc = "One instance of a container in one slot of a pool. Made and deleted by the controller.",
     shortname = "pkw",
     category = "poolkeeper",
     namespaced,
     status = "WorkerStatus",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    selectable = ".spec.pool",
+    printcolumn(name = "Pool", type_ = "string", json_path = ".spec.pool"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Dispatch", type_ = "string", json_path = ".status.dispatch.name"),
+    printcolumn(
+        name = "Until",
+        type_ = "string",
+        json_path = ".status.cooldown.until",
+        description = "It gets no dispatch before this."
+    ),
+    printcolumn(name = "Dispatches", type_ = "integer", json_path = ".status.dispatches"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Credential", type_ = "string", json_path = ".spec.credential", priority = 1),
+    printcolumn(name = "Host", type_ = "string", json_path = ".spec.host", priority = 1),
+    printcolumn(name = "Cordoned", type_ = "boolean", json_path = ".spec.cordoned", priority = 1),
+    printcolumn(name = "Strikes", type_ = "integer", json_path = ".status.cooldown.strikes", priority = 1),
+    printcolumn(name = "Last", type_ = "date", json_path = ".status.lastDispatchTime", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerSpec {
     /// Name of the pool, in the same namespace.
+    #[schemars(schema_with = "schema::pool_name")]
     pub pool: String,
     /// `metadata.generation` of the pool when this Worker was made.
+    #[schemars(range(min = 0))]
     pub pool_generation: i64,
     /// What makes it real: the pool's runtime, or the controller's default, when this Worker was made.
     pub runtime: RuntimeKind,
     /// Name of the pool's credential that the instance gets.
+    #[schemars(schema_with = "schema::label")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
     /// Name of the host that the instance runs on. None: the runtime has no hosts.
+    #[schemars(schema_with = "schema::label")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Hash of the pool's fields that shape the instance, as they were written.
+    #[schemars(length(min = 1, max = 128))]
     pub template_hash: String,
     /// True: gets no new dispatch.
     #[serde(default)]
@@ -126,6 +151,7 @@ pub struct WorkerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// `Ready`, `Healthy`.
+    #[schemars(transform = schema::keyed_by("type"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

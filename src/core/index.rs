@@ -12,7 +12,7 @@ use super::doors::Doors;
 use super::lease::LeaseEntry;
 use super::{Action, Config, HostKey, Key, Note, NoteType, Now, Object, Subject, Verb};
 use crate::api::worker::{DispatchRef, WorkerPhase};
-use crate::api::{ContainerPool, Dispatch, RuntimeKind, Worker, names};
+use crate::api::{ContainerPool, Dispatch, RuntimeKind, Worker};
 use crate::runtime::{Exit, Instance, InstanceKey, InstanceState, LOCAL_HOST};
 
 /// A credential of a namespace: pools that name the same secret share its rest.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::index::Wake;
-use super::{Action, Core, Key, LeaseFact, Now, Object, Subject};
+use super::{Action, Core, Key, LeaseFact, Now, Subject};
 use crate::api::Dispatch;
 
 /// Taken for a Lease that names no duration, or does not exist. client-go's default for leader election.
