@@ -1,6 +1,6 @@
 //! Fewer states: what can no longer matter is dropped, and of states that differ in names alone one is kept.
 
-use crate::rules::{Rules, Unreported};
+use crate::rules::Rules;
 use crate::state::{DEAD, Dispatch, Instance, Outcome, PLACES, State, Thread, key, parts};
 
 /// The least of the four symmetric namings of a reduced state.
@@ -13,82 +13,13 @@ pub fn canonical(state: &State, rules: &Rules) -> State {
 /// Drops what can no longer matter: a bisimulation for the rules in force.
 pub fn reduce(state: &State, rules: &Rules) -> State {
     let mut next = *state;
-    if rules.raw {
+    if !rules.reduced {
         return next;
     }
-    // stops look at what a worker named in the past
-    let history = rules.unreported == Unreported::Destroy || rules.stop_first;
     for (name, incarnation) in PLACES {
-        let before = state.dispatches[name][incarnation];
-        if !before.born {
-            continue;
-        }
-        let over = before.gone || before.is_final();
-        for attempt in 1..=rules.attempts {
-            let at = usize::from(attempt) - 1;
-            let worker = usize::from(before.worker[at]);
-            let dead = worker == 0 || (!state.instances[worker - 1].alive && !rules.restart);
-            if !history
-                && rules.publish_guard
-                && rules.final_guard
-                && !rules.republish_closed
-                && (over || before.attempt >= attempt)
-            {
-                for instance in &mut next.instances {
-                    instance.reserved &= !(1 << key(name, incarnation, attempt));
-                }
-            }
-            let dispatch = &mut next.dispatches[name][incarnation];
-            let closed = before.outcome[at] != Outcome::None;
-            if !rules.republish_closed && closed {
-                dispatch.said[at] = Outcome::None;
-                dispatch.closed_once |= 1 << at;
-                if dispatch.report.0 == attempt {
-                    dispatch.report.1 = Outcome::None;
-                }
-            }
-            if (over || closed) && !rules.republish_closed && rules.report_uid && (rules.report_mono || over) {
-                let thread = dispatch.threads[at];
-                if thread == Thread::Finished
-                    || (thread < Thread::Finished && dead && before.attempt >= attempt)
-                    || (before.orphaned && thread != Thread::Running)
-                {
-                    dispatch.threads[at] = Thread::Over;
-                    dispatch.said[at] = Outcome::None;
-                }
-            }
-        }
-        let dispatch = &mut next.dispatches[name][incarnation];
-        if over && !rules.republish_closed {
-            if rules.report_uid {
-                dispatch.report = (0, Outcome::None);
-            }
-            dispatch.cancel = false;
-            if !rules.stop_first {
-                dispatch.overdue = false;
-            }
-        }
-        // over, named by nobody, nothing of it runs or will run, no stale reservation left to pay for
-        let named = next.workers.iter().any(|worker| {
-            worker.names != 0 && {
-                let (n, i, _) = parts(worker.names - 1);
-                (n, i) == (name, incarnation)
-            }
-        });
-        let quiet =
-            dispatch.threads.iter().enumerate().all(|(at, t)| *t == Thread::Over || at >= dispatch.attempt.into());
-        if over
-            && state.faults == 0
-            && !named
-            && quiet
-            && !history
-            && rules.publish_guard
-            && rules.final_guard
-            && !rules.republish_closed
-            && rules.report_uid
-        {
-            let last = if before.gone { Outcome::None } else { Outcome::Cancelled };
-            *dispatch = Dispatch { born: true, gone: before.gone, last, ..Dispatch::default() };
+        if state.dispatches[name][incarnation].born {
+            reduce_attempts(&mut next, state, name, incarnation, rules);
+            reduce_dispatch(&mut next, state, name, incarnation, rules);
         }
     }
     let gone = &mut next.instances[DEAD];
@@ -96,6 +27,74 @@ pub fn reduce(state: &State, rules: &Rules) -> State {
         *gone = Instance { reserved: gone.reserved, ..Instance::default() };
     }
     next
+}
+
+fn reduce_attempts(next: &mut State, state: &State, name: usize, incarnation: usize, rules: &Rules) {
+    let before = state.dispatches[name][incarnation];
+    let over = before.gone || before.is_final();
+    for attempt in 1..=rules.attempts {
+        let at = usize::from(attempt) - 1;
+        let worker = usize::from(before.worker[at]);
+        let dead = worker == 0 || (!state.instances[worker - 1].alive && rules.one_instance);
+        if rules.closed_is_closed() && !rules.uses_history() && (over || before.attempt >= attempt) {
+            for instance in &mut next.instances {
+                instance.reserved &= !(1 << key(name, incarnation, attempt));
+            }
+        }
+        let dispatch = &mut next.dispatches[name][incarnation];
+        let closed = before.outcome[at] != Outcome::None;
+        if rules.publish_once && closed {
+            dispatch.said[at] = Outcome::None;
+            dispatch.closed_once |= 1 << at;
+            if dispatch.report.0 == attempt {
+                dispatch.report = (0, Outcome::None);
+            }
+        }
+        // what it would still report is refused
+        if (over || closed) && rules.publish_once && rules.report_uid && (rules.report_current || over) {
+            let thread = dispatch.threads[at];
+            if thread == Thread::Finished
+                || (thread < Thread::Finished && dead && before.attempt >= attempt)
+                || (before.orphaned && thread != Thread::Running)
+            {
+                dispatch.threads[at] = Thread::Over;
+                dispatch.said[at] = Outcome::None;
+            }
+        }
+    }
+}
+
+fn reduce_dispatch(next: &mut State, state: &State, name: usize, incarnation: usize, rules: &Rules) {
+    let before = state.dispatches[name][incarnation];
+    // named by nobody
+    let named = next.workers.iter().any(|worker| {
+        worker.names != 0 && {
+            let (n, i, _) = parts(worker.names - 1);
+            (n, i) == (name, incarnation)
+        }
+    });
+    let dispatch = &mut next.dispatches[name][incarnation];
+    let over = before.gone || before.is_final();
+    if !over || !rules.publish_once {
+        return;
+    }
+    if rules.report_uid {
+        dispatch.report = (0, Outcome::None);
+    }
+    dispatch.cancel = false;
+    if before.is_final() && rules.publish_not_cancelled && rules.cancel_stays {
+        dispatch.void = 0; // the final version says as much
+    }
+    if rules.close_before_stop {
+        dispatch.overdue = false;
+    }
+    // nothing of it runs or will run, no stale reservation is left to pay for
+    let quiet = dispatch.threads.iter().enumerate().all(|(at, t)| *t == Thread::Over || at >= dispatch.attempt.into());
+    let forgotten = rules.closed_is_closed() && !rules.uses_history() && rules.report_uid;
+    if forgotten && state.faults == 0 && !named && quiet {
+        let last = if before.gone { Outcome::None } else { Outcome::Cancelled };
+        *dispatch = Dispatch { born: true, gone: before.gone, last, ..Dispatch::default() };
+    }
 }
 
 fn swap_workers(state: &State) -> State {
@@ -122,7 +121,6 @@ fn swap_dispatches(state: &State) -> State {
     for instance in &mut next.instances {
         instance.reserved = instance.reserved.rotate_left(8);
         instance.tasks = instance.tasks.map(rename);
-        // kept sorted
     }
     next
 }

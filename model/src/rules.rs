@@ -1,4 +1,4 @@
-//! The rules of the protocol, each of which can be taken away.
+//! The rules of the protocol, one field each: true means that the rule is in force.
 
 /// What is done about an end that nobody reported.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -7,119 +7,178 @@ pub enum Unreported {
     Free,
     /// Destroy the container, then free.
     Destroy,
-    /// Delete the Worker, then free; the one stop rule does the rest.
+    /// The design: delete the Worker, then free; the one stop rule does the rest.
     Delete,
 }
 
-/// One field a rule; true means that the rule is in force.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// How many attempts a dispatch may have.
+    /// How many attempts a dispatch may have, 1 to `MAX_ATTEMPTS`; the last one ends it, whatever its outcome.
     pub attempts: u8,
-    pub publish_guard: bool,
-    pub free_on_absence: bool,
-    pub free_before_close: bool,
-    pub republish_closed: bool,
-    pub delete_rv: bool,
-    pub stop_nodisp: bool,
-    pub unreported: Unreported,
-    pub stop_first: bool,
-    pub fin_nodisp: bool,
-    pub higher_known: bool,
-    pub pub_after_free: bool,
-    pub lost_dead: bool,
-    pub reserve_del: bool,
+
+    // 1. reserve
+    /// Only a Worker without deletionTimestamp.
+    pub reserve_not_deleting: bool,
+    /// Only when attempt n-1 is closed.
+    pub reserve_after_close: bool,
+    /// Only when a live GET, after that close, shows that attempt n-1's worker no longer names it.
+    pub reserve_after_free: bool,
+
+    // 2. publish
+    /// Only from attempt n-1.
+    pub publish_in_order: bool,
+    /// Only when attempt n-1 is closed.
+    pub publish_after_close: bool,
+    /// Not onto a final dispatch.
+    pub publish_not_final: bool,
+    /// Not onto a cancelled dispatch; the same for a close NotStarted.
+    pub publish_not_cancelled: bool,
+    /// An attempt that is closed is not published again on its worker.
+    pub publish_once: bool,
+
+    // 3. close
+    /// An unpublished reservation may be closed NotStarted (else it is published, dead worker or not).
+    pub not_started: bool,
+    /// NotStarted only when the worker is dead or going (else at any time, such as on absence from a cache).
+    pub not_started_dead_or_going: bool,
+    /// NotStarted publishes no target.
+    pub not_started_no_target: bool,
+    /// NotStarted records the worker's uid.
+    pub not_started_names_worker: bool,
+    /// A close that finds a result for its open attempt takes it.
+    pub close_takes_result: bool,
+    /// WorkerLost only when the runtime confirms that the instance is gone.
+    pub lost_when_confirmed: bool,
+    /// An open attempt whose worker is gone is closed WorkerLost.
     pub lost_row: bool,
-    pub drop_resv: bool,
-    pub report_uid: bool,
-    pub report_mono: bool,
-    pub sup_restart: bool,
+    /// TimedOut, HolderLost and Forced are never retried.
+    pub ended_not_retried: bool,
+
+    // 4. free
+    /// Only after the close, not when the result is seen.
+    pub free_after_close: bool,
+    /// Absence from a cache is no fact.
+    pub free_not_on_absence: bool,
+    /// An unpublished reservation is rolled forward, not dropped.
+    pub roll_forward: bool,
+    /// w = d+1 with d open is a stale cache: wait.
+    pub wait_for_predecessor: bool,
+    /// w = d: the closed attempt counts only if it names this worker's uid.
+    pub free_compares_uid: bool,
+    /// w = d, another worker's uid: free.
+    pub free_other_uid: bool,
+    /// w < d: lastResult is another attempt's, so nothing is known.
+    pub lower_is_unreported: bool,
+    /// The dispatch is gone or has another uid: delete the Worker, then free.
     pub gone_row: bool,
-    pub retry_exp: bool,
-    pub other_frees: bool,
-    pub final_guard: bool,
-    pub absent_row4: bool,
-    pub restart: bool,
-    pub cred: bool,
-    pub reserve_open: bool,
-    pub publish_open: bool,
-    pub silent: bool,
-    pub raw: bool,
+    /// Gone is what a live GET says, not a cache.
+    pub gone_by_live_get: bool,
+    pub unreported: Unreported,
+    /// The Worker of an unreported end is deleted in the version that names this attempt.
+    pub unreported_delete_rv: bool,
+
+    // delete and stop
+    /// An idle Worker is deleted in the version that was seen idle.
+    pub idle_delete_rv: bool,
+    /// A container is stopped only when its Worker names no dispatch in the version with the deletionTimestamp.
+    pub stop_names_none: bool,
+    /// Forced is closed before anything is stopped.
+    pub force_closes_first: bool,
+    /// An overdue attempt is closed before its container is stopped.
+    pub close_before_stop: bool,
+    /// A finalizer is removed only from a Worker that names no dispatch.
+    pub finalizer_names_none: bool,
+    /// One instance for each Worker uid.
+    pub one_instance: bool,
+
+    // results and cancel
+    /// A report carries its dispatch's uid.
+    pub report_uid: bool,
+    /// A result changes only to one for the current attempt that has no lastResult yet.
+    pub report_current: bool,
+    /// result.attempt never exceeds status.attempt.
+    pub report_not_early: bool,
+    /// spec.cancel is never taken back.
+    pub cancel_stays: bool,
+    /// A supervisor starts an attempt at most once.
+    pub starts_once: bool,
+
+    // of the model, not of the protocol
+    /// Supervisors report; else they never do, and to be overdue costs no fault.
+    pub reports: bool,
+    /// Check that every rate limit is written to its credential, as scope Credential needs.
+    pub check_credential: bool,
+    /// Reduce states (off: to test the reduction).
+    pub reduced: bool,
 }
 
+/// The design, with every rule in force.
 pub const FIXED: Rules = Rules {
     attempts: 2,
-    publish_guard: true,
-    free_on_absence: false,
-    free_before_close: false,
-    republish_closed: false,
-    delete_rv: true,
-    stop_nodisp: true,
-    unreported: Unreported::Delete,
-    stop_first: false,
-    fin_nodisp: true,
-    higher_known: true,
-    pub_after_free: true,
-    lost_dead: true,
-    reserve_del: false,
+    reserve_not_deleting: true,
+    reserve_after_close: true,
+    reserve_after_free: true,
+    publish_in_order: true,
+    publish_after_close: true,
+    publish_not_final: true,
+    publish_not_cancelled: true,
+    publish_once: true,
+    not_started: true,
+    not_started_dead_or_going: true,
+    not_started_no_target: true,
+    not_started_names_worker: true,
+    close_takes_result: true,
+    lost_when_confirmed: true,
     lost_row: true,
-    drop_resv: false,
-    report_uid: true,
-    report_mono: true,
-    sup_restart: false,
+    ended_not_retried: true,
+    free_after_close: true,
+    free_not_on_absence: true,
+    roll_forward: true,
+    wait_for_predecessor: true,
+    free_compares_uid: true,
+    free_other_uid: true,
+    lower_is_unreported: true,
     gone_row: true,
-    retry_exp: false,
-    other_frees: true,
-    final_guard: true,
-    absent_row4: false,
-    restart: false,
-    cred: false,
-    reserve_open: false,
-    publish_open: false,
-    silent: false,
-    raw: false,
+    gone_by_live_get: true,
+    unreported: Unreported::Delete,
+    unreported_delete_rv: true,
+    idle_delete_rv: true,
+    stop_names_none: true,
+    force_closes_first: true,
+    close_before_stop: true,
+    finalizer_names_none: true,
+    one_instance: true,
+    report_uid: true,
+    report_current: true,
+    report_not_early: true,
+    cancel_stays: true,
+    starts_once: true,
+    reports: true,
+    check_credential: true,
+    reduced: true,
 };
 
-pub const MINIMAL: Rules =
-    Rules { pub_after_free: false, delete_rv: false, fin_nodisp: false, reserve_open: true, ..FIXED };
+/// Every rule that proved unnecessary is off, all at once, as is the check of scope Credential.
+pub const MINIMAL: Rules = Rules {
+    reserve_after_close: false,
+    reserve_after_free: false,
+    not_started_dead_or_going: false,
+    not_started_names_worker: false,
+    unreported_delete_rv: false,
+    idle_delete_rv: false,
+    finalizer_names_none: false,
+    check_credential: false,
+    ..FIXED
+};
 
-pub fn configs() -> Vec<(&'static str, Rules)> {
-    let x = FIXED;
-    vec![
-        ("fixed", x),
-        ("fixed-destroy", Rules { unreported: Unreported::Destroy, ..x }),
-        ("fixed-stopfirst", Rules { stop_first: true, ..x }),
-        ("m-publish-guard", Rules { publish_guard: false, ..x }),
-        ("m-final-guard", Rules { final_guard: false, ..x }),
-        ("m-free-on-absence", Rules { free_on_absence: true, ..x }),
-        ("m-free-before-close", Rules { free_before_close: true, ..x }),
-        ("m-republish-closed", Rules { republish_closed: true, ..x }),
-        ("m-delete-no-rv", Rules { delete_rv: false, ..x }),
-        ("m-stop-any-deleting", Rules { stop_nodisp: false, ..x }),
-        ("m-no-destroy", Rules { unreported: Unreported::Free, ..x }),
-        ("m-reserve-deleting", Rules { reserve_del: true, ..x }),
-        ("m-drop-reservation", Rules { drop_resv: true, ..x }),
-        ("m-lost-before-dead", Rules { lost_dead: false, ..x }),
-        ("m-no-lost-row", Rules { lost_row: false, ..x }),
-        ("m-no-gone-row", Rules { gone_row: false, ..x }),
-        ("m-other-uid-not-freed", Rules { other_frees: false, ..x }),
-        ("m-finalizer-with-dispatch", Rules { fin_nodisp: false, ..x }),
-        ("m-higher-from-lastresult", Rules { higher_known: false, ..x }),
-        ("m-publish-before-free", Rules { pub_after_free: false, ..x }),
-        ("m-report-by-name", Rules { report_uid: false, ..x }),
-        ("m-report-any-order", Rules { report_mono: false, ..x }),
-        ("m-retry-expired", Rules { retry_exp: true, ..x }),
-        ("m-absence-is-gone", Rules { absent_row4: true, ..x }),
-        ("m-restart-in-place", Rules { restart: true, ..x }),
-        ("m-reserve-open", Rules { reserve_open: true, ..x }),
-        ("m-publish-open", Rules { publish_open: true, ..x }),
-        ("cred-publish-after-free", Rules { cred: true, ..x }),
-        ("m-publish-open2", Rules { publish_open: true, pub_after_free: false, ..x }),
-        ("raw", Rules { raw: true, ..x }),
-        ("raw-minimal", Rules { raw: true, ..MINIMAL }),
-        ("silent", Rules { silent: true, ..x }),
-        ("silent-minimal", Rules { silent: true, ..MINIMAL }),
-        ("minimal", MINIMAL),
-        ("m-supervisor-restarts", Rules { sup_restart: true, ..x }),
-    ]
+impl Rules {
+    /// Nothing that is closed or final is ever opened again.
+    pub fn closed_is_closed(&self) -> bool {
+        self.publish_in_order && self.publish_not_final && self.publish_once
+    }
+
+    /// A decision may look at what a worker named in the past, beyond what can still be published.
+    pub fn uses_history(&self) -> bool {
+        self.unreported == Unreported::Destroy || !self.close_before_stop || !self.unreported_delete_rv
+    }
 }

@@ -19,7 +19,7 @@ pub enum Outcome {
     /// Not closed.
     #[default]
     None,
-    /// Reported: Succeeded or Failed.
+    /// Reported: Succeeded or Failed; a Failed one may be retried.
     Done,
     /// Reported: RateLimited or Unauthorized.
     Limited,
@@ -27,13 +27,20 @@ pub enum Outcome {
     WorkerLost,
     /// Nobody reported: TimedOut, HolderLost or Forced.
     Ended,
-    /// Nobody reported: the user cancelled it.
+    /// Nobody reported: the user cancelled it. As a final phase also Expired: ended before it was published.
     Cancelled,
+    /// It was reserved and never published.
+    NotStarted,
 }
 
 impl Outcome {
     pub fn reported(self) -> bool {
         matches!(self, Outcome::Done | Outcome::Limited)
+    }
+
+    /// A task may still run although the attempt is closed.
+    pub fn unreported(self) -> bool {
+        matches!(self, Outcome::WorkerLost | Outcome::Ended | Outcome::Cancelled)
     }
 }
 
@@ -100,6 +107,10 @@ pub struct Dispatch {
     /// `spec.result`: attempt and outcome.
     pub report: (u8, Outcome),
     pub cancel: bool,
+    /// One bit a number of attempts: a version with so many, all closed, was cancelled.
+    pub void: u8,
+    /// One bit an attempt: since it was closed, its worker did at some time not name it.
+    pub released: u8,
     /// The holder's lease is lost, or the attempt is overdue.
     pub overdue: bool,
     pub threads: [Thread; MAX_ATTEMPTS],
@@ -126,10 +137,11 @@ pub struct State {
 pub struct Version {
     pub attempt: u8,
     pub closed: bool,
-    /// `lastResult`: attempt and outcome.
-    pub result: (u8, Outcome),
+    /// `lastResult.outcome`.
+    pub outcome: Outcome,
     pub worker: u8,
     pub is_final: bool,
+    pub cancelled: bool,
 }
 
 /// The key of an attempt: 1 bit for the name, 1 for the incarnation, 2 for the attempt.
@@ -201,40 +213,36 @@ impl Dispatch {
         usize::from(self.attempt) - 1
     }
 
-    fn result(&self, up_to: u8) -> (u8, Outcome) {
-        (1..=up_to)
-            .rev()
-            .map(|n| (n, self.outcome[usize::from(n) - 1]))
-            .find(|result| result.1 != Outcome::None)
-            .unwrap_or_default()
-    }
-
     /// All versions that this uid ever had, as far as decisions can tell them apart.
-    pub fn versions(&self, is_final_at: impl Fn(Outcome, u8) -> bool) -> Vec<Version> {
+    pub fn versions(&self) -> Vec<Version> {
+        let mut versions = Vec::new();
         if !self.born {
-            return Vec::new();
+            return versions;
         }
-        let mut versions =
-            vec![Version { attempt: 0, closed: true, result: (0, Outcome::None), worker: 0, is_final: false }];
+        let mut version = Version {
+            attempt: 0,
+            closed: true,
+            outcome: Outcome::None,
+            worker: 0,
+            is_final: false,
+            cancelled: self.void & 1 == 1,
+        };
+        versions.push(version);
         for attempt in 1..=self.attempt {
             let at = usize::from(attempt) - 1;
             let (worker, outcome) = (self.worker[at], self.outcome[at]);
-            versions.push(Version {
-                attempt,
-                closed: false,
-                result: self.result(attempt - 1),
-                worker,
-                is_final: false,
-            });
+            if outcome != Outcome::NotStarted {
+                versions.push(Version { attempt, closed: false, worker, cancelled: false, ..version });
+            }
             if outcome != Outcome::None {
-                let is_final = is_final_at(outcome, attempt);
-                versions.push(Version { attempt, closed: true, result: (attempt, outcome), worker, is_final });
+                let is_final = attempt == self.attempt && self.last == outcome;
+                let cancelled = self.void >> attempt & 1 == 1;
+                version = Version { attempt, closed: true, outcome, worker, is_final, cancelled };
+                versions.push(version);
             }
         }
-        if self.is_final() {
-            let worker = if self.attempt > 0 { self.worker[self.at()] } else { 0 };
-            let result = self.result(self.attempt);
-            versions.push(Version { attempt: self.attempt, closed: true, result, worker, is_final: true });
+        if self.is_final() && !version.is_final {
+            versions.push(Version { is_final: true, ..version });
         }
         versions
     }

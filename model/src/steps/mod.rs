@@ -8,7 +8,7 @@ mod worker;
 use std::fmt;
 
 use crate::rules::Rules;
-use crate::state::{DEAD, State, UIDS, Version};
+use crate::state::{DEAD, Outcome, PLACES, State, UIDS, key};
 
 /// One step: what it is called, where it leads, whether it costs a fault, and what it violates.
 pub struct Step {
@@ -58,17 +58,27 @@ impl Steps<'_> {
             state.instances[uid].idle_deleting |= worker.deleting && worker.names == 0;
             state.instances[uid].forced |= worker.forced;
         }
+        for (name, incarnation) in PLACES {
+            let mut dispatch = state.dispatches[name][incarnation];
+            if dispatch.cancel && dispatch.pending() {
+                dispatch.void |= 1 << dispatch.attempt;
+            }
+            for attempt in 1..=dispatch.attempt {
+                let at = usize::from(attempt) - 1;
+                let uid = usize::from(dispatch.worker[at]).checked_sub(1);
+                let closed = dispatch.outcome[at] != Outcome::None;
+                let names = uid.is_some_and(|uid| state.names(uid, key(name, incarnation, attempt)));
+                if self.rules.reserve_after_free && closed && !names {
+                    dispatch.released |= 1 << at;
+                }
+            }
+            state.dispatches[name][incarnation] = dispatch;
+        }
         let violation = violation.or_else(|| two_open(&state));
         if state != self.now || violation.is_some() {
             let label = if self.labelled { label.to_string() } else { String::new() };
             self.steps.push(Step { label, state, fault, violation });
         }
-    }
-
-    fn versions(&self, name: usize, incarnation: usize) -> Vec<Version> {
-        let rules = self.rules;
-        self.now.dispatches[name][incarnation]
-            .versions(|outcome, attempt| crate::recovery::is_final_at(outcome, attempt, rules))
     }
 }
 

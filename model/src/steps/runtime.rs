@@ -10,7 +10,7 @@ impl Steps<'_> {
         for uid in 0..UIDS {
             let instance = self.now.instances[uid];
             let exists = uid < PAIR && self.now.workers[uid].exists;
-            if !instance.alive && self.rules.restart && exists && !instance.restarted {
+            if !instance.alive && !self.rules.one_instance && exists && !instance.restarted {
                 let mut next = self.now;
                 next.instances[uid].alive = true;
                 next.instances[uid].stopped = false;
@@ -23,10 +23,10 @@ impl Steps<'_> {
             if instance.idle_deleting {
                 self.stop(uid, format_args!("deleting, no dispatch"));
             }
-            if instance.forced {
+            if instance.forced && !self.rules.force_closes_first {
                 self.stop(uid, format_args!("forced"));
             }
-            if !self.rules.stop_nodisp && exists && self.now.workers[uid].deleting {
+            if !self.rules.stop_names_none && exists && self.now.workers[uid].deleting {
                 self.stop(uid, format_args!("deleting"));
             }
             self.stop_by_history(uid);
@@ -44,7 +44,7 @@ impl Steps<'_> {
         for key in (0..16u8).filter(|key| reserved >> key & 1 == 1) {
             let (name, incarnation, attempt) = parts(key);
             let dispatch = self.now.dispatches[name][incarnation];
-            let versions = self.versions(name, incarnation);
+            let versions = dispatch.versions();
             if rules.unreported == Unreported::Destroy {
                 if versions.iter().any(|v| fate(v, attempt, uid, rules) == Some(Fate::Unreported)) {
                     self.stop(uid, format_args!("{} ended unreported", Attempt(key)));
@@ -55,7 +55,7 @@ impl Steps<'_> {
             }
             let open_here =
                 versions.iter().any(|v| v.attempt == attempt && !v.closed && usize::from(v.worker) == uid + 1);
-            if rules.stop_first && dispatch.overdue && open_here {
+            if !rules.close_before_stop && dispatch.overdue && open_here {
                 self.stop(uid, format_args!("{} is overdue", Attempt(key)));
             }
         }
@@ -67,9 +67,7 @@ impl Steps<'_> {
         instance.alive = false;
         instance.stopped = true;
         instance.tasks = [0; 2];
-        let busy = self.now.dispatches.iter().flatten().any(|d| {
-            d.open() && d.uid() == uid && !self.now.instances[uid].forced && !(self.rules.stop_first && d.overdue)
-        });
+        let busy = self.now.dispatches.iter().flatten().any(|dispatch| dispatch.open() && dispatch.uid() == uid);
         let violation = busy.then_some("V_STOP_BUSY: stopped a busy worker");
         self.checked(format_args!("stop container {} ({why})", Uid(uid)), next, violation);
     }

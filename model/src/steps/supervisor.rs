@@ -1,7 +1,7 @@
 //! Steps of the supervisors: one a dispatch, one thread an attempt, which acts on a target that it saw, however late.
 
 use super::Steps;
-use crate::state::{Attempt, Outcome, Thread, Uid, key};
+use crate::state::{self, Attempt, Outcome, Thread, Uid, key};
 
 impl Steps<'_> {
     pub(super) fn supervisor(&mut self, name: usize, incarnation: usize) {
@@ -21,7 +21,7 @@ impl Steps<'_> {
                 }
                 Thread::SawTarget => self.start_task(name, incarnation, attempt, uid),
                 Thread::Running => self.end_task(name, incarnation, attempt, uid),
-                Thread::Finished if !self.rules.silent => {
+                Thread::Finished if self.rules.reports => {
                     for outcome in [Outcome::Done, Outcome::Limited] {
                         self.report(name, incarnation, attempt, outcome);
                     }
@@ -41,8 +41,7 @@ impl Steps<'_> {
             return;
         }
         *thread = Thread::Running;
-        let others =
-            (1..=self.rules.attempts).filter(|n| *n != attempt).map(|n| crate::state::key(name, incarnation, n));
+        let others = (1..=self.rules.attempts).filter(|n| *n != attempt).map(|n| state::key(name, incarnation, n));
         let runs_twice =
             others.into_iter().any(|other| self.now.instances.iter().any(|i| i.tasks.contains(&(other + 1))));
         let tasks = &mut next.instances[uid].tasks;
@@ -70,7 +69,7 @@ impl Steps<'_> {
         }
         tasks.sort_unstable_by(|a, b| b.cmp(a));
         self.step(format_args!("task {} ends", Attempt(key)), next);
-        if self.rules.sup_restart {
+        if !self.rules.starts_once {
             let mut next = self.now;
             next.dispatches[name][incarnation].threads[at] = Thread::SawTarget;
             self.fault(format_args!("supervisor of {} restarts, forgets that it started", Attempt(key)), next);
@@ -85,7 +84,8 @@ impl Steps<'_> {
         own.said[at] = outcome;
         let to = if self.rules.report_uid { incarnation } else { self.now.incarnation(name) };
         let dispatch = &mut next.dispatches[name][to];
-        if dispatch.exists() && !(self.rules.report_mono && dispatch.report.0 >= attempt) {
+        let current = dispatch.open() && dispatch.attempt == attempt;
+        if dispatch.exists() && (current || !self.rules.report_current) {
             dispatch.report = (attempt, outcome);
         }
         let key = key(name, incarnation, attempt);

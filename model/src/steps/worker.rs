@@ -35,10 +35,12 @@ impl Steps<'_> {
         let mut targets = Vec::new();
         for (name, incarnation) in PLACES {
             let dispatch = &self.now.dispatches[name][incarnation];
-            let versions = self.versions(name, incarnation);
             for attempt in 1..=rules.attempts {
-                let open = rules.reserve_open;
-                if versions.iter().any(|v| v.attempt == attempt - 1 && (v.closed || open) && !v.is_final) {
+                let open = !rules.reserve_after_close;
+                if attempt > 1 && rules.reserve_after_free && dispatch.released >> (attempt - 2) & 1 == 0 {
+                    continue;
+                }
+                if dispatch.versions().iter().any(|v| v.attempt == attempt - 1 && (v.closed || open) && !v.is_final) {
                     let fresh = (dispatch.pending() || open && dispatch.open())
                         && dispatch.attempt == attempt - 1
                         && !dispatch.cancel
@@ -52,7 +54,7 @@ impl Steps<'_> {
 
     fn reserve(&mut self, uid: usize, targets: &[(u8, bool)]) {
         let worker = self.now.workers[uid];
-        if worker.names != 0 || (worker.deleting && !self.rules.reserve_del) || worker.resting {
+        if worker.names != 0 || (worker.deleting && self.rules.reserve_not_deleting) || worker.resting {
             return;
         }
         for &(key, stale) in targets {
@@ -95,9 +97,8 @@ impl Steps<'_> {
         let named = worker.names - 1;
         let (name, incarnation, attempt) = parts(named);
         let dispatch = self.now.dispatches[name][incarnation];
-        let mut fates: Vec<Fate> =
-            self.versions(name, incarnation).iter().filter_map(|v| fate(v, attempt, uid, rules)).collect();
-        if rules.gone_row && (!dispatch.exists() || rules.absent_row4) {
+        let mut fates: Vec<Fate> = dispatch.versions().iter().filter_map(|v| fate(v, attempt, uid, rules)).collect();
+        if rules.gone_row && (!dispatch.exists() || !rules.gone_by_live_get) {
             fates.push(Fate::Unreported); // a live GET: gone, or another uid
         }
         fates.sort();
@@ -107,19 +108,21 @@ impl Steps<'_> {
         for fate in fates {
             match fate {
                 Fate::NeverRan => self.step(format_args!("free {} (never ran)", Uid(uid)), freed),
-                Fate::Reported(outcome) => {
+                Fate::NotStarted => self.step(format_args!("free {} (not started)", Uid(uid)), freed),
+                Fate::Reported(Outcome::Limited) => {
+                    let at = usize::from(attempt) - 1;
+                    let own = dispatch.outcome[at] == Outcome::Limited && usize::from(dispatch.worker[at]) == uid + 1;
                     let mut next = freed;
-                    if outcome == Outcome::Limited {
-                        next.workers[uid].resting = true;
-                        if dispatch.outcome[usize::from(attempt) - 1] == Outcome::Limited {
-                            next.instances[uid].owed = false;
-                        }
-                    }
-                    self.step(format_args!("free {} (reported)", Uid(uid)), next);
+                    next.workers[uid].resting = true;
+                    next.instances[uid].owed &= !own;
+                    let violation = (!own).then_some("V_REST: a worker rests for what another one did");
+                    self.checked(format_args!("free {} (reported, rests)", Uid(uid)), next, violation);
                 }
-                Fate::Unreported => self.free_unreported(uid, freed),
+                Fate::Reported(_) => self.step(format_args!("free {} (reported)", Uid(uid)), freed),
+                Fate::Unreported => self.free_unreported(uid, freed, dispatch.exists()),
             }
-            if matches!(fate, Fate::NeverRan | Fate::Reported(Outcome::Done)) && !worker.deleting && !worker.resting {
+            let may_go_on = matches!(fate, Fate::NeverRan | Fate::NotStarted | Fate::Reported(Outcome::Done));
+            if may_go_on && !worker.deleting && !worker.resting {
                 for &(key, stale) in targets.iter().filter(|target| target.0 != named) {
                     if !stale {
                         let next = self.reserved(uid, key);
@@ -133,21 +136,24 @@ impl Steps<'_> {
                 }
             }
         }
-        if rules.free_on_absence {
+        if !rules.free_not_on_absence {
             self.step(format_args!("free {} (dispatch absent from cache)", Uid(uid)), freed);
         }
         let here = dispatch.open() && dispatch.attempt == attempt && dispatch.uid() == uid;
-        if rules.free_before_close && here && dispatch.report.0 == attempt {
+        if !rules.free_after_close && here && dispatch.report.0 == attempt {
             self.step(format_args!("free {} (result seen, not closed)", Uid(uid)), freed);
         }
-        if rules.drop_resv && dispatch.pending() && dispatch.attempt == attempt - 1 {
+        if !rules.roll_forward && dispatch.pending() && dispatch.attempt == attempt - 1 {
             self.step(format_args!("free {} (drops an unpublished reservation)", Uid(uid)), freed);
         }
     }
 
-    fn free_unreported(&mut self, uid: usize, freed: State) {
+    fn free_unreported(&mut self, uid: usize, mut freed: State, dispatch_exists: bool) {
         let (rules, worker) = (self.rules, self.now.workers[uid]);
-        if rules.cred && worker.deleting && self.now.instances[uid].owed {
+        if rules.check_credential && worker.deleting && !dispatch_exists {
+            freed.instances[uid].owed = false; // its user took the only record of the rate limit away
+        }
+        if rules.check_credential && worker.deleting && freed.instances[uid].owed {
             self.checked(
                 format_args!("free {} (unreported)", Uid(uid)),
                 freed,
@@ -178,7 +184,10 @@ impl Steps<'_> {
         let mut next = self.now;
         next.workers[uid].deleting = true;
         if !worker.deleting {
-            if worker.names == 0 || !self.rules.delete_rv {
+            if !self.rules.unreported_delete_rv && self.ended_unreported(uid) {
+                self.step(format_args!("delete {} (an unreported end, stale)", Uid(uid)), next);
+            }
+            if worker.names == 0 || !self.rules.idle_delete_rv {
                 self.fault(format_args!("scale down {}", Uid(uid)), next);
             }
             self.fault(format_args!("user deletes {}", Uid(uid)), next);
@@ -192,10 +201,20 @@ impl Steps<'_> {
         }
     }
 
+    /// Some version of this worker names an attempt of which some version of its dispatch says that it ended unreported.
+    fn ended_unreported(&self, uid: usize) -> bool {
+        (0..16u8).filter(|key| self.now.instances[uid].reserved >> key & 1 == 1).any(|key| {
+            let (name, incarnation, attempt) = parts(key);
+            let dispatch = &self.now.dispatches[name][incarnation];
+            let ended = |v| fate(v, attempt, uid, self.rules) == Some(Fate::Unreported);
+            (self.rules.gone_row && !dispatch.exists()) || dispatch.versions().iter().any(ended)
+        })
+    }
+
     fn remove_finalizer(&mut self, uid: usize) {
         let worker = self.now.workers[uid];
         let instance = self.now.instances[uid];
-        if !worker.deleting || instance.alive || (worker.names != 0 && self.rules.fin_nodisp) {
+        if !worker.deleting || instance.alive || (worker.names != 0 && self.rules.finalizer_names_none) {
             return;
         }
         let mut next = self.now;
@@ -208,7 +227,8 @@ impl Steps<'_> {
             }
         }
         let still = if worker.names == 0 { "" } else { " (still names a dispatch)" };
-        let lost = (self.rules.cred && instance.owed).then_some("V_CRED: a rate limit never reaches its credential");
+        let lost = (self.rules.check_credential && instance.owed)
+            .then_some("V_CRED: a rate limit never reaches its credential");
         self.checked(format_args!("finalizer of {} removed{still}", Uid(uid)), next, lost);
     }
 }
