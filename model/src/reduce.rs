@@ -1,7 +1,7 @@
 //! Fewer states: what can no longer matter is dropped, and of states that differ in names alone one is kept.
 
 use crate::rules::Rules;
-use crate::state::{DEAD, Dispatch, Instance, Outcome, PLACES, State, Thread, key, parts};
+use crate::state::{DEAD, Dispatch, Instance, Outcome, PAIR, PLACES, State, Thread, key, parts};
 
 /// The least of the four symmetric namings of a reduced state.
 pub fn canonical(state: &State, rules: &Rules) -> State {
@@ -36,9 +36,12 @@ fn reduce_attempts(next: &mut State, state: &State, name: usize, incarnation: us
         let at = usize::from(attempt) - 1;
         let worker = usize::from(before.worker[at]);
         let dead = worker == 0 || (!state.instances[worker - 1].alive && rules.one_instance);
-        if rules.closed_is_closed() && !rules.uses_history() && (over || before.attempt >= attempt) {
-            for instance in &mut next.instances {
-                instance.reserved &= !(1 << key(name, incarnation, attempt));
+        if rules.closed_is_closed() && !rules.stops_by_history() && (over || before.attempt >= attempt) {
+            for (uid, instance) in next.instances.iter_mut().enumerate() {
+                let may_be_deleted = uid < PAIR && !state.workers[uid].deleting;
+                if rules.unreported_delete_rv || !may_be_deleted {
+                    instance.reserved &= !(1 << key(name, incarnation, attempt));
+                }
             }
         }
         let dispatch = &mut next.dispatches[name][incarnation];
@@ -73,6 +76,8 @@ fn reduce_dispatch(next: &mut State, state: &State, name: usize, incarnation: us
             (n, i) == (name, incarnation)
         }
     });
+    let attempts = 0b1111 << key(name, incarnation, 1);
+    let remembered = next.instances.iter().any(|instance| instance.reserved & attempts != 0);
     let dispatch = &mut next.dispatches[name][incarnation];
     let over = before.gone || before.is_final();
     if !over || !rules.publish_once {
@@ -90,7 +95,7 @@ fn reduce_dispatch(next: &mut State, state: &State, name: usize, incarnation: us
     }
     // nothing of it runs or will run, no stale reservation is left to pay for
     let quiet = dispatch.threads.iter().enumerate().all(|(at, t)| *t == Thread::Over || at >= dispatch.attempt.into());
-    let forgotten = rules.closed_is_closed() && !rules.uses_history() && rules.report_uid;
+    let forgotten = rules.closed_is_closed() && !rules.stops_by_history() && rules.report_uid && !remembered;
     if forgotten && state.faults == 0 && !named && quiet {
         let last = if before.gone { Outcome::None } else { Outcome::Cancelled };
         *dispatch = Dispatch { born: true, gone: before.gone, last, ..Dispatch::default() };

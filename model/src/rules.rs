@@ -158,13 +158,11 @@ pub const FIXED: Rules = Rules {
     reduced: true,
 };
 
-/// Every rule that proved unnecessary is off, all at once, as is the check of scope Credential.
+/// Without the rules that proved unnecessary, and without the check of scope Credential, which needs two of them.
 pub const MINIMAL: Rules = Rules {
     reserve_after_close: false,
     reserve_after_free: false,
-    not_started_dead_or_going: false,
     not_started_names_worker: false,
-    unreported_delete_rv: false,
     idle_delete_rv: false,
     finalizer_names_none: false,
     check_credential: false,
@@ -177,8 +175,8 @@ impl Rules {
         self.publish_in_order && self.publish_not_final && self.publish_once
     }
 
-    /// A decision may look at what a worker named in the past, beyond what can still be published.
-    pub fn uses_history(&self) -> bool {
-        self.unreported == Unreported::Destroy || !self.close_before_stop || !self.unreported_delete_rv
+    /// Containers are stopped for what their worker named in the past.
+    pub fn stops_by_history(&self) -> bool {
+        self.unreported == Unreported::Destroy || !self.close_before_stop
     }
 }
