@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::configs::{CONFIGS, Config};
 use crate::search::{Limits, Report, search};
 
-/// About 250 bytes a state: well under 4 GiB.
+/// About 210 bytes a state: well under 4 GiB.
 const CAP: usize = 12_000_000;
 
 /// Runs every configuration with its own budget of faults; one line each, and a traced one for each surprise.

@@ -60,7 +60,7 @@ pub fn search(rules: &Rules, limits: Limits) -> Report {
     let mut violations = Vec::new();
     let mut capped = false;
     let mut at = 0;
-    while at < search.states.all.len() && !(limits.first && !violations.is_empty()) {
+    while at < search.states.all.len() && (violations.is_empty() || !limits.first) {
         for step in successors(&search.states.all[at], rules, false) {
             if let Some(violation) = step.violation {
                 if found.insert(violation) {
