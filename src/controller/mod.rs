@@ -1,17 +1,22 @@
 //! Carries: watches feed one loop that owns the [`Core`](crate::core::Core), and carries out its actions. Holds no rule.
 //!
-//! - [`run`]: the loop.
+//! - `carrier`: the loop.
 //! - `watch`: the three watches, as events.
 //! - `writes`: every compare-and-swap.
 //! - `order`: what runtimes are asked.
 //! - `note`: Kubernetes Events.
+
+mod carrier;
+mod note;
+mod order;
+mod watch;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::api::RuntimeKind;
 use crate::clock::{Clock, Ids};
 use crate::runtime::Runtime;
 
@@ -49,7 +54,7 @@ impl Options {
     }
 }
 
-/// Runs a controller until `stop` is cancelled. It then stops deciding, and waits for writes under way.
+/// Runs a controller until `stop` is cancelled. It then decides no more, and waits for what is under way.
 pub async fn run(client: kube::Client, options: Options, stop: CancellationToken) {
-    let _ = (client, options, stop, RuntimeKind::Process);
+    carrier::Carrier::new(client, options).run(stop).await;
 }

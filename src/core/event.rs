@@ -56,12 +56,12 @@ pub enum Fetched {
 pub enum Settled {
     /// Done; this is the object now (None: it is gone, or the verb has no object).
     Done(Option<Fetched>),
-    /// The object was not what it was thought to be, or the answer was lost: this is the object now.
+    /// The object was not what it was thought to be: this is the object now.
     Refreshed(Fetched),
     /// The server refused, and would again. Its words.
     Refused(String),
-    /// Neither done nor known; to be decided anew after a while. The reason.
-    Failed(String),
+    /// Not done, or nobody knows: to be decided anew after a while. The object as it is now, if that could be had, and why.
+    Failed(Option<Fetched>, String),
 }
 
 /// What a runtime answered.

@@ -66,7 +66,7 @@ impl Key {
 
     /// Key of an object. Every kind that is watched is namespaced.
     pub fn of<K: Object>(object: &K) -> Self {
-        let meta = object.meta();
+        let meta = object.object_meta();
         Self::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
     }
 
@@ -85,42 +85,42 @@ impl std::fmt::Display for Key {
 /// What the three kinds have in common.
 pub trait Object {
     /// Its metadata.
-    fn meta(&self) -> &ObjectMeta;
+    fn object_meta(&self) -> &ObjectMeta;
 
     /// Its uid, empty before it is stored.
     fn uid_str(&self) -> &str {
-        self.meta().uid.as_deref().unwrap_or_default()
+        self.object_meta().uid.as_deref().unwrap_or_default()
     }
 
     /// Its version as a number. Kubernetes promises since 1.35 that versions of one kind compare as numbers, and
     /// every server before did so too.
     fn version(&self) -> u64 {
-        self.meta().resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0)
+        self.object_meta().resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0)
     }
 
     /// True once somebody asked for its deletion.
     fn is_deleting(&self) -> bool {
-        self.meta().deletion_timestamp.is_some()
+        self.object_meta().deletion_timestamp.is_some()
     }
 
     /// True if this annotation is `true`.
     fn is_flagged(&self, annotation: &str) -> bool {
-        self.meta().annotations.as_ref().and_then(|a| a.get(annotation)).is_some_and(|v| v == "true")
+        self.object_meta().annotations.as_ref().and_then(|a| a.get(annotation)).is_some_and(|v| v == "true")
     }
 }
 
 impl Object for ContainerPool {
-    fn meta(&self) -> &ObjectMeta {
+    fn object_meta(&self) -> &ObjectMeta {
         &self.metadata
     }
 }
 impl Object for Worker {
-    fn meta(&self) -> &ObjectMeta {
+    fn object_meta(&self) -> &ObjectMeta {
         &self.metadata
     }
 }
 impl Object for Dispatch {
-    fn meta(&self) -> &ObjectMeta {
+    fn object_meta(&self) -> &ObjectMeta {
         &self.metadata
     }
 }

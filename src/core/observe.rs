@@ -401,10 +401,10 @@ impl Core {
             Settled::Done(_) | Settled::Refreshed(_) => {
                 self.trouble.remove(&subject);
             }
-            Settled::Refused(why) | Settled::Failed(why) => self.trouble_with(&subject, why, now),
+            Settled::Refused(why) | Settled::Failed(_, why) => self.trouble_with(&subject, why, now),
         }
         match settled {
-            Settled::Done(Some(fetched)) | Settled::Refreshed(fetched) => self.saw_fetched(&subject, fetched, now),
+            Settled::Done(Some(fetched)) | Settled::Refreshed(fetched) | Settled::Failed(Some(fetched), _) => self.saw_fetched(&subject, fetched, now),
             _ => {}
         }
         if let Subject::Worker(key) = &subject {

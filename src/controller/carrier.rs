@@ -1,0 +1,181 @@
+//! The loop: what happens goes into the core, what it decides is carried out.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{BoxStream, FuturesUnordered, SelectAll};
+use futures::StreamExt;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Client;
+use kube::api::Api;
+use tokio_util::sync::CancellationToken;
+
+use super::order::{self, Runtimes};
+use super::{Options, note, watch, writes};
+use crate::api::dispatch::Target;
+use crate::core::{Action, Config, Core, Event, HostKey, Key, LeaseFact, Now};
+use crate::runtime::Instance;
+
+/// Requests to the API server under way at a time. More do not make it faster (`docs/performance.md`).
+const WRITES: usize = 32;
+/// Orders to runtimes under way at a time.
+const ORDERS: usize = 32;
+/// Events taken in before the core decides: what happened together is decided together.
+const BATCH: usize = 256;
+
+/// Futures of which a bounded number run; the others wait in order.
+struct Lane {
+    limit: usize,
+    running: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
+    waiting: VecDeque<BoxFuture<'static, Option<Event>>>,
+}
+
+impl Lane {
+    fn new(limit: usize) -> Self {
+        Self { limit, running: FuturesUnordered::new(), waiting: VecDeque::new() }
+    }
+
+    fn push(&mut self, work: BoxFuture<'static, Option<Event>>) {
+        self.waiting.push_back(work);
+        self.fill();
+    }
+
+    fn fill(&mut self) {
+        while self.running.len() < self.limit {
+            let Some(work) = self.waiting.pop_front() else { return };
+            self.running.push(work);
+        }
+    }
+
+    /// The end of one of them; never, if there is none.
+    async fn next(&mut self) -> Option<Event> {
+        match self.running.next().await {
+            Some(event) => {
+                self.fill();
+                event
+            }
+            None => futures::future::pending().await,
+        }
+    }
+}
+
+pub(super) struct Carrier {
+    client: Client,
+    options: Options,
+    runtimes: Runtimes,
+    core: Core,
+    inputs: SelectAll<BoxStream<'static, Event>>,
+    writes: Lane,
+    orders: Lane,
+}
+
+impl Carrier {
+    pub fn new(client: Client, options: Options) -> Self {
+        let runtimes: Runtimes = options.runtimes.iter().map(|r| (r.kind(), r.clone())).collect();
+        let targets = runtimes.clone();
+        let config = Config {
+            default_runtime: options.runtimes.first().map_or(crate::api::RuntimeKind::Process, |r| r.kind()),
+            runtimes: options.runtimes.iter().map(|r| r.kind()).collect(),
+            hosts: options.runtimes.iter().map(|r| (r.kind(), r.hosts())).collect(),
+            rollup_interval: options.rollup_interval,
+            local_credentials: options.local_credentials,
+            target: std::sync::Arc::new(move |host: &HostKey, instance: &Instance| match targets.get(&host.runtime) {
+                Some(runtime) => runtime.target(instance),
+                // No instance is ever observed of a runtime that is not there.
+                None => Target { runtime: host.runtime, host: None, id: String::new(), argv: Vec::new() },
+            }),
+        };
+        let ns = options.namespace.as_deref();
+        let mut inputs = SelectAll::new();
+        inputs.push(watch::watch(client.clone(), ns, Event::Pool));
+        inputs.push(watch::watch(client.clone(), ns, Event::Worker));
+        inputs.push(watch::watch(client.clone(), ns, Event::Dispatch));
+        for stream in order::observe(&runtimes) {
+            inputs.push(stream);
+        }
+        Self { client, options, runtimes, core: Core::new(config), inputs, writes: Lane::new(WRITES), orders: Lane::new(ORDERS) }
+    }
+
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let now = self.now();
+            for action in self.core.decide(now) {
+                self.carry(action);
+            }
+            let pause = self.pause(now);
+            let first = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                event = self.writes.next() => event,
+                event = self.orders.next() => event,
+                event = self.inputs.next() => event,
+                () = tokio::time::sleep(pause) => Some(Event::Tick),
+            };
+            let now = self.now();
+            self.take(first, now);
+            for _ in 0..BATCH {
+                let ready = self.writes.next().now_or_never().or_else(|| self.orders.next().now_or_never());
+                let Some(event) = ready.or_else(|| self.inputs.next().now_or_never()) else { break };
+                self.take(event, now);
+            }
+        }
+        // What was sent will happen: better to see it end than to leave its fate open.
+        while self.writes.running.next().await.is_some() {}
+        while self.orders.running.next().await.is_some() {}
+    }
+
+    fn now(&self) -> Now {
+        Now::new(self.options.clock.now(), self.options.clock.mono())
+    }
+
+    fn take(&mut self, event: Option<Event>, now: Now) {
+        if let Some(event) = event {
+            tracing::trace!(?event, "seen");
+            self.core.apply(event, now);
+        }
+    }
+
+    /// How long nothing is to be done without an event.
+    fn pause(&self, now: Now) -> Duration {
+        let (wall, mono) = self.core.next_wake();
+        let wall = wall.map(|t| Duration::try_from(t.duration_since(now.wall)).unwrap_or(Duration::ZERO));
+        let mono = mono.map(|t| t.saturating_sub(now.mono));
+        [wall, mono].into_iter().flatten().fold(self.options.look_again, Duration::min)
+    }
+
+    fn carry(&mut self, action: Action) {
+        tracing::debug!(?action, "do");
+        let client = self.client.clone();
+        match action {
+            Action::Write(subject, verb) => self.writes.push(
+                async move { Some(Event::Settled(subject, writes::carry_out(client, verb).await)) }.boxed(),
+            ),
+            Action::Runtime(order) => {
+                let runtimes = self.runtimes.clone();
+                self.orders.push(async move { Some(order::carry_out(runtimes, order).await) }.boxed());
+            }
+            Action::GetLease(key) => self.writes.push(get_lease(client, key).boxed()),
+            Action::Note(n) => {
+                let ids = self.options.ids.clone();
+                self.writes.push(note::record(client, ids, n).map(|()| None).boxed());
+            }
+        }
+    }
+}
+
+/// Reads a Lease; an answer that says nothing about it leaves it as it was.
+async fn get_lease(client: Client, key: Key) -> Option<Event> {
+    let api: Api<Lease> = Api::namespaced(client, &key.namespace);
+    let found = loop {
+        match tokio::time::timeout(Duration::from_secs(10), api.get_opt(&key.name)).await {
+            Ok(Ok(found)) => break found,
+            _ => tokio::time::sleep(Duration::from_secs(1)).await,
+        }
+    };
+    let spec = found.and_then(|l| l.spec);
+    let stamp = spec.as_ref().map(|s| format!("{:?} {:?}", s.renew_time, s.holder_identity));
+    let seconds = spec.and_then(|s| s.lease_duration_seconds);
+    let duration = seconds.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
+    Some(Event::Lease(key, LeaseFact { stamp, duration }))
+}

@@ -1,0 +1,48 @@
+//! Kubernetes Events, written as `events.k8s.io/v1`.
+//!
+//! Not kube's `Recorder`: it asks the machine for the time, and takes Events with other texts for the same.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::Client;
+use kube::api::{Api, PostParams};
+
+use crate::api::{GROUP, VERSION, names};
+use crate::clock::Ids;
+use crate::core::{Note, NoteType};
+
+/// Records one Event. That it could not be is logged; nothing depends on it.
+pub(super) async fn record(client: Client, ids: Ids, note: Note) {
+    let uid = ids.uid();
+    let event = Event {
+        metadata: ObjectMeta {
+            name: Some(format!("{}.{}", note.key.name, &uid[..8])),
+            namespace: Some(note.key.namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        action: Some(note.reason.to_owned()),
+        event_time: Some(MicroTime(note.at)),
+        note: Some(note.text.clone()),
+        reason: Some(note.reason.to_owned()),
+        regarding: Some(ObjectReference {
+            api_version: Some(format!("{GROUP}/{VERSION}")),
+            kind: Some(note.kind.to_owned()),
+            name: Some(note.key.name.clone()),
+            namespace: Some(note.key.namespace.clone()),
+            uid: Some(note.uid),
+            ..ObjectReference::default()
+        }),
+        reporting_controller: Some(format!("{GROUP}/{}", names::MANAGER)),
+        reporting_instance: Some(names::MANAGER.to_owned()),
+        type_: Some(match note.type_ {
+            NoteType::Normal => "Normal".to_owned(),
+            NoteType::Warning => "Warning".to_owned(),
+        }),
+        ..Event::default()
+    };
+    let api: Api<Event> = Api::namespaced(client, &note.key.namespace);
+    if let Err(error) = api.create(&PostParams::default(), &event).await {
+        tracing::warn!(reason = note.reason, key = %note.key, %error, "an Event could not be recorded");
+    }
+}

@@ -1,0 +1,99 @@
+//! The three watches, as events of the core.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use kube::api::Api;
+use kube::core::{DeserializeGuard, NamespaceResourceScope, ResourceExt};
+use kube::runtime::utils::Backoff;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+
+use crate::core::{Event, Key, Seen};
+
+/// Follows one kind, endlessly.
+pub(super) fn watch<K>(client: Client, namespace: Option<&str>, wrap: fn(Seen<K>) -> Event) -> BoxStream<'static, Event>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let api: Api<DeserializeGuard<K>> = match namespace {
+        Some(ns) => Api::namespaced(client, ns),
+        None => Api::all(client),
+    };
+    let mut listing = BTreeSet::new();
+    watcher(api, watcher::Config::default())
+        .backoff(Pause::default())
+        .filter_map(move |event| {
+            let seen = match event {
+                Ok(event) => translate(event, &mut listing),
+                Err(error) => {
+                    tracing::warn!(kind = %K::kind(&()), %error, "a watch failed; it is started again");
+                    None
+                }
+            };
+            futures::future::ready(seen.map(wrap))
+        })
+        .boxed()
+}
+
+fn translate<K>(event: watcher::Event<DeserializeGuard<K>>, listing: &mut BTreeSet<Key>) -> Option<Seen<K>>
+where
+    K: Resource<DynamicType = ()>,
+{
+    match event {
+        watcher::Event::Init => {
+            listing.clear();
+            None
+        }
+        watcher::Event::InitApply(guard) => {
+            listing.insert(key(&guard));
+            read(guard).map(Seen::Present)
+        }
+        watcher::Event::InitDone => Some(Seen::Listed(std::mem::take(listing))),
+        watcher::Event::Apply(guard) => read(guard).map(Seen::Present),
+        watcher::Event::Delete(guard) => read(guard).map(Seen::Gone),
+    }
+}
+
+fn key<K: Resource>(object: &DeserializeGuard<K>) -> Key {
+    Key::new(object.namespace().unwrap_or_default(), object.name_any())
+}
+
+/// An object that these types cannot read, of a newer version perhaps, is there but left alone.
+fn read<K: Resource<DynamicType = ()>>(guard: DeserializeGuard<K>) -> Option<Arc<K>> {
+    let key = key(&guard);
+    match guard.0 {
+        Ok(object) => Some(Arc::new(object)),
+        Err(invalid) => {
+            tracing::warn!(kind = %K::kind(&()), %key, error = %invalid.error, "an object cannot be read; it is left alone");
+            None
+        }
+    }
+}
+
+/// Wait before a watch is started again: 200 ms, doubling to 10 s. Without jitter, so that one seed gives one run; there
+/// are three watches a controller, and few controllers.
+#[derive(Default)]
+struct Pause {
+    tries: u32,
+}
+
+impl Iterator for Pause {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.tries = (self.tries + 1).min(7);
+        Some((Duration::from_millis(100) * 2u32.pow(self.tries)).min(Duration::from_secs(10)))
+    }
+}
+
+impl Backoff for Pause {
+    fn reset(&mut self) {
+        self.tries = 0;
+    }
+}

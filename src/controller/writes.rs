@@ -1,0 +1,256 @@
+//! Every compare-and-swap.
+//!
+//! A write carries the version it was decided on, as `metadata.resourceVersion` and `metadata.uid` in a merge patch or
+//! as preconditions of a delete, so that it takes effect on that version or not at all. A merge patch names only what
+//! changes: fields of a newer version, unknown here, stay as they are. After an answer that leaves the fate of a write
+//! open, the object is read before anything else is decided about it.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::NamespaceResourceScope;
+use kube::{Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::api::{ContainerPool, Dispatch, Worker, names};
+use crate::core::{Fetched, Key, Object, Settled, Verb};
+
+/// A request that was not answered within this time is taken for lost.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Waits between tries to read an object after a write of unknown fate.
+const REREAD: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+];
+
+/// A kind that is written here.
+trait Kind:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Object + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    fn fetched(object: Option<Arc<Self>>) -> Fetched;
+}
+
+impl Kind for ContainerPool {
+    fn fetched(object: Option<Arc<Self>>) -> Fetched {
+        Fetched::Pool(object)
+    }
+}
+impl Kind for Worker {
+    fn fetched(object: Option<Arc<Self>>) -> Fetched {
+        Fetched::Worker(object)
+    }
+}
+impl Kind for Dispatch {
+    fn fetched(object: Option<Arc<Self>>) -> Fetched {
+        Fetched::Dispatch(object)
+    }
+}
+
+/// Carries out one verb.
+pub(super) async fn carry_out(client: Client, verb: Verb) -> Settled {
+    match verb {
+        Verb::CreateWorker(w) => create(&client, *w).await,
+        Verb::CreateDispatch(d) => create(&client, *d).await,
+        Verb::PoolStatus(base, next) => status(&client, &*base, &base.status, &*next).await,
+        Verb::WorkerStatus(base, next) => status(&client, &*base, &base.status, &*next).await,
+        Verb::DispatchStatus(base, next) => status(&client, &*base, &base.status, &*next).await,
+        Verb::DispatchResult(base, result) => {
+            let change = difference(&to_value(&base.spec.result), &to_value(&*result)).unwrap_or_else(|| json!({}));
+            patch(&client, &*base, json!({"spec": {"result": change}}), false).await
+        }
+        Verb::AddPoolFinalizer(base) => {
+            let mut list = base.metadata.finalizers.clone().unwrap_or_default();
+            list.push(names::POOL_FINALIZER.to_owned());
+            patch(&client, &*base, json!({"metadata": {"finalizers": list}}), false).await
+        }
+        Verb::RemovePoolFinalizer(base) => remove_finalizer(&client, &*base, names::POOL_FINALIZER).await,
+        Verb::RemoveWorkerFinalizer(base) => remove_finalizer(&client, &*base, names::WORKER_FINALIZER).await,
+        Verb::RemovePoolAnnotation(base, key, value) => remove_annotation(&client, &base, &key, &value).await,
+        Verb::DeleteWorker(base) => delete(&client, &*base).await,
+        Verb::DeleteDispatch(base) => delete(&client, &*base).await,
+        Verb::GetWorker(key) => get::<Worker>(&client, &key).await,
+        Verb::GetDispatch(key) => get::<Dispatch>(&client, &key).await,
+    }
+}
+
+fn api<K: Kind>(client: &Client, key: &Key) -> Api<K> {
+    Api::namespaced(client.clone(), &key.namespace)
+}
+
+fn to_value<T: Serialize>(value: &T) -> Value {
+    // The API types have string keys only, and no value that JSON cannot hold.
+    serde_json::to_value(value).unwrap_or(Value::Null)
+}
+
+/// What has to be merged into `old` to make it `new` (RFC 7386); None: nothing.
+fn difference(old: &Value, new: &Value) -> Option<Value> {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            let mut change = Map::new();
+            for key in old.keys().filter(|k| !new.contains_key(*k)) {
+                change.insert(key.clone(), Value::Null);
+            }
+            for (key, value) in new {
+                match old.get(key) {
+                    Some(before) => {
+                        if let Some(d) = difference(before, value) {
+                            change.insert(key.clone(), d);
+                        }
+                    }
+                    None => {
+                        change.insert(key.clone(), value.clone());
+                    }
+                }
+            }
+            (!change.is_empty()).then_some(Value::Object(change))
+        }
+        _ => (old != new).then(|| new.clone()),
+    }
+}
+
+async fn status<K: Kind, S: Serialize>(client: &Client, base: &K, old: &Option<S>, next: &S) -> Settled {
+    match difference(&to_value(old), &to_value(next)) {
+        Some(change) => patch(client, base, json!({"status": change}), true).await,
+        None => Settled::Done(None),
+    }
+}
+
+/// A merge patch on exactly the version that it was decided on.
+async fn patch<K: Kind>(client: &Client, base: &K, mut body: Value, status: bool) -> Settled {
+    let key = Key::of(base);
+    let version = json!({"resourceVersion": base.object_meta().resource_version, "uid": base.object_meta().uid});
+    match body.get_mut("metadata") {
+        Some(Value::Object(meta)) => meta.extend(version.as_object().cloned().unwrap_or_default()),
+        _ => body["metadata"] = version,
+    }
+    let (api, params, body) = (api::<K>(client, &key), PatchParams::default(), Patch::Merge(body));
+    let answer = if status {
+        answered(api.patch_status(&key.name, &params, &body)).await
+    } else {
+        answered(api.patch(&key.name, &params, &body)).await
+    };
+    match answer {
+        Ok(object) => Settled::Done(Some(K::fetched(Some(Arc::new(object))))),
+        Err(e) => recover::<K>(client, &key, e).await,
+    }
+}
+
+async fn create<K: Kind>(client: &Client, object: K) -> Settled {
+    let key = Key::of(&object);
+    match answered(api::<K>(client, &key).create(&PostParams::default(), &object)).await {
+        Ok(object) => Settled::Done(Some(K::fetched(Some(Arc::new(object))))),
+        Err(e) => recover::<K>(client, &key, e).await,
+    }
+}
+
+async fn remove_finalizer<K: Kind>(client: &Client, base: &K, finalizer: &str) -> Settled {
+    let mut list = base.object_meta().finalizers.clone().unwrap_or_default();
+    list.retain(|f| f != finalizer);
+    let last = list.is_empty() && base.is_deleting();
+    match patch(client, base, json!({"metadata": {"finalizers": list}}), false).await {
+        // The server removes an object with its last finalizer, and answers with what it was.
+        Settled::Done(_) if last => Settled::Done(Some(K::fetched(None))),
+        other => other,
+    }
+}
+
+async fn remove_annotation(client: &Client, base: &ContainerPool, annotation: &str, value: &str) -> Settled {
+    let key = Key::of(base);
+    let path = format!("/metadata/annotations/{}", annotation.replace('~', "~0").replace('/', "~1"));
+    let ops = json!([{"op": "test", "path": path, "value": value}, {"op": "remove", "path": path}]);
+    // Operations that do not parse would be a slip in the line above: a test runs it.
+    let Ok(ops) = serde_json::from_value::<json_patch::Patch>(ops) else { return Settled::Done(None) };
+    let patch = Patch::Json::<()>(ops);
+    match answered(api::<ContainerPool>(client, &key).patch(&key.name, &PatchParams::default(), &patch)).await {
+        Ok(object) => Settled::Done(Some(Fetched::Pool(Some(Arc::new(object))))),
+        // The annotation is gone or has another value now: that is what the test is for.
+        Err(Failure::Api(s)) if s.code == 422 => get::<ContainerPool>(client, &key).await,
+        Err(e) => recover::<ContainerPool>(client, &key, e).await,
+    }
+}
+
+async fn delete<K: Kind>(client: &Client, base: &K) -> Settled {
+    let key = Key::of(base);
+    let preconditions =
+        Preconditions { uid: base.object_meta().uid.clone(), resource_version: base.object_meta().resource_version.clone() };
+    let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    match answered(api::<K>(client, &key).delete(&key.name, &params)).await {
+        Ok(either) => Settled::Done(Some(K::fetched(either.left().filter(Object::is_deleting).map(Arc::new)))),
+        Err(e) => recover::<K>(client, &key, e).await,
+    }
+}
+
+async fn get<K: Kind>(client: &Client, key: &Key) -> Settled {
+    match read::<K>(client, key).await {
+        Ok(fetched) => Settled::Done(Some(fetched)),
+        Err(e) => Settled::Failed(None, e.to_string()),
+    }
+}
+
+async fn read<K: Kind>(client: &Client, key: &Key) -> Result<Fetched, Failure> {
+    answered(api::<K>(client, key).get_opt(&key.name)).await.map(|found| K::fetched(found.map(Arc::new)))
+}
+
+/// Why a request brought no result.
+#[derive(thiserror::Error, Debug)]
+enum Failure {
+    #[error("{}", .0.message)]
+    Api(Box<kube::core::Status>),
+    #[error("{0}")]
+    Client(kube::Error),
+    #[error("no answer within {}s", ANSWER_TIMEOUT.as_secs())]
+    Silence,
+}
+
+async fn answered<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(kube::Error::Api(status))) => Err(Failure::Api(status)),
+        Ok(Err(other)) => Err(Failure::Client(other)),
+        Err(_) => Err(Failure::Silence),
+    }
+}
+
+/// Reads the object after a write that did not succeed.
+async fn recover<K: Kind>(client: &Client, key: &Key, failure: Failure) -> Settled {
+    let code = match &failure {
+        Failure::Api(s) => s.code,
+        _ => 0,
+    };
+    match code {
+        // Refused as it is: trying the same again would not help soon.
+        400 | 401 | 403 | 405 | 415 | 422 => return Settled::Refused(failure.to_string()),
+        _ => {}
+    }
+    for pause in REREAD {
+        tokio::time::sleep(pause).await;
+        if let Ok(fetched) = read::<K>(client, key).await {
+            return match code {
+                404 | 409 => Settled::Refreshed(fetched),
+                _ => Settled::Failed(Some(fetched), failure.to_string()),
+            };
+        }
+    }
+    Settled::Failed(None, failure.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_names_what_changes_and_nothing_else() {
+        let old = json!({"a": 1, "b": {"c": 2, "d": [1]}, "gone": {"x": 1}, "unknown": 7});
+        let new = json!({"a": 1, "b": {"c": 3, "d": [1]}, "new": {"y": 1}, "unknown": 7});
+        assert_eq!(difference(&old, &new), Some(json!({"b": {"c": 3}, "gone": null, "new": {"y": 1}})));
+        assert_eq!(difference(&old, &old), None);
+        assert_eq!(difference(&Value::Null, &json!({"a": 1})), Some(json!({"a": 1})));
+    }
+}
