@@ -5,6 +5,7 @@
 
 mod deletion;
 mod schema;
+mod speed;
 mod subresources;
 mod support;
 mod watching;

@@ -344,13 +344,3 @@ async fn a_list_may_come_in_pages() {
     assert_eq!(third.items[0].metadata.name.as_deref(), Some("g4"));
     assert_eq!(third.metadata.continue_.unwrap_or_default(), "");
 }
-
-#[tokio::test]
-async fn metadata_alone_can_be_read() {
-    let env = env().await;
-    let made = env.create("a", json!({"max": 5})).await;
-    let partial = env.gadgets().get_metadata("a").await.unwrap();
-    assert_eq!(partial.metadata.uid.as_deref(), made["metadata"]["uid"].as_str());
-    let list = env.gadgets().list_metadata(&ListParams::default()).await.unwrap();
-    assert_eq!(list.items.len(), 1);
-}
