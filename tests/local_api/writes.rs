@@ -298,6 +298,17 @@ async fn unknown_fields_are_dropped_or_refused() {
 }
 
 #[tokio::test]
+async fn unknown_fields_are_warned_of() {
+    let env = env().await;
+    let body = serde_json::to_vec(&gadget("a", json!({"max": 5, "foo": 1}))).unwrap();
+    let path = GADGETS.replace("NS", &env.namespace);
+    let request = http::Request::post(path).header("content-type", "application/json").body(body.into()).unwrap();
+    let response = env.client.send(request).await.unwrap();
+    assert_eq!(response.status(), 201);
+    assert_eq!(response.headers()["warning"], "299 - \"unknown field \\\"spec.foo\\\"\"");
+}
+
+#[tokio::test]
 async fn lists_are_selected_and_sorted() {
     let env = env().await;
     for (name, mode, color) in [("c", "Fast", "red"), ("a", "Slow", "red"), ("b", "Fast", "blue")] {
