@@ -22,6 +22,9 @@ impl Rule {
     /// The first rule or message expression that does not compile.
     pub fn compile_all(schema: &Value) -> Result<Vec<Self>, String> {
         let Some(rules) = schema.get("x-kubernetes-validations") else { return Ok(Vec::new()) };
+        if rules.as_array().is_some_and(|l| l.iter().any(|r| r["optionalOldSelf"] == Value::Bool(true))) {
+            return Err("optionalOldSelf is not supported".into());
+        }
         let compiled = kube_cel::compile_schema(&json!({"x-kubernetes-validations": rules}));
         compiled.validations.into_iter().map(|r| r.map(Self).map_err(|e: CompilationError| e.to_string())).collect()
     }
@@ -120,14 +123,14 @@ impl Run<'_> {
         if let Some(value) = &new.cel {
             scope.add_variable_from_value("self", value.clone());
         }
-        // `oldSelf` is null for a rule with optionalOldSelf, and other rules on it do not run without it.
         let old_value = old.and_then(|o| o.cel.clone());
-        scope.add_variable_from_value("oldSelf", old_value.clone().unwrap_or(Cel::Null));
+        if let Some(value) = &old_value {
+            scope.add_variable_from_value("oldSelf", value.clone());
+        }
         let shown = schema.types.first().map_or("", String::as_str);
         for Rule(compiled) in &schema.rules {
-            let optional = compiled.rule.optional_old_self == Some(true);
             let transition = compiled.is_transition_rule;
-            if (transition && old_value.is_none() && !optional) || (!transition && unchanged) {
+            if (transition && old_value.is_none()) || (!transition && unchanged) {
                 continue;
             }
             let text = compiled.rule.rule.trim();
@@ -215,11 +218,10 @@ fn formatted(schema: &Schema, s: &str) -> Option<Cel> {
             use base64::Engine;
             base64::engine::general_purpose::STANDARD.decode(s).ok().map(|b| Cel::Bytes(Arc::new(b)))
         }
-        Format::Date => {
-            Some(Cel::Timestamp(s.parse::<chrono::NaiveDate>().ok()?.and_time(Default::default()).and_utc().into()))
-        }
+        Format::Date => Some(Cel::Timestamp(
+            s.parse::<chrono::NaiveDate>().ok()?.and_time(chrono::NaiveTime::default()).and_utc().into(),
+        )),
         Format::Duration => Some(Cel::Duration(chrono::Duration::nanoseconds(go_duration(s)?))),
-        Format::Uuid | Format::Ipv4 | Format::Ipv6 => None,
     }
 }
 

@@ -15,14 +15,10 @@ pub(super) struct Kind {
     pub kind: String,
     pub list_kind: String,
     pub plural: String,
-    pub singular: String,
-    pub short_names: Vec<String>,
-    pub categories: Vec<String>,
     pub namespaced: bool,
     pub schema: Schema,
     /// Whether `/status` is served (and the status then left alone by writes to the object itself).
     pub status: bool,
-    pub scale: Option<Scale>,
     /// Fields that a field selector may name, beside those of the metadata.
     selectable: Vec<(String, Vec<String>)>,
     pub traits: Traits,
@@ -69,13 +65,6 @@ const CORE_EVENT: &[(&str, &str)] = &[
     ("source", "deprecatedSource"),
 ];
 
-/// Where the scale subresource finds its values: paths of keys.
-pub(super) struct Scale {
-    pub spec: Vec<String>,
-    pub status: Vec<String>,
-    pub selector: Option<Vec<String>>,
-}
-
 impl Kind {
     /// `plural.group`.
     pub fn group_resource(&self) -> String {
@@ -118,11 +107,6 @@ impl Kind {
         let schema = serde_json::to_value(schema).map_err(|e| error(e.to_string()))?;
         let schema = Schema::compile(&schema, "openAPIV3Schema").map_err(error)?;
         let subresources = version.subresources.as_ref();
-        let scale = subresources.and_then(|s| s.scale.as_ref()).map(|s| Scale {
-            spec: keys(&s.spec_replicas_path),
-            status: keys(&s.status_replicas_path),
-            selector: s.label_selector_path.as_deref().map(keys),
-        });
         let selectable = version.selectable_fields.iter().flatten();
         Ok(Self {
             group: spec.group.clone(),
@@ -130,13 +114,9 @@ impl Kind {
             kind: spec.names.kind.clone(),
             list_kind: spec.names.list_kind.clone().unwrap_or_else(|| format!("{}List", spec.names.kind)),
             plural: spec.names.plural.clone(),
-            singular: spec.names.singular.clone().unwrap_or_else(|| spec.names.kind.to_lowercase()),
-            short_names: spec.names.short_names.clone().unwrap_or_default(),
-            categories: spec.names.categories.clone().unwrap_or_default(),
             namespaced: spec.scope == "Namespaced",
             schema,
             status: subresources.is_some_and(|s| s.status.is_some()),
-            scale,
             selectable: selectable
                 .map(|f| (f.json_path.trim_start_matches('.').to_owned(), keys(&f.json_path)))
                 .collect(),
@@ -154,13 +134,9 @@ impl Kind {
             kind: kind.into(),
             list_kind: format!("{kind}List"),
             plural: plural.into(),
-            singular: kind.to_lowercase(),
-            short_names: Vec::new(),
-            categories: Vec::new(),
             namespaced: true,
             schema,
             status: false,
-            scale: None,
             selectable: Vec::new(),
             traits: BUILT_IN,
             store,
@@ -174,11 +150,9 @@ pub(super) fn built_in(store: u16) -> Result<Vec<Kind>, LocalError> {
     lease.traits.create_on_update = true;
     let mut event = Kind::built_in("events.k8s.io", "Event", "events", &event_schema(false), store + 1)?;
     event.traits = Traits { create_on_update: true, unconditional_update: true, ..BUILT_IN };
-    event.short_names = vec!["ev".into()];
     event.selectable = event_fields("regarding", "reportingController");
     let mut core_event = Kind::built_in("", "Event", "events", &event_schema(true), store + 1)?;
     core_event.traits = Traits { renamed: CORE_EVENT, ..event.traits };
-    core_event.short_names = vec!["ev".into()];
     core_event.selectable = event_fields("involvedObject", "reportingComponent");
     let any = json!({"type": "object", "properties": {
         "spec": {"type": "object", "properties": {"finalizers": {"type": "array", "items": {"type": "string"}}}},
@@ -187,7 +161,6 @@ pub(super) fn built_in(store: u16) -> Result<Vec<Kind>, LocalError> {
     let mut namespace = Kind::built_in("", "Namespace", "namespaces", &any, store + 2)?;
     namespace.namespaced = false;
     namespace.status = true;
-    namespace.short_names = vec!["ns".into()];
     namespace.traits.unconditional_update = true;
     Ok(vec![lease, event, core_event, namespace])
 }

@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use super::kinds::Kind;
 use super::objects::{Api, DeleteOptions};
-use super::render::Form;
 use super::select::Selector;
 use super::state::State;
 use super::status::ApiError;
@@ -28,16 +27,10 @@ pub(super) struct ListOptions {
 impl Api {
     /// # Errors
     /// 410 for an old page or an old exact resourceVersion, 504 for one in the future, 400 for a bad token.
-    pub fn list(
-        &self,
-        kind: &Kind,
-        namespace: Option<&str>,
-        form: Form,
-        options: &ListOptions,
-    ) -> Result<Bytes, ApiError> {
+    pub fn list(&self, kind: &Kind, namespace: Option<&str>, options: &ListOptions) -> Result<Bytes, ApiError> {
         let state = &mut *self.lock();
         if let Some(token) = &options.token {
-            return self.next_page(state, kind, form, token, options.limit);
+            return self.next_page(state, kind, token, options.limit);
         }
         let revision = state.revision();
         if let Some(asked) = options.resource_version {
@@ -51,14 +44,14 @@ impl Api {
         }
         let items = self.select(state, kind, namespace, &options.selector);
         if options.limit == 0 || items.len() <= options.limit {
-            return Ok(self.render_list(kind, form, &items, revision, None));
+            return Ok(self.render_list(kind, &items, revision, None));
         }
         let items: Arc<[Arc<Stored>]> = items.into();
         let id = state.keep_page(Arc::clone(&items));
-        Ok(self.page(kind, form, (id, 0), &items, options.limit, revision))
+        Ok(self.page(kind, (id, 0), &items, options.limit, revision))
     }
 
-    fn next_page(&self, state: &State, kind: &Kind, form: Form, token: &str, limit: usize) -> Result<Bytes, ApiError> {
+    fn next_page(&self, state: &State, kind: &Kind, token: &str, limit: usize) -> Result<Bytes, ApiError> {
         let bad = || ApiError::bad_request("continue key is not valid");
         let text = BASE64.decode(token).ok().and_then(|b| String::from_utf8(b).ok()).ok_or_else(bad)?;
         let (id, start) = text.split_once(':').ok_or_else(bad)?;
@@ -67,13 +60,12 @@ impl Api {
             ApiError::expired("The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.")
         })?;
         let limit = if limit == 0 { usize::MAX } else { limit };
-        Ok(self.page(kind, form, (id, start.min(page.items.len())), &page.items, limit, page.revision))
+        Ok(self.page(kind, (id, start.min(page.items.len())), &page.items, limit, page.revision))
     }
 
     fn page(
         &self,
         kind: &Kind,
-        form: Form,
         (id, start): (u64, usize),
         items: &[Arc<Stored>],
         limit: usize,
@@ -81,7 +73,7 @@ impl Api {
     ) -> Bytes {
         let end = start.saturating_add(limit).min(items.len());
         let rest = (end < items.len()).then(|| (BASE64.encode(format!("{id}:{end}")), items.len() - end));
-        self.render_list(kind, form, &items[start..end], revision, rest)
+        self.render_list(kind, &items[start..end], revision, rest)
     }
 
     /// The objects that a selector shows, as they are now.
@@ -123,6 +115,6 @@ impl Api {
                 result => _ = result?,
             }
         }
-        Ok(self.render_list(kind, Form::Whole, &items, revision, None))
+        Ok(self.render_list(kind, &items, revision, None))
     }
 }

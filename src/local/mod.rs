@@ -2,11 +2,12 @@
 //!
 //! It serves whatever CRDs it is given, and Leases, Events and Namespaces, as a tower service under
 //! [`kube::Client`]; codes, reasons and messages are those of kube-apiserver 1.33. It knows nothing of pools.
-//! What it does not support it refuses with 415 or 501 and says so: apply patches, orphaning and foreground
-//! deletion, Tables, webhooks, conversion, several served versions of one CRD. There is no authorization, and any
+//! What it does not support it refuses with 406, 415 or 501 and says so: apply patches, the scale subresource, orphaning
+//! and foreground deletion, Tables and PartialObjectMetadata. A CRD that needs conversion, or a keyword, format or rule
+//! that is not known here, is refused at the start. There are no webhooks and no discovery. There is no authorization, and any
 //! namespace may be used without creating it.
 //!
-//! From the request inwards: `routes` finds what a path names; `objects`, `list`, `watch` and `scale` do the verbs,
+//! From the request inwards: `routes` finds what a path names; `objects`, `list` and `watch` do the verbs,
 //! with `patch`, `select` and `render` for the formats; `schema`, `validate`, `cel` and `meta` know what a valid
 //! object is, `fields` and `status` how to say what is wrong; `state` keeps it all, over a `store`; `gc` collects.
 //!
@@ -14,7 +15,6 @@
 //! fixed [`Clock`], the same requests give the same history.
 
 mod cel;
-mod discovery;
 mod fields;
 mod gc;
 mod kinds;
@@ -24,7 +24,6 @@ mod objects;
 mod patch;
 mod render;
 mod routes;
-mod scale;
 mod schema;
 mod select;
 mod state;
@@ -138,16 +137,19 @@ impl LocalApi {
     }
 
     /// A client of this server. Must be called in a tokio runtime.
+    #[must_use]
     pub fn client(&self, default_namespace: &str) -> kube::Client {
         kube::Client::new(self.service(), default_namespace)
     }
 
     /// The server as a service, so that a test can put a layer between it and a client.
+    #[must_use]
     pub fn service(&self) -> LocalService {
         LocalService(Arc::clone(&self.0))
     }
 
     /// All versions of all objects in the order of their writes. Empty unless [`History::Full`].
+    #[must_use]
     pub fn history(&self) -> Vec<Record> {
         self.0.lock().records()
     }

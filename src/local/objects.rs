@@ -159,7 +159,7 @@ impl Api {
         }
         // Only now: the real server applies the status's default when it reads what it has stored.
         kind.schema.apply_defaults(&mut object);
-        let object = self.into_stored(kind, object);
+        let object = self.to_stored(kind, object);
         let stored = if options.dry_run {
             Arc::new(Stored::new(state.revision(), object))
         } else {
@@ -241,7 +241,7 @@ impl Api {
             return Err(ApiError::invalid(kind, meta::text(&new, "name"), &errors));
         }
         kind.schema.apply_defaults(&mut new);
-        let new = self.into_stored(kind, new);
+        let new = self.to_stored(kind, new);
         let released = meta::is_deleting(&stored.object) && meta::list(&new, "finalizers").is_empty();
         let result = if new == *stored.object {
             stored
@@ -380,7 +380,7 @@ impl Api {
         Cow::Owned(object)
     }
 
-    fn into_stored(&self, kind: &Kind, mut object: Value) -> Value {
+    fn to_stored(&self, kind: &Kind, mut object: Value) -> Value {
         if !kind.traits.renamed.is_empty() {
             rename(&mut object, kind.traits.renamed.iter().copied(), &self.stored_kind(kind.store).api_version());
         }

@@ -1,4 +1,4 @@
-//! Objects as responses show them: whole, or their metadata only.
+//! The JSON of responses.
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,55 +9,32 @@ use super::objects::Api;
 use super::status::ApiError;
 use super::store::{Stored, to_json};
 
-/// What the `Accept` header asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    Whole,
-    /// `as=PartialObjectMetadata`.
-    Metadata,
-}
-
-impl Form {
-    /// Chooses the first media type that can be given.
-    ///
-    /// # Errors
-    /// 406 if there is none (protobuf, Tables and so on without plain JSON beside them).
-    pub fn negotiate(accept: Option<&str>) -> Result<Self, ApiError> {
-        let Some(accept) = accept else { return Ok(Self::Whole) };
-        let form = accept.split(',').find_map(|item| {
-            let mut parts = item.split(';').map(str::trim);
-            let media = parts.next().unwrap_or_default();
-            let shown_as = parts.find_map(|p| p.strip_prefix("as="));
-            match (media, shown_as) {
-                ("application/json" | "application/*" | "*/*", None) => Some(Self::Whole),
-                ("application/json", Some("PartialObjectMetadata" | "PartialObjectMetadataList")) => {
-                    Some(Self::Metadata)
-                }
-                _ => None,
-            }
-        });
-        form.ok_or_else(ApiError::not_acceptable)
+/// Checks that the client takes JSON.
+///
+/// # Errors
+/// 406 for protobuf, Tables and so on without plain JSON beside them.
+pub(super) fn negotiate(accept: Option<&str>) -> Result<(), ApiError> {
+    let is_json = |item: &str| {
+        let mut parts = item.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        ["application/json", "application/*", "*/*"].contains(&media) && !parts.any(|p| p.starts_with("as="))
+    };
+    match accept {
+        Some(accept) if !accept.split(',').any(is_json) => Err(ApiError::not_acceptable()),
+        _ => Ok(()),
     }
 }
 
 impl Api {
     /// One object's JSON.
-    pub(super) fn render(&self, kind: &Kind, form: Form, stored: &Stored) -> Bytes {
-        match form {
-            Form::Whole if kind.traits.renamed.is_empty() => stored.json(),
-            Form::Whole => to_json(&self.view(kind, &stored.object)),
-            Form::Metadata => to_json(&json!({
-                "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
-                "metadata": stored.object["metadata"],
-            })),
-        }
+    pub(super) fn render(&self, kind: &Kind, stored: &Stored) -> Bytes {
+        if kind.traits.renamed.is_empty() { stored.json() } else { to_json(&self.view(kind, &stored.object)) }
     }
 
-    /// A list's JSON. `rest` is the token of the next page.
+    /// A list's JSON. `rest` is the token of the next page, and how many items are left for it.
     pub(super) fn render_list(
         &self,
         kind: &Kind,
-        form: Form,
         items: &[Arc<Stored>],
         revision: u64,
         rest: Option<(String, usize)>,
@@ -67,50 +44,48 @@ impl Api {
             metadata["continue"] = token.into();
             metadata["remainingItemCount"] = remaining.into();
         }
-        let (list_kind, version) = match form {
-            Form::Whole => (kind.list_kind.clone(), kind.api_version()),
-            Form::Metadata => ("PartialObjectMetadataList".into(), "meta.k8s.io/v1".into()),
-        };
-        let mut out = Vec::with_capacity(128 + items.len() * 1024);
-        out.extend_from_slice(b"{\"kind\":");
-        out.extend_from_slice(&to_json(&list_kind.into()));
-        out.extend_from_slice(b",\"apiVersion\":");
-        out.extend_from_slice(&to_json(&version.into()));
-        out.extend_from_slice(b",\"metadata\":");
-        out.extend_from_slice(&to_json(&metadata));
+        let head = json!({"kind": kind.list_kind, "apiVersion": kind.api_version(), "metadata": metadata});
+        // The items are printed already: they go in before the last brace.
+        let mut out = to_json(&head).to_vec();
+        out.pop();
         out.extend_from_slice(b",\"items\":[");
         for (i, item) in items.iter().enumerate() {
             if i > 0 {
                 out.push(b',');
             }
-            out.extend_from_slice(&self.render(kind, form, item));
+            out.extend_from_slice(&self.render(kind, item));
         }
         out.extend_from_slice(b"]}");
         out.into()
     }
+}
 
-    /// One line of a watch.
-    pub(super) fn render_event(&self, out: &mut Vec<u8>, event_type: &str, object: &[u8]) {
-        out.extend_from_slice(b"{\"type\":\"");
-        out.extend_from_slice(event_type.as_bytes());
-        out.extend_from_slice(b"\",\"object\":");
-        out.extend_from_slice(object);
-        out.extend_from_slice(b"}\n");
+/// Adds one line of a watch.
+pub(super) fn event_line(out: &mut Vec<u8>, event_type: &str, object: &[u8]) {
+    for part in [b"{\"type\":\"", event_type.as_bytes(), b"\",\"object\":", object, b"}\n"] {
+        out.extend_from_slice(part);
     }
+}
 
-    /// The object of a bookmark.
-    pub(super) fn bookmark(&self, kind: &Kind, form: Form, revision: u64, initial_end: bool) -> Value {
-        let (name, version) = match form {
-            Form::Whole => (kind.kind.clone(), kind.api_version()),
-            Form::Metadata => ("PartialObjectMetadata".into(), "meta.k8s.io/v1".into()),
-        };
-        let mut object = json!({
-            "kind": name, "apiVersion": version,
-            "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null},
-        });
-        if initial_end {
-            object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
-        }
-        object
+/// The line of a bookmark.
+pub(super) fn bookmark_line(kind: &Kind, revision: u64, initial_end: bool) -> Vec<u8> {
+    let mut object = json!({
+        "kind": kind.kind, "apiVersion": kind.api_version(),
+        "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null},
+    });
+    if initial_end {
+        object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
     }
+    line("BOOKMARK", &object)
+}
+
+/// The line of an error.
+pub(super) fn error_line(error: &ApiError) -> Vec<u8> {
+    line("ERROR", &error.to_json())
+}
+
+fn line(event_type: &str, object: &Value) -> Vec<u8> {
+    let mut line = Vec::new();
+    event_line(&mut line, event_type, &to_json(object));
+    line
 }

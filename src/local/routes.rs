@@ -12,14 +12,14 @@ use tower::BoxError;
 use super::ResponseBody;
 use super::kinds::Kind;
 use super::list::ListOptions;
+use super::meta;
 use super::objects::{Api, DeleteOptions, Deleted, Part, Source, UnknownFields, WriteOptions, Written};
 use super::patch;
-use super::render::Form;
+use super::render::negotiate;
 use super::select::Selector;
 use super::status::ApiError;
 use super::store::to_json;
 use super::watch::{WatchOptions, watch};
-use super::{meta, scale};
 
 /// What a path names.
 struct Target {
@@ -105,26 +105,23 @@ pub(super) async fn handle(
 
 fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<Response<ResponseBody>, ApiError> {
     let query = Query::parse(parts.uri.query().unwrap_or_default());
-    if let Some(found) = super::discovery::answer(api, parts.uri.path()) {
-        return Ok(json_response(StatusCode::OK, to_json(&found), &[]));
-    }
     let target = target(api, parts.uri.path())?;
     let accept = parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
-    let form = Form::negotiate(accept)?;
+    negotiate(accept)?;
     let kind = &target.kind;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let namespace = target.namespace.as_deref();
     let one = namespace.unwrap_or_default();
     let Some(name) = target.name.as_deref() else {
         return match parts.method {
-            Method::GET if query.flag("watch") => watch_response(api, &target, form, &query),
-            Method::GET => list(api, kind, namespace, form, &query),
+            Method::GET if query.flag("watch") => watch_response(api, &target, &query),
+            Method::GET => list(api, kind, namespace, &query),
             Method::POST if namespace.is_some() => {
                 let object = read_json(content_type, body)?;
                 let written = api.create(kind, one, object, query.write()?)?;
-                Ok(written_response(api, kind, form, &written))
+                Ok(written_response(api, kind, &written))
             }
-            Method::DELETE => {
+            Method::DELETE if namespace.is_some() => {
                 let options = delete_options(&query, content_type, body)?;
                 Ok(json_response(
                     StatusCode::OK,
@@ -138,11 +135,7 @@ fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<R
     let part = match target.subresource.as_deref() {
         None => Part::Main,
         Some("status") if kind.status => Part::Status,
-        Some("scale") if kind.scale.is_some() => {
-            return scale::answer(api, kind, (one, name), parts, query.write()?, body)
-                .map(|scale| json_response(StatusCode::OK, to_json(&scale), &[]));
-        }
-        Some("status" | "scale") => return Err(ApiError::no_route()),
+        Some("status") => return Err(ApiError::no_route()),
         Some(other) => return Err(ApiError::not_implemented(&format!("the subresource {other:?}"))),
     };
     match parts.method {
@@ -154,18 +147,18 @@ fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<R
                 }
             }
             let stored = api.get(kind, one, name)?;
-            Ok(json_response(StatusCode::OK, api.render(kind, form, &stored), &[]))
+            Ok(json_response(StatusCode::OK, api.render(kind, &stored), &[]))
         }
         Method::PUT => {
             let object = read_json(content_type, body)?;
             let written = api.update(kind, one, name, (part, Source::Body), query.write()?, |_| Ok(object))?;
-            Ok(written_response(api, kind, form, &written))
+            Ok(written_response(api, kind, &written))
         }
         Method::PATCH => {
             let change = patch::Change::parse(kind, content_type, body)?;
             let options = query.write()?;
             let written = api.update(kind, one, name, (part, Source::Patch), options, |old| change.apply(old))?;
-            Ok(written_response(api, kind, form, &written))
+            Ok(written_response(api, kind, &written))
         }
         Method::DELETE if part == Part::Main => {
             if kind.plural == "namespaces" && kind.group.is_empty() {
@@ -175,7 +168,7 @@ fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<R
             Ok(json_response(
                 StatusCode::OK,
                 match api.delete(kind, one, name, &options)? {
-                    Deleted::Pending(stored) => api.render(kind, form, &stored),
+                    Deleted::Pending(stored) => api.render(kind, &stored),
                     Deleted::Gone(stored) => to_json(&json!({
                         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
                         "details": {
@@ -192,16 +185,8 @@ fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<R
 
 /// Finds the kind and the names in a path such as `/apis/GROUP/VERSION/namespaces/NS/PLURAL/NAME/SUBRESOURCE`.
 fn target(api: &Api, path: &str) -> Result<Target, ApiError> {
-    let decoded: Vec<String> = path
-        .split('/')
-        .filter(|s| !s.is_empty())
-        .map(|s| {
-            form_urlencoded::parse(s.replace('+', "%2B").as_bytes())
-                .next()
-                .map_or_else(String::new, |(k, _)| k.into_owned())
-        })
-        .collect();
-    let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
+    // Valid names need no percent encoding.
+    let parts: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     let (group, version, rest) = match parts.as_slice() {
         ["api", version, rest @ ..] => ("", *version, rest),
         ["apis", group, version, rest @ ..] => (*group, *version, rest),
@@ -231,13 +216,7 @@ fn target(api: &Api, path: &str) -> Result<Target, ApiError> {
     }
 }
 
-fn list(
-    api: &Api,
-    kind: &Kind,
-    namespace: Option<&str>,
-    form: Form,
-    query: &Query,
-) -> Result<Response<ResponseBody>, ApiError> {
+fn list(api: &Api, kind: &Kind, namespace: Option<&str>, query: &Query) -> Result<Response<ResponseBody>, ApiError> {
     let options = ListOptions {
         selector: query.selector(kind)?,
         limit: query.number(kind, "limit")?.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX)),
@@ -246,15 +225,10 @@ fn list(
         exact: query.text("resourceVersionMatch") == Some("Exact"),
     };
     let namespace = namespace.filter(|_| kind.namespaced);
-    Ok(json_response(StatusCode::OK, api.list(kind, namespace, form, &options)?, &[]))
+    Ok(json_response(StatusCode::OK, api.list(kind, namespace, &options)?, &[]))
 }
 
-fn watch_response(
-    api: &Arc<Api>,
-    target: &Target,
-    form: Form,
-    query: &Query,
-) -> Result<Response<ResponseBody>, ApiError> {
+fn watch_response(api: &Arc<Api>, target: &Target, query: &Query) -> Result<Response<ResponseBody>, ApiError> {
     let kind = &target.kind;
     let options = WatchOptions {
         selector: query.selector(kind)?,
@@ -264,7 +238,7 @@ fn watch_response(
         timeout: query.number(kind, "timeoutSeconds")?.map(Duration::from_secs),
     };
     let namespace = target.namespace.clone().filter(|_| kind.namespaced);
-    let lines = watch(Arc::clone(api), Arc::clone(kind), namespace, form, options);
+    let lines = watch(Arc::clone(api), Arc::clone(kind), namespace, options);
     let frames = futures::StreamExt::map(lines, |line| line.map(http_body::Frame::data));
     let body = StreamBody::new(frames).map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);
@@ -308,9 +282,9 @@ fn delete_options(query: &Query, content_type: &str, body: &[u8]) -> Result<Dele
     })
 }
 
-fn written_response(api: &Api, kind: &Kind, form: Form, written: &Written) -> Response<ResponseBody> {
+fn written_response(api: &Api, kind: &Kind, written: &Written) -> Response<ResponseBody> {
     let status = if written.created { StatusCode::CREATED } else { StatusCode::OK };
-    json_response(status, api.render(kind, form, &written.stored), &written.warnings)
+    json_response(status, api.render(kind, &written.stored), &written.warnings)
 }
 
 fn json_response(status: StatusCode, body: Bytes, warnings: &[String]) -> Response<ResponseBody> {

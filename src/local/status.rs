@@ -21,7 +21,7 @@ impl ApiError {
 
     fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         let value = value.into();
-        if value != Value::from("") {
+        if value.as_str() != Some("") {
             self.details.insert(key.into(), value);
         }
         self

@@ -10,11 +10,11 @@ use tokio::time::sleep;
 
 use super::kinds::Kind;
 use super::objects::Api;
-use super::render::Form;
+use super::render::{bookmark_line, error_line, event_line};
 use super::select::Selector;
 use super::state::Event;
 use super::status::ApiError;
-use super::store::{Stored, to_json};
+use super::store::Stored;
 use super::{Change, meta};
 
 /// What the query says about a watch.
@@ -29,9 +29,9 @@ pub(super) struct WatchOptions {
 }
 
 /// The time between two bookmarks.
-const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// How long a watch lasts if the client does not say.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(1800);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 /// How many events are put into one piece of the body.
 const BATCH: usize = 256;
 
@@ -40,7 +40,6 @@ struct Watcher {
     api: Arc<Api>,
     kind: Arc<Kind>,
     namespace: Option<String>,
-    form: Form,
     selector: Selector,
     seen: u64,
 }
@@ -57,7 +56,6 @@ pub(super) fn watch(
     api: Arc<Api>,
     kind: Arc<Kind>,
     namespace: Option<String>,
-    form: Form,
     options: WatchOptions,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + use<> {
     let mut initial = Vec::new();
@@ -73,10 +71,10 @@ pub(super) fn watch(
         let too_old = (!log.reaches(seen)).then(|| too_old(seen, state.revision()));
         (Arc::clone(&log.changed), too_old)
     };
-    let mut watcher = Watcher { api, kind, namespace, form, selector: options.selector, seen };
+    let mut watcher = Watcher { api, kind, namespace, selector: options.selector, seen };
     stream! {
         if let Some(error) = too_old {
-            yield Ok(watcher.error(&error).into());
+            yield Ok(error_line(&error).into());
             return;
         }
         for batch in initial.chunks(BATCH) {
@@ -139,7 +137,7 @@ impl Watcher {
                 if !log.follows(self.seen) {
                     let error = too_old(self.seen, state.revision());
                     drop(state);
-                    return Next::Gone(self.error(&error));
+                    return Next::Gone(error_line(&error));
                 }
                 log.after(self.seen).take(BATCH).cloned().collect()
             };
@@ -175,17 +173,17 @@ impl Watcher {
             Some(before) if !now && event.change != Change::Deleted => {
                 let mut object = (*before.object).clone();
                 meta::of(&mut object).insert("resourceVersion".into(), event.now.revision.to_string().into());
-                self.api.render(&self.kind, self.form, &Stored::new(event.now.revision, object))
+                self.api.render(&self.kind, &Stored::new(event.now.revision, object))
             }
-            _ => self.api.render(&self.kind, self.form, &event.now),
+            _ => self.api.render(&self.kind, &event.now),
         };
-        self.api.render_event(out, event_type, &object);
+        event_line(out, event_type, &object);
     }
 
     fn added(&self, items: &[Arc<Stored>]) -> Vec<u8> {
         let mut lines = Vec::new();
         for item in items {
-            self.api.render_event(&mut lines, "ADDED", &self.api.render(&self.kind, self.form, item));
+            event_line(&mut lines, "ADDED", &self.api.render(&self.kind, item));
         }
         lines
     }
@@ -198,15 +196,6 @@ impl Watcher {
                 self.seen = self.seen.max(state.revision());
             }
         }
-        let object = self.api.bookmark(&self.kind, self.form, self.seen, initial_end);
-        let mut line = Vec::new();
-        self.api.render_event(&mut line, "BOOKMARK", &to_json(&object));
-        line
-    }
-
-    fn error(&self, error: &ApiError) -> Vec<u8> {
-        let mut line = Vec::new();
-        self.api.render_event(&mut line, "ERROR", &to_json(&error.to_json()));
-        line
+        bookmark_line(&self.kind, self.seen, initial_end)
     }
 }

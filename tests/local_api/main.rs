@@ -4,7 +4,9 @@
 //! (all but what looks inside the server): every expectation is one that kube-apiserver 1.33 fulfils.
 
 mod deletion;
+mod embedding;
 mod schema;
+mod speed;
 mod subresources;
 mod support;
 mod watching;

@@ -1,4 +1,4 @@
-//! The status and the scale.
+//! The status, and the built-in kinds.
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
@@ -62,24 +62,6 @@ async fn the_status_is_checked() {
         "{}",
         status.message
     );
-}
-
-#[tokio::test]
-async fn the_scale_is_a_view_of_the_spec() {
-    let env = env().await;
-    env.create("a", json!({"max": 5, "min": 2})).await;
-    env.merge_status("a", json!({"status": {"replicas": 1, "selector": "gadget=a"}})).await.unwrap();
-    let scale = env.gadgets().get_scale("a").await.unwrap();
-    assert_eq!(scale.spec.as_ref().unwrap().replicas, Some(2));
-    let status = scale.status.unwrap();
-    assert_eq!((status.replicas, status.selector.as_deref()), (1, Some("gadget=a")));
-    let patch = Patch::Merge(json!({"spec": {"replicas": 3}}));
-    let scaled = env.gadgets().patch_scale("a", &PatchParams::default(), &patch).await.unwrap();
-    assert_eq!(scaled.spec.unwrap().replicas, Some(3));
-    assert_eq!(env.get("a").await["spec"]["min"], 3);
-    let patch = Patch::Merge(json!({"spec": {"replicas": 9}}));
-    let refusal = env.gadgets().patch_scale("a", &PatchParams::default(), &patch).await;
-    expect_message(refusal, 422, "Invalid", "min must be <= max (raise spec.max first)");
 }
 
 #[tokio::test]

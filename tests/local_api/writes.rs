@@ -298,6 +298,17 @@ async fn unknown_fields_are_dropped_or_refused() {
 }
 
 #[tokio::test]
+async fn unknown_fields_are_warned_of() {
+    let env = env().await;
+    let body = serde_json::to_vec(&gadget("a", json!({"max": 5, "foo": 1}))).unwrap();
+    let path = GADGETS.replace("NS", &env.namespace);
+    let request = http::Request::post(path).header("content-type", "application/json").body(body.into()).unwrap();
+    let response = env.client.send(request).await.unwrap();
+    assert_eq!(response.status(), 201);
+    assert_eq!(response.headers()["warning"], "299 - \"unknown field \\\"spec.foo\\\"\"");
+}
+
+#[tokio::test]
 async fn lists_are_selected_and_sorted() {
     let env = env().await;
     for (name, mode, color) in [("c", "Fast", "red"), ("a", "Slow", "red"), ("b", "Fast", "blue")] {
@@ -343,14 +354,4 @@ async fn a_list_may_come_in_pages() {
     let third = env.gadgets().list(&ListParams::default().limit(2).continue_token(&token)).await.unwrap();
     assert_eq!(third.items[0].metadata.name.as_deref(), Some("g4"));
     assert_eq!(third.metadata.continue_.unwrap_or_default(), "");
-}
-
-#[tokio::test]
-async fn metadata_alone_can_be_read() {
-    let env = env().await;
-    let made = env.create("a", json!({"max": 5})).await;
-    let partial = env.gadgets().get_metadata("a").await.unwrap();
-    assert_eq!(partial.metadata.uid.as_deref(), made["metadata"]["uid"].as_str());
-    let list = env.gadgets().list_metadata(&ListParams::default()).await.unwrap();
-    assert_eq!(list.items.len(), 1);
 }
