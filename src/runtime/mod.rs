@@ -6,6 +6,7 @@
 
 pub mod credentials;
 pub mod exec;
+pub mod process;
 
 use std::fmt;
 
