@@ -40,7 +40,7 @@ async fn one(shared: &Arc<Shared>, dir: WorkerDir, mut record: Record) -> Result
             record.owner = shared.own;
             dir.write_record(&record).map_err(|error| RuntimeError::Refused(error.to_string()))?;
             shared.add(Known::new(&record, dir, InstanceState::Running));
-            tokio::spawn(watch(shared.clone(), record, death, connection));
+            tokio::spawn(watch(shared.clone(), record, death, Some(connection)));
         }
         None if record.shim.is_some_and(|shim| shim.is_alive()) || record.shim.is_none() => {
             // It does not answer, or nobody knows whether it was started: nobody was told of it, or soon nobody will be.

@@ -14,6 +14,8 @@ use crate::runtime::exec::{ExecError, Output, TaskEnd};
 
 /// Poolkeeper itself failed: the worker was not reached, or contact was lost.
 const FAILED: u8 = 125;
+/// Who read our output is gone, as `head` is after some lines. Others are ended by SIGPIPE then, number 13.
+const READER_GONE: u8 = 128 + 13;
 
 /// Runs a task in the worker with this socket: standard input is passed on, both streams come back. Its exit code
 /// is the task's; 125 if the worker was not reached or contact was lost, 126 and 127 as shells have them. To be
@@ -45,8 +47,11 @@ async fn run(socket: &Path, request: &ExecRequest) -> ExitCode {
             Event::End(TaskEnd::Exited(code)) => break ExitCode::from(code.to_le_bytes()[0]),
             Event::End(TaskEnd::Lost(message)) => break say(&message, FAILED),
         };
+        // To leave is to hang up, and that ends the task.
         if let Err(error) = written {
-            // Who read our output is gone. To leave is to hang up, and that ends the task.
+            if error.kind() == std::io::ErrorKind::BrokenPipe {
+                break ExitCode::from(READER_GONE);
+            }
             break say(&format!("cannot pass on the output: {error}"), FAILED);
         }
     };

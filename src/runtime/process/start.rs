@@ -63,7 +63,7 @@ async fn launch(
     dir: &WorkerDir,
     record: &mut Record,
     setup: &Setup,
-) -> Result<(Child, Connection), String> {
+) -> Result<(Child, Option<Connection>), String> {
     let text = |error: io::Error| format!("the worker's shim: {error}");
     let log = std::fs::File::create(dir.log()).map_err(text)?;
     let mut child = Command::new(&shared.binary)
@@ -95,10 +95,8 @@ async fn launch(
         Ok(Err(error)) => text(error),
         Ok(Ok(answer)) => match serde_json::from_slice(&answer) {
             Ok(Answer::Refused(message)) => message,
-            Ok(Answer::Ready) => match own(dir).await {
-                Ok(connection) => return Ok((child, connection)),
-                Err(error) => text(error),
-            },
+            // It cannot be connected to if its command ended already. That is for the watch to see.
+            Ok(Answer::Ready) => return Ok((child, own(dir).await.ok())),
             Err(_) => {
                 let said = std::fs::read_to_string(dir.log()).unwrap_or_default();
                 format!("the worker's shim ended without an answer: {}", said.trim())
@@ -143,7 +141,7 @@ impl Death {
 }
 
 /// Waits for the end of a worker, makes sure that it is one, and says so.
-pub async fn watch(shared: Arc<Shared>, record: Record, mut death: Death, connection: Connection) {
+pub async fn watch(shared: Arc<Shared>, record: Record, mut death: Death, connection: Option<Connection>) {
     tokio::select! {
         biased;
         () = shared.closed() => return,
