@@ -4,7 +4,9 @@
 //! that something is gone. An [`Executor`] runs a task in a worker that a Dispatch's `status.target` names;
 //! it is used by whoever asked for the worker, never by the controller.
 
+pub mod credentials;
 pub mod exec;
+pub mod process;
 
 use std::fmt;
 

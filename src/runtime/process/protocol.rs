@@ -1,0 +1,197 @@
+//! What travels between a shim and those who speak to it, and how its socket is reached.
+//!
+//! A frame is a length (4 bytes, big endian, of what follows), a tag (1 byte) and a payload. The first frame of
+//! a connection says what it is for:
+//!
+//! - [`Frame::Own`]: the controller is here, for as long as the connection is open.
+//! - [`Frame::Ping`]: answered by [`Frame::Pong`].
+//! - [`Frame::Exec`]: answered by `Refused`, or by `Started`, then `Stdout` and `Stderr` as they come, then
+//!   `Exited`. A connection that closes without `Exited` means that the worker is ending. The client sends
+//!   `Stdin` and at last `StdinEnd`; never more than [`WINDOW`] bytes for which `StdinTaken` has not come back.
+//!   So the shim can read on at any time, which is how it sees at once that a client hung up, and what a slow
+//!   task has not read yet is bounded.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixStream;
+use tokio_util::codec::{Decoder, Encoder};
+
+/// Most bytes of standard input under way.
+pub const WINDOW: usize = 256 * 1024;
+/// Most bytes of output in a frame.
+pub const CHUNK: usize = 64 * 1024;
+/// No frame is longer: argv and environment cannot be, for the system would not take them.
+const MAX_FRAME: usize = 8 * 1024 * 1024;
+/// `sun_path` has 108 bytes on Linux, one of them for the end.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// A task, as it is asked for.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ExecRequest {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Variables added to the worker's environment.
+    pub env: Vec<(String, String)>,
+    /// Working directory. None: the worker's.
+    pub working_dir: Option<String>,
+}
+
+/// Why a program was not started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// 127: not found. 126: not executable.
+    pub code: i32,
+    /// What was wrong, with its name.
+    pub message: String,
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// I am the controller.
+    Own,
+    /// Are you there?
+    Ping,
+    /// I am.
+    Pong,
+    /// Run this: [`ExecRequest`] as JSON.
+    Exec(Bytes),
+    /// A piece of standard input.
+    Stdin(Bytes),
+    /// There is no more.
+    StdinEnd,
+    /// So many bytes of standard input are out of the way.
+    StdinTaken(u32),
+    /// It runs.
+    Started,
+    /// It does not run: [`Refusal`] as JSON.
+    Refused(Bytes),
+    /// A piece of standard output.
+    Stdout(Bytes),
+    /// A piece of standard error.
+    Stderr(Bytes),
+    /// It ended, with this code; all output was sent.
+    Exited(i32),
+}
+
+/// Turns frames to bytes and back.
+#[derive(Debug, Default)]
+pub struct Codec;
+
+impl Encoder<Frame> for Codec {
+    type Error = io::Error;
+
+    fn encode(&mut self, frame: Frame, to: &mut BytesMut) -> io::Result<()> {
+        let (tag, payload) = match frame {
+            Frame::Own => (b'C', Bytes::new()),
+            Frame::Ping => (b'P', Bytes::new()),
+            Frame::Pong => (b'p', Bytes::new()),
+            Frame::Exec(json) => (b'X', json),
+            Frame::Stdin(data) => (b'I', data),
+            Frame::StdinEnd => (b'E', Bytes::new()),
+            Frame::StdinTaken(count) => (b'T', Bytes::copy_from_slice(&count.to_be_bytes())),
+            Frame::Started => (b'S', Bytes::new()),
+            Frame::Refused(json) => (b'R', json),
+            Frame::Stdout(data) => (b'o', data),
+            Frame::Stderr(data) => (b'e', data),
+            Frame::Exited(code) => (b'Q', Bytes::copy_from_slice(&code.to_be_bytes())),
+        };
+        let length = payload.len() + 1;
+        if length > MAX_FRAME {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "command and environment are longer than 8 MiB"));
+        }
+        to.reserve(length + 4);
+        to.put_u32(u32::try_from(length).map_err(io::Error::other)?);
+        to.put_u8(tag);
+        to.put(payload);
+        Ok(())
+    }
+}
+
+impl Decoder for Codec {
+    type Item = Frame;
+    type Error = io::Error;
+
+    fn decode(&mut self, from: &mut BytesMut) -> io::Result<Option<Frame>> {
+        let invalid = || io::Error::new(io::ErrorKind::InvalidData, "not a frame of this protocol");
+        let Some(length) = from.get(..4) else { return Ok(None) };
+        let length = length.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
+        if length == 0 || length > MAX_FRAME {
+            return Err(invalid());
+        }
+        if from.len() < length + 4 {
+            from.reserve(length + 4 - from.len());
+            return Ok(None);
+        }
+        from.advance(4);
+        let mut payload = from.split_to(length).freeze();
+        let frame = match payload.get_u8() {
+            b'C' => Frame::Own,
+            b'P' => Frame::Ping,
+            b'p' => Frame::Pong,
+            b'X' => Frame::Exec(payload),
+            b'I' => Frame::Stdin(payload),
+            b'E' => Frame::StdinEnd,
+            b'T' => Frame::StdinTaken(payload.try_get_u32().map_err(|_| invalid())?),
+            b'S' => Frame::Started,
+            b'R' => Frame::Refused(payload),
+            b'o' => Frame::Stdout(payload),
+            b'e' => Frame::Stderr(payload),
+            b'Q' => Frame::Exited(payload.try_get_i32().map_err(|_| invalid())?),
+            _ => return Err(invalid()),
+        };
+        Ok(Some(frame))
+    }
+}
+
+/// Connects to a shim's socket. A path that is too long for a socket's address is reached through its directory.
+pub async fn connect(path: &Path) -> io::Result<UnixStream> {
+    if path.as_os_str().len() <= MAX_SOCKET_PATH {
+        return UnixStream::connect(path).await;
+    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the path of a socket"));
+    };
+    let dir = rustix::fs::open(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    UnixStream::connect(Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_survive_being_cut_anywhere() {
+        let frames = [
+            Frame::Own,
+            Frame::Exec(Bytes::from_static(b"{}")),
+            Frame::Stdin(Bytes::from_static(b"some")),
+            Frame::StdinTaken(70_000),
+            Frame::StdinEnd,
+            Frame::Stdout(Bytes::from_static(b"\0\0\0")),
+            Frame::Exited(-1),
+        ];
+        let mut bytes = BytesMut::new();
+        for frame in &frames {
+            Codec.encode(frame.clone(), &mut bytes).unwrap();
+        }
+        let (mut buffer, mut seen) = (BytesMut::new(), Vec::new());
+        for byte in bytes {
+            buffer.put_u8(byte);
+            seen.extend(Codec.decode(&mut buffer).unwrap());
+        }
+        assert_eq!(seen, frames);
+    }
+
+    #[test]
+    fn what_is_not_a_frame_is_refused() {
+        for bytes in [&[0, 0, 0, 0][..], &[0xff, 0, 0, 0], &[0, 0, 0, 1, b'?'], &[0, 0, 0, 2, b'Q', 1]] {
+            assert!(Codec.decode(&mut BytesMut::from(bytes)).is_err(), "{bytes:?}");
+        }
+    }
+}

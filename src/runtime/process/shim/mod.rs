@@ -1,0 +1,229 @@
+//! The shim: the process that is a worker.
+//!
+//! It has a session of its own and is the subreaper of all that it starts, so nothing that runs in the worker can
+//! leave its tree, and a worker in which no child is left is empty for certain. It learns what to do from its
+//! standard input, where a credential is seen by nobody else, says on its standard output whether it could
+//! start, and then listens on its socket until one of three things ends it: its command ended, it was told to
+//! (SIGTERM), or no controller was connected for a while.
+
+mod child;
+mod reaper;
+mod tail;
+mod task;
+
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use serde::{Deserialize, Serialize};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::codec::{FramedRead, FramedWrite};
+
+use super::procfs::ProcessId;
+use super::protocol::{Codec, Frame};
+use super::record::WorkerDir;
+use crate::runtime::Exit;
+use crate::runtime::credentials::Secret;
+use child::Worker;
+use reaper::Reaper;
+use tail::Tail;
+
+/// What a shim needs to know. Comes on its standard input; holds the credential, so it has no `Debug`.
+#[derive(Serialize, Deserialize)]
+pub struct Setup {
+    /// Program and arguments of the worker. Empty: the worker is the shim alone.
+    pub argv: Vec<String>,
+    /// Variables for all that runs in the worker, the credential's last.
+    pub env: Vec<(String, String)>,
+    /// The value of the credential, which must not show in what is told of the output.
+    pub secret: Option<String>,
+    /// Working directory of all that runs in the worker.
+    pub working_dir: PathBuf,
+    /// How long to live without a controller, in milliseconds.
+    pub owner_grace_ms: u64,
+    /// Time between SIGTERM and SIGKILL, in milliseconds.
+    pub kill_grace_ms: u64,
+}
+
+/// Whether the worker could start. Goes to its standard output.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// It listens, and its command runs.
+    Ready,
+    /// It does not, for this reason.
+    Refused(String),
+}
+
+/// Why a worker ends.
+enum End {
+    Command(i32),
+    Told(i32),
+    Abandoned,
+}
+
+/// Runs a shim in the directory of a worker. Returns when nothing of the worker is left but that.
+pub fn main(dir: &Path) -> ExitCode {
+    match run(dir) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Goes to the worker's shim.log, which is what the controller quotes if there was no answer.
+            let _ = writeln!(io::stderr(), "poolkeeper shim: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(dir: &Path) -> io::Result<()> {
+    // Fails for the leader of a process group, as which a controller never starts one.
+    rustix::process::setsid()?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    std::env::set_current_dir(dir)?;
+    let mut setup = Vec::new();
+    io::stdin().read_to_end(&mut setup)?;
+    let setup: Setup = serde_json::from_slice(&setup)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(WorkerDir::at(dir), setup))
+}
+
+async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
+    let mut told = Told::new()?;
+    let reaper = Reaper::start()?;
+    let listener = UnixListener::bind("socket")?;
+    std::fs::set_permissions("socket", std::fs::Permissions::from_mode(0o600))?;
+    let tail = Tail::new(setup.secret.map(Secret::new));
+    let owner_grace = Duration::from_millis(setup.owner_grace_ms);
+    let kill_grace = Duration::from_millis(setup.kill_grace_ms);
+    let mut env = vec![("TMPDIR".to_owned(), dir.tmp().to_string_lossy().into_owned())];
+    env.extend(setup.env);
+    let worker = Arc::new(Worker { reaper: reaper.clone(), env, working_dir: setup.working_dir, kill_grace });
+    let command = match setup.argv.is_empty() {
+        true => None,
+        false => match worker.spawn_command(&setup.argv, &tail) {
+            Ok(command) => Some(command),
+            Err(refusal) => return answer(&Answer::Refused(refusal.message)),
+        },
+    };
+    answer(&Answer::Ready)?;
+
+    let (owners, owned) = watch::channel(0_usize);
+    let owners = Arc::new(owners);
+    let mut connections = JoinSet::new();
+    let abandoned = abandoned(owned, owner_grace);
+    tokio::pin!(abandoned);
+    let ended = async {
+        match command {
+            Some(exit) => exit.await.unwrap_or(-1),
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(ended);
+    let end = loop {
+        tokio::select! {
+            biased;
+            signal = told.next() => break End::Told(128 + signal),
+            code = &mut ended => break End::Command(code),
+            () = &mut abandoned => break End::Abandoned,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(worker.clone(), owners.clone(), stream));
+                }
+                // Out of descriptors: those of tasks come free when these end.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+        }
+    };
+    // First the connections, so that no task seems to have ended by itself; then all that runs.
+    drop(listener);
+    connections.shutdown().await;
+    reaper.end_all(kill_grace).await;
+    match end {
+        End::Abandoned => dir.remove(ProcessId::own()?),
+        End::Command(code) | End::Told(code) => {
+            dir.remove_scratch()?;
+            let exit = Exit { code: Some(code), out_of_memory: false, tail: tail.finish().await };
+            dir.write_exit(&exit.into())
+        }
+    }
+}
+
+/// The signals that tell a shim to end. It has no terminal, so the others mean that somebody sends them by hand.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Number of the next one.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
+            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+        }
+    }
+}
+
+/// Says whether it could start, and lets go of the streams: the controller waits for their end.
+fn answer(answer: &Answer) -> io::Result<()> {
+    let mut out = io::stdout();
+    serde_json::to_writer(&mut out, answer)?;
+    out.flush()?;
+    let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    Ok(rustix::stdio::dup2_stdout(&null)?)
+}
+
+/// Returns when there was no owner for `grace`.
+async fn abandoned(mut owners: watch::Receiver<usize>, grace: Duration) {
+    loop {
+        let none = *owners.borrow_and_update() == 0;
+        let changed = owners.changed();
+        if !none {
+            let _ = changed.await;
+        } else if tokio::time::timeout(grace, changed).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn connection(worker: Arc<Worker>, owners: Arc<watch::Sender<usize>>, stream: UnixStream) {
+    let (read, write) = stream.into_split();
+    let (mut read, mut write) = (FramedRead::new(read, Codec), FramedWrite::new(write, Codec));
+    match read.next().await {
+        Some(Ok(Frame::Own)) => {
+            let _owner = Owner::new(owners);
+            while let Some(Ok(_)) = read.next().await {}
+        }
+        Some(Ok(Frame::Ping)) => drop(write.send(Frame::Pong).await),
+        Some(Ok(Frame::Exec(request))) => task::serve(worker, read, write, &request).await,
+        _ => {}
+    }
+}
+
+/// Counts one owner while it lives.
+struct Owner(Arc<watch::Sender<usize>>);
+
+impl Owner {
+    fn new(owners: Arc<watch::Sender<usize>>) -> Self {
+        owners.send_modify(|count| *count += 1);
+        Self(owners)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}

@@ -1,0 +1,67 @@
+//! From what is asked of an instance to what its shim is told. What a process cannot honour is refused by name.
+
+use std::path::Path;
+
+use super::shim::Setup;
+use super::{LOCAL_HOST, ProcessOptions};
+use crate::runtime::{InstanceSpec, StartError, credentials};
+
+/// What the shim of this instance is told. Fetches the credential.
+pub async fn setup(spec: &InstanceSpec, options: &ProcessOptions, current_dir: &Path) -> Result<Setup, StartError> {
+    check(spec).map_err(StartError::Refused)?;
+    let working_dir = spec.working_dir.as_ref().map_or_else(|| current_dir.to_owned(), |dir| current_dir.join(dir));
+    if !working_dir.is_dir() {
+        let message =
+            format!("workingDir {} does not exist on this machine: make it, or name another", working_dir.display());
+        return Err(StartError::Refused(message));
+    }
+    let mut env: Vec<_> = spec.env.iter().map(|var| (var.name.clone(), var.value.clone())).collect();
+    let mut secret = None;
+    if let Some(credential) = &spec.credential {
+        let value = credentials::resolve(credential).await.map_err(|error| StartError::Refused(error.to_string()))?;
+        env.push((credential.env.clone(), value.expose().to_owned()));
+        secret = Some(value.expose().to_owned());
+    }
+    Ok(Setup {
+        argv: spec.command.iter().chain(&spec.args).cloned().collect(),
+        env,
+        secret,
+        working_dir,
+        owner_grace_ms: options.owner_grace.as_millis().try_into().unwrap_or(u64::MAX),
+        kill_grace_ms: options.kill_grace.as_millis().try_into().unwrap_or(u64::MAX),
+    })
+}
+
+fn check(spec: &InstanceSpec) -> Result<(), String> {
+    let docker = "use --runtime Docker, or leave it out";
+    if spec.host != LOCAL_HOST {
+        return Err(format!("runtime Process has no host {}: it runs on this machine, named {LOCAL_HOST}", spec.host));
+    }
+    if spec.image.is_some() {
+        return Err(format!(
+            "runtime Process cannot honour image: its workers are processes of this machine; {docker}"
+        ));
+    }
+    if !spec.mounts.is_empty() {
+        return Err(format!("runtime Process cannot honour mounts: its workers see this machine's files; {docker}"));
+    }
+    if spec.resources.is_some() {
+        return Err(format!("runtime Process cannot honour resources: nothing limits its workers; {docker}"));
+    }
+    if spec.pod_template.is_some() {
+        return Err("podTemplate is for runtime Pod alone: leave it out".to_owned());
+    }
+    if spec.command.is_empty() && !spec.args.is_empty() {
+        return Err("runtime Process has no image whose command args could follow: set command too".to_owned());
+    }
+    let names = spec.env.iter().map(|var| var.name.as_str()).chain(spec.credential.iter().map(|c| c.env.as_str()));
+    for name in names {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return Err(format!("{name:?} cannot be the name of an environment variable"));
+        }
+    }
+    if let Some(var) = spec.env.iter().find(|var| var.value.contains('\0')) {
+        return Err(format!("the value of {} contains a NUL byte", var.name));
+    }
+    Ok(())
+}

@@ -1,0 +1,562 @@
+//! A runtime in memory: a world of instances, seen by several controllers at the same time.
+//!
+//! All of its time is tokio's, all of its chance comes from the seed, and it touches nothing outside of itself: under
+//! paused time one seed gives one run. It is the ground truth: what it records ([`FakeEvent`]) is what really
+//! happened, whatever the controllers were told. It forbids nothing that a real runtime would not, so that
+//! an auditor can find it: a uid started twice, two tasks in one instance.
+//!
+//! A worker with the command `["exit", CODE, TEXT]` ends right after its start. The image `no-such-image` is
+//! refused. A credential is resolved as real runtimes do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use jiff::Timestamp;
+use poolkeeper::api::RuntimeKind;
+use poolkeeper::api::dispatch::Target;
+use poolkeeper::api::worker::Handle;
+use poolkeeper::clock::{Clock, Ids};
+use poolkeeper::runtime::{
+    Exit, Instance, InstanceKey, InstanceSpec, InstanceState, Observation, Runtime, RuntimeError, StartError,
+    credentials,
+};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+const RELIST: Duration = Duration::from_secs(30);
+
+/// Something that really happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FakeEvent {
+    /// By the clock that the world was made with.
+    pub at: Timestamp,
+    /// The same, on the monotonic clock.
+    pub mono: Duration,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// An instance was made. `nth` is 1 unless this uid had one before.
+    Started { key: InstanceKey, host: String, id: String, nth: u32, by: String },
+    /// An instance ended by itself or was killed; `lost` are the tasks that ended with it.
+    Ended { key: InstanceKey, cause: Cause, lost: Vec<(String, i32)> },
+    /// An instance was removed on the word of a controller; `lost` are the tasks that ended with it. `ran`: it
+    /// had not ended before.
+    Stopped { key: InstanceKey, by: String, ran: bool, lost: Vec<(String, i32)> },
+    /// A task began; `beside` are those that ran in the same instance at that moment.
+    TaskStarted { key: InstanceKey, dispatch: String, attempt: i32, beside: Vec<(String, i32)> },
+    /// A task ended by itself.
+    TaskEnded { key: InstanceKey, dispatch: String, attempt: i32 },
+}
+
+/// Why an instance ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Its command ended.
+    Exited,
+    /// The fault injector killed it.
+    Killed,
+    /// The fault injector removed it without a trace.
+    Vanished,
+}
+
+/// What becomes of a start or a stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The host answers that it will not. Nothing is done.
+    Refused(String),
+    /// The host is not reached. Nothing is done.
+    Unreachable,
+    /// It is done, and the answer is lost.
+    AnswerLost,
+    /// The request is lost on its way, which the caller cannot know. Nothing is done.
+    RequestLost,
+}
+
+/// Why a task did not start, or did not end well: the instance is not there, or not reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotThere(pub String);
+
+/// One controller's view of the world. Clones share it.
+#[derive(Clone)]
+pub struct FakeRuntime {
+    world: Arc<Mutex<World>>,
+    view: String,
+    frozen: watch::Sender<BTreeSet<String>>,
+    version: watch::Sender<u64>,
+}
+
+struct World {
+    clock: Arc<dyn Clock>,
+    ids: Ids,
+    hosts: BTreeMap<String, bool>,
+    instances: BTreeMap<String, Held>,
+    starts: BTreeMap<String, u32>,
+    observers: Vec<Observer>,
+    events: Vec<FakeEvent>,
+    latency: Range<Duration>,
+    start_time: Range<Duration>,
+    stop_time: Range<Duration>,
+    next_starts: Vec<Fault>,
+    next_stops: Vec<Fault>,
+}
+
+struct Held {
+    instance: Instance,
+    tasks: BTreeSet<(String, i32)>,
+}
+
+struct Observer {
+    host: String,
+    queue: mpsc::UnboundedSender<(Instant, Observation)>,
+    /// Nothing overtakes what was sent before.
+    last: Instant,
+}
+
+impl FakeRuntime {
+    /// A world with these hosts, all reachable, seen by a controller named `a`.
+    pub fn new(hosts: &[&str], clock: Arc<dyn Clock>, ids: Ids) -> Self {
+        let ms = Duration::from_millis;
+        let world = World {
+            clock,
+            ids,
+            hosts: hosts.iter().map(|host| ((*host).to_owned(), true)).collect(),
+            instances: BTreeMap::new(),
+            starts: BTreeMap::new(),
+            observers: Vec::new(),
+            events: Vec::new(),
+            latency: ms(1)..ms(20),
+            start_time: ms(10)..ms(500),
+            stop_time: ms(10)..ms(500),
+            next_starts: Vec::new(),
+            next_stops: Vec::new(),
+        };
+        let (frozen, version) = (watch::channel(BTreeSet::new()).0, watch::channel(0).0);
+        Self { world: Arc::new(Mutex::new(world)), view: "a".to_owned(), frozen, version }
+    }
+
+    /// The same world, seen by another controller.
+    pub fn view(&self, name: &str) -> Self {
+        Self { view: name.to_owned(), ..self.clone() }
+    }
+
+    // For the auditor.
+
+    /// All that happened so far, in order.
+    pub fn events(&self) -> Vec<FakeEvent> {
+        self.world().events.clone()
+    }
+
+    /// All instances that there are now, with the tasks that run in them.
+    pub fn instances(&self) -> Vec<(Instance, Vec<(String, i32)>)> {
+        self.world().instances.values().map(|held| (held.instance.clone(), held.live())).collect()
+    }
+
+    // For the fault injector.
+
+    /// Kills an instance. False: it does not run.
+    pub fn kill(&self, key: &InstanceKey) -> bool {
+        self.end(key, Cause::Killed, Exit { code: Some(137), ..Exit::default() })
+    }
+
+    /// Removes an instance as somebody with a shell would. False: there is none.
+    pub fn vanish(&self, key: &InstanceKey) -> bool {
+        let mut world = self.world();
+        let Some(held) = world.instances.remove(&key.uid) else { return false };
+        world.record(What::Ended { key: key.clone(), cause: Cause::Vanished, lost: held.live() });
+        world.tell(&held.instance.host, &Observation::Gone(key.clone()));
+        self.changed();
+        true
+    }
+
+    /// Cuts a host off. What is on it goes on.
+    pub fn make_host_unreachable(&self, host: &str) {
+        let mut world = self.world();
+        if world.hosts.insert(host.to_owned(), false) == Some(true) {
+            world.tell_cut_off(host);
+        }
+    }
+
+    /// Ends that.
+    pub fn make_host_reachable(&self, host: &str) {
+        let mut world = self.world();
+        if world.hosts.insert(host.to_owned(), true) == Some(false) {
+            let listed = world.listed(host);
+            world.tell(host, &listed);
+        }
+    }
+
+    /// Holds back all observations of one view, or lets them go on, late but in order.
+    pub fn freeze_events(&self, view: &str, frozen: bool) {
+        self.frozen.send_modify(|views| {
+            if frozen {
+                views.insert(view.to_owned());
+            } else {
+                views.remove(view);
+            }
+        });
+    }
+
+    /// Bounds of the time that each way to a host takes.
+    pub fn set_latency(&self, latency: Range<Duration>) {
+        self.world().latency = latency;
+    }
+
+    /// Bounds of the time from Starting to Running.
+    pub fn set_start_time(&self, time: Range<Duration>) {
+        self.world().start_time = time;
+    }
+
+    /// Bounds of the time that a stop takes.
+    pub fn set_stop_time(&self, time: Range<Duration>) {
+        self.world().stop_time = time;
+    }
+
+    /// Becomes of one of the next starts, by any view, in the order of calls.
+    pub fn fail_next_start(&self, fault: Fault) {
+        self.world().next_starts.push(fault);
+    }
+
+    /// Becomes of one of the next stops, by any view, in the order of calls.
+    pub fn fail_next_stop(&self, fault: Fault) {
+        self.world().next_stops.push(fault);
+    }
+
+    // For the simulated supervisor.
+
+    /// Begins a task in the instance with this handle id (`target.id`).
+    pub fn begin_task(&self, id: &str, dispatch: &str, attempt: i32) -> Result<(), NotThere> {
+        let mut world = self.world();
+        let held = world.running(id)?;
+        let beside = held.live();
+        held.tasks.insert((dispatch.to_owned(), attempt));
+        let key = held.instance.key.clone();
+        world.record(What::TaskStarted { key, dispatch: dispatch.to_owned(), attempt, beside });
+        Ok(())
+    }
+
+    /// Ends it. An error: it was lost, or is out of reach.
+    pub fn end_task(&self, id: &str, dispatch: &str, attempt: i32) -> Result<(), NotThere> {
+        let mut world = self.world();
+        let held = world.running(id)?;
+        if !held.tasks.remove(&(dispatch.to_owned(), attempt)) {
+            return Err(NotThere(format!("{dispatch}, attempt {attempt}, does not run in {id}")));
+        }
+        let key = held.instance.key.clone();
+        world.record(What::TaskEnded { key, dispatch: dispatch.to_owned(), attempt });
+        Ok(())
+    }
+
+    /// Returns when this task does not run (any more), at once if it never did.
+    pub async fn task_over(&self, id: &str, dispatch: &str, attempt: i32) {
+        let task = (dispatch.to_owned(), attempt);
+        self.until(|world| world.instances.values().all(|h| h.instance.handle.id != id || !h.tasks.contains(&task)))
+            .await;
+    }
+
+    fn end(&self, key: &InstanceKey, cause: Cause, exit: Exit) -> bool {
+        let mut world = self.world();
+        let Some(held) = world.instances.get_mut(&key.uid) else { return false };
+        if matches!(held.instance.state, InstanceState::Exited(_)) {
+            return false;
+        }
+        held.instance.state = InstanceState::Exited(exit);
+        let (instance, lost) = (held.instance.clone(), std::mem::take(&mut held.tasks).into_iter().collect());
+        world.record(What::Ended { key: key.clone(), cause, lost });
+        world.tell(&instance.host.clone(), &Observation::Changed(instance));
+        self.changed();
+        true
+    }
+
+    async fn until(&self, condition: impl Fn(&World) -> bool) {
+        let mut version = self.version.subscribe();
+        while !condition(&self.world()) && version.changed().await.is_ok() {}
+    }
+
+    fn changed(&self) {
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    async fn travel(&self) {
+        let time = {
+            let world = self.world();
+            world.within(&world.latency)
+        };
+        tokio::time::sleep(time).await;
+    }
+
+    async fn start_now(self, spec: InstanceSpec) -> Result<Instance, StartError> {
+        self.travel().await;
+        let fault = {
+            let mut world = self.world();
+            if !world.hosts.contains_key(&spec.host) {
+                return Err(StartError::Refused(format!("no host {}", spec.host)));
+            }
+            (!world.next_starts.is_empty()).then(|| world.next_starts.remove(0))
+        };
+        match fault {
+            Some(Fault::Refused(why)) => return Err(StartError::Refused(why)),
+            Some(Fault::RequestLost) => return Err(StartError::Unknown("no answer".to_owned())),
+            Some(Fault::Unreachable) => return Err(StartError::Unreachable("no route to host".to_owned())),
+            Some(Fault::AnswerLost) | None => {}
+        }
+        if spec.image.as_deref() == Some("no-such-image") {
+            return Err(StartError::Refused("no-such-image: not found".to_owned()));
+        }
+        if let Some(credential) = &spec.credential {
+            credentials::resolve(credential).await.map_err(|error| StartError::Refused(error.to_string()))?;
+        }
+        let uid = spec.key.uid.clone();
+        let time = self.make(&spec)?;
+        if let Some(time) = time {
+            tokio::time::sleep(time).await;
+            let mut world = self.world();
+            // It may have been killed or removed in the meantime.
+            if let Some(held) = world.instances.get_mut(&uid)
+                && held.instance.state == InstanceState::Starting
+            {
+                held.instance.state = InstanceState::Running;
+                let instance = held.instance.clone();
+                world.tell(&spec.host, &Observation::Changed(instance));
+                self.changed();
+            }
+        }
+        let started =
+            |world: &World| world.instances.get(&uid).is_none_or(|held| held.instance.state != InstanceState::Starting);
+        self.until(started).await;
+        let answer = self.world().instances.get(&uid).map(|held| held.instance.clone());
+        if let [exit, code, text] = &spec.command[..]
+            && exit == "exit"
+        {
+            let exit = Exit { code: code.parse().ok(), out_of_memory: false, tail: text.clone() };
+            self.end(&spec.key, Cause::Exited, exit);
+        }
+        self.travel().await;
+        if fault == Some(Fault::AnswerLost) || !self.world().reachable(&spec.host) {
+            return Err(StartError::Unknown("the answer was lost".to_owned()));
+        }
+        answer.ok_or_else(|| StartError::Unknown("it was removed while it started".to_owned()))
+    }
+
+    /// Makes the instance if there is none. Some: it was made, and runs after this time.
+    fn make(&self, spec: &InstanceSpec) -> Result<Option<Duration>, StartError> {
+        let mut world = self.world();
+        if !world.reachable(&spec.host) {
+            return Err(StartError::Unreachable("no route to host".to_owned()));
+        }
+        if world.instances.contains_key(&spec.key.uid) {
+            return Ok(None);
+        }
+        let handle = Handle { id: world.ids.uid(), started: world.clock.now().to_string() };
+        let (key, host) = (spec.key.clone(), spec.host.clone());
+        let instance =
+            Instance { key: key.clone(), host: host.clone(), handle: handle.clone(), state: InstanceState::Starting };
+        world.instances.insert(key.uid.clone(), Held { instance: instance.clone(), tasks: BTreeSet::new() });
+        let nth = world.starts.entry(key.uid.clone()).or_default();
+        *nth += 1;
+        let nth = *nth;
+        world.record(What::Started { key, host: host.clone(), id: handle.id, nth, by: self.view.clone() });
+        world.tell(&host, &Observation::Changed(instance));
+        self.changed();
+        Ok(Some(world.within(&world.start_time)))
+    }
+
+    async fn stop_now(self, host: String, key: InstanceKey) -> Result<(), RuntimeError> {
+        self.travel().await;
+        let unreachable = || RuntimeError::Unreachable("no route to host".to_owned());
+        let (fault, time) = {
+            let mut world = self.world();
+            world.known(&host)?;
+            let fault = (!world.next_stops.is_empty()).then(|| world.next_stops.remove(0));
+            (fault, world.within(&world.stop_time))
+        };
+        match fault {
+            Some(Fault::Refused(why)) => return Err(RuntimeError::Refused(why)),
+            Some(Fault::Unreachable | Fault::RequestLost) => return Err(unreachable()),
+            Some(Fault::AnswerLost) | None => {}
+        }
+        tokio::time::sleep(time).await;
+        {
+            let mut world = self.world();
+            if !world.reachable(&host) {
+                return Err(unreachable());
+            }
+            if world.instances.get(&key.uid).is_some_and(|held| held.instance.host == host) {
+                let held = world.instances.remove(&key.uid).unwrap();
+                let ran = !matches!(held.instance.state, InstanceState::Exited(_));
+                world.record(What::Stopped { key: key.clone(), by: self.view.clone(), ran, lost: held.live() });
+                world.tell(&host, &Observation::Gone(key));
+                self.changed();
+            }
+        }
+        self.travel().await;
+        if fault.is_some() || !self.world().reachable(&host) { Err(unreachable()) } else { Ok(()) }
+    }
+}
+
+impl World {
+    fn reachable(&self, host: &str) -> bool {
+        self.hosts.get(host).copied().unwrap_or(false)
+    }
+
+    fn known(&self, host: &str) -> Result<(), RuntimeError> {
+        if self.hosts.contains_key(host) { Ok(()) } else { Err(RuntimeError::Refused(format!("no host {host}"))) }
+    }
+
+    fn within(&self, bounds: &Range<Duration>) -> Duration {
+        bounds.start + bounds.end.saturating_sub(bounds.start).mul_f64(self.ids.unit())
+    }
+
+    fn record(&mut self, what: What) {
+        let event = FakeEvent { at: self.clock.now(), mono: self.clock.mono(), what };
+        self.events.push(event);
+    }
+
+    fn listed(&self, host: &str) -> Observation {
+        let there = self.instances.values().filter(|held| held.instance.host == host);
+        Observation::Listed(there.map(|held| held.instance.clone()).collect())
+    }
+
+    /// Sends word to all who observe the host, if it gets through.
+    fn tell(&mut self, host: &str, observation: &Observation) {
+        if self.reachable(host) {
+            self.tell_all(host, observation);
+        }
+    }
+
+    fn tell_cut_off(&mut self, host: &str) {
+        self.tell_all(host, &Observation::Unreachable("no route to host".to_owned()));
+    }
+
+    fn tell_all(&mut self, host: &str, observation: &Observation) {
+        let mut observers = std::mem::take(&mut self.observers);
+        observers.retain_mut(|observer| observer.host != host || self.send(observer, observation.clone()));
+        self.observers = observers;
+    }
+
+    fn send(&self, observer: &mut Observer, observation: Observation) -> bool {
+        observer.last = observer.last.max(Instant::now() + self.within(&self.latency));
+        observer.queue.send((observer.last, observation)).is_ok()
+    }
+
+    fn running(&mut self, id: &str) -> Result<&mut Held, NotThere> {
+        let reachable: BTreeSet<String> =
+            self.hosts.iter().filter(|(_, up)| **up).map(|(host, _)| host.clone()).collect();
+        let found = self.instances.values_mut().find(|held| held.instance.handle.id == id);
+        let held = found.ok_or_else(|| NotThere(format!("there is no {id}")))?;
+        if held.instance.state != InstanceState::Running {
+            return Err(NotThere(format!("{id} does not run")));
+        }
+        if !reachable.contains(&held.instance.host) {
+            return Err(NotThere(format!("the host of {id} is not reached")));
+        }
+        Ok(held)
+    }
+}
+
+impl Held {
+    fn live(&self) -> Vec<(String, i32)> {
+        self.tasks.iter().cloned().collect()
+    }
+}
+
+#[async_trait]
+impl Runtime for FakeRuntime {
+    fn kind(&self) -> RuntimeKind {
+        RuntimeKind::Docker
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        self.world().hosts.keys().cloned().collect()
+    }
+
+    fn observe(&self, host: &str) -> BoxStream<'static, Observation> {
+        if self.world().known(host).is_err() {
+            let none = Observation::Unreachable(format!("no host {host}"));
+            return stream::once(async { none }).chain(stream::pending()).boxed();
+        }
+        let (this, host) = (self.clone(), host.to_owned());
+        let mut frozen = self.frozen.subscribe();
+        async_stream::stream! {
+            let (queue, mut queued) = mpsc::unbounded_channel();
+            {
+                let mut world = this.world();
+                let mut observer = Observer { host: host.clone(), queue: queue.clone(), last: Instant::now() };
+                let first = match world.reachable(&host) {
+                    true => world.listed(&host),
+                    false => Observation::Unreachable("no route to host".to_owned()),
+                };
+                world.send(&mut observer, first);
+                world.observers.push(observer);
+            }
+            let mut relist = Instant::now() + RELIST;
+            loop {
+                let next = tokio::select! {
+                    biased;
+                    next = queued.recv() => next,
+                    () = tokio::time::sleep_until(relist) => None,
+                };
+                let Some((at, observation)) = next else {
+                    relist = Instant::now() + RELIST;
+                    let mut world = this.world();
+                    // A place in the queue like any other's: it must not overtake what happened before.
+                    if world.reachable(&host) {
+                        let listed = world.listed(&host);
+                        let mut observers = std::mem::take(&mut world.observers);
+                        for observer in observers.iter_mut().filter(|o| o.queue.same_channel(&queue)) {
+                            world.send(observer, listed.clone());
+                        }
+                        world.observers = observers;
+                    }
+                    continue;
+                };
+                tokio::time::sleep_until(at).await;
+                let _ = frozen.wait_for(|views| !views.contains(&this.view)).await.map(drop);
+                yield observation;
+            }
+        }
+        .boxed()
+    }
+
+    async fn start(&self, spec: &InstanceSpec) -> Result<Instance, StartError> {
+        // What is under way goes on when the controller dies.
+        tokio::spawn(self.clone().start_now(spec.clone())).await.unwrap()
+    }
+
+    async fn stop(&self, host: &str, key: &InstanceKey) -> Result<(), RuntimeError> {
+        tokio::spawn(self.clone().stop_now(host.to_owned(), key.clone())).await.unwrap()
+    }
+
+    async fn check(&self, host: &str, key: &InstanceKey) -> Result<Option<Instance>, RuntimeError> {
+        self.travel().await;
+        let found = {
+            let world = self.world();
+            world.known(host)?;
+            let held = world.instances.get(&key.uid).filter(|held| held.instance.host == host);
+            held.map(|held| held.instance.clone())
+        };
+        self.travel().await;
+        if !self.world().reachable(host) {
+            return Err(RuntimeError::Unreachable("no route to host".to_owned()));
+        }
+        Ok(found)
+    }
+
+    fn target(&self, instance: &Instance) -> Target {
+        let id = instance.handle.id.clone();
+        let argv = vec!["fake".to_owned(), "exec".to_owned(), id.clone()];
+        Target { runtime: self.kind(), host: Some(instance.host.clone()), id, argv }
+    }
+}

@@ -1,0 +1,181 @@
+//! A runtime under test, and what the contract must know of it.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use poolkeeper::api::pool::EnvVar;
+use poolkeeper::clock::{Ids, SystemClock};
+use poolkeeper::runtime::exec::Executor;
+use poolkeeper::runtime::process::{ProcessExecutor, ProcessOptions, ProcessRuntime};
+use poolkeeper::runtime::{Instance, InstanceKey, InstanceSpec, LOCAL_HOST, Observation, Runtime};
+
+use super::fake::FakeRuntime;
+
+/// Longest wait for anything. A condition that takes so long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A runtime under test.
+pub struct Subject {
+    pub name: &'static str,
+    pub runtime: Arc<dyn Runtime>,
+    pub host: String,
+    /// Source of uids.
+    pub ids: Ids,
+    /// Runs tasks, where the runtime has real ones.
+    pub executor: Option<Arc<dyn Executor>>,
+    /// True if a task ends when its client hangs up.
+    pub hangup_ends_task: bool,
+    /// Image of all workers.
+    pub image: Option<String>,
+    /// The command of a worker that says TEXT and then ends with CODE.
+    pub ending: fn(code: i32, text: &str) -> Vec<String>,
+    /// Makes a spec one that the runtime refuses.
+    pub refuse: fn(&mut InstanceSpec),
+    /// Kills an instance behind the runtime's back.
+    pub kill: Box<dyn Fn(Instance) -> BoxFuture<'static, ()> + Send + Sync>,
+    /// Run directory of Process.
+    pub run_dir: Option<tempfile::TempDir>,
+}
+
+impl Subject {
+    /// The fake.
+    pub fn fake() -> Self {
+        let fake = FakeRuntime::new(&[LOCAL_HOST], Arc::new(SystemClock::new()), Ids::seeded(7));
+        let killer = fake.clone();
+        Self {
+            name: "fake",
+            runtime: Arc::new(fake),
+            host: LOCAL_HOST.to_owned(),
+            ids: Ids::seeded(8),
+            executor: None,
+            hangup_ends_task: false,
+            image: None,
+            ending: |code, text| vec!["exit".to_owned(), code.to_string(), text.to_owned()],
+            refuse: |spec| spec.image = Some("no-such-image".to_owned()),
+            kill: Box::new(move |instance| {
+                killer.kill(&instance.key);
+                Box::pin(async {})
+            }),
+            run_dir: None,
+        }
+    }
+
+    /// Processes on this machine.
+    pub async fn process() -> Self {
+        let run_dir = tempfile::tempdir().unwrap();
+        let runtime = ProcessRuntime::new(process_options(run_dir.path())).await.unwrap();
+        Self {
+            name: "Process",
+            runtime: Arc::new(runtime),
+            host: LOCAL_HOST.to_owned(),
+            ids: Ids::random(),
+            executor: Some(Arc::new(ProcessExecutor)),
+            hangup_ends_task: true,
+            image: None,
+            ending: |code, text| {
+                ["sh", "-c", "echo \"$0\"; exit $1", text, &code.to_string()].map(str::to_owned).to_vec()
+            },
+            refuse: |spec| spec.image = Some("alpine".to_owned()),
+            kill: Box::new(|instance| {
+                let pid: i32 = instance.handle.id.parse().unwrap();
+                rustix::process::kill_process(
+                    rustix::process::Pid::from_raw(pid).unwrap(),
+                    rustix::process::Signal::KILL,
+                )
+                .unwrap();
+                Box::pin(async {})
+            }),
+            run_dir: Some(run_dir),
+        }
+    }
+
+    // Docker: `pub async fn docker() -> Option<Self>` belongs here. None, with a loud line on stderr that says what
+    // is skipped, if no daemon answers.
+
+    /// A key of its own.
+    pub fn key(&self) -> InstanceKey {
+        let uid = self.ids.uid();
+        InstanceKey { namespace: "default".to_owned(), worker: "pool-0".to_owned(), uid }
+    }
+
+    /// A worker that waits for tasks.
+    pub fn idle(&self) -> InstanceSpec {
+        self.spec(if self.image.is_some() { vec!["sleep".to_owned(), "infinity".to_owned()] } else { Vec::new() })
+    }
+
+    /// A worker with this command.
+    pub fn spec(&self, command: Vec<String>) -> InstanceSpec {
+        InstanceSpec {
+            key: self.key(),
+            pool: "pool".to_owned(),
+            host: self.host.clone(),
+            image: self.image.clone(),
+            command,
+            args: Vec::new(),
+            env: vec![EnvVar { name: "FROM_SPEC".to_owned(), value: "spec value".to_owned() }],
+            working_dir: None,
+            resources: None,
+            mounts: Vec::new(),
+            credential: None,
+            pod_template: None,
+        }
+    }
+
+    /// Starts a worker that waits for tasks.
+    pub async fn started(&self) -> Instance {
+        self.runtime.start(&self.idle()).await.unwrap()
+    }
+
+    /// Stops everything and looks that nothing is left.
+    pub async fn finish(self) {
+        let Observation::Listed(instances) = next(&mut self.runtime.observe(&self.host)).await else {
+            panic!("the first observation is no listing");
+        };
+        for instance in instances {
+            self.runtime.stop(&instance.host, &instance.key).await.unwrap();
+        }
+        if let Some(run_dir) = &self.run_dir {
+            let left: Vec<_> = std::fs::read_dir(run_dir.path().join("workers")).unwrap().collect();
+            assert!(left.is_empty(), "left behind: {left:?}");
+        }
+    }
+}
+
+/// The binary under test as shim, in this run directory.
+pub fn process_options(run_dir: &std::path::Path) -> ProcessOptions {
+    let mut options = ProcessOptions::new(run_dir, "test-installation");
+    options.binary = Some(PathBuf::from(env!("CARGO_BIN_EXE_poolkeeper")));
+    options.kill_grace = Duration::from_millis(500);
+    options
+}
+
+/// What happens within the time that anything may take.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("in vain: {what}"))
+}
+
+/// The next observation.
+pub async fn next(observations: &mut BoxStream<'static, Observation>) -> Observation {
+    soon("an observation", observations.next()).await.expect("observing never ends")
+}
+
+/// Waits until something is true that nobody announces.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon(what, wait).await;
+}
+
+/// True while this process of the machine runs; a zombie does not.
+pub fn runs(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).is_some_and(|state| state != "Z")
+}
