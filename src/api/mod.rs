@@ -11,6 +11,7 @@
 
 pub mod crd;
 pub mod dispatch;
+pub mod doors;
 pub mod names;
 pub mod period;
 pub mod pool;
