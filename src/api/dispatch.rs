@@ -1,4 +1,5 @@
 //! `Dispatch`: one task's claim on one worker, from queued to finished.
+#![allow(clippy::duplicated_attributes, reason = "printer columns have types and priorities in common")]
 
 use kube::CustomResource;
 use schemars::JsonSchema;

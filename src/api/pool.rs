@@ -1,4 +1,5 @@
 //! `ContainerPool`: what the user wants, and a roll-up of what there is.
+#![allow(clippy::duplicated_attributes, reason = "printer columns have types and priorities in common")]
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
 //! `Worker`: one instance of a container in one slot of a pool.
+#![allow(clippy::duplicated_attributes, reason = "printer columns have types and priorities in common")]
 
 use kube::CustomResource;
 use schemars::JsonSchema;
