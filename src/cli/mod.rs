@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod crd;
 pub mod shim;
 
 use std::process::ExitCode;
