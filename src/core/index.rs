@@ -41,6 +41,8 @@ pub(super) enum Slot {
     Busy { cred: Option<String>, assigned_at: Timestamp },
     /// Not Ready yet.
     Starting,
+    /// A write about it is under way: what it is will be known when that ends.
+    Held,
     /// Idle, and can take no work.
     Unavailable,
 }
@@ -122,6 +124,7 @@ pub(super) struct PoolEntry {
     pub resting: BTreeSet<(Timestamp, i32)>,
     pub busy: BTreeSet<i32>,
     pub starting: BTreeSet<i32>,
+    pub held: BTreeSet<i32>,
     pub unavailable: BTreeSet<i32>,
     pub deleting: BTreeSet<i32>,
     pub queue: BTreeSet<Place>,
@@ -411,9 +414,11 @@ impl Core {
             return Slot::Busy { cred: cred.unwrap_or_default(), assigned_at: d.assigned_at.0 };
         }
         let until = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).map(|t| t.0);
-        // A write under way may take it away; what it does is known when it ends.
-        if w.is_deleting() || self.inflight.contains(&Subject::Worker(Key::of(&**w))) {
+        if w.is_deleting() {
             return Slot::Unavailable;
+        }
+        if self.inflight.contains(&Subject::Worker(Key::of(&**w))) {
+            return Slot::Held;
         }
         if let Some(until) = until.filter(|u| *u > now.wall && status.phase != WorkerPhase::Starting) {
             return Slot::Resting { until };
@@ -473,6 +478,9 @@ impl Core {
             Slot::Starting => {
                 p.starting.insert(ordinal);
             }
+            Slot::Held => {
+                p.held.insert(ordinal);
+            }
             Slot::Unavailable => {
                 p.unavailable.insert(ordinal);
             }
@@ -512,6 +520,9 @@ impl Core {
             }
             Slot::Starting => {
                 p.starting.remove(&ordinal);
+            }
+            Slot::Held => {
+                p.held.remove(&ordinal);
             }
             Slot::Unavailable => {
                 p.unavailable.remove(&ordinal);

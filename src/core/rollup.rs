@@ -111,7 +111,7 @@ impl Core {
         let refused = self.runtime_refused(obj);
         let Some(p) = self.pools.get(key) else { return s };
         s.workers = n(p.workers.len());
-        s.ready = n(p.idle_count()) - by_credential;
+        s.ready = n(p.idle_count() + p.held.len()) - by_credential;
         s.busy = counts.busy;
         s.resting = counts.resting;
         s.starting = n(p.starting.len());
@@ -173,7 +173,8 @@ impl Core {
 
     fn recent(&self, key: &Key) -> Vec<Recent> {
         let Some(p) = self.pools.get(key) else { return Vec::new() };
-        let newest = p.finals.iter().rev().take(LIST).filter_map(|(_, name)| self.dispatches.get(&key.sibling(name.clone())));
+        let newest =
+            p.finals.iter().rev().take(LIST).filter_map(|(_, name)| self.dispatches.get(&key.sibling(name.clone())));
         newest
             .map(|e| {
                 let s = e.obj.status.clone().unwrap_or_default();

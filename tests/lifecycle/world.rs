@@ -1,0 +1,173 @@
+//! A controller over the in-process API and the fake runtime, on virtual time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use poolkeeper::api::dispatch::DispatchPhase;
+use poolkeeper::api::{ContainerPool, Dispatch, Worker, crd};
+use poolkeeper::clock::{Clock, Ids, SystemClock};
+use poolkeeper::controller::{self, Options};
+use poolkeeper::local::{History, LocalApi, Options as LocalOptions};
+use poolkeeper::runtime::{LOCAL_HOST, Runtime};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::fake::FakeRuntime;
+
+pub const NS: &str = "default";
+
+pub struct World {
+    pub api: LocalApi,
+    pub client: kube::Client,
+    pub fake: FakeRuntime,
+    clock: Arc<dyn Clock>,
+    ids: Ids,
+    stop: CancellationToken,
+    controller: tokio::task::JoinHandle<()>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(Virtual(SystemClock::new()));
+        let ids = Ids::seeded(1);
+        let options = LocalOptions { crds: crd::all(), clock: clock.clone(), ids: ids.clone(), history: History::Full };
+        let api = LocalApi::new(options).unwrap();
+        let fake = FakeRuntime::new(&[LOCAL_HOST], clock.clone(), ids.clone());
+        let client = api.client(NS);
+        let (stop, controller) = start(&api, &fake, &clock, &ids);
+        Self { api, client, fake, clock, ids, stop, controller }
+    }
+
+    /// Ends the controller and starts another one over the same store.
+    pub async fn restart(&mut self) {
+        self.stop.cancel();
+        (&mut self.controller).await.unwrap();
+        (self.stop, self.controller) = start(&self.api, &self.fake, &self.clock, &self.ids);
+    }
+
+    pub fn pools(&self) -> Api<ContainerPool> {
+        Api::namespaced(self.client.clone(), NS)
+    }
+    pub fn workers(&self) -> Api<Worker> {
+        Api::namespaced(self.client.clone(), NS)
+    }
+    pub fn dispatches(&self) -> Api<Dispatch> {
+        Api::namespaced(self.client.clone(), NS)
+    }
+    pub fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
+    }
+
+    pub async fn pool(&self, name: &str, spec: Value) -> ContainerPool {
+        let mut spec = spec;
+        spec["runtime"] = json!("Docker");
+        spec["image"] = json!("worker:1");
+        let pool = json!({"apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": name}, "spec": spec});
+        self.pools().create(&PostParams::default(), &serde_json::from_value(pool).unwrap()).await.unwrap()
+    }
+
+    pub async fn dispatch(&self, name: &str, pool: &str, spec: Value) -> Dispatch {
+        let mut spec = spec;
+        spec["pool"] = json!(pool);
+        let d = json!({"apiVersion": "poolkeeper.dev/v1alpha1", "kind": "Dispatch", "metadata": {"name": name}, "spec": spec});
+        self.dispatches().create(&PostParams::default(), &serde_json::from_value(d).unwrap()).await.unwrap()
+    }
+
+    pub async fn annotate(&self, pool: &str, key: &str, value: &str) {
+        self.patch_pool(pool, json!({"metadata": {"annotations": {key: value}}})).await;
+    }
+
+    pub async fn patch_pool(&self, pool: &str, patch: Value) {
+        self.pools().patch(pool, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Reports on the current attempt.
+    pub async fn report(&self, name: &str, result: Value) {
+        let d = self.dispatches().get(name).await.unwrap();
+        // What an earlier result said and this one does not has to go: a merge patch keeps it otherwise.
+        let mut full = json!({"attempt": d.status.unwrap().attempt, "retryAfter": null, "message": null});
+        full.as_object_mut().unwrap().extend(result.as_object().unwrap().clone());
+        let result = full;
+        let patch = json!({"metadata": {"uid": d.metadata.uid}, "spec": {"result": result}});
+        self.dispatches().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    pub async fn all_workers(&self) -> Vec<Worker> {
+        self.workers().list(&ListParams::default()).await.unwrap().items
+    }
+
+    /// Waits, on virtual time, until a dispatch fulfils a condition.
+    pub async fn until_dispatch(&self, name: &str, what: &str, f: impl Fn(&Dispatch) -> bool) -> Dispatch {
+        for _ in 0..20_000 {
+            if let Some(d) = self.dispatches().get_opt(name).await.unwrap() {
+                if f(&d) {
+                    return d;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{name} never {what}: {:#?}", self.dispatches().get_opt(name).await.unwrap());
+    }
+
+    pub async fn until_assigned(&self, name: &str) -> String {
+        let d = self.until_dispatch(name, "assigned", |d| phase(d) == DispatchPhase::Assigned).await;
+        d.status.unwrap().worker.unwrap().name
+    }
+
+    pub async fn until_final(&self, name: &str) -> DispatchPhase {
+        phase(&self.until_dispatch(name, "final", |d| phase(d).is_final()).await)
+    }
+
+    pub async fn until_workers(&self, what: &str, f: impl Fn(&[Worker]) -> bool) -> Vec<Worker> {
+        for _ in 0..40_000 {
+            let all = self.all_workers().await;
+            if f(&all) {
+                return all;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("workers never {what}: {:#?}", self.all_workers().await);
+    }
+
+    pub async fn until_pool(&self, name: &str, what: &str, f: impl Fn(&ContainerPool) -> bool) -> ContainerPool {
+        for _ in 0..20_000 {
+            let pool = self.pools().get(name).await.unwrap();
+            if f(&pool) {
+                return pool;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("pool {name} never {what}: {:#?}", self.pools().get(name).await.unwrap());
+    }
+}
+
+pub fn phase(d: &Dispatch) -> DispatchPhase {
+    d.status.as_ref().map(|s| s.phase).unwrap_or_default()
+}
+
+fn start(
+    api: &LocalApi,
+    fake: &FakeRuntime,
+    clock: &Arc<dyn Clock>,
+    ids: &Ids,
+) -> (CancellationToken, tokio::task::JoinHandle<()>) {
+    let stop = CancellationToken::new();
+    let runtimes: Vec<Arc<dyn Runtime>> = vec![Arc::new(fake.view("controller"))];
+    let mut options = Options::new(runtimes, clock.clone(), ids.clone());
+    options.local_credentials = true;
+    let handle = tokio::spawn(controller::run(api.client(NS), options, stop.clone()));
+    (stop, handle)
+}
+
+/// A wall clock that follows virtual time.
+struct Virtual(SystemClock);
+
+impl Clock for Virtual {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::from_second(1_700_000_000).unwrap() + self.0.mono()
+    }
+    fn mono(&self) -> Duration {
+        self.0.mono()
+    }
+}
