@@ -37,6 +37,9 @@ pub(super) fn choose(core: &mut Core, pool: &Key, now: Now, wake: &mut Wake) -> 
     loop {
         let obj = core.pool_obj(pool).filter(|p| may_assign(p))?;
         let entry = core.pools.get(pool)?;
+        if entry.staying() > usize::try_from(obj.spec.max).unwrap_or(0) {
+            return None; // who is idle above max leaves
+        }
         let dispatch = pool.sibling(entry.queue.first()?.name.clone());
         let creds: Vec<Option<String>> = entry.idle.keys().cloned().collect();
         let mut best: Option<(Option<Timestamp>, i32)> = None;
@@ -123,7 +126,7 @@ impl Core {
         let obj = self.pool_obj(&pool).filter(|p| may_assign(p))?;
         let p = self.pools.get(&pool)?;
         let dispatch = pool.sibling(p.queue.first()?.name.clone());
-        let surplus = p.workers.len() - p.deleting.len() > usize::try_from(obj.spec.max).unwrap_or(0);
+        let surplus = p.staying() > usize::try_from(obj.spec.max).unwrap_or(0);
         let resting = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).is_some_and(|u| u.0 > now.wall);
         if surplus || resting || !self.can_work(worker) {
             return None;

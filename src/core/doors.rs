@@ -42,7 +42,11 @@ impl Core {
         let mut bad = BTreeMap::new();
         for door in &requests {
             let step = match &door.request {
-                Err(e) => Step::Bad(e.to_string()),
+                Err(e) => {
+                    // Its text begins with the annotation's name, as every text here will.
+                    let text = e.to_string();
+                    Step::Bad(text.strip_prefix(&format!("annotation {}: ", door.key)).unwrap_or(&text).to_owned())
+                }
                 Ok(Request::Dispatch(r)) => self.dispatch_door(key, obj, &r.name, &r.spec, &door.value),
                 Ok(Request::Result(r)) => self.result_door(key, r),
                 Ok(Request::Cooldown(r)) => {

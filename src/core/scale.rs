@@ -146,8 +146,8 @@ impl Core {
     /// takes makes room for one on the free credential.
     fn swap_resting(&mut self, key: &Key, obj: &ContainerPool, counts: Counts, now: Now) {
         let Some(p) = self.pools.get(key) else { return };
-        let starting = count(p.starting.len() + p.creating.len() + p.deleting.len());
-        if counts.queued <= starting
+        let coming = count(p.starting.len() + p.creating.len() + p.deleting.len() + p.held.len());
+        if counts.queued <= coming
             || count(p.workers.len()) < obj.spec.max
             || self.next_credential(key, obj, now).is_none()
         {

@@ -6,3 +6,9 @@ mod support;
 mod world;
 
 mod dispatching;
+mod doors;
+mod ends;
+mod instances;
+mod queueing;
+mod rests;
+mod scaling;

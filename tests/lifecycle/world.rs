@@ -107,7 +107,9 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("{name} never {what}: {:#?}", self.dispatches().get_opt(name).await.unwrap());
+        let pools = self.pools().list(&ListParams::default()).await.unwrap().items;
+        let statuses: Vec<_> = pools.into_iter().map(|p| serde_json::to_string(&p.status).unwrap()).collect();
+        panic!("{name} never {what}: {:?} {statuses:#?}", self.dispatches().get_opt(name).await.unwrap());
     }
 
     pub async fn until_assigned(&self, name: &str) -> String {

@@ -1,0 +1,74 @@
+//! Requests in annotations that cannot be done: they stay, and are told about once.
+
+use std::time::Duration;
+
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, ListParams};
+use serde_json::json;
+
+use crate::world::{NS, World};
+
+async fn warnings(w: &World) -> Vec<String> {
+    let events: Api<Event> = Api::namespaced(w.client.clone(), NS);
+    let all = events.list(&ListParams::default()).await.unwrap().items;
+    all.into_iter().filter(|e| e.type_.as_deref() == Some("Warning")).filter_map(|e| e.note).collect()
+}
+
+/// What a bad annotation is told, in the pool's condition and in one Warning.
+async fn told(w: &World, key: &str, value: &str) -> String {
+    let before = warnings(w).await;
+    w.annotate("p", key, value).await;
+    let p = w.until_pool("p", "told", |p| {
+        let c = p.status.as_ref().and_then(|s| s.conditions.iter().find(|c| c.type_ == "RequestsAccepted"));
+        c.is_some_and(|c| c.status == "False" && c.message.contains(key))
+    });
+    let p = p.await;
+    assert_eq!(p.metadata.annotations.unwrap().get(key).map(String::as_str), Some(value), "it stays");
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let new = warnings(w).await.into_iter().filter(|n| !before.contains(n));
+    let said: Vec<String> = new.filter(|n| n.starts_with(&format!("annotation {key}: "))).collect();
+    assert_eq!(said.len(), 1, "one Warning: {said:?}");
+    w.patch_pool("p", json!({"metadata": {"annotations": {key: null}}})).await;
+    w.until_pool("p", "well", |p| {
+        p.status.as_ref().unwrap().conditions.iter().any(|c| c.type_ == "RequestsAccepted" && c.status == "True")
+    })
+    .await;
+    said.into_iter().next().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_requests_stay_and_say_what_would_be_right() {
+    let w = World::new();
+    w.pool("p", json!({"max": 1})).await;
+    w.dispatch("t", "p", json!({"retry": {"rateLimited": 3}})).await;
+    w.until_assigned("t").await;
+    w.report("t", json!({"outcome": "RateLimited", "retryAfter": "1s"})).await;
+    w.until_dispatch("t", "again", |d| d.status.as_ref().is_some_and(|s| s.attempt == 2 && s.is_open())).await;
+    for (key, value, said) in [
+        ("dispatch.poolkeeper.dev/Bad_Name", "", "lower case"),
+        ("dispatch.poolkeeper.dev/x", "{nope", "JSON"),
+        ("dispatch.poolkeeper.dev/t", "", "NameTaken"),
+        ("result.poolkeeper.dev/t", "1 Succeeded", "already"),
+        ("result.poolkeeper.dev/t", "Succeeded", "which attempt"),
+        ("result.poolkeeper.dev/t", "3 Succeeded", "has not begun"),
+        ("result.poolkeeper.dev/t", "2 Succeeded uid=another", "namesake"),
+        ("result.poolkeeper.dev/nobody", "1 Succeeded", "no Dispatch"),
+        ("cooldown.poolkeeper.dev/nobody", "5m", "neither a worker"),
+        ("cooldown.poolkeeper.dev/p-0", "5 parsecs", "such as"),
+    ] {
+        let text = told(&w, key, value).await;
+        assert!(text.contains(said), "{key}={value}: {text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_request_twice_is_one_dispatch() {
+    let w = World::new();
+    w.pool("p", json!({})).await;
+    for _ in 0..2 {
+        w.annotate("p", "dispatch.poolkeeper.dev/t", r#"{"priority": 3}"#).await;
+        w.until_pool("p", "clean", |p| p.metadata.annotations.as_ref().is_none_or(|a| a.is_empty())).await;
+    }
+    let d = w.dispatches().get("t").await.unwrap();
+    assert_eq!(d.spec.priority, 3);
+}

@@ -1,0 +1,173 @@
+//! Rests of workers and credentials.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use poolkeeper::api::dispatch::{DispatchPhase, Outcome};
+use serde_json::{Value, json};
+
+use crate::world::{World, phase};
+
+fn by_credential(max: i32, names: &[&str]) -> Value {
+    // The fake fetches credentials as the others do: these two variables are set everywhere.
+    let from = |n: &str| if n == "a" { "PATH" } else { "HOME" };
+    let credentials: Vec<Value> =
+        names.iter().map(|n| json!({"name": n, "env": "TOKEN", "fromEnv": from(n)})).collect();
+    json!({"max": max, "min": max, "cooldown": "60s", "credentials": credentials, "rateLimit": {"scope": "Credential", "probeAfter": "30s"}})
+}
+
+/// A rest doubles with each strike, up to maxCooldown; a success ends the series.
+#[tokio::test(start_paused = true)]
+async fn a_rest_doubles_and_a_success_resets_it() {
+    let w = World::new();
+    w.pool("p", json!({"max": 1, "cooldown": "60s", "rateLimit": {"maxCooldown": "3m"}})).await;
+    w.dispatch("t", "p", json!({"retry": {"rateLimited": -1}})).await;
+    let mut rests = Vec::new();
+    for attempt in 1..=4 {
+        w.until_dispatch("t", "assigned", |d| {
+            phase(d) == DispatchPhase::Assigned && d.status.clone().unwrap().attempt == attempt
+        })
+        .await;
+        let before = w.now();
+        w.report("t", json!({"outcome": "RateLimited"})).await;
+        let d = w
+            .until_dispatch("t", "closed", |d| {
+                d.status.clone().unwrap().last_result.is_some_and(|r| r.attempt == attempt)
+            })
+            .await;
+        let until = d.status.unwrap().last_result.unwrap().until.unwrap().0;
+        rests.push((until.duration_since(before).as_secs_f64() / 60.0).floor());
+    }
+    assert_eq!(rests, [1.0, 2.0, 3.0, 3.0]);
+    w.until_assigned("t").await;
+    w.report("t", json!({"outcome": "Succeeded"})).await;
+    w.until_final("t").await;
+    let ws = w.until_workers("reset", |ws| ws[0].status.clone().unwrap().dispatch.is_none()).await;
+    assert_eq!(ws[0].status.clone().unwrap().cooldown, None);
+}
+
+/// Two workers on one credential are limited at once: one strike, all rest, one goes first, the rest follow its success.
+#[tokio::test(start_paused = true)]
+async fn a_credential_rests_as_one_and_comes_back_half_open() {
+    let w = World::new();
+    w.pool("p", by_credential(3, &["a"])).await;
+    for t in ["t1", "t2", "t3"] {
+        w.dispatch(t, "p", json!({"retry": {"rateLimited": -1}})).await;
+    }
+    for t in ["t1", "t2", "t3"] {
+        w.until_assigned(t).await;
+    }
+    for t in ["t1", "t2", "t3"] {
+        w.report(t, json!({"outcome": "RateLimited"})).await;
+    }
+    let p = w.until_pool("p", "resting", |p| p.status.as_ref().is_some_and(|s| s.resting == 3)).await;
+    let status = p.status.unwrap();
+    assert_eq!((status.rate_limits[0].key.as_str(), status.rate_limits[0].strikes), ("env/PATH", 1), "one strike");
+    assert_eq!(status.next_available_time, status.rate_limits[0].until);
+    let until = status.rate_limits[0].until.clone().unwrap().0;
+    let assigned = || async {
+        let mut n = 0;
+        for t in ["t1", "t2", "t3"] {
+            n += i32::from(phase(&w.dispatches().get(t).await.unwrap()) == DispatchPhase::Assigned);
+        }
+        n
+    };
+    tokio::time::sleep(Duration::try_from(until.duration_since(w.now()) - SignedDuration::from_secs(1)).unwrap()).await;
+    assert_eq!(assigned().await, 0, "nobody goes before the deadline");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(assigned().await, 1, "half-open: one goes first");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(assigned().await, 3, "it ran probeAfter unlimited: the others follow");
+    for t in ["t1", "t2", "t3"] {
+        w.report(t, json!({"outcome": "Succeeded"})).await;
+        w.until_final(t).await;
+    }
+    w.until_pool("p", "reset", |p| p.status.as_ref().unwrap().rate_limits[0].strikes == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_credential_rests_in_every_pool() {
+    let w = World::new();
+    w.pool("p", by_credential(1, &["a"])).await;
+    w.pool("q", by_credential(1, &["a"])).await;
+    w.dispatch("t", "p", json!({})).await;
+    w.until_assigned("t").await;
+    w.report("t", json!({"outcome": "RateLimited", "retryAfter": "10m"})).await;
+    w.until_pool("p", "told", |p| !p.status.as_ref().unwrap().rate_limits.is_empty()).await;
+    let before = w.now();
+    w.dispatch("u", "q", json!({})).await;
+    w.until_assigned("u").await;
+    assert!(w.now().duration_since(before) > SignedDuration::from_mins(9));
+}
+
+/// A refused credential is parked; its task goes on with another one; a person clears it.
+#[tokio::test(start_paused = true)]
+async fn unauthorized_parks_the_credential_until_it_is_cleared() {
+    let w = World::new();
+    w.pool("p", by_credential(2, &["a", "b"])).await;
+    w.dispatch("t", "p", json!({"retry": {"rateLimited": 1}})).await;
+    let first = w.until_assigned("t").await;
+    w.report("t", json!({"outcome": "Unauthorized", "message": "401"})).await;
+    let d = w
+        .until_dispatch("t", "again", |d| phase(d) == DispatchPhase::Assigned && d.status.clone().unwrap().attempt == 2)
+        .await;
+    assert_ne!(d.status.unwrap().worker.unwrap().name, first);
+    let p = w.until_pool("p", "parked", |p| p.status.as_ref().unwrap().rate_limits.iter().any(|r| r.parked)).await;
+    let parked = p.status.unwrap().rate_limits.into_iter().find(|r| r.parked).unwrap();
+    let (name, other) = if parked.key == "env/PATH" { ("a", "b") } else { ("b", "a") };
+    w.dispatch("u", "p", json!({})).await;
+    w.until_assigned("u").await;
+    let used: Vec<String> = w.all_workers().await.into_iter().filter_map(|w| w.spec.credential).collect();
+    assert_eq!(used, [other, other], "the parked one's worker made room");
+    w.annotate("p", &format!("cooldown.poolkeeper.dev/{name}"), "clear").await;
+    w.until_pool("p", "cleared", |p| p.status.as_ref().unwrap().rate_limits.iter().all(|r| !r.parked)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn unauthorized_without_another_credential_is_final() {
+    let w = World::new();
+    w.pool("p", json!({})).await;
+    w.dispatch("t", "p", json!({"retry": {"rateLimited": -1}})).await;
+    w.until_assigned("t").await;
+    w.report("t", json!({"outcome": "Unauthorized"})).await;
+    assert_eq!(w.until_final("t").await, DispatchPhase::Failed);
+    let d = w.dispatches().get("t").await.unwrap().status.unwrap();
+    assert_eq!(d.reason.as_deref(), Some("Unauthorized"));
+    assert_eq!(d.last_result.unwrap().outcome, Outcome::Unauthorized);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_set_by_hand_holds_and_can_be_cleared() {
+    let w = World::new();
+    w.pool("p", json!({"min": 1, "max": 1})).await;
+    w.until_pool("p", "ready", |p| p.status.as_ref().is_some_and(|s| s.ready == 1)).await;
+    w.annotate("p", "cooldown.poolkeeper.dev/p-0", "30m").await;
+    w.until_pool("p", "resting", |p| {
+        p.status.as_ref().is_some_and(|s| s.resting == 1 && s.not_ready[0].reason == "Resting")
+    })
+    .await;
+    w.dispatch("t", "p", json!({})).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(phase(&w.dispatches().get("t").await.unwrap()), DispatchPhase::Pending);
+    w.annotate("p", "cooldown.poolkeeper.dev/p-0", "clear").await;
+    let before = w.now();
+    w.until_assigned("t").await;
+    assert!(w.now().duration_since(before) < SignedDuration::from_secs(10));
+}
+
+/// With work queued and another credential free, a worker that rests long makes room for one that can work.
+#[tokio::test(start_paused = true)]
+async fn a_long_resting_worker_makes_room_for_a_free_credential() {
+    let w = World::new();
+    let mut spec = by_credential(1, &["a", "b"]);
+    spec["min"] = json!(0);
+    w.pool("p", spec).await;
+    w.dispatch("t", "p", json!({"retry": {"rateLimited": -1}})).await;
+    w.until_assigned("t").await;
+    let before = w.now();
+    w.report("t", json!({"outcome": "RateLimited", "retryAfter": "2h"})).await;
+    w.until_dispatch("t", "again", |d| phase(d) == DispatchPhase::Assigned && d.status.clone().unwrap().attempt == 2)
+        .await;
+    assert!(w.now().duration_since(before) < SignedDuration::from_mins(2));
+    assert_eq!(w.all_workers().await[0].spec.credential.as_deref(), Some("b"));
+}
