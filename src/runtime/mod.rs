@@ -4,6 +4,7 @@
 //! that something is gone. An [`Executor`] runs a task in a worker that a Dispatch's `status.target` names;
 //! it is used by whoever asked for the worker, never by the controller.
 
+pub mod credentials;
 pub mod exec;
 
 use std::fmt;

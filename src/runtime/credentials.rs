@@ -1,0 +1,264 @@
+//! Where the value of a credential comes from, and a type that does not let it slip out.
+//!
+//! A value is fetched for each start of a worker and kept no longer than that start: a changed file or variable
+//! reaches the next worker. No error here carries anything that was read.
+
+use std::fmt;
+use std::io;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::Command;
+
+use crate::api::pool::Credential;
+
+/// Longest value, in bytes: Linux allows no longer environment string than 128 KiB, and no credential is near it.
+const MAX_BYTES: u64 = 64 * 1024;
+/// How long a `fromCommand` may take.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+/// What is printed in place of a value.
+const MASK: &str = "***";
+/// A value shorter than this is not searched for in texts: replacing it would garble them and hide nothing.
+const MIN_REDACTED: usize = 6;
+
+/// A value that must not be printed. `Debug` shows `***`; there is no `Display` and no `Serialize`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a value into custody.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value, for the one place that hands it to a worker.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// `text` with every occurrence of the value replaced by `***`: for output of a worker that goes into a status.
+    pub fn redact(&self, text: &str) -> String {
+        if self.0.len() < MIN_REDACTED { text.to_owned() } else { text.replace(&self.0, MASK) }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+/// Why a credential has no value. Names the source, never what was in it.
+#[derive(thiserror::Error, Debug)]
+pub enum CredentialError {
+    /// Not exactly one source is given.
+    #[error("credential {name}: give exactly one of secretKeyRef, fromEnv, fromFile, fromCommand")]
+    Sources {
+        /// Name of the credential.
+        name: String,
+    },
+    /// It is in a Secret, which this runtime cannot read.
+    #[error("credential {name}: secretKeyRef needs the Pod runtime; use fromEnv, fromFile or fromCommand here")]
+    SecretKeyRef {
+        /// Name of the credential.
+        name: String,
+    },
+    /// The variable is not there.
+    #[error("credential {name}: the variable {variable} is not set where poolkeeper runs")]
+    Unset {
+        /// Name of the credential.
+        name: String,
+        /// The variable of `fromEnv`.
+        variable: String,
+    },
+    /// The file cannot be read.
+    #[error("credential {name}: {path}: {error}")]
+    File {
+        /// Name of the credential.
+        name: String,
+        /// The path of `fromFile`.
+        path: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The command cannot be run.
+    #[error("credential {name}: {program}: {error}")]
+    Command {
+        /// Name of the credential.
+        name: String,
+        /// First word of `fromCommand`.
+        program: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The command failed. Its output is not repeated, for it may hold part of the value.
+    #[error("credential {name}: {program} ended with {status}; run it by hand to see why")]
+    CommandFailed {
+        /// Name of the credential.
+        name: String,
+        /// First word of `fromCommand`.
+        program: String,
+        /// How it ended.
+        status: String,
+    },
+    /// What was found cannot be the value of a variable.
+    #[error("credential {name}: the value from {origin} {problem}")]
+    Value {
+        /// Name of the credential.
+        name: String,
+        /// Where it was read.
+        origin: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+/// Fetches the value of a credential on this machine. Takes at most 30 s.
+pub async fn resolve(credential: &Credential) -> Result<Secret, CredentialError> {
+    let name = || credential.name.clone();
+    let sources = [
+        credential.secret_key_ref.is_some(),
+        credential.from_env.is_some(),
+        credential.from_file.is_some(),
+        !credential.from_command.is_empty(),
+    ];
+    if sources.iter().filter(|given| **given).count() != 1 {
+        return Err(CredentialError::Sources { name: name() });
+    }
+    let (origin, bytes) = if let Some(variable) = &credential.from_env {
+        let value = std::env::var_os(variable)
+            .ok_or_else(|| CredentialError::Unset { name: name(), variable: variable.clone() })?;
+        (format!("variable {variable}"), std::os::unix::ffi::OsStringExt::into_vec(value))
+    } else if let Some(path) = &credential.from_file {
+        let failed = |error| CredentialError::File { name: name(), path: path.clone(), error };
+        let file = tokio::fs::File::open(path).await.map_err(failed)?;
+        (format!("file {path}"), without_newline(read(file).await.map_err(failed)?))
+    } else if let Some((program, args)) = credential.from_command.split_first() {
+        (format!("command {program}"), without_newline(run(&credential.name, program, args).await?))
+    } else {
+        return Err(CredentialError::SecretKeyRef { name: name() });
+    };
+    let wrong = |problem| CredentialError::Value { name: name(), origin: origin.clone(), problem };
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(wrong("is longer than 64 KiB"));
+    }
+    let value = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8"))?;
+    if value.is_empty() {
+        return Err(wrong("is empty"));
+    }
+    if value.contains('\0') {
+        return Err(wrong("contains a NUL byte"));
+    }
+    Ok(Secret(value))
+}
+
+async fn run(name: &str, program: &str, args: &[String]) -> Result<Vec<u8>, CredentialError> {
+    let failed = |error| CredentialError::Command { name: name.to_owned(), program: program.to_owned(), error };
+    let work = async {
+        let mut child = Command::new(program)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        let bytes = match child.stdout.take() {
+            Some(out) => read(out).await?,
+            None => Vec::new(),
+        };
+        Ok((bytes, child.wait().await?))
+    };
+    let (bytes, status) = match tokio::time::timeout(COMMAND_TIMEOUT, work).await {
+        Ok(done) => done.map_err(failed)?,
+        Err(_) => return Err(failed(io::Error::new(io::ErrorKind::TimedOut, "no answer within 30 s"))),
+    };
+    if status.success() {
+        return Ok(bytes);
+    }
+    Err(CredentialError::CommandFailed {
+        name: name.to_owned(),
+        program: program.to_owned(),
+        status: status.to_string(),
+    })
+}
+
+/// Reads to the end, or to where it is certainly too long.
+async fn read(from: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(MAX_BYTES + 2).read_to_end(&mut bytes).await?;
+    Ok(bytes)
+}
+
+/// Cuts off one newline at the end, as files and commands have it.
+fn without_newline(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(script: &str) -> Credential {
+        let words = ["sh", "-c", script].map(str::to_owned).to_vec();
+        Credential { name: "a".into(), env: "TOKEN".into(), from_command: words, ..Credential::default() }
+    }
+
+    #[tokio::test]
+    async fn a_command_gives_its_output_without_the_last_newline() {
+        let secret = resolve(&command("printf 'one\\ntwo\\n'")).await.unwrap();
+        assert_eq!(secret.expose(), "one\ntwo");
+    }
+
+    #[tokio::test]
+    async fn a_file_gives_its_content_without_the_last_newline() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, "sesame-open\r\n").unwrap();
+        let from = Credential { from_file: Some(path.display().to_string()), ..Credential::default() };
+        assert_eq!(resolve(&from).await.unwrap().expose(), "sesame-open");
+    }
+
+    #[tokio::test]
+    async fn a_variable_is_taken_as_it_is() {
+        let from = Credential { from_env: Some("PATH".into()), ..Credential::default() };
+        assert_eq!(resolve(&from).await.unwrap().expose(), std::env::var("PATH").unwrap());
+        let from = Credential { from_env: Some("POOLKEEPER_NOT_SET".into()), ..Credential::default() };
+        assert!(resolve(&from).await.unwrap_err().to_string().contains("POOLKEEPER_NOT_SET"));
+    }
+
+    #[tokio::test]
+    async fn nothing_that_was_read_shows_in_an_error() {
+        for script in ["echo sesame-open; exit 3", "echo sesame-open >&2; exit 1", "printf 'sesame-open\\0'"] {
+            let error = resolve(&command(script)).await.unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("sesame"), "{error:?}");
+        }
+        for script in ["true", "printf '\\377sesame'", "head -c 70000 /dev/zero | tr '\\0' x"] {
+            let error = resolve(&command(script)).await.unwrap_err();
+            assert!(matches!(error, CredentialError::Value { .. }), "{error:?}");
+            assert!(!format!("{error:?}").contains("sesame"));
+        }
+    }
+
+    #[tokio::test]
+    async fn exactly_one_source() {
+        let mut two = command("true");
+        two.from_env = Some("PATH".into());
+        for credential in [Credential::default(), two] {
+            assert!(matches!(resolve(&credential).await, Err(CredentialError::Sources { .. })));
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let secret = Secret::new("sesame-open");
+        assert_eq!(format!("{secret:?}"), "***");
+        assert_eq!(secret.redact("say sesame-open twice: sesame-open"), "say *** twice: ***");
+    }
+}
