@@ -5,6 +5,7 @@
 //! it is used by whoever asked for the worker, never by the controller.
 
 pub mod credentials;
+pub mod docker;
 pub mod exec;
 pub mod process;
 

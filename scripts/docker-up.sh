@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Brings up a Docker Engine and prints how to reach it:   eval "$(scripts/docker-up.sh [DIR])"
+#
+# With DIR a private one: socket, images, state and pid file under DIR, no bridge and no iptables rules, so that
+# several may run beside each other and beside the machine's own. Without DIR the machine's own at the default socket,
+# started only if none answers there. Installs Debian's docker.io if dockerd is missing. Calling it again is harmless.
+# Needs root only where it must install or start something.
+. "$(dirname "$0")/docker-lib.sh"
+
+if ! command -v dockerd >/dev/null && ! answers; then
+  say "installing docker.io"
+  export DEBIAN_FRONTEND=noninteractive
+  { apt-get update && apt-get install -y --no-install-recommends docker.io; } >&2
+fi
+
+finish() {
+  say "Docker Engine $(docker version --format '{{.Server.Version}}, API {{.Server.APIVersion}}') at $DOCKER_HOST"
+  echo "export DOCKER_HOST=$DOCKER_HOST"
+  # The tests may kill only what this script started.
+  if [ "$SOCKET" != "$DEFAULT_SOCKET" ]; then
+    echo "export POOLKEEPER_DOCKERD_PRIVATE=1 POOLKEEPER_DOCKERD_DIR=$DIR"
+  fi
+  exit 0
+}
+if answers; then finish; fi
+
+mkdir -p "$DIR"
+# start FLAGS...: starts dockerd and waits until it answers. 1: it ended instead; its last words are in the log.
+start() {
+  local pid
+  # Its own containerd namespace: where a system containerd runs, dockerd uses it, and two engines in one namespace
+  # would take each other's containers for leftovers.
+  setsid dockerd --host "$DOCKER_HOST" --data-root "$DIR/data" --exec-root "$DIR/exec" --pidfile "$DIR/engine.pid" \
+    --containerd-namespace "poolkeeper-$(printf %s "$DIR" | cksum | cut -d' ' -f1)" "$@" \
+    >>"$DIR/dockerd.log" 2>&1 </dev/null &
+  pid=$!
+  echo "$pid" >"$PIDFILE"
+  for _ in $(seq 600); do
+    if answers; then return 0; fi
+    if ! running "$pid"; then return 1; fi
+    sleep 0.1
+  done
+  say "no answer after 60 s"
+  return 1
+}
+
+# What a killed engine leaves behind would keep the next one from starting.
+if ! ours >/dev/null; then rm -f "$DIR/engine.pid" "$SOCKET"; fi
+if [ "$SOCKET" = "$DEFAULT_SOCKET" ]; then
+  # In a container without the right to change iptables only the second can be had: workers have no network then.
+  if start || start --iptables=false --bridge=none; then finish; fi
+elif start --iptables=false --bridge=none; then
+  finish
+fi
+say "dockerd did not start; the end of $DIR/dockerd.log:"
+tail -n 20 "$DIR/dockerd.log" >&2
+exit 1

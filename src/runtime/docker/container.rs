@@ -1,0 +1,227 @@
+//! From what is asked for to what the engine is told. Pure.
+
+use std::collections::HashMap;
+
+use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, RestartPolicy, RestartPolicyNameEnum};
+
+use super::quantity;
+use crate::api::names;
+use crate::api::pool::Resources;
+use crate::runtime::InstanceSpec;
+use crate::runtime::credentials::Secret;
+
+/// On containers: the variable that holds the credential, so that its value can be kept out of what is reported.
+pub(super) const CREDENTIAL_ENV: &str = "poolkeeper.dev/credential-env";
+
+/// Whose containers they are.
+#[derive(Clone, Debug)]
+pub(super) struct Owner {
+    pub(super) installation: String,
+    pub(super) process: Option<String>,
+}
+
+/// What to send to the engine.
+///
+/// # Errors
+/// A field that cannot be honoured, by its name in the pool's spec.
+pub(super) fn body(spec: &InstanceSpec, owner: &Owner, secret: Option<&Secret>) -> Result<ContainerCreateBody, String> {
+    let image = spec.image.as_deref().filter(|image| !image.is_empty()).ok_or("image: required by runtime Docker")?;
+    if spec.pod_template.is_some() {
+        return Err("podTemplate: only runtime Pod can honour it; remove it, or use runtime: Pod".to_owned());
+    }
+    let limits = limits(spec.resources.as_ref())?;
+    let mut env = Vec::new();
+    for variable in &spec.env {
+        env.push(format!("{}={}", variable_name("env", &variable.name)?, variable.value));
+    }
+    if let (Some(credential), Some(secret)) = (&spec.credential, secret) {
+        env.push(format!("{}={}", variable_name("credentials", &credential.env)?, secret.expose()));
+    }
+    let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    Ok(ContainerCreateBody {
+        image: Some(image.to_owned()),
+        // As a Pod has it.
+        hostname: Some(spec.key.instance_name()),
+        entrypoint: some(&spec.command),
+        cmd: some(&spec.args),
+        env: Some(env),
+        working_dir: spec.working_dir.clone(),
+        labels: Some(labels(spec, owner)),
+        host_config: Some(HostConfig {
+            // A first process that reaps what tasks leave behind and passes signals on.
+            init: Some(true),
+            // A dead instance means a new Worker, never the same one again.
+            restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
+            mounts: Some(spec.mounts.iter().map(mount).collect()),
+            nano_cpus: limits.nano_cpus,
+            memory: limits.memory,
+            // As a Pod has it: no swap beside the memory.
+            memory_swap: limits.memory,
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    })
+}
+
+fn labels(spec: &InstanceSpec, owner: &Owner) -> HashMap<String, String> {
+    let mut labels: HashMap<String, String> = [
+        (names::POOL, &spec.pool),
+        (names::NAMESPACE, &spec.key.namespace),
+        (names::WORKER, &spec.key.worker),
+        (names::WORKER_UID, &spec.key.uid),
+        (names::INSTALLATION, &owner.installation),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.clone()))
+    .collect();
+    if let Some(process) = &owner.process {
+        labels.insert(names::OWNER_PROCESS.to_owned(), process.clone());
+    }
+    if let Some(credential) = &spec.credential {
+        labels.insert(CREDENTIAL_ENV.to_owned(), credential.env.clone());
+    }
+    labels
+}
+
+/// A mount, unlike a bind, is refused if the host's path does not exist; a bind would make it.
+fn mount(mount: &crate::api::pool::Mount) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(mount.host_path.clone()),
+        target: Some(mount.mount_path.clone()),
+        read_only: Some(mount.read_only),
+        ..Mount::default()
+    }
+}
+
+/// Refused here, because the engine's own refusal would repeat the value.
+fn variable_name<'a>(field: &str, name: &'a str) -> Result<&'a str, String> {
+    if name.is_empty() || name.contains(['=', '\0']) {
+        return Err(format!("{field}: {name:?} cannot be the name of a variable"));
+    }
+    Ok(name)
+}
+
+#[derive(Default)]
+struct Limits {
+    nano_cpus: Option<i64>,
+    memory: Option<i64>,
+}
+
+fn limits(resources: Option<&Resources>) -> Result<Limits, String> {
+    let mut limits = Limits::default();
+    let Some(resources) = resources else { return Ok(limits) };
+    if let Some(name) = resources.requests.keys().next() {
+        return Err(format!(
+            "resources.requests.{name}: Docker sets nothing aside; remove it, or use resources.limits"
+        ));
+    }
+    for (name, quantity) in &resources.limits {
+        let (place, scale) = match name.as_str() {
+            "cpu" => (&mut limits.nano_cpus, 9),
+            "memory" => (&mut limits.memory, 0),
+            _ => return Err(format!("resources.limits.{name}: runtime Docker can limit cpu and memory only")),
+        };
+        *place = Some(quantity::scaled(quantity, scale).ok_or_else(|| {
+            format!("resources.limits.{name}: {} is not a quantity above 0, like 500m or 512Mi", written(quantity))
+        })?);
+    }
+    Ok(limits)
+}
+
+fn written(quantity: &k8s_openapi::apimachinery::pkg::util::intstr::IntOrString) -> String {
+    use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+    match quantity {
+        IntOrString::Int(n) => n.to_string(),
+        IntOrString::String(text) => format!("{text:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+    use super::*;
+    use crate::api::pool::{Credential, EnvVar};
+    use crate::runtime::InstanceKey;
+
+    fn spec() -> InstanceSpec {
+        InstanceSpec {
+            key: InstanceKey { namespace: "ns".into(), worker: "a-0".into(), uid: "0123-456789ab".into() },
+            pool: "a".into(),
+            host: "local".into(),
+            image: Some("i:1".into()),
+            command: vec![],
+            args: vec![],
+            env: vec![],
+            working_dir: None,
+            resources: None,
+            mounts: vec![],
+            credential: None,
+            pod_template: None,
+        }
+    }
+
+    fn made(spec: &InstanceSpec) -> Result<ContainerCreateBody, String> {
+        body(
+            spec,
+            &Owner { installation: "in".into(), process: Some("b/1/2".into()) },
+            Some(&Secret::new("sesame-open")),
+        )
+    }
+
+    fn resources(limits: &[(&str, &str)], requests: &[(&str, &str)]) -> Option<Resources> {
+        let map = |list: &[(&str, &str)]| {
+            list.iter().map(|(n, v)| ((*n).to_owned(), IntOrString::String((*v).to_owned()))).collect()
+        };
+        Some(Resources { limits: map(limits), requests: map(requests) })
+    }
+
+    #[test]
+    fn a_container_says_whose_it_is() {
+        let mut spec = spec();
+        spec.credential = Some(Credential { name: "c".into(), env: "TOKEN".into(), ..Credential::default() });
+        spec.env = vec![EnvVar { name: "A".into(), value: "b".into() }];
+        let made = made(&spec).unwrap();
+        assert_eq!(made.env.unwrap(), ["A=b", "TOKEN=sesame-open"]);
+        let labels = made.labels.unwrap();
+        for (name, value) in [
+            (names::POOL, "a"),
+            (names::WORKER, "a-0"),
+            (names::WORKER_UID, "0123-456789ab"),
+            (names::NAMESPACE, "ns"),
+            (names::INSTALLATION, "in"),
+            (names::OWNER_PROCESS, "b/1/2"),
+            (CREDENTIAL_ENV, "TOKEN"),
+        ] {
+            assert_eq!(labels[name], value, "{name}");
+        }
+        assert!(!labels.values().any(|value| value.contains("sesame")));
+        assert_eq!(made.hostname.as_deref(), Some("a-0-01234567"));
+    }
+
+    #[test]
+    fn limits_are_kept_to() {
+        let mut spec = spec();
+        spec.resources = resources(&[("cpu", "500m"), ("memory", "512Mi")], &[]);
+        let host = made(&spec).unwrap().host_config.unwrap();
+        assert_eq!((host.nano_cpus, host.memory), (Some(500_000_000), Some(512 << 20)));
+    }
+
+    #[test]
+    fn what_cannot_be_honoured_is_refused_by_name() {
+        let refused = |change: &dyn Fn(&mut InstanceSpec), field: &str| {
+            let mut spec = spec();
+            change(&mut spec);
+            let why = made(&spec).unwrap_err();
+            assert!(why.contains(field) && !why.contains("sesame"), "{why}");
+        };
+        refused(&|s| s.image = None, "image");
+        refused(&|s| s.pod_template = Some(serde_json::Map::new()), "podTemplate");
+        refused(&|s| s.resources = resources(&[], &[("cpu", "1")]), "resources.requests.cpu");
+        refused(&|s| s.resources = resources(&[("gpu", "1")], &[]), "resources.limits.gpu");
+        refused(&|s| s.resources = resources(&[("cpu", "lots")], &[]), "resources.limits.cpu");
+        refused(&|s| s.env = vec![EnvVar { name: "A=B".into(), value: "sesame".into() }], "A=B");
+        refused(&|s| s.credential = Some(Credential { name: "c".into(), ..Credential::default() }), "credentials");
+    }
+}

@@ -1,0 +1,304 @@
+//! Running a task in a container by the engine's exec.
+//!
+//! The engine cannot be asked to attach to an exec again, nor to end one. A stream that breaks is a task that is lost.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::errors::Error;
+use bollard::exec::{StartExecOptions, StartExecResults};
+use bollard::models::{ExecConfig, ExecInspectResponse};
+use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, Stream, StreamExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::failure::Failure;
+use super::host::Host;
+use crate::runtime::exec::{ExecError, Output, Running, Task, TaskEnd};
+
+/// Bytes read from the engine at a time. What the task's reader does not take stays in the engine's pipes.
+const READ_BYTES: usize = 64 * 1024;
+/// First pause between two looks at an exec; doubles.
+const MIN_PAUSE: Duration = Duration::from_millis(4);
+/// Longest pause while waiting for a start.
+const MAX_START_PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause while waiting for the end of a task that closed its output long before.
+const MAX_END_PAUSE: Duration = Duration::from_secs(1);
+/// Looks at an exec that neither runs nor failed although its output has ended, before it counts as lost.
+const MAX_LOOKS: u32 = 100;
+/// How long the engine may take to see that a container ended whose processes are all gone.
+const DEATH_WAIT: Duration = Duration::from_secs(10);
+/// A program that is in no image.
+const NO_PROGRAM: &str = "/.poolkeeper/no-such-program";
+/// A process that was killed by SIGKILL.
+const KILLED: i32 = 137;
+
+type Frames = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
+
+/// An exec that has begun.
+struct Begun {
+    id: String,
+    /// What was read while waiting for the start.
+    first: Option<LogOutput>,
+    frames: Frames,
+    /// Ends the writing of the input when dropped.
+    writer: Option<AbortOnDropHandle<()>>,
+    /// Why nothing more will be heard of it.
+    lost: Option<String>,
+}
+
+/// Runs `task` in the container. See [`crate::runtime::exec::Executor::exec`].
+pub(super) async fn exec(host: Arc<Host>, container: String, task: Task) -> Result<Running, ExecError> {
+    let docker = host.docker().await.map_err(|e| ExecError::Worker(e.to_string()))?;
+    let begun = begin(&host, &docker, &container, task).await?;
+    let (ended, end) = oneshot::channel();
+    let exec = Exec { host, docker, id: begun.id.clone(), container };
+    Ok(Running { output: output(begun, ended), end: exec.end(end) })
+}
+
+/// Creates and starts an exec, and waits until its process runs, or is known not to.
+async fn begin(host: &Host, docker: &Docker, container: &str, task: Task) -> Result<Begun, ExecError> {
+    if task.argv.is_empty() {
+        return Err(ExecError::Command { message: "no command was given".to_owned(), code: 127 });
+    }
+    let config = ExecConfig {
+        attach_stdin: Some(!task.stdin.is_empty()),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        env: Some(task.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
+        cmd: Some(task.argv),
+        working_dir: task.working_dir,
+        ..ExecConfig::default()
+    };
+    let id = docker.create_exec(container, config).await.map_err(|e| match host.failure(&e) {
+        // What the engine says of the request itself, like a variable without a name.
+        Failure::Answer { status: 400, message } => ExecError::Command { message, code: 126 },
+        failure => ExecError::Worker(failure.to_string()),
+    })?;
+    let options = StartExecOptions { output_capacity: Some(READ_BYTES), ..StartExecOptions::default() };
+    let (frames, input) = match docker.start_exec(&id.id, Some(options)).await.map_err(|e| host.failure(&e)) {
+        Ok(StartExecResults::Attached { output, input }) => (output, Some(input)),
+        Err(Failure::Answer { message, .. }) => return Err(not_started(&message)),
+        Err(Failure::NoConnection(why)) => return Err(ExecError::Worker(why)),
+        // It may have started.
+        Ok(StartExecResults::Detached) => return Ok(lost(id.id, "the engine did not attach to it".to_owned())),
+        Err(Failure::NoAnswer(why)) => return Ok(lost(id.id, why)),
+    };
+    let writer = input.filter(|_| !task.stdin.is_empty());
+    let writer = writer.map(|input| AbortOnDropHandle::new(tokio::spawn(write(input, task.stdin))));
+    let begun = Begun { id: id.id, first: None, frames, writer, lost: None };
+    begun.started(host, docker).await
+}
+
+fn lost(id: String, why: String) -> Begun {
+    Begun { id, first: None, frames: Box::pin(futures::stream::empty()), writer: None, lost: Some(why) }
+}
+
+/// Writes all, then closes, so that the task sees the end of its input. A task may close it first.
+async fn write(mut input: Pin<Box<dyn AsyncWrite + Send>>, bytes: Bytes) {
+    if input.write_all(&bytes).await.is_ok() {
+        let _ = input.shutdown().await;
+    }
+    // Dropping it closes nothing: the other half of the connection is still read from.
+}
+
+impl Begun {
+    /// The engine attaches first and starts then, and sends why it could not as if it were output. Only the pid tells.
+    async fn started(mut self, host: &Host, docker: &Docker) -> Result<Self, ExecError> {
+        let mut pause = MIN_PAUSE;
+        let mut ended = false;
+        let mut looks = 0;
+        loop {
+            match docker.inspect_exec(&self.id).await.map_err(|e| host.failure(&e)) {
+                Ok(exec) if exec.pid.unwrap_or_default() > 0 => return Ok(self),
+                Ok(exec) if has_ended(&exec) => return Err(not_started(&self.words().await)),
+                Ok(_) if ended && looks >= MAX_LOOKS => {
+                    self.lost = Some(format!("the Docker Engine at {} does not say whether it ran", host.endpoint));
+                    return Ok(self);
+                }
+                Ok(_) => looks += u32::from(ended),
+                Err(failure) => {
+                    self.lost = Some(failure.to_string());
+                    return Ok(self);
+                }
+            }
+            tokio::select! {
+                biased;
+                frame = self.frames.next(), if self.first.is_none() && !ended => match frame {
+                    Some(Ok(frame)) => self.first = Some(frame),
+                    // A stream that broke says no more when it is read again: this is for the next look to tell.
+                    Some(Err(_)) | None => ended = true,
+                },
+                () = tokio::time::sleep(pause) => pause = (2 * pause).min(MAX_START_PAUSE),
+            }
+        }
+    }
+
+    /// All that comes from it: the engine's words, if it was not started.
+    async fn words(&mut self) -> String {
+        let mut words = BytesMut::new();
+        let mut next = self.first.take();
+        loop {
+            if let Some(frame) = next {
+                words.extend_from_slice(frame.as_ref());
+            }
+            next = match self.frames.next().await {
+                Some(Ok(frame)) => Some(frame),
+                _ => return String::from_utf8_lossy(&words).trim_end().to_owned(),
+            }
+        }
+    }
+}
+
+fn has_ended(exec: &ExecInspectResponse) -> bool {
+    exec.running == Some(false) && exec.exit_code.is_some()
+}
+
+/// Whether it was the command's fault, from the words of runc or crun; the engine gives one code for all.
+fn not_started(words: &str) -> ExecError {
+    let lower = words.to_lowercase();
+    let directory = lower.contains("chdir");
+    let command = lower.contains("exec: \"") || lower.contains("executable file");
+    if !directory && !command && !lower.contains("permission denied") {
+        return ExecError::Worker(words.to_owned());
+    }
+    let missing = ["not found", "no such file"].iter().any(|words| lower.contains(words));
+    ExecError::Command { message: words.to_owned(), code: if missing && !directory { 127 } else { 126 } }
+}
+
+/// The two streams, piece by piece, as they are asked for.
+fn output(mut begun: Begun, ended: oneshot::Sender<Result<(), String>>) -> BoxStream<'static, Output> {
+    Box::pin(async_stream::stream! {
+        let mut next = begun.first.take().map(Ok);
+        let end = loop {
+            let frame = match next.take() {
+                Some(frame) => Some(frame),
+                None => begun.frames.next().await,
+            };
+            match frame {
+                Some(Ok(LogOutput::StdOut { message })) => yield Output::Stdout(message),
+                Some(Ok(LogOutput::StdErr { message })) => yield Output::Stderr(message),
+                // Our own input is not echoed; what has no header is the rest of a frame that was cut off.
+                Some(Ok(LogOutput::StdIn { .. } | LogOutput::Console { .. })) => {
+                    break Err("its output was cut off".to_owned());
+                }
+                Some(Err(error)) => break Err(format!("its output broke off: {error}")),
+                None => break Ok(()),
+            }
+        };
+        drop(begun.writer.take());
+        // Nobody listens if the task's end is of no interest.
+        let _ = ended.send(begun.lost.take().map_or(end, Err));
+    })
+}
+
+/// Where an exec is.
+struct Exec {
+    host: Arc<Host>,
+    docker: Docker,
+    id: String,
+    container: String,
+}
+
+impl Exec {
+    fn end(self, output: oneshot::Receiver<Result<(), String>>) -> BoxFuture<'static, TaskEnd> {
+        Box::pin(async move {
+            match output.await {
+                Ok(Ok(())) => self.ended().await.unwrap_or_else(|why| TaskEnd::Lost(why.to_string())),
+                Ok(Err(why)) => TaskEnd::Lost(why),
+                Err(_) => TaskEnd::Lost("its output was not read to the end".to_owned()),
+            }
+        })
+    }
+
+    /// How it ended, now that its output has. The engine may learn of the exit later, and a task may run on after
+    /// closing its output.
+    async fn ended(&self) -> Result<TaskEnd, Failure> {
+        let mut pause = MIN_PAUSE;
+        let code = loop {
+            let exec = self.docker.inspect_exec(&self.id).await.map_err(|e| self.host.failure(&e))?;
+            if has_ended(&exec) {
+                break exec.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or_default();
+            }
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(MAX_END_PAUSE);
+        };
+        let died = match code {
+            KILLED => self.died_with_the_container().await?,
+            _ => !self.container_lives().await?,
+        };
+        Ok(if died {
+            TaskEnd::Lost(format!("container {} ended while the task ran in it", self.container))
+        } else {
+            TaskEnd::Exited(code)
+        })
+    }
+
+    async fn container_lives(&self) -> Result<bool, Failure> {
+        match self.docker.inspect_container(&self.container, None).await.map_err(|e| self.host.failure(&e)) {
+            Ok(found) => Ok(found.state.and_then(|state| state.running).unwrap_or_default()),
+            Err(failure) if failure.is_not_found() => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// When a container's first process ends, the kernel kills the others before it lets the first be reaped: a task
+    /// that died with its container is always seen to end before the container is. So of a killed one the kernel is
+    /// asked: where nothing can be started any more, not even to learn that the program is missing, it was the end.
+    async fn died_with_the_container(&self) -> Result<bool, Failure> {
+        if !self.container_lives().await? {
+            return Ok(true);
+        }
+        let probe = Task { argv: vec![NO_PROGRAM.to_owned()], ..Task::default() };
+        if let Err(ExecError::Command { message, .. }) = begin(&self.host, &self.docker, &self.container, probe).await
+            && message.contains(NO_PROGRAM)
+        {
+            return Ok(false);
+        }
+        let death = async {
+            let mut pause = MIN_PAUSE;
+            while self.container_lives().await? {
+                tokio::time::sleep(pause).await;
+                pause = (2 * pause).min(MAX_END_PAUSE);
+            }
+            Ok(true)
+        };
+        // One that refuses execs and lives on, like a paused one: whether the task was ended by it is not known.
+        tokio::time::timeout(DEATH_WAIT, death).await.unwrap_or(Ok(true))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(words: &str) -> Option<i32> {
+        match not_started(words) {
+            ExecError::Command { code, message } => {
+                assert_eq!(message, words);
+                Some(code)
+            }
+            ExecError::Worker(_) => None,
+        }
+    }
+
+    #[test]
+    fn the_words_of_runc_and_crun_tell_what_was_wrong() {
+        let runc = "OCI runtime exec failed: exec failed: unable to start container process: ";
+        let of = |rest: &str| code(&format!("{runc}{rest}: unknown"));
+        assert_eq!(of(r#"exec: "nope": executable file not found in $PATH"#), Some(127));
+        assert_eq!(of(r#"exec: "/nope": stat /nope: no such file or directory"#), Some(127));
+        assert_eq!(of(r#"exec: "/etc/passwd": permission denied"#), Some(126));
+        assert_eq!(of(r#"chdir to cwd ("/nope") set in config.json failed: no such file or directory"#), Some(126));
+        assert_eq!(code("crun: executable file `nope` not found in $PATH: No such file or directory"), Some(127));
+        assert_eq!(code("cannot exec in a stopped container: unknown"), None);
+        assert_eq!(code("task 4be1 not found: not found"), None);
+        assert_eq!(code("container 4be1 is not running"), None);
+    }
+}

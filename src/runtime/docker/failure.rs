@@ -1,0 +1,109 @@
+//! What can come of a request to an engine, sorted by what it tells about its effect.
+
+use std::error::Error as _;
+use std::io;
+
+use bollard::errors::Error;
+
+use super::endpoint::Endpoint;
+use crate::runtime::{LOCAL_HOST, RuntimeError};
+
+/// Why a request did not succeed. The texts say where, what, and where possible what would be right.
+#[derive(thiserror::Error, Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// No connection: nothing was asked.
+    #[error("{0}")]
+    NoConnection(String),
+    /// It was asked, but no answer came that could be read: it may have had its effect.
+    #[error("{0}")]
+    NoAnswer(String),
+    /// The engine answered that it will not; in its own words.
+    #[error("{message}")]
+    Answer {
+        /// HTTP status, 400 or more.
+        status: u16,
+        /// The engine's words.
+        message: String,
+    },
+}
+
+impl Failure {
+    /// Sorts `error`, met at `endpoint` of the host called `host`.
+    pub(super) fn new(host: &str, endpoint: &Endpoint, error: &Error) -> Self {
+        match error {
+            Error::DockerResponseServerError { status_code, message } => {
+                Self::Answer { status: *status_code, message: message.trim_end().to_owned() }
+            }
+            // An error in the middle of an answer is the engine's word as well.
+            Error::DockerStreamError { error } => Self::Answer { status: 500, message: error.trim_end().to_owned() },
+            Error::HyperLegacyError { err } if err.is_connect() => match root_io(error) {
+                Some(io) => Self::no_connection(host, endpoint, io),
+                None => Self::NoConnection(unreachable(host, endpoint, &root(error))),
+            },
+            Error::RequestTimeoutError => {
+                Self::NoAnswer(format!("the Docker Engine at {endpoint} does not answer (host {host})"))
+            }
+            _ => Self::NoAnswer(format!(
+                "lost contact with the Docker Engine at {endpoint} (host {host}): {}",
+                root(error)
+            )),
+        }
+    }
+
+    /// The connection could not be made, and why.
+    pub(super) fn no_connection(host: &str, endpoint: &Endpoint, error: &io::Error) -> Self {
+        Self::NoConnection(match endpoint {
+            Endpoint::Unix(path) if error.kind() == io::ErrorKind::PermissionDenied => format!(
+                "no permission on the Docker socket {}: {error}; join the group `docker` (`sudo usermod -aG docker $USER`, \
+                 then log in again), set DOCKER_HOST to an engine of yours, or use --runtime Process",
+                path.display()
+            ),
+            _ => unreachable(host, endpoint, &error.to_string()),
+        })
+    }
+
+    /// True if the engine says that what was asked about does not exist.
+    pub(super) const fn is_not_found(&self) -> bool {
+        matches!(self, Self::Answer { status: 404, .. })
+    }
+}
+
+impl From<Failure> for RuntimeError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NoConnection(why) | Failure::NoAnswer(why) => Self::Unreachable(why),
+            Failure::Answer { message, .. } => Self::Refused(message),
+        }
+    }
+}
+
+fn unreachable(host: &str, endpoint: &Endpoint, why: &str) -> String {
+    if host == LOCAL_HOST {
+        format!(
+            "cannot reach a Docker Engine at {endpoint}: {why}; start Docker, set DOCKER_HOST, or use --runtime Process"
+        )
+    } else {
+        format!("cannot reach the Docker Engine of host {host} at {endpoint}: {why}; start it, or mend its endpoint")
+    }
+}
+
+type Cause<'a> = &'a (dyn std::error::Error + 'static);
+
+/// What is behind an error, from the outside in.
+fn causes(error: &Error) -> impl Iterator<Item = Cause<'_>> {
+    let mut next = error.source();
+    std::iter::from_fn(move || {
+        let cause: Cause<'_> = next?;
+        next = cause.source();
+        Some(cause)
+    })
+}
+
+fn root_io(error: &Error) -> Option<&io::Error> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// The innermost message: the outer ones only name the layers of the client.
+fn root(error: &Error) -> String {
+    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
+}

@@ -1,0 +1,95 @@
+//! One engine, and the connection to it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+use tokio::sync::OwnedMutexGuard;
+
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::image::Pulls;
+
+/// How long the engine may take to begin an answer. Short ones come in milliseconds; a stop includes its grace.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A Docker host as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostOptions {
+    /// Its name in `spec.hosts`.
+    pub name: String,
+    /// Its address. None: what `docker` itself would use (DOCKER_HOST, the context, the default socket).
+    pub endpoint: Option<Endpoint>,
+}
+
+/// A Docker host.
+pub(super) struct Host {
+    pub(super) name: String,
+    pub(super) endpoint: Endpoint,
+    /// True if the address is not what a plain `docker` would use.
+    pub(super) explicit: bool,
+    pub(super) pulls: Pulls,
+    turns: Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    client: tokio::sync::Mutex<Option<Docker>>,
+}
+
+impl Host {
+    pub(super) fn new(name: String, endpoint: Endpoint, explicit: bool) -> Self {
+        Self {
+            name,
+            endpoint,
+            explicit,
+            pulls: Pulls::default(),
+            turns: Mutex::default(),
+            client: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The client, in the version of the API that both sides speak. Connects if it has not yet.
+    pub(super) async fn docker(&self) -> Result<Docker, Failure> {
+        let mut client = self.client.lock().await;
+        if let Some(docker) = &*client {
+            return Ok(docker.clone());
+        }
+        let docker = self.dial()?.negotiate_version().await.map_err(|e| self.failure(&e))?;
+        Ok(client.insert(docker).clone())
+    }
+
+    /// Connects anew: the engine may be another one than before.
+    pub(super) async fn redial(&self) -> Result<Docker, Failure> {
+        self.client.lock().await.take();
+        self.docker().await
+    }
+
+    fn dial(&self) -> Result<Docker, Failure> {
+        let seconds = REQUEST_TIMEOUT.as_secs();
+        match &self.endpoint {
+            Endpoint::Unix(path) => {
+                // The client only says that the socket does not exist; ask why it cannot be used.
+                std::fs::metadata(path).map_err(|e| Failure::no_connection(&self.name, &self.endpoint, &e))?;
+                Docker::connect_with_unix(&path.to_string_lossy(), seconds, API_DEFAULT_VERSION)
+            }
+            Endpoint::Tcp(address) => Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION),
+        }
+        .map_err(|e| self.failure(&e))
+    }
+
+    pub(super) fn failure(&self, error: &bollard::errors::Error) -> Failure {
+        Failure::new(&self.name, &self.endpoint, error)
+    }
+
+    /// Waits until nobody else holds the turn called `name`.
+    pub(super) async fn turn(&self, name: &str) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.retain(|_, turn| turn.strong_count() > 0);
+            turns.get(name).and_then(Weak::upgrade).unwrap_or_else(|| {
+                let turn = Arc::default();
+                turns.insert(name.to_owned(), Arc::downgrade(&turn));
+                turn
+            })
+        };
+        turn.lock_owned().await
+    }
+}

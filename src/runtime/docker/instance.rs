@@ -1,0 +1,153 @@
+//! From what the engine says of a container to an [`Instance`].
+
+use std::collections::HashMap;
+
+use bollard::Docker;
+use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum as Status, ContainerSummary};
+use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder};
+use futures::stream::StreamExt;
+
+use super::container::CREDENTIAL_ENV;
+use super::failure::Failure;
+use super::host::Host;
+use crate::api::names;
+use crate::api::worker::Handle;
+use crate::runtime::credentials::Secret;
+use crate::runtime::{Exit, Instance, InstanceKey, InstanceState};
+
+/// How much of a dead instance's output is kept, in bytes.
+const TAIL_BYTES: usize = 1024;
+/// No more lines than this are asked for.
+const TAIL_LINES: &str = "64";
+
+/// The labels of a container, whatever is asked about it.
+pub(super) type Labels = HashMap<String, String>;
+
+/// Whose container it is. None: not one of ours.
+pub(super) fn key(labels: &Labels) -> Option<InstanceKey> {
+    Some(InstanceKey {
+        namespace: labels.get(names::NAMESPACE)?.clone(),
+        worker: labels.get(names::WORKER)?.clone(),
+        uid: labels.get(names::WORKER_UID)?.clone(),
+    })
+}
+
+/// All containers, running or not, that have these labels (`name` or `name=value`).
+pub(super) async fn list(host: &Host, docker: &Docker, labels: &[String]) -> Result<Vec<ContainerSummary>, Failure> {
+    let filters = HashMap::from([("label", labels.to_vec())]);
+    let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+    docker.list_containers(Some(options)).await.map_err(|e| host.failure(&e))
+}
+
+/// The labels that name one instance of an installation.
+pub(super) fn of_instance(installation: &str, key: &InstanceKey) -> [String; 2] {
+    [format!("{}={installation}", names::INSTALLATION), format!("{}={}", names::WORKER_UID, key.uid)]
+}
+
+/// Looks at one container, by id or name. `Ok(None)`: the engine says that it does not exist, or is not one of ours.
+pub(super) async fn look(host: &Host, docker: &Docker, container: &str) -> Result<Option<Instance>, Failure> {
+    match docker.inspect_container(container, None).await {
+        Ok(found) => Ok(read(host, docker, &found).await),
+        Err(e) => match host.failure(&e) {
+            failure if failure.is_not_found() => Ok(None),
+            failure => Err(failure),
+        },
+    }
+}
+
+/// Looks for one instance: by its name, which is one request, and by its labels if it does not have that name.
+pub(super) async fn find(host: &Host, installation: &str, key: &InstanceKey) -> Result<Option<Instance>, Failure> {
+    let docker = host.docker().await?;
+    let named = look(host, &docker, &key.instance_name()).await?;
+    if let Some(instance) = named.filter(|instance| instance.key == *key) {
+        return Ok(Some(instance));
+    }
+    for id in list(host, &docker, &of_instance(installation, key)).await?.into_iter().filter_map(|c| c.id) {
+        if let Some(instance) = look(host, &docker, &id).await? {
+            return Ok(Some(instance));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads the answer of an inspection; asks for the output too if the container has ended.
+pub(super) async fn read(host: &Host, docker: &Docker, found: &ContainerInspectResponse) -> Option<Instance> {
+    let config = found.config.as_ref()?;
+    let labels = config.labels.as_ref()?;
+    let key = key(labels)?;
+    let id = found.id.clone()?;
+    let state = found.state.as_ref()?;
+    let running = match state.status {
+        Some(Status::RUNNING | Status::STOPPING) => Some(InstanceState::Running),
+        // A paused one is not able to take a task.
+        Some(Status::CREATED | Status::PAUSED | Status::RESTARTING) => Some(InstanceState::Starting),
+        _ => None,
+    };
+    let state = match running {
+        Some(state) => state,
+        None => InstanceState::Exited(Exit {
+            code: state.exit_code.and_then(|code| i32::try_from(code).ok()),
+            out_of_memory: state.oom_killed.unwrap_or_default(),
+            tail: tail(docker, &id, secret(labels, config.env.as_deref().unwrap_or_default())).await,
+        }),
+    };
+    // The engine's word for a container that never ran is the year 1.
+    let started = found.state.as_ref().and_then(|s| s.started_at.clone()).filter(|time| !time.starts_with("0001-"));
+    Some(Instance { key, host: host.name.clone(), handle: Handle { id, started: started.unwrap_or_default() }, state })
+}
+
+/// The value of the container's credential, which its output may repeat.
+fn secret(labels: &Labels, env: &[String]) -> Option<Secret> {
+    let name = labels.get(CREDENTIAL_ENV)?;
+    let value = env.iter().find_map(|variable| variable.strip_prefix(name.as_str())?.strip_prefix('='))?;
+    Some(Secret::new(value))
+}
+
+/// The end of a container's output; empty if it cannot be had (some log drivers cannot be read back).
+async fn tail(docker: &Docker, id: &str, secret: Option<Secret>) -> String {
+    // A secret that is cut in two would not be recognised: keep so much more that only whole ones are looked at.
+    let keep = TAIL_BYTES + secret.as_ref().map_or(0, |secret| secret.expose().len());
+    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(TAIL_LINES).build();
+    let mut lines = std::pin::pin!(docker.logs(id, Some(options)));
+    let mut end: Vec<u8> = Vec::new();
+    while let Some(Ok(piece)) = lines.next().await {
+        end.extend_from_slice(piece.as_ref());
+        if end.len() > 2 * keep {
+            end.drain(..end.len() - keep);
+        }
+    }
+    end.drain(..end.len().saturating_sub(keep));
+    let text = String::from_utf8_lossy(&end).into_owned();
+    let text = secret.map_or_else(|| text.clone(), |secret| secret.redact(&text));
+    last_bytes(text.trim_end(), TAIL_BYTES).to_owned()
+}
+
+/// The longest end of `text` that has at most `limit` bytes.
+fn last_bytes(text: &str, limit: usize) -> &str {
+    let mut start = text.len().saturating_sub(limit);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_is_cut_between_characters() {
+        assert_eq!(last_bytes("abc", 10), "abc");
+        assert_eq!(last_bytes("abc", 2), "bc");
+        assert_eq!(last_bytes("aäb", 2), "b");
+        assert_eq!(last_bytes("aäb", 3), "äb");
+    }
+
+    #[test]
+    fn the_secret_is_the_named_variable() {
+        let labels = Labels::from([(CREDENTIAL_ENV.to_owned(), "TOKEN".to_owned())]);
+        let env = ["TOKENS=no".to_owned(), "TOKEN=a=b-sesame".to_owned()];
+        assert_eq!(secret(&labels, &env), Some(Secret::new("a=b-sesame")));
+        assert_eq!(secret(&Labels::new(), &env), None);
+    }
+}

@@ -1,0 +1,200 @@
+//! Workers as containers of Docker Engines.
+//!
+//! The labels on the containers are the record: nothing else is kept. What the engine says is believed only when it
+//! was asked: an event is a reason to look.
+
+mod container;
+mod endpoint;
+mod exec;
+mod failure;
+mod host;
+mod image;
+mod instance;
+mod observe;
+mod owner;
+mod quantity;
+mod result;
+mod start;
+mod stop;
+mod sweep;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream, StreamExt};
+
+pub use endpoint::{Endpoint, EndpointError};
+pub use host::HostOptions;
+pub use owner::{NoProcess, OwnerProcess};
+
+use self::host::Host;
+use super::exec::{ExecError, Executor, Running, Task};
+use super::{Instance, InstanceKey, InstanceSpec, LOCAL_HOST, Observation, Runtime, RuntimeError, StartError};
+use crate::api::RuntimeKind;
+use crate::api::dispatch::Target;
+
+/// How to make a [`DockerRuntime`].
+#[derive(Clone, Debug)]
+pub struct DockerOptions {
+    /// The hosts. One called `local` is added, at the address that `docker` would use, if none is.
+    pub hosts: Vec<HostOptions>,
+    /// Id of the installation that owns the containers. Containers of others are not seen.
+    pub installation: String,
+    /// With a local run: its process. A later run may remove what it leaves behind.
+    pub owner_process: Option<OwnerProcess>,
+}
+
+/// The engines, by the name of their host.
+#[derive(Clone)]
+struct Hosts(Arc<BTreeMap<String, Arc<Host>>>);
+
+impl Hosts {
+    fn new(options: Vec<HostOptions>) -> Result<Self, EndpointError> {
+        let mut hosts = BTreeMap::new();
+        let local = HostOptions { name: LOCAL_HOST.to_owned(), endpoint: None };
+        let found = || Endpoint::find(|name| std::env::var(name).ok());
+        // The last of a name wins, so what is given replaces what is added.
+        for HostOptions { name, endpoint } in std::iter::once(local).chain(options) {
+            let explicit = endpoint.is_some();
+            hosts.insert(name, (endpoint, explicit));
+        }
+        let connect = |(name, (endpoint, explicit)): (String, (Option<Endpoint>, bool))| {
+            let endpoint = endpoint.map_or_else(found, Ok)?;
+            Ok((name.clone(), Arc::new(Host::new(name, endpoint, explicit))))
+        };
+        Ok(Self(Arc::new(hosts.into_iter().map(connect).collect::<Result<_, _>>()?)))
+    }
+
+    fn get(&self, name: &str) -> Result<&Arc<Host>, String> {
+        self.0.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.0.keys().map(String::as_str).collect();
+            format!("no Docker host is called {name:?}; the configuration has {}", known.join(", "))
+        })
+    }
+
+    fn of(&self, target: &Target) -> Result<Arc<Host>, ExecError> {
+        self.get(target.host.as_deref().unwrap_or(LOCAL_HOST)).cloned().map_err(ExecError::Worker)
+    }
+}
+
+/// Makes workers on Docker Engines.
+pub struct DockerRuntime {
+    hosts: Hosts,
+    owner: container::Owner,
+}
+
+impl DockerRuntime {
+    /// Finds the engines. Connects to none yet.
+    ///
+    /// # Errors
+    /// If the address of one cannot be found or cannot be spoken.
+    pub fn new(options: DockerOptions) -> Result<Self, EndpointError> {
+        let owner = container::Owner {
+            installation: options.installation,
+            process: options.owner_process.map(|process| process.to_string()),
+        };
+        Ok(Self { hosts: Hosts::new(options.hosts)?, owner })
+    }
+
+    /// What runs tasks in the containers, over the same connections.
+    pub fn executor(&self) -> DockerExecutor {
+        DockerExecutor { hosts: self.hosts.clone() }
+    }
+
+    /// Asks a host whether it can be used. Answers with its version, as `20.10.24 (API 1.41) at unix:///…`.
+    ///
+    /// # Errors
+    /// If it cannot be reached; the text says what to do.
+    pub async fn probe(&self, host: &str) -> Result<String, RuntimeError> {
+        let host = self.hosts.get(host).map_err(RuntimeError::Refused)?;
+        let docker = host.redial().await?;
+        let version = docker.version().await.map_err(|e| host.failure(&e))?;
+        let word = |part: Option<String>| part.unwrap_or_else(|| "?".to_owned());
+        Ok(format!("{} (API {}) at {}", word(version.version), word(version.api_version), host.endpoint))
+    }
+
+    /// Removes, from the host called `local`, the containers of local runs whose process is certainly gone, of one
+    /// installation or of all. Never touches those of a living run. Answers, when they are confirmed gone, with whose
+    /// they were.
+    ///
+    /// # Errors
+    /// If the engine cannot be asked, or cannot remove one.
+    pub async fn sweep_leftovers(&self, installation: Option<&str>) -> Result<Vec<InstanceKey>, RuntimeError> {
+        sweep::sweep(self.hosts.get(LOCAL_HOST).map_err(RuntimeError::Refused)?, installation).await
+    }
+}
+
+#[async_trait]
+impl Runtime for DockerRuntime {
+    fn kind(&self) -> RuntimeKind {
+        RuntimeKind::Docker
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        self.hosts.0.keys().cloned().collect()
+    }
+
+    fn observe(&self, host: &str) -> BoxStream<'static, Observation> {
+        match self.hosts.get(host) {
+            Ok(host) => observe::observe(host.clone(), self.owner.installation.clone()),
+            Err(why) => stream::iter([Observation::Unreachable(why)]).chain(stream::pending()).boxed(),
+        }
+    }
+
+    async fn start(&self, spec: &InstanceSpec) -> Result<Instance, StartError> {
+        let host = self.hosts.get(&spec.host).map_err(StartError::Refused)?;
+        start::start(host, &self.owner, spec).await
+    }
+
+    async fn stop(&self, host: &str, key: &InstanceKey) -> Result<(), RuntimeError> {
+        let host = self.hosts.get(host).map_err(RuntimeError::Unreachable)?;
+        stop::stop(host, &self.owner.installation, key).await
+    }
+
+    async fn check(&self, host: &str, key: &InstanceKey) -> Result<Option<Instance>, RuntimeError> {
+        let host = self.hosts.get(host).map_err(RuntimeError::Unreachable)?;
+        Ok(instance::find(host, &self.owner.installation, key).await?)
+    }
+
+    fn target(&self, instance: &Instance) -> Target {
+        let id = instance.handle.id.clone();
+        let mut argv = vec!["docker".to_owned()];
+        if let Some(host) = self.hosts.0.get(&instance.host).filter(|host| host.explicit) {
+            argv.extend(["-H".to_owned(), host.endpoint.to_string()]);
+        }
+        argv.extend(["exec".to_owned(), "-i".to_owned(), id.clone()]);
+        Target { runtime: RuntimeKind::Docker, host: Some(instance.host.clone()), id, argv }
+    }
+}
+
+/// Runs tasks in containers.
+#[derive(Clone)]
+pub struct DockerExecutor {
+    hosts: Hosts,
+}
+
+impl DockerExecutor {
+    /// For who has a target and no runtime. Connects to no engine yet.
+    ///
+    /// # Errors
+    /// If the address of one cannot be found or cannot be spoken.
+    pub fn new(hosts: Vec<HostOptions>) -> Result<Self, EndpointError> {
+        Ok(Self { hosts: Hosts::new(hosts)? })
+    }
+}
+
+#[async_trait]
+impl Executor for DockerExecutor {
+    async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError> {
+        exec::exec(self.hosts.of(target)?, target.id.clone(), task).await
+    }
+
+    async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {
+        result::path(&*self.hosts.of(target)?, &target.id, dispatch, attempt).await
+    }
+
+    async fn take_result(&self, target: &Target, path: &str) -> Result<Option<Vec<u8>>, ExecError> {
+        result::take(&*self.hosts.of(target)?, &target.id, path).await
+    }
+}

@@ -1,0 +1,144 @@
+//! The result file of a task, by the engine's archive PUT and GET: no shell is needed in the image.
+
+use std::io::{self, Read};
+
+use bollard::Docker;
+use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder};
+use futures::stream::StreamExt;
+
+use super::failure::Failure;
+use super::host::Host;
+use crate::runtime::exec::ExecError;
+
+/// Most that is taken of a result file, in bytes.
+const MAX_BYTES: usize = 64 * 1024;
+/// Room for what a tar archive puts before the content: one header, and extended ones for a long name or large ids.
+const MAX_HEADERS: usize = 8 * 1024;
+/// Where the directory is made: the first of these that is there and can be written.
+const PARENTS: [&str; 2] = ["/tmp", "/"];
+/// Any user of the worker may write there.
+const MODE: u32 = 0o777;
+
+fn gone(failure: Failure) -> ExecError {
+    ExecError::Worker(failure.to_string())
+}
+
+/// Makes a directory for this attempt alone. See [`crate::runtime::exec::Executor::result_path`].
+pub(super) async fn path(host: &Host, container: &str, dispatch: &str, attempt: i32) -> Result<String, ExecError> {
+    let docker = host.docker().await.map_err(gone)?;
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '_' };
+    let name: String = format!("poolkeeper-{dispatch}-{attempt}").chars().map(plain).collect();
+    let archive = directory(&name).map_err(|e| ExecError::Worker(format!("cannot make an archive: {e}")))?;
+    let mut refused = None;
+    for parent in PARENTS {
+        let options = UploadToContainerOptionsBuilder::default().path(parent).build();
+        let put = docker.upload_to_container(container, Some(options), bollard::body_full(archive.clone().into()));
+        match put.await.map_err(|e| host.failure(&e)) {
+            Ok(()) => return Ok(format!("{}/{name}/result.json", parent.trim_end_matches('/'))),
+            // Not there, no directory, or mounted read-only.
+            Err(failure @ Failure::Answer { .. }) => refused = Some(failure),
+            Err(failure) => return Err(gone(failure)),
+        }
+    }
+    Err(ExecError::Worker(format!(
+        "no result file can be had in container {container}: {}",
+        refused.map_or_else(String::new, |failure| failure.to_string())
+    )))
+}
+
+/// An archive with one empty directory in it.
+fn directory(name: &str) -> io::Result<Vec<u8>> {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(MODE);
+    header.set_size(0);
+    header.set_mtime(0);
+    let mut archive = tar::Builder::new(Vec::new());
+    // Falls back on the formats' extensions where a name is too long for the header.
+    archive.append_data(&mut header, format!("{name}/"), io::empty())?;
+    archive.into_inner()
+}
+
+/// Reads the file. See [`crate::runtime::exec::Executor::take_result`].
+pub(super) async fn take(host: &Host, container: &str, path: &str) -> Result<Option<Vec<u8>>, ExecError> {
+    let docker = host.docker().await.map_err(gone)?;
+    match get(host, &docker, container, path).await {
+        Ok(archive) => Ok(first_file(&archive)),
+        // Both are 404: a file that is not there, and a container that is not there.
+        Err(failure) if failure.is_not_found() => match docker.inspect_container(container, None).await {
+            Ok(_) => Ok(None),
+            Err(e) => Err(gone(host.failure(&e))),
+        },
+        Err(failure) => Err(gone(failure)),
+    }
+}
+
+/// As much of the archive as is looked at.
+async fn get(host: &Host, docker: &Docker, container: &str, path: &str) -> Result<Vec<u8>, Failure> {
+    let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
+    let mut pieces = std::pin::pin!(docker.download_from_container(container, Some(options)));
+    let mut archive = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        archive.extend_from_slice(&piece.map_err(|e| host.failure(&e))?);
+        if archive.len() >= MAX_BYTES + MAX_HEADERS {
+            break;
+        }
+    }
+    Ok(archive)
+}
+
+/// Content of the first entry, if it is a file. A link is not followed: it could point at anything.
+fn first_file(archive: &[u8]) -> Option<Vec<u8>> {
+    let mut archive = tar::Archive::new(archive);
+    let file = archive.entries().ok()?.next()?.ok()?;
+    if !file.header().entry_type().is_file() {
+        return None;
+    }
+    let mut content = Vec::new();
+    file.take(MAX_BYTES as u64).read_to_end(&mut content).ok()?;
+    Some(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive(kind: tar::EntryType, size: usize) -> Vec<u8> {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(size as u64);
+        header.set_mode(0o644);
+        let mut archive = tar::Builder::new(Vec::new());
+        archive.append_data(&mut header, "result.json", io::repeat(b'x').take(size as u64)).unwrap();
+        archive.into_inner().unwrap()
+    }
+
+    #[test]
+    fn a_file_is_taken_up_to_its_limit() {
+        assert_eq!(first_file(&archive(tar::EntryType::Regular, 3)), Some(b"xxx".to_vec()));
+        assert_eq!(first_file(&archive(tar::EntryType::Regular, 0)), Some(Vec::new()));
+        let large = archive(tar::EntryType::Regular, 1 << 20);
+        assert_eq!(first_file(&large[..MAX_BYTES + MAX_HEADERS]).map(|content| content.len()), Some(MAX_BYTES));
+    }
+
+    #[test]
+    fn what_is_no_file_is_none() {
+        assert_eq!(first_file(&archive(tar::EntryType::Directory, 0)), None);
+        assert_eq!(first_file(&archive(tar::EntryType::Symlink, 0)), None);
+        assert_eq!(first_file(b""), None);
+    }
+
+    #[test]
+    fn the_directory_may_be_written_by_anybody_whatever_its_name() {
+        for name in ["poolkeeper-a-1".to_owned(), format!("poolkeeper-{}-1", "a".repeat(253))] {
+            let bytes = directory(&name).unwrap();
+            let mut archive = tar::Archive::new(&bytes[..]);
+            let entry = archive.entries().unwrap().next().unwrap().unwrap();
+            assert_eq!(entry.path().unwrap().to_str().unwrap().trim_end_matches('/'), name);
+            assert_eq!(
+                (entry.header().mode().unwrap(), entry.header().entry_type()),
+                (MODE, tar::EntryType::Directory)
+            );
+        }
+    }
+}

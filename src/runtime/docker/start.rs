@@ -1,0 +1,143 @@
+//! Making an instance: create, pull if need be, start.
+
+use bollard::Docker;
+use bollard::models::{ContainerCreateBody, ContainerStateStatusEnum as Status};
+use bollard::query_parameters::CreateContainerOptionsBuilder;
+
+use super::container::{self, Owner};
+use super::failure::Failure;
+use super::host::Host;
+use super::{image, instance, stop};
+use crate::api::names;
+use crate::runtime::{Instance, InstanceKey, InstanceSpec, StartError, credentials};
+
+/// How often a name that is taken by something that is gone when looked at is tried again.
+const NAME_TRIES: u32 = 3;
+
+/// What has that name.
+enum Found {
+    /// Made, and not started: its id.
+    Made(String),
+    /// Started before.
+    Started(Box<Instance>),
+    /// Gone since.
+    Gone,
+}
+
+/// Makes and starts the instance. See [`crate::runtime::Runtime::start`].
+pub(super) async fn start(host: &Host, owner: &Owner, spec: &InstanceSpec) -> Result<Instance, StartError> {
+    let name = spec.key.instance_name();
+    // Two calls at once must not start a container twice that ends in between: that would be a second instance.
+    let _turn = host.turn(&name).await;
+    // Whatever is wrong with the spec is said before anything is made.
+    let secret = match &spec.credential {
+        Some(credential) => {
+            Some(credentials::resolve(credential).await.map_err(|e| StartError::Refused(e.to_string()))?)
+        }
+        None => None,
+    };
+    let body = container::body(spec, owner, secret.as_ref()).map_err(StartError::Refused)?;
+    let docker = host.docker().await.map_err(not_reached)?;
+    for _ in 0..NAME_TRIES {
+        let id = match create(host, &docker, &name, &body).await {
+            Ok(id) => id,
+            Err(Failure::Answer { status: 409, message }) => {
+                match existing(host, &docker, &name, owner, &spec.key, message).await? {
+                    Found::Made(id) => id,
+                    Found::Started(instance) => return Ok(*instance),
+                    Found::Gone => continue,
+                }
+            }
+            Err(Failure::NoConnection(why)) => return Err(StartError::Unreachable(why)),
+            Err(Failure::NoAnswer(why)) => return Err(StartError::Unknown(why)),
+            Err(Failure::Answer { message, .. }) => return Err(StartError::Refused(message)),
+        };
+        return run(host, &docker, &id).await;
+    }
+    Err(StartError::Unknown(format!(
+        "the name {name} is taken on host {} whenever it is asked for, and free when looked at",
+        host.name
+    )))
+}
+
+/// Nothing was asked, or nothing that has an effect.
+fn not_reached(failure: Failure) -> StartError {
+    StartError::Unreachable(failure.to_string())
+}
+
+/// Creates the container; pulls its image first if the engine says that it has none. Answers with its id.
+async fn create(host: &Host, docker: &Docker, name: &str, body: &ContainerCreateBody) -> Result<String, Failure> {
+    let options = || Some(CreateContainerOptionsBuilder::default().name(name).build());
+    let ask = async || {
+        let made = docker.create_container(options(), body.clone()).await.map_err(|e| host.failure(&e))?;
+        for warning in &made.warnings {
+            tracing::warn!(container = name, host = host.name, "{warning}");
+        }
+        Ok::<_, Failure>(made.id)
+    };
+    let missing = match ask().await {
+        Err(missing) if missing.is_not_found() => missing,
+        answer => return answer,
+    };
+    let image = body.image.as_deref().unwrap_or_default();
+    match image::pull(host, docker, image).await {
+        Ok(()) => ask().await,
+        Err(Failure::Answer { message, .. }) => {
+            Err(Failure::Answer { status: 404, message: image::refusal(&host.name, image, &message) })
+        }
+        // A pull that was cut off made no container.
+        Err(Failure::NoConnection(why) | Failure::NoAnswer(why)) => {
+            Err(Failure::NoConnection(format!("{missing}; while pulling it: {why}")))
+        }
+    }
+}
+
+/// Looks at what has the name. It is ours only if it is for the same Worker uid.
+async fn existing(
+    host: &Host,
+    docker: &Docker,
+    name: &str,
+    owner: &Owner,
+    key: &InstanceKey,
+    words: String,
+) -> Result<Found, StartError> {
+    let found = match docker.inspect_container(name, None).await.map_err(|e| host.failure(&e)) {
+        Ok(found) => found,
+        Err(failure) if failure.is_not_found() => return Ok(Found::Gone),
+        Err(failure) => return Err(StartError::Unknown(failure.to_string())),
+    };
+    let labels = found.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
+    let ours = labels.get(names::INSTALLATION) == Some(&owner.installation);
+    if !ours || instance::key(&labels).as_ref() != Some(key) {
+        return Err(StartError::Refused(format!("{words} That container is not for worker {key} (uid {}).", key.uid)));
+    }
+    match found.state.as_ref().and_then(|state| state.status) {
+        Some(Status::CREATED) => Ok(Found::Made(found.id.unwrap_or_default())),
+        Some(Status::REMOVING | Status::DEAD) => {
+            Err(StartError::Unknown(format!("container {name} on host {} is being removed", host.name)))
+        }
+        _ => match instance::read(host, docker, &found).await {
+            Some(instance) => Ok(Found::Started(Box::new(instance))),
+            None => Err(StartError::Unknown(format!("the engine's answer about {name} cannot be understood"))),
+        },
+    }
+}
+
+/// Starts a container that was made. If the engine will not, nothing is left of it.
+async fn run(host: &Host, docker: &Docker, id: &str) -> Result<Instance, StartError> {
+    let unknown = |failure: Failure| StartError::Unknown(failure.to_string());
+    match docker.start_container(id, None).await.map_err(|e| host.failure(&e)) {
+        Ok(()) => {}
+        Err(Failure::Answer { message, status }) if status != 404 => {
+            return Err(match stop::remove(host, docker, id).await {
+                Ok(()) => StartError::Refused(message),
+                Err(failure) => StartError::Unknown(format!("{message}; what was made cannot be removed: {failure}")),
+            });
+        }
+        Err(failure) => return Err(unknown(failure)),
+    }
+    match instance::look(host, docker, id).await.map_err(unknown)? {
+        Some(instance) => Ok(instance),
+        None => Err(StartError::Unknown(format!("container {id} on host {} went away as soon as it ran", host.name))),
+    }
+}

@@ -1,0 +1,70 @@
+//! Ending an instance, and making sure that nothing of it is left.
+
+use bollard::Docker;
+use bollard::query_parameters::{
+    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+};
+use futures::stream::StreamExt;
+
+use super::failure::Failure;
+use super::host::Host;
+use super::instance;
+use crate::runtime::{InstanceKey, RuntimeError};
+
+/// Seconds between asking it to end and ending it.
+const GRACE: i32 = 2;
+/// A start that is under way may make it again while it is being removed; more often than this something is wrong.
+const ROUNDS: u32 = 5;
+
+/// Stops and removes whatever there is of the instance. See [`crate::runtime::Runtime::stop`].
+pub(super) async fn stop(host: &Host, installation: &str, key: &InstanceKey) -> Result<(), RuntimeError> {
+    let docker = host.docker().await?;
+    let labels = instance::of_instance(installation, key);
+    for _ in 0..ROUNDS {
+        // By label and not by name, for people can rename a container.
+        let found = instance::list(host, &docker, &labels).await?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        for id in found.into_iter().filter_map(|container| container.id) {
+            end(host, &docker, &id).await?;
+            remove(host, &docker, &id).await?;
+        }
+    }
+    Err(RuntimeError::Refused(format!("{key} on host {} is there again whenever it was removed", host.name)))
+}
+
+/// Asks the container to end, and ends it after the grace. `Ok` if it does not run.
+async fn end(host: &Host, docker: &Docker, id: &str) -> Result<(), Failure> {
+    let options = StopContainerOptionsBuilder::default().t(GRACE).build();
+    match docker.stop_container(id, Some(options)).await.map_err(|e| host.failure(&e)) {
+        Err(failure) if !failure.is_not_found() => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the container and its anonymous volumes, running or not. `Ok` only if it is gone.
+pub(super) async fn remove(host: &Host, docker: &Docker, id: &str) -> Result<(), Failure> {
+    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+    match docker.remove_container(id, Some(options)).await.map_err(|e| host.failure(&e)) {
+        Ok(()) => Ok(()),
+        Err(failure) if failure.is_not_found() => Ok(()),
+        // Somebody else is removing it.
+        Err(Failure::Answer { status: 409, .. }) => removed(host, docker, id).await,
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Waits until a removal that is under way is done.
+async fn removed(host: &Host, docker: &Docker, id: &str) -> Result<(), Failure> {
+    let options = WaitContainerOptionsBuilder::default().condition("removed").build();
+    // The answer is the exit code, which the client takes for an error; whether it is gone is asked next.
+    let _ = docker.wait_container(id, Some(options)).next().await;
+    match docker.inspect_container(id, None).await.map_err(|e| host.failure(&e)) {
+        Err(failure) if failure.is_not_found() => Ok(()),
+        Err(failure) => Err(failure),
+        Ok(_) => {
+            Err(Failure::Answer { status: 409, message: format!("the removal of container {id} did not succeed") })
+        }
+    }
+}

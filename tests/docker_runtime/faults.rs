@@ -1,0 +1,91 @@
+//! Answers that are lost on the way.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use poolkeeper::runtime::docker::{DockerOptions, DockerRuntime, Endpoint, HostOptions};
+use poolkeeper::runtime::{InstanceState, LOCAL_HOST, Runtime, StartError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::fixture::{Fixture, Observed, within};
+
+/// Passes everything between its socket and the engine's, but, once, not the answer to a request whose first line
+/// contains `lose`: the engine does what it is asked, and nobody hears of it.
+struct Proxy {
+    socket: PathBuf,
+    lost: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    fn new(dir: &Path, engine: PathBuf, lose: &'static str) -> Self {
+        let socket = dir.join("proxy.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let lost = Arc::new(AtomicBool::new(false));
+        let flag = lost.clone();
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let (engine, flag) = (engine.clone(), flag.clone());
+                tokio::spawn(async move {
+                    let mut engine = UnixStream::connect(engine).await.unwrap();
+                    let mut first = vec![0; 4096];
+                    let n = client.read(&mut first).await.unwrap();
+                    engine.write_all(&first[..n]).await.unwrap();
+                    let line = String::from_utf8_lossy(&first[..n]).lines().next().unwrap_or_default().to_owned();
+                    if line.contains(lose) && !flag.swap(true, Ordering::SeqCst) {
+                        // The rest of the request, and the first of the answer, which is kept.
+                        let (mut from_client, _) = client.split();
+                        let (mut from_engine, mut to_engine) = engine.split();
+                        tokio::select! {
+                            biased;
+                            _ = from_engine.read_u8() => {}
+                            _ = tokio::io::copy(&mut from_client, &mut to_engine) => {}
+                        }
+                        return;
+                    }
+                    let _ = copy_bidirectional(&mut client, &mut engine).await;
+                });
+            }
+        });
+        Self { socket, lost }
+    }
+}
+
+async fn lose(answer_to: &'static str, state: InstanceState) {
+    let Some(fx) = Fixture::new().await else { return };
+    let Ok(Endpoint::Unix(engine)) = Endpoint::find(|name| std::env::var(name).ok()) else {
+        return crate::fixture::skip("the engine is not on a Unix socket");
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let proxy = Proxy::new(dir.path(), engine, answer_to);
+    let endpoint = Some(Endpoint::Unix(proxy.socket.clone()));
+    let options = DockerOptions {
+        hosts: vec![HostOptions { name: LOCAL_HOST.into(), endpoint }],
+        installation: fx.installation.clone(),
+        owner_process: None,
+    };
+    let runtime = DockerRuntime::new(options).unwrap();
+    let spec = fx.spec();
+    let answer = within(runtime.start(&spec)).await;
+    assert!(matches!(&answer, Err(StartError::Unknown(why)) if why.contains("proxy.sock")), "{answer:?}");
+    assert!(proxy.lost.load(Ordering::SeqCst));
+    // The next listing tells, and the next start makes no second one.
+    let listed = Observed(runtime.observe(LOCAL_HOST)).listed().await;
+    assert_eq!(listed.iter().map(|i| (&i.key, &i.state)).collect::<Vec<_>>(), [(&spec.key, &state)]);
+    let instance = runtime.start(&spec).await.unwrap();
+    assert_eq!((&instance.state, &instance.handle.id), (&InstanceState::Running, &listed[0].handle.id));
+    assert_eq!(fx.count().await, 1);
+    let argv = runtime.target(&instance).argv;
+    assert_eq!(argv[..3], ["docker".to_owned(), "-H".to_owned(), format!("unix://{}", proxy.socket.display())]);
+}
+
+#[tokio::test]
+async fn an_answer_to_create_that_is_lost() {
+    lose("/containers/create", InstanceState::Starting).await;
+}
+
+#[tokio::test]
+async fn an_answer_to_start_that_is_lost() {
+    lose("/start ", InstanceState::Running).await;
+}
