@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use super::index::{InstanceView, Op, Wake};
+use super::entries::{InstanceView, Op};
+use super::index::Wake;
 use super::{Action, Core, HostKey, Key, NoteType, Now, Object, RuntimeOrder, Subject, Verb, conditions};
 use crate::api::dispatch::Target;
 use crate::api::pool::HealthPolicy;

@@ -22,6 +22,7 @@ pub mod commit;
 mod conditions;
 pub mod cooldown;
 pub mod doors;
+mod entries;
 mod event;
 pub mod explain;
 pub mod history;
@@ -32,6 +33,7 @@ mod observe;
 pub mod outcome;
 pub mod rollup;
 pub mod scale;
+mod slots;
 #[cfg(test)]
 mod testkit;
 pub mod verdict;

@@ -1,7 +1,8 @@
 //! Pools: one round of decisions, and the roll-up in their status.
 
+use super::entries::Slot;
 use super::explain::Wait;
-use super::index::{Slot, Wake};
+use super::index::Wake;
 use super::{Core, Key, NoteType, Now, Object, Subject, Verb, conditions, scale};
 use crate::api::pool::{ContainerPoolStatus, CredentialRest, NotReady, Recent};
 use crate::api::{ContainerPool, Time, names};
@@ -31,7 +32,7 @@ impl Core {
 
     /// An entry without a pool stays while workers or dispatches refer to it.
     fn forget_pool(&mut self, key: &Key) {
-        let unused = |p: &super::index::PoolEntry| {
+        let unused = |p: &super::entries::PoolEntry| {
             p.workers.is_empty() && p.creating.is_empty() && p.waiting.is_empty() && p.finals.is_empty()
         };
         if self.pools.get(key).is_some_and(unused) {

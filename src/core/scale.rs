@@ -3,7 +3,8 @@
 use sha2::{Digest, Sha256};
 
 use super::assign::Gate;
-use super::index::{PoolEntry, Slot, Wake};
+use super::entries::{PoolEntry, Slot};
+use super::index::Wake;
 use super::{Core, HostKey, Key, Now, Object, Subject, Verb, cooldown};
 use crate::api::pool::ContainerPoolSpec;
 use crate::api::worker::{WorkerPhase, WorkerSpec};

@@ -1,0 +1,157 @@
+//! What is kept about each object.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::backoff::Backoff;
+use super::doors::Doors;
+use super::{HostKey, Key};
+use crate::api::worker::DispatchRef;
+use crate::api::{ContainerPool, Dispatch, Worker};
+use crate::runtime::{Exit, Instance};
+
+/// Place of a dispatch in its pool's queue: priority, then creation, then name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub priority: Reverse<i32>,
+    pub created: Timestamp,
+    pub name: String,
+}
+
+/// Which index a worker stands in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// May take work, as far as it is concerned itself; its credential may still rest.
+    Idle { cred: Option<String>, last: Option<Timestamp>, since: Timestamp },
+    /// Idle, but it rests itself.
+    Resting { until: Timestamp },
+    /// Named by a dispatch, or about to be.
+    Busy { cred: Option<String>, assigned_at: Timestamp },
+    /// Not Ready yet.
+    Starting,
+    /// A write about it is under way: what it is will be known when that ends.
+    Held,
+    /// Idle, and can take no work.
+    Unavailable,
+}
+
+/// An instance as far as a runtime told.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum InstanceView {
+    /// There, running or about to.
+    There(Instance),
+    /// Nothing of it runs any more; it may still take up a name.
+    Ended(Instance, Exit),
+    /// Confirmed gone.
+    Gone,
+}
+
+impl InstanceView {
+    pub fn is_dead(&self) -> bool {
+        !matches!(self, Self::There(_))
+    }
+}
+
+pub(super) struct InstanceEntry {
+    pub host: HostKey,
+    pub view: InstanceView,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    Start,
+    Stop,
+    Check,
+}
+
+pub(super) struct WorkerEntry {
+    pub obj: Arc<Worker>,
+    pub pool: Key,
+    pub ordinal: Option<i32>,
+    pub slot: Option<Slot>,
+    /// What it is asked to do by a write under way.
+    pub reserving: Option<DispatchRef>,
+    /// A runtime order under way.
+    pub op: Option<Op>,
+    /// Monotonic time at which it was first seen in its present phase.
+    pub since: Duration,
+    /// Monotonic time of the last check.
+    pub checked: Duration,
+    /// Failed checks in a row.
+    pub missed: u32,
+    /// Uid of a dispatch that a live GET showed to be gone.
+    pub dispatch_gone: Option<String>,
+    /// Why its start failed, while it is being removed for that.
+    pub start_failed: Option<String>,
+}
+
+pub(super) struct DispatchEntry {
+    pub obj: Arc<Dispatch>,
+    pub pool: Key,
+    pub place: Place,
+    /// In which sets of the pool it stands.
+    pub queued: bool,
+    pub waiting: bool,
+    pub finished: Option<Timestamp>,
+    /// Uid of the worker of its open attempt.
+    pub open_on: Option<String>,
+    /// The attempt whose worker was seen to name it no longer.
+    pub released: i32,
+    /// Uid of a worker that a live GET showed to be gone.
+    pub worker_gone: Option<String>,
+}
+
+#[derive(Default)]
+pub(super) struct PoolEntry {
+    pub obj: Option<Arc<ContainerPool>>,
+    pub workers: BTreeSet<i32>,
+    /// Ordinals whose creation is under way.
+    pub creating: BTreeSet<i32>,
+    pub idle: BTreeMap<Option<String>, BTreeSet<(Option<Timestamp>, i32)>>,
+    pub idle_since: BTreeSet<(Timestamp, i32)>,
+    pub resting: BTreeSet<(Timestamp, i32)>,
+    pub busy: BTreeSet<i32>,
+    pub starting: BTreeSet<i32>,
+    pub held: BTreeSet<i32>,
+    pub unavailable: BTreeSet<i32>,
+    pub deleting: BTreeSet<i32>,
+    pub queue: BTreeSet<Place>,
+    /// Every dispatch that waits, oldest first; for the queue limit.
+    pub waiting: BTreeSet<(Timestamp, String)>,
+    pub finals: BTreeSet<(Timestamp, String)>,
+    pub by_hash: BTreeMap<String, i32>,
+    pub backoff: Backoff,
+    pub doors: Doors,
+    /// Rests to be written, by identity.
+    pub due_rests: BTreeMap<String, crate::api::pool::CredentialRest>,
+    /// Workers that are freed only once a credential's rest is written.
+    pub gated: BTreeSet<Key>,
+    pub rolled_up: Option<Duration>,
+    /// How long the newest start took.
+    pub start_took: Option<Duration>,
+}
+
+#[derive(Default)]
+pub(super) struct CredEntry {
+    /// Open attempts on it: when they were assigned, and to whom.
+    pub running: BTreeSet<(Timestamp, Key)>,
+    /// Pools that name it.
+    pub pools: BTreeSet<Key>,
+}
+
+#[derive(Default)]
+pub(super) struct HostEntry {
+    /// True from a listing until the host becomes unreachable.
+    pub listed: bool,
+    pub message: String,
+}
+
+#[derive(Default)]
+pub(super) struct Trouble {
+    pub failures: u32,
+    pub until: Duration,
+}

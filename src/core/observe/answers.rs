@@ -1,0 +1,135 @@
+//! How writes ended, and what live GETs showed.
+
+use std::time::Duration;
+
+use crate::api::{Worker, names};
+use crate::core::entries::Trouble;
+use crate::core::{Core, Fetched, Key, Now, Object, Settled, Subject};
+
+/// First wait after a write that was refused or failed; doubles up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+impl Core {
+    pub(in crate::core) fn settled(&mut self, subject: Subject, settled: Settled, now: Now) {
+        self.inflight.remove(&subject);
+        let mut reserved = None;
+        if let Subject::Worker(key) = &subject {
+            if let Some(e) = self.workers.get_mut(key) {
+                reserved = e.reserving.take();
+            }
+            if let Some(d) = &reserved {
+                self.claims.remove(&d.uid);
+            }
+            self.forget_creating(key);
+        }
+        match &settled {
+            Settled::Done(_) | Settled::Refreshed(_) => {
+                self.trouble.remove(&subject);
+            }
+            Settled::Refused(why) | Settled::Failed(_, why) => self.trouble_with(&subject, why, now),
+        }
+        match settled {
+            Settled::Done(Some(fetched)) | Settled::Refreshed(fetched) | Settled::Failed(Some(fetched), _) => {
+                self.saw_fetched(&subject, fetched, now)
+            }
+            _ => {}
+        }
+        if let Subject::Worker(key) = &subject {
+            self.reindex_worker(key, now);
+            let pool = self.workers.get(key).map(|e| e.pool.clone());
+            if let Some(p) = pool {
+                self.mark_pool(&p);
+            }
+            if let Some(d) = reserved {
+                self.mark_dispatch(&key.sibling(d.name));
+            }
+        }
+        if let Subject::Pool(key) = &subject {
+            let gated = self.pools.get_mut(key).map(|p| std::mem::take(&mut p.gated));
+            self.dirty.extend(gated.into_iter().flatten().map(Subject::Worker));
+        }
+        if let Subject::Dispatch(key) = &subject {
+            let pool = self.dispatches.get(key).map(|e| e.pool.clone());
+            if let Some(p) = pool {
+                self.mark_pool(&p);
+            }
+            self.mark_namers(key);
+        }
+        self.dirty.insert(subject);
+    }
+
+    pub(in crate::core) fn trouble_with(&mut self, subject: &Subject, why: &str, now: Now) {
+        let t = self.trouble.entry(subject.clone()).or_insert_with(Trouble::default);
+        t.failures += 1;
+        t.until = now.mono + (RETRY_MIN * 2u32.pow(t.failures.min(12) - 1)).min(RETRY_MAX);
+        let failures = t.failures;
+        self.report_trouble(subject, why, failures, now);
+    }
+
+    pub(in crate::core) fn forget_creating(&mut self, worker: &Key) {
+        let Some((pool, _)) = worker.name.rsplit_once('-') else { return };
+        let pool = worker.sibling(pool);
+        if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &worker.name)) {
+            if p.creating.remove(&o) {
+                self.mark_pool(&pool);
+            }
+        }
+    }
+
+    /// Takes in what a GET or the answer to a write showed. Absence is a fact for whoever asked.
+    pub(in crate::core) fn saw_fetched(&mut self, asker: &Subject, fetched: Fetched, now: Now) {
+        match (asker, fetched) {
+            (_, Fetched::Pool(Some(p))) => self.saw_pool(p, now),
+            (Subject::Pool(key), Fetched::Pool(None)) => self.lost_pool(key, None),
+            (Subject::Dispatch(key), Fetched::Worker(found)) => {
+                self.worker_fact(key, found.as_deref());
+                if let Some(w) = found {
+                    self.saw_worker(w, now);
+                }
+            }
+            (Subject::Worker(key), Fetched::Dispatch(found)) => {
+                let named = self.workers.get(key).and_then(|e| e.obj.status.as_ref()?.dispatch.clone());
+                if let (Some(named), Some(e)) = (named, self.workers.get_mut(key)) {
+                    if found.as_ref().is_none_or(|d| d.uid_str() != named.uid) {
+                        e.dispatch_gone = Some(named.uid);
+                    }
+                }
+                if let Some(d) = found {
+                    self.saw_dispatch(d);
+                }
+            }
+            (Subject::Orphan(key), Fetched::Worker(found)) => {
+                let gone = found.as_ref().is_none_or(|w| w.uid_str() != key.uid);
+                self.orphan_ops.insert(key.clone(), gone);
+                if let Some(w) = found {
+                    self.saw_worker(w, now);
+                }
+            }
+            (_, Fetched::Worker(Some(w))) => self.saw_worker(w, now),
+            (Subject::Worker(key), Fetched::Worker(None)) => self.lost_worker(key, None),
+            (_, Fetched::Dispatch(Some(d))) => self.saw_dispatch(d),
+            (Subject::Dispatch(key), Fetched::Dispatch(None)) => self.lost_dispatch(key, None),
+            _ => {}
+        }
+    }
+
+    /// What a live GET of the worker of a dispatch's newest attempt showed.
+    pub(in crate::core) fn worker_fact(&mut self, dispatch: &Key, found: Option<&Worker>) {
+        let Some(d) = self.dispatches.get_mut(dispatch) else { return };
+        let status = d.obj.status.clone().unwrap_or_default();
+        let Some(worker) = status.worker else { return };
+        match found.filter(|w| w.uid_str() == worker.uid) {
+            None => {
+                d.worker_gone = Some(worker.uid);
+                d.released = d.released.max(status.attempt);
+            }
+            Some(w) => {
+                let named = w.status.as_ref().and_then(|s| s.dispatch.as_ref());
+                if named.is_none_or(|n| n.uid != d.obj.uid_str() || n.attempt != status.attempt) {
+                    d.released = d.released.max(status.attempt);
+                }
+            }
+        }
+    }
+}

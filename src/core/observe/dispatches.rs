@@ -1,0 +1,133 @@
+//! Dispatches as they are seen.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use crate::api::Dispatch;
+use crate::api::dispatch::DispatchPhase;
+use crate::core::entries::{DispatchEntry, Place};
+use crate::core::{Core, Key, Object, Subject};
+use crate::runtime::InstanceKey;
+
+impl Core {
+    pub(in crate::core) fn saw_dispatch(&mut self, d: Arc<Dispatch>) {
+        let key = Key::of(&*d);
+        if let Some(e) = self.dispatches.get(&key) {
+            if e.obj.version() > d.version() {
+                return;
+            }
+            if e.obj.uid_str() != d.uid_str() {
+                self.lost_dispatch(&key, None);
+            }
+        }
+        let pool = key.sibling(d.spec.pool.clone());
+        let created = d.metadata.creation_timestamp.as_ref().map_or(jiff::Timestamp::MIN, |t| t.0);
+        if let Some(e) = self.dispatches.get_mut(&key) {
+            e.obj = d;
+        } else {
+            let place = Place { priority: Reverse(d.spec.priority), created, name: key.name.clone() };
+            let entry = DispatchEntry {
+                obj: d,
+                pool: pool.clone(),
+                place,
+                queued: false,
+                waiting: false,
+                finished: None,
+                open_on: None,
+                released: 0,
+                worker_gone: None,
+            };
+            self.dispatches.insert(key.clone(), entry);
+        }
+        self.reindex_dispatch(&key);
+        self.mark_dispatch(&key);
+        self.mark_namers(&key);
+    }
+
+    /// Whoever names a dispatch has to be looked at when it changes.
+    pub(in crate::core) fn mark_namers(&mut self, key: &Key) {
+        let Some(e) = self.dispatches.get(key) else { return };
+        for w in self.named.get(e.obj.uid_str()).cloned().unwrap_or_default() {
+            self.mark_worker(&w);
+        }
+    }
+
+    pub(in crate::core) fn lost_dispatch(&mut self, key: &Key, version: Option<u64>) {
+        let Some(e) = self.dispatches.get(key) else { return };
+        if version.is_some_and(|v| e.obj.version() > v) {
+            return;
+        }
+        self.mark_namers(key);
+        let Some(e) = self.dispatches.remove(key) else { return };
+        self.unlease(&e.obj);
+        self.move_open(key, e.open_on.clone(), None);
+        if let Some(p) = self.pools.get_mut(&e.pool) {
+            p.queue.remove(&e.place);
+            p.waiting.remove(&(e.place.created, key.name.clone()));
+            if let Some(t) = e.finished {
+                p.finals.remove(&(t, key.name.clone()));
+            }
+        }
+        self.mark_dispatch(key);
+        self.mark_pool(&e.pool);
+    }
+
+    /// Puts a dispatch into the sets of its pool in which it belongs. The queue itself is left to
+    /// [`Core::decide_dispatch`], since a place in it may need a live GET first.
+    pub(in crate::core) fn reindex_dispatch(&mut self, key: &Key) {
+        let Some(e) = self.dispatches.get_mut(key) else { return };
+        let status = e.obj.status.clone().unwrap_or_default();
+        let p = self.pools.entry(e.pool.clone()).or_default();
+        let waiting = status.phase == DispatchPhase::Pending;
+        if waiting != e.waiting {
+            let at = (e.place.created, key.name.clone());
+            if waiting {
+                p.waiting.insert(at)
+            } else {
+                p.waiting.remove(&at)
+            };
+            e.waiting = waiting;
+        }
+        if !waiting && e.queued {
+            p.queue.remove(&e.place);
+            e.queued = false;
+        }
+        let finished = status.finished_at.as_ref().map(|t| t.0).filter(|_| status.phase.is_final());
+        if finished != e.finished {
+            if let Some(t) = e.finished {
+                p.finals.remove(&(t, key.name.clone()));
+            }
+            if let Some(t) = finished {
+                p.finals.insert((t, key.name.clone()));
+            }
+            e.finished = finished;
+        }
+        let open_on =
+            status.worker.as_ref().filter(|_| status.is_open() && !status.phase.is_final()).map(|w| w.uid.clone());
+        let before = std::mem::replace(&mut e.open_on, open_on.clone());
+        let (pool, obj) = (e.pool.clone(), e.obj.clone());
+        if before != open_on {
+            self.move_open(key, before, open_on);
+        }
+        self.lease_of(&obj);
+        self.mark_pool(&pool);
+    }
+
+    /// An attempt was opened on, or closed from, a worker uid.
+    pub(in crate::core) fn move_open(&mut self, key: &Key, from: Option<String>, to: Option<String>) {
+        if let Some(uid) = from {
+            if let Some(set) = self.open_on.get_mut(&uid) {
+                set.remove(key);
+                if set.is_empty() {
+                    self.open_on.remove(&uid);
+                }
+            }
+            // An orphan may have waited for this.
+            let waiting: Vec<InstanceKey> = self.orphan_ops.keys().filter(|k| k.uid == uid).cloned().collect();
+            self.dirty.extend(waiting.into_iter().map(Subject::Orphan));
+        }
+        if let Some(uid) = to {
+            self.open_on.entry(uid).or_default().insert(key.clone());
+        }
+    }
+}

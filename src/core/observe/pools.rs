@@ -1,0 +1,91 @@
+//! Pools as they are seen.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::api::{ContainerPool, names};
+use crate::core::{Core, Key, Now, Object, Subject};
+
+impl Core {
+    pub(in crate::core) fn saw_pool(&mut self, pool: Arc<ContainerPool>, now: Now) {
+        let key = Key::of(&*pool);
+        let entry = self.pools.entry(key.clone()).or_default();
+        if entry.obj.as_ref().is_some_and(|old| old.version() > pool.version()) {
+            return;
+        }
+        let old = entry.obj.replace(pool.clone());
+        for w in std::mem::take(&mut entry.gated) {
+            self.dirty.insert(Subject::Worker(w));
+        }
+        entry.backoff.adopt(pool.status.as_ref().and_then(|s| s.start_backoff.as_ref()));
+        let changed = old.as_ref().is_none_or(|old| old.spec != pool.spec || old.uid_str() != pool.uid_str());
+        if changed {
+            let before: BTreeSet<String> =
+                old.iter().flat_map(|p| p.spec.credentials.iter().map(|c| c.identity())).collect();
+            let after: BTreeSet<String> = pool.spec.credentials.iter().map(|c| c.identity()).collect();
+            for id in before.difference(&after) {
+                if let Some(c) = self.creds.get_mut(&(key.namespace.clone(), id.clone())) {
+                    c.pools.remove(&key);
+                }
+            }
+            for id in after {
+                self.creds.entry((key.namespace.clone(), id)).or_default().pools.insert(key.clone());
+            }
+            self.reindex_pool(&key, now);
+            let waiting: Vec<Key> = self.pools[&key].waiting.iter().map(|(_, n)| key.sibling(n.clone())).collect();
+            for d in waiting {
+                self.mark_dispatch(&d);
+            }
+        }
+        let rests = |p: &ContainerPool| p.status.as_ref().map(|s| s.rate_limits.clone()).unwrap_or_default();
+        if changed || old.as_ref().is_none_or(|old| rests(old) != rests(&pool)) {
+            // A credential's rest concerns every pool that names it.
+            for c in &pool.spec.credentials {
+                let sharing = self.creds.get(&(key.namespace.clone(), c.identity())).map(|c| c.pools.clone());
+                for other in sharing.iter().flatten() {
+                    self.mark_pool(other);
+                }
+            }
+        }
+        if pool.is_deleting()
+            || old.is_some_and(|o| o.is_flagged(names::FORCE_DELETE) != pool.is_flagged(names::FORCE_DELETE))
+        {
+            self.reindex_pool(&key, now);
+        }
+        self.mark_pool(&key);
+    }
+
+    /// Marks and reindexes every worker of a pool: its spec changed.
+    pub(in crate::core) fn reindex_pool(&mut self, key: &Key, now: Now) {
+        let workers: Vec<Key> =
+            self.pools[key].workers.iter().map(|o| key.sibling(names::worker(&key.name, *o))).collect();
+        for w in workers {
+            self.reindex_worker(&w, now);
+            self.mark_worker(&w);
+            let running = self.workers.get(&w).and_then(|e| e.obj.status.as_ref()?.dispatch.clone());
+            if let Some(d) = running {
+                self.mark_dispatch(&key.sibling(d.name));
+            }
+        }
+    }
+
+    pub(in crate::core) fn lost_pool(&mut self, key: &Key, version: Option<u64>) {
+        let Some(entry) = self.pools.get_mut(key) else { return };
+        let Some(old) = entry.obj.as_ref().filter(|o| version.is_none_or(|v| o.version() <= v)).cloned() else {
+            return;
+        };
+        entry.obj = None;
+        for c in &old.spec.credentials {
+            if let Some(c) = self.creds.get_mut(&(key.namespace.clone(), c.identity())) {
+                c.pools.remove(key);
+            }
+        }
+        let (workers, waiting) = (entry.workers.clone(), entry.waiting.clone());
+        for o in workers {
+            self.mark_worker(&key.sibling(names::worker(&key.name, o)));
+        }
+        for (_, name) in waiting {
+            self.mark_dispatch(&key.sibling(name));
+        }
+    }
+}

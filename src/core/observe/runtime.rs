@@ -1,0 +1,193 @@
+//! What runtimes tell.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::core::entries::{HostEntry, InstanceEntry, InstanceView, Op};
+use crate::core::{Core, HostKey, Key, Now, Object, RuntimeFact, Subject};
+use crate::runtime::{Instance, InstanceKey, InstanceState, Observation, StartError};
+
+impl Core {
+    pub(in crate::core) fn runtime_fact(&mut self, fact: RuntimeFact, now: Now) {
+        match fact {
+            RuntimeFact::Observed(host, Observation::Listed(instances)) => {
+                self.hosts.insert(host.clone(), HostEntry { listed: true, message: String::new() });
+                let listed: BTreeSet<InstanceKey> = instances.iter().map(|i| i.key.clone()).collect();
+                for i in instances {
+                    self.saw_instance(&host, i, now);
+                }
+                // Whoever was there and is not in the list is asked for: a listing may be older than a start.
+                let gone: Vec<InstanceKey> = self
+                    .instances
+                    .iter()
+                    .filter(|(k, e)| e.host == host && e.view != InstanceView::Gone && !listed.contains(*k))
+                    .map(|(k, _)| k.clone())
+                    .collect();
+                for k in gone {
+                    if let Some(e) = self.workers.get_mut(&Key::new(k.namespace.clone(), k.worker.clone())) {
+                        e.checked = Duration::ZERO;
+                        e.missed = e.missed.max(1);
+                    }
+                    self.orphan_ops.remove(&k);
+                    self.dirty.insert(Subject::Orphan(k));
+                }
+                self.reindex_host(&host, now);
+            }
+            RuntimeFact::Observed(host, Observation::Unreachable(message)) => {
+                self.hosts.insert(host.clone(), HostEntry { listed: false, message });
+                self.reindex_host(&host, now);
+            }
+            RuntimeFact::Observed(host, Observation::Changed(i)) => self.saw_instance(&host, i, now),
+            RuntimeFact::Observed(host, Observation::Gone(key)) => self.instance_gone(&host, &key, now),
+            RuntimeFact::Started(key, result) => {
+                let host = self.end_op(&key, Op::Start);
+                match (result, host) {
+                    (Ok(i), Some(host)) => {
+                        let worker = Key::new(key.namespace.clone(), key.worker.clone());
+                        if let Some(took) = self.workers.get(&worker).map(|e| now.mono.saturating_sub(e.checked)) {
+                            let pool = self.workers[&worker].pool.clone();
+                            self.pools.entry(pool).or_default().start_took = Some(took);
+                        }
+                        self.saw_instance(&host, i, now);
+                    }
+                    (Err(StartError::Refused(why)), _) => self.start_failed(&key, why, now),
+                    (Err(StartError::Unreachable(why) | StartError::Unknown(why)), Some(host)) => {
+                        // Nothing is known until the host is listed again.
+                        self.hosts.insert(host.clone(), HostEntry { listed: false, message: why });
+                        self.reindex_host(&host, now);
+                    }
+                    _ => {}
+                }
+                self.touch_instance(&key, now);
+            }
+            RuntimeFact::Stopped(key, result) => {
+                let host = self.end_op(&key, Op::Stop);
+                match (result, host) {
+                    (Ok(()), Some(host)) => self.instance_gone(&host, &key, now),
+                    (Err(e), _) => {
+                        let subject = self.subject_of(&key);
+                        self.trouble_with(&subject, &e.to_string(), now);
+                    }
+                    _ => {}
+                }
+                self.touch_instance(&key, now);
+            }
+            RuntimeFact::Checked(key, result) => {
+                let host = self.end_op(&key, Op::Check);
+                let worker = Key::new(key.namespace.clone(), key.worker.clone());
+                if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
+                    e.checked = now.mono;
+                    match &result {
+                        Ok(Some(i)) if i.state == InstanceState::Running => e.missed = 0,
+                        Ok(_) => {}
+                        Err(_) => e.missed += 1,
+                    }
+                }
+                match (result, host) {
+                    (Ok(Some(i)), Some(host)) => self.saw_instance(&host, i, now),
+                    (Ok(None), Some(host)) => self.instance_gone(&host, &key, now),
+                    _ => {}
+                }
+                self.touch_instance(&key, now);
+            }
+        }
+    }
+
+    /// Ends an order, and says on which host it was.
+    pub(in crate::core) fn end_op(&mut self, key: &InstanceKey, op: Op) -> Option<HostKey> {
+        let worker = Key::new(key.namespace.clone(), key.worker.clone());
+        if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
+            if e.op == Some(op) {
+                e.op = None;
+            }
+            return Some(Self::host_of(&e.obj));
+        }
+        self.orphan_ops.remove(key);
+        self.stopping.remove(key);
+        self.instances.get(key).map(|e| e.host.clone())
+    }
+
+    pub(in crate::core) fn subject_of(&self, key: &InstanceKey) -> Subject {
+        let worker = Key::new(key.namespace.clone(), key.worker.clone());
+        match self.workers.get(&worker) {
+            Some(e) if e.obj.uid_str() == key.uid => Subject::Worker(worker),
+            _ => Subject::Orphan(key.clone()),
+        }
+    }
+
+    pub(in crate::core) fn saw_instance(&mut self, host: &HostKey, i: Instance, now: Now) {
+        let key = i.key.clone();
+        let view = match &i.state {
+            InstanceState::Exited(exit) => InstanceView::Ended(i.clone(), exit.clone()),
+            _ => InstanceView::There(i),
+        };
+        // What has ended does not come back: a late answer may be older than the end.
+        let ended = self.instances.get(&key).is_some_and(|e| e.view.is_dead());
+        if !ended {
+            self.instances.insert(key.clone(), InstanceEntry { host: host.clone(), view });
+        }
+        self.touch_instance(&key, now);
+    }
+
+    pub(in crate::core) fn instance_gone(&mut self, host: &HostKey, key: &InstanceKey, now: Now) {
+        // An end with an exit code says more than that it is gone; the finalizer asks by a stop order.
+        if !self.instances.get(key).is_some_and(|e| matches!(e.view, InstanceView::Ended(..)) && !self.is_leaving(key))
+        {
+            self.instances.insert(key.clone(), InstanceEntry { host: host.clone(), view: InstanceView::Gone });
+        }
+        self.touch_instance(key, now);
+    }
+
+    pub(in crate::core) fn is_leaving(&self, key: &InstanceKey) -> bool {
+        let worker = Key::new(key.namespace.clone(), key.worker.clone());
+        self.workers.get(&worker).is_none_or(|e| e.obj.uid_str() != key.uid || e.obj.is_deleting())
+    }
+
+    /// Marks all that depends on an instance.
+    pub(in crate::core) fn touch_instance(&mut self, key: &InstanceKey, now: Now) {
+        let worker = Key::new(key.namespace.clone(), key.worker.clone());
+        match self.workers.get(&worker) {
+            Some(e) if e.obj.uid_str() == key.uid => {
+                let running = e.obj.status.as_ref().and_then(|s| s.dispatch.clone());
+                self.reindex_worker(&worker, now);
+                self.mark_worker(&worker);
+                if let Some(d) = running {
+                    self.mark_dispatch(&worker.sibling(d.name));
+                }
+            }
+            _ => {
+                if self.instances.get(key).is_some_and(|e| e.view == InstanceView::Gone) {
+                    self.instances.remove(key);
+                    self.orphan_ops.remove(key);
+                } else if self.instances.contains_key(key) {
+                    self.dirty.insert(Subject::Orphan(key.clone()));
+                }
+            }
+        }
+    }
+
+    /// A host came or went: every worker on it is looked at. Rare, so a scan will do.
+    pub(in crate::core) fn reindex_host(&mut self, host: &HostKey, now: Now) {
+        let on_it: Vec<Key> =
+            self.workers.iter().filter(|(_, e)| Self::host_of(&e.obj) == *host).map(|(k, _)| k.clone()).collect();
+        for w in on_it {
+            self.reindex_worker(&w, now);
+            self.mark_worker(&w);
+            let running = self.workers.get(&w).and_then(|e| e.obj.status.as_ref()?.dispatch.clone());
+            if let Some(d) = running {
+                self.mark_dispatch(&w.sibling(d.name));
+            }
+        }
+        let pools: Vec<Key> = self.pools.keys().cloned().collect();
+        for p in pools {
+            self.mark_pool(&p);
+        }
+        let orphans: Vec<InstanceKey> =
+            self.instances.iter().filter(|(_, e)| e.host == *host).map(|(k, _)| k.clone()).collect();
+        for k in orphans {
+            if matches!(self.subject_of(&k), Subject::Orphan(_)) {
+                self.dirty.insert(Subject::Orphan(k));
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Workers as they are seen.
+
+use std::sync::Arc;
+
+use crate::api::worker::WorkerPhase;
+use crate::api::{Worker, names};
+use crate::core::entries::{InstanceView, WorkerEntry};
+use crate::core::{Core, Key, Now, Object, Subject};
+
+impl Core {
+    pub(in crate::core) fn saw_worker(&mut self, worker: Arc<Worker>, now: Now) {
+        let key = Key::of(&*worker);
+        let old = self.workers.get(&key).map(|e| e.obj.clone());
+        if old.as_ref().is_some_and(|old| old.version() > worker.version()) {
+            return;
+        }
+        if old.as_ref().is_some_and(|old| old.uid_str() != worker.uid_str()) {
+            self.lost_worker(&key, None);
+        }
+        let pool = key.sibling(worker.spec.pool.clone());
+        let phase = |w: &Worker| w.status.as_ref().map(|s| s.phase).unwrap_or_default();
+        let named = |w: &Worker| w.status.as_ref().and_then(|s| s.dispatch.clone());
+        let before = self.workers.get(&key).and_then(|e| named(&e.obj));
+        if let Some(e) = self.workers.get_mut(&key) {
+            if (phase(&e.obj) == WorkerPhase::Starting) != (phase(&worker) == WorkerPhase::Starting) {
+                e.since = now.mono;
+            }
+            if named(&worker) != before {
+                e.dispatch_gone = None;
+            }
+            self.count_hash(&pool, &old, Some(&worker));
+            if let Some(e) = self.workers.get_mut(&key) {
+                e.obj = worker.clone();
+            }
+        } else {
+            let ordinal = names::ordinal(&pool.name, &key.name);
+            let p = self.pools.entry(pool.clone()).or_default();
+            if let Some(o) = ordinal {
+                p.workers.insert(o);
+            }
+            let entry = WorkerEntry {
+                obj: worker.clone(),
+                pool: pool.clone(),
+                ordinal,
+                slot: None,
+                reserving: None,
+                op: None,
+                since: now.mono,
+                checked: now.mono,
+                missed: 0,
+                dispatch_gone: None,
+                start_failed: None,
+            };
+            self.workers.insert(key.clone(), entry);
+            self.count_hash(&pool, &None, Some(&worker));
+        }
+        let after = named(&worker);
+        if before != after {
+            if let Some(b) = &before {
+                self.unname(&key, b);
+            }
+            if let Some(a) = &after {
+                self.named.entry(a.uid.clone()).or_default().insert(key.clone());
+                self.mark_dispatch(&key.sibling(a.name.clone()));
+            }
+        } else if let Some(a) = &after {
+            // Its deletion or a flag may end the attempt.
+            self.mark_dispatch(&key.sibling(a.name.clone()));
+        }
+        if worker.is_deleting() {
+            if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &key.name)) {
+                p.deleting.insert(o);
+            }
+        }
+        self.reindex_worker(&key, now);
+        self.mark_worker(&key);
+        self.mark_pool(&pool);
+    }
+
+    /// A worker no longer names this attempt.
+    pub(in crate::core) fn unname(&mut self, worker: &Key, was: &crate::api::worker::DispatchRef) {
+        if let Some(set) = self.named.get_mut(&was.uid) {
+            set.remove(worker);
+            if set.is_empty() {
+                self.named.remove(&was.uid);
+            }
+        }
+        let key = worker.sibling(was.name.clone());
+        if let Some(d) = self.dispatches.get_mut(&key) {
+            let status = d.obj.status.as_ref();
+            let uid = self.workers.get(worker).map(|w| w.obj.uid_str());
+            let its = status.and_then(|s| s.worker.as_ref()).map(|w| w.uid.as_str());
+            if d.obj.uid_str() == was.uid
+                && status.is_some_and(|s| s.attempt == was.attempt)
+                && uid.is_some()
+                && its == uid
+            {
+                d.released = d.released.max(was.attempt);
+            }
+        }
+        self.mark_dispatch(&key);
+    }
+
+    pub(in crate::core) fn count_hash(&mut self, pool: &Key, old: &Option<Arc<Worker>>, new: Option<&Arc<Worker>>) {
+        let p = self.pools.entry(pool.clone()).or_default();
+        if let Some(old) = old {
+            if let Some(n) = p.by_hash.get_mut(&old.spec.template_hash) {
+                *n -= 1;
+                if *n == 0 {
+                    p.by_hash.remove(&old.spec.template_hash);
+                }
+            }
+        }
+        if let Some(new) = new {
+            *p.by_hash.entry(new.spec.template_hash.clone()).or_default() += 1;
+        }
+    }
+
+    pub(in crate::core) fn lost_worker(&mut self, key: &Key, version: Option<u64>) {
+        let Some(e) = self.workers.get(key) else { return };
+        if version.is_some_and(|v| e.obj.version() > v) {
+            return;
+        }
+        let (obj, pool, ordinal) = (e.obj.clone(), e.pool.clone(), e.ordinal);
+        if let Some(d) = obj.status.as_ref().and_then(|s| s.dispatch.clone()) {
+            self.unname(key, &d);
+        }
+        self.count_hash(&pool, &Some(obj.clone()), None);
+        if let Some(e) = self.workers.remove(key) {
+            if let Some(d) = &e.reserving {
+                self.claims.remove(&d.uid);
+                self.mark_dispatch(&key.sibling(d.name.clone()));
+            }
+            if let Some(slot) = &e.slot {
+                self.unslot(key, &pool, ordinal.unwrap_or(-1), slot);
+            }
+        }
+        if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), ordinal) {
+            p.workers.remove(&o);
+            p.deleting.remove(&o);
+        }
+        let instance = Self::instance_key(&obj);
+        match self.instances.get(&instance).map(|e| &e.view) {
+            Some(InstanceView::Gone) => {
+                self.instances.remove(&instance);
+            }
+            Some(_) => {
+                self.dirty.insert(Subject::Orphan(instance));
+            }
+            None => {}
+        }
+        self.mark_worker(key);
+        self.mark_pool(&pool);
+    }
+}

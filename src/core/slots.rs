@@ -1,0 +1,133 @@
+//! Which index a worker stands in.
+
+use jiff::Timestamp;
+
+use super::entries::{InstanceView, Slot, WorkerEntry};
+use super::{Core, Key, Now, Object, Subject};
+use crate::api::worker::WorkerPhase;
+use crate::runtime::InstanceState;
+
+impl Core {
+    fn slot_of(&self, e: &WorkerEntry, now: Now) -> Slot {
+        let (w, status) = (&e.obj, e.obj.status.clone().unwrap_or_default());
+        let cred = self.identity_of(w);
+        if let Some(d) = e.reserving.as_ref().or(status.dispatch.as_ref()) {
+            return Slot::Busy { cred: cred.unwrap_or_default(), assigned_at: d.assigned_at.0 };
+        }
+        let until = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).map(|t| t.0);
+        if w.is_deleting() {
+            return Slot::Unavailable;
+        }
+        if self.inflight.contains(&Subject::Worker(Key::of(&**w))) {
+            return Slot::Held;
+        }
+        if let Some(until) = until.filter(|u| *u > now.wall && status.phase != WorkerPhase::Starting) {
+            return Slot::Resting { until };
+        }
+        match status.phase {
+            WorkerPhase::Starting => Slot::Starting,
+            WorkerPhase::Ready | WorkerPhase::Busy if self.is_usable(e) => Slot::Idle {
+                cred: cred.unwrap_or_default(),
+                last: status.last_dispatch_time.as_ref().map(|t| t.0),
+                since: status.idle_since.as_ref().map_or(Timestamp::MIN, |t| t.0),
+            },
+            _ => Slot::Unavailable,
+        }
+    }
+
+    /// True if nothing but rest keeps an idle, started worker from taking work.
+    pub(super) fn is_usable(&self, e: &WorkerEntry) -> bool {
+        let w = &e.obj;
+        let there = matches!(self.instance_view(w), Some(InstanceView::There(i)) if i.state == InstanceState::Running);
+        there
+            && e.ordinal.is_some()
+            && e.missed == 0
+            && !w.spec.cordoned
+            && self.host_listed(&Self::host_of(w))
+            && self.identity_of(w).is_ok()
+    }
+
+    /// Puts a worker where it now belongs.
+    pub(super) fn reindex_worker(&mut self, key: &Key, now: Now) {
+        let Some(e) = self.workers.get(key) else { return };
+        let slot = self.slot_of(e, now);
+        if e.slot.as_ref() == Some(&slot) {
+            return;
+        }
+        let (pool, ordinal) = (e.pool.clone(), e.ordinal.unwrap_or(-1));
+        let old = self.workers.get_mut(key).and_then(|e| e.slot.replace(slot.clone()));
+        if let Some(old) = old {
+            self.unslot(key, &pool, ordinal, &old);
+        }
+        self.visits.0 += 1;
+        let p = self.pools.entry(pool.clone()).or_default();
+        match slot {
+            Slot::Idle { cred, last, since } => {
+                p.idle.entry(cred).or_default().insert((last, ordinal));
+                p.idle_since.insert((since, ordinal));
+            }
+            Slot::Resting { until } => {
+                p.resting.insert((until, ordinal));
+            }
+            Slot::Busy { cred, assigned_at } => {
+                p.busy.insert(ordinal);
+                if let Some(c) = cred {
+                    let c = self.creds.entry((key.namespace.clone(), c)).or_default();
+                    c.running.insert((assigned_at, key.clone()));
+                }
+            }
+            Slot::Starting => {
+                p.starting.insert(ordinal);
+            }
+            Slot::Held => {
+                p.held.insert(ordinal);
+            }
+            Slot::Unavailable => {
+                p.unavailable.insert(ordinal);
+            }
+        }
+        self.mark_pool(&pool);
+    }
+
+    /// Takes a worker out of the index it stood in.
+    pub(super) fn unslot(&mut self, key: &Key, pool: &Key, ordinal: i32, slot: &Slot) {
+        let p = self.pools.entry(pool.clone()).or_default();
+        match slot {
+            Slot::Idle { cred, last, since } => {
+                if let Some(set) = p.idle.get_mut(cred) {
+                    set.remove(&(*last, ordinal));
+                    if set.is_empty() {
+                        p.idle.remove(cred);
+                    }
+                }
+                p.idle_since.remove(&(*since, ordinal));
+            }
+            Slot::Resting { until } => {
+                p.resting.remove(&(*until, ordinal));
+            }
+            Slot::Busy { cred, assigned_at } => {
+                p.busy.remove(&ordinal);
+                if let Some(c) = cred {
+                    let shared = (key.namespace.clone(), c.clone());
+                    let pools = self.creds.get_mut(&shared).map(|c| {
+                        c.running.remove(&(*assigned_at, key.clone()));
+                        c.pools.clone()
+                    });
+                    // A place on a shared credential is free: whoever waits for it may be in another pool.
+                    for other in pools.iter().flatten() {
+                        self.mark_pool(other);
+                    }
+                }
+            }
+            Slot::Starting => {
+                p.starting.remove(&ordinal);
+            }
+            Slot::Held => {
+                p.held.remove(&ordinal);
+            }
+            Slot::Unavailable => {
+                p.unavailable.remove(&ordinal);
+            }
+        }
+    }
+}
