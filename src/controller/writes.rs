@@ -85,6 +85,7 @@ pub(super) async fn carry_out(client: Client, verb: Verb) -> Settled {
         Verb::DeleteDispatch(base) => delete(&client, &*base).await,
         Verb::GetWorker(key) => get::<Worker>(&client, &key).await,
         Verb::GetDispatch(key) => get::<Dispatch>(&client, &key).await,
+        Verb::GetPool(key) => get::<ContainerPool>(&client, &key).await,
     }
 }
 

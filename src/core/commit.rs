@@ -89,6 +89,9 @@ pub fn published(
     status.worker = Some(WorkerRef { name: Key::of(worker).name, uid: worker.uid_str().to_owned() });
     status.target = Some(target);
     status.assigned_at = Some(named.assigned_at.clone());
+    if status.conditions.iter().any(|c| c.type_ == "Accepted") {
+        conditions::set(&mut status.conditions, "Accepted", true, "Accepted", "", now); // its pool was missing
+    }
     conditions::set(&mut status.conditions, "Assigned", true, "Assigned", "", now);
     status
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::index::Wake;
 use super::{Core, Key, NoteType, Now, Object, Subject, Verb, cooldown};
 use crate::api::dispatch::{Outcome, Retry};
 use crate::api::doors::{self, CooldownChange, Request, ResultRequest};
@@ -36,7 +37,7 @@ enum Step {
 
 impl Core {
     /// Looks at each request of a pool; starts what it asks for.
-    pub(super) fn open_doors(&mut self, key: &Key, obj: &Arc<ContainerPool>, now: Now) {
+    pub(super) fn open_doors(&mut self, key: &Key, obj: &Arc<ContainerPool>, now: Now, wake: &mut Wake) {
         let annotations = obj.metadata.annotations.clone().unwrap_or_default();
         let requests = doors::parse_all(&key.name, &annotations);
         let mut bad = BTreeMap::new();
@@ -57,6 +58,11 @@ impl Core {
                 Step::Remove if !self.inflight.contains(&Subject::Pool(key.clone())) => {
                     let verb = Verb::RemovePoolAnnotation(obj.clone(), door.key.clone(), door.value.clone());
                     self.write(Subject::Pool(key.clone()), verb);
+                }
+                Step::Write(subject, _) if self.trouble.get(&subject).is_some_and(|t| t.until > now.mono) => {
+                    let t = &self.trouble[&subject];
+                    wake.after(t.until);
+                    bad.insert(door.key.clone(), (door.value.clone(), t.why.clone()));
                 }
                 Step::Write(subject, verb) if !self.inflight.contains(&subject) => self.write(subject, verb),
                 Step::Bad(text) => {
@@ -111,9 +117,6 @@ impl Core {
         let marks = [(names::REQUEST_POOL_UID, obj.uid_str()), (names::REQUEST_HASH, hash.as_str())];
         d.metadata.annotations = Some(marks.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
         let subject = Subject::Dispatch(dispatch);
-        if self.trouble.contains_key(&subject) {
-            return Step::Wait;
-        }
         Step::Write(subject, Verb::CreateDispatch(Box::new(d)))
     }
 

@@ -87,6 +87,10 @@ pub(super) struct WorkerEntry {
     pub dispatch_gone: Option<String>,
     /// Why its start failed, while it is being removed for that.
     pub start_failed: Option<String>,
+    /// The answer to its start was lost: whether it was made has to be asked.
+    pub start_unknown: bool,
+    /// A live GET showed that its pool does not exist.
+    pub pool_gone: bool,
 }
 
 pub(super) struct DispatchEntry {
@@ -154,4 +158,5 @@ pub(super) struct HostEntry {
 pub(super) struct Trouble {
     pub failures: u32,
     pub until: Duration,
+    pub why: String,
 }

@@ -137,6 +137,8 @@ pub enum Verb {
     GetWorker(Key),
     /// A live GET.
     GetDispatch(Key),
+    /// A live GET.
+    GetPool(Key),
 }
 
 /// What is asked of a runtime.

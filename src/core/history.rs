@@ -2,12 +2,11 @@
 
 use super::index::Wake;
 use super::{Core, Key, Now, Object, Subject, Verb, cooldown};
-use crate::api::ContainerPool;
+use crate::api::pool::HistoryPolicy;
 
 impl Core {
     /// Deletes what has been kept long enough. One delete is all that a dispatch's end costs.
-    pub(super) fn expire_history(&mut self, key: &Key, obj: &ContainerPool, now: Now, wake: &mut Wake) {
-        let policy = obj.spec.dispatch.history.clone();
+    pub(super) fn expire_history(&mut self, key: &Key, policy: &HistoryPolicy, now: Now, wake: &mut Wake) {
         let limit = usize::try_from(policy.limit).unwrap_or(0);
         let Some(p) = self.pools.get(key) else { return };
         let mut over = p.finals.len().saturating_sub(limit);

@@ -60,18 +60,20 @@ impl Core {
         } else if let Some(why) = failed {
             self.count_start_failure(&pool, &w, &why, now);
             self.delete_worker(key, now);
-        } else if self.pool_obj(&pool).is_none_or(|p| p.is_deleting()) && self.is_pool_surely_gone(&pool) {
+        } else if self.pool_obj(&pool).is_some_and(|p| p.is_deleting()) {
             self.delete_worker(key, now);
+        } else if self.pool_obj(&pool).is_none() {
+            // Absence from a cache is no fact: ask.
+            if self.workers[key].pool_gone {
+                self.delete_worker(key, now);
+            } else {
+                self.write(Subject::Worker(key.clone()), Verb::GetPool(pool));
+            }
         } else if status.phase == WorkerPhase::Starting {
             self.bring_up(key, &w, &pool, now, wake);
         } else {
             self.keep_up(key, &w, &status, now, wake);
         }
-    }
-
-    /// A pool that is not there is not gone for sure while it may just not have been listed; its deletion is seen.
-    fn is_pool_surely_gone(&self, pool: &Key) -> bool {
-        self.pools.get(pool).is_none_or(|p| p.obj.as_ref().is_none_or(|p| p.is_deleting()))
     }
 
     pub(super) fn delete_worker(&mut self, key: &Key, now: Now) {
@@ -149,6 +151,14 @@ impl Core {
         wake.after(since + limit);
         let host = Self::host_of(w);
         if op.is_some() || view.is_some() || pool.spec.paused || !self.host_listed(&host) {
+            return;
+        }
+        if self.workers[key].start_unknown {
+            let limit = pool.spec.health.timeout.get();
+            if let Some(e) = self.workers.get_mut(key) {
+                e.op = Some(Op::Check);
+            }
+            self.actions.push(Action::Runtime(RuntimeOrder::Check(host, Self::instance_key(w), limit)));
             return;
         }
         let spec = self.instance_spec(w, &pool.spec, &host);

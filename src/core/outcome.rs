@@ -166,8 +166,9 @@ impl Core {
         let worker_key = key.sibling(worker.name.clone());
         let seen = self.workers.get(&worker_key).filter(|e| e.obj.uid_str() == worker.uid).map(|e| e.obj.clone());
         if let Some(w) = &seen {
-            let pool_forced =
-                self.pool_obj(&key.sibling(w.spec.pool.clone())).is_some_and(|p| p.is_flagged(names::FORCE_DELETE));
+            let pool_forced = self
+                .pool_obj(&key.sibling(w.spec.pool.clone()))
+                .is_some_and(|p| p.is_deleting() && p.is_flagged(names::FORCE_DELETE));
             if w.is_flagged(names::FORCE_DELETE) || pool_forced {
                 return Some(End::of(Outcome::Forced, format!("annotation {} is set", names::FORCE_DELETE)));
             }

@@ -4,7 +4,7 @@ use super::entries::Slot;
 use super::explain::Wait;
 use super::index::Wake;
 use super::{Core, Key, NoteType, Now, Object, Subject, Verb, conditions, scale};
-use crate::api::pool::{ContainerPoolStatus, CredentialRest, NotReady, Recent};
+use crate::api::pool::{ContainerPoolStatus, CredentialRest, HistoryPolicy, NotReady, Recent};
 use crate::api::{ContainerPool, Time, names};
 
 /// Longest list in a pool's status.
@@ -13,6 +13,7 @@ const LIST: usize = 20;
 impl Core {
     pub(super) fn decide_pool(&mut self, key: &Key, now: Now, wake: &mut Wake) {
         let Some(obj) = self.pool_obj(key) else {
+            self.expire_history(key, &HistoryPolicy::default(), now, wake);
             self.forget_pool(key);
             return;
         };
@@ -24,9 +25,9 @@ impl Core {
         } else {
             self.assign(key, now, wake);
             self.scale(key, &obj, now, wake);
-            self.expire_history(key, &obj, now, wake);
+            self.expire_history(key, &obj.spec.dispatch.history, now, wake);
         }
-        self.open_doors(key, &obj, now);
+        self.open_doors(key, &obj, now, wake);
         self.roll_up(key, &obj, now, wake);
     }
 

@@ -63,6 +63,7 @@ impl Core {
         let t = self.trouble.entry(subject.clone()).or_insert_with(Trouble::default);
         t.failures += 1;
         t.until = now.mono + (RETRY_MIN * 2u32.pow(t.failures.min(12) - 1)).min(RETRY_MAX);
+        why.clone_into(&mut t.why);
         let failures = t.failures;
         self.report_trouble(subject, why, failures, now);
     }
@@ -81,6 +82,11 @@ impl Core {
     pub(in crate::core) fn saw_fetched(&mut self, asker: &Subject, fetched: Fetched, now: Now) {
         match (asker, fetched) {
             (_, Fetched::Pool(Some(p))) => self.saw_pool(p, now),
+            (Subject::Worker(key), Fetched::Pool(None)) => {
+                if let Some(e) = self.workers.get_mut(key) {
+                    e.pool_gone = true;
+                }
+            }
             (Subject::Pool(key), Fetched::Pool(None)) => self.lost_pool(key, None),
             (Subject::Dispatch(key), Fetched::Worker(found)) => {
                 self.worker_fact(key, found.as_deref());

@@ -13,6 +13,9 @@ impl Core {
         if entry.obj.as_ref().is_some_and(|old| old.version() > pool.version()) {
             return;
         }
+        if entry.obj.as_ref().is_some_and(|old| old.uid_str() != pool.uid_str()) {
+            (entry.backoff, entry.doors) = Default::default();
+        }
         let old = entry.obj.replace(pool.clone());
         for w in std::mem::take(&mut entry.gated) {
             self.dirty.insert(Subject::Worker(w));

@@ -51,7 +51,13 @@ impl Core {
                         self.saw_instance(&host, i, now);
                     }
                     (Err(StartError::Refused(why)), _) => self.start_failed(&key, why, now),
-                    (Err(StartError::Unreachable(why) | StartError::Unknown(why)), Some(host)) => {
+                    (Err(StartError::Unknown(_)), _) => {
+                        let worker = Key::new(key.namespace.clone(), key.worker.clone());
+                        if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
+                            e.start_unknown = true;
+                        }
+                    }
+                    (Err(StartError::Unreachable(why)), Some(host)) => {
                         // Nothing is known until the host is listed again.
                         self.hosts.insert(host.clone(), HostEntry { listed: false, message: why });
                         self.reindex_host(&host, now);
@@ -77,6 +83,26 @@ impl Core {
                 let worker = Key::new(key.namespace.clone(), key.worker.clone());
                 if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
                     e.checked = now.mono;
+                    if e.start_unknown {
+                        match &result {
+                            Err(why) => {
+                                let why = why.to_string();
+                                self.trouble_with(&Subject::Worker(worker.clone()), &why, now);
+                            }
+                            Ok(found) => {
+                                e.start_unknown = false;
+                                if found.is_none() {
+                                    self.touch_instance(&key, now); // it was not made: start it again
+                                    return;
+                                }
+                            }
+                        }
+                        if let (Ok(Some(i)), Some(host)) = (result, host) {
+                            self.saw_instance(&host, i, now);
+                        }
+                        self.touch_instance(&key, now);
+                        return;
+                    }
                     match &result {
                         Ok(Some(i)) if i.state == InstanceState::Running => e.missed = 0,
                         Ok(_) => {}

@@ -50,6 +50,8 @@ impl Core {
                 missed: 0,
                 dispatch_gone: None,
                 start_failed: None,
+                start_unknown: false,
+                pool_gone: false,
             };
             self.workers.insert(key.clone(), entry);
             self.count_hash(&pool, &None, Some(&worker));
