@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::cel::Rules;
 use super::fields::FieldError;
 use super::kinds::Kind;
-use super::state::State;
+use super::state::{State, Version};
 use super::status::ApiError;
 use super::store::{Key, Stored};
 use super::validate::validate;
@@ -158,12 +158,13 @@ impl Api {
             return Err(ApiError::already_exists(kind, &name));
         }
         // Only now: the real server applies the status's default when it reads what it has stored.
-        kind.schema.apply_defaults(&mut object);
+        let unsettled = kind.schema.apply_defaults(&mut object);
         let object = self.to_stored(kind, object);
         let stored = if options.dry_run {
             Arc::new(Stored::new(state.revision(), object))
         } else {
-            let stored = state.commit(self.stored_kind(kind.store), key.clone(), Change::Added, object, None, now);
+            let version = Version { object, unsettled };
+            let stored = state.commit(self.stored_kind(kind.store), key.clone(), Change::Added, version, None, now);
             self.collect(state, &key);
             stored
         };
@@ -240,10 +241,10 @@ impl Api {
         if !errors.is_empty() {
             return Err(ApiError::invalid(kind, meta::text(&new, "name"), &errors));
         }
-        kind.schema.apply_defaults(&mut new);
+        let unsettled = kind.schema.apply_defaults(&mut new);
         let new = self.to_stored(kind, new);
         let released = meta::is_deleting(&stored.object) && meta::list(&new, "finalizers").is_empty();
-        let result = if new == *stored.object {
+        let result = if new == *stored.object && !stored.unsettled {
             stored
         } else if options.dry_run {
             Arc::new(Stored::new(stored.revision, new))
@@ -253,7 +254,7 @@ impl Api {
             Arc::new(Stored::new(state.revision(), new))
         } else {
             let owners_changed = meta::owners(&new) != meta::owners(&stored.object);
-            let now = self.clock.now();
+            let (now, new) = (self.clock.now(), Version { object: new, unsettled });
             let result =
                 state.commit(self.stored_kind(kind.store), key.clone(), Change::Modified, new, Some(stored), now);
             if owners_changed {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tower::BoxError;
 
 use super::ResponseBody;
+use super::fields::FieldError;
 use super::kinds::Kind;
 use super::list::ListOptions;
 use super::meta;
@@ -51,7 +52,7 @@ impl Query {
             .map(|v| {
                 v.parse().map_err(|_| {
                     let why = format!("strconv.ParseUint: parsing {v:?}: invalid syntax");
-                    let error = super::fields::FieldError::invalid(key, &v.into(), why);
+                    let error = FieldError::invalid(key, &v.into(), why);
                     ApiError::invalid(kind, "", &[error])
                 })
             })
@@ -230,11 +231,18 @@ fn list(api: &Api, kind: &Kind, namespace: Option<&str>, query: &Query) -> Resul
 
 fn watch_response(api: &Arc<Api>, target: &Target, query: &Query) -> Result<Response<ResponseBody>, ApiError> {
     let kind = &target.kind;
+    if query.text("sendInitialEvents").is_some() {
+        // The words of 1.33, where this is off by default.
+        let error = FieldError::forbidden(
+            "sendInitialEvents",
+            "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
+        );
+        return Err(ApiError::invalid_as("ListOptions", "meta.k8s.io", "", &[error]));
+    }
     let options = WatchOptions {
         selector: query.selector(kind)?,
         resource_version: query.number(kind, "resourceVersion")?,
         bookmarks: query.flag("allowWatchBookmarks"),
-        initial_events: query.flag("sendInitialEvents"),
         timeout: query.number(kind, "timeoutSeconds")?.map(Duration::from_secs),
     };
     let namespace = target.namespace.clone().filter(|_| kind.namespaced);

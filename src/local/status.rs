@@ -141,6 +141,16 @@ impl ApiError {
             .with("retryAfterSeconds", 1)
     }
 
+    /// A rejected patch has details, though there is nothing in them.
+    fn has_details(&self) -> bool {
+        !self.details.is_empty() || self.code == 422
+    }
+
+    /// A resourceVersion in a body that is no number. The real server takes it for a fault of its own.
+    pub fn no_version(text: &str) -> Self {
+        Self::new(500, "", format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
+    }
+
     /// The `Status` object.
     pub fn to_json(&self) -> Value {
         let mut status = json!({
@@ -150,7 +160,7 @@ impl ApiError {
         if !self.reason.is_empty() {
             status["reason"] = self.reason.into();
         }
-        if !self.details.is_empty() {
+        if self.has_details() {
             status["details"] = Value::Object(self.details.clone());
         }
         status
