@@ -44,8 +44,11 @@ impl ApiError {
         Self::new(404, "", "404 page not found\n")
     }
 
-    pub fn method_not_allowed() -> Self {
-        Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+    pub fn method_not_allowed(kind: &Kind, method: &http::Method) -> Self {
+        let (verb, resource) = (method.as_str().to_lowercase(), kind.group_resource());
+        Self::new(405, "MethodNotAllowed", format!("{verb} is not supported on resources of kind {resource:?}"))
+            .with("group", kind.group.as_str())
+            .with("kind", kind.plural.as_str())
     }
 
     pub fn not_acceptable() -> Self {
