@@ -1,12 +1,11 @@
 //! Reading and writing objects: what a kube-apiserver does between the request and its store.
-use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
 use super::cel::Rules;
 use super::fields::FieldError;
-use super::kinds::Kind;
+use super::kinds::{Kind, rename};
 use super::state::{State, Version};
 use super::status::ApiError;
 use super::store::{Key, Stored};
@@ -217,7 +216,7 @@ impl Api {
             check_name(&object, namespace, name)?;
             return self.create_in(state, kind, namespace, object, warnings, options);
         };
-        let old = self.view(kind, &stored.object);
+        let old = kind.view(&stored.object);
         let mut new = change(&old)?;
         let warnings = self.decode(kind, &mut new, source, options)?;
         check_name(&new, namespace, name)?;
@@ -379,32 +378,12 @@ impl Api {
         }
     }
 
-    /// A stored object as a kind shows it.
-    pub fn view<'a>(&self, kind: &Kind, object: &'a Value) -> Cow<'a, Value> {
-        if kind.traits.renamed.is_empty() {
-            return Cow::Borrowed(object);
-        }
-        let mut object = object.clone();
-        rename(&mut object, kind.traits.renamed.iter().map(|(here, stored)| (*stored, *here)), &kind.api_version());
-        Cow::Owned(object)
-    }
-
     fn to_stored(&self, kind: &Kind, mut object: Value) -> Value {
         if !kind.traits.renamed.is_empty() {
             rename(&mut object, kind.traits.renamed.iter().copied(), &self.stored_kind(kind.store).api_version());
         }
         object
     }
-}
-
-fn rename<'n>(object: &mut Value, names: impl Iterator<Item = (&'n str, &'n str)>, api_version: &str) {
-    let Some(map) = object.as_object_mut() else { return };
-    for (from, to) in names {
-        if let Some(value) = map.remove(from) {
-            map.insert(to.into(), value);
-        }
-    }
-    map.insert("apiVersion".into(), api_version.into());
 }
 
 fn check_type(kind: &Kind, object: &mut Value, source: Source) -> Result<(), ApiError> {

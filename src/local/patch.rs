@@ -63,11 +63,13 @@ impl Change {
             Self::Merge(patch) => json_patch::merge(&mut object, patch),
             Self::Json(patch) => {
                 for operation in &patch.0 {
-                    let lenient = lenient(operation, &object);
-                    if let Some(operation) = lenient.as_ref().map_or(Some(operation), Option::as_ref) {
-                        json_patch::patch(&mut object, std::slice::from_ref(operation))
-                            .map_err(|_| ApiError::patch_rejected())?;
-                    }
+                    let instead = match lenient(operation, &object) {
+                        Lenient::Skip => continue,
+                        Lenient::Add(add) => Some(PatchOperation::Add(add)),
+                        Lenient::AsIs => None,
+                    };
+                    json_patch::patch(&mut object, std::slice::from_ref(instead.as_ref().unwrap_or(operation)))
+                        .map_err(|_| ApiError::patch_rejected())?;
                 }
             }
         }
@@ -79,19 +81,26 @@ fn object(patch: Value) -> Result<Value, ApiError> {
     if patch.is_object() { Ok(patch) } else { Err(ApiError::bad_request("error decoding patch: not a JSON object")) }
 }
 
+/// What to do for an operation of a JSON patch.
+enum Lenient {
+    AsIs,
+    Skip,
+    Add(AddOperation),
+}
+
 /// Where the real server is laxer than RFC 6902, as long as the object that should hold the member is there: `test`
-/// takes a missing one for null (`Some(None)`: nothing to do), `replace` adds it.
-fn lenient(operation: &PatchOperation, object: &Value) -> Option<Option<PatchOperation>> {
+/// takes a missing one for null, `replace` adds it.
+fn lenient(operation: &PatchOperation, object: &Value) -> Lenient {
     let missing = |path: &str| {
         let parent = path.rsplit_once('/').and_then(|(parent, _)| object.pointer(parent));
         parent.is_some_and(Value::is_object) && object.pointer(path).is_none()
     };
     match operation {
-        PatchOperation::Test(op) if op.value.is_null() && missing(op.path.as_str()) => Some(None),
+        PatchOperation::Test(op) if op.value.is_null() && missing(op.path.as_str()) => Lenient::Skip,
         PatchOperation::Replace(op) if missing(op.path.as_str()) => {
-            Some(Some(PatchOperation::Add(AddOperation { path: op.path.clone(), value: op.value.clone() })))
+            Lenient::Add(AddOperation { path: op.path.clone(), value: op.value.clone() })
         }
-        _ => None,
+        _ => Lenient::AsIs,
     }
 }
 

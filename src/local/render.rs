@@ -28,7 +28,7 @@ pub(super) fn negotiate(accept: Option<&str>) -> Result<(), ApiError> {
 impl Api {
     /// One object's JSON.
     pub(super) fn render(&self, kind: &Kind, stored: &Stored) -> Bytes {
-        if kind.traits.renamed.is_empty() { stored.json() } else { to_json(&self.view(kind, &stored.object)) }
+        if kind.traits.renamed.is_empty() { stored.json() } else { to_json(&kind.view(&stored.object)) }
     }
 
     /// A list's JSON. `rest` is the token of the next page, and how many items are left for it.

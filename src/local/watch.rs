@@ -153,8 +153,7 @@ impl Watcher {
 
     /// The event as this watch sees it: what leaves the selection is deleted, what enters it is added.
     fn line(&self, out: &mut Vec<u8>, event: &Event) {
-        let selects =
-            |s: &Stored| self.selector.is_empty() || self.selector.matches(&self.api.view(&self.kind, &s.object));
+        let selects = |s: &Stored| self.selector.is_empty() || self.selector.matches(&self.kind.view(&s.object));
         let now = event.change != Change::Deleted && selects(&event.now);
         let before = event.before.as_deref().is_some_and(selects);
         let event_type = match (before, now) {
