@@ -149,6 +149,26 @@ async fn the_far_past_is_refused() {
 }
 
 #[tokio::test]
+async fn a_running_watch_that_missed_something_ends() {
+    let env = env().await;
+    let Some(local) = &env.local else { return };
+    env.create("a", json!({"max": 5})).await;
+    let params = WatchParams::default();
+    let mut behind = env.gadgets().watch(&params, "0").await.unwrap().boxed();
+    let mut upright = env.gadgets().watch(&params, "0").await.unwrap().boxed();
+    assert_eq!(show(&behind.next().await.unwrap().unwrap()), "ADDED a");
+    assert_eq!(show(&upright.next().await.unwrap().unwrap()), "ADDED a");
+    env.create("b", json!({"max": 5})).await;
+    assert_eq!(show(&upright.next().await.unwrap().unwrap()), "ADDED b");
+    local.compact();
+    assert_eq!(show(&behind.next().await.unwrap().unwrap()), "ERROR 410");
+    assert!(behind.next().await.is_none());
+    // Who had read all of it goes on.
+    env.create("c", json!({"max": 5})).await;
+    assert_eq!(show(&upright.next().await.unwrap().unwrap()), "ADDED c");
+}
+
+#[tokio::test]
 async fn the_future_is_refused() {
     let env = env().await;
     if env.local.is_none() {
