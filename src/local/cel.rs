@@ -40,7 +40,13 @@ pub(super) struct Rules(Context<'static>);
 
 impl Rules {
     pub fn new() -> Self {
-        Self(Context::default().with_all())
+        let mut context = Context::default().with_all();
+        // The library's own takes durations that Go cannot hold.
+        context.add_function("duration", |text: Arc<String>| {
+            let nanos = go_duration(&text).ok_or_else(|| ExecutionError::function_error("duration", &text));
+            nanos.map(|n| Cel::Duration(chrono::Duration::nanoseconds(n)))
+        });
+        Self(context)
     }
 
     /// Runs all rules of a schema on an object, and those on `oldSelf` if there is an old one.
@@ -133,14 +139,15 @@ impl Run<'_> {
             if (transition && old_value.is_none()) || (!transition && unchanged) {
                 continue;
             }
-            let text = compiled.rule.rule.trim();
+            let message = compiled.rule.message.as_deref().unwrap_or_default().trim();
+            let text = if message.is_empty() { compiled.rule.rule.trim() } else { message };
             let error = match compiled.program.execute(&scope) {
                 Ok(Cel::Bool(true)) => continue,
                 Ok(_) => {
                     let dynamic = compiled.message_program.as_ref().and_then(|p| p.execute(&scope).ok());
-                    let detail = match (dynamic, &compiled.rule.message) {
-                        (Some(Cel::String(s)), _) if !s.trim().is_empty() => s.trim().to_owned(),
-                        (_, Some(message)) if !message.is_empty() => message.trim().to_owned(),
+                    let detail = match dynamic {
+                        Some(Cel::String(s)) if !s.trim().is_empty() => s.trim().to_owned(),
+                        _ if !message.is_empty() => message.to_owned(),
                         _ => format!("failed rule: {text}"),
                     };
                     let sub = compiled.rule.field_path.as_deref().unwrap_or_default();
@@ -167,6 +174,9 @@ fn cel_go(error: &ExecutionError) -> String {
         ExecutionError::NoSuchOverload => "no such overload".into(),
         ExecutionError::DivisionByZero(_) => "division by zero".into(),
         ExecutionError::IndexOutOfBounds(i) => format!("index out of bounds: {i:?}"),
+        ExecutionError::FunctionError { function, .. } if function == "duration" => {
+            "type conversion error from 'string' to 'google.protobuf.Duration'".into()
+        }
         other => other.to_string(),
     }
 }

@@ -1,4 +1,6 @@
 //! The kinds served: those of the given CRDs, and a few built in.
+use std::borrow::Cow;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceDefinitionVersion,
 };
@@ -80,6 +82,16 @@ impl Kind {
         Resource { group: self.group.clone(), plural: self.plural.clone() }
     }
 
+    /// A stored object as this kind shows it.
+    pub fn view<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
+        if self.traits.renamed.is_empty() {
+            return Cow::Borrowed(object);
+        }
+        let mut object = object.clone();
+        rename(&mut object, self.traits.renamed.iter().map(|(here, stored)| (*stored, *here)), &self.api_version());
+        Cow::Owned(object)
+    }
+
     /// The path of a field that a selector may name.
     pub fn field_path(&self, label: &str) -> Option<Vec<String>> {
         match label {
@@ -142,6 +154,17 @@ impl Kind {
             store,
         })
     }
+}
+
+/// Gives fields at the root of an object other names, and the object another version.
+pub(super) fn rename<'n>(object: &mut Value, names: impl Iterator<Item = (&'n str, &'n str)>, api_version: &str) {
+    let Some(map) = object.as_object_mut() else { return };
+    for (from, to) in names {
+        if let Some(value) = map.remove(from) {
+            map.insert(to.into(), value);
+        }
+    }
+    map.insert("apiVersion".into(), api_version.into());
 }
 
 /// The kinds built in: Leases, Events (one kind seen through two groups) and Namespaces. `store` numbers from there.

@@ -86,7 +86,7 @@ impl Api {
     ) -> Vec<Arc<Stored>> {
         let mut items = state.list(kind.store, namespace);
         if !selector.is_empty() {
-            items.retain(|s| selector.matches(&self.view(kind, &s.object)));
+            items.retain(|s| selector.matches(&kind.view(&s.object)));
         }
         items
     }

@@ -3,12 +3,13 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::fields::FieldError;
-use super::status::ApiError;
 
 const STRINGS: [&str; 7] =
     ["name", "generateName", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"];
 const NUMBERS: [&str; 2] = ["generation", "deletionGracePeriodSeconds"];
 const MAPS: [&str; 2] = ["labels", "annotations"];
+/// The fields of an owner reference.
+const OWNER: [&str; 6] = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
 /// Accepted and left out.
 const IGNORED: [&str; 2] = ["managedFields", "selfLink"];
 
@@ -51,8 +52,8 @@ pub(super) fn time(t: Timestamp) -> String {
 /// fields go (their paths are returned).
 ///
 /// # Errors
-/// 400 for a value of the wrong type.
-pub(super) fn normalize(object: &mut Value, what: &str) -> Result<Vec<String>, ApiError> {
+/// What has the wrong type.
+pub(super) fn normalize(object: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
     let mut wrong = None;
     of(object).retain(|key, value| {
@@ -73,6 +74,9 @@ pub(super) fn normalize(object: &mut Value, what: &str) -> Result<Vec<String>, A
             }
             return false;
         };
+        for owner in value.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            owner.retain(|field, v| OWNER.contains(&field.as_str()) && !v.is_null());
+        }
         let empty = match value {
             Value::Null => true,
             Value::String(s) => s.is_empty(),
@@ -81,11 +85,11 @@ pub(super) fn normalize(object: &mut Value, what: &str) -> Result<Vec<String>, A
             _ => false,
         };
         if !fits && !value.is_null() {
-            wrong = Some(format!("{what}: cannot unmarshal metadata.{key}: unexpected type"));
+            wrong = Some(format!("json: cannot unmarshal into Go struct field ObjectMeta.{key}"));
         }
         !empty
     });
-    wrong.map_or(Ok(unknown), |message| Err(ApiError::bad_request(message)))
+    wrong.map_or(Ok(unknown), Err)
 }
 
 /// The checks of a new object's metadata.
@@ -106,9 +110,6 @@ pub(super) fn validate_new(object: &Value, namespaced: bool) -> Vec<FieldError> 
         (false, _) => errors.push(FieldError::forbidden("metadata.namespace", "not allowed on this type")),
     }
     common(object, &mut errors);
-    for finalizer in list(object, "finalizers") {
-        qualified_name("metadata.finalizers", finalizer, finalizer, &mut errors);
-    }
     errors
 }
 
@@ -155,6 +156,9 @@ fn common(object: &Value, errors: &mut Vec<FieldError>) {
     }
     if size > ANNOTATIONS_LIMIT {
         errors.push(FieldError::too_long("metadata.annotations", ANNOTATIONS_LIMIT as u64));
+    }
+    for finalizer in list(object, "finalizers") {
+        qualified_name("metadata.finalizers", finalizer, finalizer, errors);
     }
     let mut controller: Option<String> = None;
     for owner in owners(object) {

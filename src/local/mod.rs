@@ -3,7 +3,7 @@
 //! It serves whatever CRDs it is given, and Leases, Events and Namespaces, as a tower service under
 //! [`kube::Client`]; codes, reasons and messages are those of kube-apiserver 1.33. It knows nothing of pools.
 //! What it does not support it refuses with 406, 415 or 501 and says so: apply patches, the scale subresource, orphaning
-//! and foreground deletion, Tables and PartialObjectMetadata. A CRD that needs conversion, or a keyword, format or rule
+//! and foreground deletion, Tables and `PartialObjectMetadata`. A CRD that needs conversion, or a keyword, format or rule
 //! that is not known here, is refused at the start. There are no webhooks and no discovery. There is no authorization, and any
 //! namespace may be used without creating it.
 //!

@@ -1,13 +1,12 @@
 //! Reading and writing objects: what a kube-apiserver does between the request and its store.
-use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
 use super::cel::Rules;
 use super::fields::FieldError;
-use super::kinds::Kind;
-use super::state::State;
+use super::kinds::{Kind, rename};
+use super::state::{State, Version};
 use super::status::ApiError;
 use super::store::{Key, Stored};
 use super::validate::validate;
@@ -75,6 +74,7 @@ pub(super) struct DeleteOptions {
     pub dry_run: bool,
 }
 
+const NAMESPACE_DIFFERS: &str = "the namespace of the provided object does not match the namespace sent on the request";
 const RULES_SKIPPED: &str = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
 
 impl Api {
@@ -116,11 +116,7 @@ impl Api {
         match meta::text(&object, "namespace") {
             "" if !namespace.is_empty() => _ = meta::of(&mut object).insert("namespace".into(), namespace.into()),
             ns if ns == namespace => {}
-            _ => {
-                return Err(ApiError::bad_request(
-                    "the namespace of the provided object does not match the namespace sent on the request",
-                ));
-            }
+            _ => return Err(ApiError::bad_request(NAMESPACE_DIFFERS)),
         }
         if kind.status
             && let Some(map) = object.as_object_mut()
@@ -158,12 +154,13 @@ impl Api {
             return Err(ApiError::already_exists(kind, &name));
         }
         // Only now: the real server applies the status's default when it reads what it has stored.
-        kind.schema.apply_defaults(&mut object);
+        let unsettled = kind.schema.apply_defaults(&mut object);
         let object = self.to_stored(kind, object);
         let stored = if options.dry_run {
             Arc::new(Stored::new(state.revision(), object))
         } else {
-            let stored = state.commit(self.stored_kind(kind.store), key.clone(), Change::Added, object, None, now);
+            let version = Version { object, unsettled };
+            let stored = state.commit(self.stored_kind(kind.store), key.clone(), Change::Added, version, None, now);
             self.collect(state, &key);
             stored
         };
@@ -219,12 +216,10 @@ impl Api {
             check_name(&object, namespace, name)?;
             return self.create_in(state, kind, namespace, object, warnings, options);
         };
-        let old = self.view(kind, &stored.object);
+        let old = kind.view(&stored.object);
         let mut new = change(&old)?;
         let warnings = self.decode(kind, &mut new, source, options)?;
-        if source == Source::Body {
-            check_name(&new, namespace, name)?;
-        }
+        check_name(&new, namespace, name)?;
         check_identity(kind, &key, &new, &old, source)?;
         prepare(kind, &mut new, &old, part);
         let mut errors = meta::validate_change(&new, &old);
@@ -240,10 +235,10 @@ impl Api {
         if !errors.is_empty() {
             return Err(ApiError::invalid(kind, meta::text(&new, "name"), &errors));
         }
-        kind.schema.apply_defaults(&mut new);
+        let unsettled = kind.schema.apply_defaults(&mut new);
         let new = self.to_stored(kind, new);
         let released = meta::is_deleting(&stored.object) && meta::list(&new, "finalizers").is_empty();
-        let result = if new == *stored.object {
+        let result = if new == *stored.object && !stored.unsettled {
             stored
         } else if options.dry_run {
             Arc::new(Stored::new(stored.revision, new))
@@ -253,7 +248,7 @@ impl Api {
             Arc::new(Stored::new(state.revision(), new))
         } else {
             let owners_changed = meta::owners(&new) != meta::owners(&stored.object);
-            let now = self.clock.now();
+            let (now, new) = (self.clock.now(), Version { object: new, unsettled });
             let result =
                 state.commit(self.stored_kind(kind.store), key.clone(), Change::Modified, new, Some(stored), now);
             if owners_changed {
@@ -297,7 +292,7 @@ impl Api {
         }
         if options.dry_run {
             let held = !meta::list(&stored.object, "finalizers").is_empty();
-            return Ok(if held { Deleted::Pending(stored) } else { Deleted::Gone(stored) });
+            return Ok(if held { Deleted::Pending(self.marked(&stored)) } else { Deleted::Gone(stored) });
         }
         Ok(self.remove(state, self.stored_kind(kind.store), &key).unwrap_or(Deleted::Gone(stored)))
     }
@@ -311,15 +306,24 @@ impl Api {
         if meta::is_deleting(&stored.object) {
             return Some(Deleted::Pending(stored));
         }
-        let mut object = (*stored.object).clone();
+        let marked = (*self.marked(&stored).object).clone();
         let now = self.clock.now();
+        Some(Deleted::Pending(state.commit(kind, key.clone(), Change::Modified, marked, Some(stored), now)))
+    }
+
+    /// The object as being deleted.
+    fn marked(&self, stored: &Arc<Stored>) -> Arc<Stored> {
+        if meta::is_deleting(&stored.object) {
+            return Arc::clone(stored);
+        }
+        let mut object = (*stored.object).clone();
         let metadata = meta::of(&mut object);
-        metadata.insert("deletionTimestamp".into(), meta::time(now).into());
+        metadata.insert("deletionTimestamp".into(), meta::time(self.clock.now()).into());
         metadata.insert("deletionGracePeriodSeconds".into(), 0.into());
         if let Some(generation) = metadata.get("generation").and_then(Value::as_i64) {
             metadata.insert("generation".into(), (generation + 1).into());
         }
-        Some(Deleted::Pending(state.commit(kind, key.clone(), Change::Modified, object, Some(stored), now)))
+        Arc::new(Stored::new(stored.revision, object))
     }
 
     fn erase(&self, state: &mut State, kind: &Kind, key: &Key, stored: Arc<Stored>) -> Arc<Stored> {
@@ -338,21 +342,25 @@ impl Api {
         source: Source,
         options: WriteOptions,
     ) -> Result<Vec<String>, ApiError> {
-        check_type(kind, object)?;
-        let what = format!("{} in version {:?} cannot be handled as a {}", kind.kind, kind.version, kind.kind);
+        check_type(kind, object, source)?;
+        whole_numbers(object);
+        let bad = |object: &Value, why: String| match source {
+            Source::Body => {
+                let Kind { kind, version, .. } = kind;
+                ApiError::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
+            }
+            Source::Patch => {
+                let shown = Value::String(object.to_string());
+                ApiError::invalid_as("", "", "", &[FieldError::invalid("patch", &shown, why)])
+            }
+        };
         let mut unknown = kind.schema.prune(object);
         kind.schema.prune_nulls(object);
-        unknown.append(&mut meta::normalize(object, &what)?);
+        unknown.append(&mut meta::normalize(object).map_err(|why| bad(object, why))?);
+        unknown.sort();
         let unknown: Vec<String> = unknown.into_iter().map(|f| format!("unknown field {f:?}")).collect();
         if !unknown.is_empty() && options.unknown_fields == UnknownFields::Refuse {
-            let strict = format!("strict decoding error: {}", unknown.join(", "));
-            return Err(match source {
-                Source::Body => ApiError::bad_request(format!("{what}: {strict}")),
-                Source::Patch => {
-                    let shown = Value::String(object.to_string());
-                    ApiError::invalid_as("", "", "", &[FieldError::invalid("patch", &shown, strict)])
-                }
-            });
+            return Err(bad(object, format!("strict decoding error: {}", unknown.join(", "))));
         }
         kind.schema.apply_defaults(object);
         Ok(if options.unknown_fields == UnknownFields::Warn { unknown } else { Vec::new() })
@@ -370,16 +378,6 @@ impl Api {
         }
     }
 
-    /// A stored object as a kind shows it.
-    pub fn view<'a>(&self, kind: &Kind, object: &'a Value) -> Cow<'a, Value> {
-        if kind.traits.renamed.is_empty() {
-            return Cow::Borrowed(object);
-        }
-        let mut object = object.clone();
-        rename(&mut object, kind.traits.renamed.iter().map(|(here, stored)| (*stored, *here)), &kind.api_version());
-        Cow::Owned(object)
-    }
-
     fn to_stored(&self, kind: &Kind, mut object: Value) -> Value {
         if !kind.traits.renamed.is_empty() {
             rename(&mut object, kind.traits.renamed.iter().copied(), &self.stored_kind(kind.store).api_version());
@@ -388,17 +386,7 @@ impl Api {
     }
 }
 
-fn rename<'n>(object: &mut Value, names: impl Iterator<Item = (&'n str, &'n str)>, api_version: &str) {
-    let Some(map) = object.as_object_mut() else { return };
-    for (from, to) in names {
-        if let Some(value) = map.remove(from) {
-            map.insert(to.into(), value);
-        }
-    }
-    map.insert("apiVersion".into(), api_version.into());
-}
-
-fn check_type(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
+fn check_type(kind: &Kind, object: &mut Value, source: Source) -> Result<(), ApiError> {
     if kind.traits.typed && object.is_object() {
         for (key, value) in [("kind", kind.kind.clone()), ("apiVersion", kind.api_version())] {
             if object[key].is_null() {
@@ -406,30 +394,50 @@ fn check_type(kind: &Kind, object: &mut Value) -> Result<(), ApiError> {
             }
         }
     }
-    if !object["kind"].is_string() {
+    let Some(found_kind) = object["kind"].as_str() else {
         return Err(ApiError::bad_request(format!("Object 'Kind' is missing in '{object}'")));
-    }
-    let (found, expected) = (object["apiVersion"].as_str().unwrap_or_default(), kind.api_version());
-    if found != expected {
+    };
+    let (found, expected) = (&object["apiVersion"], kind.api_version());
+    if *found != *expected && source == Source::Body {
         return Err(ApiError::bad_request(format!(
-            "the API version in the data ({found}) does not match the expected API version ({expected})"
+            "the API version in the data ({}) does not match the expected API version ({expected})",
+            found.as_str().unwrap_or_default()
         )));
     }
-    if object["kind"] != *kind.kind {
-        let error = FieldError::invalid("kind", &object["kind"], format!("must be {}", kind.kind));
-        return Err(ApiError::invalid(kind, meta::text(object, "name"), &[error]));
+    let mut errors = Vec::new();
+    if found_kind != kind.kind {
+        errors.push(FieldError::invalid("kind", &found_kind.into(), format!("must be {}", kind.kind)));
     }
-    Ok(())
+    if *found != *expected {
+        errors.push(FieldError::invalid("apiVersion", found, format!("must be {expected}")));
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::invalid_as(found_kind, &kind.group, meta::text(object, "name"), &errors))
 }
 
-/// The body of a PUT must be about the object that the path names.
+/// Numbers that are whole are integers, however they were written: so they come back from a real server's store.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(n) if n.is_f64() => {
+            let whole = n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9e15);
+            if let Some(f) = whole {
+                *value = json!(f as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(map) => map.values_mut().for_each(whole_numbers),
+        _ => {}
+    }
+}
+
+/// The new version must be about the object that the path names.
 fn check_name(object: &Value, namespace: &str, name: &str) -> Result<(), ApiError> {
     let why = match (meta::text(object, "name"), meta::text(object, "namespace")) {
         ("", _) => format!("the name of the object ({name} based on URL) was undeterminable: name must be provided"),
         (n, _) if n != name => format!("the name of the object ({n}) does not match the name on the URL ({name})"),
-        (_, ns) if !ns.is_empty() && ns != namespace => {
-            format!("the namespace of the object ({ns}) does not match the namespace on the request ({namespace})")
-        }
+        (_, ns) if !ns.is_empty() && ns != namespace => NAMESPACE_DIFFERS.into(),
         _ => return Ok(()),
     };
     Err(ApiError::bad_request(why))
@@ -451,6 +459,7 @@ fn check_identity(kind: &Kind, key: &Key, new: &Value, old: &Value, source: Sour
             let error = FieldError::invalid_raw("metadata.resourceVersion", "0x0", "must be specified for an update");
             Err(ApiError::invalid_as(&kind.plural, &kind.group, &key.name, &[error]))
         }
+        version if version.parse::<u64>().is_err() => Err(ApiError::no_version(version)),
         version if version != meta::text(old, "resourceVersion") => Err(ApiError::modified(kind, &key.name)),
         _ => Ok(()),
     }

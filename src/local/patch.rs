@@ -1,5 +1,5 @@
 //! The patch formats.
-use json_patch::{Patch, PatchOperation};
+use json_patch::{AddOperation, Patch, PatchOperation};
 use serde_json::Value;
 
 use super::kinds::Kind;
@@ -28,7 +28,9 @@ impl Change {
         let read = |e: serde_json::Error| ApiError::bad_request(format!("error decoding patch: {e}"));
         match media_type.split(';').next().unwrap_or_default().trim() {
             JSON => {
-                let patch: Patch = serde_json::from_slice(body).map_err(read)?;
+                let operations: Vec<Value> = serde_json::from_slice(body).map_err(read)?;
+                let operations: Result<_, _> = operations.into_iter().map(serde_json::from_value).collect();
+                let patch = Patch(operations.map_err(|_| ApiError::patch_rejected())?);
                 if patch.0.len() > MAX_OPERATIONS {
                     return Err(ApiError::too_large(format!(
                         "Request entity too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
@@ -61,10 +63,12 @@ impl Change {
             Self::Merge(patch) => json_patch::merge(&mut object, patch),
             Self::Json(patch) => {
                 for operation in &patch.0 {
-                    if passes_on_missing(operation, &object) {
-                        continue;
-                    }
-                    json_patch::patch(&mut object, std::slice::from_ref(operation))
+                    let instead = match lenient(operation, &object) {
+                        Lenient::Skip => continue,
+                        Lenient::Add(add) => Some(PatchOperation::Add(add)),
+                        Lenient::AsIs => None,
+                    };
+                    json_patch::patch(&mut object, std::slice::from_ref(instead.as_ref().unwrap_or(operation)))
                         .map_err(|_| ApiError::patch_rejected())?;
                 }
             }
@@ -77,12 +81,27 @@ fn object(patch: Value) -> Result<Value, ApiError> {
     if patch.is_object() { Ok(patch) } else { Err(ApiError::bad_request("error decoding patch: not a JSON object")) }
 }
 
-/// The real server's `test` takes a missing member for null, as long as what should hold it is there.
-fn passes_on_missing(operation: &PatchOperation, object: &Value) -> bool {
-    let PatchOperation::Test(test) = operation else { return false };
-    let path = test.path.as_str();
-    let parent = path.rsplit_once('/').and_then(|(parent, _)| object.pointer(parent));
-    test.value.is_null() && parent.is_some_and(Value::is_object) && object.pointer(path).is_none()
+/// What to do for an operation of a JSON patch.
+enum Lenient {
+    AsIs,
+    Skip,
+    Add(AddOperation),
+}
+
+/// Where the real server is laxer than RFC 6902, as long as the object that should hold the member is there: `test`
+/// takes a missing one for null, `replace` adds it.
+fn lenient(operation: &PatchOperation, object: &Value) -> Lenient {
+    let missing = |path: &str| {
+        let parent = path.rsplit_once('/').and_then(|(parent, _)| object.pointer(parent));
+        parent.is_some_and(Value::is_object) && object.pointer(path).is_none()
+    };
+    match operation {
+        PatchOperation::Test(op) if op.value.is_null() && missing(op.path.as_str()) => Lenient::Skip,
+        PatchOperation::Replace(op) if missing(op.path.as_str()) => {
+            Lenient::Add(AddOperation { path: op.path.clone(), value: op.value.clone() })
+        }
+        _ => Lenient::AsIs,
+    }
 }
 
 /// Whether a strategic merge would do something else than a merge: it merges some lists, and knows directives.

@@ -28,7 +28,7 @@ pub(super) fn negotiate(accept: Option<&str>) -> Result<(), ApiError> {
 impl Api {
     /// One object's JSON.
     pub(super) fn render(&self, kind: &Kind, stored: &Stored) -> Bytes {
-        if kind.traits.renamed.is_empty() { stored.json() } else { to_json(&self.view(kind, &stored.object)) }
+        if kind.traits.renamed.is_empty() { stored.json() } else { to_json(&kind.view(&stored.object)) }
     }
 
     /// A list's JSON. `rest` is the token of the next page, and how many items are left for it.
@@ -39,7 +39,7 @@ impl Api {
         revision: u64,
         rest: Option<(String, usize)>,
     ) -> Bytes {
-        let mut metadata = json!({"resourceVersion": revision.to_string()});
+        let mut metadata = json!({"resourceVersion": revision.to_string(), "continue": ""});
         if let Some((token, remaining)) = rest {
             metadata["continue"] = token.into();
             metadata["remainingItemCount"] = remaining.into();
@@ -68,14 +68,11 @@ pub(super) fn event_line(out: &mut Vec<u8>, event_type: &str, object: &[u8]) {
 }
 
 /// The line of a bookmark.
-pub(super) fn bookmark_line(kind: &Kind, revision: u64, initial_end: bool) -> Vec<u8> {
-    let mut object = json!({
+pub(super) fn bookmark_line(kind: &Kind, revision: u64) -> Vec<u8> {
+    let object = json!({
         "kind": kind.kind, "apiVersion": kind.api_version(),
         "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null},
     });
-    if initial_end {
-        object["metadata"]["annotations"] = json!({"k8s.io/initial-events-end": "true"});
-    }
     line("BOOKMARK", &object)
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tower::BoxError;
 
 use super::ResponseBody;
+use super::fields::FieldError;
 use super::kinds::Kind;
 use super::list::ListOptions;
 use super::meta;
@@ -46,13 +47,13 @@ impl Query {
         self.text(key).is_some_and(|v| v == "true" || v == "1")
     }
 
-    fn number(&self, kind: &Kind, key: &str) -> Result<Option<u64>, ApiError> {
+    fn number(&self, key: &str) -> Result<Option<u64>, ApiError> {
         self.text(key)
             .map(|v| {
                 v.parse().map_err(|_| {
-                    let why = format!("strconv.ParseUint: parsing {v:?}: invalid syntax");
-                    let error = super::fields::FieldError::invalid(key, &v.into(), why);
-                    ApiError::invalid(kind, "", &[error])
+                    ApiError::bad_request(format!(
+                        "invalid resource version: {key}: Invalid value: {v:?}: strconv.ParseUint: parsing {v:?}: invalid syntax"
+                    ))
                 })
             })
             .transpose()
@@ -62,9 +63,7 @@ impl Query {
         match self.text("dryRun") {
             None => Ok(false),
             Some("All") => Ok(true),
-            Some(other) => {
-                Err(ApiError::bad_request(format!("dryRun: Unsupported value: {other:?}: supported values: \"All\"")))
-            }
+            Some(other) => Err(bad_option("dryRun", other, &["All"])),
         }
     }
 
@@ -73,11 +72,7 @@ impl Query {
             Some("Strict") => UnknownFields::Refuse,
             Some("Warn") | None => UnknownFields::Warn,
             Some("Ignore") => UnknownFields::Ignore,
-            Some(other) => {
-                return Err(ApiError::bad_request(format!(
-                    "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
-                )));
-            }
+            Some(other) => return Err(bad_option("fieldValidation", other, &["", "Ignore", "Strict", "Warn"])),
         };
         Ok(WriteOptions { dry_run: self.dry_run()?, unknown_fields })
     }
@@ -85,6 +80,12 @@ impl Query {
     fn selector(&self, kind: &Kind) -> Result<Selector, ApiError> {
         Selector::parse(kind, self.text("labelSelector"), self.text("fieldSelector"))
     }
+}
+
+fn bad_option(key: &str, value: &str, allowed: &[&str]) -> ApiError {
+    let allowed: Vec<Value> = allowed.iter().map(|v| (*v).into()).collect();
+    let error = FieldError::not_supported(key, &value.into(), &allowed);
+    ApiError::invalid_as("Options", "meta.k8s.io", "", &[error])
 }
 
 /// Answers one request.
@@ -129,7 +130,8 @@ fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<R
                     &[],
                 ))
             }
-            _ => Err(ApiError::method_not_allowed()),
+            Method::PUT | Method::PATCH => Err(ApiError::bad_request("name must be provided")),
+            _ => Err(ApiError::method_not_allowed(kind, &parts.method)),
         };
     };
     let part = match target.subresource.as_deref() {
@@ -140,7 +142,7 @@ fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<R
     };
     match parts.method {
         Method::GET => {
-            if let Some(asked) = query.number(kind, "resourceVersion")? {
+            if let Some(asked) = query.number("resourceVersion")? {
                 let current = api.lock().revision();
                 if asked > current {
                     return Err(ApiError::future_version(asked, current));
@@ -179,7 +181,7 @@ fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<R
                 &[],
             ))
         }
-        _ => Err(ApiError::method_not_allowed()),
+        _ => Err(ApiError::method_not_allowed(kind, &parts.method)),
     }
 }
 
@@ -219,9 +221,9 @@ fn target(api: &Api, path: &str) -> Result<Target, ApiError> {
 fn list(api: &Api, kind: &Kind, namespace: Option<&str>, query: &Query) -> Result<Response<ResponseBody>, ApiError> {
     let options = ListOptions {
         selector: query.selector(kind)?,
-        limit: query.number(kind, "limit")?.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX)),
+        limit: query.number("limit")?.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX)),
         token: query.text("continue").map(str::to_owned),
-        resource_version: query.number(kind, "resourceVersion")?,
+        resource_version: query.number("resourceVersion")?,
         exact: query.text("resourceVersionMatch") == Some("Exact"),
     };
     let namespace = namespace.filter(|_| kind.namespaced);
@@ -230,12 +232,19 @@ fn list(api: &Api, kind: &Kind, namespace: Option<&str>, query: &Query) -> Resul
 
 fn watch_response(api: &Arc<Api>, target: &Target, query: &Query) -> Result<Response<ResponseBody>, ApiError> {
     let kind = &target.kind;
+    if query.text("sendInitialEvents").is_some() {
+        // The words of 1.33, where this is off by default.
+        let error = FieldError::forbidden(
+            "sendInitialEvents",
+            "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
+        );
+        return Err(ApiError::invalid_as("ListOptions", "meta.k8s.io", "", &[error]));
+    }
     let options = WatchOptions {
         selector: query.selector(kind)?,
-        resource_version: query.number(kind, "resourceVersion")?,
+        resource_version: query.number("resourceVersion")?,
         bookmarks: query.flag("allowWatchBookmarks"),
-        initial_events: query.flag("sendInitialEvents"),
-        timeout: query.number(kind, "timeoutSeconds")?.map(Duration::from_secs),
+        timeout: query.number("timeoutSeconds")?.map(Duration::from_secs),
     };
     let namespace = target.namespace.clone().filter(|_| kind.namespaced);
     let lines = watch(Arc::clone(api), Arc::clone(kind), namespace, options);
@@ -268,7 +277,9 @@ fn delete_options(query: &Query, content_type: &str, body: &[u8]) -> Result<Dele
         Some(policy @ ("Foreground" | "Orphan")) => {
             return Err(ApiError::not_implemented(&format!("propagationPolicy {policy}")));
         }
-        Some(other) => return Err(ApiError::bad_request(format!("invalid propagationPolicy {other:?}"))),
+        Some(other) => {
+            return Err(bad_option("propagationPolicy", other, &["Foreground", "Background", "Orphan", "nil"]));
+        }
     }
     if body["orphanDependents"] == Value::Bool(true) || query.flag("orphanDependents") {
         return Err(ApiError::not_implemented("orphanDependents"));

@@ -201,42 +201,39 @@ impl Schema {
         }
     }
 
-    /// Fills in defaults, in place of what is missing and of nulls that may not be.
-    pub fn apply_defaults(&self, value: &mut Value) {
+    /// Fills in defaults, in place of what is missing and of nulls that may not be. Says whether there were any.
+    pub fn apply_defaults(&self, value: &mut Value) -> bool {
+        let mut changed = false;
         match value {
             Value::Object(map) => {
                 for (name, s) in &self.properties {
-                    if let Some(default) = &s.default {
-                        let missing = map.get(name).is_none_or(|v| v.is_null() && !s.nullable);
-                        if missing {
-                            map.insert(name.clone(), default.clone());
-                        }
+                    if let Some(default) = s.default.as_ref().filter(|_| !map.contains_key(name)) {
+                        map.insert(name.clone(), default.clone());
+                        changed = true;
                     }
                 }
                 for (name, v) in map {
-                    let Some(s) = self.field(name) else { continue };
-                    s.replace_null(v);
-                    s.apply_defaults(v);
+                    if let Some(s) = self.field(name) {
+                        changed |= s.replace_null(v) | s.apply_defaults(v);
+                    }
                 }
             }
             Value::Array(items) => {
-                let Some(s) = &self.items else { return };
-                for v in items {
-                    s.replace_null(v);
-                    s.apply_defaults(v);
+                for (v, s) in items.iter_mut().filter_map(|v| Some((v, self.items.as_deref()?))) {
+                    changed |= s.replace_null(v) | s.apply_defaults(v);
                 }
             }
             _ => {}
         }
+        changed
     }
 
-    fn replace_null(&self, value: &mut Value) {
-        if value.is_null()
-            && !self.nullable
-            && let Some(default) = &self.default
-        {
+    fn replace_null(&self, value: &mut Value) -> bool {
+        let default = self.default.as_ref().filter(|_| value.is_null() && !self.nullable);
+        if let Some(default) = default {
             *value = default.clone();
         }
+        default.is_some()
     }
 }
 

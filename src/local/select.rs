@@ -3,6 +3,7 @@ use serde_json::Value;
 
 use super::kinds::Kind;
 use super::status::ApiError;
+use super::store::to_json;
 
 /// Which objects a request is about. The default selects all.
 #[derive(Debug, Clone, Default)]
@@ -71,7 +72,7 @@ impl FieldTerm {
         let equal = match found {
             Some(Value::String(s)) => *s == self.value,
             None | Some(Value::Null) => self.value.is_empty(),
-            Some(other) => other.to_string() == self.value,
+            Some(other) => to_json(other) == self.value.as_bytes(),
         };
         equal == self.equal
     }

@@ -20,6 +20,19 @@ pub(super) struct Event {
     pub before: Option<Arc<Stored>>,
 }
 
+/// What is to be written.
+pub(super) struct Version {
+    pub object: Value,
+    /// [`Stored::unsettled`].
+    pub unsettled: bool,
+}
+
+impl From<Value> for Version {
+    fn from(object: Value) -> Self {
+        Self { object, unsettled: false }
+    }
+}
+
 /// The newest events of one kind, by revision.
 pub(super) struct Log {
     events: VecDeque<Event>,
@@ -145,13 +158,14 @@ impl State {
         kind: &Kind,
         key: Key,
         change: Change,
-        mut object: Value,
+        version: impl Into<Version>,
         before: Option<Arc<Stored>>,
         time: Timestamp,
     ) -> Arc<Stored> {
         let revision = self.revision() + 1;
+        let Version { mut object, unsettled } = version.into();
         meta::of(&mut object).insert("resourceVersion".into(), revision.to_string().into());
-        let now = Arc::new(Stored::new(revision, object));
+        let now = Arc::new(Stored { unsettled, ..Stored::new(revision, object) });
         self.index(&key, before.as_deref(), (change != Change::Deleted).then_some(&*now));
         if self.history == History::Full {
             self.records.push(Record {

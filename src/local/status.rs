@@ -44,8 +44,11 @@ impl ApiError {
         Self::new(404, "", "404 page not found\n")
     }
 
-    pub fn method_not_allowed() -> Self {
-        Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+    pub fn method_not_allowed(kind: &Kind, method: &http::Method) -> Self {
+        let (verb, resource) = (method.as_str().to_lowercase(), kind.group_resource());
+        Self::new(405, "MethodNotAllowed", format!("{verb} is not supported on resources of kind {resource:?}"))
+            .with("group", kind.group.as_str())
+            .with("kind", kind.plural.as_str())
     }
 
     pub fn not_acceptable() -> Self {
@@ -141,6 +144,16 @@ impl ApiError {
             .with("retryAfterSeconds", 1)
     }
 
+    /// A rejected patch has details, though there is nothing in them.
+    fn has_details(&self) -> bool {
+        !self.details.is_empty() || self.code == 422
+    }
+
+    /// A resourceVersion in a body that is no number. The real server takes it for a fault of its own.
+    pub fn no_version(text: &str) -> Self {
+        Self::new(500, "", format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
+    }
+
     /// The `Status` object.
     pub fn to_json(&self) -> Value {
         let mut status = json!({
@@ -150,7 +163,7 @@ impl ApiError {
         if !self.reason.is_empty() {
             status["reason"] = self.reason.into();
         }
-        if !self.details.is_empty() {
+        if self.has_details() {
             status["details"] = Value::Object(self.details.clone());
         }
         status

@@ -20,12 +20,15 @@ pub(super) struct Key {
 pub(super) struct Stored {
     pub revision: u64,
     pub object: Arc<Value>,
-    json: OnceLock<Bytes>,
+    /// Whether defaults were filled in after it was written, as a real server does when it reads an object. Then
+    /// even a write that changes nothing else writes these, and is an event.
+    pub unsettled: bool,
+    pub(super) json: OnceLock<Bytes>,
 }
 
 impl Stored {
     pub fn new(revision: u64, object: Value) -> Self {
-        Self { revision, object: Arc::new(object), json: OnceLock::new() }
+        Self { revision, object: Arc::new(object), unsettled: false, json: OnceLock::new() }
     }
 
     /// The object's JSON, printed once however many read it.

@@ -113,20 +113,17 @@ impl Walk<'_> {
         self.errors.append(&mut errors);
     }
 
+    /// Tells the first mistake only, and that of the format.
     fn string(&mut self, schema: &Schema, s: &str, path: &str) {
         let v = &schema.values;
         let field = self.field(path);
-        if v.max_length.is_some() || v.min_length.is_some() {
-            let length = s.chars().count() as u64;
-            if let Some(max) = v.max_length.filter(|max| length > *max) {
-                self.errors.push(FieldError::too_long(&field, max));
-            }
-            if let Some(min) = v.min_length.filter(|min| length < *min) {
-                let detail = format!("{path} in body should be at least {min} chars long");
-                self.errors.push(FieldError::invalid(&field, &s.into(), detail));
-            }
-        }
-        if let Some(pattern) = v.pattern.as_ref().filter(|p| !p.is_match(s)) {
+        let length = s.chars().count() as u64;
+        if let Some(max) = v.max_length.filter(|max| length > *max) {
+            self.errors.push(FieldError::too_long(&field, max));
+        } else if let Some(min) = v.min_length.filter(|min| length < *min) {
+            let detail = format!("{path} in body should be at least {min} chars long");
+            self.errors.push(FieldError::invalid(&field, &s.into(), detail));
+        } else if let Some(pattern) = v.pattern.as_ref().filter(|p| !p.is_match(s)) {
             let detail = format!("{path} in body should match '{}'", pattern.as_str());
             self.errors.push(FieldError::invalid(&field, &s.into(), detail));
         }
@@ -136,28 +133,21 @@ impl Walk<'_> {
         }
     }
 
+    /// Tells the first mistake only.
     fn number(&mut self, schema: &Schema, n: &serde_json::Number, path: &str) {
         let v = &schema.values;
         let Some(x) = n.as_f64() else { return };
-        let field = self.field(path);
-        let mut fail = |detail: String| {
-            self.errors.push(FieldError::invalid(
-                &field,
-                &Value::Number(n.clone()),
-                format!("{path} in body {detail}"),
-            ));
+        let why = if let Some(step) = v.multiple_of.filter(|step| (x / step).fract() != 0.0) {
+            format!("a multiple of {step}")
+        } else if let Some(max) = v.maximum.filter(|max| x > *max || (v.exclusive_maximum && x >= *max)) {
+            format!("less than {}{max}", if v.exclusive_maximum { "" } else { "or equal to " })
+        } else if let Some(min) = v.minimum.filter(|min| x < *min || (v.exclusive_minimum && x <= *min)) {
+            format!("greater than {}{min}", if v.exclusive_minimum { "" } else { "or equal to " })
+        } else {
+            return;
         };
-        if let Some(step) = v.multiple_of.filter(|step| (x / step).fract() != 0.0) {
-            fail(format!("should be a multiple of {step}"));
-        }
-        if let Some(max) = v.maximum.filter(|max| x > *max || (v.exclusive_maximum && x >= *max)) {
-            let words = if v.exclusive_maximum { "less than" } else { "less than or equal to" };
-            fail(format!("should be {words} {max}"));
-        }
-        if let Some(min) = v.minimum.filter(|min| x < *min || (v.exclusive_minimum && x <= *min)) {
-            let words = if v.exclusive_minimum { "greater than" } else { "greater than or equal to" };
-            fail(format!("should be {words} {min}"));
-        }
+        let detail = format!("{path} in body should be {why}");
+        self.errors.push(FieldError::invalid(&self.field(path), &Value::Number(n.clone()), detail));
     }
 
     fn array(&mut self, schema: &Schema, items: &[Value], old: Option<&Value>, path: &str) {
@@ -212,7 +202,7 @@ impl Walk<'_> {
                     ListType::Map(keys) => items.iter().map(|i| key_of(keys, i)).collect(),
                 };
                 for (i, key) in keys.iter().enumerate() {
-                    if keys[..i].contains(key) {
+                    if keys[..i].iter().filter(|k| *k == key).count() == 1 {
                         self.errors.push(FieldError::duplicate(&self.field(&format!("{path}[{i}]")), key));
                     }
                 }
@@ -260,7 +250,10 @@ fn type_name(value: &Value) -> &'static str {
 
 fn has_format(format: Format, s: &str) -> bool {
     match format {
-        Format::DateTime => s.parse::<jiff::Timestamp>().is_ok(),
+        // The parser is laxer than RFC 3339.
+        Format::DateTime => {
+            s.as_bytes().get(10).is_some_and(|c| b"Tt".contains(c)) && s.parse::<jiff::Timestamp>().is_ok()
+        }
         Format::Date => s.len() == 10 && s.parse::<jiff::civil::Date>().is_ok(),
         Format::Duration => go_duration(s).is_some(),
         Format::Byte => base64::engine::general_purpose::STANDARD.decode(s).is_ok(),

@@ -23,8 +23,6 @@ pub(super) struct WatchOptions {
     /// `None` and 0: from the current state.
     pub resource_version: Option<u64>,
     pub bookmarks: bool,
-    /// The current state first, then a bookmark that says so.
-    pub initial_events: bool,
     pub timeout: Option<Duration>,
 }
 
@@ -63,8 +61,7 @@ pub(super) fn watch(
     let (changed, too_old) = {
         let state = api.lock();
         let log = state.log(kind.store);
-        let from_state = seen == 0 || options.initial_events;
-        if from_state {
+        if seen == 0 {
             initial = api.select(&state, &kind, namespace.as_deref(), &options.selector);
             seen = state.revision();
         }
@@ -81,9 +78,6 @@ pub(super) fn watch(
             yield Ok(watcher.added(batch).into());
         }
         drop(initial);
-        if options.initial_events {
-            yield Ok(watcher.bookmark(true).into());
-        }
         let mut end = Box::pin(sleep(options.timeout.unwrap_or(DEFAULT_TIMEOUT)));
         let mut bookmark = Box::pin(sleep(BOOKMARK_EVERY));
         loop {
@@ -106,14 +100,14 @@ pub(super) fn watch(
                 () = &mut change => {}
                 () = &mut end => {
                     if options.bookmarks {
-                        yield Ok(watcher.bookmark(false).into());
+                        yield Ok(watcher.bookmark().into());
                     }
                     return;
                 }
                 () = &mut bookmark => {
                     bookmark = Box::pin(sleep(BOOKMARK_EVERY));
                     if options.bookmarks {
-                        yield Ok(watcher.bookmark(false).into());
+                        yield Ok(watcher.bookmark().into());
                     }
                 }
             }
@@ -159,8 +153,7 @@ impl Watcher {
 
     /// The event as this watch sees it: what leaves the selection is deleted, what enters it is added.
     fn line(&self, out: &mut Vec<u8>, event: &Event) {
-        let selects =
-            |s: &Stored| self.selector.is_empty() || self.selector.matches(&self.api.view(&self.kind, &s.object));
+        let selects = |s: &Stored| self.selector.is_empty() || self.selector.matches(&self.kind.view(&s.object));
         let now = event.change != Change::Deleted && selects(&event.now);
         let before = event.before.as_deref().is_some_and(selects);
         let event_type = match (before, now) {
@@ -189,13 +182,11 @@ impl Watcher {
     }
 
     /// Says up to where nothing was missed. Only when all that happened was read.
-    fn bookmark(&mut self, initial_end: bool) -> Vec<u8> {
-        if !initial_end {
-            let state = self.api.lock();
-            if state.log(self.kind.store).after(self.seen).next().is_none() {
-                self.seen = self.seen.max(state.revision());
-            }
+    fn bookmark(&mut self) -> Vec<u8> {
+        let state = self.api.lock();
+        if state.log(self.kind.store).after(self.seen).next().is_none() {
+            self.seen = self.seen.max(state.revision());
         }
-        bookmark_line(&self.kind, self.seen, initial_end)
+        bookmark_line(&self.kind, self.seen)
     }
 }

@@ -4,6 +4,7 @@
 //! (all but what looks inside the server): every expectation is one that kube-apiserver 1.33 fulfils.
 
 mod deletion;
+mod differential;
 mod embedding;
 mod schema;
 mod speed;

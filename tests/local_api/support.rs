@@ -40,13 +40,7 @@ pub fn gadget_crd() -> CustomResourceDefinition {
             "names": {"kind": "Gadget", "plural": "gadgets", "singular": "gadget", "shortNames": ["gg"]},
             "versions": [{
                 "name": "v1", "served": true, "storage": true,
-                "subresources": {
-                    "status": {},
-                    "scale": {
-                        "specReplicasPath": ".spec.min", "statusReplicasPath": ".status.replicas",
-                        "labelSelectorPath": ".status.selector",
-                    },
-                },
+                "subresources": {"status": {}},
                 "selectableFields": [{"jsonPath": ".spec.mode"}, {"jsonPath": ".status.phase"}],
                 "schema": {"openAPIV3Schema": gadget_schema()},
             }],
