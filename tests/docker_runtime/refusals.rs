@@ -95,5 +95,5 @@ async fn without_an_engine_everything_says_where_it_looked_and_what_to_do() {
     assert!(matches!(runtime.start(&fx.spec()).await, Err(StartError::Unreachable(why)) if why.contains(&path)));
     assert!(matches!(runtime.stop(LOCAL_HOST, &fx.spec().key).await, Err(RuntimeError::Unreachable(_))));
     assert!(matches!(runtime.check(LOCAL_HOST, &fx.spec().key).await, Err(RuntimeError::Unreachable(_))));
-    assert!(matches!(runtime.check("gpu7", &fx.spec().key).await, Err(RuntimeError::Unreachable(_))));
+    assert!(matches!(runtime.check("gpu7", &fx.spec().key).await, Err(RuntimeError::Refused(_))));
 }
