@@ -3,15 +3,6 @@
 # WIPE=1 removes its images and state too.
 . "$(dirname "$0")/docker-lib.sh"
 
-# gone PID: waits until it ended, at most 20 s.
-gone() {
-  for _ in $(seq 200); do
-    if ! running "$1"; then return 0; fi
-    sleep 0.1
-  done
-  return 1
-}
-
 if pid=$(ours); then
   kill "$pid"
   if ! gone "$pid"; then

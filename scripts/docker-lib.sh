@@ -20,6 +20,15 @@ running() {
   [ -n "$state" ] && [ "$state" != Z ]
 }
 
+# gone PID: waits until it ended, at most 20 s.
+gone() {
+  for _ in $(seq 200); do
+    if ! running "$1"; then return 0; fi
+    sleep 0.1
+  done
+  return 1
+}
+
 # ours: prints the pid of the dockerd that docker-up.sh started here, if it still runs. Pids are reused, so look at the program too.
 ours() {
   local pid

@@ -44,8 +44,16 @@ start() {
   return 1
 }
 
-# What a killed engine leaves behind would keep the next one from starting.
-if ! ours >/dev/null; then rm -f "$DIR/engine.pid" "$SOCKET"; fi
+# What a killed engine leaves behind would keep the next one from starting. Its containerd ends with it, a little later,
+# and dockerd would take a zombie of it for alive.
+if ! ours >/dev/null; then
+  if pid=$(cat "$DIR/exec/containerd/containerd.pid" 2>/dev/null) &&
+    [ "$(basename "$(readlink "/proc/$pid/exe" || true)")" = containerd ]; then
+    kill "$pid" 2>/dev/null || true
+    gone "$pid" || kill -9 "$pid"
+  fi
+  rm -f "$DIR/exec/containerd/containerd.pid" "$DIR/engine.pid" "$SOCKET"
+fi
 if [ "$SOCKET" = "$DEFAULT_SOCKET" ]; then
   # In a container without the right to change iptables only the second can be had: workers have no network then.
   if start || start --iptables=false --bridge=none; then finish; fi

@@ -30,7 +30,15 @@ macro_rules! cases {
                 subject.finish().await;
             })*
         }
-        // Docker: `mod docker` belongs here, on `Subject::docker().await`, for both contracts.
+        mod docker {
+            use super::*;
+            $(#[tokio::test]
+            async fn $case() {
+                let Some(subject) = Subject::docker().await else { return };
+                $module::$case(&subject).await;
+                subject.finish().await;
+            })*
+        }
     };
 }
 

@@ -62,10 +62,11 @@ async fn a_death_and_a_removal_are_seen_as_they_happen() {
     let before = fx.start(&fx.spec()).await;
     let mut seen = fx.observe().await;
     assert_eq!(seen.next().await, Observation::Listed(vec![before.clone()]));
-    let spec = fx.script("echo ready; echo steady >&2; exec sleep infinity");
+    let spec = fx.script("echo ready; echo steady >&2; touch /tmp/up; exec sleep infinity");
     let instance = fx.start(&spec).await;
     assert_eq!(seen.next().await, Observation::Changed(instance.clone()));
 
+    fx.sh(&fx.runtime.target(&instance), "while ! [ -e /tmp/up ]; do sleep 0.05; done").await.text();
     fx.docker.kill_container(&instance.handle.id, None).await.unwrap();
     let exit = seen.exited(&spec.key).await;
     assert_eq!((exit.code, exit.out_of_memory), (Some(137), false));
@@ -94,6 +95,12 @@ async fn what_ends_at_once_was_started_and_its_end_is_seen() {
     let exit = seen.exited(&spec.key).await;
     assert_eq!(exit.code, Some(3));
     assert!(exit.tail.ends_with("line 299") && exit.tail.len() <= 1024, "{exit:?}");
+
+    // The engine's init is what runs first, so a command that is not there is a death too, with the reason in its words.
+    let spec = InstanceSpec { command: words(&["no-such-program"]), ..fx.spec() };
+    fx.start(&spec).await;
+    let exit = seen.exited(&spec.key).await;
+    assert!(exit.code == Some(127) && exit.tail.contains("exec no-such-program failed"), "{exit:?}");
 }
 
 #[tokio::test]

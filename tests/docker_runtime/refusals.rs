@@ -6,7 +6,7 @@ use poolkeeper::api::pool::{Credential, Mount};
 use poolkeeper::runtime::docker::{DockerOptions, DockerRuntime, Endpoint, HostOptions};
 use poolkeeper::runtime::{InstanceSpec, LOCAL_HOST, Observation, Runtime, RuntimeError, StartError};
 
-use crate::fixture::{Fixture, IMAGE, Observed, words};
+use crate::fixture::{Fixture, IMAGE, Observed};
 
 /// The words of a refusal, after which there must be nothing.
 async fn refused(fx: &Fixture, spec: InstanceSpec) -> String {
@@ -27,10 +27,12 @@ async fn an_image_that_cannot_be_had_is_named_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_command_that_is_not_there_and_a_mount_that_is_not_there() {
+async fn a_mount_or_a_directory_that_cannot_be() {
     let Some(fx) = Fixture::new().await else { return };
-    let why = refused(&fx, InstanceSpec { command: words(&["no-such-program"]), ..fx.spec() }).await;
-    assert!(why.contains("no-such-program") && why.contains("not found"), "{why}");
+    // Refused only when it is started, after it was made.
+    let mount = Mount { host_path: "/tmp".into(), mount_path: "/etc/passwd".into(), read_only: true };
+    let why = refused(&fx, InstanceSpec { mounts: vec![mount], ..fx.spec() }).await;
+    assert!(why.contains("/etc/passwd"), "{why}");
     let mount = Mount { host_path: "/no/such/dir".into(), mount_path: "/m".into(), read_only: true };
     let why = refused(&fx, InstanceSpec { mounts: vec![mount], ..fx.spec() }).await;
     assert!(why.contains("/no/such/dir"), "{why}");
@@ -93,5 +95,5 @@ async fn without_an_engine_everything_says_where_it_looked_and_what_to_do() {
     assert!(matches!(runtime.start(&fx.spec()).await, Err(StartError::Unreachable(why)) if why.contains(&path)));
     assert!(matches!(runtime.stop(LOCAL_HOST, &fx.spec().key).await, Err(RuntimeError::Unreachable(_))));
     assert!(matches!(runtime.check(LOCAL_HOST, &fx.spec().key).await, Err(RuntimeError::Unreachable(_))));
-    assert!(matches!(runtime.check("gpu7", &fx.spec().key).await, Err(RuntimeError::Unreachable(_))));
+    assert!(matches!(runtime.check("gpu7", &fx.spec().key).await, Err(RuntimeError::Refused(_))));
 }

@@ -1,6 +1,7 @@
 //! A runtime under test, and what the contract must know of it.
 
 use std::future::Future;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use poolkeeper::api::pool::EnvVar;
 use poolkeeper::clock::{Ids, SystemClock};
+use poolkeeper::runtime::docker::{DockerOptions, DockerRuntime, OwnerProcess};
 use poolkeeper::runtime::exec::Executor;
 use poolkeeper::runtime::process::{ProcessExecutor, ProcessOptions, ProcessRuntime};
 use poolkeeper::runtime::{Instance, InstanceKey, InstanceSpec, LOCAL_HOST, Observation, Runtime};
@@ -94,8 +96,44 @@ impl Subject {
         }
     }
 
-    // Docker: `pub async fn docker() -> Option<Self>` belongs here. None, with a loud line on stderr that says what
-    // is skipped, if no daemon answers.
+    /// Containers of the engine that `docker` would use. None, with a loud line on stderr, if none answers.
+    pub async fn docker() -> Option<Self> {
+        let ids = Ids::random();
+        let options = DockerOptions {
+            hosts: Vec::new(),
+            installation: ids.uid(),
+            // What a test that failed leaves is a leftover to be swept like any other.
+            owner_process: OwnerProcess::current(),
+        };
+        let runtime = DockerRuntime::new(options).unwrap();
+        if let Err(why) = runtime.probe(LOCAL_HOST).await {
+            assert!(std::env::var_os("POOLKEEPER_REQUIRE_DOCKER").is_none(), "POOLKEEPER_REQUIRE_DOCKER is set: {why}");
+            // Past the test harness, which keeps the output of tests that pass to itself.
+            let thread = std::thread::current();
+            writeln!(std::io::stderr(), "SKIPPED: {}: {why}", thread.name().unwrap_or("?")).unwrap();
+            return None;
+        }
+        Some(Self {
+            name: "Docker",
+            executor: Some(Arc::new(runtime.executor())),
+            runtime: Arc::new(runtime),
+            host: LOCAL_HOST.to_owned(),
+            ids,
+            hangup_ends_task: false,
+            image: Some("poolkeeper-test:1".to_owned()),
+            ending: |code, text| {
+                ["sh", "-c", "echo \"$0\"; exit $1", text, &code.to_string()].map(str::to_owned).to_vec()
+            },
+            refuse: |spec| spec.pod_template = Some(serde_json::Map::new()),
+            kill: Box::new(|instance| {
+                Box::pin(async move {
+                    let kill = tokio::process::Command::new("docker").args(["kill", &instance.handle.id]).output();
+                    assert!(kill.await.unwrap().status.success());
+                })
+            }),
+            run_dir: None,
+        })
+    }
 
     /// A key of its own.
     pub fn key(&self) -> InstanceKey {

@@ -143,17 +143,20 @@ impl Runtime for DockerRuntime {
     }
 
     async fn start(&self, spec: &InstanceSpec) -> Result<Instance, StartError> {
-        let host = self.hosts.get(&spec.host).map_err(StartError::Refused)?;
-        start::start(host, &self.owner, spec).await
+        let host = self.hosts.get(&spec.host).map_err(StartError::Refused)?.clone();
+        let (owner, spec) = (self.owner.clone(), spec.clone());
+        // Goes on to its end even if nobody waits for it: cut off between two requests, it could be doubled by the next.
+        let start = tokio::spawn(async move { start::start(&host, &owner, &spec).await });
+        start.await.unwrap_or_else(|e| Err(StartError::Unknown(format!("the start was cut off: {e}"))))
     }
 
     async fn stop(&self, host: &str, key: &InstanceKey) -> Result<(), RuntimeError> {
-        let host = self.hosts.get(host).map_err(RuntimeError::Unreachable)?;
+        let host = self.hosts.get(host).map_err(RuntimeError::Refused)?;
         stop::stop(host, &self.owner.installation, key).await
     }
 
     async fn check(&self, host: &str, key: &InstanceKey) -> Result<Option<Instance>, RuntimeError> {
-        let host = self.hosts.get(host).map_err(RuntimeError::Unreachable)?;
+        let host = self.hosts.get(host).map_err(RuntimeError::Refused)?;
         Ok(instance::find(host, &self.owner.installation, key).await?)
     }
 

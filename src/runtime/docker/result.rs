@@ -28,12 +28,9 @@ pub(super) async fn path(host: &Host, container: &str, dispatch: &str, attempt: 
     let docker = host.docker().await.map_err(gone)?;
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '_' };
     let name: String = format!("poolkeeper-{dispatch}-{attempt}").chars().map(plain).collect();
-    let archive = directory(&name).map_err(|e| ExecError::Worker(format!("cannot make an archive: {e}")))?;
     let mut refused = None;
     for parent in PARENTS {
-        let options = UploadToContainerOptionsBuilder::default().path(parent).build();
-        let put = docker.upload_to_container(container, Some(options), bollard::body_full(archive.clone().into()));
-        match put.await.map_err(|e| host.failure(&e)) {
+        match make_directory(host, &docker, container, parent, &name).await {
             Ok(()) => return Ok(format!("{}/{name}/result.json", parent.trim_end_matches('/'))),
             // Not there, no directory, or mounted read-only.
             Err(failure @ Failure::Answer { .. }) => refused = Some(failure),
@@ -44,6 +41,21 @@ pub(super) async fn path(host: &Host, container: &str, dispatch: &str, attempt: 
         "no result file can be had in container {container}: {}",
         refused.map_or_else(String::new, |failure| failure.to_string())
     )))
+}
+
+/// Makes a directory in the container, in place of whatever has that name.
+async fn make_directory(
+    host: &Host,
+    docker: &Docker,
+    container: &str,
+    parent: &str,
+    name: &str,
+) -> Result<(), Failure> {
+    let archive = directory(name)
+        .map_err(|e| Failure::Answer { status: 400, message: format!("cannot make an archive of {name}: {e}") })?;
+    let options = UploadToContainerOptionsBuilder::default().path(parent).build();
+    let put = docker.upload_to_container(container, Some(options), bollard::body_full(archive.into()));
+    put.await.map_err(|e| host.failure(&e))
 }
 
 /// An archive with one empty directory in it.
@@ -63,7 +75,14 @@ fn directory(name: &str) -> io::Result<Vec<u8>> {
 pub(super) async fn take(host: &Host, container: &str, path: &str) -> Result<Option<Vec<u8>>, ExecError> {
     let docker = host.docker().await.map_err(gone)?;
     match get(host, &docker, container, path).await {
-        Ok(archive) => Ok(first_file(&archive)),
+        Ok(archive) => {
+            let content = first_file(&archive);
+            // The engine cannot remove a file, but it can put a directory in its place, which is no result.
+            if let (Some(_), Some((parent, name))) = (&content, path.rsplit_once('/')) {
+                make_directory(host, &docker, container, parent, name).await.map_err(gone)?;
+            }
+            Ok(content)
+        }
         // Both are 404: a file that is not there, and a container that is not there.
         Err(failure) if failure.is_not_found() => match docker.inspect_container(container, None).await {
             Ok(_) => Ok(None),

@@ -1,5 +1,7 @@
 //! Making an instance: create, pull if need be, start.
 
+use std::time::Duration;
+
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, ContainerStateStatusEnum as Status};
 use bollard::query_parameters::CreateContainerOptionsBuilder;
@@ -11,8 +13,11 @@ use super::{image, instance, stop};
 use crate::api::names;
 use crate::runtime::{Instance, InstanceKey, InstanceSpec, StartError, credentials};
 
-/// How often a name that is taken by something that is gone when looked at is tried again.
-const NAME_TRIES: u32 = 3;
+/// How often a name is tried again that is taken, but by nothing that can be looked at: something is being made or
+/// removed just now.
+const NAME_TRIES: u32 = 8;
+/// First pause between two tries; doubles, to 2.5 s in all.
+const NAME_PAUSE: Duration = Duration::from_millis(10);
 
 /// What has that name.
 enum Found {
@@ -38,6 +43,7 @@ pub(super) async fn start(host: &Host, owner: &Owner, spec: &InstanceSpec) -> Re
     };
     let body = container::body(spec, owner, secret.as_ref()).map_err(StartError::Refused)?;
     let docker = host.docker().await.map_err(not_reached)?;
+    let mut pause = NAME_PAUSE;
     for _ in 0..NAME_TRIES {
         let id = match create(host, &docker, &name, &body).await {
             Ok(id) => id,
@@ -45,7 +51,11 @@ pub(super) async fn start(host: &Host, owner: &Owner, spec: &InstanceSpec) -> Re
                 match existing(host, &docker, &name, owner, &spec.key, message).await? {
                     Found::Made(id) => id,
                     Found::Started(instance) => return Ok(*instance),
-                    Found::Gone => continue,
+                    Found::Gone => {
+                        tokio::time::sleep(pause).await;
+                        pause *= 2;
+                        continue;
+                    }
                 }
             }
             Err(Failure::NoConnection(why)) => return Err(StartError::Unreachable(why)),
