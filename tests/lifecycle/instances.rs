@@ -7,6 +7,7 @@ use poolkeeper::api::dispatch::{DispatchPhase, Outcome};
 use poolkeeper::runtime::LOCAL_HOST;
 use serde_json::json;
 
+use crate::support::fake::Fault;
 use crate::world::{World, phase};
 
 /// A worker that ends at once makes the pool wait longer and longer, and says why.
@@ -94,4 +95,35 @@ async fn at_rest_nothing_is_written() {
     let after = w.api.history();
     assert_eq!(after.len(), before, "{:#?}", after[before..].iter().map(|r| (&r.name, &r.object)).collect::<Vec<_>>());
     assert!(w.dispatches().list(&ListParams::default()).await.unwrap().items.len() == 4);
+}
+
+/// Whatever became of a start: one instance, and a worker that is ready soon, for no failure of its own.
+#[tokio::test(start_paused = true)]
+async fn a_start_whose_answer_is_lost_is_asked_for() {
+    for fault in [Fault::AnswerLost, Fault::RequestLost] {
+        let w = World::new();
+        w.fake.fail_next_start(fault.clone());
+        w.pool("p", json!({"min": 1, "max": 1})).await;
+        let before = w.now();
+        let p = w.until_pool("p", "ready", |p| p.status.as_ref().is_some_and(|s| s.ready == 1)).await;
+        assert!(w.now().duration_since(before) < jiff::SignedDuration::from_secs(20), "{fault:?}");
+        assert_eq!(p.status.unwrap().start_backoff, None);
+        assert_eq!(w.fake.instances().len(), 1);
+        assert_eq!(w.all_workers().await.len(), 1);
+    }
+}
+
+/// What a runtime refuses for good reasons is said in its own words.
+#[tokio::test(start_paused = true)]
+async fn a_refused_start_is_said_in_the_runtimes_words() {
+    let w = World::new();
+    w.fake.fail_next_start(Fault::Refused("pull access denied for worker:1".to_owned()));
+    w.pool("p", json!({"min": 1})).await;
+    w.until_pool("p", "told", |p| {
+        p.status
+            .as_ref()
+            .is_some_and(|s| s.start_backoff.as_ref().is_some_and(|b| b.message.contains("pull access denied")))
+    })
+    .await;
+    w.until_pool("p", "ready", |p| p.status.as_ref().is_some_and(|s| s.ready == 1)).await;
 }
