@@ -1,0 +1,84 @@
+//! The layers that `src/lib.rs` draws hold: who may name whom.
+
+use std::path::Path;
+
+/// A layer, the others that it may name, and what no line of it may contain.
+const LAYERS: [(&str, &[&str], &[&str]); 6] = [
+    ("clock.rs", &[], &["kube::"]),
+    ("api", &[], &["tokio", "async ", "bollard"]),
+    ("core", &["api", "runtime"], &["kube::", "tokio", "futures::", "async ", "runtime::process", "runtime::docker"]),
+    ("runtime", &["api", "clock"], &["kube::Client", "kube::Api"]),
+    ("local", &["clock"], &["poolkeeper.dev", "ContainerPool", "Dispatch"]),
+    ("controller", &["api", "clock", "core", "runtime"], &["runtime::process", "runtime::docker", "impl Runtime for"]),
+];
+
+/// What is wrong with the text of one file of a layer. Comments may name everything.
+fn wrongs(layer: &str, uses: &[&str], never: &[&str], text: &str) -> Vec<String> {
+    let code: String =
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|l| [l, "\n"]).collect();
+    let others = ["api", "cli", "clock", "controller", "core", "local", "runtime"]
+        .into_iter()
+        .filter(|other| *other != layer.trim_end_matches(".rs") && !uses.contains(other))
+        .filter(|other| {
+            code.split("crate::").skip(1).any(|path| first_names(path).any(|name| name == *other))
+                || code.contains(&format!("super::{other}::"))
+        })
+        .map(|other| format!("names crate::{other}"));
+    others.chain(never.iter().filter(|word| code.contains(**word)).map(|word| format!("contains `{word}`"))).collect()
+}
+
+/// The first name of each path that follows `crate::`, that is `a` of `a::B`, or `a` and `c` of `{a::{B, D}, c}`.
+fn first_names(path: &str) -> impl Iterator<Item = &str> {
+    let (mut depth, mut end) = (0, path.len());
+    let mut starts = vec![0];
+    for (at, c) in path.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 1 && (c == '{' || c == ',') {
+            starts.push(at + 1);
+        }
+        if depth == 0 && !c.is_alphanumeric() && c != '_' {
+            end = at;
+            break;
+        }
+    }
+    starts.into_iter().filter(move |at| *at < end).map(move |at| {
+        let name = path[at..end].trim_start();
+        &name[..name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len())]
+    })
+}
+
+fn look(path: &Path, check: &mut dyn FnMut(&Path, &str)) {
+    if path.is_dir() {
+        std::fs::read_dir(path).unwrap().for_each(|entry| look(&entry.unwrap().path(), check));
+    } else {
+        check(path, &std::fs::read_to_string(path).unwrap());
+    }
+}
+
+#[test]
+fn no_layer_names_what_it_must_not() {
+    let mut found = Vec::new();
+    for (layer, uses, never) in LAYERS {
+        let mut files = 0;
+        look(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(layer), &mut |path, text| {
+            files += 1;
+            found.extend(wrongs(layer, uses, never, text).into_iter().map(|w| format!("{}: {w}", path.display())));
+        });
+        assert!(files > 0, "no file of the layer {layer}");
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn this_test_can_fail() {
+    let wrongs = |text| wrongs("core", &["api"], &["tokio"], text);
+    assert_eq!(wrongs("use crate::api::Worker;\nuse crate::core::Key;\n// crate::local, tokio"), Vec::<String>::new());
+    assert_eq!(wrongs("use crate::local::Server;"), ["names crate::local"]);
+    assert_eq!(wrongs("use crate::{api::{Worker, local}, cli};"), ["names crate::cli"]);
+    assert_eq!(wrongs("use crate::{\n    cli::{a, b},\n    local\n};"), ["names crate::cli", "names crate::local"]);
+    assert_eq!(wrongs("tokio::spawn(crate::runtime::start())"), ["names crate::runtime", "contains `tokio`"]);
+}
