@@ -173,7 +173,8 @@ async fn run(name: &str, program: &str, args: &[String]) -> Result<Vec<u8>, Cred
         Ok(done) => done.map_err(failed)?,
         Err(_) => return Err(failed(io::Error::new(io::ErrorKind::TimedOut, "no answer within 30 s"))),
     };
-    if status.success() {
+    // What is cut off may make the command fail as well; that it says too much goes first.
+    if status.success() || bytes.len() as u64 > MAX_BYTES {
         return Ok(bytes);
     }
     Err(CredentialError::CommandFailed {
