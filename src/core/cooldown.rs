@@ -174,3 +174,89 @@ impl Core {
         written
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::testkit::{at, limited};
+
+    fn now(s: i64) -> Now {
+        Now::new(at(s), Duration::ZERO)
+    }
+
+    fn spec(cooldown: u64, max: u64) -> ContainerPoolSpec {
+        let mut spec = ContainerPoolSpec { cooldown: Period::seconds(cooldown), ..ContainerPoolSpec::default() };
+        spec.rate_limit.max_cooldown = Period::seconds(max);
+        spec
+    }
+
+    #[test]
+    fn the_servers_word_is_never_cut() {
+        let end = deadline(&spec(60, 300), 3, None, at(0), Some(Period::hours(9)), "x", now(0));
+        assert_eq!(end, at(9 * 3600));
+    }
+
+    #[test]
+    fn a_rest_is_counted_from_the_assignment_if_the_clock_was_set_back() {
+        let end = deadline(&spec(60, 300), 0, None, at(1000), Some(Period::seconds(10)), "x", now(0));
+        assert_eq!(end, at(1010));
+    }
+
+    proptest! {
+        /// Never earlier than the cooldown asks, never much later, never before the old deadline.
+        #[test]
+        fn a_deadline_stays_within_its_bounds(
+            cooldown in 1u64..1000, factor in 1u64..20, strikes in 0i32..40, old in prop::option::of(0i64..5000),
+            assigned in 0i64..5000, t in 0i64..5000, seed in "[a-z]{0,8}",
+        ) {
+            let max = cooldown * factor;
+            let end = deadline(&spec(cooldown, max), strikes, old.map(at), at(assigned), None, &seed, now(t));
+            let from = t.max(assigned);
+            prop_assert!(end >= at(from + i64::try_from(cooldown).unwrap()));
+            prop_assert!(old.is_none_or(|o| end >= at(o)));
+            let latest = from as f64 + max as f64 * 1.1;
+            prop_assert!(old.is_some_and(|o| end == at(o)) || end <= at(latest as i64 + 1));
+        }
+
+        /// Workers that were limited while the rest was on are one strike, in whatever order they are closed.
+        #[test]
+        fn limits_met_at_once_are_one_strike(ends in prop::collection::vec(100i64..200, 1..9), assigned in 0i64..50) {
+            let mut rest: Option<Cooldown> = None;
+            for end in &ends {
+                let result = limited(*end);
+                rest = worker_rest(rest.unwrap_or_default(), &Limited { assigned_at: at(assigned), result: &result });
+            }
+            let rest = rest.unwrap();
+            prop_assert_eq!(rest.strikes, 1);
+            prop_assert_eq!(rest.until.unwrap().0, at(*ends.iter().max().unwrap()));
+        }
+
+        /// A write that is made again changes nothing.
+        #[test]
+        fn replays_change_nothing(strikes in 0i32..5, old in prop::option::of(0i64..100), assigned in 0i64..200, end in 0i64..400) {
+            let result = limited(end);
+            let closed = Limited { assigned_at: at(assigned), result: &result };
+            let before = Cooldown { until: old.map(|t| Time::from(at(t))), strikes, ..Cooldown::default() };
+            // What closes an attempt never names a time before the attempt began, nor before the rest that was known.
+            prop_assume!(end > assigned && old.is_none_or(|o| end >= o));
+            let once = worker_rest(before, &closed).unwrap();
+            prop_assert_eq!(worker_rest(once.clone(), &closed).unwrap(), once);
+            let rest = CredentialRest { key: "k".into(), until: old.map(|t| Time::from(at(t))), strikes, ..CredentialRest::default() };
+            if let Some(next) = credential_entry(&rest, Some(&rest), true, Scope::Credential, &closed) {
+                prop_assert_eq!(credential_entry(&next, Some(&next), true, Scope::Credential, &closed), None);
+            }
+        }
+
+        /// What was assigned before a clear by hand no longer counts.
+        #[test]
+        fn a_clear_by_hand_is_kept(assigned in 0i64..100, cleared in 0i64..100, end in 200i64..300) {
+            let result = limited(end);
+            let closed = Limited { assigned_at: at(assigned), result: &result };
+            let old = Cooldown { cleared_at: Some(Time::from(at(cleared))), ..Cooldown::default() };
+            let rests = worker_rest(old, &closed).and_then(|c| c.until).is_some();
+            prop_assert_eq!(rests, assigned >= cleared);
+        }
+    }
+}

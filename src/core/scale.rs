@@ -38,7 +38,7 @@ pub fn want(spec: &ContainerPoolSpec, c: Counts) -> i32 {
 
 /// Hash of the fields that shape an instance, as they were written: an upgrade of Poolkeeper changes none.
 pub fn template_hash(spec: &ContainerPoolSpec) -> String {
-    let shape = serde_json::json!({
+    let mut shape = serde_json::json!({
         "image": spec.image,
         "runtime": spec.runtime,
         "command": spec.command,
@@ -49,6 +49,10 @@ pub fn template_hash(spec: &ContainerPoolSpec) -> String {
         "mounts": spec.mounts,
         "podTemplate": spec.pod_template,
     });
+    // What is not written does not count, so that a field which a later version adds changes no hash.
+    if let Some(fields) = shape.as_object_mut() {
+        fields.retain(|_, v| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty()));
+    }
     let digest = Sha256::digest(shape.to_string().as_bytes());
     digest.iter().take(5).map(|b| format!("{b:02x}")).collect()
 }
@@ -325,4 +329,45 @@ fn new_worker(pool: &ContainerPool, ordinal: i32, host: HostKey, credential: Opt
     w.metadata.labels = Some([(names::POOL.to_owned(), key.name)].into());
     debug_assert_eq!(w.status.clone().unwrap_or_default().phase, WorkerPhase::Starting);
     w
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn wanted_sizes() {
+        let spec = ContainerPoolSpec { min: 1, max: 8, warm: 2, ..ContainerPoolSpec::default() };
+        let c =
+            |busy, resting, unavailable, queued| Counts { busy, resting, unavailable, queued, credential_free: true };
+        assert_eq!(want(&spec, c(0, 0, 0, 0)), 2, "warm");
+        assert_eq!(want(&spec, c(3, 0, 0, 0)), 5, "busy and warm");
+        assert_eq!(want(&spec, c(3, 0, 0, 4)), 7, "the queue takes the warm ones");
+        assert_eq!(want(&spec, c(3, 2, 1, 9)), 8, "never above max");
+        let none = Counts { credential_free: false, ..c(0, 3, 0, 9) };
+        assert_eq!(want(&spec, none), 3, "more workers on limited credentials help nobody");
+    }
+
+    proptest! {
+        #[test]
+        fn want_stays_between_min_and_max(min in 0i32..10, more in 0i32..10, warm in 0i32..10, busy in 0i32..20, resting in 0i32..20, queued in 0i32..1000) {
+            let spec = ContainerPoolSpec { min, max: min + more + 1, warm, ..ContainerPoolSpec::default() };
+            let n = want(&spec, Counts { busy, resting, unavailable: 0, queued, credential_free: true });
+            prop_assert!(n >= spec.min && n <= spec.max);
+            prop_assert!(n >= spec.max.min(busy));
+        }
+    }
+
+    #[test]
+    fn the_hash_follows_what_shapes_an_instance_and_nothing_else() {
+        let a = ContainerPoolSpec { image: Some("a".into()), ..ContainerPoolSpec::default() };
+        let scaled = ContainerPoolSpec { min: 3, max: 9, ..a.clone() };
+        let other = ContainerPoolSpec { image: Some("b".into()), ..a.clone() };
+        assert_eq!(template_hash(&a), template_hash(&scaled));
+        assert_ne!(template_hash(&a), template_hash(&other));
+        // Stored in Workers: a release that changes it would roll every pool.
+        assert_eq!(template_hash(&a), "a4db6e5b12");
+    }
 }

@@ -18,3 +18,13 @@ pub fn dispatch(namespace: &str, name: &str, pool: &str) -> Dispatch {
 pub fn result(attempt: i32, outcome: Outcome) -> LastResult {
     LastResult { attempt, outcome, closed_at: Time::from(Timestamp::UNIX_EPOCH), until: None, message: None }
 }
+
+/// A point in time: seconds of the epoch.
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap()
+}
+
+/// A rate limit until then.
+pub fn limited(until: i64) -> LastResult {
+    LastResult { until: Some(Time::from(at(until))), ..result(1, Outcome::RateLimited) }
+}
