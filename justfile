@@ -1,0 +1,35 @@
+# Lists the recipes.
+default:
+    @just --list --unsorted
+
+# Everything that is quick, before a commit: format, lints, tests, docs, generated files, dependencies.
+check:
+    .ci/run format lint test doc generated deps
+
+# The tests, or those whose name contains WORD.
+test *WORD:
+    cargo test {{WORD}}
+
+# Writes what is generated: crds/.
+generate:
+    cargo run --locked --quiet -- crd --dir crds
+
+# A pool of processes works through the example's tasks.
+local *ARGS:
+    cargo run --release -- run --local --workers 3 --cooldown 2s {{ARGS}} --tasks examples/tasks.txt -- examples/limited-agent.sh
+
+# What takes longer: model, faults, breaks of the protocol, real Docker, the README's first command.
+e2e:
+    .ci/run model invariants breaks docker first
+
+# The figures of docs/performance.md.
+bench:
+    cargo bench --locked
+
+# Known weaknesses of the dependencies. Needs github.com.
+advisories:
+    cargo deny --locked check advisories
+
+# All that CI does.
+ci:
+    .ci/run

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Every test that needs a Docker Engine, on one of its own: installs Docker if it is missing, starts an engine in a
+# scratch directory, makes the test images, and removes it all again, but for the package.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+# Short, since a socket's path may have 107 characters.
+dir=$(mktemp -d /tmp/pk-docker.XXXXXX)
+trap 'WIPE=1 scripts/docker-down.sh "$dir"' EXIT
+engine=$(scripts/docker-up.sh "$dir")
+eval "$engine"
+scripts/docker-image.sh "$dir"
+
+# What is skipped elsewhere fails here.
+export POOLKEEPER_REQUIRE_DOCKER=1
+cargo test --locked --test docker_runtime --test readme
