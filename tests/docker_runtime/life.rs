@@ -147,7 +147,7 @@ async fn the_worker_has_its_environment_directory_and_mounts() {
     let exit = seen.exited(&spec.key).await;
     assert_eq!(std::fs::read_to_string(dir.path().join("taken")).unwrap(), "back\n");
     assert!(exit.code != Some(0) && exit.tail.contains("Read-only file system"), "{exit:?}");
-    for expected in ["blue = green\n", "my token is ***\n", "/etc\n", "from the host\n"] {
+    for expected in ["blue = green\n", "my token is ***\n", "/etc\n", "from the host"] {
         assert!(exit.tail.contains(expected), "{expected:?} in {exit:?}");
     }
     assert!(!dir.path().join("x").exists());
