@@ -1,0 +1,136 @@
+//! The arguments of `poolkeeper run`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::api::{Period, RuntimeKind};
+
+/// Run a command, or one for each task, in the workers of a pool
+///
+/// It is `xargs -P` that knows about rate limits. Each task runs in a worker of its own for as long as it takes. A command
+/// that exits with 75, or writes {"outcome":"RateLimited","retryAfter":"90s"} to the file named by $POOLKEEPER_RESULT,
+/// met a rate limit: its worker rests, and the task goes on in another one.
+///
+/// The task is in $TASK and on standard input; beside it are POOLKEEPER_TASK_ID, POOLKEEPER_ATTEMPT, POOLKEEPER_WORKER and
+/// POOLKEEPER_RESULT.
+#[derive(Args, Debug, Clone, Default)]
+#[command(after_long_help = HELP)]
+pub struct RunArgs {
+    /// Name of the pool [default: that of --file, else "pool"]
+    #[arg(value_name = "POOL")]
+    pub pool: Option<String>,
+
+    /// Run on this machine, without a cluster
+    #[arg(long)]
+    pub local: bool,
+
+    /// Read the pool from a YAML or JSON file; the flags below override it
+    #[arg(short, long, value_name = "FILE", help_heading = "Pool")]
+    pub file: Option<PathBuf>,
+    /// Most workers (spec.max) [default: 8]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Pool")]
+    pub workers: Option<i64>,
+    /// Fewest workers (spec.min) [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Pool")]
+    pub min: Option<i64>,
+    /// Rest after a rate limit that named no time; doubles with each in a row (spec.cooldown) [default: 5m]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, help_heading = "Pool")]
+    pub cooldown: Option<String>,
+    /// Image of the workers (spec.image); they run in Docker then
+    #[arg(long, value_name = "IMAGE", help_heading = "Pool")]
+    pub image: Option<String>,
+    /// What workers are [default: Docker with an image, else Process]
+    #[arg(long, value_name = "Process|Docker", value_parser = runtime, help_heading = "Pool")]
+    pub runtime: Option<RuntimeKind>,
+    /// A directory of this machine in the workers, read-only unless :rw is added (spec.mounts)
+    #[arg(long, value_name = "SRC:DST[:rw]", help_heading = "Pool")]
+    pub mount: Vec<String>,
+    /// A variable of the workers, with its value or with that which it has here (spec.env)
+    #[arg(short, long, value_name = "NAME[=VALUE]", help_heading = "Pool")]
+    pub env: Vec<String>,
+    /// Who the workers are, to whoever limits them; workers are spread over all that are given (spec.credentials)
+    #[arg(long, value_name = "NAME=[VAR:]env:SOURCE", help_heading = "Pool", long_help = CREDENTIAL)]
+    pub credential: Vec<String>,
+
+    /// Run the command once for each line of a file that is not blank; `-` is standard input
+    #[arg(short, long, value_name = "FILE", help_heading = "Tasks")]
+    pub tasks: Option<PathBuf>,
+    /// Each line is a JSON object, which may have an `id`; so it is for a name that ends in .jsonl
+    #[arg(long, requires = "tasks", help_heading = "Tasks")]
+    pub jsonl: bool,
+    /// Keep outputs and results in this directory
+    #[arg(short, long, value_name = "DIR", help_heading = "Tasks")]
+    pub out: Option<PathBuf>,
+    /// Go on with the run whose results are in --out: skip what has succeeded, failed or timed out
+    #[arg(long, requires = "out", help_heading = "Tasks")]
+    pub resume: bool,
+    /// Try a task that failed again, at most N times
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(i32).range(0..=1_000_000),
+          allow_negative_numbers = true, help_heading = "Tasks")]
+    pub retry_failed: i32,
+    /// End a task this long after its first start, all attempts and rests counted
+    #[arg(long, value_name = "TIME", value_parser = above_zero, allow_hyphen_values = true, help_heading = "Tasks")]
+    pub timeout: Option<Period>,
+
+    /// How to show what happens: bars on a terminal, else lines; all of it goes to standard error
+    #[arg(long, value_enum, default_value_t, value_name = "HOW", help_heading = "Output")]
+    pub progress: ProgressKind,
+
+    /// The command and its arguments, found and run in the worker. No shell is involved
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+/// How to show what happens.
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProgressKind {
+    /// Bars on a terminal, else lines. For a single command only what is unusual.
+    #[default]
+    Auto,
+    /// A bar for each worker, and one for all tasks.
+    Bar,
+    /// A line for each step.
+    Lines,
+    /// A JSON object for each step, on a line.
+    Json,
+    /// Nothing but errors.
+    None,
+}
+
+const CREDENTIAL: &str = "\
+Who the workers are, to whoever limits them; workers are spread over all that are given (spec.credentials).
+  NAME=env:VAR            $VAR of this environment, as $VAR in the worker
+  NAME=VAR:env:SOURCE     $SOURCE of this environment, as $VAR in the worker
+  NAME=VAR:file:PATH      the content of a file
+  NAME=VAR:command:CMD    what `sh -c CMD` prints here";
+
+const HELP: &str = "\
+Exit codes:
+  before the command starts   2 usage, 3 not found, 4 conflict, 6 no Docker Engine, 7 forbidden
+  one command                 its own; 128 + signal; 124 timed out
+  a batch (--tasks)           0 all succeeded, 1 some failed, 75 only rate limits are left
+  both                        125 Poolkeeper failed, 126 and 127 the command cannot be run, 130 Ctrl-C
+
+Results: --out DIR holds, for each task, DIR/ID/stdout, stderr and result.json, of its last attempt. The id of a task is
+its JSON `id`, else line-N. What a task prints is printed whole, when the task has ended.
+
+  poolkeeper run --local --workers 3 --tasks urls.txt -- ./fetch.sh
+  poolkeeper run --local --image agent:1 --credential a=env:TOKEN --tasks issues.jsonl --out results -- agent --stdin";
+
+fn runtime(text: &str) -> Result<RuntimeKind, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "process" => Ok(RuntimeKind::Process),
+        "docker" => Ok(RuntimeKind::Docker),
+        "pod" => Err("Pods need a cluster: use Docker or Process with --local".to_owned()),
+        _ => Err("use Process or Docker".to_owned()),
+    }
+}
+
+fn above_zero(text: &str) -> Result<Period, String> {
+    match text.parse::<Period>() {
+        Ok(period) if period.is_zero() => Err("must be above 0s; leave --timeout out for no limit".to_owned()),
+        Ok(period) => Ok(period),
+        Err(error) => Err(error.to_string()),
+    }
+}

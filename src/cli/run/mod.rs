@@ -1,0 +1,246 @@
+//! `poolkeeper run`: xargs -P that knows about rate limits.
+//!
+//! - [`args`], [`spec`]: what is asked for; flags and a file become a ContainerPool.
+//! - [`tasks`], [`ids`]: the task file, and names for what is in it.
+//! - [`outdir`], [`result`]: the run directory, and how each task ended.
+//! - [`stack`]: the API, the controller and the runtime, in this process.
+//! - [`engine`], [`attempt`]: Dispatches in flight, and one execution.
+//! - [`event`], [`progress`], [`bars`], [`summary`]: telling what happens.
+//! - [`failure`], [`signals`]: other ends.
+
+pub mod args;
+mod attempt;
+mod bars;
+mod engine;
+mod event;
+mod failure;
+mod ids;
+mod outdir;
+mod progress;
+mod result;
+mod signals;
+mod spec;
+mod stack;
+mod summary;
+mod tasks;
+
+use std::io::{IsTerminal, Read, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kube::Api;
+
+use self::args::RunArgs;
+use self::attempt::{Job, TaskRef};
+use self::engine::{Engine, Last, Source};
+use self::event::Event;
+use self::failure::{Failure, exit};
+use self::outdir::RunDir;
+use self::progress::Progress;
+use self::stack::{Server, Stack};
+use self::tasks::{Item, TaskFile};
+use crate::api::dispatch::Outcome;
+use crate::api::{ContainerPool, RuntimeKind};
+use crate::clock::{Clock, Ids, SystemClock};
+
+/// Id of the task of a single command.
+const SINGLE: &str = "command";
+/// After this long it is said that standard input is waited for.
+const STDIN_PATIENCE: Duration = Duration::from_secs(1);
+
+impl RunArgs {
+    /// Runs it. To be called outside of any async runtime.
+    pub fn run(self) -> ExitCode {
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return say(&Failure::poolkeeper("starting", error)),
+        };
+        let code = match runtime.block_on(run(self)) {
+            Ok(code) => ExitCode::from(code),
+            Err(failure) => say(&failure),
+        };
+        // A thread may sit in a read or write that never returns.
+        runtime.shutdown_background();
+        code
+    }
+}
+
+fn say(failure: &Failure) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "poolkeeper: {failure}");
+    ExitCode::from(failure.exit)
+}
+
+/// All that is known before anything is started.
+struct Prepared {
+    server: Server,
+    pool: ContainerPool,
+    runtime: RuntimeKind,
+    tasks: Option<TaskFile>,
+    dir: Arc<RunDir>,
+    count: Option<u64>,
+    skipped: u64,
+    stdin: Bytes,
+}
+
+async fn run(args: RunArgs) -> Result<u8, Failure> {
+    if !args.local {
+        return Err(Failure::usage("run works on this machine only, so far: add --local"));
+    }
+    let (clock, ids): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Ids::random());
+    let prepared = prepare(&args, clock.clone(), ids).await?;
+    let Prepared { server, pool, runtime, tasks, dir, count, skipped, stdin } = prepared;
+    let interrupted = signals::listen().map_err(|e| Failure::poolkeeper("listening for signals", e))?;
+    let mut stack = Stack::start(server, runtime, &dir).await?;
+
+    let progress = Arc::new(Progress::new(args.progress, tasks.is_some(), pool.spec.max, clock.clone()));
+    progress.tell(&Event::Run {
+        run_id: dir.run_id().to_owned(),
+        pool: pool.metadata.name.clone().unwrap_or_default(),
+        runtime,
+        workers: pool.spec.max,
+        tasks: count,
+        skipped,
+    });
+    let source = source(tasks.as_ref(), &dir, &args)?;
+    let job = Job {
+        dispatches: Api::namespaced(stack.client.clone(), stack::NAMESPACE),
+        workers: Api::namespaced(stack.client.clone(), stack::NAMESPACE),
+        executor: stack.executor.clone(),
+        progress: progress.clone(),
+        clock,
+        exit_codes: pool.spec.rate_limit.exit_codes.clone(),
+        command: args.command,
+        stdin,
+        live: tasks.is_none(),
+    };
+    let plan = engine::Plan {
+        pool: pool.clone(),
+        retry_failed: args.retry_failed,
+        timeout: args.timeout,
+        keep: dir.is_kept(),
+    };
+    let client = stack.client.clone();
+    let ended = Engine::new(job, plan, source).run(&client, &interrupted, stack.broken()).await;
+    if let Err(failure) = &ended {
+        // Said before what is started is stopped: that may take a while.
+        progress.fail(failure);
+    }
+    let stopped = match &ended {
+        Err(failure) if stack.is_broken() => Err(failure.clone()),
+        _ => stack
+            .end(&pool, ended.is_err(), &progress)
+            .await
+            .map_err(|e| Failure::poolkeeper("stopping", format!("{e:#}"))),
+    };
+    dir.clean();
+    progress.finish();
+    match (ended, stopped) {
+        (Err(failure), _) => Ok(failure.exit),
+        (Ok(_), Err(failure)) => Err(failure),
+        (Ok(last), Ok(())) if tasks.is_none() => Ok(single_exit(last)),
+        (Ok(_), Ok(())) => Ok(progress.summary(|s| s.exit())),
+    }
+}
+
+/// Finds every mistake that can be found before anything is started.
+async fn prepare(args: &RunArgs, clock: Arc<dyn Clock>, ids: Ids) -> Result<Prepared, Failure> {
+    let current_dir = std::env::current_dir().map_err(|e| Failure::usage(format!("the current directory: {e}")))?;
+    let around = spec::Surroundings { var: &|name| std::env::var(name).ok(), current_dir: &current_dir };
+    let file = args.file.as_deref().map(spec::read_file).transpose()?;
+    let plan = spec::plan(args, file, &around)?;
+    let run_id = ids.uid();
+    let server = Server::new(clock, ids)?;
+    let name = args.file.as_ref().map(|f| f.display().to_string());
+    let pool = server.create_pool(&plan, name.as_deref()).await?;
+
+    let tasks = args.tasks.as_deref().map(|path| TaskFile::open(path, args.jsonl)).transpose()?;
+    let mut count = tasks.as_ref().map(|tasks| tasks.check(|_| Ok(()))).transpose()?;
+    let dir = match &args.out {
+        Some(out) => RunDir::open(out, args.resume, run_id, &args.command)?,
+        None => RunDir::temporary(run_id)?,
+    };
+    let mut skipped = 0;
+    if let Some(tasks) = tasks.as_ref().filter(|_| args.resume) {
+        tasks.check(|item| {
+            skipped += u64::from(dir.is_done(item, &args.command)?);
+            Ok(())
+        })?;
+        count = count.map(|n| n - skipped);
+    }
+    let stdin = if tasks.is_none() { read_stdin().await? } else { Bytes::new() };
+    Ok(Prepared { server, pool, runtime: plan.runtime, tasks, dir: Arc::new(dir), count, skipped, stdin })
+}
+
+/// Standard input for a single command, unless it is a terminal: whole, since each attempt needs all of it.
+async fn read_stdin() -> Result<Bytes, Failure> {
+    if std::io::stdin().is_terminal() {
+        return Ok(Bytes::new());
+    }
+    let mut read = tokio::task::spawn_blocking(|| {
+        let mut all = Vec::new();
+        // One that is closed, or a directory, is an empty one.
+        let _ = std::io::stdin().lock().read_to_end(&mut all);
+        all
+    });
+    let all = match tokio::time::timeout(STDIN_PATIENCE, &mut read).await {
+        Ok(all) => all,
+        Err(_) => {
+            let _ = writeln!(std::io::stderr(), "poolkeeper: reading standard input to its end (</dev/null for none)");
+            read.await
+        }
+    };
+    all.map(Bytes::from).map_err(|e| Failure::poolkeeper("reading standard input", e))
+}
+
+/// The tasks to be run: those of the file that are not done yet, or the one command.
+fn source(tasks: Option<&TaskFile>, dir: &Arc<RunDir>, args: &RunArgs) -> Result<Source, Failure> {
+    let Some(tasks) = tasks else {
+        let kept = dir.is_kept().then(|| dir.task_dir(SINGLE));
+        return Ok(Box::new(std::iter::once(Ok(TaskRef { id: SINGLE.to_owned(), text: None, dir: kept }))));
+    };
+    let (dir, command) = (dir.clone(), args.command.clone());
+    let items = tasks.items()?;
+    Ok(Box::new(items.filter_map(move |item| todo(item, &dir, &command).transpose())))
+}
+
+fn todo(item: Result<Item, Failure>, dir: &RunDir, command: &[String]) -> Result<Option<TaskRef>, Failure> {
+    let item = item?;
+    if dir.is_done(&item, command)? {
+        return Ok(None);
+    }
+    let task_dir = dir.task_dir(&item.id);
+    Ok(Some(TaskRef { id: item.id, text: Some(item.text), dir: Some(task_dir) }))
+}
+
+/// Exit code of a single command. What its result file says goes before its own code.
+fn single_exit(last: Option<Last>) -> u8 {
+    let Some(last) = last else { return exit::POOLKEEPER };
+    let own = last.exit_code.map_or(exit::FAILED, |code| u8::try_from(code.clamp(0, 255)).unwrap_or(exit::FAILED));
+    match last.outcome {
+        Outcome::Succeeded => exit::OK,
+        Outcome::TimedOut => exit::TIMED_OUT,
+        _ if last.timed_out => exit::TIMED_OUT,
+        Outcome::Failed | Outcome::RateLimited | Outcome::Unauthorized => own.max(exit::FAILED),
+        _ => exit::POOLKEEPER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_command_ends_as_its_command_did() {
+        let exit = |outcome, exit_code, timed_out| single_exit(Some(Last { outcome, exit_code, timed_out }));
+        assert_eq!(exit(Outcome::Succeeded, Some(0), false), 0);
+        assert_eq!(exit(Outcome::Succeeded, Some(3), false), 0);
+        assert_eq!(exit(Outcome::Failed, Some(137), false), 137);
+        assert_eq!(exit(Outcome::Failed, Some(0), false), 1);
+        assert_eq!(exit(Outcome::RateLimited, Some(75), true), 124);
+        assert_eq!(exit(Outcome::TimedOut, None, false), 124);
+        assert_eq!(exit(Outcome::WorkerLost, None, false), 125);
+        assert_eq!(single_exit(None), 125);
+    }
+}

@@ -1,0 +1,267 @@
+//! The run directory: `--out DIR`, or a temporary one that goes away with the run.
+//!
+//! | path | what |
+//! |---|---|
+//! | `ID/stdout`, `ID/stderr`, `ID/result.json` | of the last attempt of each task |
+//! | `.poolkeeper/run.lock` | locked while a run uses the directory; holds its pid |
+//! | `.poolkeeper/run.json` | the run's id, which its workers carry, and a hash of the command |
+//! | `.poolkeeper/workers/` | a record of each worker (Process), written before its start, and its socket |
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::Failure;
+use super::ids;
+use super::result::{self, TaskResult};
+use super::tasks::Item;
+
+const OWN: &str = ".poolkeeper";
+
+/// What is remembered of a run.
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+struct RunRecord {
+    run_id: String,
+    command_hash: String,
+}
+
+/// A run directory that this process holds.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    run_id: String,
+    resumed: bool,
+    temporary: Option<tempfile::TempDir>,
+    /// Its lock goes with it.
+    _lock: Option<File>,
+}
+
+impl RunDir {
+    /// Makes a directory that vanishes with the value.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn temporary(run_id: String) -> Result<Self, Failure> {
+        let dir = tempfile::Builder::new().prefix("poolkeeper-run-").tempdir();
+        let dir = dir.map_err(|e| {
+            Failure::usage(format!("cannot make a directory in {}: {e}", std::env::temp_dir().display()))
+        })?;
+        Ok(Self { path: dir.path().to_owned(), run_id, resumed: false, temporary: Some(dir), _lock: None })
+    }
+
+    /// Takes `path` for a run of `command`. With `resume` it may hold an earlier run, whose id is kept; `run_id` is used if
+    /// there is none.
+    ///
+    /// # Errors
+    /// A living run has it, it holds something else, it holds results and `resume` is not set, or the command is another.
+    pub fn open(path: &Path, resume: bool, run_id: String, command: &[String]) -> Result<Self, Failure> {
+        let name = path.display();
+        let wrong = |e: io::Error| Failure::usage(format!("--out {name}: {e}"));
+        fs::create_dir_all(path).map_err(wrong)?;
+        let path = path.canonicalize().map_err(wrong)?;
+        let own = path.join(OWN);
+        if !own.is_dir() && fs::read_dir(&path).map_err(wrong)?.next().is_some() {
+            return Err(Failure::conflict(format!(
+                "--out {name}: it is not empty, and no run made it: name an empty or new directory"
+            )));
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(&own).map_err(wrong)?;
+        let lock = lock(&own.join("run.lock")).map_err(wrong)?.map_err(|pid| {
+            let who = if pid.is_empty() { String::new() } else { format!(" (pid {pid})") };
+            Failure::conflict(format!("--out {name}: a run{who} is using it: wait for that, or name another directory"))
+        })?;
+        let wanted = RunRecord { run_id, command_hash: result::hash(None, command) };
+        let file = own.join("run.json");
+        let found = match fs::read(&file) {
+            Ok(bytes) => Some(serde_json::from_slice::<RunRecord>(&bytes).map_err(|e| wrong(e.into()))?),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            Err(e) => return Err(wrong(e)),
+        };
+        let used = has_results(&path).map_err(wrong)?;
+        let record = match found {
+            // It never came to a result, or was emptied by hand. Its workers may still be there, so it keeps its id.
+            Some(found) if !used => RunRecord { run_id: found.run_id, ..wanted },
+            Some(_) if !resume => {
+                return Err(Failure::conflict(format!(
+                    "--out {name}: it holds the results of another run: add --resume to go on with that, or name another directory"
+                )));
+            }
+            Some(found) if found.command_hash != wanted.command_hash => {
+                return Err(Failure::conflict(format!(
+                    "--out {name}: it holds the results of another command: resume with the same one, or name another directory"
+                )));
+            }
+            Some(found) => found,
+            None => wanted,
+        };
+        write_new(&file, &record).map_err(wrong)?;
+        Ok(Self { path, run_id: record.run_id, resumed: resume, temporary: None, _lock: Some(lock) })
+    }
+
+    /// Id that the run's workers carry.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// Where the Process runtime keeps its records.
+    pub fn runtime_dir(&self) -> PathBuf {
+        self.path.join(OWN)
+    }
+
+    /// True if outputs and results stay.
+    pub const fn is_kept(&self) -> bool {
+        self.temporary.is_none()
+    }
+
+    /// Directory of a task.
+    pub fn task_dir(&self, id: &str) -> PathBuf {
+        self.path.join(ids::dir_name(id))
+    }
+
+    /// True if an earlier run ended this very task for good.
+    ///
+    /// # Errors
+    /// There is a result under its id that is another task's, or that cannot be read.
+    pub fn is_done(&self, item: &Item, command: &[String]) -> Result<bool, Failure> {
+        if !self.resumed {
+            return Ok(false);
+        }
+        let dir = self.task_dir(&item.id);
+        let found = TaskResult::read(&dir).map_err(|e| {
+            Failure::conflict(format!(
+                "--resume: {}: {e}; remove it to run the task again",
+                dir.join(result::FILE).display()
+            ))
+        })?;
+        let Some(found) = found else { return Ok(false) };
+        if found.hash != result::hash(Some(&item.text), command) {
+            return Err(Failure::conflict(format!(
+                "--resume: the result of task {:?} in {} is of another task (line {} has changed): resume with the same tasks, \
+                 or name another directory",
+                item.id,
+                dir.display(),
+                item.line
+            )));
+        }
+        Ok(found.is_final())
+    }
+
+    /// Removes what only a living run needs.
+    pub fn clean(&self) {
+        // Fails, as it should, if a worker is left in it.
+        let _ = fs::remove_dir(self.runtime_dir().join("workers"));
+    }
+}
+
+/// Locks a file for as long as it is open. `Err(pid)`: another process has it.
+fn lock(path: &Path) -> io::Result<Result<File, String>> {
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0)?;
+            write!(file, "{}", std::process::id())?;
+            Ok(Ok(file))
+        }
+        Err(fs::TryLockError::WouldBlock) => Ok(Err(fs::read_to_string(path)?)),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// True if there is anything but what is ours.
+fn has_results(path: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        if entry?.file_name() != OWN {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn write_new(path: &Path, record: &RunRecord) -> io::Result<()> {
+    let new = path.with_extension("new");
+    fs::write(&new, serde_json::to_vec_pretty(record)?)?;
+    fs::rename(new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::dispatch::Outcome;
+    use crate::cli::run::failure::exit;
+
+    fn command(word: &str) -> Vec<String> {
+        vec![word.to_owned()]
+    }
+
+    fn open(path: &Path, resume: bool, word: &str) -> Result<RunDir, Failure> {
+        RunDir::open(path, resume, "id".to_owned(), &command(word))
+    }
+
+    #[test]
+    fn one_run_at_a_time_and_never_by_accident() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        let first = open(&out, false, "true").unwrap();
+        let error = open(&out, true, "true").unwrap_err();
+        assert!(
+            error.exit == exit::CONFLICT && error.message.contains(&format!("pid {}", std::process::id())),
+            "{error}"
+        );
+        drop(first);
+        drop(open(&out, false, "false").unwrap());
+        drop(open(&out, false, "true").unwrap());
+        fs::create_dir(out.join("line-1")).unwrap();
+        assert!(open(&out, false, "true").unwrap_err().message.contains("--resume"));
+        assert!(open(&out, true, "false").unwrap_err().message.contains("another command"));
+        assert_eq!(RunDir::open(&out, true, "other".to_owned(), &command("true")).unwrap().run_id(), "id");
+    }
+
+    #[test]
+    fn a_directory_with_anything_else_in_it_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("thesis.tex"), "").unwrap();
+        let error = open(dir.path(), true, "true").unwrap_err();
+        assert!(error.exit == exit::CONFLICT && error.message.contains("not empty"), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_done_is_known_by_its_hash() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = open(dir.path(), true, "true").unwrap();
+        let item = Item { id: "a".into(), line: 1, text: "x".into() };
+        assert!(!run.is_done(&item, &command("true")).unwrap());
+        let mut result = TaskResult {
+            id: "a".into(),
+            hash: result::hash(Some("x"), &command("true")),
+            outcome: Outcome::Succeeded,
+            exit_code: Some(0),
+            message: None,
+            attempts: 1,
+            worker: None,
+            started_at: None,
+            finished_at: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let task_dir = run.task_dir("a");
+        fs::create_dir(&task_dir).unwrap();
+        for (outcome, done) in [
+            (Outcome::Succeeded, true),
+            (Outcome::Failed, true),
+            (Outcome::RateLimited, false),
+            (Outcome::Forced, false),
+        ] {
+            result.outcome = outcome;
+            result.write(&task_dir).unwrap();
+            assert_eq!(run.is_done(&item, &command("true")).unwrap(), done, "{outcome}");
+        }
+        let other = Item { text: "y".into(), ..item.clone() };
+        let error = run.is_done(&other, &command("true")).unwrap_err();
+        assert!(error.exit == exit::CONFLICT && error.message.contains("\"a\""), "{error}");
+        fs::write(task_dir.join(result::FILE), "{").unwrap();
+        assert_eq!(run.is_done(&item, &command("true")).unwrap_err().exit, exit::CONFLICT);
+    }
+}

@@ -1,0 +1,433 @@
+//! From flags and a file to a ContainerPool. What is wrong in its fields is for the API to say: it knows them best.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::args::RunArgs;
+use super::failure::Failure;
+use crate::api::pool::defaults;
+use crate::api::{GROUP, Period, RuntimeKind, VERSION};
+
+/// Name of a pool that got none.
+const DEFAULT_NAME: &str = "pool";
+/// Attempts that are queued for each worker: so many that none idles, so few that a long file stays on disk.
+pub const IN_FLIGHT_PER_WORKER: i64 = 2;
+
+/// What flags are read against.
+pub struct Surroundings<'a> {
+    /// Looks up a variable of this process's environment.
+    pub var: &'a dyn Fn(&str) -> Option<String>,
+    /// Where relative paths start.
+    pub current_dir: &'a Path,
+}
+
+/// A pool to be created.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The ContainerPool as JSON, with fields that the API may not know.
+    pub pool: Value,
+    /// What its workers will be.
+    pub runtime: RuntimeKind,
+}
+
+/// Reads `-f`.
+///
+/// # Errors
+/// The file cannot be read, is not YAML, or not one ContainerPool.
+pub fn read_file(path: &Path) -> Result<Value, Failure> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        let exit = if e.kind() == std::io::ErrorKind::NotFound {
+            super::failure::exit::NOT_FOUND
+        } else {
+            super::failure::exit::USAGE
+        };
+        Failure::new(exit, format!("--file {name}: {e}"))
+    })?;
+    let value: Value = serde_saphyr::from_str(&text).map_err(|e| Failure::usage(format!("--file {name}: {e}")))?;
+    let word = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("nothing").to_owned();
+    if !value.is_object() || word("kind") != "ContainerPool" {
+        let message =
+            format!("--file {name}: kind is {:?}: it must be one ContainerPool (see examples/pool.yaml)", word("kind"));
+        return Err(Failure::usage(message));
+    }
+    let wanted = format!("{GROUP}/{VERSION}");
+    if word("apiVersion") != wanted {
+        let message = format!("--file {name}: apiVersion is {:?}: it must be {wanted}", word("apiVersion"));
+        return Err(Failure::usage(message));
+    }
+    Ok(value)
+}
+
+/// Lays the flags over `file`.
+///
+/// # Errors
+/// A flag that cannot be understood, or a field that `run` cannot honour.
+pub fn plan(args: &RunArgs, file: Option<Value>, around: &Surroundings<'_>) -> Result<Plan, Failure> {
+    let from_file = file.is_some();
+    let mut pool = file.unwrap_or_else(|| json!({"apiVersion": format!("{GROUP}/{VERSION}"), "kind": "ContainerPool"}));
+    if let Some(object) = pool.as_object_mut() {
+        object.remove("status");
+    }
+    let metadata = section(&mut pool, "metadata")?;
+    if let Some(name) = &args.pool {
+        metadata.insert("name".to_owned(), json!(name));
+    }
+    metadata.entry("name").or_insert_with(|| json!(DEFAULT_NAME));
+    // Wherever the file's pool lives otherwise, here there is one place.
+    metadata.insert("namespace".to_owned(), json!(super::stack::NAMESPACE));
+
+    let spec = section(&mut pool, "spec")?;
+    for (field, value) in [("max", args.workers), ("min", args.min)] {
+        if let Some(n) = value {
+            spec.insert(field.to_owned(), json!(n));
+        }
+    }
+    if let Some(image) = &args.image {
+        spec.insert("image".to_owned(), json!(image));
+        if !from_file {
+            // Tasks come by exec, so the worker need only stay. With a file the image's own command is kept, as written.
+            spec.insert("command".to_owned(), json!(["sleep", "infinity"]));
+        }
+    }
+    if let Some(cooldown) = &args.cooldown {
+        set_cooldown(spec, cooldown);
+    }
+    let runtime = decide_runtime(args, spec)?;
+    spec.insert("runtime".to_owned(), json!(runtime));
+    extend(spec, "env", "name", env(&args.env, around)?)?;
+    extend(spec, "mounts", "mountPath", mounts(&args.mount, around)?)?;
+    extend(spec, "credentials", "name", credentials(&args.credential, around)?)?;
+    set_queue_limit(spec);
+    refuse_what_is_not_honoured(spec)?;
+    Ok(Plan { pool, runtime })
+}
+
+fn section<'a>(pool: &'a mut Value, name: &str) -> Result<&'a mut Map<String, Value>, Failure> {
+    let wrong = || Failure::usage(format!("--file: {name} must be an object (see examples/pool.yaml)"));
+    let object = pool.as_object_mut().ok_or_else(wrong)?;
+    let section = object.entry(name).or_insert_with(|| json!({}));
+    if section.is_null() {
+        *section = json!({});
+    }
+    section.as_object_mut().ok_or_else(wrong)
+}
+
+/// A rest that is longer than the bound of rests raises that, unless the bound was given too.
+fn set_cooldown(spec: &mut Map<String, Value>, cooldown: &str) {
+    spec.insert("cooldown".to_owned(), json!(cooldown));
+    let long = cooldown.parse::<Period>().is_ok_and(|c| c > defaults::max_cooldown());
+    if long && spec.get("rateLimit").is_none_or(Value::is_object) {
+        let limit = spec.entry("rateLimit").or_insert_with(|| json!({}));
+        if let Some(limit) = limit.as_object_mut() {
+            limit.entry("maxCooldown").or_insert_with(|| json!(cooldown));
+        }
+    }
+}
+
+/// Docker when an image is given, else Process: work meant for a container never runs on this machine by itself.
+fn decide_runtime(args: &RunArgs, spec: &Map<String, Value>) -> Result<RuntimeKind, Failure> {
+    if let Some(runtime) = args.runtime {
+        return Ok(runtime);
+    }
+    match spec.get("runtime").filter(|r| !r.is_null()) {
+        None if spec.get("image").is_some_and(|i| !i.is_null()) => Ok(RuntimeKind::Docker),
+        None => Ok(RuntimeKind::Process),
+        Some(named) => match named.as_str() {
+            Some("Docker") => Ok(RuntimeKind::Docker),
+            Some("Process") => Ok(RuntimeKind::Process),
+            Some("Pod") => Err(Failure::usage(
+                "spec.runtime: Pods need a cluster; with --local add --runtime Docker, or --runtime Process",
+            )),
+            _ => Err(Failure::usage(format!("spec.runtime is {named}: use Docker or Process"))),
+        },
+    }
+}
+
+/// Adds entries to a list of the spec; one with the same key is replaced.
+fn extend(spec: &mut Map<String, Value>, field: &str, key: &str, entries: Vec<Value>) -> Result<(), Failure> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let list = spec.entry(field).or_insert_with(|| json!([]));
+    let list = list
+        .as_array_mut()
+        .ok_or_else(|| Failure::usage(format!("--file: spec.{field} must be a list (see examples/pool.yaml)")))?;
+    let given: Vec<&Value> = entries.iter().filter_map(|e| e.get(key)).collect();
+    list.retain(|old| !old.get(key).is_some_and(|name| given.contains(&name)));
+    list.extend(entries);
+    Ok(())
+}
+
+fn env(flags: &[String], around: &Surroundings<'_>) -> Result<Vec<Value>, Failure> {
+    let one = |flag: &String| {
+        let (name, value) = match flag.split_once('=') {
+            Some((name, value)) => (name, value.to_owned()),
+            None => {
+                let unset = || {
+                    Failure::usage(format!("--env {flag}: {flag} is not set here: set it, or write --env {flag}=VALUE"))
+                };
+                (flag.as_str(), (around.var)(flag).ok_or_else(unset)?)
+            }
+        };
+        Ok(json!({"name": name, "value": value}))
+    };
+    flags.iter().map(one).collect()
+}
+
+fn mounts(flags: &[String], around: &Surroundings<'_>) -> Result<Vec<Value>, Failure> {
+    let one = |flag: &String| {
+        let wrong =
+            || Failure::usage(format!("--mount {flag}: write SRC:DST or SRC:DST:rw, such as --mount ./data:/data"));
+        let (rest, read_only) = match flag.rsplit_once(':') {
+            Some((rest, "rw")) => (rest, false),
+            Some((rest, "ro")) => (rest, true),
+            _ => (flag.as_str(), true),
+        };
+        let (source, target) = rest.rsplit_once(':').ok_or_else(wrong)?;
+        if source.is_empty() || !target.starts_with('/') {
+            return Err(wrong());
+        }
+        let source = absolute(source, around);
+        if !source.exists() {
+            return Err(Failure::usage(format!("--mount {flag}: {} does not exist", source.display())));
+        }
+        Ok(json!({"hostPath": source.to_string_lossy(), "mountPath": target, "readOnly": read_only}))
+    };
+    flags.iter().map(one).collect()
+}
+
+fn absolute(path: &str, around: &Surroundings<'_>) -> PathBuf {
+    let path = Path::new(path);
+    let below = path.strip_prefix(".").unwrap_or(path);
+    around.current_dir.join(below)
+}
+
+fn credentials(flags: &[String], around: &Surroundings<'_>) -> Result<Vec<Value>, Failure> {
+    flags.iter().map(|flag| credential(flag, around)).collect()
+}
+
+/// What follows the name: `env:VAR`, or `VAR:` and `env:SOURCE`, `file:PATH` or `command:CMD`. Messages repeat the name
+/// alone: who mistook the flag's form may have written the secret itself.
+fn credential(flag: &str, around: &Surroundings<'_>) -> Result<Value, Failure> {
+    let name = flag.split('=').next().unwrap_or_default();
+    let wrong = |problem: &str| {
+        Failure::usage(format!(
+            "--credential {name}: {problem}; write NAME=env:VAR, NAME=VAR:file:PATH or NAME=VAR:command:CMD, such as a=env:API_TOKEN"
+        ))
+    };
+    let (_, source) = flag.split_once('=').ok_or_else(|| wrong("there is no ="))?;
+    let (first, rest) = source.split_once(':').ok_or_else(|| wrong("there is no source"))?;
+    let (variable, kind, from) = match first {
+        "env" => (rest, "env", rest),
+        "file" | "command" => return Err(wrong("which variable of the worker is it?")),
+        variable => {
+            let (kind, from) = rest.split_once(':').ok_or_else(|| wrong("there is no source"))?;
+            (variable, kind, from)
+        }
+    };
+    if from.is_empty() || variable.is_empty() {
+        return Err(wrong("the source is empty"));
+    }
+    let mut entry = json!({"name": name, "env": variable});
+    let (field, value) = match kind {
+        "env" => match (around.var)(from) {
+            Some(_) => ("fromEnv", json!(from)),
+            None => {
+                return Err(Failure::usage(format!("--credential {name}: {from} is not set here: export it first")));
+            }
+        },
+        "file" => {
+            let path = absolute(from, around);
+            if let Err(error) = std::fs::metadata(&path) {
+                return Err(Failure::usage(format!("--credential {name}: {}: {error}", path.display())));
+            }
+            ("fromFile", json!(path.to_string_lossy()))
+        }
+        "command" => ("fromCommand", json!(["sh", "-c", from])),
+        _ => return Err(wrong("the source is none of env, file, command")),
+    };
+    entry[field] = value;
+    Ok(entry)
+}
+
+/// `run` keeps the queue short itself: it must never be refused.
+fn set_queue_limit(spec: &mut Map<String, Value>) {
+    let max = spec.get("max").and_then(Value::as_i64).unwrap_or_else(|| defaults::max().into());
+    let needed = max.saturating_mul(IN_FLIGHT_PER_WORKER);
+    if needed <= i64::from(defaults::queue_limit()) || !spec.get("dispatch").is_none_or(Value::is_object) {
+        return;
+    }
+    if let Some(dispatch) = spec.entry("dispatch").or_insert_with(|| json!({})).as_object_mut() {
+        dispatch.entry("queueLimit").or_insert_with(|| json!(needed.min(1_000_000)));
+    }
+}
+
+fn refuse_what_is_not_honoured(spec: &Map<String, Value>) -> Result<(), Failure> {
+    if spec.get("paused").and_then(Value::as_bool) == Some(true) {
+        return Err(Failure::usage("spec.paused is true, so nothing would run: take it out of the file"));
+    }
+    let patterns = spec.get("rateLimit").and_then(|r| r.get("patterns"));
+    if patterns.and_then(Value::as_array).is_some_and(|p| !p.is_empty()) {
+        return Err(Failure::usage(
+            "spec.rateLimit.patterns is not supported by run yet: let the command exit with a code of rateLimit.exitCodes (75), \
+             or write {\"outcome\":\"RateLimited\"} to $POOLKEEPER_RESULT",
+        ));
+    }
+    Ok(())
+}
+
+/// Flag that sets a field of the pool, for error messages.
+pub fn flag_of(field: &str) -> Option<&'static str> {
+    let starts =
+        |prefix: &str| field == prefix || field.strip_prefix(prefix).is_some_and(|r| r.starts_with(['.', '[']));
+    [
+        ("metadata.name", "POOL"),
+        ("spec.max", "--workers"),
+        ("spec.min", "--min"),
+        ("spec.cooldown", "--cooldown"),
+        ("spec.image", "--image"),
+        ("spec.runtime", "--runtime"),
+        ("spec.mounts", "--mount"),
+        ("spec.env", "--env"),
+        ("spec.credentials", "--credential"),
+    ]
+    .into_iter()
+    .find_map(|(prefix, flag)| starts(prefix).then_some(flag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around() -> Surroundings<'static> {
+        Surroundings { var: &|name| (name == "TOKEN").then(|| "secret-value".to_owned()), current_dir: Path::new("/") }
+    }
+
+    fn planned(change: impl FnOnce(&mut RunArgs), file: Option<Value>) -> Result<Plan, Failure> {
+        let mut args = RunArgs { command: vec!["true".to_owned()], ..RunArgs::default() };
+        change(&mut args);
+        plan(&args, file, &around())
+    }
+
+    fn pool(spec: Value) -> Option<Value> {
+        Some(
+            json!({"apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "agents"}, "spec": spec}),
+        )
+    }
+
+    #[test]
+    fn without_anything_it_is_processes_in_a_pool_called_pool() {
+        let plan = planned(|_| (), None).unwrap();
+        assert_eq!(plan.runtime, RuntimeKind::Process);
+        assert_eq!(plan.pool["metadata"], json!({"name": "pool", "namespace": "default"}));
+        assert_eq!(plan.pool["spec"], json!({"runtime": "Process"}));
+    }
+
+    #[test]
+    fn an_image_means_docker_from_wherever_it_comes() {
+        let flag = planned(|a| a.image = Some("alpine".into()), None).unwrap();
+        assert_eq!((flag.runtime, &flag.pool["spec"]["command"]), (RuntimeKind::Docker, &json!(["sleep", "infinity"])));
+        let file = planned(|_| (), pool(json!({"image": "agent:1"}))).unwrap();
+        assert_eq!((file.runtime, file.pool["spec"].get("command")), (RuntimeKind::Docker, None));
+        // Said in as many words it is for the API to refuse.
+        let both = planned(|a| a.runtime = Some(RuntimeKind::Process), pool(json!({"image": "agent:1"}))).unwrap();
+        assert_eq!(both.pool["spec"]["image"], "agent:1");
+    }
+
+    #[test]
+    fn flags_go_before_the_file() {
+        let file = json!({"max": 2, "min": 1, "cooldown": "1m", "env": [{"name": "A", "value": "file"}, {"name": "B", "value": "file"}]});
+        let change = |a: &mut RunArgs| {
+            a.pool = Some("mine".into());
+            a.workers = Some(5);
+            a.env = vec!["A=flag".into(), "TOKEN".into()];
+        };
+        let plan = planned(change, pool(file)).unwrap();
+        assert_eq!(plan.pool["metadata"]["name"], "mine");
+        let spec = &plan.pool["spec"];
+        assert_eq!((&spec["max"], &spec["min"], &spec["cooldown"]), (&json!(5), &json!(1), &json!("1m")));
+        let env = json!([{"name": "B", "value": "file"}, {"name": "A", "value": "flag"}, {"name": "TOKEN", "value": "secret-value"}]);
+        assert_eq!(spec["env"], env);
+    }
+
+    #[test]
+    fn a_long_cooldown_raises_its_bound_unless_that_is_given() {
+        let plan = planned(|a| a.cooldown = Some("2h".into()), None).unwrap();
+        assert_eq!(plan.pool["spec"]["rateLimit"], json!({"maxCooldown": "2h"}));
+        let plan =
+            planned(|a| a.cooldown = Some("2h".into()), pool(json!({"rateLimit": {"maxCooldown": "90m"}}))).unwrap();
+        assert_eq!(plan.pool["spec"]["rateLimit"], json!({"maxCooldown": "90m"}));
+        let plan = planned(|a| a.cooldown = Some("5 parsecs".into()), None).unwrap();
+        assert_eq!(plan.pool["spec"], json!({"runtime": "Process", "cooldown": "5 parsecs"}));
+    }
+
+    #[test]
+    fn a_wide_pool_gets_a_queue_that_fits() {
+        let plan = planned(|a| a.workers = Some(600), None).unwrap();
+        assert_eq!(plan.pool["spec"]["dispatch"]["queueLimit"], 1200);
+        assert_eq!(planned(|a| a.workers = Some(500), None).unwrap().pool["spec"].get("dispatch"), None);
+    }
+
+    #[test]
+    fn credentials_name_a_variable_and_a_source() {
+        let of = |flag: &str| {
+            planned(|a| a.credential = vec![flag.to_owned()], None).map(|p| p.pool["spec"]["credentials"][0].clone())
+        };
+        assert_eq!(of("a=env:TOKEN").unwrap(), json!({"name": "a", "env": "TOKEN", "fromEnv": "TOKEN"}));
+        assert_eq!(of("a=KEY:env:TOKEN").unwrap(), json!({"name": "a", "env": "KEY", "fromEnv": "TOKEN"}));
+        assert_eq!(of("a=KEY:file:/dev/null").unwrap(), json!({"name": "a", "env": "KEY", "fromFile": "/dev/null"}));
+        assert_eq!(of("a=KEY:command:pass x:y").unwrap()["fromCommand"], json!(["sh", "-c", "pass x:y"]));
+        for bad in [
+            "a",
+            "a=",
+            "a=sk-123456",
+            "a=KEY:sk-123456",
+            "a=KEY:vault:sk-123456",
+            "a=env:",
+            "a=file:/x",
+            "a=:env:TOKEN",
+        ] {
+            let error = of(bad).unwrap_err();
+            assert!(error.message.contains("a=env:API_TOKEN") && !error.message.contains("123456"), "{bad}: {error}");
+        }
+        for (bad, why) in [("a=env:NOPE", "NOPE is not set here"), ("a=KEY:file:/no/such", "/no/such: No such file")] {
+            let error = of(bad).unwrap_err();
+            assert!(error.message.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn mounts_are_read_only_unless_said_otherwise() {
+        let of = |flag: &str| {
+            planned(|a| a.mount = vec![flag.to_owned()], None).map(|p| p.pool["spec"]["mounts"][0].clone())
+        };
+        assert_eq!(of("tmp:/data").unwrap(), json!({"hostPath": "/tmp", "mountPath": "/data", "readOnly": true}));
+        assert_eq!(of("/tmp:/data:rw").unwrap()["readOnly"], false);
+        for bad in ["tmp", "tmp:data", ":/data", "tmp:rw", ""] {
+            assert!(of(bad).unwrap_err().message.contains("SRC:DST:rw"), "{bad}");
+        }
+        assert!(of("/no/such:/data").unwrap_err().message.contains("/no/such does not exist"));
+    }
+
+    #[test]
+    fn what_would_be_ignored_is_refused() {
+        for (spec, word) in [
+            (json!({"paused": true}), "spec.paused"),
+            (json!({"rateLimit": {"patterns": ["claude-code"]}}), "rateLimit.patterns"),
+            (json!({"runtime": "Pod"}), "need a cluster"),
+            (json!({"runtime": "docker"}), "use Docker or Process"),
+        ] {
+            let error = planned(|_| (), pool(spec)).unwrap_err();
+            assert!(error.message.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn fields_lead_to_flags() {
+        assert_eq!(flag_of("spec.max"), Some("--workers"));
+        assert_eq!(flag_of("spec.credentials[0].env"), Some("--credential"));
+        assert_eq!(flag_of("spec.maxi"), None);
+    }
+}

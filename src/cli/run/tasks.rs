@@ -1,0 +1,279 @@
+//! The task file: one task a line. It is read twice, first to find mistakes before anything starts, then as workers come
+//! free; it is never in memory as a whole.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::failure::{Failure, exit};
+use super::ids::MAX_ID;
+
+/// Longest task, in bytes: Linux allows no longer `TASK=…` in an environment.
+pub const MAX_TASK: usize = 128 * 1024 - "TASK=".len() - 1;
+/// Bytes of the hash by which ids are compared.
+const ID_HASH: usize = 12;
+
+/// One task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its id: unique in the file.
+    pub id: String,
+    /// The line, from 1.
+    pub line: u64,
+    /// The line's text, without its end.
+    pub text: String,
+}
+
+/// A task file that was opened once and can be read again.
+#[derive(Debug)]
+pub struct TaskFile {
+    file: File,
+    name: String,
+    jsonl: bool,
+}
+
+impl TaskFile {
+    /// Opens a file; `-` is standard input. What cannot be read twice (a pipe) is copied to a nameless temporary file.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be read.
+    pub fn open(path: &Path, jsonl: bool) -> Result<Self, Failure> {
+        let stdin = path == Path::new("-");
+        let name = if stdin { "standard input".to_owned() } else { path.display().to_string() };
+        let wrong = |e: &io::Error| {
+            let code = if e.kind() == io::ErrorKind::NotFound { exit::NOT_FOUND } else { exit::USAGE };
+            Failure::new(code, format!("--tasks {name}: {e}"))
+        };
+        let jsonl = jsonl || path.extension().is_some_and(|e| e == "jsonl");
+        if stdin {
+            let file = spool(io::stdin().lock()).map_err(|e| wrong(&e))?;
+            return Ok(Self { file, name, jsonl });
+        }
+        let file = File::open(path).map_err(|e| wrong(&e))?;
+        let kind = file.metadata().map_err(|e| wrong(&e))?.file_type();
+        if kind.is_dir() {
+            return Err(Failure::usage(format!("--tasks {name}: it is a directory; name a file with one task a line")));
+        }
+        let file = if kind.is_file() { file } else { spool(file).map_err(|e| wrong(&e))? };
+        Ok(Self { file, name, jsonl })
+    }
+
+    /// Reads all of it, shows each task to `look`, and answers how many there are.
+    ///
+    /// # Errors
+    /// There is no task, a line is not one, or an id is used twice; or what `look` says.
+    pub fn check(&self, mut look: impl FnMut(&Item) -> Result<(), Failure>) -> Result<u64, Failure> {
+        let mut count = 0;
+        let mut seen = Vec::new();
+        for item in self.items()? {
+            let item = item?;
+            look(&item)?;
+            count += 1;
+            if self.jsonl {
+                seen.push((hash(&item.id), item.line));
+            }
+        }
+        if count == 0 {
+            return Err(Failure::usage(format!("--tasks {}: there is no task in it: write one a line", self.name)));
+        }
+        seen.sort_unstable();
+        let twice = seen.windows(2).filter(|pair| pair[0].0 == pair[1].0).min_by_key(|pair| pair[1].1);
+        if let Some([(_, first), (_, second)]) = twice {
+            let id = self.items()?.filter_map(Result::ok).find(|i| i.line == *second).map(|i| i.id).unwrap_or_default();
+            return Err(Failure::usage(format!(
+                "{}: lines {first} and {second} have the same id {id:?}: give each task an id of its own, or none",
+                self.name
+            )));
+        }
+        Ok(count)
+    }
+
+    /// Reads it from the start.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn items(&self) -> Result<Items, Failure> {
+        let read = || {
+            let mut file = self.file.try_clone()?;
+            file.rewind()?;
+            Ok(file)
+        };
+        let file = read().map_err(|e: io::Error| Failure::usage(format!("--tasks {}: {e}", self.name)))?;
+        Ok(Items {
+            reader: BufReader::with_capacity(64 * 1024, file),
+            name: self.name.clone(),
+            jsonl: self.jsonl,
+            line: 0,
+        })
+    }
+}
+
+fn spool(mut from: impl Read) -> io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    io::copy(&mut from, &mut file)?;
+    Ok(file)
+}
+
+fn hash(id: &str) -> [u8; ID_HASH] {
+    let mut hash = [0; ID_HASH];
+    hash.copy_from_slice(&Sha256::digest(id.as_bytes())[..ID_HASH]);
+    hash
+}
+
+/// The tasks of a file, in order. Clones of its file share a position, so only one may be read at a time.
+#[derive(Debug)]
+pub struct Items {
+    reader: BufReader<File>,
+    name: String,
+    jsonl: bool,
+    line: u64,
+}
+
+impl Items {
+    /// The next line that is not blank, without its end.
+    fn next_line(&mut self) -> Result<Option<String>, Failure> {
+        loop {
+            self.line += 1;
+            let mut bytes = Vec::new();
+            // One more than a task may have, and the line's end.
+            let limit = MAX_TASK as u64 + 3;
+            let read = (&mut self.reader).take(limit).read_until(b'\n', &mut bytes);
+            if read.map_err(|e| Failure::usage(format!("--tasks {}: {e}", self.name)))? == 0 {
+                return Ok(None);
+            }
+            if bytes.last() == Some(&b'\n') {
+                bytes.pop();
+                if bytes.last() == Some(&b'\r') {
+                    bytes.pop();
+                }
+            }
+            if bytes.len() > MAX_TASK {
+                return Err(self.wrong(format!(
+                    "a task may have {MAX_TASK} bytes, since it becomes $TASK: put more in a file, and name that"
+                )));
+            }
+            let text = String::from_utf8(bytes).map_err(|e| {
+                self.wrong(format!("byte {} is not UTF-8, which $TASK must be", e.utf8_error().valid_up_to() + 1))
+            })?;
+            if let Some(at) = text.find('\0') {
+                return Err(self.wrong(format!("byte {} is NUL, which $TASK cannot hold", at + 1)));
+            }
+            if !text.trim().is_empty() {
+                return Ok(Some(text));
+            }
+        }
+    }
+
+    fn item(&mut self) -> Result<Option<Item>, Failure> {
+        let Some(text) = self.next_line()? else { return Ok(None) };
+        let id = if self.jsonl { self.json_id(&text)? } else { None };
+        let line = self.line;
+        Ok(Some(Item { id: id.unwrap_or_else(|| format!("line-{line}")), line, text }))
+    }
+
+    fn json_id(&self, text: &str) -> Result<Option<String>, Failure> {
+        let object: Map<String, Value> = serde_json::from_str(text).map_err(|e| {
+            let why = e.to_string();
+            let why = why.split(" at line ").next().unwrap_or_default();
+            Failure::usage(format!(
+                "{}:{}:{}: {why}; each line must be a JSON object",
+                self.name,
+                self.line,
+                e.column()
+            ))
+        })?;
+        let id = match object.get("id") {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::String(id)) => id.clone(),
+            Some(Value::Number(id)) => id.to_string(),
+            Some(_) => return Err(self.wrong("id must be a text or a number".to_owned())),
+        };
+        if id.is_empty() || id.len() > MAX_ID || id.contains('\0') {
+            return Err(self.wrong(format!("id must have 1 to {MAX_ID} bytes, none of them NUL")));
+        }
+        Ok(Some(id))
+    }
+
+    fn wrong(&self, problem: String) -> Failure {
+        Failure::usage(format!("{}:{}: {problem}", self.name, self.line))
+    }
+}
+
+impl Iterator for Items {
+    type Item = Result<Item, Failure>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.item().transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: impl AsRef<[u8]>, name: &str) -> TaskFile {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        TaskFile { name: name.to_owned(), ..TaskFile::open(&path, false).unwrap() }
+    }
+
+    fn read(text: impl AsRef<[u8]>, name: &str) -> Result<Vec<(String, String)>, String> {
+        let file = file(text, name);
+        file.check(|_| Ok(())).map_err(|f| f.message)?;
+        let items = file.items().unwrap();
+        Ok(items.map(|i| i.map(|i| (i.id, i.text)).unwrap()).collect())
+    }
+
+    fn pair(id: &str, text: &str) -> (String, String) {
+        (id.to_owned(), text.to_owned())
+    }
+
+    #[test]
+    fn each_line_that_is_not_blank_is_a_task() {
+        let tasks = read("one\n\n  \n two \r\nthree", "t.txt").unwrap();
+        assert_eq!(tasks, [pair("line-1", "one"), pair("line-4", " two "), pair("line-5", "three")]);
+    }
+
+    #[test]
+    fn json_lines_may_have_ids() {
+        let tasks = read("{\"id\":\"a/b\",\"n\":1}\n{\"id\":7}\n{}\n", "t.jsonl").unwrap();
+        assert_eq!(tasks, [pair("a/b", "{\"id\":\"a/b\",\"n\":1}"), pair("7", "{\"id\":7}"), pair("line-3", "{}")]);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        for (text, name, wanted) in [
+            ("\n \n", "t.txt", "--tasks t.txt: there is no task in it"),
+            ("", "t.txt", "there is no task"),
+            ("a\nb\0c\n", "t.txt", "t.txt:2: byte 2 is NUL"),
+            ("{}\n{\"id\": }\n", "t.jsonl", "t.jsonl:2:8: expected value; each line must be a JSON object"),
+            ("{}\n[1]\n", "t.jsonl", "t.jsonl:2:"),
+            ("{\"id\":[]}\n", "t.jsonl", "t.jsonl:1: id must be a text or a number"),
+            ("{\"id\":\"\"}\n", "t.jsonl", "t.jsonl:1: id must have 1 to"),
+            ("{\"id\":1}\n{}\n{\"id\":\"1\"}\n", "t.jsonl", "lines 1 and 3 have the same id \"1\""),
+            ("{\"id\":\"line-2\"}\n{}\n", "t.jsonl", "lines 1 and 2 have the same id \"line-2\""),
+        ] {
+            let error = read(text, name).unwrap_err();
+            assert!(error.contains(wanted), "{text:?}: {error}");
+        }
+        assert!(read(b"ok\n\xff\n", "t.txt").unwrap_err().contains("t.txt:2: byte 1 is not UTF-8"));
+    }
+
+    #[test]
+    fn a_task_must_fit_into_the_environment() {
+        assert_eq!(read(format!("{}\r\nx", "y".repeat(MAX_TASK)), "t.txt").unwrap().len(), 2);
+        let error = read(format!("a\n{}\n", "y".repeat(MAX_TASK + 1)), "t.txt").unwrap_err();
+        assert!(error.contains("t.txt:2: a task may have"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_said() {
+        let error = TaskFile::open(Path::new("/no/such"), false).unwrap_err();
+        assert_eq!((error.exit, error.message.contains("--tasks /no/such: No such file")), (exit::NOT_FOUND, true));
+        assert!(TaskFile::open(Path::new("/"), false).unwrap_err().message.contains("is a directory"));
+    }
+}
