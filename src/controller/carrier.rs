@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BoxStream, FuturesUnordered, SelectAll};
-use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Client;
 use kube::api::Api;
@@ -94,7 +94,15 @@ impl Carrier {
         for stream in order::observe(&runtimes) {
             inputs.push(stream);
         }
-        Self { client, options, runtimes, core: Core::new(config), inputs, writes: Lane::new(WRITES), orders: Lane::new(ORDERS) }
+        Self {
+            client,
+            options,
+            runtimes,
+            core: Core::new(config),
+            inputs,
+            writes: Lane::new(WRITES),
+            orders: Lane::new(ORDERS),
+        }
     }
 
     pub async fn run(mut self, stop: CancellationToken) {
@@ -148,9 +156,9 @@ impl Carrier {
         tracing::debug!(?action, "do");
         let client = self.client.clone();
         match action {
-            Action::Write(subject, verb) => self.writes.push(
-                async move { Some(Event::Settled(subject, writes::carry_out(client, verb).await)) }.boxed(),
-            ),
+            Action::Write(subject, verb) => self
+                .writes
+                .push(async move { Some(Event::Settled(subject, writes::carry_out(client, verb).await)) }.boxed()),
             Action::Runtime(order) => {
                 let runtimes = self.runtimes.clone();
                 self.orders.push(async move { Some(order::carry_out(runtimes, order).await) }.boxed());

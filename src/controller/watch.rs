@@ -19,7 +19,13 @@ use crate::core::{Event, Key, Seen};
 /// Follows one kind, endlessly.
 pub(super) fn watch<K>(client: Client, namespace: Option<&str>, wrap: fn(Seen<K>) -> Event) -> BoxStream<'static, Event>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
 {
     let api: Api<DeserializeGuard<K>> = match namespace {
         Some(ns) => Api::namespaced(client, ns),

@@ -32,7 +32,15 @@ const REREAD: [Duration; 5] = [
 
 /// A kind that is written here.
 trait Kind:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Object + Clone + Debug + Serialize + DeserializeOwned + Send + Sync + 'static
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Object
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
 {
     fn fetched(object: Option<Arc<Self>>) -> Fetched;
 }
@@ -178,8 +186,10 @@ async fn remove_annotation(client: &Client, base: &ContainerPool, annotation: &s
 
 async fn delete<K: Kind>(client: &Client, base: &K) -> Settled {
     let key = Key::of(base);
-    let preconditions =
-        Preconditions { uid: base.object_meta().uid.clone(), resource_version: base.object_meta().resource_version.clone() };
+    let preconditions = Preconditions {
+        uid: base.object_meta().uid.clone(),
+        resource_version: base.object_meta().resource_version.clone(),
+    };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
     match answered(api::<K>(client, &key).delete(&key.name, &params)).await {
         Ok(either) => Settled::Done(Some(K::fetched(either.left().filter(Object::is_deleting).map(Arc::new)))),

@@ -97,7 +97,8 @@ impl Core {
         }
         let Some(cred) = self.creds.get(&(pool.namespace.clone(), id.to_owned())) else { return Gate::Open };
         let max = spec.credentials.iter().find(|c| c.identity() == id).and_then(|c| c.max_concurrent);
-        let running = cred.running.len() - usize::from(except.is_some_and(|w| cred.running.iter().any(|(_, k)| k == w)));
+        let running =
+            cred.running.len() - usize::from(except.is_some_and(|w| cred.running.iter().any(|(_, k)| k == w)));
         if max.is_some_and(|m| running >= usize::try_from(m).unwrap_or(0)) {
             return Gate::Full;
         }
@@ -133,9 +134,7 @@ impl Core {
         }
         // The others' gates are asked without this worker too: its place may be the one that they wait for.
         let creds: Vec<Option<String>> = self.pools.get(&pool)?.idle.keys().cloned().collect();
-        let others = creds
-            .iter()
-            .any(|c| self.gate(&pool, &obj.spec, c.as_deref(), Some(worker), now) == Gate::Open);
+        let others = creds.iter().any(|c| self.gate(&pool, &obj.spec, c.as_deref(), Some(worker), now) == Gate::Open);
         (!others).then_some(dispatch)
     }
 }

@@ -56,7 +56,14 @@ impl Core {
         if let Some(p) = self.pools.get_mut(pool) {
             p.backoff.fail(why, now.wall);
             if let Some(obj) = p.obj.clone() {
-                self.note("ContainerPool", &*obj, NoteType::Warning, "StartFailed", format!("{}: {why}", Key::of(w).name), now);
+                self.note(
+                    "ContainerPool",
+                    &*obj,
+                    NoteType::Warning,
+                    "StartFailed",
+                    format!("{}: {why}", Key::of(w).name),
+                    now,
+                );
             }
         }
         self.mark_pool(pool);

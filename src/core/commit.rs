@@ -76,7 +76,13 @@ pub fn freed(worker: &Worker, now: Now) -> WorkerStatus {
 }
 
 /// Status of a Dispatch whose attempt is published.
-pub fn published(dispatch: &Dispatch, worker: &Worker, named: &DispatchRef, target: Target, now: Now) -> DispatchStatus {
+pub fn published(
+    dispatch: &Dispatch,
+    worker: &Worker,
+    named: &DispatchRef,
+    target: Target,
+    now: Now,
+) -> DispatchStatus {
     let mut status = dispatch.status.clone().unwrap_or_default();
     status.phase = DispatchPhase::Assigned;
     status.attempt = named.attempt;
@@ -210,9 +216,16 @@ impl Core {
     /// Closes the open attempt of a dispatch.
     pub(super) fn close(&mut self, key: &Key, status: DispatchStatus, now: Now) {
         let base = self.dispatches[key].obj.clone();
-        if let Some(r) = status.last_result.as_ref().filter(|r| !r.outcome.is_reported() && r.outcome != Outcome::Cancelled) {
+        if let Some(r) =
+            status.last_result.as_ref().filter(|r| !r.outcome.is_reported() && r.outcome != Outcome::Cancelled)
+        {
             let name = status.worker.as_ref().map(|w| w.name.clone()).unwrap_or_default();
-            let text = format!("attempt {} on {name} ended as {}: {}", r.attempt, r.outcome, r.message.clone().unwrap_or_default());
+            let text = format!(
+                "attempt {} on {name} ended as {}: {}",
+                r.attempt,
+                r.outcome,
+                r.message.clone().unwrap_or_default()
+            );
             self.note("Dispatch", &*base, NoteType::Warning, "AttemptLost", text, now);
         }
         self.write(Subject::Dispatch(key.clone()), Verb::DispatchStatus(base, Box::new(status)));
@@ -225,7 +238,12 @@ mod tests {
     use super::*;
 
     fn named(attempt: i32) -> DispatchRef {
-        DispatchRef { name: "d".into(), uid: "d-uid".into(), attempt, assigned_at: Time::from(jiff::Timestamp::UNIX_EPOCH) }
+        DispatchRef {
+            name: "d".into(),
+            uid: "d-uid".into(),
+            attempt,
+            assigned_at: Time::from(jiff::Timestamp::UNIX_EPOCH),
+        }
     }
 
     /// Each row: attempt the worker names, what the dispatch shows, what follows.

@@ -45,7 +45,9 @@ impl Core {
                 Err(e) => Step::Bad(e.to_string()),
                 Ok(Request::Dispatch(r)) => self.dispatch_door(key, obj, &r.name, &r.spec, &door.value),
                 Ok(Request::Result(r)) => self.result_door(key, r),
-                Ok(Request::Cooldown(r)) => self.cooldown_door(key, obj, &door.key, &door.value, &r.target, r.change, now),
+                Ok(Request::Cooldown(r)) => {
+                    self.cooldown_door(key, obj, &door.key, &door.value, &r.target, r.change, now)
+                }
             };
             match step {
                 Step::Remove if !self.inflight.contains(&Subject::Pool(key.clone())) => {
@@ -62,7 +64,14 @@ impl Core {
         let known = self.pools.get(key).map(|p| p.doors.bad.clone()).unwrap_or_default();
         for (k, (value, text)) in &bad {
             if known.get(k) != Some(&(value.clone(), text.clone())) {
-                self.note("ContainerPool", &**obj, NoteType::Warning, "RequestRefused", format!("annotation {k}: {text}"), now);
+                self.note(
+                    "ContainerPool",
+                    &**obj,
+                    NoteType::Warning,
+                    "RequestRefused",
+                    format!("annotation {k}: {text}"),
+                    now,
+                );
             }
         }
         if let Some(p) = self.pools.get_mut(key) {
@@ -89,7 +98,9 @@ impl Core {
         }
         let limit = obj.spec.dispatch.queue_limit;
         if self.pools.get(key).is_some_and(|p| p.waiting.len() >= usize::try_from(limit).unwrap_or(0)) {
-            return Step::Bad(format!("QueueFull: {limit} dispatches wait already (spec.dispatch.queueLimit); it is tried again"));
+            return Step::Bad(format!(
+                "QueueFull: {limit} dispatches wait already (spec.dispatch.queueLimit); it is tried again"
+            ));
         }
         let mut d = Dispatch::new(task, DispatchSpec { pool: key.name.clone(), ..spec.clone() });
         d.metadata.namespace = Some(key.namespace.clone());
@@ -109,7 +120,11 @@ impl Core {
         };
         let (d, status) = (e.obj.clone(), e.obj.status.clone().unwrap_or_default());
         if r.uid.as_ref().is_some_and(|u| u != d.uid_str()) {
-            return Step::Bad(format!("Dispatch {:?} has uid {}: the result is for a namesake", r.dispatch, d.uid_str()));
+            return Step::Bad(format!(
+                "Dispatch {:?} has uid {}: the result is for a namesake",
+                r.dispatch,
+                d.uid_str()
+            ));
         }
         if d.spec.pool != key.name {
             return Step::Bad(format!("Dispatch {:?} is of pool {:?}", r.dispatch, d.spec.pool));
@@ -117,7 +132,13 @@ impl Core {
         let attempt = match r.attempt {
             Some(n) => n,
             None if d.spec.retry == Retry::default() => status.attempt.max(1),
-            None => return Step::Bad(format!("the task may be tried again: say which attempt, such as '{} {:?}'", status.attempt.max(1), r.outcome)),
+            None => {
+                return Step::Bad(format!(
+                    "the task may be tried again: say which attempt, such as '{} {:?}'",
+                    status.attempt.max(1),
+                    r.outcome
+                ));
+            }
         };
         if let Some(last) = status.last_result.as_ref().filter(|l| l.attempt == attempt) {
             return if last.outcome == Outcome::from(r.outcome) {
@@ -199,7 +220,8 @@ impl Core {
 
     fn rest_credential(&mut self, key: &Key, identity: &str, at: &Time, clear: bool) -> Step {
         // A rest holds for every pool that names the credential, wherever it is stored; so a clear goes to all that store one.
-        let shared = self.creds.get(&(key.namespace.clone(), identity.to_owned())).map(|c| c.pools.clone()).unwrap_or_default();
+        let shared =
+            self.creds.get(&(key.namespace.clone(), identity.to_owned())).map(|c| c.pools.clone()).unwrap_or_default();
         let mut done = true;
         for pool in shared {
             let Some(obj) = self.pool_obj(&pool) else { continue };

@@ -71,8 +71,12 @@ impl std::fmt::Display for Wait {
             Self::Starting => f.write_str("workers are starting"),
             Self::Resting(Some(t)) => write!(f, "all workers rest; the next is back at {t:.0}"),
             Self::Resting(None) => f.write_str("all workers rest"),
-            Self::Parked => f.write_str("every credential was refused; change it, or clear it with a cooldown annotation"),
-            Self::Probing(t) => write!(f, "one attempt goes first after a rest; the others follow when it succeeds, or at {t:.0}"),
+            Self::Parked => {
+                f.write_str("every credential was refused; change it, or clear it with a cooldown annotation")
+            }
+            Self::Probing(t) => {
+                write!(f, "one attempt goes first after a rest; the others follow when it succeeds, or at {t:.0}")
+            }
             Self::Busy => f.write_str("all workers are busy (raise spec.max for more)"),
         }
     }
@@ -91,7 +95,8 @@ impl Core {
         if let Some(why) = self.runtime_refused(&obj) {
             return Wait::Refused(why);
         }
-        let creds: Vec<Option<String>> = self.pools.get(key).map(|p| p.idle.keys().cloned().collect()).unwrap_or_default();
+        let creds: Vec<Option<String>> =
+            self.pools.get(key).map(|p| p.idle.keys().cloned().collect()).unwrap_or_default();
         let (mut back, mut probing, mut parked): (Option<Timestamp>, Option<Timestamp>, usize) = (None, None, 0);
         for c in &creds {
             match self.gate(key, &obj.spec, c.as_deref(), None, now) {

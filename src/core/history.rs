@@ -26,7 +26,8 @@ impl Core {
             let subject = Subject::Dispatch(d.clone());
             let Some(e) = self.dispatches.get(&d) else { continue };
             let held = self.named.contains_key(e.obj.uid_str());
-            let stuck = self.inflight.contains(&subject) || self.trouble.get(&subject).is_some_and(|t| t.until > now.mono);
+            let stuck =
+                self.inflight.contains(&subject) || self.trouble.get(&subject).is_some_and(|t| t.until > now.mono);
             if !held && !stuck && !e.obj.is_deleting() {
                 let base = e.obj.clone();
                 self.write(subject, Verb::DeleteDispatch(base));

@@ -138,7 +138,10 @@ impl Core {
         let (since, op) = (e.since, e.op);
         if now.mono >= since + limit {
             if op.is_none() {
-                self.fail_start(key, format!("not ready after {} (spec.health.startTimeout)", pool.spec.health.start_timeout));
+                self.fail_start(
+                    key,
+                    format!("not ready after {} (spec.health.startTimeout)", pool.spec.health.start_timeout),
+                );
             }
             return;
         }
@@ -183,7 +186,12 @@ impl Core {
             working_dir: pool.working_dir.clone(),
             resources: pool.resources.clone(),
             mounts: pool.mounts.clone(),
-            credential: w.spec.credential.as_ref().and_then(|n| pool.credentials.iter().find(|c| c.name == *n)).cloned(),
+            credential: w
+                .spec
+                .credential
+                .as_ref()
+                .and_then(|n| pool.credentials.iter().find(|c| c.name == *n))
+                .cloned(),
             pod_template: pool.pod_template.clone(),
         }
     }
@@ -261,10 +269,12 @@ impl Core {
         if !self.host_listed(&host) || self.is_dead(&w) {
             return; // a listing will tell
         }
-        let policy = self.pool_obj(&self.workers[key].pool).map(|p| p.spec.health.clone()).unwrap_or_else(HealthPolicy::default);
+        let policy =
+            self.pool_obj(&self.workers[key].pool).map(|p| p.spec.health.clone()).unwrap_or_else(HealthPolicy::default);
         // A worker that missed a check is asked again soon: it takes no work until it answers.
         let pause = if missed == 0 { policy.interval.get() } else { policy.interval.get().min(policy.timeout.get()) };
-        let due = if checked == Duration::ZERO || self.instance_view(&w).is_none() { now.mono } else { checked + pause };
+        let due =
+            if checked == Duration::ZERO || self.instance_view(&w).is_none() { now.mono } else { checked + pause };
         if now.mono < due {
             wake.after(due);
             return;

@@ -26,9 +26,9 @@ mod event;
 pub mod explain;
 pub mod history;
 mod index;
-mod observe;
 pub mod instance;
 pub mod lease;
+mod observe;
 pub mod outcome;
 pub mod rollup;
 pub mod scale;
@@ -42,7 +42,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-pub use event::{Action, Event, Fetched, LeaseFact, Note, NoteType, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb};
+pub use event::{
+    Action, Event, Fetched, LeaseFact, Note, NoteType, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
+};
 pub use index::{Core, Visits};
 
 use crate::api::dispatch::Target;

@@ -24,7 +24,8 @@ impl Core {
             Event::Pool(Seen::Gone(p)) => self.lost_pool(&Key::of(&*p), Some(p.version())),
             Event::Pool(Seen::Listed(keys)) => {
                 self.synced.0 = true;
-                let known: Vec<Key> = self.pools.iter().filter(|(_, p)| p.obj.is_some()).map(|(k, _)| k.clone()).collect();
+                let known: Vec<Key> =
+                    self.pools.iter().filter(|(_, p)| p.obj.is_some()).map(|(k, _)| k.clone()).collect();
                 for k in known.iter().filter(|k| !keys.contains(k)) {
                     self.lost_pool(k, None);
                 }
@@ -65,7 +66,8 @@ impl Core {
         entry.backoff.adopt(pool.status.as_ref().and_then(|s| s.start_backoff.as_ref()));
         let changed = old.as_ref().is_none_or(|old| old.spec != pool.spec || old.uid_str() != pool.uid_str());
         if changed {
-            let before: BTreeSet<String> = old.iter().flat_map(|p| p.spec.credentials.iter().map(|c| c.identity())).collect();
+            let before: BTreeSet<String> =
+                old.iter().flat_map(|p| p.spec.credentials.iter().map(|c| c.identity())).collect();
             let after: BTreeSet<String> = pool.spec.credentials.iter().map(|c| c.identity()).collect();
             for id in before.difference(&after) {
                 if let Some(c) = self.creds.get_mut(&(key.namespace.clone(), id.clone())) {
@@ -91,7 +93,9 @@ impl Core {
                 }
             }
         }
-        if pool.is_deleting() || old.is_some_and(|o| o.is_flagged(names::FORCE_DELETE) != pool.is_flagged(names::FORCE_DELETE)) {
+        if pool.is_deleting()
+            || old.is_some_and(|o| o.is_flagged(names::FORCE_DELETE) != pool.is_flagged(names::FORCE_DELETE))
+        {
             self.reindex_pool(&key, now);
         }
         self.mark_pool(&key);
@@ -99,7 +103,8 @@ impl Core {
 
     /// Marks and reindexes every worker of a pool: its spec changed.
     fn reindex_pool(&mut self, key: &Key, now: Now) {
-        let workers: Vec<Key> = self.pools[key].workers.iter().map(|o| key.sibling(names::worker(&key.name, *o))).collect();
+        let workers: Vec<Key> =
+            self.pools[key].workers.iter().map(|o| key.sibling(names::worker(&key.name, *o))).collect();
         for w in workers {
             self.reindex_worker(&w, now);
             self.mark_worker(&w);
@@ -112,7 +117,9 @@ impl Core {
 
     fn lost_pool(&mut self, key: &Key, version: Option<u64>) {
         let Some(entry) = self.pools.get_mut(key) else { return };
-        let Some(old) = entry.obj.as_ref().filter(|o| version.is_none_or(|v| o.version() <= v)).cloned() else { return };
+        let Some(old) = entry.obj.as_ref().filter(|o| version.is_none_or(|v| o.version() <= v)).cloned() else {
+            return;
+        };
         entry.obj = None;
         for c in &old.spec.credentials {
             if let Some(c) = self.creds.get_mut(&(key.namespace.clone(), c.identity())) {
@@ -210,7 +217,11 @@ impl Core {
             let status = d.obj.status.as_ref();
             let uid = self.workers.get(worker).map(|w| w.obj.uid_str());
             let its = status.and_then(|s| s.worker.as_ref()).map(|w| w.uid.as_str());
-            if d.obj.uid_str() == was.uid && status.is_some_and(|s| s.attempt == was.attempt) && uid.is_some() && its == uid {
+            if d.obj.uid_str() == was.uid
+                && status.is_some_and(|s| s.attempt == was.attempt)
+                && uid.is_some()
+                && its == uid
+            {
                 d.released = d.released.max(was.attempt);
             }
         }
@@ -340,7 +351,11 @@ impl Core {
         let waiting = status.phase == DispatchPhase::Pending;
         if waiting != e.waiting {
             let at = (e.place.created, key.name.clone());
-            if waiting { p.waiting.insert(at) } else { p.waiting.remove(&at) };
+            if waiting {
+                p.waiting.insert(at)
+            } else {
+                p.waiting.remove(&at)
+            };
             e.waiting = waiting;
         }
         if !waiting && e.queued {
@@ -357,7 +372,8 @@ impl Core {
             }
             e.finished = finished;
         }
-        let open_on = status.worker.as_ref().filter(|_| status.is_open() && !status.phase.is_final()).map(|w| w.uid.clone());
+        let open_on =
+            status.worker.as_ref().filter(|_| status.is_open() && !status.phase.is_final()).map(|w| w.uid.clone());
         let before = std::mem::replace(&mut e.open_on, open_on.clone());
         let (pool, obj) = (e.pool.clone(), e.obj.clone());
         if before != open_on {
@@ -404,7 +420,9 @@ impl Core {
             Settled::Refused(why) | Settled::Failed(_, why) => self.trouble_with(&subject, why, now),
         }
         match settled {
-            Settled::Done(Some(fetched)) | Settled::Refreshed(fetched) | Settled::Failed(Some(fetched), _) => self.saw_fetched(&subject, fetched, now),
+            Settled::Done(Some(fetched)) | Settled::Refreshed(fetched) | Settled::Failed(Some(fetched), _) => {
+                self.saw_fetched(&subject, fetched, now)
+            }
             _ => {}
         }
         if let Subject::Worker(key) = &subject {
@@ -628,7 +646,8 @@ impl Core {
 
     fn instance_gone(&mut self, host: &HostKey, key: &InstanceKey, now: Now) {
         // An end with an exit code says more than that it is gone; the finalizer asks by a stop order.
-        if !self.instances.get(key).is_some_and(|e| matches!(e.view, InstanceView::Ended(..)) && !self.is_leaving(key)) {
+        if !self.instances.get(key).is_some_and(|e| matches!(e.view, InstanceView::Ended(..)) && !self.is_leaving(key))
+        {
             self.instances.insert(key.clone(), InstanceEntry { host: host.clone(), view: InstanceView::Gone });
         }
         self.touch_instance(key, now);
@@ -678,7 +697,8 @@ impl Core {
         for p in pools {
             self.mark_pool(&p);
         }
-        let orphans: Vec<InstanceKey> = self.instances.iter().filter(|(_, e)| e.host == *host).map(|(k, _)| k.clone()).collect();
+        let orphans: Vec<InstanceKey> =
+            self.instances.iter().filter(|(_, e)| e.host == *host).map(|(k, _)| k.clone()).collect();
         for k in orphans {
             if matches!(self.subject_of(&k), Subject::Orphan(_)) {
                 self.dirty.insert(Subject::Orphan(k));

@@ -3,7 +3,9 @@
 use super::cooldown;
 use super::index::Wake;
 use super::{Core, Key, NoteType, Now, Object, Subject, Verb, conditions};
-use crate::api::dispatch::{DispatchPhase, DispatchSpec, DispatchStatus, LastResult, Outcome, ReportedOutcome, Retries};
+use crate::api::dispatch::{
+    DispatchPhase, DispatchSpec, DispatchStatus, LastResult, Outcome, ReportedOutcome, Retries,
+};
 use crate::api::pool::{DispatchPolicy, Scope};
 use crate::api::worker::Cooldown;
 use crate::api::{Dispatch, Period, Time, names};
@@ -81,7 +83,8 @@ pub fn closed(dispatch: &Dispatch, end: End, other_credential: bool, now: Now) -
         }
         None => {
             let phase = final_phase(outcome);
-            let phase = if dispatch.spec.cancel && phase == DispatchPhase::Failed { DispatchPhase::Cancelled } else { phase };
+            let phase =
+                if dispatch.spec.cancel && phase == DispatchPhase::Failed { DispatchPhase::Cancelled } else { phase };
             finish(&mut status, phase, &outcome.to_string(), now);
         }
     }
@@ -136,7 +139,8 @@ impl Core {
         let reported = d.spec.result.as_ref().filter(|r| r.attempt == status.attempt).cloned();
         let end = if let Some(r) = reported {
             let outcome = Outcome::from(r.outcome);
-            let until = (r.outcome == ReportedOutcome::RateLimited).then(|| self.rest_after(key, d, r.retry_after, now));
+            let until =
+                (r.outcome == ReportedOutcome::RateLimited).then(|| self.rest_after(key, d, r.retry_after, now));
             Some(End { outcome, message: r.message, until })
         } else {
             self.unreported_end(key, d, status, &worker, now, wake)
@@ -162,7 +166,8 @@ impl Core {
         let worker_key = key.sibling(worker.name.clone());
         let seen = self.workers.get(&worker_key).filter(|e| e.obj.uid_str() == worker.uid).map(|e| e.obj.clone());
         if let Some(w) = &seen {
-            let pool_forced = self.pool_obj(&key.sibling(w.spec.pool.clone())).is_some_and(|p| p.is_flagged(names::FORCE_DELETE));
+            let pool_forced =
+                self.pool_obj(&key.sibling(w.spec.pool.clone())).is_some_and(|p| p.is_flagged(names::FORCE_DELETE));
             if w.is_flagged(names::FORCE_DELETE) || pool_forced {
                 return Some(End::of(Outcome::Forced, format!("annotation {} is set", names::FORCE_DELETE)));
             }
@@ -269,7 +274,10 @@ impl Core {
             let accepted = status.conditions.iter().find(|c| c.type_ == "Accepted").map(|c| c.status == "True");
             if accepted != Some(false) {
                 let mut next = status.clone();
-                let text = format!("there is no ContainerPool {:?} in namespace {:?}; waiting for it", pool_key.name, key.namespace);
+                let text = format!(
+                    "there is no ContainerPool {:?} in namespace {:?}; waiting for it",
+                    pool_key.name, key.namespace
+                );
                 conditions::set(&mut next.conditions, "Accepted", false, "PoolNotFound", &text, now);
                 self.close(key, next, now);
             }

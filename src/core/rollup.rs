@@ -173,7 +173,8 @@ impl Core {
 
     fn recent(&self, key: &Key) -> Vec<Recent> {
         let Some(p) = self.pools.get(key) else { return Vec::new() };
-        let newest = p.finals.iter().rev().take(LIST).filter_map(|(_, name)| self.dispatches.get(&key.sibling(name.clone())));
+        let newest =
+            p.finals.iter().rev().take(LIST).filter_map(|(_, name)| self.dispatches.get(&key.sibling(name.clone())));
         newest
             .map(|e| {
                 let s = e.obj.status.clone().unwrap_or_default();

@@ -71,9 +71,10 @@ fn count(n: usize) -> i32 {
 impl Core {
     /// Idle workers of a pool whose credential rests or is refused.
     pub(super) fn resting_by_credential(&mut self, pool: &Key, now: Now) -> i32 {
-        let creds: Vec<(String, usize)> = self.pools.get(pool).map_or_else(Vec::new, |p| {
-            p.idle.iter().filter_map(|(c, set)| Some((c.clone()?, set.len()))).collect()
-        });
+        let creds: Vec<(String, usize)> = self
+            .pools
+            .get(pool)
+            .map_or_else(Vec::new, |p| p.idle.iter().filter_map(|(c, set)| Some((c.clone()?, set.len()))).collect());
         let mut n = 0;
         for (id, idle) in creds {
             let rest = self.credential_rest(&pool.namespace, &id);
@@ -146,16 +147,16 @@ impl Core {
     fn swap_resting(&mut self, key: &Key, obj: &ContainerPool, counts: Counts, now: Now) {
         let Some(p) = self.pools.get(key) else { return };
         let starting = count(p.starting.len() + p.creating.len() + p.deleting.len());
-        if counts.queued <= starting || count(p.workers.len()) < obj.spec.max || self.next_credential(key, obj, now).is_none() {
+        if counts.queued <= starting
+            || count(p.workers.len()) < obj.spec.max
+            || self.next_credential(key, obj, now).is_none()
+        {
             return;
         }
         let Some(p) = self.pools.get(key) else { return };
         let took = p.start_took.unwrap_or(START_GUESS);
-        let idle: Vec<(String, i32)> = p
-            .idle
-            .iter()
-            .filter_map(|(c, set)| Some((c.clone()?, set.first()?.1)))
-            .collect();
+        let idle: Vec<(String, i32)> =
+            p.idle.iter().filter_map(|(c, set)| Some((c.clone()?, set.first()?.1))).collect();
         let mut longest: Option<(jiff::Timestamp, i32)> = None;
         for (id, ordinal) in idle {
             match self.gate(key, &obj.spec, Some(&id), None, now) {
@@ -270,7 +271,10 @@ impl Core {
         let runtime = self.runtime_of(obj);
         if !self.cfg.runtimes.contains(&runtime) {
             let allowed: Vec<String> = self.cfg.runtimes.iter().map(RuntimeKind::to_string).collect();
-            return Some(format!("runtime {runtime} is not allowed here; this controller allows {}", allowed.join(", ")));
+            return Some(format!(
+                "runtime {runtime} is not allowed here; this controller allows {}",
+                allowed.join(", ")
+            ));
         }
         let hosts = self.cfg.hosts_of(runtime);
         if let Some(h) = obj.spec.hosts.iter().find(|h| !hosts.contains(&h.name)) {

@@ -73,8 +73,13 @@ mod tests {
 
     #[test]
     fn a_bad_file_is_an_error() {
-        for bad in ["{", r#"{"outcome":"Great"}"#, r#"{"outcome":"RateLimited","retry_after":"90s"}"#,
-                    r#"{"outcome":"Succeeded","retryAfter":"90s"}"#, r#"{"outcome":"RateLimited","retryAfter":"90"}"#] {
+        for bad in [
+            "{",
+            r#"{"outcome":"Great"}"#,
+            r#"{"outcome":"RateLimited","retry_after":"90s"}"#,
+            r#"{"outcome":"Succeeded","retryAfter":"90s"}"#,
+            r#"{"outcome":"RateLimited","retryAfter":"90"}"#,
+        ] {
             let e = verdict(0, Some(bad.as_bytes()), &[]).unwrap_err();
             assert!(e.to_string().contains("RateLimited"), "{bad}: {e}");
         }
