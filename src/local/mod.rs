@@ -154,6 +154,11 @@ impl LocalApi {
         self.0.lock().records()
     }
 
+    /// The number of the last write.
+    pub fn revision(&self) -> u64 {
+        self.0.lock().revision()
+    }
+
     /// Forgets the past for watches and paged lists: from older resourceVersions they now get 410. [`Self::history`]
     /// stays whole.
     pub fn compact(&self) {

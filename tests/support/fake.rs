@@ -230,6 +230,13 @@ impl FakeRuntime {
         self.world().next_stops.push(fault);
     }
 
+    /// What was to become of the next starts and stops is forgotten.
+    pub fn clear_faults(&self) {
+        let mut world = self.world();
+        world.next_starts.clear();
+        world.next_stops.clear();
+    }
+
     // For the simulated supervisor.
 
     /// Begins a task in the instance with this handle id (`target.id`).

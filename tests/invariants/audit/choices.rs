@@ -1,0 +1,165 @@
+//! Who was chosen, judged while one healthy controller was active and nothing was wrong. What was about to change, or
+//! had just changed, is left out: so nothing that was in flight is judged.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use poolkeeper::api::dispatch::DispatchPhase;
+use poolkeeper::api::worker::WorkerPhase;
+use poolkeeper::api::{Dispatch, Worker};
+
+use super::{Audit, Life, is_open, state_of, status_of};
+
+/// What is older than this was seen by everybody, and what is that far ahead was not yet under way.
+const MARGIN: Duration = Duration::from_secs(3);
+
+impl Audit<'_> {
+    fn is_calm(&self, at: Duration) -> bool {
+        self.evidence.calm.iter().any(|(from, to)| *from <= at && at < *to)
+    }
+
+    pub(super) fn is_calm_but_for_hosts(&self, at: Duration) -> bool {
+        // A host that is cut off is trouble too: what else went wrong is not told apart, so only the end of it is judged.
+        let _ = at;
+        false
+    }
+
+    /// The version of an object that held from `MARGIN` before a moment until `MARGIN` after it.
+    fn steady<'b, K>(&self, life: &'b Life<K>, at: Duration) -> Option<&'b K> {
+        let k = life.versions.partition_point(|v| self.when(v.rv) + MARGIN <= at).checked_sub(1)?;
+        let next = life.versions.get(k + 1).map(|v| v.rv).into_iter().chain(life.gone).min();
+        let stays = next.is_none_or(|rv| self.when(rv) >= at + MARGIN);
+        stays.then(|| &*life.versions[k].object)
+    }
+
+    pub(super) fn choices(&mut self) {
+        let mut found = Vec::new();
+        let mut judged = 0;
+        for (uid, life) in &self.workers {
+            for pair in life.versions.windows(2) {
+                let (before, after) = (&*pair[0].object, &*pair[1].object);
+                let (rv, at) = (pair[1].rv, self.when(pair[1].rv));
+                let named = state_of(after).dispatch.filter(|n| state_of(before).dispatch.as_ref() != Some(n));
+                let Some(named) = named.filter(|_| self.is_calm(at)) else { continue };
+                judged += 1;
+                let chained = state_of(before).dispatch.is_some();
+                if let Some(better) = self.better_worker(uid, before, named.assigned_at.0, at, chained) {
+                    found.push((
+                        rv,
+                        "the worker that rested longest is chosen",
+                        format!("{} for {}, not {better}", life.name, named.name),
+                    ));
+                }
+                if let Some(better) = self.better_dispatch(&named.uid, &before.spec.pool, at) {
+                    found.push((
+                        rv,
+                        "priority, then creation decides",
+                        format!("{} got {}, not {better}", life.name, named.name),
+                    ));
+                }
+            }
+        }
+        *self.tally.entry("choice judged".to_owned()).or_default() += judged;
+        for (rv, rule, text) in found {
+            self.rv = rv;
+            self.complain(rule, text);
+        }
+    }
+
+    /// A worker that should have been chosen instead.
+    fn better_worker(&self, uid: &str, chosen: &Worker, now: Timestamp, at: Duration, chained: bool) -> Option<String> {
+        let rank = |w: &Worker, life: &Life<Worker>| {
+            let ordinal: i32 = life.name.rsplit_once('-').and_then(|(_, n)| n.parse().ok()).unwrap_or(i32::MAX);
+            (state_of(w).last_dispatch_time.map(|t| t.0), ordinal)
+        };
+        let own = rank(chosen, &self.workers[uid]);
+        let mut others = self.workers.iter().filter(|(k, _)| *k != uid);
+        let better = others.find(|(k, life)| {
+            let Some(w) = self.steady(life, at) else { return false };
+            let s = state_of(w);
+            let rested = s.cooldown.as_ref().and_then(|c| c.until.as_ref()).is_none_or(|u| u.0 <= now);
+            let lives = self.bodies_at(k, at);
+            w.spec.pool == chosen.spec.pool
+                && w.spec.credential == chosen.spec.credential
+                && !w.spec.cordoned
+                && w.metadata.deletion_timestamp.is_none()
+                && s.phase == WorkerPhase::Ready
+                && s.dispatch.is_none()
+                && rested
+                && lives
+                // Who frees itself takes the next only where nobody idle can.
+                && (chained || rank(w, life) < own)
+        });
+        better.map(|(_, life)| life.name.clone())
+    }
+
+    /// The instance ran all the time around a moment.
+    fn bodies_at(&self, uid: &str, at: Duration) -> bool {
+        use crate::fake::What;
+        let mine = self.evidence.events.iter().filter(|e| match &e.what {
+            What::Started { key, .. } | What::Ended { key, .. } | What::Stopped { key, .. } => key.uid == *uid,
+            _ => false,
+        });
+        let mut runs = false;
+        for e in mine {
+            if e.mono >= at + MARGIN {
+                break;
+            }
+            if e.mono + MARGIN > at {
+                return false;
+            }
+            runs = matches!(e.what, What::Started { .. });
+        }
+        runs
+    }
+
+    /// A dispatch that should have been served instead.
+    fn better_dispatch(&self, uid: &str, pool: &str, at: Duration) -> Option<String> {
+        let rank = |d: &Dispatch| {
+            let created = d.metadata.creation_timestamp.as_ref().map(|t| t.0);
+            (Reverse(d.spec.priority), created, d.metadata.name.clone())
+        };
+        let own = rank(self.dispatches.get(uid)?.last());
+        let mut others = self.dispatches.iter().filter(|(k, _)| *k != uid);
+        let better = others.find(|(_, life)| {
+            let Some(d) = self.steady(life, at) else { return false };
+            let s = status_of(d);
+            d.spec.pool == pool
+                && !d.spec.cancel
+                && s.phase == DispatchPhase::Pending
+                && !is_open(&s)
+                && s.worker.as_ref().is_none_or(|w| self.released_before(&w.uid, life, s.attempt, at))
+                && !self.is_named_around(life, at)
+                && rank(d) < own
+        });
+        better.map(|(_, life)| life.name.clone())
+    }
+
+    /// The worker of its last attempt had let go of it for some time.
+    fn released_before(&self, worker: &str, dispatch: &Life<Dispatch>, attempt: i32, at: Duration) -> bool {
+        let uid = dispatch.last().metadata.uid.clone().unwrap_or_default();
+        let Some(w) = self.workers.get(worker) else { return false };
+        let last = w.versions.iter().rposition(|v| {
+            v.object
+                .status
+                .as_ref()
+                .and_then(|s| s.dispatch.as_ref())
+                .is_some_and(|n| n.uid == uid && n.attempt == attempt)
+        });
+        let freed = last.and_then(|k| w.versions.get(k + 1)).map(|v| v.rv).or(w.gone);
+        freed.is_some_and(|rv| self.when(rv) + MARGIN <= at)
+    }
+
+    /// Some worker names it at about this moment.
+    fn is_named_around(&self, dispatch: &Life<Dispatch>, at: Duration) -> bool {
+        let uid = dispatch.last().metadata.uid.clone().unwrap_or_default();
+        self.workers.values().any(|w| {
+            w.versions.iter().enumerate().any(|(k, v)| {
+                let names = v.object.status.as_ref().and_then(|s| s.dispatch.as_ref()).is_some_and(|n| n.uid == uid);
+                let until = w.versions.get(k + 1).map(|n| n.rv).or(w.gone).map_or(Duration::MAX, |rv| self.when(rv));
+                names && self.when(v.rv) < at + MARGIN && until + MARGIN > at
+            })
+        })
+    }
+}

@@ -1,0 +1,318 @@
+//! Every transition of a Dispatch is a publish, a close, or an end in the queue, with its precondition.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use poolkeeper::api::dispatch::{DispatchPhase, LastResult, Outcome, Retries};
+use poolkeeper::api::pool::ContainerPoolSpec;
+use poolkeeper::api::{Dispatch, DispatchStatus};
+use poolkeeper::local::Change;
+
+use super::{Attempt, Audit, is_final, is_open, is_reported, status_of};
+
+const FORCE: &str = "poolkeeper.dev/force-delete";
+
+fn text(d: &Dispatch) -> String {
+    let s = status_of(d);
+    format!(
+        "{} {}: {:?} attempt {} on {:?}, result {:?}, spec.result {:?}, cancel {}",
+        d.metadata.name.as_deref().unwrap_or_default(),
+        d.metadata.uid.as_deref().unwrap_or_default(),
+        s.phase,
+        s.attempt,
+        s.worker.map(|w| (w.name, w.uid)),
+        s.last_result,
+        d.spec.result,
+        d.spec.cancel
+    )
+}
+
+fn span(p: poolkeeper::api::Period) -> SignedDuration {
+    SignedDuration::try_from(p.get()).unwrap()
+}
+
+impl Audit<'_> {
+    pub(super) fn dispatch(&mut self, old: Option<Arc<Dispatch>>, new: &Arc<Dispatch>, change: Change) {
+        let Some(old) = old else {
+            let s = status_of(new);
+            self.check(s == DispatchStatus::default(), "a new dispatch waits", || text(new));
+            return;
+        };
+        if change == Change::Deleted {
+            self.dispatch_deleted(&old);
+            return;
+        }
+        let (before, after) = (status_of(&old), status_of(new));
+        self.check(after.target.is_some() == is_open(&after), "a target is there while an attempt is open", || {
+            text(new)
+        });
+        let assigned = after.phase == DispatchPhase::Assigned;
+        self.check(assigned == is_open(&after), "Assigned means that an attempt is open", || text(new));
+        self.check(
+            is_final(after.phase) == after.finished_at.is_some(),
+            "finishedAt is there once the phase is final",
+            || text(new),
+        );
+        if before == after {
+            return; // its user changed the spec: the server fences that
+        }
+        self.check(!is_final(before.phase), "a final phase never changes", || {
+            format!("{} -> {}", text(&old), text(new))
+        });
+        let writer = self.by_controller(self.rv);
+        self.check(writer, "only controllers write a status", || text(new));
+        if after.attempt != before.attempt {
+            self.opened(&old, new, &before, &after);
+        } else if is_open(&before) && !is_open(&after) {
+            self.closed(&old, new, &before, &after);
+        } else if is_final(after.phase) {
+            self.ended_waiting(&old, new, &before, &after);
+        } else {
+            let mut same = after.clone();
+            same.conditions.clone_from(&before.conditions);
+            self.check(same == before, "a status changes by publish, close or an end", || {
+                format!("{} -> {}", text(&old), text(new))
+            });
+        }
+    }
+
+    /// Published, or closed as never started, in one write.
+    fn opened(&mut self, old: &Dispatch, new: &Dispatch, before: &DispatchStatus, after: &DispatchStatus) {
+        let uid = new.metadata.uid.clone().unwrap();
+        let n = after.attempt;
+        self.check(n == before.attempt + 1, "attempts rise by one", || format!("{} -> {}", text(old), text(new)));
+        self.check(!is_open(before), "publish: the attempt before is closed", || {
+            format!("{} -> {}", text(old), text(new))
+        });
+        self.check(!old.spec.cancel, "publish: not cancelled", || text(old));
+        let Some(worker) = after.worker.clone() else {
+            self.complain("publish: it says which worker", text(new));
+            return;
+        };
+        let named =
+            self.workers.get(&worker.uid).filter(|w| w.gone.is_none()).and_then(|w| w.last().status.clone()?.dispatch);
+        let mutual = named.as_ref().is_some_and(|m| m.uid == uid && m.attempt == n);
+        self.check(mutual, "publish: its worker names this attempt", || {
+            format!("{}; the worker names {named:?}", text(new))
+        });
+        if let Some(named) = named {
+            self.check(
+                after.assigned_at.as_ref() == Some(&named.assigned_at),
+                "assignedAt is the reservation's",
+                || text(new),
+            );
+        }
+        let others: Vec<String> = self
+            .dispatches
+            .iter()
+            .filter(|(k, d)| **k != uid && d.gone.is_none())
+            .filter(|(_, d)| {
+                let s = status_of(d.last());
+                is_open(&s) && s.worker.is_some_and(|w| w.uid == worker.uid)
+            })
+            .map(|(k, _)| k.clone())
+            .collect();
+        self.check(others.is_empty(), "a worker has one dispatch", || format!("{} has {others:?} too", text(new)));
+        let reserver = self.reserver.get(&worker.uid).cloned().unwrap_or_default();
+        let recovered = reserver != self.writer(self.rv);
+        let result = after.last_result.clone().filter(|r| r.attempt == n);
+        if let Some(result) = &result {
+            self.check(result.outcome == Outcome::NotStarted, "an attempt that is not opened was NotStarted", || {
+                text(new)
+            });
+            let going = self.workers.get(&worker.uid).is_some_and(|w| w.last().metadata.deletion_timestamp.is_some());
+            let dead = self.is_dead(&worker.uid);
+            self.check(going || dead, "NotStarted: its worker is dead or going", || text(new));
+            self.check(after.phase == DispatchPhase::Pending, "NotStarted uses up nothing", || text(new));
+            self.check(after.retries == before.retries, "NotStarted uses up no retry", || text(new));
+            self.row("roll forward, NotStarted", recovered);
+            self.count("outcome: NotStarted");
+        } else {
+            let id = self.bodies.get(&worker.uid).map(|b| b.id.clone());
+            let target = after.target.as_ref().map(|t| t.id.clone());
+            self.check(id.is_some() && id == target, "the target is the worker's instance", || {
+                format!("{}; the instance is {id:?}, the target {target:?}", text(new))
+            });
+            self.row("roll forward, published", recovered);
+        }
+        let attempt = Attempt { worker: worker.uid, result, writer: self.writer(self.rv).to_owned() };
+        self.attempts.entry(uid).or_default().insert(n, attempt);
+    }
+
+    fn closed(&mut self, old: &Dispatch, new: &Dispatch, before: &DispatchStatus, after: &DispatchStatus) {
+        let (uid, n) = (new.metadata.uid.clone().unwrap(), after.attempt);
+        let Some(result) = after.last_result.clone() else { return };
+        let both = || format!("{} -> {}", text(old), text(new));
+        self.check(result.attempt == n, "a result is applied to its own attempt", both);
+        self.check(
+            after.worker == before.worker && after.assigned_at == before.assigned_at,
+            "a close changes no assignment",
+            both,
+        );
+        let attempt = self.attempts.get(&uid).and_then(|a| a.get(&n)).cloned();
+        let twice = attempt.as_ref().is_none_or(|a| a.result.is_some());
+        self.check(!twice, "a result is applied once", both);
+        let Some(attempt) = attempt else { return };
+        let recovered = attempt.writer != self.writer(self.rv);
+        let report = old.spec.result.clone().filter(|r| r.attempt == n);
+        if let Some(report) = &report {
+            self.check(Outcome::from(report.outcome) == result.outcome, "a close takes the result that is there", both);
+        } else {
+            self.check(!is_reported(result.outcome), "nobody reported this", both);
+        }
+        let pool = self.pool_named(&new.spec.pool).map(|p| p.last().spec.clone()).unwrap_or_default();
+        match result.outcome {
+            Outcome::WorkerLost => {
+                let dead = self.is_dead(&attempt.worker);
+                self.check(dead, "WorkerLost: the instance is gone", both);
+                self.row("open attempt, its worker gone", recovered);
+            }
+            Outcome::TimedOut => {
+                let limit = span(new.spec.timeout.unwrap_or(pool.dispatch.timeout));
+                let due = before.assigned_at.as_ref().unwrap().0 + limit;
+                self.check(result.closed_at.0 >= due, "TimedOut: its time ran out", both);
+            }
+            Outcome::HolderLost => self.check(new.spec.lease_name.is_some(), "HolderLost: it has a holder", both),
+            Outcome::Cancelled => self.check(old.spec.cancel, "Cancelled: somebody asked", both),
+            Outcome::Forced => {
+                let forced = self.was_forced(&attempt.worker, &new.spec.pool);
+                self.check(forced, "Forced: somebody asked", both);
+            }
+            Outcome::NotStarted => self.complain("NotStarted is never open", both()),
+            _ => {}
+        }
+        self.check_rest(old, &pool, before, &result);
+        self.check_phase(old, before, after, result.outcome);
+        self.count(&format!("outcome: {}", result.outcome));
+        if let Some(a) = self.attempts.get_mut(&uid).and_then(|a| a.get_mut(&n)) {
+            a.result = Some(result);
+        }
+        if recovered {
+            self.count("after a restart: an open attempt is closed");
+        }
+    }
+
+    fn was_forced(&self, worker: &str, pool: &str) -> bool {
+        let flag =
+            |a: &Option<std::collections::BTreeMap<String, String>>| a.as_ref().and_then(|a| a.get(FORCE)).is_some();
+        self.workers.get(worker).is_some_and(|w| w.versions.iter().any(|v| flag(&v.object.metadata.annotations)))
+            || self
+                .pools
+                .values()
+                .filter(|p| p.name == pool)
+                .any(|p| p.versions.iter().any(|v| flag(&v.object.metadata.annotations)))
+    }
+
+    /// The rest is named by the report, or doubles the pool's cooldown up to its bound.
+    fn check_rest(&mut self, old: &Dispatch, pool: &ContainerPoolSpec, before: &DispatchStatus, result: &LastResult) {
+        let limited = result.outcome == Outcome::RateLimited;
+        self.check(limited == result.until.is_some(), "a rest follows a rate limit and nothing else", || text(old));
+        let Some(until) = result.until.as_ref().map(|t| t.0) else { return };
+        let from: Timestamp = result.closed_at.0.max(before.assigned_at.as_ref().unwrap().0);
+        let named = old.spec.result.as_ref().and_then(|r| r.retry_after);
+        let least = named.map_or_else(|| span(pool.cooldown), span);
+        self.check(until >= from + least, "the rest is as long as the server said, or the pool's cooldown", || {
+            format!("{}: {from} + {least} > {until}", text(old))
+        });
+        // What is longer comes from an earlier rest, which no longer is later than any that was stored.
+        let most =
+            named.map_or_else(|| span(pool.rate_limit.max_cooldown) + span(pool.rate_limit.max_cooldown) / 10, span);
+        let older = self.longest_rest(&old.spec.pool);
+        let cap = (from + most).max(older.unwrap_or(Timestamp::MIN));
+        self.check(until <= cap, "a rest stays within its bound", || format!("{}: {until} > {cap}", text(old)));
+    }
+
+    /// The latest end of any rest stored so far, of the pool's workers and of credentials.
+    fn longest_rest(&self, _pool: &str) -> Option<Timestamp> {
+        let workers = self.workers.values().flat_map(|w| w.versions.iter());
+        let workers = workers.filter_map(|v| Some(v.object.status.as_ref()?.cooldown.as_ref()?.until.as_ref()?.0));
+        let pools = self.pools.values().flat_map(|p| p.versions.iter()).filter_map(|v| v.object.status.as_ref());
+        let pools = pools.flat_map(|s| s.rate_limits.iter()).filter_map(|r| Some(r.until.as_ref()?.0));
+        workers.chain(pools).max()
+    }
+
+    fn check_phase(&mut self, old: &Dispatch, before: &DispatchStatus, after: &DispatchStatus, outcome: Outcome) {
+        let used = before.retries.unwrap_or_default();
+        let spec = old.spec.retry;
+        let left = |limit: i32, used: i32| limit < 0 || used < limit;
+        let (may, then) = match outcome {
+            Outcome::RateLimited | Outcome::Unauthorized => {
+                (left(spec.rate_limited, used.rate_limited), Retries { rate_limited: used.rate_limited + 1, ..used })
+            }
+            Outcome::WorkerLost => {
+                (left(spec.worker_lost, used.worker_lost), Retries { worker_lost: used.worker_lost + 1, ..used })
+            }
+            Outcome::Failed => (left(spec.failed, used.failed), Retries { failed: used.failed + 1, ..used }),
+            _ => (false, used),
+        };
+        let end = match outcome {
+            Outcome::Succeeded => DispatchPhase::Succeeded,
+            Outcome::Cancelled => DispatchPhase::Cancelled,
+            _ if old.spec.cancel => DispatchPhase::Cancelled,
+            _ => DispatchPhase::Failed,
+        };
+        let again = after.phase == DispatchPhase::Pending && after.retries == Some(then);
+        let over = after.phase == end && after.retries.unwrap_or_default() == used;
+        let right = match (may && !old.spec.cancel, outcome) {
+            // Only on another credential, which the store alone does not show.
+            (true, Outcome::Unauthorized) => again || over,
+            (true, _) => again,
+            (false, _) => over,
+        };
+        self.check(right, "the phase follows from outcome and retries", || {
+            format!("{}: {outcome} gives {:?} with {:?}", text(old), after.phase, after.retries)
+        });
+        if is_final(after.phase) {
+            self.count(&format!("phase: {:?}", after.phase));
+        }
+    }
+
+    /// Final without an attempt.
+    fn ended_waiting(&mut self, old: &Dispatch, new: &Dispatch, before: &DispatchStatus, after: &DispatchStatus) {
+        let both = || format!("{} -> {}", text(old), text(new));
+        self.check(
+            !is_open(before) && before.last_result == after.last_result,
+            "an end in the queue closes nothing",
+            both,
+        );
+        let pool = self.pool_named(&new.spec.pool);
+        let spec = pool.map(|p| p.last().spec.clone()).unwrap_or_default();
+        let going = pool.is_none_or(|p| p.gone.is_some() || p.last().metadata.deletion_timestamp.is_some());
+        let right = match after.phase {
+            DispatchPhase::Cancelled => old.spec.cancel || going,
+            DispatchPhase::Failed => {
+                self.count("outcome: QueueFull");
+                after.reason.as_deref() == Some("QueueFull") && before.attempt == 0
+            }
+            DispatchPhase::Expired => {
+                self.count("outcome: Expired");
+                let limit = span(new.spec.queue_timeout.unwrap_or(spec.dispatch.queue_timeout));
+                let created = new.metadata.creation_timestamp.as_ref().unwrap().0;
+                let since = before.last_result.as_ref().map_or(created, |r| r.closed_at.0);
+                !limit.is_zero() && after.finished_at.as_ref().unwrap().0 >= since + limit
+            }
+            _ => false,
+        };
+        self.check(right, "an end in the queue has its reason", both);
+        self.count(&format!("phase: {:?}", after.phase));
+    }
+
+    fn dispatch_deleted(&mut self, old: &Dispatch) {
+        if !self.by_controller(self.rv) {
+            return;
+        }
+        let s = status_of(old);
+        self.check(is_final(s.phase), "history removes what is final", || text(old));
+        let uid = old.metadata.uid.clone().unwrap();
+        let held = s.worker.as_ref().is_some_and(|w| self.names(&w.uid, &uid, s.attempt));
+        self.check(!held, "history removes what no worker holds", || text(old));
+    }
+
+    /// Counts a row of the recovery table.
+    pub(super) fn row(&mut self, row: &str, recovered: bool) {
+        self.count(&format!("row: {row}"));
+        if recovered {
+            self.count(&format!("after a restart: {row}"));
+        }
+    }
+}

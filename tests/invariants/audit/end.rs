@@ -1,0 +1,127 @@
+//! What is left when faults have ended and all is quiet.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use poolkeeper::api::ContainerPool;
+use poolkeeper::api::worker::WorkerPhase;
+use poolkeeper::runtime::InstanceState;
+
+use super::{Audit, is_final, is_open, state_of, status_of};
+
+impl Audit<'_> {
+    pub(super) fn end(&mut self) {
+        let Some(quiet) = self.evidence.quiet_at else {
+            let last = self.evidence.records.iter().rev().find(|r| r.resource.plural != "leases");
+            let last = last.map(|r| format!("{:?} {} {}", r.change, r.resource.plural, r.object));
+            self.complain("all becomes quiet", format!("the last write was {last:?}"));
+            return;
+        };
+        self.idle_costs_nothing(quiet);
+        let alive: Vec<ContainerPool> =
+            self.pools.values().filter(|p| p.gone.is_none()).map(|p| p.last().clone()).collect();
+        let parked = |p: &ContainerPool| {
+            let rests: Vec<String> =
+                p.status.iter().flat_map(|s| &s.rate_limits).filter(|r| r.parked).map(|r| r.key.clone()).collect();
+            !p.spec.credentials.is_empty() && p.spec.credentials.iter().any(|c| rests.contains(&c.identity()))
+        };
+        // A refusal holds for every pool that names the credential.
+        let refused: BTreeSet<String> = alive
+            .iter()
+            .flat_map(|p| p.status.iter().flat_map(|s| &s.rate_limits))
+            .filter(|r| r.parked)
+            .map(|r| r.key.clone())
+            .collect();
+        let touched =
+            |p: &ContainerPool| parked(p) || p.spec.credentials.iter().any(|c| refused.contains(&c.identity()));
+        let mut waiting = 0;
+        for (_, d) in self.dispatches.iter().filter(|(_, d)| d.gone.is_none()).collect::<Vec<_>>() {
+            let s = status_of(d.last());
+            if is_final(s.phase) {
+                continue;
+            }
+            let pool = alive.iter().find(|p| p.metadata.name.as_deref() == Some(&d.last().spec.pool));
+            if is_open(&s) || pool.is_some_and(|p| !touched(p)) {
+                let text = format!("{}: {s:?}", d.name);
+                self.violations.push(super::Violation { rule: "every dispatch comes to its end", at: self.rv, text });
+            }
+            waiting += 1;
+        }
+        *self.tally.entry("waiting at the end, rightly".to_owned()).or_default() += waiting;
+        self.workers_at_the_end(&alive, &touched);
+        for p in &alive {
+            let name = p.metadata.name.clone().unwrap();
+            self.check(p.metadata.deletion_timestamp.is_none(), "a deleted pool goes", || name.clone());
+            self.pool_at_the_end(p, &name, touched(p));
+        }
+    }
+
+    fn idle_costs_nothing(&mut self, quiet: Duration) {
+        let late: Vec<String> = self
+            .evidence
+            .records
+            .iter()
+            .filter(|r| self.when(r.resource_version) > quiet && r.resource.plural != "leases")
+            .map(|r| format!("{:?} {} {}", r.change, r.resource.plural, r.object))
+            .collect();
+        self.check(late.is_empty(), "idling and waiting cost no writes", || late.join("\n"));
+    }
+
+    fn workers_at_the_end(&mut self, alive: &[ContainerPool], touched: &dyn Fn(&ContainerPool) -> bool) {
+        let mut there = BTreeSet::new();
+        let workers: Vec<_> =
+            self.workers.iter().filter(|(_, w)| w.gone.is_none()).map(|(k, w)| (k.clone(), w.last().clone())).collect();
+        for (uid, w) in workers {
+            let s = state_of(&w);
+            let text = format!("{} {:?} {:?}", w.metadata.name.clone().unwrap(), s, w.metadata.deletion_timestamp);
+            self.check(s.dispatch.is_none(), "every worker is freed", || text.clone());
+            self.check(w.metadata.deletion_timestamp.is_none(), "a deleted worker goes", || text.clone());
+            self.check(s.phase == WorkerPhase::Ready, "every worker comes up", || text.clone());
+            let pool = alive.iter().find(|p| p.metadata.name.as_deref() == Some(&w.spec.pool));
+            self.check(pool.is_some(), "no worker outlives its pool", || text.clone());
+            let rests = s.cooldown.and_then(|c| c.until);
+            let _ = (rests, touched);
+            there.insert(uid);
+        }
+        let running: BTreeSet<String> = self
+            .evidence
+            .instances
+            .iter()
+            .filter(|i| i.state == InstanceState::Running)
+            .map(|i| i.key.uid.clone())
+            .collect();
+        let all: BTreeSet<String> = self.evidence.instances.iter().map(|i| i.key.uid.clone()).collect();
+        self.check(all.is_subset(&there), "no orphan is left", || format!("{:?}", all.difference(&there)));
+        self.check(there.is_subset(&running), "every worker has its instance", || {
+            format!("{:?}", there.difference(&running))
+        });
+    }
+
+    fn pool_at_the_end(&mut self, p: &ContainerPool, name: &str, touched: bool) {
+        let count = self.workers.values().filter(|w| w.gone.is_none() && w.last().spec.pool == *name).count();
+        let count = i32::try_from(count).unwrap();
+        let queued = self
+            .dispatches
+            .values()
+            .filter(|d| d.gone.is_none() && d.last().spec.pool == *name && !is_final(status_of(d.last()).phase));
+        let queued = i32::try_from(queued.count()).unwrap();
+        let s = &p.spec;
+        self.check(count >= s.min && count <= s.max, "min <= workers <= max", || {
+            format!("{name}: {count} of {}..{}", s.min, s.max)
+        });
+        if !touched && queued == 0 {
+            let want = s.max.min(s.min.max(s.warm));
+            self.check(count == want, "who idles too long leaves", || {
+                format!("{name}: {count} workers, {want} wanted")
+            });
+        }
+        let Some(status) = &p.status else {
+            self.complain("a pool has a status", name);
+            return;
+        };
+        let right = status.workers == count && status.busy == 0 && status.starting == 0 && status.queued == queued;
+        self.check(right, "the roll-up tells what is", || {
+            format!("{name}: {count} workers, {queued} queued, status {status:?}")
+        });
+    }
+}

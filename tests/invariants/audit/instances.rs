@@ -1,0 +1,89 @@
+//! What the runtime remembers: one instance a Worker, one task an instance, and the stop rule.
+
+use super::{Audit, is_open, state_of, status_of};
+use crate::fake::{FakeEvent, What};
+
+impl Audit<'_> {
+    pub(super) fn event(&mut self, event: &FakeEvent) {
+        self.rv = u64::try_from(event.at.as_microsecond()).unwrap();
+        match &event.what {
+            What::Started { key, id, nth, .. } => {
+                let worker = self.workers.get(&key.uid);
+                let known = worker.is_some();
+                let wanted = worker.is_some_and(|w| w.gone.is_none() && w.last().metadata.deletion_timestamp.is_none());
+                self.count("instance started");
+                self.check(known, "an instance is of a Worker", || key.to_string());
+                if *nth > 1 {
+                    // An order that was under way may arrive after the end; then nobody may want it any more.
+                    self.count("instance made again for a worker that goes");
+                    self.check(!wanted, "one instance for each Worker uid", || format!("{key}: number {nth}"));
+                }
+                let body = self.bodies.entry(key.uid.clone()).or_default();
+                (body.id, body.exists, body.runs, body.made, body.changed) = (id.clone(), true, true, *nth, self.rv);
+            }
+            What::Ended { key, lost, .. } => {
+                let cause = matches!(&event.what, What::Ended { cause: crate::fake::Cause::Vanished, .. });
+                let body = self.bodies.entry(key.uid.clone()).or_default();
+                (body.runs, body.exists, body.changed) = (false, body.exists && !cause, self.rv);
+                body.tasks.clear();
+                if !lost.is_empty() {
+                    self.count("task lost with its worker");
+                }
+            }
+            What::Stopped { key, ran, lost, .. } => {
+                self.count("instance stopped");
+                let worker = self
+                    .workers
+                    .get(&key.uid)
+                    .filter(|w| w.gone.is_none())
+                    .map(|w| (w.last().metadata.deletion_timestamp.is_some(), state_of(w.last()).dispatch));
+                if let Some((deleting, named)) = worker {
+                    self.check(
+                        deleting && named.is_none(),
+                        "only a worker that goes and names no dispatch is stopped",
+                        || format!("{key}: deleting {deleting}, names {named:?}"),
+                    );
+                }
+                for (dispatch, attempt) in lost {
+                    let open = self.dispatches.get(dispatch).filter(|d| d.gone.is_none()).is_some_and(|d| {
+                        let s = status_of(d.last());
+                        is_open(&s) && s.attempt == *attempt
+                    });
+                    self.check(!open || !*ran, "no worker with an open attempt is stopped", || {
+                        format!("{key}: {dispatch} {attempt}")
+                    });
+                }
+                let body = self.bodies.entry(key.uid.clone()).or_default();
+                (body.runs, body.exists, body.changed) = (false, false, self.rv);
+                body.tasks.clear();
+            }
+            What::TaskStarted { key, dispatch, attempt, beside } => {
+                self.count("task started");
+                self.check(beside.is_empty(), "a container runs one task", || {
+                    format!("{key}: {dispatch} {attempt} beside {beside:?}")
+                });
+                let elsewhere = self
+                    .bodies
+                    .iter()
+                    .find(|(_, b)| b.tasks.iter().any(|(d, _)| d == dispatch))
+                    .map(|(k, _)| k.clone());
+                self.check(elsewhere.is_none(), "a dispatch has one live worker", || {
+                    format!("{dispatch} {attempt} begins on {key} and runs on {elsewhere:?}")
+                });
+                let published =
+                    self.attempts.get(dispatch).and_then(|a| a.get(attempt)).is_some_and(|a| a.worker == key.uid);
+                self.check(published, "a task runs where it was published", || format!("{key}: {dispatch} {attempt}"));
+                let body = self.bodies.entry(key.uid.clone()).or_default();
+                let made = body.made;
+                body.tasks.insert((dispatch.clone(), *attempt));
+                self.check(made == 1, "one instance for each Worker uid", || {
+                    format!("{key} runs a task in number {made}")
+                });
+            }
+            What::TaskEnded { key, dispatch, attempt } => {
+                let body = self.bodies.entry(key.uid.clone()).or_default();
+                body.tasks.remove(&(dispatch.clone(), *attempt));
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! One controller's view of the runtime, which ends with the controller.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use poolkeeper::api::RuntimeKind;
+use poolkeeper::api::dispatch::Target;
+use poolkeeper::runtime::{Instance, InstanceKey, InstanceSpec, Observation, Runtime, RuntimeError, StartError};
+use tokio_util::sync::CancellationToken;
+
+use crate::fake::FakeRuntime;
+
+/// What must not be stored anywhere: the value of every credential.
+pub const SECRET: &str = "sk-ant-planted-a5e1";
+
+pub struct View {
+    pub fake: FakeRuntime,
+    pub dead: CancellationToken,
+}
+
+impl View {
+    pub fn new(fake: &FakeRuntime, name: &str, dead: &CancellationToken) -> Arc<dyn Runtime> {
+        Arc::new(Self { fake: fake.view(name), dead: dead.clone() })
+    }
+
+    async fn alive(&self) {
+        if self.dead.is_cancelled() {
+            futures::future::pending::<()>().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Runtime for View {
+    fn kind(&self) -> RuntimeKind {
+        self.fake.kind()
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        self.fake.hosts()
+    }
+
+    fn observe(&self, host: &str) -> BoxStream<'static, Observation> {
+        self.fake.observe(host).take_until(self.dead.clone().cancelled_owned()).chain(stream::pending()).boxed()
+    }
+
+    async fn start(&self, spec: &InstanceSpec) -> Result<Instance, StartError> {
+        self.alive().await;
+        // The value is known here only, as in a real runtime.
+        let mut spec = InstanceSpec { credential: None, ..spec.clone() };
+        spec.env.push(poolkeeper::api::pool::EnvVar { name: "TOKEN".to_owned(), value: SECRET.to_owned() });
+        self.fake.start(&spec).await
+    }
+
+    async fn stop(&self, host: &str, key: &InstanceKey) -> Result<(), RuntimeError> {
+        self.alive().await;
+        self.fake.stop(host, key).await
+    }
+
+    async fn check(&self, host: &str, key: &InstanceKey) -> Result<Option<Instance>, RuntimeError> {
+        self.alive().await;
+        self.fake.check(host, key).await
+    }
+
+    fn target(&self, instance: &Instance) -> Target {
+        self.fake.target(instance)
+    }
+}
