@@ -30,5 +30,18 @@ if [ "${WIPE:-0}" = 1 ] && [ -d "$DIR" ]; then
     umount -l "$mount" || true
   done
   rm -rf "$DIR"
+  if [ "$SOCKET" = "$DEFAULT_SOCKET" ] && ! answers; then
+    # What an engine with a bridge leaves in the machine's network.
+    ip link del docker0 2>/dev/null || true
+    for table in filter nat; do
+      iptables-save -t $table 2>/dev/null | sed -n '/^-A .*\(DOCKER\|docker0\|172\.17\.0\.0\)/s/^-A/-D/p' |
+        while read -r rule; do
+          # shellcheck disable=SC2086
+          iptables -t $table $rule 2>/dev/null || true
+        done
+      iptables-save -t $table 2>/dev/null | sed -n 's/^:\(DOCKER[^ ]*\) .*/\1/p' |
+        while read -r chain; do iptables -t $table -X "$chain" 2>/dev/null || true; done
+    done
+  fi
   say "removed $DIR"
 fi

@@ -48,13 +48,15 @@ async fn only_what_dead_runs_left_is_removed() {
         gone.sort();
         gone
     };
-    let mut expected = vec![reused, rebooted];
+    // An engine that is reached over a network may be another machine's, whose boot id is not ours.
+    let remote = std::env::var("DOCKER_HOST").is_ok_and(|host| host.starts_with("tcp:"));
+    let mut expected = if remote { vec![reused] } else { vec![reused, rebooted] };
     expected.sort();
     assert_eq!(sweep().await, expected);
     child.kill().await.unwrap();
     assert_eq!(sweep().await, [childs]);
     assert_eq!(sweep().await, []);
-    assert_eq!(fx.count().await, 3);
+    assert_eq!(fx.count().await, 3 + usize::from(remote));
     for key in [living, nobodys, elsewhere] {
         assert!(fx.runtime.check(LOCAL_HOST, &key).await.unwrap().is_some());
     }

@@ -2,6 +2,7 @@
 //!
 //! The engine cannot be asked to attach to an exec again, nor to end one. A stream that breaks is a task that is lost.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::{ExecConfig, ExecInspectResponse};
+use bollard::query_parameters::EventsOptionsBuilder;
 use bytes::{Bytes, BytesMut};
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, Stream, StreamExt};
@@ -38,6 +40,13 @@ const DEATH_WAIT: Duration = Duration::from_secs(10);
 const NO_PROGRAM: &str = "/.poolkeeper/no-such-program";
 /// A process that was killed by SIGKILL.
 const KILLED: i32 = 137;
+/// What the engine also says of an exec when it cannot write to its client any more.
+const NOT_EXECUTABLE: i32 = 126;
+/// How long a task may run on after its output ended. Longer, and the stream was cut, by something in between that makes
+/// of it an end like any other, rather than closed by the task.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How long the engine may take to announce an exit that it has told when asked.
+const ANNOUNCEMENT: Duration = Duration::from_secs(2);
 
 type Frames = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 
@@ -220,15 +229,13 @@ impl Exec {
     /// How it ended, now that its output has. The engine may learn of the exit later, and a task may run on after
     /// closing its output.
     async fn ended(&self) -> Result<TaskEnd, Failure> {
-        let mut pause = MIN_PAUSE;
-        let code = loop {
-            let exec = self.docker.inspect_exec(&self.id).await.map_err(|e| self.host.failure(&e))?;
-            if has_ended(&exec) {
-                break exec.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or_default();
-            }
-            tokio::time::sleep(pause).await;
-            pause = (2 * pause).min(MAX_END_PAUSE);
+        let Ok(code) = tokio::time::timeout(SILENCE, self.code()).await else {
+            return Ok(TaskEnd::Lost("its output ended long before it, or contact with it was lost".to_owned()));
         };
+        let code = code?;
+        if code == NOT_EXECUTABLE && !self.exited_with(code).await? {
+            return Ok(TaskEnd::Lost("the Docker Engine lost contact with its client while the task ran".to_owned()));
+        }
         let died = match code {
             KILLED => self.died_with_the_container().await?,
             _ => !self.container_lives().await?,
@@ -238,6 +245,38 @@ impl Exec {
         } else {
             TaskEnd::Exited(code)
         })
+    }
+
+    /// Waits for the exit code.
+    async fn code(&self) -> Result<i32, Failure> {
+        let mut pause = MIN_PAUSE;
+        loop {
+            let exec = self.docker.inspect_exec(&self.id).await.map_err(|e| self.host.failure(&e))?;
+            if has_ended(&exec) {
+                return Ok(exec.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or_default());
+            }
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(MAX_END_PAUSE);
+        }
+    }
+
+    /// True if the process itself ended so: only then has the engine announced it. Where something between us and the
+    /// engine cuts the stream, it gives the exec this code and lets the process run on.
+    async fn exited_with(&self, code: i32) -> Result<bool, Failure> {
+        let filters = HashMap::from([("event", vec!["exec_die"]), ("container", vec![self.container.as_str()])]);
+        let options = EventsOptionsBuilder::default().since("1").filters(&filters).build();
+        let mut events = std::pin::pin!(self.docker.events(Some(options)));
+        let announced = async {
+            while let Some(event) = events.next().await {
+                let event = event.map_err(|e| self.host.failure(&e))?;
+                let attributes = event.actor.and_then(|actor| actor.attributes).unwrap_or_default();
+                if attributes.get("execID") == Some(&self.id) {
+                    return Ok(attributes.get("exitCode") == Some(&code.to_string()));
+                }
+            }
+            Ok(false)
+        };
+        tokio::time::timeout(ANNOUNCEMENT, announced).await.unwrap_or(Ok(false))
     }
 
     async fn container_lives(&self) -> Result<bool, Failure> {

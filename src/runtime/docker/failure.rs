@@ -107,3 +107,18 @@ fn root_io(error: &Error) -> Option<&io::Error> {
 fn root(error: &Error) -> String {
     causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_without_permission_is_named_with_its_group() {
+        let endpoint = Endpoint::Unix("/run/d.sock".into());
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let why = Failure::no_connection(LOCAL_HOST, &endpoint, &denied).to_string();
+        for part in ["/run/d.sock", "group `docker`", "usermod -aG docker", "--runtime Process"] {
+            assert!(why.contains(part), "{part:?} in {why}");
+        }
+    }
+}

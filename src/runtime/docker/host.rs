@@ -12,7 +12,7 @@ use super::failure::Failure;
 use super::image::Pulls;
 
 /// How long the engine may take to begin an answer. Short ones come in milliseconds; a stop includes its grace.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A Docker host as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::host::Host;
 
 /// A registry may take its time before the first byte of an answer.
-const PULL_TIMEOUT: Duration = Duration::from_secs(600);
+const PULL_TIMEOUT: Duration = Duration::from_mins(10);
 
 type Pull = Result<(), Failure>;
 
