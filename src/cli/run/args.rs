@@ -28,7 +28,7 @@ pub struct RunArgs {
     /// Read the pool from a YAML or JSON file; the flags below override it
     #[arg(short, long, value_name = "FILE", help_heading = "Pool")]
     pub file: Option<PathBuf>,
-    /// Most workers (spec.max) [default: 8]
+    /// Most workers (spec.max) [default: 8; without --tasks 1, or one for each credential]
     #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Pool")]
     pub workers: Option<i64>,
     /// Fewest workers (spec.min) [default: 0]

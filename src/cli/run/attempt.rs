@@ -52,6 +52,8 @@ pub struct Job {
 pub struct TaskRef {
     /// Its id.
     pub id: String,
+    /// Its line, from 1; 0 for a single command.
+    pub line: u64,
     /// Its text. None: a single command.
     pub text: Option<String>,
     /// Where its outputs and its result go. None: nowhere.

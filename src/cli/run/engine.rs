@@ -48,6 +48,8 @@ pub struct Plan {
     pub timeout: Option<Period>,
     /// True: a task's directory stays when its output was printed.
     pub keep: bool,
+    /// Added where no worker can be started.
+    pub start_hint: &'static str,
 }
 
 /// How the last task ended.
@@ -106,6 +108,7 @@ pub struct Engine {
     listed: BTreeSet<String>,
     workers: BTreeSet<String>,
     start_failures: i32,
+    start_message: String,
     /// True once a command ran to its end.
     worked: bool,
     /// Names of credentials, once all were refused.
@@ -130,6 +133,7 @@ impl Engine {
             listed: BTreeSet::new(),
             workers: BTreeSet::new(),
             start_failures: 0,
+            start_message: String::new(),
             worked: false,
             refused: None,
             last: None,
@@ -216,7 +220,7 @@ impl Engine {
     }
 
     async fn create(&mut self, task: TaskRef) -> Result<(), Failure> {
-        let name = ids::dispatch_name(&task.id);
+        let name = ids::dispatch_name(task.line, &task.id);
         let dispatch = Dispatch {
             metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
             spec: DispatchSpec {
@@ -379,7 +383,8 @@ impl Engine {
                     End::Stale | End::Lost => {}
                     End::NoCommand { code, message } => {
                         let code = u8::try_from(code).unwrap_or(exit::POOLKEEPER);
-                        return Err(Failure::new(code, format!("the command cannot be run: {message}")));
+                        let command = self.job.command.first().map(String::as_str).unwrap_or_default();
+                        return Err(Failure::new(code, format!("{command} cannot be run in a worker: {message}")));
                     }
                     End::Broken(why) if why.contains("Broken pipe") => return Err(output_closed()),
                     End::Broken(why) => return Err(Failure::new(exit::POOLKEEPER, why)),
@@ -481,10 +486,15 @@ impl Engine {
         let failures = backoff.as_ref().map_or(0, |b| b.failures);
         if let Some(backoff) = backoff.filter(|b| b.failures > self.start_failures) {
             if failures >= HOPELESS_STARTS && !self.worked {
-                let message = format!("no worker can be started; after {failures} tries: {}", backoff.message);
+                let hint = self.plan.start_hint;
+                let message = format!("no worker can be started; after {failures} tries: {}{hint}", backoff.message);
                 return Err(Failure::new(exit::POOLKEEPER, message));
             }
-            self.progress.tell(&Event::StartFailed { failures, message: backoff.message });
+            // Told at once, and again only if it is something else.
+            if self.start_message != backoff.message {
+                self.start_message.clone_from(&backoff.message);
+                self.progress.tell(&Event::StartFailed { failures, message: backoff.message });
+            }
         }
         self.start_failures = failures;
         Ok(())

@@ -22,12 +22,8 @@ pub mod exit {
     pub const RATE_LIMITED: u8 = 75;
     /// `--timeout` ended the command.
     pub const TIMED_OUT: u8 = 124;
-    /// Poolkeeper itself failed.
+    /// Poolkeeper itself failed. 126 and 127, the command cannot be run, come from the runtime.
     pub const POOLKEEPER: u8 = 125;
-    /// The command cannot be executed.
-    pub const NOT_EXECUTABLE: u8 = 126;
-    /// The command does not exist in the worker.
-    pub const NO_COMMAND: u8 = 127;
     /// Ctrl-C.
     pub const INTERRUPTED: u8 = 130;
     /// Nobody reads standard output: 128 + SIGPIPE.

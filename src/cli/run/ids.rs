@@ -1,4 +1,4 @@
-//! A task's id as the name of a Dispatch and as the name of a directory. Different ids get different names.
+//! A task's id as part of the name of a Dispatch, and as the name of a directory. Different tasks get different names.
 
 use std::fmt::Write as _;
 
@@ -6,27 +6,17 @@ use sha2::{Digest, Sha256};
 
 /// Longest id, in bytes: a note of the Dispatch and an environment variable carry it.
 pub const MAX_ID: usize = 1024;
-/// Longest name that is used as it is: a DNS label.
-const MAX_PLAIN: usize = 63;
 /// Characters of an id that are kept in a name that was made up for it.
 const MAX_KEPT: usize = 40;
 /// Bytes of the hash in such a name.
 const HASH_BYTES: usize = 10;
 
-/// Name of the Dispatch: the id, if that is a DNS label. A name that is made up has a dot, which no DNS label has.
-pub fn dispatch_name(id: &str) -> String {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let plain = id.len() <= MAX_PLAIN
-        && id.starts_with(inner)
-        && id.ends_with(inner)
-        && id.chars().all(|c| inner(c) || c == '-');
-    if plain {
-        return id.to_owned();
-    }
-    let kept: String =
-        id.chars().take(MAX_KEPT).map(|c| c.to_ascii_lowercase()).map(|c| if inner(c) { c } else { '-' }).collect();
-    let kept = kept.trim_matches('-');
-    format!("{}.{}", if kept.is_empty() { "task" } else { kept }, short_hash(id))
+/// Name of the Dispatch: a DNS label. The line goes first: it is what tells tasks apart, and of dispatches made within the
+/// same second the API's order is that of their names. The id follows as far as it can; all of it is in the note.
+pub fn dispatch_name(line: u64, id: &str) -> String {
+    let kept = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
+    let kept: String = id.chars().take(MAX_KEPT).map(|c| kept(c.to_ascii_lowercase())).collect();
+    format!("{line:09}-{kept}").trim_end_matches('-').to_owned()
 }
 
 /// Name of the directory in `--out`: the id, if that is safe on every file system. A name that is made up has a tilde.
@@ -76,23 +66,25 @@ mod tests {
 
     #[test]
     fn what_can_stay_stays() {
-        assert_eq!((dispatch_name("line-1"), dir_name("line-1")), ("line-1".to_owned(), "line-1".to_owned()));
+        assert_eq!(
+            (dispatch_name(1, "line-1"), dir_name("line-1")),
+            ("000000001-line-1".to_owned(), "line-1".to_owned())
+        );
         assert_eq!(dir_name("Issue_7.json"), "Issue_7.json");
     }
 
     #[test]
-    fn names_are_valid_and_unique() {
-        let label = |l: &str| {
-            let end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-            l.len() <= 63 && l.starts_with(end) && l.ends_with(end) && l.chars().all(|c| end(c) || c == '-')
-        };
-        let mut names: Vec<String> = IDS.iter().map(|id| dispatch_name(id)).collect();
+    fn dispatches_are_dns_labels_in_the_order_of_the_lines() {
+        let names: Vec<String> = (8..).zip(IDS).map(|(line, id)| dispatch_name(line, id)).collect();
         for name in &names {
-            assert!(name.split('.').all(label), "{name}");
+            let end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+            assert!(name.len() <= 63 && name.ends_with(end) && name.chars().all(|c| end(c) || c == '-'), "{name}");
         }
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), IDS.len());
+        assert!(names.is_sorted(), "{names:?}");
+    }
+
+    #[test]
+    fn directories_are_safe_and_unique() {
         let mut dirs: Vec<String> = IDS.iter().map(|id| dir_name(id)).collect();
         for dir in &dirs {
             assert!(!dir.starts_with('.') && !dir.contains('/') && dir.len() < 200, "{dir}");

@@ -1,12 +1,12 @@
 //! `poolkeeper run`: xargs -P that knows about rate limits.
 //!
-//! - [`args`], [`spec`]: what is asked for; flags and a file become a ContainerPool.
-//! - [`tasks`], [`ids`]: the task file, and names for what is in it.
-//! - [`outdir`], [`result`]: the run directory, and how each task ended.
-//! - [`stack`]: the API, the controller and the runtime, in this process.
-//! - [`engine`], [`attempt`]: Dispatches in flight, and one execution.
-//! - [`event`], [`progress`], [`bars`], [`summary`]: telling what happens.
-//! - [`failure`], [`signals`]: other ends.
+//! - `args`, `spec`: what is asked for; flags and a file become a ContainerPool.
+//! - `tasks`, `ids`: the task file, and names for what is in it.
+//! - `outdir`, `result`: the run directory, and how each task ended.
+//! - `stack`: the API, the controller and the runtime, in this process.
+//! - `engine`, `attempt`: Dispatches in flight, and one execution.
+//! - `event`, `progress`, `bars`, `summary`: telling what happens.
+//! - `failure`, `signals`: other ends.
 
 pub mod args;
 mod attempt;
@@ -47,6 +47,9 @@ use crate::clock::{Clock, Ids, SystemClock};
 
 /// Id of the task of a single command.
 const SINGLE: &str = "command";
+/// Why a worker may not start that nobody gave a command.
+const STAY_HINT: &str = " (with --image alone a worker runs `sleep infinity`; if the image has no sleep, name spec.command in a \
+                         file: see examples/pool.yaml, and --file)";
 /// After this long it is said that standard input is waited for.
 const STDIN_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -77,6 +80,7 @@ struct Prepared {
     server: Server,
     pool: ContainerPool,
     runtime: RuntimeKind,
+    stays: bool,
     tasks: Option<TaskFile>,
     dir: Arc<RunDir>,
     count: Option<u64>,
@@ -90,7 +94,7 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
     }
     let (clock, ids): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Ids::random());
     let prepared = prepare(&args, clock.clone(), ids).await?;
-    let Prepared { server, pool, runtime, tasks, dir, count, skipped, stdin } = prepared;
+    let Prepared { server, pool, runtime, stays, tasks, dir, count, skipped, stdin } = prepared;
     let interrupted = signals::listen().map_err(|e| Failure::poolkeeper("listening for signals", e))?;
     let mut stack = Stack::start(server, runtime, &dir).await?;
 
@@ -120,6 +124,7 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
         retry_failed: args.retry_failed,
         timeout: args.timeout,
         keep: dir.is_kept(),
+        start_hint: if stays { STAY_HINT } else { "" },
     };
     let client = stack.client.clone();
     let ended = Engine::new(job, plan, source).run(&client, &interrupted, stack.broken()).await;
@@ -170,7 +175,17 @@ async fn prepare(args: &RunArgs, clock: Arc<dyn Clock>, ids: Ids) -> Result<Prep
         count = count.map(|n| n - skipped);
     }
     let stdin = if tasks.is_none() { read_stdin().await? } else { Bytes::new() };
-    Ok(Prepared { server, pool, runtime: plan.runtime, tasks, dir: Arc::new(dir), count, skipped, stdin })
+    Ok(Prepared {
+        server,
+        pool,
+        runtime: plan.runtime,
+        stays: plan.stays,
+        tasks,
+        dir: Arc::new(dir),
+        count,
+        skipped,
+        stdin,
+    })
 }
 
 /// Standard input for a single command, unless it is a terminal: whole, since each attempt needs all of it.
@@ -198,7 +213,7 @@ async fn read_stdin() -> Result<Bytes, Failure> {
 fn source(tasks: Option<&TaskFile>, dir: &Arc<RunDir>, args: &RunArgs) -> Result<Source, Failure> {
     let Some(tasks) = tasks else {
         let kept = dir.is_kept().then(|| dir.task_dir(SINGLE));
-        return Ok(Box::new(std::iter::once(Ok(TaskRef { id: SINGLE.to_owned(), text: None, dir: kept }))));
+        return Ok(Box::new(std::iter::once(Ok(TaskRef { id: SINGLE.to_owned(), line: 0, text: None, dir: kept }))));
     };
     let (dir, command) = (dir.clone(), args.command.clone());
     let items = tasks.items()?;
@@ -211,7 +226,7 @@ fn todo(item: Result<Item, Failure>, dir: &RunDir, command: &[String]) -> Result
         return Ok(None);
     }
     let task_dir = dir.task_dir(&item.id);
-    Ok(Some(TaskRef { id: item.id, text: Some(item.text), dir: Some(task_dir) }))
+    Ok(Some(TaskRef { id: item.id, line: item.line, text: Some(item.text), dir: Some(task_dir) }))
 }
 
 /// Exit code of a single command. What its result file says goes before its own code.

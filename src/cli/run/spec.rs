@@ -14,6 +14,9 @@ const DEFAULT_NAME: &str = "pool";
 /// Attempts that are queued for each worker: so many that none idles, so few that a long file stays on disk.
 pub const IN_FLIGHT_PER_WORKER: i64 = 2;
 
+/// What a worker of an image does that was given by a flag alone.
+pub const STAY: [&str; 2] = ["sleep", "infinity"];
+
 /// What flags are read against.
 pub struct Surroundings<'a> {
     /// Looks up a variable of this process's environment.
@@ -29,6 +32,8 @@ pub struct Plan {
     pub pool: Value,
     /// What its workers will be.
     pub runtime: RuntimeKind,
+    /// True if the workers' command is [`STAY`] because nobody named one.
+    pub stays: bool,
 }
 
 /// Reads `-f`.
@@ -84,11 +89,12 @@ pub fn plan(args: &RunArgs, file: Option<Value>, around: &Surroundings<'_>) -> R
             spec.insert(field.to_owned(), json!(n));
         }
     }
+    let stays = args.image.is_some() && !from_file;
     if let Some(image) = &args.image {
         spec.insert("image".to_owned(), json!(image));
-        if !from_file {
+        if stays {
             // Tasks come by exec, so the worker need only stay. With a file the image's own command is kept, as written.
-            spec.insert("command".to_owned(), json!(["sleep", "infinity"]));
+            spec.insert("command".to_owned(), json!(STAY));
         }
     }
     if let Some(cooldown) = &args.cooldown {
@@ -99,9 +105,12 @@ pub fn plan(args: &RunArgs, file: Option<Value>, around: &Surroundings<'_>) -> R
     extend(spec, "env", "name", env(&args.env, around)?)?;
     extend(spec, "mounts", "mountPath", mounts(&args.mount, around)?)?;
     extend(spec, "credentials", "name", credentials(&args.credential, around)?)?;
-    set_queue_limit(spec);
+    if args.tasks.is_none() {
+        limit_to_one_task(spec);
+    }
+    bound_what_is_in_flight(spec);
     refuse_what_is_not_honoured(spec)?;
-    Ok(Plan { pool, runtime })
+    Ok(Plan { pool, runtime, stays })
 }
 
 fn section<'a>(pool: &'a mut Value, name: &str) -> Result<&'a mut Map<String, Value>, Failure> {
@@ -252,15 +261,23 @@ fn credential(flag: &str, around: &Surroundings<'_>) -> Result<Value, Failure> {
     Ok(entry)
 }
 
-/// `run` keeps the queue short itself: it must never be refused.
-fn set_queue_limit(spec: &mut Map<String, Value>) {
+/// One command needs one worker; another one is of use only if somebody else pays for it.
+fn limit_to_one_task(spec: &mut Map<String, Value>) {
+    let credentials = spec.get("credentials").and_then(Value::as_array).map_or(0, Vec::len);
+    let least = spec.get("min").and_then(Value::as_i64).unwrap_or_default();
+    let max = least.clamp(1, defaults::max().into()).max(i64::try_from(credentials).unwrap_or(1));
+    spec.entry("max").or_insert_with(|| json!(max));
+}
+
+/// `run` itself bounds what is in flight. As much may wait, and as much is remembered: enough for a watch that must start
+/// over to miss no end, and no more, since it is memory.
+fn bound_what_is_in_flight(spec: &mut Map<String, Value>) {
     let max = spec.get("max").and_then(Value::as_i64).unwrap_or_else(|| defaults::max().into());
-    let needed = max.saturating_mul(IN_FLIGHT_PER_WORKER);
-    if needed <= i64::from(defaults::queue_limit()) || !spec.get("dispatch").is_none_or(Value::is_object) {
-        return;
-    }
-    if let Some(dispatch) = spec.entry("dispatch").or_insert_with(|| json!({})).as_object_mut() {
-        dispatch.entry("queueLimit").or_insert_with(|| json!(needed.min(1_000_000)));
+    let needed = max.saturating_mul(IN_FLIGHT_PER_WORKER).clamp(1, 1_000_000);
+    let dispatch = spec.entry("dispatch").or_insert_with(|| json!({}));
+    if let Some(dispatch) = dispatch.as_object_mut() {
+        dispatch.entry("queueLimit").or_insert_with(|| json!(needed.max(defaults::queue_limit().into())));
+        dispatch.entry("history").or_insert_with(|| json!({"limit": needed}));
     }
 }
 
@@ -306,7 +323,8 @@ mod tests {
     }
 
     fn planned(change: impl FnOnce(&mut RunArgs), file: Option<Value>) -> Result<Plan, Failure> {
-        let mut args = RunArgs { command: vec!["true".to_owned()], ..RunArgs::default() };
+        let tasks = Some("tasks.txt".into());
+        let mut args = RunArgs { command: vec!["true".to_owned()], tasks, ..RunArgs::default() };
         change(&mut args);
         plan(&args, file, &around())
     }
@@ -322,7 +340,8 @@ mod tests {
         let plan = planned(|_| (), None).unwrap();
         assert_eq!(plan.runtime, RuntimeKind::Process);
         assert_eq!(plan.pool["metadata"], json!({"name": "pool", "namespace": "default"}));
-        assert_eq!(plan.pool["spec"], json!({"runtime": "Process"}));
+        let dispatch = json!({"queueLimit": 1000, "history": {"limit": 16}});
+        assert_eq!(plan.pool["spec"], json!({"runtime": "Process", "dispatch": dispatch}));
     }
 
     #[test]
@@ -360,14 +379,24 @@ mod tests {
             planned(|a| a.cooldown = Some("2h".into()), pool(json!({"rateLimit": {"maxCooldown": "90m"}}))).unwrap();
         assert_eq!(plan.pool["spec"]["rateLimit"], json!({"maxCooldown": "90m"}));
         let plan = planned(|a| a.cooldown = Some("5 parsecs".into()), None).unwrap();
-        assert_eq!(plan.pool["spec"], json!({"runtime": "Process", "cooldown": "5 parsecs"}));
+        assert_eq!(plan.pool["spec"]["cooldown"], "5 parsecs");
     }
 
     #[test]
     fn a_wide_pool_gets_a_queue_that_fits() {
         let plan = planned(|a| a.workers = Some(600), None).unwrap();
-        assert_eq!(plan.pool["spec"]["dispatch"]["queueLimit"], 1200);
-        assert_eq!(planned(|a| a.workers = Some(500), None).unwrap().pool["spec"].get("dispatch"), None);
+        assert_eq!(plan.pool["spec"]["dispatch"], json!({"queueLimit": 1200, "history": {"limit": 1200}}));
+        let plan = planned(|_| (), pool(json!({"dispatch": {"queueLimit": 7, "history": {"ttl": "1m"}}}))).unwrap();
+        assert_eq!(plan.pool["spec"]["dispatch"], json!({"queueLimit": 7, "history": {"ttl": "1m"}}));
+    }
+
+    #[test]
+    fn one_command_gets_one_worker_for_each_credential() {
+        let max = |spec: Value| planned(|a| a.tasks = None, pool(spec)).unwrap().pool["spec"]["max"].clone();
+        assert_eq!(max(json!({})), 1);
+        assert_eq!(max(json!({"min": 2})), 2);
+        assert_eq!(max(json!({"max": 4})), 4);
+        assert_eq!(max(json!({"credentials": [{"name": "a"}, {"name": "b"}]})), 2);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use anyhow::Context;
 use kube::api::{DeleteParams, Patch};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, ResourceExt};
+use rustix::fs::Access;
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,14 +21,15 @@ use crate::api::{ContainerPool, GROUP, RuntimeKind, VERSION, Worker, crd, names}
 use crate::clock::{Clock, Ids};
 use crate::controller;
 use crate::local::{History, LocalApi, Options};
-use crate::runtime::Runtime;
+use crate::runtime::docker::{DockerOptions, DockerRuntime, Endpoint, OwnerProcess};
 use crate::runtime::exec::Executor;
 use crate::runtime::process::{self, ProcessExecutor, ProcessOptions, ProcessRuntime};
+use crate::runtime::{LOCAL_HOST, Runtime, RuntimeError};
 
 /// The one namespace of a local run.
 pub const NAMESPACE: &str = "default";
 /// Events that watches may be behind before they start over. Memory is the price.
-const WINDOW: usize = 4096;
+const WINDOW: usize = 1024;
 /// Least time between two roll-ups of the pool's status: a person waits for what it says.
 const ROLLUP: Duration = Duration::from_millis(200);
 /// After this long it is said what the end waits for.
@@ -182,15 +184,34 @@ type Parts = (Arc<dyn Runtime>, Arc<dyn Executor>);
 
 async fn process(dir: &RunDir) -> Result<Parts, Failure> {
     let run_dir = dir.runtime_dir();
-    let failed = |e: crate::runtime::RuntimeError| Failure::poolkeeper("runtime Process", e);
+    let failed = |e: RuntimeError| Failure::poolkeeper("runtime Process", e);
     // None is adopted: whatever an earlier run's task was doing is done anew.
     process::sweep_leftovers(&run_dir).await.map_err(failed)?;
     let runtime = ProcessRuntime::new(ProcessOptions::new(run_dir, dir.run_id())).await.map_err(failed)?;
     Ok((Arc::new(runtime), Arc::new(ProcessExecutor)))
 }
 
-async fn docker(_dir: &RunDir) -> Result<Parts, Failure> {
-    Err(Failure::new(exit::UNREACHABLE, "runtime Docker is not in this build: use --runtime Process"))
+async fn docker(dir: &RunDir) -> Result<Parts, Failure> {
+    let options = DockerOptions {
+        hosts: Vec::new(),
+        installation: dir.run_id().to_owned(),
+        owner_process: OwnerProcess::current(),
+    };
+    let runtime = DockerRuntime::new(options).map_err(|e| Failure::new(exit::UNREACHABLE, e.to_string()))?;
+    let failed =
+        |e: RuntimeError| Failure::new(if is_forbidden() { exit::FORBIDDEN } else { exit::UNREACHABLE }, e.to_string());
+    runtime.probe(LOCAL_HOST).await.map_err(failed)?;
+    // Those of this directory and of any other dead run: nobody else would remove them.
+    runtime.sweep_leftovers(None).await.map_err(failed)?;
+    let executor = runtime.executor();
+    Ok((Arc::new(runtime), Arc::new(executor)))
+}
+
+/// True if the engine's socket is there, but not for this user.
+fn is_forbidden() -> bool {
+    let Ok(Endpoint::Unix(socket)) = Endpoint::find(|name| std::env::var(name).ok()) else { return false };
+    let access = rustix::fs::access(&socket, Access::READ_OK | Access::WRITE_OK);
+    matches!(access, Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM))
 }
 
 /// A message of the pool that says that its runtime is refused.
@@ -221,7 +242,7 @@ mod tests {
         let pool = json!({
             "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "pool"}, "spec": spec,
         });
-        server.create_pool(&Plan { pool, runtime: RuntimeKind::Process }, file).await
+        server.create_pool(&Plan { pool, runtime: RuntimeKind::Process, stays: false }, file).await
     }
 
     #[tokio::test]
