@@ -104,7 +104,7 @@ pub fn credential_entry(
             }
             CredentialRest {
                 until: Some(end.clone()),
-                strikes: (rest.strikes + i32::from(fresh)).max(1),
+                strikes: rest.strikes + i32::from(fresh),
                 reason: Some(closed.result.message.clone().unwrap_or_else(|| "RateLimited".to_owned())),
                 ..old.clone()
             }

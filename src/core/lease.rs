@@ -20,12 +20,20 @@ pub(super) struct LeaseEntry {
     /// Monotonic time at which `seen` was first seen so.
     changed: Duration,
     asked: Option<Duration>,
+    /// When the newest look at it that showed no change was asked for.
+    unchanged: Option<Duration>,
     waiting: bool,
 }
 
 impl LeaseEntry {
     fn duration(&self) -> Duration {
         self.seen.as_ref().and_then(|f| f.duration).unwrap_or(DEFAULT_DURATION)
+    }
+
+    /// A look after its duration showed that it was not renewed. That time has passed is not enough: nobody may have
+    /// looked, because this process was stopped or the API server did not answer.
+    fn ran_out(&self) -> bool {
+        self.unchanged.is_some_and(|asked| asked >= self.changed + self.duration())
     }
 }
 
@@ -59,27 +67,28 @@ impl Core {
         let Some(e) = self.leases.get_mut(key) else { return };
         e.waiting = false;
         if e.seen.as_ref().is_none_or(|s| s.stamp != fact.stamp) {
-            e.changed = now.mono;
+            (e.changed, e.unchanged) = (now.mono, None);
+        } else {
+            e.unchanged = e.asked;
         }
         e.seen = Some(fact);
         self.dirty.insert(Subject::Lease(key.clone()));
     }
 
-    /// One look for all dispatches that name it: three times in its duration.
+    /// One look for all dispatches that name it: three times in its duration, and at its end.
     pub(super) fn decide_lease(&mut self, key: &Key, now: Now, wake: &mut Wake) {
         let Some(e) = self.leases.get_mut(key) else { return };
-        let ran_out = e.seen.is_some() && now.mono >= e.changed + e.duration();
-        let users = if ran_out { e.users.clone() } else { BTreeSet::new() };
+        let users = if e.ran_out() { e.users.clone() } else { BTreeSet::new() };
         if !e.waiting {
-            let due = e.asked.map_or(now.mono, |t| t + e.duration() / 3);
+            let end = e.changed + e.duration();
+            let regular = |asked: Duration| asked + e.duration() / 3;
+            // One look is just when it runs out.
+            let due = e.asked.map_or(now.mono, |t| if t < end { regular(t).min(end) } else { regular(t) });
             if due <= now.mono {
                 (e.waiting, e.asked) = (true, Some(now.mono));
                 self.actions.push(Action::GetLease(key.clone()));
             } else {
                 wake.after(due);
-                if !ran_out {
-                    wake.after(e.changed + e.duration());
-                }
             }
         }
         for d in users {
@@ -87,8 +96,8 @@ impl Core {
         }
     }
 
-    /// True if the Lease was looked at, and not renewed for its duration.
-    pub(super) fn lease_ran_out(&self, key: &Key, now: Now) -> bool {
-        self.leases.get(key).is_some_and(|e| e.seen.is_some() && now.mono >= e.changed + e.duration())
+    /// True if the Lease was not renewed for its duration, as a look at it showed.
+    pub(super) fn lease_ran_out(&self, key: &Key) -> bool {
+        self.leases.get(key).is_some_and(LeaseEntry::ran_out)
     }
 }

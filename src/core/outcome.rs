@@ -204,7 +204,7 @@ impl Core {
         }
         if let Some(lease) = &d.spec.lease_name {
             let _ = status;
-            if self.lease_ran_out(&key.sibling(lease.clone()), now) {
+            if self.lease_ran_out(&key.sibling(lease.clone())) {
                 return Some(End::of(Outcome::HolderLost, format!("Lease {lease} was not renewed")));
             }
         }

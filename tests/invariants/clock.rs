@@ -1,5 +1,6 @@
 //! Clocks on virtual time.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -15,11 +16,28 @@ pub const EPOCH: i64 = 1_767_225_600;
 pub struct SimClock {
     start: Instant,
     offset_ms: AtomicI64,
+    /// The last reading of virtual time in microseconds, and how often it was asked for.
+    readings: Mutex<(u128, u32)>,
 }
+
+/// Who asks for the time so often while none passes goes round in circles.
+const TOO_OFTEN: u32 = 50_000;
 
 impl SimClock {
     pub fn new() -> Self {
-        Self { start: Instant::now(), offset_ms: AtomicI64::new(0) }
+        Self { start: Instant::now(), offset_ms: AtomicI64::new(0), readings: Mutex::default() }
+    }
+
+    fn elapsed(&self) -> Duration {
+        let now = self.start.elapsed();
+        let count = {
+            let mut readings = self.readings.lock().unwrap();
+            let same = readings.0 == now.as_micros();
+            *readings = (now.as_micros(), if same { readings.1 + 1 } else { 0 });
+            readings.1
+        };
+        assert!(count < TOO_OFTEN, "it goes round in circles at {now:?}");
+        now
     }
 
     /// Sets how far the clock is from true time.
@@ -30,12 +48,12 @@ impl SimClock {
 
 impl Clock for SimClock {
     fn now(&self) -> Timestamp {
-        let true_time = Timestamp::from_second(EPOCH).unwrap() + self.start.elapsed();
+        let true_time = Timestamp::from_second(EPOCH).unwrap() + self.elapsed();
         true_time + SignedDuration::from_millis(self.offset_ms.load(Ordering::Relaxed))
     }
 
     fn mono(&self) -> Duration {
-        self.start.elapsed()
+        self.elapsed()
     }
 }
 

@@ -92,15 +92,15 @@ impl Holders {
         let api: Api<Lease> = Api::namespaced(self.client.clone(), "sim");
         let new = json!({
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": lease},
-            "spec": {"holderIdentity": lease, "leaseDurationSeconds": LEASE_SECONDS, "leaseTransitions": 0},
+            "spec": {"holderIdentity": lease, "leaseDurationSeconds": LEASE_SECONDS},
         });
         let new: Lease = serde_json::from_value(new).unwrap();
         let _ = api.create(&PostParams::default(), &new).await;
-        // Any change of the Lease is a sign of life.
-        for beat in 1.. {
+        loop {
             sleep(Duration::from_secs(6)).await;
             if !self.is_away(Some(lease)) && self.ledger.start.elapsed().as_secs() < crate::plan::HEAL + 600 {
-                let change = json!({"spec": {"leaseTransitions": beat}});
+                let time = jiff::Timestamp::from_second(crate::clock::EPOCH).unwrap() + self.ledger.start.elapsed();
+                let change = json!({"spec": {"renewTime": format!("{time:.6}")}});
                 let _ = api.patch(lease, &PatchParams::default(), &Patch::Merge(change)).await;
             }
         }

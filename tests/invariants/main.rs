@@ -2,7 +2,8 @@
 //! wrong that may; an auditor then reads what the store and the runtime remember, and nothing else.
 //!
 //! One seed is one run. `POOLKEEPER_SEEDS=1000` runs that many (default 50) from `POOLKEEPER_FIRST_SEED` (default 1);
-//! `POOLKEEPER_SEED=17` runs one and prints all that happened. A failure prints the plan and the seed.
+//! `POOLKEEPER_SEED=17` runs one and prints all that happened, with `POOLKEEPER_HISTORY=1` every version of every object,
+//! and with `POOLKEEPER_LOG=debug` what the controllers say. A failure prints the plan and the seed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod audit;
@@ -122,6 +123,9 @@ fn history(evidence: &Evidence) -> String {
 
 /// One seed with everything that happened.
 fn trace_one(seed: u64) {
+    if let Ok(filter) = std::env::var("POOLKEEPER_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).without_time().init();
+    }
     let evidence = world::run(&Plan::new(seed));
     let (violations, tally) = audit::audit(&evidence);
     println!("{}", describe(&evidence.plan));
@@ -162,6 +166,9 @@ fn invariants_hold_under_faults() {
             };
             let evidence = world::run(&Plan::new(seed));
             let (violations, counted) = audit::audit(&evidence);
+            if std::env::var("POOLKEEPER_PROGRESS").is_ok() {
+                println!("seed {seed}: {} writes, {} violations", evidence.records.len(), violations.len());
+            }
             let mut tally = tally.lock().unwrap();
             *tally.entry("runs".to_owned()).or_default() += 1;
             *tally.entry("writes".to_owned()).or_default() += evidence.records.len() as u64;
@@ -170,7 +177,8 @@ fn invariants_hold_under_faults() {
             }
             drop(tally);
             if !violations.is_empty() {
-                failed.lock().unwrap().push((seed, format!("{}{}", describe(&evidence.plan), tell(&violations))));
+                let plan = if count == 1 { describe(&evidence.plan) } else { format!("seed {seed}\n") };
+                failed.lock().unwrap().push((seed, plan + &tell(&violations)));
             }
         }
     };

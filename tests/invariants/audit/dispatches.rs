@@ -1,12 +1,15 @@
 //! Every transition of a Dispatch is a publish, a close, or an end in the queue, with its precondition.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use poolkeeper::api::dispatch::{DispatchPhase, LastResult, Outcome, Retries};
 use poolkeeper::api::pool::ContainerPoolSpec;
 use poolkeeper::api::{Dispatch, DispatchStatus};
 use poolkeeper::local::Change;
+
+use crate::holders::LEASE_SECONDS;
 
 use super::{Attempt, Audit, is_final, is_open, is_reported, status_of};
 
@@ -172,7 +175,10 @@ impl Audit<'_> {
                 let due = before.assigned_at.as_ref().unwrap().0 + limit;
                 self.check(result.closed_at.0 >= due, "TimedOut: its time ran out", both);
             }
-            Outcome::HolderLost => self.check(new.spec.lease_name.is_some(), "HolderLost: it has a holder", both),
+            Outcome::HolderLost => {
+                let silent = new.spec.lease_name.as_ref().is_some_and(|l| self.was_silent(l));
+                self.check(silent, "HolderLost: the holder was silent for so long", both);
+            }
             Outcome::Cancelled => self.check(old.spec.cancel, "Cancelled: somebody asked", both),
             Outcome::Forced => {
                 let forced = self.was_forced(&attempt.worker, &new.spec.pool);
@@ -190,6 +196,18 @@ impl Audit<'_> {
         if recovered {
             self.count("after a restart: an open attempt is closed");
         }
+    }
+
+    /// A Lease was not renewed for its duration, at some time in the last minutes.
+    fn was_silent(&self, lease: &str) -> bool {
+        let now = self.when(self.rv);
+        let hold = Duration::from_secs(u64::try_from(LEASE_SECONDS).unwrap());
+        let beats = self.evidence.records.iter().filter(|r| r.resource.plural == "leases" && r.name == lease);
+        let beats: Vec<Duration> =
+            beats.map(|r| self.when(r.resource_version)).take_while(|t| *t <= now).chain([now]).collect();
+        // The end may have been decided a while ago: a write is late by 40 s at most.
+        let recent = Duration::from_secs(120);
+        beats.windows(2).any(|pair| pair[1] + recent > now && pair[1] - pair[0] >= hold)
     }
 
     fn was_forced(&self, worker: &str, pool: &str) -> bool {
