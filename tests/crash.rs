@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -62,7 +63,9 @@ impl Batch {
             c.arg("--resume");
         }
         if let Some(image) = &self.image {
-            c.args(["--image", image, "--mount"]).arg(format!("{}:/marks:rw", marks.display())).args(["--env", "MARKS=/marks"]);
+            c.args(["--image", image, "--mount"])
+                .arg(format!("{}:/marks:rw", marks.display()))
+                .args(["--env", "MARKS=/marks"]);
         } else {
             c.arg("--env").arg(format!("MARKS={}", marks.display()));
         }
@@ -180,6 +183,6 @@ fn no_task_is_lost_or_run_twice_on_processes() {
 fn no_task_is_lost_or_run_twice_in_docker() {
     match std::env::var("POOLKEEPER_CRASH_IMAGE") {
         Ok(image) => crash(Some(image)),
-        Err(_) => println!("SKIPPED: POOLKEEPER_CRASH_IMAGE names no image to run in (see .ci/run docker)"),
+        Err(_) => writeln!(std::io::stderr(), "SKIPPED: POOLKEEPER_CRASH_IMAGE names no image to run in (see .ci/run docker)").unwrap(),
     }
 }

@@ -29,7 +29,7 @@ fn engine() -> Option<MutexGuard<'static, ()>> {
     }
     let why = "no Docker Engine answers, or it has no image poolkeeper-test:1 (scripts/docker-up.sh, scripts/docker-image.sh)";
     assert!(std::env::var_os("POOLKEEPER_REQUIRE_DOCKER").is_none(), "{why}");
-    println!("SKIPPED: {why}");
+    writeln!(std::io::stderr(), "SKIPPED: {why}").unwrap();
     None
 }
 
@@ -114,7 +114,18 @@ fn a_batch_runs_inside_containers_and_leaves_none() {
     let file = format!("{root}/examples/tasks.txt");
     let run = Run::start(
         "e2e-batch",
-        &["--mount", &mount, "--workers", "3", "--cooldown", "2s", "--tasks", &file, "--", "/examples/limited-agent.sh"],
+        &[
+            "--mount",
+            &mount,
+            "--workers",
+            "3",
+            "--cooldown",
+            "2s",
+            "--tasks",
+            &file,
+            "--",
+            "/examples/limited-agent.sh",
+        ],
     );
     let (code, told) = run.end();
     assert_eq!(code, 0, "{told:#?}");
@@ -165,7 +176,7 @@ fn a_killed_container_loses_its_attempt_which_is_tried_again() {
 fn a_stopped_engine_is_waited_for() {
     let Some(_engine) = engine() else { return };
     let Some(dir) = std::env::var_os("POOLKEEPER_DOCKERD_DIR") else {
-        println!("SKIPPED: only a private engine (scripts/docker-up.sh DIR) is stopped by a test");
+        writeln!(std::io::stderr(), "SKIPPED: only a private engine (scripts/docker-up.sh DIR) is stopped by a test").unwrap();
         return;
     };
     let root = env!("CARGO_MANIFEST_DIR");
@@ -176,10 +187,7 @@ fn a_stopped_engine_is_waited_for() {
     let tmp = tempfile::tempdir().unwrap();
     let (file, out) = (tasks(tmp.path(), 12), tmp.path().join("out"));
     let out_arg = out.display().to_string();
-    let mut run = Run::start(
-        "e2e-stop",
-        &["--workers", "3", "--tasks", &file, "--out", &out_arg, "--", "sleep", "1"],
-    );
+    let mut run = Run::start("e2e-stop", &["--workers", "3", "--tasks", &file, "--out", &out_arg, "--", "sleep", "1"]);
     for _ in 0..5 {
         run.until("a start", |v| is(v, "started"));
     }

@@ -24,7 +24,11 @@ pub const WORKER_UID: &str = "poolkeeper.dev/worker-uid";
 pub const NAMESPACE: &str = "poolkeeper.dev/namespace";
 /// On Pods and containers: the id of the installation that owns them.
 pub const INSTALLATION: &str = "poolkeeper.dev/installation";
-/// On containers of a local run: `<boot id>/<pid>/<start time of pid in clock ticks>` of the process that owns them.
+/// On containers: the variable that holds the worker's credential, so that its value can be kept out of what is told of
+/// the worker's output.
+pub const CREDENTIAL_ENV: &str = "poolkeeper.dev/credential-env";
+/// On containers of a local run: `<boot id>/<pid>/<start time of pid in clock ticks>` of the process that owns them, and
+/// its pid namespace, if it is known.
 pub const OWNER_PROCESS: &str = "poolkeeper.dev/owner-process";
 
 /// Finalizer of Workers: removed when the runtime confirmed that the instance is gone.

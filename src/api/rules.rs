@@ -137,7 +137,7 @@ pub(super) const DISPATCH: &[Rule] = &[
 pub(super) const WORKER: &[Rule] = &[Rule {
     at: "spec",
     cel: "self.pool == oldSelf.pool && self.poolGeneration == oldSelf.poolGeneration \
-          && self.templateHash == oldSelf.templateHash \
+          && self.templateHash == oldSelf.templateHash && self.runtime == oldSelf.runtime \
           && has(self.credential) == has(oldSelf.credential) && has(self.host) == has(oldSelf.host) \
           && (!has(self.credential) || self.credential == oldSelf.credential) && (!has(self.host) || self.host == oldSelf.host)",
     message: "spec cannot change, but for cordoned (change the pool: its workers are replaced)",

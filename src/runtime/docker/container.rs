@@ -5,13 +5,10 @@ use std::collections::HashMap;
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, RestartPolicy, RestartPolicyNameEnum};
 
 use super::quantity;
-use crate::api::names;
+use crate::api::names::{self, CREDENTIAL_ENV};
 use crate::api::pool::Resources;
 use crate::runtime::InstanceSpec;
 use crate::runtime::credentials::Secret;
-
-/// On containers: the variable that holds the credential, so that its value can be kept out of what is reported.
-pub(super) const CREDENTIAL_ENV: &str = "poolkeeper.dev/credential-env";
 
 /// Whose containers they are.
 #[derive(Clone, Debug)]

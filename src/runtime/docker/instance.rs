@@ -7,10 +7,10 @@ use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum as Stat
 use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder};
 use futures::stream::StreamExt;
 
-use super::container::CREDENTIAL_ENV;
 use super::failure::Failure;
 use super::host::Host;
 use crate::api::names;
+use crate::api::names::CREDENTIAL_ENV;
 use crate::api::worker::Handle;
 use crate::runtime::credentials::Secret;
 use crate::runtime::{Exit, Instance, InstanceKey, InstanceState};

@@ -42,6 +42,8 @@ pub use sweep::sweep_leftovers;
 
 /// Time between two complete listings.
 const RELIST: Duration = Duration::from_secs(30);
+/// How long the end of a worker may take to be told after its socket is gone.
+const END_GRACE: Duration = Duration::from_secs(2);
 /// How long a worker may take to say that it is there.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -176,7 +178,11 @@ impl Runtime for ProcessRuntime {
         };
         match answer {
             Ok(Ok(())) => Ok(Some(worker.instance)),
-            Ok(Err(error)) => Err(RuntimeError::Unreachable(format!("worker {}: {error}", key.worker))),
+            // A socket that does not answer is as a rule that of a worker which is just ending: its end is told at once.
+            Ok(Err(error)) => match tokio::time::timeout(END_GRACE, worker.ended.cancelled()).await {
+                Ok(()) => Ok(self.shared.get(&key.uid).map(|worker| worker.instance)),
+                Err(_) => Err(RuntimeError::Unreachable(format!("worker {}: {error}", key.worker))),
+            },
             Err(_) => Err(RuntimeError::Unreachable(format!("worker {} did not answer within 10 s", key.worker))),
         }
     }
