@@ -10,6 +10,10 @@
 //! - [`controller`]: watches feed the core, its actions become writes. Holds no rule.
 //! - [`cli`]: the commands.
 
+#![deny(clippy::disallowed_methods, clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+#![warn(missing_docs)]
+
 pub mod api;
 pub mod cli;
 pub mod clock;

@@ -53,7 +53,9 @@ fn first_names(path: &str) -> impl Iterator<Item = &str> {
 
 fn look(path: &Path, check: &mut dyn FnMut(&Path, &str)) {
     if path.is_dir() {
-        std::fs::read_dir(path).unwrap().for_each(|entry| look(&entry.unwrap().path(), check));
+        for entry in std::fs::read_dir(path).unwrap() {
+            look(&entry.unwrap().path(), check);
+        }
     } else {
         check(path, &std::fs::read_to_string(path).unwrap());
     }
