@@ -109,6 +109,7 @@ pub struct Engine {
     workers: BTreeSet<String>,
     start_failures: i32,
     start_message: String,
+    idle_since: Option<Instant>,
     /// True once a command ran to its end.
     worked: bool,
     /// Names of credentials, once all were refused.
@@ -134,6 +135,7 @@ impl Engine {
             workers: BTreeSet::new(),
             start_failures: 0,
             start_message: String::new(),
+            idle_since: None,
             worked: false,
             refused: None,
             last: None,
@@ -172,7 +174,8 @@ impl Engine {
             }
             self.give_up_if_refused()?;
             let more = self.has_room();
-            let due = self.deadlines.first().map(|(at, _)| *at);
+            self.note_idleness();
+            let due = self.deadlines.first().map(|(at, _)| *at).into_iter().chain(self.idle_until()).min();
             tokio::select! {
                 biased;
                 () = interrupted.cancelled() => {
@@ -459,6 +462,21 @@ impl Engine {
         });
     }
 
+    /// Takes down since when nothing runs.
+    fn note_idleness(&mut self) {
+        let busy = self.in_flight.values().any(|t| t.running.is_some());
+        self.idle_since = if busy { None } else { self.idle_since.or_else(|| Some(Instant::now())) };
+    }
+
+    /// When to give up on tasks that were never started, since all that could run them has rested for as long as a task
+    /// may take. Only where something ran already: to start a worker may take longer than that.
+    fn idle_until(&self) -> Option<Instant> {
+        let timeout = self.plan.timeout.filter(|_| self.worked && self.printing == 0)?;
+        // A task that is just being ended goes first: it is to have its result.
+        let all_wait = self.in_flight.values().all(|t| t.running.is_none() && t.last.is_none() && !t.timed_out);
+        Some(self.idle_since.filter(|_| all_wait)? + timeout.get())
+    }
+
     /// Ends the tasks whose time is over: those that run as TimedOut, those that wait as what they last were.
     async fn time_out(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
@@ -473,7 +491,16 @@ impl Engine {
                 Err(error) => return Err(Failure::poolkeeper("ending a task", error)),
             }
         }
-        Ok(())
+        match (self.plan.timeout, self.idle_until()) {
+            (Some(timeout), Some(at)) if at <= now => {
+                let failed = self.progress.summary(|s| s.failed) > 0;
+                let message = format!(
+                    "no worker could take a task for {timeout} (--timeout): all of them rest; --resume goes on with --out"
+                );
+                Err(Failure::new(if failed { exit::FAILED } else { exit::RATE_LIMITED }, message))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn on_pool_event(&mut self, event: watcher::Event<ContainerPool>) -> Result<(), Failure> {

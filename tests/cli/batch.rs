@@ -1,0 +1,197 @@
+//! A command for each line of a file.
+use std::io::Read;
+
+use crate::support::{Place, Ran, examples};
+
+/// `run --local --tasks tasks.txt FLAGS -- sh -c SCRIPT` with these lines in the file.
+fn batch(place: &Place, lines: &str, flags: &[&str], script: &str) -> Ran {
+    place.write("tasks.txt", lines);
+    place.run(&[&["--tasks", "tasks.txt"], flags, &["--", "sh", "-c", script]].concat())
+}
+
+fn numbers(n: usize) -> String {
+    (1..=n).map(|i| format!("{i}\n")).collect()
+}
+
+#[test]
+fn the_readmes_first_command_works() {
+    let place = Place::new();
+    let (tasks, agent) = (examples().join("tasks.txt"), examples().join("limited-agent.sh"));
+    let args =
+        ["--workers", "3", "--cooldown", "2s", "--tasks", tasks.to_str().unwrap(), "--", agent.to_str().unwrap()];
+    let ran = place.run(&args).exits(0);
+    let mut lines = ran.lines();
+    lines.sort_unstable();
+    assert_eq!(lines.len(), 20);
+    assert_eq!(lines.iter().filter(|l| l.contains("line-7: \"Sort the open issues by age\" done by pool-")).count(), 1);
+    ran.says(&["rate limited; pool-", "rests 2", "tasks: 20 succeeded", "worker  attempts  rate limits", "pool-2"]);
+}
+
+#[test]
+fn the_examples_pool_works() {
+    let place = Place::new();
+    place.write("tasks.txt", "one\n");
+    let pool = examples().join("pool.yaml");
+    let args =
+        ["-f", pool.to_str().unwrap(), "--tasks", "tasks.txt", "--", "sh", "-c", "echo $POOLKEEPER_WORKER $LANG"];
+    assert_eq!(place.run(&args).exits(0).stdout, "agents-0 C.UTF-8\n");
+}
+
+#[test]
+fn a_task_comes_in_a_variable_and_on_standard_input() {
+    let place = Place::new();
+    let script = r#"IFS= read -r line; [ "$line" = "$TASK" ] && [ -z "$(cat)" ] && echo "$POOLKEEPER_TASK_ID=$TASK""#;
+    let ran = batch(&place, "$(rm -rf /)\n\n  two  words\n", &["--workers", "1"], script).exits(0);
+    assert_eq!(ran.lines(), ["line-1=$(rm -rf /)", "line-3=  two  words"]);
+}
+
+#[test]
+fn json_lines_name_their_tasks() {
+    let place = Place::new();
+    place.write("t.jsonl", "{\"id\":\"Issue/7\",\"x\":1}\n{\"x\":2}\n");
+    let args =
+        ["--workers", "1", "--tasks", "t.jsonl", "--out", "out", "--", "sh", "-c", "echo $POOLKEEPER_TASK_ID $TASK"];
+    let ran = place.run(&args).exits(0);
+    assert_eq!(ran.lines(), ["Issue/7 {\"id\":\"Issue/7\",\"x\":1}", "line-2 {\"x\":2}"]);
+    let dirs: Vec<String> =
+        std::fs::read_dir(place.path("out")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let dir = dirs.iter().find(|d| d.starts_with("Issue_7~")).unwrap();
+    assert_eq!(place.json(&format!("out/{dir}/result.json"))["id"], "Issue/7");
+}
+
+#[test]
+fn tasks_may_come_from_a_pipe() {
+    let place = Place::new();
+    let args = ["--workers", "1", "--tasks", "-", "--", "sh", "-c", "echo got $TASK"];
+    assert_eq!(place.run_with(&args, b"a\nb\n", |_| ()).exits(0).lines(), ["got a", "got b"]);
+}
+
+#[test]
+fn failures_are_counted_and_tried_again_if_wanted() {
+    let place = Place::new();
+    let script = "[ $TASK != 2 ] || [ $POOLKEEPER_ATTEMPT = 3 ] || { echo try $POOLKEEPER_ATTEMPT; exit 9; }";
+    let ran = batch(&place, &numbers(3), &["--workers", "2"], script).exits(1);
+    assert_eq!(ran.stdout, "try 1\n");
+    ran.says(&["line-2 attempt 1 failed on pool-", "exit code 9", "tasks: 2 succeeded, 1 failed"]);
+    let ran = batch(&place, &numbers(3), &["--workers", "2", "--retry-failed", "1", "--out", "out"], script).exits(1);
+    assert_eq!(ran.stdout, "try 2\n", "what the last attempt printed");
+    let result = place.json("out/line-2/result.json");
+    assert_eq!(
+        (&result["outcome"], &result["exitCode"], &result["attempts"]),
+        (&"Failed".into(), &9.into(), &2.into())
+    );
+    batch(&place, &numbers(3), &["--workers", "2", "--retry-failed", "2"], script).exits(0).says(&["5 attempts"]);
+}
+
+#[test]
+fn only_rate_limits_left_is_an_exit_code_of_its_own() {
+    let place = Place::new();
+    // Both workers rest for an hour, so the time is over while the task waits.
+    let flags = ["--workers", "2", "--cooldown", "1h", "--timeout", "2s", "--out", "out"];
+    let ran = batch(&place, &numbers(2), &flags, "[ $TASK = 1 ] || exit 75").exits(75);
+    ran.says(&["tasks: 1 succeeded, 1 rate limited"]);
+    assert_eq!(place.json("out/line-2/result.json")["outcome"], "RateLimited");
+    let ran = batch(&place, &numbers(2), &flags[..6], "[ $TASK = 1 ] && exit 1; exit 75").exits(1);
+    ran.says(&["tasks: 0 succeeded, 1 failed, 1 rate limited"]);
+}
+
+#[test]
+fn a_batch_does_not_wait_for_ever_where_nobody_can_work() {
+    let place = Place::new();
+    // The one worker rests for an hour, and the other tasks have never started.
+    let flags = ["--workers", "1", "--cooldown", "1h", "--timeout", "1s"];
+    let ran = batch(&place, &numbers(9), &flags, "exit 75").exits(75);
+    ran.says(&["no worker could take a task for 1s", "1 rate limited, 8 not run"]);
+}
+
+#[test]
+fn a_task_that_takes_too_long_is_ended() {
+    let place = Place::new();
+    let ran =
+        batch(&place, "1\n", &["--timeout", "300ms", "--out", "out"], "echo before; sleep 100; echo after").exits(1);
+    assert_eq!(ran.stdout, "before\n");
+    ran.says(&["line-1 attempt 1 timed out"]);
+    assert_eq!(place.json("out/line-1/result.json")["outcome"], "TimedOut");
+}
+
+#[test]
+fn a_command_that_cannot_be_run_is_not_tried_for_every_task() {
+    let place = Place::new();
+    place.write("tasks.txt", &numbers(1000));
+    let ran = place.run(&["--workers", "2", "--tasks", "tasks.txt", "--", "no-such-command"]).exits(127);
+    assert!(ran.stderr.matches('→').count() < 10, "{}", ran.stderr);
+    ran.says(&["no-such-command", "not found"]);
+}
+
+#[test]
+fn outputs_stay_whole() {
+    let place = Place::new();
+    let ran =
+        batch(&place, &numbers(6), &["--workers", "3"], "for i in 1 2 3 4 5; do echo $TASK; sleep 0.02; done").exits(0);
+    let lines = ran.lines();
+    assert_eq!(lines.len(), 30);
+    for whole in lines.chunks(5) {
+        assert!(whole.iter().all(|l| *l == whole[0]), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_large_output_passes_through() {
+    let place = Place::new();
+    let ran = batch(&place, "1\n", &["--out", "out"], "head -c 20000000 /dev/zero | tr '\\0' x; echo").exits(0);
+    assert_eq!(ran.stdout.len(), 20_000_001);
+    assert_eq!(place.read("out/line-1/stdout").len(), 20_000_001);
+}
+
+#[test]
+fn what_is_kept_is_complete() {
+    let place = Place::new();
+    batch(&place, "x\n", &["--out", "out"], "echo out; echo err >&2").exits(0);
+    assert_eq!((place.read("out/line-1/stdout"), place.read("out/line-1/stderr")), ("out\n".into(), "err\n".into()));
+    let result = place.json("out/line-1/result.json");
+    let keys: Vec<&String> = result.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["attempts", "exitCode", "finishedAt", "hash", "id", "outcome", "startedAt", "worker"]);
+    assert!(result["hash"].as_str().unwrap().starts_with("sha256:"));
+    assert!(!place.path("out/.poolkeeper/workers").exists());
+}
+
+#[test]
+fn progress_is_for_programs_too() {
+    let place = Place::new();
+    let ran = batch(
+        &place,
+        &numbers(2),
+        &["--workers", "1", "--progress", "json", "--cooldown", "50ms"],
+        "[ $POOLKEEPER_ATTEMPT = 2 ] || exit 75",
+    )
+    .exits(0);
+    let events: Vec<serde_json::Value> = ran.stderr.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let of = |kind: &str| events.iter().filter(|e| e["event"] == kind).collect::<Vec<_>>();
+    assert_eq!(
+        (of("run").len(), of("started").len(), of("ended").len(), of("task").len(), of("summary").len()),
+        (1, 4, 4, 2, 1)
+    );
+    assert_eq!((&of("run")[0]["tasks"], &of("run")[0]["workers"]), (&2.into(), &1.into()));
+    let limited = of("ended")[0];
+    assert_eq!(
+        (&limited["outcome"], &limited["exitCode"], &limited["attempt"]),
+        (&"RateLimited".into(), &75.into(), &1.into())
+    );
+    assert!(limited["restsUntil"].as_str() > of("started")[0]["time"].as_str());
+    assert_eq!(of("summary")[0]["rateLimits"], 2);
+    assert!(batch(&place, "1\n", &["--progress", "none"], "true").exits(0).stderr.is_empty());
+}
+
+#[test]
+fn nobody_reads_so_it_stops() {
+    let place = Place::new();
+    place.write("tasks.txt", &numbers(500));
+    let args = ["run", "--local", "--workers", "2", "--tasks", "tasks.txt", "--", "sh", "-c", "echo $TASK"];
+    let mut child = place.command(&args).spawn().unwrap();
+    let mut byte = [0];
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut byte).unwrap();
+    drop(stdout);
+    Ran::from(child.wait_with_output().unwrap()).exits(141).says(&["nobody reads"]);
+    place.is_clean();
+}

@@ -1,0 +1,73 @@
+//! Ends that nobody wished for: Ctrl-C, dead workers, workers that never come.
+use rustix::process::Signal;
+
+use crate::support::{Place, eventually};
+
+#[test]
+fn ctrl_c_stops_what_was_started() {
+    let place = Place::new();
+    place.write("tasks.txt", "1\n2\n3\n4\n5\n6\n");
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let args = [
+            "--workers",
+            "2",
+            "--tasks",
+            "tasks.txt",
+            "--",
+            "sh",
+            "-c",
+            "trap '' INT TERM HUP; echo up >&2; sleep 100",
+        ];
+        let run = place.start_until(&args, "line-2 attempt 1 →");
+        run.signal(signal);
+        run.end().exits(130).says(&["interrupted", "tasks: 0 succeeded, 6 not run"]);
+        place.is_clean();
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_does_not_wait() {
+    let place = Place::new();
+    // Workers that take their time to end: 2 s between SIGTERM and SIGKILL.
+    let run =
+        place.start_until(&["--progress", "lines", "--", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"], "→");
+    run.signal(Signal::INT);
+    // Signals of one kind that come at the same time are one.
+    eventually("the first is seen", || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", run.child.id())).unwrap_or_default();
+        status.lines().any(|l| l.starts_with("ShdPnd:") && l.ends_with("0000000000000000"))
+    });
+    run.signal(Signal::TERM);
+    run.end().exits(130);
+    eventually("its workers end by themselves", || place.processes().is_empty());
+}
+
+#[test]
+fn a_lost_worker_is_replaced_and_its_task_tried_again() {
+    let place = Place::new();
+    place.write("tasks.txt", "1\n");
+    // The parent of a task is its worker.
+    let script = "[ $POOLKEEPER_ATTEMPT = 2 ] || { kill -9 $PPID; sleep 100; }; echo $POOLKEEPER_ATTEMPT";
+    let ran = place.run(&["--tasks", "tasks.txt", "--", "sh", "-c", script]).exits(0);
+    assert_eq!(ran.stdout, "2\n");
+    ran.says(&["line-1 attempt 1 lost with pool-0", "line-1 attempt 2 succeeded"]);
+    let ran = place.run(&["--tasks", "tasks.txt", "--", "sh", "-c", "kill -9 $PPID; sleep 100"]).exits(1);
+    assert_eq!(ran.stderr.matches("lost with").count(), 4, "three retries, not more: {}", ran.stderr);
+}
+
+#[test]
+fn workers_that_do_not_start_end_the_run_with_the_reason() {
+    let place = Place::new();
+    let pool =
+        "apiVersion: poolkeeper.dev/v1alpha1\nkind: ContainerPool\nmetadata: {name: p}\nspec: {command: [CMD]}\n";
+    for (command, words) in [
+        ("no-such-worker", &["no worker can be started", "no-such-worker", "not found"][..]),
+        ("sh, -c, echo out of luck; exit 9", &["no worker can be started", "exited with code 9", "out of luck"]),
+    ] {
+        place.write("pool.yaml", &pool.replace("CMD", command));
+        place.run(&["-f", "pool.yaml", "--", "true"]).exits(125).says(&["worker start 1 failed"]).says(words);
+    }
+    place.write("token", "");
+    let ran = place.run(&["--credential", "a=TOKEN:file:token", "--", "true"]).exits(125);
+    ran.says(&["no worker can be started", "credential a"]);
+}

@@ -1,0 +1,8 @@
+//! Drives the real binary: what a user types, what comes out, how it ends, and that nothing is left behind.
+mod batch;
+mod command;
+mod docker;
+mod ends;
+mod inputs;
+mod resume;
+mod support;
