@@ -268,7 +268,10 @@ impl Core {
                 self.close(key, next, now);
                 return;
             }
-            wake.at(deadline);
+            // Past it, a reservation is being written: its end marks this again.
+            if now.wall < deadline {
+                wake.at(deadline);
+            }
         }
         let Some(pool) = pool else {
             self.unqueue(key);

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::fake::Fault as RuntimeFault;
 use crate::net::{Cut, Rules};
-use crate::plan::{Fault, Who, Whose};
+use crate::plan::{Fault, Mischief, Who, Whose};
 use crate::users::{annotate_pool, api, delete, dispatches, merge, pools, workers};
 use crate::world::World;
 
@@ -81,6 +81,17 @@ pub async fn strike(world: &World, fault: Fault) {
             sleep(secs(restart)).await;
             world.start(slot);
         }
+        Fault::Ambush { slot, death, mischief, restart } => {
+            if !world.is_alive(slot) {
+                return;
+            }
+            count("controller killed and restarted");
+            world.trouble(secs(40 + restart));
+            world.kill(slot, death).await;
+            disturb(world, mischief).await;
+            sleep(secs(restart)).await;
+            world.start(0);
+        }
         Fault::Stall(slot, s) => {
             count("controller stalled");
             world.trouble(secs(s));
@@ -144,6 +155,31 @@ pub async fn strike(world: &World, fault: Fault) {
             world.holders.vanish(&format!("holder-{n}"), secs(25 + 20 * n));
         }
         other => act(world, other).await,
+    }
+}
+
+/// Something happens to a worker, or its dispatch, whose reservation was not published.
+async fn disturb(world: &World, mischief: Mischief) {
+    let all = dispatches(world).await;
+    for w in workers(world).await {
+        let Some(named) = w.status.as_ref().and_then(|s| s.dispatch.clone()) else { continue };
+        let d = all.iter().find(|d| d.metadata.uid.as_ref() == Some(&named.uid));
+        if d.is_none_or(|d| d.status.as_ref().unwrap().attempt >= named.attempt) {
+            continue;
+        }
+        let name = w.metadata.name.clone().unwrap();
+        world.ledger.say(format!("  {name} was reserved for {} {}, then: {mischief:?}", named.name, named.attempt));
+        world.ledger.count("fault: between reserve and publish");
+        match mischief {
+            Mischief::Nothing => {}
+            Mischief::WorkerDies => {
+                let uid = w.metadata.uid.clone().unwrap();
+                world.fake.kill(&InstanceKey { namespace: "sim".to_owned(), worker: name, uid });
+            }
+            Mischief::WorkerDeleted => _ = delete::<Worker>(world, &name).await,
+            Mischief::Cancel => _ = merge::<Dispatch>(world, &named.name, json!({"spec": {"cancel": true}})).await,
+            Mischief::Delete => _ = delete::<Dispatch>(world, &named.name).await,
+        }
     }
 }
 

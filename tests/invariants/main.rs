@@ -54,6 +54,7 @@ const REQUIRED: &[&str] = &[
     "fault: killed after a write",
     "fault: controller killed and restarted",
     "fault: controller stalled",
+    "fault: between reserve and publish",
     "fault: two controllers",
     "fault: clock jump",
     "fault: worker died",

@@ -152,6 +152,8 @@ impl Wires {
 pub struct Death {
     /// How many writes it still does.
     pub writes: u32,
+    /// Only writes to the status of this plural count.
+    pub of: Option<&'static str>,
     /// Whether the last one still takes effect.
     pub after: bool,
 }
@@ -216,7 +218,9 @@ impl Net {
             }
             return if wires.roll() < rules.read_fails { Fate::Fail(silence(wires)) } else { Fate::Normal };
         }
-        if let Some(death) = self.death.lock().unwrap().as_mut() {
+        let path = request.uri().path();
+        let counts = |d: &Death| d.of.is_none_or(|plural| path.ends_with("/status") && path.contains(plural));
+        if let Some(death) = self.death.lock().unwrap().as_mut().filter(|d| counts(d)) {
             if death.writes == 0 {
                 return if death.after { Fate::DieAfter } else { Fate::Die };
             }

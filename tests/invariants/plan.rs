@@ -19,7 +19,7 @@ pub const FAULTS_END: u64 = 420;
 /// When everything is made whole again.
 pub const HEAL: u64 = 520;
 /// How long finished dispatches are kept.
-pub const HISTORY_TTL: u64 = 240;
+pub const HISTORY_TTL: u64 = 150;
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -77,6 +77,16 @@ pub enum Whose {
     All,
 }
 
+/// What happens to a reservation that was left behind.
+#[derive(Clone, Copy, Debug)]
+pub enum Mischief {
+    Nothing,
+    WorkerDies,
+    WorkerDeleted,
+    Cancel,
+    Delete,
+}
+
 #[derive(Clone, Debug)]
 pub enum Fault {
     DelayWrites(Who, f64, u64),
@@ -91,6 +101,13 @@ pub enum Fault {
     Kill {
         slot: usize,
         death: Death,
+        restart: u64,
+    },
+    /// A controller dies between two steps of the commit, and something happens to what it left behind.
+    Ambush {
+        slot: usize,
+        death: Death,
+        mischief: Mischief,
         restart: u64,
     },
     Stall(usize, u64),
@@ -277,11 +294,12 @@ fn tasks(draw: &mut Draw) -> Vec<Task> {
 fn faults(draw: &mut Draw) -> Vec<(Duration, Fault)> {
     let mut faults = Vec::new();
     let moment = |draw: &mut Draw| Duration::from_millis(draw.of(5_000, FAULTS_END * 1000));
-    let death = |draw: &mut Draw| Death { writes: u32::try_from(draw.of(0, 12)).unwrap(), after: draw.chance(0.5) };
+    let death =
+        |draw: &mut Draw| Death { writes: u32::try_from(draw.of(0, 12)).unwrap(), of: None, after: draw.chance(0.5) };
     // Every run has one restart at least.
     faults.push((moment(draw), Fault::Kill { slot: 0, death: death(draw), restart: draw.of(0, 40) }));
     for _ in 0..draw.of(11, 18) {
-        let fault = match draw.of(0, 42) {
+        let fault = match draw.of(0, 47) {
             0 | 1 => Fault::DelayWrites(draw.who(), draw.share(), draw.of(5, 40)),
             2 | 3 => Fault::DropWrites(draw.who(), draw.share(), draw.of(5, 30)),
             4..=6 => Fault::LoseAnswers(draw.who(), draw.share(), draw.of(5, 40)),
@@ -315,7 +333,20 @@ fn faults(draw: &mut Draw) -> Vec<(Duration, Fault)> {
             29 => Fault::FreezeRuntime(if draw.chance(0.7) { "A" } else { "B" }, draw.of(5, 50)),
             30 => Fault::StartFault(u8::try_from(draw.of(0, 3)).unwrap()),
             31 => Fault::StopFault(u8::try_from(draw.of(0, 3)).unwrap()),
-            32 => Fault::HolderVanishes(draw.of(1, 2)),
+            32 | 43 => Fault::HolderVanishes(draw.of(1, 2)),
+            44..=47 => {
+                let of = if draw.chance(0.7) { "dispatches" } else { "workers" };
+                let death =
+                    Death { writes: u32::try_from(draw.of(0, 2)).unwrap(), of: Some(of), after: of == "workers" };
+                let mischief = match draw.of(0, 6) {
+                    0 => Mischief::Nothing,
+                    1 | 2 => Mischief::WorkerDies,
+                    3 | 4 => Mischief::WorkerDeleted,
+                    5 => Mischief::Cancel,
+                    _ => Mischief::Delete,
+                };
+                Fault::Ambush { slot: usize::from(draw.chance(0.3)), death, mischief, restart: draw.of(0, 10) }
+            }
             33 | 34 => Fault::Cancel,
             35 => Fault::Delete,
             36 => Fault::Recreate,

@@ -27,11 +27,11 @@ use crate::view::View;
 /// How long after a fault everything is taken to be as if it had not been.
 pub const SETTLE: Duration = Duration::from_secs(75);
 /// No write for this long means that all is quiet; no deadline of a plan is further away.
-const QUIET: Duration = Duration::from_secs(400);
+const QUIET: Duration = Duration::from_secs(250);
 /// All must be quiet after so long.
 const BOUND: Duration = Duration::from_secs(7200);
 /// Then nothing may be written for this long.
-const IDLE: Duration = Duration::from_secs(600);
+const IDLE: Duration = Duration::from_secs(300);
 
 /// A short wait between tries, without chance.
 pub struct Pause;
