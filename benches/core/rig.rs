@@ -182,6 +182,7 @@ impl Rig {
     fn pool(&mut self, number: usize, max: usize) -> ContainerPool {
         let mut spec = ContainerPoolSpec { image: Some("ghcr.io/acme/agent-worker:1.4".into()), ..Default::default() };
         spec.max = i32::try_from(max).unwrap();
+        spec.min = spec.max;
         spec.dispatch.queue_limit = 1_000_000;
         spec.rate_limit.scope = if self.shape.credentials > 0 { Scope::Credential } else { Scope::Worker };
         for c in 0..self.shape.credentials {
