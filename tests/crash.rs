@@ -62,7 +62,9 @@ impl Batch {
             c.arg("--resume");
         }
         if let Some(image) = &self.image {
-            c.args(["--image", image, "--mount"]).arg(format!("{}:/marks:rw", marks.display())).args(["--env", "MARKS=/marks"]);
+            c.args(["--image", image, "--mount"])
+                .arg(format!("{}:/marks:rw", marks.display()))
+                .args(["--env", "MARKS=/marks"]);
         } else {
             c.arg("--env").arg(format!("MARKS={}", marks.display()));
         }

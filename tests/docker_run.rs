@@ -114,7 +114,18 @@ fn a_batch_runs_inside_containers_and_leaves_none() {
     let file = format!("{root}/examples/tasks.txt");
     let run = Run::start(
         "e2e-batch",
-        &["--mount", &mount, "--workers", "3", "--cooldown", "2s", "--tasks", &file, "--", "/examples/limited-agent.sh"],
+        &[
+            "--mount",
+            &mount,
+            "--workers",
+            "3",
+            "--cooldown",
+            "2s",
+            "--tasks",
+            &file,
+            "--",
+            "/examples/limited-agent.sh",
+        ],
     );
     let (code, told) = run.end();
     assert_eq!(code, 0, "{told:#?}");
@@ -176,10 +187,7 @@ fn a_stopped_engine_is_waited_for() {
     let tmp = tempfile::tempdir().unwrap();
     let (file, out) = (tasks(tmp.path(), 12), tmp.path().join("out"));
     let out_arg = out.display().to_string();
-    let mut run = Run::start(
-        "e2e-stop",
-        &["--workers", "3", "--tasks", &file, "--out", &out_arg, "--", "sleep", "1"],
-    );
+    let mut run = Run::start("e2e-stop", &["--workers", "3", "--tasks", &file, "--out", &out_arg, "--", "sleep", "1"]);
     for _ in 0..5 {
         run.until("a start", |v| is(v, "started"));
     }

@@ -119,7 +119,7 @@ impl Core {
         s.starting = n(p.starting.len());
         s.unhealthy = counts.unavailable;
         s.queued = n(p.waiting.len());
-        s.updated = p.by_hash.get(&hash).copied().unwrap_or(0);
+        s.updated = n(p.tally.with_hash(&hash));
         s.start_backoff = p.backoff.stored();
         s.next_available_time = match &wait {
             Wait::Resting(Some(t)) => Some(Time::from(*t)),
