@@ -288,20 +288,6 @@ impl Core {
         }
         None
     }
-
-    /// Deletes every worker that names no dispatch: the pool goes.
-    pub(super) fn empty(&mut self, key: &Key, now: Now) {
-        let ordinals = self.pools.get(key).map(|p| p.workers.clone()).unwrap_or_default();
-        for o in ordinals {
-            let w = key.sibling(names::worker(&key.name, o));
-            let idle = self.workers.get(&w).is_some_and(|e| {
-                !e.obj.is_deleting() && !matches!(e.slot, Some(Slot::Busy { .. })) && e.reserving.is_none()
-            });
-            if idle {
-                self.delete_worker(&w, now);
-            }
-        }
-    }
 }
 
 fn new_worker(pool: &ContainerPool, ordinal: i32, host: HostKey, credential: Option<String>) -> Worker {
