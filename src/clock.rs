@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
@@ -47,6 +47,11 @@ impl Clock for SystemClock {
     }
 }
 
+/// This moment, for waits: tokio's clock, which tests may drive.
+pub fn instant() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// A source of uids and of jitter.
 #[derive(Debug, Clone)]
 pub struct Ids(Arc<Mutex<StdRng>>);
@@ -64,7 +69,7 @@ impl Ids {
 
     /// A version 4 UUID (RFC 9562), lower case with hyphens, as Kubernetes uids are.
     pub fn uid(&self) -> String {
-        let mut b: [u8; 16] = self.with(|r| r.random());
+        let mut b: [u8; 16] = self.with(rand::RngExt::random);
         b[6] = (b[6] & 0x0f) | 0x40;
         b[8] = (b[8] & 0x3f) | 0x80;
         let hex: String = b.iter().map(|x| format!("{x:02x}")).collect();
@@ -73,7 +78,7 @@ impl Ids {
 
     /// A number in `[0, 1)`.
     pub fn unit(&self) -> f64 {
-        self.with(|r| r.random())
+        self.with(rand::RngExt::random)
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut StdRng) -> T) -> T {

@@ -183,6 +183,9 @@ fn no_task_is_lost_or_run_twice_on_processes() {
 fn no_task_is_lost_or_run_twice_in_docker() {
     match std::env::var("POOLKEEPER_CRASH_IMAGE") {
         Ok(image) => crash(Some(image)),
-        Err(_) => writeln!(std::io::stderr(), "SKIPPED: POOLKEEPER_CRASH_IMAGE names no image to run in (see .ci/run docker)").unwrap(),
+        Err(_) => {
+            writeln!(std::io::stderr(), "SKIPPED: POOLKEEPER_CRASH_IMAGE names no image to run in (see .ci/run docker)")
+                .unwrap();
+        }
     }
 }

@@ -66,9 +66,9 @@ pub(super) async fn carry_out(client: Client, verb: Verb) -> Settled {
     match verb {
         Verb::CreateWorker(w) => create(&client, *w).await,
         Verb::CreateDispatch(d) => create(&client, *d).await,
-        Verb::PoolStatus(base, next) => status(&client, &*base, &base.status, &*next).await,
-        Verb::WorkerStatus(base, next) => status(&client, &*base, &base.status, &*next).await,
-        Verb::DispatchStatus(base, next) => status(&client, &*base, &base.status, &*next).await,
+        Verb::PoolStatus(base, next) => status(&client, &*base, base.status.as_ref(), &*next).await,
+        Verb::WorkerStatus(base, next) => status(&client, &*base, base.status.as_ref(), &*next).await,
+        Verb::DispatchStatus(base, next) => status(&client, &*base, base.status.as_ref(), &*next).await,
         Verb::DispatchResult(base, result) => {
             let change = difference(&to_value(&base.spec.result), &to_value(&*result)).unwrap_or_else(|| json!({}));
             patch(&client, &*base, json!({"spec": {"result": change}}), false).await
@@ -124,8 +124,8 @@ fn difference(old: &Value, new: &Value) -> Option<Value> {
     }
 }
 
-async fn status<K: Kind, S: Serialize>(client: &Client, base: &K, old: &Option<S>, next: &S) -> Settled {
-    match difference(&to_value(old), &to_value(next)) {
+async fn status<K: Kind, S: Serialize>(client: &Client, base: &K, old: Option<&S>, next: &S) -> Settled {
+    match difference(&to_value(&old), &to_value(next)) {
         Some(change) => patch(client, base, json!({"status": change}), true).await,
         None => Settled::Done(None),
     }

@@ -133,7 +133,8 @@ impl Core {
             return Wait::Busy;
         }
         if back.is_some() || !counts.credential_free {
-            let spec = obj.spec.credentials.iter().map(|c| c.identity()).collect::<Vec<_>>();
+            let spec =
+                obj.spec.credentials.iter().map(super::super::api::pool::Credential::identity).collect::<Vec<_>>();
             for id in spec {
                 let until = self.credential_rest(&key.namespace, &id).until.map(|t| t.0).filter(|t| *t > now.wall);
                 back = match (back, until) {

@@ -9,7 +9,6 @@ use super::entries::{InstanceView, Op};
 use super::index::Wake;
 use super::{Action, Core, HostKey, Key, NoteType, Now, Object, RuntimeOrder, Subject, Verb, conditions};
 use crate::api::dispatch::Target;
-use crate::api::pool::HealthPolicy;
 use crate::api::worker::{WorkerPhase, WorkerStatus};
 use crate::api::{Time, Worker, names};
 use crate::runtime::{Exit, InstanceKey, InstanceSpec, InstanceState};
@@ -280,8 +279,7 @@ impl Core {
         if !self.host_listed(&host) || self.is_dead(&w) {
             return; // a listing will tell
         }
-        let policy =
-            self.pool_obj(&self.workers[key].pool).map(|p| p.spec.health.clone()).unwrap_or_else(HealthPolicy::default);
+        let policy = self.pool_obj(&self.workers[key].pool).map(|p| p.spec.health.clone()).unwrap_or_default();
         // A worker that missed a check is asked again soon: it takes no work until it answers.
         let pause = if missed == 0 { policy.interval.get() } else { policy.interval.get().min(policy.timeout.get()) };
         let due =

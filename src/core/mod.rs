@@ -76,6 +76,7 @@ impl Key {
     }
 
     /// Another name in the same namespace.
+    #[must_use]
     pub fn sibling(&self, name: impl Into<String>) -> Self {
         Self::new(self.namespace.clone(), name)
     }

@@ -45,10 +45,13 @@ impl Core {
     fn wind_up(&mut self, key: &Key, obj: &ContainerPool) {
         let Some(p) = self.pools.get(key) else { return };
         let finalizer = obj.metadata.finalizers.iter().flatten().any(|f| f == names::POOL_FINALIZER);
-        if p.waiting.is_empty() && p.workers.is_empty() && p.creating.is_empty() && finalizer {
-            if let Some(base) = p.obj.clone() {
-                self.write(Subject::Pool(key.clone()), Verb::RemovePoolFinalizer(base));
-            }
+        if p.waiting.is_empty()
+            && p.workers.is_empty()
+            && p.creating.is_empty()
+            && finalizer
+            && let Some(base) = p.obj.clone()
+        {
+            self.write(Subject::Pool(key.clone()), Verb::RemovePoolFinalizer(base));
         }
     }
 

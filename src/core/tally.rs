@@ -108,7 +108,7 @@ mod tests {
                     ordinals.give_back(ordinal);
                 }
                 if asked {
-                    let walk = (0..).find(|o| !taken.contains(o)).unwrap();
+                    let walk = (0..i32::MAX).find(|o| !taken.contains(o)).unwrap();
                     prop_assert_eq!(ordinals.lowest(|o| taken.contains(&o), &mut visits), walk);
                 }
             }

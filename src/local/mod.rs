@@ -54,6 +54,7 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// Gives uids and generated names.
     pub ids: Ids,
+    /// How much of the past is kept.
     pub history: History,
 }
 
@@ -84,12 +85,17 @@ pub enum LocalError {
 pub struct Record {
     /// The number of the write; one counter for all objects.
     pub resource_version: u64,
+    /// When it was written.
     pub time: Timestamp,
+    /// What was done.
     pub change: Change,
+    /// Kind of the object.
     pub resource: Resource,
     /// `None` for kinds without namespaces.
     pub namespace: Option<String>,
+    /// Name of the object.
     pub name: String,
+    /// Uid of the object.
     pub uid: String,
     /// For [`Change::Deleted`] the last version, with the resourceVersion of the deletion.
     pub object: Arc<serde_json::Value>,
@@ -98,15 +104,20 @@ pub struct Record {
 /// What a write did to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
+    /// Made.
     Added,
+    /// Changed.
     Modified,
+    /// Taken away.
     Deleted,
 }
 
 /// A kind's group and plural name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Resource {
+    /// API group; empty for the core group.
     pub group: String,
+    /// Plural name, as in paths.
     pub plural: String,
 }
 

@@ -50,7 +50,8 @@ impl Walk<'_> {
             _ => {}
         }
         let allowed = &schema.values.allowed;
-        if !allowed.is_empty() && !allowed.contains(value) && !(value.is_null() && schema.nullable) {
+        let null = value.is_null() && schema.nullable;
+        if !(null || allowed.is_empty() || allowed.contains(value)) {
             self.errors.push(FieldError::not_supported(&self.field(path), value, allowed));
         }
         if let Value::Object(map) = value {

@@ -115,6 +115,9 @@ pub enum CredentialError {
 }
 
 /// Fetches the value of a credential on this machine. Takes at most 30 s.
+///
+/// # Errors
+/// When it has not exactly one source, or that has no usable value. Nothing that was read shows in an error.
 pub async fn resolve(credential: &Credential) -> Result<Secret, CredentialError> {
     let name = || credential.name.clone();
     let sources = [

@@ -1,7 +1,7 @@
 //! A single command: as if it had been run right here.
 use crate::support::Place;
 
-fn sh<'a>(script: &'a str) -> [&'a str; 4] {
+fn sh(script: &str) -> [&str; 4] {
     ["--", "sh", "-c", script]
 }
 

@@ -26,7 +26,12 @@ async fn start_exec_and_stop() {
         fx.runtime.check(LOCAL_HOST, &instance.key).await.unwrap();
         let t3 = clock.mono();
         fx.runtime.stop(LOCAL_HOST, &instance.key).await.unwrap();
-        for (list, time) in taken.iter_mut().zip([t1 - t0, t2 - t1, t3 - t2, clock.mono() - t3]) {
+        for (list, time) in taken.iter_mut().zip([
+            t1.checked_sub(t0).unwrap(),
+            t2.checked_sub(t1).unwrap(),
+            t3.checked_sub(t2).unwrap(),
+            clock.mono().checked_sub(t3).unwrap(),
+        ]) {
             list.push(time);
         }
     }

@@ -36,7 +36,7 @@ pub struct Fixture {
 /// Written past the test harness, which keeps the output of tests that pass to itself.
 pub fn skip(why: &str) {
     let thread = std::thread::current();
-    writeln!(std::io::stderr(), "SKIPPED: {}: {why}", thread.name().unwrap_or("?")).unwrap();
+    eprintln!("SKIPPED: {}: {why}", thread.name().unwrap_or("?"));
 }
 
 /// A client of the test's own, to look behind the runtime's back.

@@ -27,11 +27,18 @@ async fn the_annotation_door_makes_a_dispatch_and_reports() {
     w.pool("agents", json!({})).await;
     w.annotate("agents", "dispatch.poolkeeper.dev/task-42", "").await;
     w.until_assigned("task-42").await;
-    let p = w.until_pool("agents", "clean", |p| p.metadata.annotations.as_ref().is_none_or(|a| a.is_empty())).await;
+    let p = w
+        .until_pool("agents", "clean", |p| {
+            p.metadata.annotations.as_ref().is_none_or(std::collections::BTreeMap::is_empty)
+        })
+        .await;
     assert_eq!(p.metadata.name.as_deref(), Some("agents"));
     w.annotate("agents", "result.poolkeeper.dev/task-42", "1 Succeeded").await;
     assert_eq!(w.until_final("task-42").await, DispatchPhase::Succeeded);
-    w.until_pool("agents", "clean", |p| p.metadata.annotations.as_ref().is_none_or(|a| a.is_empty())).await;
+    w.until_pool("agents", "clean", |p| {
+        p.metadata.annotations.as_ref().is_none_or(std::collections::BTreeMap::is_empty)
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -67,7 +67,10 @@ async fn the_same_request_twice_is_one_dispatch() {
     w.pool("p", json!({})).await;
     for _ in 0..2 {
         w.annotate("p", "dispatch.poolkeeper.dev/t", r#"{"priority": 3}"#).await;
-        w.until_pool("p", "clean", |p| p.metadata.annotations.as_ref().is_none_or(|a| a.is_empty())).await;
+        w.until_pool("p", "clean", |p| {
+            p.metadata.annotations.as_ref().is_none_or(std::collections::BTreeMap::is_empty)
+        })
+        .await;
     }
     let d = w.dispatches().get("t").await.unwrap();
     assert_eq!(d.spec.priority, 3);

@@ -100,10 +100,10 @@ impl World {
     /// Waits, on virtual time, until a dispatch fulfils a condition.
     pub async fn until_dispatch(&self, name: &str, what: &str, f: impl Fn(&Dispatch) -> bool) -> Dispatch {
         for _ in 0..20_000 {
-            if let Some(d) = self.dispatches().get_opt(name).await.unwrap() {
-                if f(&d) {
-                    return d;
-                }
+            if let Some(d) = self.dispatches().get_opt(name).await.unwrap()
+                && f(&d)
+            {
+                return d;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

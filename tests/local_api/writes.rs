@@ -323,7 +323,7 @@ async fn lists_are_selected_and_sorted() {
         let gadgets = env.gadgets();
         async move {
             let list = gadgets.list(&params).await.unwrap();
-            list.items.into_iter().map(|g| g.metadata.name.unwrap()).collect::<Vec<_>>().join("")
+            list.items.into_iter().map(|g| g.metadata.name.unwrap()).collect::<String>()
         }
     };
     assert_eq!(names(ListParams::default()).await, "abc");

@@ -1,7 +1,6 @@
 //! A runtime under test, and what the contract must know of it.
 
 use std::future::Future;
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,7 +109,7 @@ impl Subject {
             assert!(std::env::var_os("POOLKEEPER_REQUIRE_DOCKER").is_none(), "POOLKEEPER_REQUIRE_DOCKER is set: {why}");
             // Past the test harness, which keeps the output of tests that pass to itself.
             let thread = std::thread::current();
-            writeln!(std::io::stderr(), "SKIPPED: {}: {why}", thread.name().unwrap_or("?")).unwrap();
+            eprintln!("SKIPPED: {}: {why}", thread.name().unwrap_or("?"));
             return None;
         }
         Some(Self {

@@ -14,6 +14,8 @@ use kube::runtime::watcher::{self, watcher};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+
+use crate::clock::instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, End, Job, TaskRef, params};
@@ -188,7 +190,7 @@ impl Engine {
                 Some(event) = dispatches.next() => self.on_dispatch_event(event?).await?,
                 Some(event) = pools.next() => self.on_pool_event(event?)?,
                 Some(event) = workers.next() => self.on_worker_event(event?),
-                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.time_out().await?,
+                () = tokio::time::sleep_until(due.unwrap_or_else(instant)), if due.is_some() => self.time_out().await?,
                 () = std::future::ready(()), if more => {}
             }
         }
@@ -243,7 +245,7 @@ impl Engine {
                 task: Arc::new(task),
                 uid: made.metadata.uid.unwrap_or_default(),
                 started: 0,
-                started_at: Instant::now(),
+                started_at: instant(),
                 running: None,
                 closed: 0,
                 exit_code: None,
@@ -312,9 +314,9 @@ impl Engine {
         let (Some(worker), Some(target)) = (&status.worker, &status.target) else { return };
         let Some(t) = self.in_flight.get_mut(name).filter(|t| status.attempt > t.started) else { return };
         if let Some(timeout) = self.plan.timeout.filter(|_| t.started == 0) {
-            self.deadlines.insert((Instant::now() + timeout.get(), name.to_owned()));
+            self.deadlines.insert((instant() + timeout.get(), name.to_owned()));
         }
-        (t.started, t.started_at, t.exit_code, t.recorded) = (status.attempt, Instant::now(), None, false);
+        (t.started, t.started_at, t.exit_code, t.recorded) = (status.attempt, instant(), None, false);
         let attempt = Attempt {
             name: name.to_owned(),
             uid: t.uid.clone(),
@@ -465,7 +467,7 @@ impl Engine {
     /// Takes down since when nothing runs.
     fn note_idleness(&mut self) {
         let busy = self.in_flight.values().any(|t| t.running.is_some());
-        self.idle_since = if busy { None } else { self.idle_since.or_else(|| Some(Instant::now())) };
+        self.idle_since = if busy { None } else { self.idle_since.or_else(|| Some(instant())) };
     }
 
     /// When to give up on tasks that were never started, since all that could run them has rested for as long as a task
@@ -479,7 +481,7 @@ impl Engine {
 
     /// Ends the tasks whose time is over: those that run as TimedOut, those that wait as what they last were.
     async fn time_out(&mut self) -> Result<(), Failure> {
-        let now = Instant::now();
+        let now = instant();
         while let Some((_, name)) = self.deadlines.first().filter(|(at, _)| *at <= now).cloned() {
             self.deadlines.pop_first();
             let Some(t) = self.in_flight.get_mut(&name).filter(|t| t.last.is_none()) else { continue };

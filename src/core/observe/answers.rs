@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::api::{Worker, names};
-use crate::core::entries::Trouble;
 use crate::core::{Core, Fetched, Key, Now, Object, Settled, Subject};
 
 /// First wait after a write that was refused or failed; doubles up to [`RETRY_MAX`].
@@ -31,7 +30,7 @@ impl Core {
         }
         match settled {
             Settled::Done(Some(fetched)) | Settled::Refreshed(fetched) | Settled::Failed(Some(fetched), _) => {
-                self.saw_fetched(&subject, fetched, now)
+                self.saw_fetched(&subject, fetched, now);
             }
             _ => {}
         }
@@ -60,7 +59,7 @@ impl Core {
     }
 
     pub(in crate::core) fn trouble_with(&mut self, subject: &Subject, why: &str, now: Now) {
-        let t = self.trouble.entry(subject.clone()).or_insert_with(Trouble::default);
+        let t = self.trouble.entry(subject.clone()).or_default();
         t.failures += 1;
         t.until = now.mono + (RETRY_MIN * 2u32.pow(t.failures.min(12) - 1)).min(RETRY_MAX);
         why.clone_into(&mut t.why);
@@ -71,12 +70,12 @@ impl Core {
     pub(in crate::core) fn forget_creating(&mut self, worker: &Key) {
         let Some((pool, _)) = worker.name.rsplit_once('-') else { return };
         let pool = worker.sibling(pool);
-        if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &worker.name)) {
-            if let Some(spec) = p.creating.remove(&o) {
-                p.coming.remove(&spec);
-                p.ordinals.give_back(o);
-                self.mark_pool(&pool);
-            }
+        if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &worker.name))
+            && let Some(spec) = p.creating.remove(&o)
+        {
+            p.coming.remove(&spec);
+            p.ordinals.give_back(o);
+            self.mark_pool(&pool);
         }
     }
 
@@ -98,10 +97,10 @@ impl Core {
             }
             (Subject::Worker(key), Fetched::Dispatch(found)) => {
                 let named = self.workers.get(key).and_then(|e| e.obj.status.as_ref()?.dispatch.clone());
-                if let (Some(named), Some(e)) = (named, self.workers.get_mut(key)) {
-                    if found.as_ref().is_none_or(|d| d.uid_str() != named.uid) {
-                        e.dispatch_gone = Some(named.uid);
-                    }
+                if let (Some(named), Some(e)) = (named, self.workers.get_mut(key))
+                    && found.as_ref().is_none_or(|d| d.uid_str() != named.uid)
+                {
+                    e.dispatch_gone = Some(named.uid);
                 }
                 if let Some(d) = found {
                     self.saw_dispatch(d);

@@ -23,9 +23,12 @@ impl Core {
         entry.backoff.adopt(pool.status.as_ref().and_then(|s| s.start_backoff.as_ref()));
         let changed = old.as_ref().is_none_or(|old| old.spec != pool.spec || old.uid_str() != pool.uid_str());
         if changed {
-            let before: BTreeSet<String> =
-                old.iter().flat_map(|p| p.spec.credentials.iter().map(|c| c.identity())).collect();
-            let after: BTreeSet<String> = pool.spec.credentials.iter().map(|c| c.identity()).collect();
+            let before: BTreeSet<String> = old
+                .iter()
+                .flat_map(|p| p.spec.credentials.iter().map(crate::api::pool::Credential::identity))
+                .collect();
+            let after: BTreeSet<String> =
+                pool.spec.credentials.iter().map(crate::api::pool::Credential::identity).collect();
             for id in before.difference(&after) {
                 if let Some(c) = self.creds.get_mut(&(key.namespace.clone(), id.clone())) {
                     c.pools.remove(&key);

@@ -69,10 +69,10 @@ impl Core {
             // Its deletion or a flag may end the attempt.
             self.mark_dispatch(&key.sibling(a.name.clone()));
         }
-        if worker.is_deleting() {
-            if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &key.name)) {
-                p.deleting.insert(o);
-            }
+        if worker.is_deleting()
+            && let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &key.name))
+        {
+            p.deleting.insert(o);
         }
         self.reindex_worker(&key, now);
         self.mark_worker(&key);

@@ -42,7 +42,7 @@ async fn one(shared: &Arc<Shared>, dir: WorkerDir, mut record: Record) -> Result
             shared.add(Known::new(&record, dir, InstanceState::Running));
             tokio::spawn(watch(shared.clone(), record, death, Some(connection)));
         }
-        None if record.shim.is_some_and(|shim| shim.is_alive()) || record.shim.is_none() => {
+        None if record.shim.is_none_or(super::procfs::ProcessId::is_alive) => {
             // It does not answer, or nobody knows whether it was started: nobody was told of it, or soon nobody will be.
             end::destroy(&shared.own, &dir, &record).await.map_err(RuntimeError::Unreachable)?;
         }

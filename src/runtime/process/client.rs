@@ -52,6 +52,9 @@ pub enum Event {
 
 impl Session {
     /// Starts a task in the worker with this socket.
+    ///
+    /// # Errors
+    /// When the worker is not reached, or the command cannot be executed there.
     pub async fn start(socket: &Path, request: &ExecRequest) -> Result<Self, ExecError> {
         let lost = |error: io::Error| ExecError::Worker(format!("worker at {}: {error}", socket.display()));
         let (read, write) = connect(socket).await.map_err(lost)?.into_split();
@@ -98,6 +101,9 @@ impl Events {
 
 impl Stdin {
     /// Sends a piece of standard input, when the task has read enough of what came before.
+    ///
+    /// # Errors
+    /// When the worker is no longer reached.
     pub async fn send(&mut self, mut data: Bytes) -> io::Result<()> {
         while !data.is_empty() {
             let piece = data.split_to(data.len().min(CHUNK));
@@ -109,6 +115,9 @@ impl Stdin {
     }
 
     /// Says that there is no more.
+    ///
+    /// # Errors
+    /// When the worker is no longer reached.
     pub async fn finish(&mut self) -> io::Result<()> {
         self.frames.send(Frame::StdinEnd).await
     }
@@ -207,6 +216,9 @@ async fn take(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Asks a shim whether it is there.
+///
+/// # Errors
+/// When it is not, or does not answer as one.
 pub async fn ping(socket: &Path) -> io::Result<()> {
     let mut connection = tokio_util::codec::Framed::new(connect(socket).await?, Codec);
     connection.send(Frame::Ping).await?;

@@ -85,6 +85,9 @@ pub struct ProcessRuntime {
 impl ProcessRuntime {
     /// Opens a run directory. Adopts the workers in it that belong to the same installation and whose owner has
     /// ended (or is this process). Refused if they have a living owner.
+    ///
+    /// # Errors
+    /// `Refused`, also when the directory cannot be made or read.
     pub async fn new(mut options: ProcessOptions) -> Result<Self, RuntimeError> {
         let refused = |error: io::Error| RuntimeError::Refused(format!("{}: {error}", options.run_dir.display()));
         let workers = record::workers(&options.run_dir);

@@ -150,6 +150,9 @@ impl Decoder for Codec {
 }
 
 /// Connects to a shim's socket. A path that is too long for a socket's address is reached through its directory.
+///
+/// # Errors
+/// Those of `connect`, and of opening the directory.
 pub async fn connect(path: &Path) -> io::Result<UnixStream> {
     if path.as_os_str().len() <= MAX_SOCKET_PATH {
         return UnixStream::connect(path).await;

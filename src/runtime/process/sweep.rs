@@ -12,6 +12,9 @@ use crate::runtime::{InstanceKey, RuntimeError};
 /// gone, removes its files. Never touches a worker whose owner is alive (this process included), nor a process
 /// that merely has the number of one that is gone. After `Ok` nothing is left of them; the keys of those that were
 /// there are returned. After an error some may be left, and calling again goes on. No directory: nothing to do.
+///
+/// # Errors
+/// When something still runs after it was killed, or files cannot be removed.
 pub async fn sweep_leftovers(run_dir: &Path) -> Result<Vec<InstanceKey>, RuntimeError> {
     let workers = record::workers(run_dir);
     let refused = |error: io::Error| RuntimeError::Refused(format!("{}: {error}", workers.display()));

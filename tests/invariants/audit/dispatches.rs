@@ -207,7 +207,7 @@ impl Audit<'_> {
             beats.map(|r| self.when(r.resource_version)).take_while(|t| *t <= now).chain([now]).collect();
         // The end may have been decided a while ago: a write is late by 40 s at most.
         let recent = Duration::from_secs(120);
-        beats.windows(2).any(|pair| pair[1] + recent > now && pair[1] - pair[0] >= hold)
+        beats.windows(2).any(|pair| pair[1] + recent > now && pair[1].checked_sub(pair[0]).unwrap() >= hold)
     }
 
     fn was_forced(&self, worker: &str, pool: &str) -> bool {

@@ -50,8 +50,12 @@ impl Worker {
             Ok::<_, io::Error>((stdout, child.stderr.take().map(ChildStderr::from_std).transpose()?))
         })();
         let (stdout, stderr) = streams.map_err(|error| broken(&error))?;
-        stdout.into_iter().for_each(|stream| tail.follow(stream));
-        stderr.into_iter().for_each(|stream| tail.follow(stream));
+        if let Some(stream) = stdout {
+            tail.follow(stream);
+        }
+        if let Some(stream) = stderr {
+            tail.follow(stream);
+        }
         Ok(exit)
     }
 
