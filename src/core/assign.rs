@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::entries::Slot;
 use super::index::Wake;
 use super::{Core, Key, Now, Object, cooldown};
 use crate::api::pool::ContainerPoolSpec;
@@ -100,8 +101,9 @@ impl Core {
         }
         let Some(cred) = self.creds.get(&(pool.namespace.clone(), id.to_owned())) else { return Gate::Open };
         let max = spec.credentials.iter().find(|c| c.identity() == id).and_then(|c| c.max_concurrent);
-        let running =
-            cred.running.len() - usize::from(except.is_some_and(|w| cred.running.iter().any(|(_, k)| k == w)));
+        let slot = except.and_then(|w| self.workers.get(w)?.slot.as_ref());
+        let counted = matches!(slot, Some(Slot::Busy { cred: Some(c), .. }) if c == id);
+        let running = cred.running.len() - usize::from(counted);
         if max.is_some_and(|m| running >= usize::try_from(m).unwrap_or(0)) {
             return Gate::Full;
         }

@@ -9,8 +9,9 @@ use jiff::Timestamp;
 
 use super::backoff::Backoff;
 use super::doors::Doors;
+use super::tally::{Ordinals, Tally};
 use super::{HostKey, Key};
-use crate::api::worker::DispatchRef;
+use crate::api::worker::{DispatchRef, WorkerSpec};
 use crate::api::{ContainerPool, Dispatch, Worker};
 use crate::runtime::{Exit, Instance};
 
@@ -114,7 +115,7 @@ pub(super) struct PoolEntry {
     pub obj: Option<Arc<ContainerPool>>,
     pub workers: BTreeSet<i32>,
     /// Ordinals whose creation is under way.
-    pub creating: BTreeSet<i32>,
+    pub creating: BTreeMap<i32, WorkerSpec>,
     pub idle: BTreeMap<Option<String>, BTreeSet<(Option<Timestamp>, i32)>>,
     pub idle_since: BTreeSet<(Timestamp, i32)>,
     pub resting: BTreeSet<(Timestamp, i32)>,
@@ -127,7 +128,11 @@ pub(super) struct PoolEntry {
     /// Every dispatch that waits, oldest first; for the queue limit.
     pub waiting: BTreeSet<(Timestamp, String)>,
     pub finals: BTreeSet<(Timestamp, String)>,
-    pub by_hash: BTreeMap<String, i32>,
+    /// Of the workers that exist.
+    pub tally: Tally,
+    /// Of those whose creation is under way.
+    pub coming: Tally,
+    pub ordinals: Ordinals,
     pub backoff: Backoff,
     pub doors: Doors,
     /// Rests to be written, by identity.

@@ -34,6 +34,7 @@ pub mod outcome;
 pub mod rollup;
 pub mod scale;
 mod slots;
+mod tally;
 #[cfg(test)]
 mod testkit;
 pub mod verdict;

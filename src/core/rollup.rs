@@ -18,7 +18,7 @@ impl Core {
             return;
         };
         if obj.is_deleting() {
-            self.wind_up(key, &obj, now);
+            self.wind_up(key, &obj);
         } else if !obj.metadata.finalizers.iter().flatten().any(|f| f == names::POOL_FINALIZER) {
             self.write(Subject::Pool(key.clone()), Verb::AddPoolFinalizer(obj));
             return;
@@ -41,16 +41,11 @@ impl Core {
         }
     }
 
-    /// The pool is being deleted: what waits is cancelled by its own decision, idle workers go, busy ones finish.
-    fn wind_up(&mut self, key: &Key, obj: &ContainerPool, now: Now) {
-        let waiting = self.pools.get(key).map(|p| p.waiting.clone()).unwrap_or_default();
-        for (_, name) in &waiting {
-            self.mark_dispatch(&key.sibling(name.clone()));
-        }
-        self.empty(key, now);
+    /// The pool is being deleted: what waits is cancelled and idle workers go by their own decisions, busy ones finish.
+    fn wind_up(&mut self, key: &Key, obj: &ContainerPool) {
         let Some(p) = self.pools.get(key) else { return };
         let finalizer = obj.metadata.finalizers.iter().flatten().any(|f| f == names::POOL_FINALIZER);
-        if waiting.is_empty() && p.workers.is_empty() && p.creating.is_empty() && finalizer {
+        if p.waiting.is_empty() && p.workers.is_empty() && p.creating.is_empty() && finalizer {
             if let Some(base) = p.obj.clone() {
                 self.write(Subject::Pool(key.clone()), Verb::RemovePoolFinalizer(base));
             }
@@ -119,7 +114,7 @@ impl Core {
         s.starting = n(p.starting.len());
         s.unhealthy = counts.unavailable;
         s.queued = n(p.waiting.len());
-        s.updated = p.by_hash.get(&hash).copied().unwrap_or(0);
+        s.updated = n(p.tally.with_hash(&hash));
         s.start_backoff = p.backoff.stored();
         s.next_available_time = match &wait {
             Wait::Resting(Some(t)) => Some(Time::from(*t)),

@@ -193,13 +193,10 @@ impl Core {
             // While starts fail, one at a time tries.
             missing = missing.min(1 - count(p.starting.len() + p.creating.len()));
         }
-        let mut ordinal = 0;
         for _ in 0..missing.max(0) {
-            let Some(p) = self.pools.get(key) else { return };
-            while p.workers.contains(&ordinal) || p.creating.contains(&ordinal) {
-                self.visits.0 += 1;
-                ordinal += 1;
-            }
+            let Some(p) = self.pools.get_mut(key) else { return };
+            let taken = |o: i32| p.workers.contains(&o) || p.creating.contains_key(&o);
+            let ordinal = p.ordinals.lowest(taken, &mut self.visits.0);
             if ordinal >= obj.spec.max {
                 return; // the name space is the cap
             }
@@ -221,7 +218,8 @@ impl Core {
                 return;
             }
             if let Some(p) = self.pools.get_mut(key) {
-                p.creating.insert(ordinal);
+                p.coming.add(&worker.spec);
+                p.creating.insert(ordinal, worker.spec.clone());
             }
             self.write(subject, Verb::CreateWorker(Box::new(worker)));
         }
@@ -229,12 +227,11 @@ impl Core {
 
     /// The free credential with the fewest workers, in the order of the spec.
     fn next_credential(&mut self, key: &Key, obj: &ContainerPool, now: Now) -> Option<String> {
-        let used = self.workers_by(key, |w| w.spec.credential.clone());
         let mut best: Option<(usize, String)> = None;
         for c in &obj.spec.credentials {
             let rest = self.credential_rest(&key.namespace, &c.identity());
             let free = !rest.parked && rest.until.is_none_or(|u| u.0 <= now.wall);
-            let n = used.iter().filter(|u| u.as_deref() == Some(c.name.as_str())).count();
+            let n = self.made_with(key, &c.name);
             let full = c.max_concurrent.is_some_and(|m| n >= usize::try_from(m).unwrap_or(0));
             if free && !full && best.as_ref().is_none_or(|(least, _)| n < *least) {
                 best = Some((n, c.name.clone()));
@@ -244,9 +241,12 @@ impl Core {
     }
 
     fn least_used(&self, key: &Key, obj: &ContainerPool) -> Option<String> {
-        let used = self.workers_by(key, |w| w.spec.credential.clone());
-        let n = |name: &str| used.iter().filter(|u| u.as_deref() == Some(name)).count();
-        obj.spec.credentials.iter().min_by_key(|c| n(&c.name)).map(|c| c.name.clone())
+        obj.spec.credentials.iter().min_by_key(|c| self.made_with(key, &c.name)).map(|c| c.name.clone())
+    }
+
+    /// Workers of a pool that have a credential, with those that are being made.
+    fn made_with(&self, key: &Key, credential: &str) -> usize {
+        self.pools.get(key).map_or(0, |p| p.tally.with_credential(credential) + p.coming.with_credential(credential))
     }
 
     /// The listed host with the fewest workers that has room, in the order of the spec.
@@ -258,18 +258,11 @@ impl Core {
             let first = configured.first().map_or(LOCAL_HOST, String::as_str);
             return Some(of(first)).filter(|h| self.host_listed(h));
         }
-        let used = self.workers_by(key, |w| w.spec.host.clone());
-        let n = |name: &str| used.iter().filter(|u| u.as_deref() == Some(name)).count();
+        let p = self.pools.get(key)?;
+        let n = |name: &str| p.tally.on_host(name) + p.coming.on_host(name);
         let room = |h: &&crate::api::pool::PoolHost| h.max.is_none_or(|m| n(&h.name) < usize::try_from(m).unwrap_or(0));
         let listed = obj.spec.hosts.iter().filter(|h| self.host_listed(&of(&h.name)));
         listed.filter(room).min_by_key(|h| n(&h.name)).map(|h| of(&h.name))
-    }
-
-    /// One property of each worker of a pool. A walk over the pool, taken only when a worker is to be made.
-    fn workers_by<T>(&self, key: &Key, f: impl Fn(&Worker) -> T) -> Vec<T> {
-        let ordinals = self.pools.get(key).map(|p| p.workers.clone()).unwrap_or_default();
-        let workers = ordinals.iter().filter_map(|o| self.workers.get(&key.sibling(names::worker(&key.name, *o))));
-        workers.map(|e| f(&e.obj)).collect()
     }
 
     /// Why a pool's runtime cannot be used here, if so.
@@ -294,20 +287,6 @@ impl Core {
             return Some(format!("credential {:?}: only secretKeyRef is allowed here", c.name));
         }
         None
-    }
-
-    /// Deletes every worker that names no dispatch: the pool goes.
-    pub(super) fn empty(&mut self, key: &Key, now: Now) {
-        let ordinals = self.pools.get(key).map(|p| p.workers.clone()).unwrap_or_default();
-        for o in ordinals {
-            let w = key.sibling(names::worker(&key.name, o));
-            let idle = self.workers.get(&w).is_some_and(|e| {
-                !e.obj.is_deleting() && !matches!(e.slot, Some(Slot::Busy { .. })) && e.reserving.is_none()
-            });
-            if idle {
-                self.delete_worker(&w, now);
-            }
-        }
     }
 }
 

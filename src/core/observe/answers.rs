@@ -72,7 +72,9 @@ impl Core {
         let Some((pool, _)) = worker.name.rsplit_once('-') else { return };
         let pool = worker.sibling(pool);
         if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &worker.name)) {
-            if p.creating.remove(&o) {
+            if let Some(spec) = p.creating.remove(&o) {
+                p.coming.remove(&spec);
+                p.ordinals.give_back(o);
                 self.mark_pool(&pool);
             }
         }

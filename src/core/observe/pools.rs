@@ -34,6 +34,9 @@ impl Core {
             for id in after {
                 self.creds.entry((key.namespace.clone(), id)).or_default().pools.insert(key.clone());
             }
+        }
+        let began_to_go = pool.is_deleting() && old.as_ref().is_none_or(|o| !o.is_deleting());
+        if changed || began_to_go {
             self.reindex_pool(&key, now);
             let waiting: Vec<Key> = self.pools[&key].waiting.iter().map(|(_, n)| key.sibling(n.clone())).collect();
             for d in waiting {
@@ -50,9 +53,7 @@ impl Core {
                 }
             }
         }
-        if pool.is_deleting()
-            || old.is_some_and(|o| o.is_flagged(names::FORCE_DELETE) != pool.is_flagged(names::FORCE_DELETE))
-        {
+        if old.is_some_and(|o| o.is_flagged(names::FORCE_DELETE) != pool.is_flagged(names::FORCE_DELETE)) {
             self.reindex_pool(&key, now);
         }
         self.mark_pool(&key);

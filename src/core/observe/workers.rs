@@ -28,16 +28,17 @@ impl Core {
             if named(&worker) != before {
                 e.dispatch_gone = None;
             }
-            self.count_hash(&pool, &old, Some(&worker));
-            if let Some(e) = self.workers.get_mut(&key) {
-                e.obj = worker.clone();
-            }
+            let tally = &mut self.pools.entry(pool.clone()).or_default().tally;
+            tally.remove(&e.obj.spec);
+            tally.add(&worker.spec);
+            e.obj = worker.clone();
         } else {
             let ordinal = names::ordinal(&pool.name, &key.name);
             let p = self.pools.entry(pool.clone()).or_default();
             if let Some(o) = ordinal {
                 p.workers.insert(o);
             }
+            p.tally.add(&worker.spec);
             let entry = WorkerEntry {
                 obj: worker.clone(),
                 pool: pool.clone(),
@@ -54,7 +55,6 @@ impl Core {
                 pool_gone: false,
             };
             self.workers.insert(key.clone(), entry);
-            self.count_hash(&pool, &None, Some(&worker));
         }
         let after = named(&worker);
         if before != after {
@@ -103,21 +103,6 @@ impl Core {
         self.mark_dispatch(&key);
     }
 
-    pub(in crate::core) fn count_hash(&mut self, pool: &Key, old: &Option<Arc<Worker>>, new: Option<&Arc<Worker>>) {
-        let p = self.pools.entry(pool.clone()).or_default();
-        if let Some(old) = old {
-            if let Some(n) = p.by_hash.get_mut(&old.spec.template_hash) {
-                *n -= 1;
-                if *n == 0 {
-                    p.by_hash.remove(&old.spec.template_hash);
-                }
-            }
-        }
-        if let Some(new) = new {
-            *p.by_hash.entry(new.spec.template_hash.clone()).or_default() += 1;
-        }
-    }
-
     pub(in crate::core) fn lost_worker(&mut self, key: &Key, version: Option<u64>) {
         let Some(e) = self.workers.get(key) else { return };
         if version.is_some_and(|v| e.obj.version() > v) {
@@ -127,7 +112,6 @@ impl Core {
         if let Some(d) = obj.status.as_ref().and_then(|s| s.dispatch.clone()) {
             self.unname(key, &d);
         }
-        self.count_hash(&pool, &Some(obj.clone()), None);
         if let Some(e) = self.workers.remove(key) {
             if let Some(d) = &e.reserving {
                 self.claims.remove(&d.uid);
@@ -137,9 +121,13 @@ impl Core {
                 self.unslot(key, &pool, ordinal.unwrap_or(-1), slot);
             }
         }
-        if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), ordinal) {
-            p.workers.remove(&o);
-            p.deleting.remove(&o);
+        if let Some(p) = self.pools.get_mut(&pool) {
+            p.tally.remove(&obj.spec);
+            if let Some(o) = ordinal {
+                p.workers.remove(&o);
+                p.deleting.remove(&o);
+                p.ordinals.give_back(o);
+            }
         }
         let instance = Self::instance_key(&obj);
         match self.instances.get(&instance).map(|e| &e.view) {
