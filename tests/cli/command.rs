@@ -55,7 +55,10 @@ fn a_result_file_goes_before_the_exit_code() {
         write(r#"{"outcome":"RateLimited","retryAfter":"100ms"}"#, 0)
     );
     // Without the file's word it would rest for an hour.
-    place.run(&[&["--cooldown", "1h"][..], &sh(&limited)].concat()).exits(0).says(&["rests 0.1s"]);
+    place
+        .run(&[&["--cooldown", "1h"][..], &sh(&limited)].concat())
+        .exits(0)
+        .says(&["attempt 1 rate limited; pool-0 rests"]);
     let ran = place.run(&[&["--progress", "lines"][..], &sh(&write(r#"{"outcome":"Fine"}"#, 0))].concat()).exits(1);
     ran.says(&["result file is not valid", "retryAfter"]);
 }
@@ -66,8 +69,7 @@ fn credentials_reach_the_worker_and_nothing_else() {
     place.write("token", "s3cr3t-from-file\n");
     let script = "echo $TOKEN_A $TOKEN_B $TOKEN_C | tr a-z A-Z";
     let from = |credential: &str| {
-        let args =
-            [&["--credential", credential, "--progress", "json", "--out", "out", "--resume"][..], &sh(script)].concat();
+        let args = [&["--credential", credential, "--progress", "json", "--out", "out"][..], &sh(script)].concat();
         let ran = place
             .run_with(&args, b"", |c| {
                 c.env("TOKEN_A", "s3cr3t-from-env");

@@ -16,7 +16,8 @@ fn has_docker() -> bool {
         let why = "no Docker Engine with the image poolkeeper-test:1 (scripts/docker-up.sh, docker-image.sh)";
         assert!(std::env::var_os("POOLKEEPER_REQUIRE_DOCKER").is_none(), "POOLKEEPER_REQUIRE_DOCKER is set: {why}");
         // Past the test harness, which keeps the output of tests that pass to itself.
-        eprintln!("SKIPPED: {}: {why}", module_path!());
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "SKIPPED: {}: {why}", module_path!()).unwrap();
     }
     has
 }

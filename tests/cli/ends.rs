@@ -1,7 +1,7 @@
 //! Ends that nobody wished for: Ctrl-C, dead workers, workers that never come.
 use rustix::process::Signal;
 
-use crate::support::{Place, eventually};
+use crate::support::{BINARY, Place, Ran, eventually};
 
 #[test]
 fn ctrl_c_stops_what_was_started() {
@@ -23,6 +23,20 @@ fn ctrl_c_stops_what_was_started() {
         run.end().exits(130).says(&["interrupted", "tasks: 0 succeeded, 6 not run"]);
         place.is_clean();
     }
+}
+
+#[test]
+fn what_is_ignored_stays_ignored() {
+    let place = Place::new();
+    // As under nohup: the hangup means nothing, the later one ends it.
+    let script =
+        "trap '' HUP; \"$0\" run --local --progress lines -- sh -c 'kill -HUP $(cat pid); sleep 0.3; echo alive' &
+        echo $! > pid; wait $!";
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", script, BINARY]).current_dir(place.path("")).env("TMPDIR", place.tmp());
+    let ran = Ran::from(command.stdin(std::process::Stdio::null()).output().unwrap()).exits(0);
+    assert_eq!(ran.stdout, "alive\n");
+    place.is_clean();
 }
 
 #[test]

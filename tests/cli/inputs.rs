@@ -35,7 +35,7 @@ fn bad_arguments_are_named() {
         (&["--env", "1A=x"], &["spec.env", "1A", "such as API_TOKEN"]),
         (&["--credential", "a=env:NOT_SET_ANYWHERE"], &["--credential a", "NOT_SET_ANYWHERE is not set"]),
         (&["--credential", "a=file:x"], &["--credential a", "NAME=VAR:file:PATH"]),
-        (&["--resume"], &["--out"]),
+        (&["--resume"], &["--out", "--tasks"]),
         (&["--jsonl"], &["--tasks"]),
         (&["Not_A_Name"], &["the name of a pool must be"]),
     ] {

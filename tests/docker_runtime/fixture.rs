@@ -1,7 +1,6 @@
 //! An installation of its own for each test, removed at its end however it ends.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::time::Duration;
 
 use bollard::Docker;

@@ -87,6 +87,7 @@ pub enum Mischief {
     Delete,
 }
 
+#[allow(clippy::enum_variant_names, reason = "these are what faults are called")]
 #[derive(Clone, Debug)]
 pub enum Fault {
     DelayWrites(Who, f64, u64),

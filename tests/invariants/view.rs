@@ -21,6 +21,7 @@ pub struct View {
 }
 
 impl View {
+    #[allow(clippy::new_ret_no_self, reason = "nobody needs it but as a runtime")]
     pub fn new(fake: &FakeRuntime, name: &str, dead: &CancellationToken) -> Arc<dyn Runtime> {
         Arc::new(Self { fake: fake.view(name), dead: dead.clone() })
     }

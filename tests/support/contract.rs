@@ -81,7 +81,7 @@ pub async fn different_keys_are_different_instances(subject: &Subject) {
     assert_ne!(a.handle, b.handle);
     assert_ne!(subject.runtime.target(&a), subject.runtime.target(&b));
     subject.runtime.stop(&subject.host, &a.key).await.unwrap();
-    assert_eq!(listed(subject).await, [b.clone()]);
+    assert_eq!(listed(subject).await, std::slice::from_ref(&b));
     assert_eq!(subject.runtime.check(&subject.host, &b.key).await, Ok(Some(b)));
 }
 
@@ -156,7 +156,7 @@ pub async fn a_command_that_cannot_run_is_refused_or_ends(subject: &Subject) {
 }
 
 pub async fn an_unknown_host_is_said_to_be_one(subject: &Subject) {
-    assert_eq!(subject.runtime.hosts(), [subject.host.clone()]);
+    assert_eq!(subject.runtime.hosts(), std::slice::from_ref(&subject.host));
     let mut spec = subject.idle();
     spec.host = "nowhere".to_owned();
     assert!(matches!(subject.runtime.start(&spec).await, Err(StartError::Refused(_))));

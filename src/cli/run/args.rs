@@ -63,7 +63,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "DIR", help_heading = "Tasks")]
     pub out: Option<PathBuf>,
     /// Go on with the run whose results are in --out: skip what has succeeded, failed or timed out
-    #[arg(long, requires = "out", help_heading = "Tasks")]
+    #[arg(long, requires_all = ["out", "tasks"], help_heading = "Tasks")]
     pub resume: bool,
     /// Try a task that failed again, at most N times
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(i32).range(0..=1_000_000),
@@ -107,16 +107,29 @@ Who the workers are, to whoever limits them; workers are spread over all that ar
 
 const HELP: &str = "\
 Exit codes:
-  before the command starts   2 usage, 3 not found, 4 conflict, 6 no Docker Engine, 7 forbidden
-  one command                 its own; 128 + signal; 124 timed out
-  a batch (--tasks)           0 all succeeded, 1 some failed, 75 only rate limits are left
-  both                        125 Poolkeeper failed, 126 and 127 the command cannot be run, 130 Ctrl-C
+  before the command starts  2 usage, 3 not found, 4 conflict, 6 no Docker Engine, 7 forbidden
+  one command                its own; 128 + signal; 124 timed out
+  a batch (--tasks)          0 all succeeded, 1 some failed, 75 only rate limits are left
+  both                       125 Poolkeeper failed, 126 or 127 the command cannot be run,
+                             130 Ctrl-C, 141 nobody reads the output
 
-Results: --out DIR holds, for each task, DIR/ID/stdout, stderr and result.json, of its last attempt. The id of a task is
-its JSON `id`, else line-N. What a task prints is printed whole, when the task has ended.
+Results: --out DIR holds DIR/ID/stdout, stderr and result.json of the last attempt of each task.
+ID is the JSON `id` of the task, else line-N. What a task of a batch prints is printed whole,
+when the task has ended.
 
+--progress json: each object has `time` and `event`, which is one of
+  run          runId, pool, runtime, workers, tasks, skipped
+  started      task, attempt, worker
+  ended        task, attempt, worker, outcome, seconds; exitCode, message, restsUntil
+  task         task, outcome, attempts: it is over
+  workerReady, workerGone    worker
+  startFailed  failures, message: no worker can be started, for now
+  note         message
+  summary      succeeded, failed, rateLimited, notRun, skipped, attempts, rateLimits, workers
+
+Examples:
   poolkeeper run --local --workers 3 --tasks urls.txt -- ./fetch.sh
-  poolkeeper run --local --image agent:1 --credential a=env:TOKEN --tasks issues.jsonl --out results -- agent --stdin";
+  poolkeeper run --local --image agent:1 --credential a=env:TOKEN --tasks t.jsonl -- agent -";
 
 fn runtime(text: &str) -> Result<RuntimeKind, String> {
     match text.to_ascii_lowercase().as_str() {

@@ -334,3 +334,6 @@ fn is_current(d: &Dispatch, a: &Attempt) -> bool {
 fn cut(text: &str) -> String {
     text.chars().take(MAX_TEXT).collect()
 }
+
+#[cfg(test)]
+mod tests;

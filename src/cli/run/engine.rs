@@ -13,9 +13,6 @@ use kube::api::{ObjectMeta, Patch, PostParams};
 use kube::runtime::watcher::{self, watcher};
 use serde_json::json;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
-
-use crate::clock::instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Attempt, End, Job, TaskRef, params};
@@ -71,7 +68,7 @@ struct InFlight {
     uid: String,
     /// Newest attempt that was started here.
     started: i32,
-    started_at: Instant,
+    started_at: Duration,
     /// Ends the attempt that runs.
     running: Option<CancellationToken>,
     /// Newest attempt that was seen to be closed.
@@ -104,14 +101,14 @@ pub struct Engine {
     source: Option<Source>,
     room: usize,
     in_flight: BTreeMap<String, InFlight>,
-    deadlines: BTreeSet<(Instant, String)>,
+    deadlines: BTreeSet<(Duration, String)>,
     work: JoinSet<Done>,
     printing: usize,
     listed: BTreeSet<String>,
     workers: BTreeSet<String>,
     start_failures: i32,
     start_message: String,
-    idle_since: Option<Instant>,
+    idle_since: Option<Duration>,
     /// True once a command ran to its end.
     worked: bool,
     /// Names of credentials, once all were refused.
@@ -178,6 +175,7 @@ impl Engine {
             let more = self.has_room();
             self.note_idleness();
             let due = self.deadlines.first().map(|(at, _)| *at).into_iter().chain(self.idle_until()).min();
+            let pause = due.unwrap_or_default().saturating_sub(self.mono());
             tokio::select! {
                 biased;
                 () = interrupted.cancelled() => {
@@ -190,7 +188,7 @@ impl Engine {
                 Some(event) = dispatches.next() => self.on_dispatch_event(event?).await?,
                 Some(event) = pools.next() => self.on_pool_event(event?)?,
                 Some(event) = workers.next() => self.on_worker_event(event?),
-                () = tokio::time::sleep_until(due.unwrap_or_else(instant)), if due.is_some() => self.time_out().await?,
+                () = tokio::time::sleep(pause), if due.is_some() => self.time_out().await?,
                 () = std::future::ready(()), if more => {}
             }
         }
@@ -204,6 +202,11 @@ impl Engine {
     {
         let api: Api<K> = Api::namespaced(client.clone(), stack::NAMESPACE);
         endless(watcher(api, watcher::Config::default())).boxed()
+    }
+
+    /// Monotonic time.
+    fn mono(&self) -> Duration {
+        self.job.clock.mono()
     }
 
     fn has_room(&self) -> bool {
@@ -245,7 +248,7 @@ impl Engine {
                 task: Arc::new(task),
                 uid: made.metadata.uid.unwrap_or_default(),
                 started: 0,
-                started_at: instant(),
+                started_at: self.mono(),
                 running: None,
                 closed: 0,
                 exit_code: None,
@@ -311,12 +314,13 @@ impl Engine {
 
     /// Starts the attempt that a Dispatch shows, if it was not started before.
     fn start(&mut self, name: &str, status: &DispatchStatus) {
+        let now = self.mono();
         let (Some(worker), Some(target)) = (&status.worker, &status.target) else { return };
         let Some(t) = self.in_flight.get_mut(name).filter(|t| status.attempt > t.started) else { return };
         if let Some(timeout) = self.plan.timeout.filter(|_| t.started == 0) {
-            self.deadlines.insert((instant() + timeout.get(), name.to_owned()));
+            self.deadlines.insert((now + timeout.get(), name.to_owned()));
         }
-        (t.started, t.started_at, t.exit_code, t.recorded) = (status.attempt, instant(), None, false);
+        (t.started, t.started_at, t.exit_code, t.recorded) = (status.attempt, now, None, false);
         let attempt = Attempt {
             name: name.to_owned(),
             uid: t.uid.clone(),
@@ -346,6 +350,7 @@ impl Engine {
 
     /// An attempt has a result.
     fn on_closed(&mut self, name: &str, status: &DispatchStatus) {
+        let now = self.mono();
         let (Some(t), Some(result)) = (self.in_flight.get_mut(name), &status.last_result) else { return };
         t.closed = result.attempt;
         t.failed += i32::from(result.outcome == Outcome::Failed);
@@ -368,7 +373,7 @@ impl Engine {
             outcome,
             exit_code: t.exit_code,
             message: result.message.clone(),
-            took: t.started_at.elapsed(),
+            took: now.saturating_sub(t.started_at),
             until: result.until.as_ref().map(|u| u.0),
         });
     }
@@ -467,12 +472,12 @@ impl Engine {
     /// Takes down since when nothing runs.
     fn note_idleness(&mut self) {
         let busy = self.in_flight.values().any(|t| t.running.is_some());
-        self.idle_since = if busy { None } else { self.idle_since.or_else(|| Some(instant())) };
+        self.idle_since = if busy { None } else { self.idle_since.or_else(|| Some(self.mono())) };
     }
 
     /// When to give up on tasks that were never started, since all that could run them has rested for as long as a task
     /// may take. Only where something ran already: to start a worker may take longer than that.
-    fn idle_until(&self) -> Option<Instant> {
+    fn idle_until(&self) -> Option<Duration> {
         let timeout = self.plan.timeout.filter(|_| self.worked && self.printing == 0)?;
         // A task that is just being ended goes first: it is to have its result.
         let all_wait = self.in_flight.values().all(|t| t.running.is_none() && t.last.is_none() && !t.timed_out);
@@ -481,7 +486,7 @@ impl Engine {
 
     /// Ends the tasks whose time is over: those that run as TimedOut, those that wait as what they last were.
     async fn time_out(&mut self) -> Result<(), Failure> {
-        let now = instant();
+        let now = self.mono();
         while let Some((_, name)) = self.deadlines.first().filter(|(at, _)| *at <= now).cloned() {
             self.deadlines.pop_first();
             let Some(t) = self.in_flight.get_mut(&name).filter(|t| t.last.is_none()) else { continue };

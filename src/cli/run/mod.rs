@@ -17,6 +17,7 @@ mod failure;
 mod ids;
 mod outdir;
 mod progress;
+mod refusal;
 mod result;
 mod signals;
 mod spec;
@@ -95,6 +96,7 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
     let (clock, ids): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Ids::random());
     let prepared = prepare(&args, clock.clone(), ids).await?;
     let Prepared { server, pool, runtime, stays, tasks, dir, count, skipped, stdin } = prepared;
+    let source = source(tasks.as_ref(), &dir, &args)?;
     let interrupted = signals::listen().map_err(|e| Failure::poolkeeper("listening for signals", e))?;
     let mut stack = Stack::start(server, runtime, &dir).await?;
 
@@ -107,7 +109,6 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
         tasks: count,
         skipped,
     });
-    let source = source(tasks.as_ref(), &dir, &args)?;
     let job = Job {
         dispatches: Api::namespaced(stack.client.clone(), stack::NAMESPACE),
         workers: Api::namespaced(stack.client.clone(), stack::NAMESPACE),

@@ -2,43 +2,65 @@
 
 use std::io::Write;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use futures::StreamExt;
+use futures::stream::select_all;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::exit;
 
-/// From now on signals are ours. The token is cancelled by the first.
+/// From now on signals are ours. The token is cancelled by the first. One that is ignored stays so: that is what `nohup`
+/// asks for.
 ///
 /// # Errors
 /// The system refuses.
 pub fn listen() -> std::io::Result<CancellationToken> {
-    let mut signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
-    for signal in &mut signals {
-        if let Err(error) = signal {
-            return Err(std::io::Error::new(error.kind(), error.to_string()));
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut signals = Vec::new();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        if !is_ignored(&status, kind.as_raw_value()) {
+            let mut signal = signal(kind)?;
+            signals.push(Box::pin(async_stream::stream! {
+                while signal.recv().await.is_some() {
+                    yield;
+                }
+            }));
         }
     }
     let token = CancellationToken::new();
     let first = token.clone();
     tokio::spawn(async move {
-        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else { return };
-        next(&mut interrupt, &mut terminate, &mut hangup).await;
-        first.cancel();
-        next(&mut interrupt, &mut terminate, &mut hangup).await;
-        let _ = writeln!(
-            std::io::stderr(),
-            "poolkeeper: left at once; process workers end by themselves, containers are removed by the next run on Docker"
-        );
-        std::process::exit(exit::INTERRUPTED.into());
+        let mut signals = select_all(signals);
+        if signals.next().await.is_some() {
+            first.cancel();
+        }
+        if signals.next().await.is_some() {
+            let _ = writeln!(
+                std::io::stderr(),
+                "poolkeeper: left at once; process workers end by themselves, containers are removed by the next run on Docker"
+            );
+            std::process::exit(exit::INTERRUPTED.into());
+        }
     });
     Ok(token)
 }
 
-async fn next(interrupt: &mut Signal, terminate: &mut Signal, hangup: &mut Signal) {
-    tokio::select! {
-        biased;
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
+/// Whether a signal is ignored, from `/proc/PID/status`.
+fn is_ignored(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    u32::try_from(signal - 1).is_ok_and(|bit| mask.checked_shr(bit).is_some_and(|mask| mask & 1 == 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ignored_is_read_from_the_mask() {
+        let status = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n";
+        let ignored: Vec<i32> = (1..=64).filter(|n| is_ignored(status, *n)).collect();
+        assert_eq!(ignored, [1, 13]);
+        assert!(!is_ignored("", 1));
     }
 }

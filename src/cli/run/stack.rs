@@ -16,7 +16,8 @@ use super::attempt::params;
 use super::failure::{Failure, exit};
 use super::outdir::RunDir;
 use super::progress::Progress;
-use super::spec::{Plan, flag_of};
+use super::refusal::refusal;
+use super::spec::Plan;
 use crate::api::{ContainerPool, GROUP, RuntimeKind, VERSION, Worker, crd, names};
 use crate::clock::{Clock, Ids};
 use crate::controller;
@@ -65,33 +66,12 @@ impl Server {
         let request =
             http::Request::post(path).header("content-type", "application/json").body(body).map_err(|e| broken(&e))?;
         self.client.request(request).await.map_err(|error| match error {
-            kube::Error::Api(status) if matches!(status.code, 400 | 422) => Failure::usage(refusal(&status, file)),
+            kube::Error::Api(status) if matches!(status.code, 400 | 422) => {
+                Failure::usage(refusal(&status, &plan.pool, file))
+            }
             error => broken(&error),
         })
     }
-}
-
-/// What is wrong with a pool, field by field, and where it was said.
-fn refusal(status: &kube::core::Status, file: Option<&str>) -> String {
-    let place = |field: &str| match (flag_of(field), file) {
-        (Some(flag), Some(file)) => format!(" ({flag}, or {file})"),
-        (Some(flag), None) => format!(" ({flag})"),
-        (None, Some(file)) => format!(" ({file})"),
-        (None, None) => String::new(),
-    };
-    let causes = status.details.iter().flat_map(|d| &d.causes);
-    let mut lines: Vec<String> = Vec::new();
-    for cause in causes {
-        let line = format!("{}: {}{}", cause.field, cause.message, place(&cause.field));
-        if !lines.contains(&line) {
-            lines.push(line);
-        }
-    }
-    if lines.is_empty() {
-        // Unknown fields have no causes.
-        lines.push(format!("{}{}", status.message, place("")));
-    }
-    format!("the pool is not valid: {}", lines.join("; "))
 }
 
 /// The API with a controller and a runtime.
