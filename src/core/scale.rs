@@ -3,9 +3,9 @@
 use sha2::{Digest, Sha256};
 
 use super::assign::Gate;
-use super::entries::{PoolEntry, Slot};
+use super::entries::PoolEntry;
 use super::index::Wake;
-use super::{Core, HostKey, Key, Now, Object, Subject, Verb, cooldown};
+use super::{Core, HostKey, Key, Now, Subject, Verb, cooldown};
 use crate::api::pool::ContainerPoolSpec;
 use crate::api::worker::{WorkerPhase, WorkerSpec};
 use crate::api::{ContainerPool, RuntimeKind, Worker, names};
