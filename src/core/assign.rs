@@ -48,6 +48,10 @@ pub(super) fn choose(core: &mut Core, pool: &Key, now: Now, wake: &mut Wake) -> 
             core.visits.0 += 1;
             let gate = core.gate(pool, &obj.spec, cred.as_deref(), None, now);
             note_gate(gate, wake);
+            if let (Gate::Full | Gate::Probing(_), Some(id)) = (gate, &cred) {
+                let shared = core.creds.entry((pool.namespace.clone(), id.clone())).or_default();
+                shared.blocked.insert(pool.clone());
+            }
             let first = core.pools.get(pool).and_then(|p| p.idle.get(&cred)?.first().copied());
             if gate == Gate::Open && first.is_some_and(|f| best.is_none_or(|b| f < b)) {
                 best = first;

@@ -150,6 +150,8 @@ pub(super) struct CredEntry {
     pub running: BTreeSet<(Timestamp, Key)>,
     /// Pools that name it.
     pub pools: BTreeSet<Key>,
+    /// Pools that have work and idle workers on it, and wait for an attempt on it to end.
+    pub blocked: BTreeSet<Key>,
 }
 
 #[derive(Default)]

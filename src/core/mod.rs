@@ -104,6 +104,12 @@ pub trait Object {
         self.object_meta().resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0)
     }
 
+    /// True if `other`, of the same name, shows nothing that this one does not: it is older, or the same version.
+    fn covers(&self, other: &Self) -> bool {
+        let (own, its) = (self.version(), other.version());
+        own > its || (own == its && own != 0 && self.uid_str() == other.uid_str())
+    }
+
     /// True once somebody asked for its deletion.
     fn is_deleting(&self) -> bool {
         self.object_meta().deletion_timestamp.is_some()

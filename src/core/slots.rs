@@ -109,13 +109,14 @@ impl Core {
                 p.busy.remove(&ordinal);
                 if let Some(c) = cred {
                     let shared = (key.namespace.clone(), c.clone());
-                    let pools = self.creds.get_mut(&shared).map(|c| {
+                    let blocked = self.creds.get_mut(&shared).map(|c| {
                         c.running.remove(&(*assigned_at, key.clone()));
-                        c.pools.clone()
+                        std::mem::take(&mut c.blocked)
                     });
                     // A place on a shared credential is free: whoever waits for it may be in another pool.
-                    for other in pools.iter().flatten() {
-                        self.mark_pool(other);
+                    for other in blocked.into_iter().flatten() {
+                        self.visits.0 += 1;
+                        self.mark_pool(&other);
                     }
                 }
             }

@@ -13,7 +13,7 @@ impl Core {
     pub(in crate::core) fn saw_dispatch(&mut self, d: Arc<Dispatch>) {
         let key = Key::of(&*d);
         if let Some(e) = self.dispatches.get(&key) {
-            if e.obj.version() > d.version() {
+            if e.obj.covers(&d) {
                 return;
             }
             if e.obj.uid_str() != d.uid_str() {

@@ -10,7 +10,7 @@ impl Core {
     pub(in crate::core) fn saw_pool(&mut self, pool: Arc<ContainerPool>, now: Now) {
         let key = Key::of(&*pool);
         let entry = self.pools.entry(key.clone()).or_default();
-        if entry.obj.as_ref().is_some_and(|old| old.version() > pool.version()) {
+        if entry.obj.as_ref().is_some_and(|old| old.covers(&pool)) {
             return;
         }
         if entry.obj.as_ref().is_some_and(|old| old.uid_str() != pool.uid_str()) {

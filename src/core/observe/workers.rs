@@ -11,7 +11,7 @@ impl Core {
     pub(in crate::core) fn saw_worker(&mut self, worker: Arc<Worker>, now: Now) {
         let key = Key::of(&*worker);
         let old = self.workers.get(&key).map(|e| e.obj.clone());
-        if old.as_ref().is_some_and(|old| old.version() > worker.version()) {
+        if old.as_ref().is_some_and(|old| old.covers(&worker)) {
             return;
         }
         if old.as_ref().is_some_and(|old| old.uid_str() != worker.uid_str()) {
