@@ -47,11 +47,6 @@ impl Clock for SystemClock {
     }
 }
 
-/// This moment, for waits: tokio's clock, which tests may drive.
-pub fn instant() -> tokio::time::Instant {
-    tokio::time::Instant::now()
-}
-
 /// A source of uids and of jitter.
 #[derive(Debug, Clone)]
 pub struct Ids(Arc<Mutex<StdRng>>);

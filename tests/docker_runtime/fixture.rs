@@ -1,6 +1,7 @@
 //! An installation of its own for each test, removed at its end however it ends.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -35,7 +36,9 @@ pub struct Fixture {
 /// Written past the test harness, which keeps the output of tests that pass to itself.
 pub fn skip(why: &str) {
     let thread = std::thread::current();
-    eprintln!("SKIPPED: {}: {why}", thread.name().unwrap_or("?"));
+    // Past the test harness, which keeps the output of tests that pass to itself.
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "SKIPPED: {}: {why}", thread.name().unwrap_or("?")).unwrap();
 }
 
 /// A client of the test's own, to look behind the runtime's back.
@@ -104,6 +107,7 @@ impl Fixture {
         (instance, target)
     }
 
+    #[allow(clippy::unused_async, reason = "as the others")]
     pub async fn observe(&self) -> Observed {
         Observed(self.runtime.observe(LOCAL_HOST))
     }

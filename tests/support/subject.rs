@@ -1,6 +1,7 @@
 //! A runtime under test, and what the contract must know of it.
 
 use std::future::Future;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,7 +110,9 @@ impl Subject {
             assert!(std::env::var_os("POOLKEEPER_REQUIRE_DOCKER").is_none(), "POOLKEEPER_REQUIRE_DOCKER is set: {why}");
             // Past the test harness, which keeps the output of tests that pass to itself.
             let thread = std::thread::current();
-            eprintln!("SKIPPED: {}: {why}", thread.name().unwrap_or("?"));
+            // Past the test harness, which keeps the output of tests that pass to itself.
+            let mut stderr = std::io::stderr();
+            writeln!(stderr, "SKIPPED: {}: {why}", thread.name().unwrap_or("?")).unwrap();
             return None;
         }
         Some(Self {

@@ -71,7 +71,10 @@ fn value_at<'a>(pool: &'a Value, field: &str) -> Option<&'a Value> {
         }
     }
     // What a variable or a credential holds is nobody's business.
-    let shown = !value.is_object() && !value.is_array() && !field.ends_with(".value") && value.to_string().len() <= 200;
+    let shown = !value.is_object()
+        && !value.is_array()
+        && field.rsplit('.').next() != Some("value")
+        && value.to_string().len() <= 200;
     shown.then_some(value)
 }
 
