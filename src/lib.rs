@@ -4,8 +4,9 @@
 //!
 //! - [`clock`]: the only place that asks the machine for the time or for random numbers.
 //! - [`api`]: the three kinds, the annotation grammar, the CRDs. Types only.
-//! - [`core`]: every decision. Pure: values in, actions out, `now` is an argument.
 //! - [`runtime`]: what makes workers real (processes, Docker containers) and runs tasks in them.
+//! - [`core`]: every decision. Pure: values in, actions out, `now` is an argument. Of `runtime` it
+//!   knows the words only.
 //! - [`local`]: a small Kubernetes API in this process. Knows nothing of pools.
 //! - [`controller`]: watches feed the core, its actions become writes. Holds no rule.
 //! - [`cli`]: the commands.

@@ -1,7 +1,7 @@
 //! What makes workers real, behind one trait; and running tasks in them, behind another.
 //!
 //! A [`Runtime`] decides nothing. It makes the one instance of a Worker uid, says what exists, and makes sure
-//! that something is gone. An [`Executor`] runs a task in a worker that a Dispatch's `status.target` names;
+//! that something is gone. An [`Executor`](exec::Executor) runs a task in a worker that a Dispatch's `status.target` names;
 //! it is used by whoever asked for the worker, never by the controller.
 
 pub mod credentials;
