@@ -25,6 +25,9 @@ use crate::runtime::exec::{ExecError, Executor, Output, Running, Task, TaskEnd};
 /// How long the runtime may take to say that a worker is dead with which contact was lost. After that it is destroyed.
 pub const LOST_GRACE: Duration = Duration::from_secs(20);
 
+/// How long it may take before people are told that contact was lost: mostly a death follows at once.
+const LOST_NOTE: Duration = Duration::from_secs(2);
+
 /// What is the same for all attempts of a run.
 pub struct Job {
     /// Where the Dispatches are.

@@ -424,6 +424,10 @@ impl Engine {
         if !t.recorded {
             self.record(&t, &status, last)?;
         }
+        if last.outcome == Outcome::WorkerLost && !self.worked {
+            let message = status.last_result.and_then(|r| r.message).unwrap_or_default();
+            return Err(self.hopeless(&message));
+        }
         self.progress.tell(&Event::Task { task: t.task.id.clone(), outcome: last.outcome, attempts: status.attempt });
         self.last = Some(last);
         if let Some(dir) = t.task.dir.clone().filter(|_| !self.job.live) {
@@ -520,9 +524,7 @@ impl Engine {
         let failures = backoff.as_ref().map_or(0, |b| b.failures);
         if let Some(backoff) = backoff.filter(|b| b.failures > self.start_failures) {
             if failures >= HOPELESS_STARTS && !self.worked {
-                let hint = self.plan.start_hint;
-                let message = format!("no worker can be started; after {failures} tries: {}{hint}", backoff.message);
-                return Err(Failure::new(exit::POOLKEEPER, message));
+                return Err(self.hopeless(&backoff.message));
             }
             // Told at once, and again only if it is something else.
             if self.start_message != backoff.message {
@@ -551,6 +553,15 @@ impl Engine {
             }
             watcher::Event::Init | watcher::Event::InitDone => {}
         }
+    }
+
+    /// Nothing was ever run to its end, and nothing will be.
+    fn hopeless(&self, message: &str) -> Failure {
+        let hint = self.plan.start_hint;
+        Failure::new(
+            exit::POOLKEEPER,
+            format!("no worker can be started, or lives long enough for a task: {message}{hint}"),
+        )
     }
 
     /// With every credential refused, what waits would wait for ever.
