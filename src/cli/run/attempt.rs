@@ -306,9 +306,10 @@ impl Job {
     /// Contact was lost. If the worker died, the runtime says so, and the attempt ends as WorkerLost. If it lives, the task
     /// may still run in it, so nothing may be reported, and nothing else run there: the worker is destroyed.
     async fn lost(&self, a: &Attempt, why: &str) -> End {
-        self.progress
-            .note(format!("{} attempt {}: contact with {} is lost: {why}", a.task.id, a.number, a.worker.name));
-        tokio::time::sleep(LOST_GRACE).await;
+        tokio::time::sleep(LOST_NOTE).await;
+        let note = format!("{} attempt {}: contact with {} is lost: {why}", a.task.id, a.number, a.worker.name);
+        self.progress.note(note);
+        tokio::time::sleep(LOST_GRACE.saturating_sub(LOST_NOTE)).await;
         if let Ok(true) = self.is_current(a).await {
             let force = BTreeMap::from([(names::FORCE_DELETE, "true")]);
             let patch = json!({"metadata": {"uid": a.worker.uid, "annotations": force}});

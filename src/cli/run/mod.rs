@@ -14,6 +14,7 @@ mod bars;
 mod engine;
 mod event;
 mod failure;
+mod flags;
 mod ids;
 mod outdir;
 mod progress;
@@ -153,7 +154,7 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
 /// Finds every mistake that can be found before anything is started.
 async fn prepare(args: &RunArgs, clock: Arc<dyn Clock>, ids: Ids) -> Result<Prepared, Failure> {
     let current_dir = std::env::current_dir().map_err(|e| Failure::usage(format!("the current directory: {e}")))?;
-    let around = spec::Surroundings { var: &|name| std::env::var(name).ok(), current_dir: &current_dir };
+    let around = flags::Surroundings { var: &|name| std::env::var(name).ok(), current_dir: &current_dir };
     let file = args.file.as_deref().map(spec::read_file).transpose()?;
     let plan = spec::plan(args, file, &around)?;
     let run_id = ids.uid();

@@ -1,0 +1,173 @@
+//! How tasks end, and how the run does before its time.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::api::Patch;
+use serde_json::json;
+
+use super::{Done, Engine, InFlight, Last};
+use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome};
+use crate::cli::run::attempt::params;
+use crate::cli::run::event::Event;
+use crate::cli::run::failure::{Failure, exit};
+use crate::cli::run::result::{self, TaskResult};
+
+impl Engine {
+    /// A Dispatch is final.
+    pub(super) fn end(&mut self, name: &str, status: DispatchStatus) {
+        let Some(t) = self.in_flight.get_mut(name).filter(|t| t.last.is_none()) else { return };
+        t.last = Some(status);
+        // Errors of writing its result come with the next round.
+        if t.running.is_none() {
+            let name = name.to_owned();
+            self.work.spawn(async move { Done::Final(name) });
+        }
+    }
+
+    pub(super) fn finish_if_over(&mut self, name: &str) -> Result<(), Failure> {
+        let over = self.in_flight.get(name).is_some_and(|t| t.last.is_some() && t.running.is_none());
+        let Some(t) = over.then(|| self.in_flight.remove(name)).flatten() else { return Ok(()) };
+        let status = t.last.clone().unwrap_or_default();
+        let last =
+            Last { outcome: final_outcome(&status, t.timed_out), exit_code: t.exit_code, timed_out: t.timed_out };
+        if !t.recorded {
+            self.record(&t, &status, last)?;
+        }
+        if last.outcome == Outcome::WorkerLost && !self.worked {
+            let message = status.last_result.and_then(|r| r.message).unwrap_or_default();
+            return Err(self.hopeless(&message));
+        }
+        self.progress.tell(&Event::Task { task: t.task.id.clone(), outcome: last.outcome, attempts: status.attempt });
+        self.last = Some(last);
+        if let Some(dir) = t.task.dir.clone().filter(|_| !self.job.live) {
+            self.print(dir);
+        }
+        Ok(())
+    }
+
+    /// Writes the result of a task whose end was not reported by its last attempt.
+    pub(super) fn record(&self, t: &InFlight, status: &DispatchStatus, last: Last) -> Result<(), Failure> {
+        let Some(dir) = t.task.dir.as_ref().filter(|_| self.plan.keep) else { return Ok(()) };
+        let result = TaskResult {
+            id: t.task.id.clone(),
+            hash: result::hash(t.task.text.as_deref(), &self.job.command),
+            outcome: last.outcome,
+            exit_code: last.exit_code,
+            message: status.last_result.as_ref().and_then(|r| r.message.clone()),
+            attempts: status.attempt,
+            worker: status.worker.as_ref().map(|w| w.name.clone()),
+            started_at: status.assigned_at.as_ref().map(|at| at.0),
+            finished_at: status.finished_at.as_ref().map_or_else(|| self.job.clock.now(), |at| at.0),
+        };
+        let written = std::fs::create_dir_all(dir).and_then(|()| result.write(dir));
+        written.map_err(|e| {
+            Failure::poolkeeper(format!("cannot keep the result of {} in {}", result.id, dir.display()), e)
+        })
+    }
+
+    /// Prints what the last attempt printed, whole.
+    pub(super) fn print(&mut self, dir: PathBuf) {
+        self.printing += 1;
+        let (progress, keep) = (self.progress.clone(), self.plan.keep);
+        let print = move || {
+            let printed = progress.print(&dir.join("stdout"), &dir.join("stderr"));
+            if !keep {
+                // The directory above goes with the run, so nothing is left for long.
+                let _ = std::fs::remove_dir_all(&dir);
+            }
+            printed
+        };
+        self.work.spawn(async move {
+            Done::Printed(tokio::task::spawn_blocking(print).await.unwrap_or_else(|e| Err(std::io::Error::other(e))))
+        });
+    }
+
+    /// Takes down since when nothing runs.
+    pub(super) fn note_idleness(&mut self) {
+        let busy = self.in_flight.values().any(|t| t.running.is_some());
+        self.idle_since = if busy { None } else { self.idle_since.or_else(|| Some(self.mono())) };
+    }
+
+    /// When to give up on tasks that were never started, since all that could run them has rested for as long as a task
+    /// may take. Only where something ran already: to start a worker may take longer than that.
+    pub(super) fn idle_until(&self) -> Option<Duration> {
+        let timeout = self.plan.timeout.filter(|_| self.worked && self.printing == 0)?;
+        // A task that is just being ended goes first: it is to have its result.
+        let all_wait = self.in_flight.values().all(|t| t.running.is_none() && t.last.is_none() && !t.timed_out);
+        Some(self.idle_since.filter(|_| all_wait)? + timeout.get())
+    }
+
+    /// Ends the tasks whose time is over: those that run as TimedOut, those that wait as what they last were.
+    pub(super) async fn time_out(&mut self) -> Result<(), Failure> {
+        let now = self.mono();
+        while let Some((_, name)) = self.deadlines.first().filter(|(at, _)| *at <= now).cloned() {
+            self.deadlines.pop_first();
+            let Some(t) = self.in_flight.get_mut(&name).filter(|t| t.last.is_none()) else { continue };
+            t.timed_out = true;
+            let patch = json!({"metadata": {"uid": t.uid}, "spec": {"cancel": true}});
+            match self.job.dispatches.patch(&name, &params(), &Patch::Merge(&patch)).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(s)) if matches!(s.code, 404 | 409) => {}
+                Err(error) => return Err(Failure::poolkeeper("ending a task", error)),
+            }
+        }
+        match (self.plan.timeout, self.idle_until()) {
+            (Some(timeout), Some(at)) if at <= now => {
+                let failed = self.progress.summary(|s| s.failed) > 0;
+                let message = format!(
+                    "no worker could take a task for {timeout} (--timeout): all of them rest; --resume goes on with --out"
+                );
+                Err(Failure::new(if failed { exit::FAILED } else { exit::RATE_LIMITED }, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Nothing was ever run to its end, and nothing will be.
+    pub(super) fn hopeless(&self, message: &str) -> Failure {
+        let hint = self.plan.start_hint;
+        Failure::new(
+            exit::POOLKEEPER,
+            format!("no worker can be started, or lives long enough for a task: {message}{hint}"),
+        )
+    }
+
+    /// With every credential refused, what waits would wait for ever.
+    pub(super) fn give_up_if_refused(&self) -> Result<(), Failure> {
+        let waits =
+            !self.in_flight.is_empty() && self.in_flight.values().all(|t| t.running.is_none() && t.last.is_none());
+        match &self.refused {
+            Some(names) if waits => {
+                let message = format!(
+                    "every credential was refused as unauthorized ({names}): replace them, and run the rest with --resume"
+                );
+                Err(Failure::new(exit::FAILED, message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How a task ended. One that `--timeout` ended while it waited ended as its last attempt did.
+fn final_outcome(status: &DispatchStatus, timed_out: bool) -> Outcome {
+    match (status.phase, status.last_result.as_ref().map(|r| r.outcome)) {
+        (DispatchPhase::Succeeded, _) => Outcome::Succeeded,
+        (_, Some(Outcome::Cancelled)) if timed_out => Outcome::TimedOut,
+        (_, Some(outcome)) => outcome,
+        // Never ran: refused, or gone.
+        (_, None) => Outcome::NotStarted,
+    }
+}
+
+pub(super) fn output_closed() -> Failure {
+    Failure::new(exit::OUTPUT_CLOSED, "nobody reads standard output any more; stopping what was started")
+}
+
+pub(super) fn output_failure(error: &std::io::Error) -> Failure {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        output_closed()
+    } else {
+        Failure::poolkeeper("cannot print the output of a task", error)
+    }
+}

@@ -1,0 +1,145 @@
+//! What the watches show, and what follows for the tasks.
+
+use std::time::Duration;
+
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
+use kube::Api;
+use kube::runtime::watcher::{self, watcher};
+
+use super::{Engine, HOPELESS_STARTS};
+use crate::api::dispatch::{Dispatch, DispatchPhase, DispatchStatus};
+use crate::api::worker::WorkerPhase;
+use crate::api::{ContainerPool, Worker};
+use crate::cli::run::event::Event;
+use crate::cli::run::failure::Failure;
+use crate::cli::run::stack;
+
+impl Engine {
+    /// Follows all objects of one kind.
+    pub(super) fn watch<K>(&self, client: &kube::Client) -> BoxStream<'static, Result<watcher::Event<K>, Failure>>
+    where
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+        K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+        K::DynamicType: Default,
+    {
+        let api: Api<K> = Api::namespaced(client.clone(), stack::NAMESPACE);
+        endless(watcher(api, watcher::Config::default())).boxed()
+    }
+
+    pub(super) async fn on_dispatch_event(&mut self, event: watcher::Event<Dispatch>) -> Result<(), Failure> {
+        match event {
+            watcher::Event::Apply(d) => self.on_dispatch(d),
+            watcher::Event::InitApply(d) => {
+                self.listed.extend(d.metadata.name.clone());
+                self.on_dispatch(d);
+            }
+            watcher::Event::Init => self.listed.clear(),
+            watcher::Event::InitDone => return self.look_for_unlisted().await,
+            // History lets go of final ones alone, whose last version came before.
+            watcher::Event::Delete(_) => {}
+        }
+        Ok(())
+    }
+
+    /// A watch that had to start over may have missed an end whose Dispatch is gone by now.
+    pub(super) async fn look_for_unlisted(&mut self) -> Result<(), Failure> {
+        let unlisted: Vec<String> = self
+            .in_flight
+            .iter()
+            .filter(|(n, t)| !self.listed.contains(*n) && t.last.is_none())
+            .map(|(n, _)| n.clone())
+            .collect();
+        for name in unlisted {
+            match self.job.dispatches.get_opt(&name).await {
+                Ok(Some(d)) => self.on_dispatch(d),
+                Ok(None) => {
+                    let gone = DispatchStatus { phase: DispatchPhase::Failed, ..DispatchStatus::default() };
+                    self.end(&name, gone);
+                }
+                Err(error) => return Err(Failure::poolkeeper("looking for a task", error)),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_dispatch(&mut self, d: Dispatch) {
+        let Some(name) = d.metadata.name else { return };
+        let Some(status) = d.status else { return };
+        let Some(t) = self.in_flight.get_mut(&name).filter(|t| Some(&t.uid) == d.metadata.uid.as_ref()) else { return };
+        let closed = status.last_result.as_ref().is_some_and(|r| r.attempt > t.closed);
+        if closed {
+            self.on_closed(&name, &status);
+        }
+        if status.phase.is_final() {
+            self.end(&name, status);
+        } else if status.is_open() {
+            self.start(&name, &status);
+        }
+    }
+
+    pub(super) fn on_pool_event(&mut self, event: watcher::Event<ContainerPool>) -> Result<(), Failure> {
+        let (watcher::Event::Apply(pool) | watcher::Event::InitApply(pool)) = event else { return Ok(()) };
+        if let Some(why) = stack::refused_runtime(&pool) {
+            return Err(Failure::usage(format!("the pool's runtime is refused: {why}")));
+        }
+        self.refused = stack::all_refused(&pool);
+        let backoff = pool.status.and_then(|s| s.start_backoff);
+        let failures = backoff.as_ref().map_or(0, |b| b.failures);
+        if let Some(backoff) = backoff.filter(|b| b.failures > self.start_failures) {
+            if failures >= HOPELESS_STARTS && !self.worked {
+                return Err(self.hopeless(&backoff.message));
+            }
+            // Told at once, and again only if it is something else.
+            if self.start_message != backoff.message {
+                self.start_message.clone_from(&backoff.message);
+                self.progress.tell(&Event::StartFailed { failures, message: backoff.message });
+            }
+        }
+        self.start_failures = failures;
+        Ok(())
+    }
+
+    pub(super) fn on_worker_event(&mut self, event: watcher::Event<Worker>) {
+        match event {
+            watcher::Event::Apply(w) | watcher::Event::InitApply(w) => {
+                let up = w.status.is_some_and(|s| s.phase != WorkerPhase::Starting && s.phase != WorkerPhase::Failed);
+                let name = w.metadata.name.unwrap_or_default();
+                if up && self.workers.insert(name.clone()) {
+                    self.progress.tell(&Event::WorkerReady { worker: name });
+                }
+            }
+            watcher::Event::Delete(w) => {
+                let name = w.metadata.name.unwrap_or_default();
+                if self.workers.remove(&name) {
+                    self.progress.tell(&Event::WorkerGone { worker: name });
+                }
+            }
+            watcher::Event::Init | watcher::Event::InitDone => {}
+        }
+    }
+}
+
+/// A watch heals itself. Errors that come again and again, faster than anything could heal, end it.
+fn endless<K>(
+    watch: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+) -> impl Stream<Item = Result<watcher::Event<K>, Failure>> + Send + 'static
+where
+    K: Send + 'static,
+{
+    let mut errors = 0;
+    watch.filter_map(move |event| {
+        errors = if event.is_ok() { 0 } else { errors + 1 };
+        let many = errors > 10;
+        async move {
+            match event {
+                Ok(event) => Some(Ok(event)),
+                Err(error) if many => Some(Err(Failure::poolkeeper("a watch", error))),
+                Err(_) => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    None
+                }
+            }
+        }
+    })
+}

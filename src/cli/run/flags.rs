@@ -1,0 +1,165 @@
+//! Flags that have a grammar of their own: variables, mounts, credentials. Each becomes an entry of a list of the spec.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+
+/// What flags are read against.
+pub struct Surroundings<'a> {
+    /// Looks up a variable of this process's environment.
+    pub var: &'a dyn Fn(&str) -> Option<String>,
+    /// Where relative paths start.
+    pub current_dir: &'a Path,
+}
+
+/// Entries of `spec.env`.
+///
+/// # Errors
+/// A variable without a value that is not set here.
+pub fn env(flags: &[String], around: &Surroundings<'_>) -> Result<Vec<Value>, Failure> {
+    let one = |flag: &String| {
+        let (name, value) = match flag.split_once('=') {
+            Some((name, value)) => (name, value.to_owned()),
+            None => {
+                let unset = || {
+                    Failure::usage(format!("--env {flag}: {flag} is not set here: set it, or write --env {flag}=VALUE"))
+                };
+                (flag.as_str(), (around.var)(flag).ok_or_else(unset)?)
+            }
+        };
+        Ok(json!({"name": name, "value": value}))
+    };
+    flags.iter().map(one).collect()
+}
+
+/// Entries of `spec.mounts`.
+///
+/// # Errors
+/// Not of the form, or the source does not exist.
+pub fn mounts(flags: &[String], around: &Surroundings<'_>) -> Result<Vec<Value>, Failure> {
+    let one = |flag: &String| {
+        let wrong =
+            || Failure::usage(format!("--mount {flag}: write SRC:DST or SRC:DST:rw, such as --mount ./data:/data"));
+        let (rest, read_only) = match flag.rsplit_once(':') {
+            Some((rest, "rw")) => (rest, false),
+            Some((rest, "ro")) => (rest, true),
+            _ => (flag.as_str(), true),
+        };
+        let (source, target) = rest.rsplit_once(':').ok_or_else(wrong)?;
+        if source.is_empty() || !target.starts_with('/') {
+            return Err(wrong());
+        }
+        let source = absolute(source, around);
+        if !source.exists() {
+            return Err(Failure::usage(format!("--mount {flag}: {} does not exist", source.display())));
+        }
+        Ok(json!({"hostPath": source.to_string_lossy(), "mountPath": target, "readOnly": read_only}))
+    };
+    flags.iter().map(one).collect()
+}
+
+fn absolute(path: &str, around: &Surroundings<'_>) -> PathBuf {
+    let path = Path::new(path);
+    let below = path.strip_prefix(".").unwrap_or(path);
+    around.current_dir.join(below)
+}
+
+/// Entries of `spec.credentials`.
+///
+/// # Errors
+/// Not of the form, or the source does not exist.
+pub fn credentials(flags: &[String], around: &Surroundings<'_>) -> Result<Vec<Value>, Failure> {
+    flags.iter().map(|flag| credential(flag, around)).collect()
+}
+
+/// What follows the name: `env:VAR`, or `VAR:` and `env:SOURCE`, `file:PATH` or `command:CMD`. Messages repeat the name
+/// alone: who mistook the flag's form may have written the secret itself.
+fn credential(flag: &str, around: &Surroundings<'_>) -> Result<Value, Failure> {
+    let name = flag.split('=').next().unwrap_or_default();
+    let wrong = |problem: &str| {
+        Failure::usage(format!(
+            "--credential {name}: {problem}; write NAME=env:VAR, NAME=VAR:file:PATH or NAME=VAR:command:CMD, such as a=env:API_TOKEN"
+        ))
+    };
+    let (_, source) = flag.split_once('=').ok_or_else(|| wrong("there is no ="))?;
+    let (first, rest) = source.split_once(':').ok_or_else(|| wrong("there is no source"))?;
+    let (variable, kind, from) = match first {
+        "env" => (rest, "env", rest),
+        "file" | "command" => return Err(wrong("which variable of the worker is it?")),
+        variable => {
+            let (kind, from) = rest.split_once(':').ok_or_else(|| wrong("there is no source"))?;
+            (variable, kind, from)
+        }
+    };
+    if from.is_empty() || variable.is_empty() {
+        return Err(wrong("the source is empty"));
+    }
+    let mut entry = json!({"name": name, "env": variable});
+    let (field, value) = match kind {
+        "env" => match (around.var)(from) {
+            Some(_) => ("fromEnv", json!(from)),
+            None => {
+                return Err(Failure::usage(format!("--credential {name}: {from} is not set here: export it first")));
+            }
+        },
+        "file" => {
+            let path = absolute(from, around);
+            if let Err(error) = std::fs::metadata(&path) {
+                return Err(Failure::usage(format!("--credential {name}: {}: {error}", path.display())));
+            }
+            ("fromFile", json!(path.to_string_lossy()))
+        }
+        "command" => ("fromCommand", json!(["sh", "-c", from])),
+        _ => return Err(wrong("the source is none of env, file, command")),
+    };
+    entry[field] = value;
+    Ok(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around() -> Surroundings<'static> {
+        Surroundings { var: &|name| (name == "TOKEN").then(|| "secret-value".to_owned()), current_dir: Path::new("/") }
+    }
+
+    #[test]
+    fn credentials_name_a_variable_and_a_source() {
+        let of = |flag: &str| credentials(&[flag.to_owned()], &around()).map(|c| c[0].clone());
+        assert_eq!(of("a=env:TOKEN").unwrap(), json!({"name": "a", "env": "TOKEN", "fromEnv": "TOKEN"}));
+        assert_eq!(of("a=KEY:env:TOKEN").unwrap(), json!({"name": "a", "env": "KEY", "fromEnv": "TOKEN"}));
+        assert_eq!(of("a=KEY:file:/dev/null").unwrap(), json!({"name": "a", "env": "KEY", "fromFile": "/dev/null"}));
+        assert_eq!(of("a=KEY:command:pass x:y").unwrap()["fromCommand"], json!(["sh", "-c", "pass x:y"]));
+        for bad in [
+            "a",
+            "a=",
+            "a=sk-123456",
+            "a=KEY:sk-123456",
+            "a=KEY:vault:sk-123456",
+            "a=env:",
+            "a=file:/x",
+            "a=:env:TOKEN",
+        ] {
+            let error = of(bad).unwrap_err();
+            assert!(error.message.contains("a=env:API_TOKEN") && !error.message.contains("123456"), "{bad}: {error}");
+        }
+        for (bad, why) in [("a=env:NOPE", "NOPE is not set here"), ("a=KEY:file:/no/such", "/no/such: No such file")] {
+            let error = of(bad).unwrap_err();
+            assert!(error.message.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn mounts_are_read_only_unless_said_otherwise() {
+        let of = |flag: &str| mounts(&[flag.to_owned()], &around()).map(|m| m[0].clone());
+        assert_eq!(of("tmp:/data").unwrap(), json!({"hostPath": "/tmp", "mountPath": "/data", "readOnly": true}));
+        assert_eq!(of("/tmp:/data:rw").unwrap()["readOnly"], false);
+        for bad in ["tmp", "tmp:data", ":/data", "tmp:rw", ""] {
+            assert!(of(bad).unwrap_err().message.contains("SRC:DST:rw"), "{bad}");
+        }
+        assert!(of("/no/such:/data").unwrap_err().message.contains("/no/such does not exist"));
+    }
+}
