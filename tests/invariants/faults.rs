@@ -127,7 +127,6 @@ pub async fn strike(world: &World, fault: Fault) {
         }
         Fault::HostDown(host, s) => {
             count("host unreachable");
-            world.trouble(secs(s + 35));
             world.unreachable.lock().unwrap().push((host.to_owned(), world.now(), world.now() + secs(s)));
             world.fake.make_host_unreachable(host);
             sleep(secs(s)).await;

@@ -2,6 +2,7 @@
 //! wrong that may; an auditor then reads what the store and the runtime remember, and nothing else.
 //!
 //! One seed is one run. `POOLKEEPER_SEEDS=1000` runs that many (default 50) from `POOLKEEPER_FIRST_SEED` (default 1);
+//! It stops after `POOLKEEPER_STOP_AFTER` (default 5) failed ones.
 //! `POOLKEEPER_SEED=17` runs one and prints all that happened, with `POOLKEEPER_HISTORY=1` every version of every object,
 //! and with `POOLKEEPER_LOG=debug` what the controllers say. A failure prints the plan and the seed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
@@ -19,7 +20,7 @@ mod users;
 mod view;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Mutex;
 
@@ -103,7 +104,8 @@ fn describe(plan: &Plan) -> String {
 
 fn tell(violations: &[Violation]) -> String {
     let mut text = String::new();
-    for v in violations.iter().take(8) {
+    let mut told = BTreeSet::new();
+    for v in violations.iter().filter(|v| told.insert(v.rule)) {
         let _ = writeln!(text, "  VIOLATION [{}] after write {}: {}", v.rule, v.at, v.text);
     }
     text
@@ -152,6 +154,7 @@ fn invariants_hold_under_faults() {
         return;
     }
     let (first, count) = (env("POOLKEEPER_FIRST_SEED").unwrap_or(1), env("POOLKEEPER_SEEDS").unwrap_or(50));
+    let stop_after = env("POOLKEEPER_STOP_AFTER").map_or(5, |n| usize::try_from(n).unwrap());
     let next = Mutex::new(first);
     let tally: Mutex<BTreeMap<String, u64>> = Mutex::default();
     let failed: Mutex<Vec<(u64, String)>> = Mutex::default();
@@ -159,7 +162,7 @@ fn invariants_hold_under_faults() {
         loop {
             let seed = {
                 let mut next = next.lock().unwrap();
-                if *next >= first + count || failed.lock().unwrap().len() >= 5 {
+                if *next >= first + count || failed.lock().unwrap().len() >= stop_after {
                     return;
                 }
                 *next += 1;

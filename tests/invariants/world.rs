@@ -59,6 +59,8 @@ pub struct Evidence {
     pub instances: Vec<Instance>,
     /// From when to when one controller was active, and nothing was wrong.
     pub calm: Vec<(Duration, Duration)>,
+    /// The same, where hosts that are cut off do not count.
+    pub calm_but_for_hosts: Vec<(Duration, Duration)>,
     /// From when to when a host was cut off.
     pub unreachable: Vec<(String, Duration, Duration)>,
     /// When all was quiet; None: never.
@@ -125,7 +127,7 @@ pub struct Inner {
     pub slots: [Slot; 2],
     pub user: kube::Client,
     pub holders: Holders,
-    pub troubled: Mutex<Vec<(Duration, Duration)>>,
+    troubled: Mutex<Vec<(Duration, Duration)>>,
     pub unreachable: Mutex<Vec<(String, Duration, Duration)>>,
     accidents: Mutex<Vec<String>>,
 }
@@ -187,6 +189,13 @@ impl World {
     /// From now on, and for some time after `time`, conclusions about choices are not sound.
     pub fn trouble(&self, time: Duration) {
         self.troubled.lock().unwrap().push((self.now(), self.now() + time + SETTLE));
+    }
+
+    /// With the times at which a host was cut off.
+    fn all_trouble(&self) -> Vec<(Duration, Duration)> {
+        let hosts = self.unreachable.lock().unwrap();
+        let hosts = hosts.iter().map(|(_, from, to)| (*from, *to + Duration::from_secs(35) + SETTLE));
+        self.troubled.lock().unwrap().iter().copied().chain(hosts).collect()
     }
 
     /// Starts a controller, if none is there.
@@ -349,7 +358,8 @@ pub fn run(plan: &Plan) -> Evidence {
             marks: world.ledger.marks.lock().unwrap().clone(),
             events: world.fake.events(),
             instances: world.fake.instances().into_iter().map(|(i, _)| i).collect(),
-            calm: calm(&world.troubled.lock().unwrap(), end),
+            calm: calm(&world.all_trouble(), end),
+            calm_but_for_hosts: calm(&world.troubled.lock().unwrap(), end),
             unreachable: world.unreachable.lock().unwrap().clone(),
             quiet_at,
             tally: world.ledger.tally.lock().unwrap().clone(),

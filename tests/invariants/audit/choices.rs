@@ -19,10 +19,10 @@ impl Audit<'_> {
         self.evidence.calm.iter().any(|(from, to)| *from <= at && at < *to)
     }
 
-    pub(super) fn is_calm_but_for_hosts(&self, at: Duration) -> bool {
-        // A host that is cut off is trouble too: what else went wrong is not told apart, so only the end of it is judged.
-        let _ = at;
-        false
+    /// The host was cut off, for long enough that the controller knows, and nothing else was wrong.
+    pub(super) fn is_known_to_be_cut_off(&self, host: &str, at: Duration) -> bool {
+        let calm = self.evidence.calm_but_for_hosts.iter().any(|(from, to)| *from <= at && at < *to);
+        calm && self.evidence.unreachable.iter().any(|(h, from, to)| h == host && *from + MARGIN <= at && at < *to)
     }
 
     /// The version of an object that held from `MARGIN` before a moment until `MARGIN` after it.
@@ -51,6 +51,9 @@ impl Audit<'_> {
                         format!("{} for {}, not {better}", life.name, named.name),
                     ));
                 }
+                if let Some(why) = self.credential_rested(before, named.assigned_at.0, at) {
+                    found.push((rv, "no assignment to a credential that rests", format!("{} for {}: {why}", life.name, named.name)));
+                }
                 if let Some(better) = self.better_dispatch(&named.uid, &before.spec.pool, at) {
                     found.push((
                         rv,
@@ -65,6 +68,37 @@ impl Audit<'_> {
             self.rv = rv;
             self.complain(rule, text);
         }
+    }
+
+    /// What of a worker's credential should have kept it from work: a rest known for `MARGIN`, or as many attempts as
+    /// there may be.
+    fn credential_rested(&self, worker: &Worker, assigned: Timestamp, at: Duration) -> Option<String> {
+        let own = self.pool_named(&worker.spec.pool)?.last().spec.credentials.clone();
+        let credential = own.iter().find(|c| Some(&c.name) == worker.spec.credential.as_ref())?;
+        let key = credential.identity();
+        for pool in self.pools.values() {
+            let seen = pool.versions.partition_point(|v| self.when(v.rv) + MARGIN <= at);
+            let now = pool.versions.partition_point(|v| self.when(v.rv) <= at);
+            let entry = |k: usize| {
+                let status = pool.versions.get(k)?.object.status.as_ref()?;
+                status.rate_limits.iter().find(|r| r.key == key).cloned()
+            };
+            let there = pool.gone.is_none_or(|rv| self.when(rv) > at);
+            if let Some(rest) = seen.checked_sub(1).and_then(entry).filter(|r| there && now.checked_sub(1).and_then(entry).as_ref() == Some(r))
+                && (rest.parked || rest.until.as_ref().is_some_and(|u| u.0 > assigned))
+            {
+                return Some(format!("{} says {rest:?}", pool.name));
+            }
+        }
+        let max = usize::try_from(credential.max_concurrent?).unwrap();
+        let busy = self.workers.values().filter(|life| {
+            let Some(w) = self.steady(life, at) else { return false };
+            let pool = self.pool_named(&w.spec.pool).map(|p| p.last().spec.clone()).unwrap_or_default();
+            let same = pool.credentials.iter().any(|c| Some(&c.name) == w.spec.credential.as_ref() && c.identity() == key);
+            same && state_of(w).dispatch.is_some()
+        });
+        let busy = busy.count();
+        (busy >= max).then(|| format!("{busy} attempts are open, {max} may be"))
     }
 
     /// A worker that should have been chosen instead.

@@ -73,7 +73,9 @@ impl Audit<'_> {
         } else {
             let mut same = after.clone();
             same.conditions.clone_from(&before.conditions);
-            self.check(same == before, "a status changes by publish, close or an end", || {
+            let accepted = |s: &DispatchStatus| s.conditions.iter().find(|c| c.type_ == "Accepted").map(|c| c.status.clone());
+            let told = accepted(&before) != accepted(&after);
+            self.check(same == before && told, "a status changes by publish, close, an end, or to say that a pool is missing", || {
                 format!("{} -> {}", text(&old), text(new))
             });
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use poolkeeper::api::ContainerPool;
+use poolkeeper::api::dispatch::DispatchPhase;
 use poolkeeper::api::worker::WorkerPhase;
 use poolkeeper::runtime::InstanceState;
 
@@ -18,6 +19,7 @@ impl Audit<'_> {
             return;
         };
         self.idle_costs_nothing(quiet);
+        self.success_is_silent();
         let alive: Vec<ContainerPool> =
             self.pools.values().filter(|p| p.gone.is_none()).map(|p| p.last().clone()).collect();
         let parked = |p: &ContainerPool| {
@@ -48,12 +50,22 @@ impl Audit<'_> {
             waiting += 1;
         }
         *self.tally.entry("waiting at the end, rightly".to_owned()).or_default() += waiting;
-        self.workers_at_the_end(&alive, &touched);
+        self.workers_at_the_end(&alive);
         for p in &alive {
             let name = p.metadata.name.clone().unwrap();
             self.check(p.metadata.deletion_timestamp.is_none(), "a deleted pool goes", || name.clone());
             self.pool_at_the_end(p, &name, touched(p));
         }
+    }
+
+    /// A task that just ran well is worth no Event.
+    fn success_is_silent(&mut self) {
+        let smooth = self.dispatches.iter().filter(|(_, d)| {
+            let s = status_of(d.last());
+            s.phase == DispatchPhase::Succeeded && s.attempt == 1
+        });
+        let told: Vec<String> = smooth.filter(|(uid, _)| self.told.contains(*uid)).map(|(_, d)| d.name.clone()).collect();
+        self.check(told.is_empty(), "no Event on the success path", || told.join(" "));
     }
 
     fn idle_costs_nothing(&mut self, quiet: Duration) {
@@ -67,7 +79,7 @@ impl Audit<'_> {
         self.check(late.is_empty(), "idling and waiting cost no writes", || late.join("\n"));
     }
 
-    fn workers_at_the_end(&mut self, alive: &[ContainerPool], touched: &dyn Fn(&ContainerPool) -> bool) {
+    fn workers_at_the_end(&mut self, alive: &[ContainerPool]) {
         let mut there = BTreeSet::new();
         let workers: Vec<_> =
             self.workers.iter().filter(|(_, w)| w.gone.is_none()).map(|(k, w)| (k.clone(), w.last().clone())).collect();
@@ -79,8 +91,6 @@ impl Audit<'_> {
             self.check(s.phase == WorkerPhase::Ready, "every worker comes up", || text.clone());
             let pool = alive.iter().find(|p| p.metadata.name.as_deref() == Some(&w.spec.pool));
             self.check(pool.is_some(), "no worker outlives its pool", || text.clone());
-            let rests = s.cooldown.and_then(|c| c.until);
-            let _ = (rests, touched);
             there.insert(uid);
         }
         let running: BTreeSet<String> = self

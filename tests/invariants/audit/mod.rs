@@ -96,6 +96,8 @@ pub struct Audit<'a> {
     pub bodies: BTreeMap<String, Body>,
     /// Who reserved a worker: by uid of the worker.
     pub reserver: BTreeMap<String, String>,
+    /// Uids of what Events are about.
+    pub told: BTreeSet<String>,
     pub tally: BTreeMap<String, u64>,
     pub violations: Vec<Violation>,
 }
@@ -110,6 +112,7 @@ pub fn audit(evidence: &Evidence) -> (Vec<Violation>, BTreeMap<String, u64>) {
         attempts: BTreeMap::new(),
         bodies: BTreeMap::new(),
         reserver: BTreeMap::new(),
+        told: BTreeSet::new(),
         tally: evidence.tally.clone(),
         violations: Vec::new(),
     };
@@ -201,7 +204,11 @@ impl Audit<'_> {
                 let (old, new) = follow(&mut self.dispatches, record);
                 self.dispatch(old, &new, record.change);
             }
-            ("events.k8s.io" | "", "events") => self.count("Event recorded"),
+            ("events.k8s.io" | "", "events") => {
+                self.count("Event recorded");
+                let about = ["regarding", "involvedObject"].map(|k| record.object[k]["uid"].as_str());
+                self.told.extend(about.into_iter().flatten().map(str::to_owned));
+            }
             _ => {}
         }
     }

@@ -88,13 +88,8 @@ impl Audit<'_> {
         let held = new.metadata.finalizers.iter().flatten().count() == 1;
         self.check(held, "a worker is made with its finalizer", || text(new));
         self.check(new.status.is_none() || state_of(new).dispatch.is_none(), "a new worker is free", || text(new));
-        let (now, host) = (self.when(self.rv), new.spec.host.clone().unwrap_or_default());
-        let slack = std::time::Duration::from_secs(6);
-        let cut_off =
-            self.evidence.unreachable.iter().any(|(h, from, to)| *h == host && *from + slack < now && now < *to);
-        if cut_off && self.is_calm_but_for_hosts(now) {
-            self.complain("nothing is made on a host that cannot be listed", text(new));
-        }
+        let cut_off = self.is_known_to_be_cut_off(new.spec.host.as_deref().unwrap_or_default(), self.when(self.rv));
+        self.check(!cut_off, "nothing is made or removed on a host that cannot be listed", || text(new));
     }
 
     /// The last version names no dispatch, and the runtime has nothing of it.
@@ -111,7 +106,11 @@ impl Audit<'_> {
             return;
         }
         let uid = new.metadata.uid.clone().unwrap();
-        let Some(named) = state_of(new).dispatch else { return };
+        let Some(named) = state_of(new).dispatch else {
+            let cut_off = self.is_known_to_be_cut_off(new.spec.host.as_deref().unwrap_or_default(), self.when(self.rv));
+            self.check(!cut_off, "nothing is made or removed on a host that cannot be listed", || text(new));
+            return;
+        };
         let release = self.release(&uid, &named, true);
         let right = matches!(release, Ok(Release::Unreported | Release::Older | Release::Gone));
         self.check(right, "a controller deletes no worker with an open attempt", || text(new));

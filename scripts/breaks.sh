@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Shows that the simulation bites: applies each deliberate break of tests/breaks to a copy of the tree, runs the
+# invariants there, and expects them to fail with the violation that the patch names.
+#
+#   scripts/breaks.sh [NAME...]      all, or those named
+#
+# A patch begins with what it breaks, then `expect: REGEX` over the rule that is violated, and `seeds: FIRST COUNT`.
+# The copy lies in target/breaks and shares the target directory, so that only this crate is compiled again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+tree=$root/target/breaks
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+if [ $# -gt 0 ]; then patches=("${@/#/tests/breaks/}"); patches=("${patches[@]/%/.patch}"); else patches=(tests/breaks/*.patch); fi
+
+mkdir -p "$tree"
+# Newer files only, so that what did not change is not compiled again. Nothing of an earlier run stays.
+git ls-files -co --exclude-standard -z | while IFS= read -r -d '' f; do
+    [ -f "$f" ] || continue
+    cmp -s "$f" "$tree/$f" || { mkdir -p "$tree/$(dirname "$f")"; cp "$f" "$tree/$f"; }
+done
+
+missed=0
+for patch in "${patches[@]}"; do
+    name=$(basename "$patch" .patch)
+    expect=$(sed -n 's/^expect: //p' "$patch")
+    read -r first count <<<"$(sed -n 's/^seeds: //p' "$patch")"
+    # git would take the copy for a part of this repository, and skip it.
+    (cd "$tree" && patch -p1 --quiet --forward --no-backup-if-mismatch <"$root/$patch")
+    if (cd "$tree" && POOLKEEPER_FIRST_SEED=$first POOLKEEPER_SEEDS=$count POOLKEEPER_STOP_AFTER=1 \
+        cargo test --quiet --test invariants invariants_hold -- --nocapture >"$log" 2>&1); then
+        echo "MISSED  $name: no violation in $count seeds"
+        missed=1
+    elif ! grep -q 'VIOLATION' "$log"; then
+        echo "BROKEN  $name: it failed without a violation:"
+        tail -20 "$log"
+        missed=1
+    elif grep -E 'VIOLATION' "$log" | grep -qE "\[($expect)"; then
+        echo "caught  $name: $(grep -E 'VIOLATION' "$log" | grep -E "\[($expect)" | head -1 | cut -c1-150)"
+    else
+        echo "OTHER   $name: expected [$expect], got: $(grep VIOLATION "$log" | head -1 | cut -c1-200)"
+        missed=1
+    fi
+    (cd "$tree" && patch -p1 --quiet --reverse --no-backup-if-mismatch <"$root/$patch")
+done
+exit $missed
