@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use poolkeeper::api::dispatch::{DispatchResult, DispatchSpec, ReportedOutcome, Target};
 use poolkeeper::api::pool::{ContainerPoolSpec, Credential, Scope, SecretKeyRef};
 use poolkeeper::api::worker::{Handle, WorkerPhase, WorkerSpec, WorkerStatus};
-use poolkeeper::api::{ContainerPool, Dispatch, RuntimeKind, Time, Worker, names};
+use poolkeeper::api::{ContainerPool, Dispatch, Period, RuntimeKind, Time, Worker, names};
 use poolkeeper::core::{
     Action, Config, Core, Event, Fetched, HostKey, Key, Now, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
     scale,
@@ -86,6 +86,10 @@ pub struct Rig {
 
 fn host() -> HostKey {
     HostKey { runtime: RuntimeKind::Docker, host: LOCAL_HOST.to_owned() }
+}
+
+fn instance_life() -> Duration {
+    poolkeeper::core::instance::EARLY_END * 2
 }
 
 fn instance(w: &Worker) -> Instance {
@@ -184,6 +188,7 @@ impl Rig {
         spec.max = i32::try_from(max).unwrap();
         spec.min = spec.max;
         spec.dispatch.queue_limit = 1_000_000;
+        spec.health.interval = Period::hours(24);
         spec.rate_limit.scope = if self.shape.credentials > 0 { Scope::Credential } else { Scope::Worker };
         for c in 0..self.shape.credentials {
             spec.credentials.push(Credential {
@@ -264,6 +269,9 @@ impl Rig {
     /// Idle workers die one at a time, each of them is replaced before the next goes.
     pub fn replace(&mut self, times: usize) {
         for n in 0..times {
+            // Whoever dies sooner than this after its start is taken for a failed start.
+            let later = instance_life();
+            self.now = Now::new(self.now.wall + later, self.now.mono + later);
             let at = n * 7919 % self.workers.len();
             let w = self.workers.values().nth(at).cloned().unwrap();
             let gone = Event::Runtime(RuntimeFact::Observed(host(), Observation::Gone(instance(&w).key)));

@@ -4,7 +4,7 @@
 
 use super::cooldown::{self, Limited};
 use super::index::Wake;
-use super::{Core, Key, NoteType, Now, Object, Subject, Verb, assign, conditions};
+use super::{Core, Key, NoteType, Now, Object, Subject, Verb, assign, conditions, dispatch_status};
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, LastResult, Outcome, Target, WorkerRef};
 use crate::api::pool::Scope;
 use crate::api::worker::{DispatchRef, WorkerPhase, WorkerStatus};
@@ -29,7 +29,7 @@ pub enum Fate {
 
 /// The recovery table of the design, row by row. Every answer but `RollForward`, `Running` and `Wait` stays true for ever.
 pub fn fate(worker_uid: &str, named: &DispatchRef, dispatch: &Dispatch) -> Fate {
-    let status = dispatch.status.clone().unwrap_or_default();
+    let status = dispatch_status(dispatch);
     if dispatch.uid_str() != named.uid {
         return Fate::Unreported; // a namesake: ours is gone
     }
@@ -40,7 +40,7 @@ pub fn fate(worker_uid: &str, named: &DispatchRef, dispatch: &Dispatch) -> Fate 
             if next && !status.is_open() && !dispatch.spec.cancel { Fate::RollForward } else { Fate::Wait }
         }
         std::cmp::Ordering::Equal if status.worker.as_ref().is_none_or(|w| w.uid != worker_uid) => Fate::NeverRan,
-        std::cmp::Ordering::Equal => match status.last_result.filter(|r| r.attempt == named.attempt) {
+        std::cmp::Ordering::Equal => match status.last_result.clone().filter(|r| r.attempt == named.attempt) {
             None => Fate::Running,
             Some(r) if r.outcome.is_reported() || r.outcome == Outcome::NotStarted => Fate::Reported(r),
             Some(_) => Fate::Unreported,

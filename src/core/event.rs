@@ -15,7 +15,7 @@ use crate::runtime::{Instance, InstanceKey, InstanceSpec, Observation, RuntimeEr
 
 /// One object that something is decided about. The order is the order of decisions in one round: what closes
 /// comes before what is freed, and that before what is chosen.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// A Dispatch.
     Dispatch(Key),

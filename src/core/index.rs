@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use super::entries::{
@@ -22,17 +23,20 @@ pub(super) type CredKey = (String, String);
 pub struct Visits(pub u64);
 
 /// The controller's state. See the module's page.
+///
+/// Maps that grow with what there is are hash maps which keep the order of insertion: every decision looks things up in
+/// them, only a listing walks them, and the same events walk them in the same order.
 pub struct Core {
     pub(super) cfg: Config,
     pub(super) pools: BTreeMap<Key, PoolEntry>,
-    pub(super) workers: BTreeMap<Key, WorkerEntry>,
-    pub(super) dispatches: BTreeMap<Key, DispatchEntry>,
+    pub(super) workers: IndexMap<Key, WorkerEntry>,
+    pub(super) dispatches: IndexMap<Key, DispatchEntry>,
     pub(super) creds: BTreeMap<CredKey, CredEntry>,
     pub(super) hosts: BTreeMap<HostKey, HostEntry>,
-    pub(super) instances: BTreeMap<InstanceKey, InstanceEntry>,
+    pub(super) instances: IndexMap<InstanceKey, InstanceEntry>,
     pub(super) leases: BTreeMap<Key, LeaseEntry>,
     /// Workers that name a dispatch, by its uid.
-    pub(super) named: BTreeMap<String, BTreeSet<Key>>,
+    pub(super) named: IndexMap<String, BTreeSet<Key>>,
     /// Dispatches for which a reservation is being written: uid, and attempt.
     pub(super) claims: BTreeMap<String, i32>,
     /// Instances without a Worker: true once a live GET showed that there is none.
@@ -40,14 +44,14 @@ pub struct Core {
     /// Orphans that are being stopped.
     pub(super) stopping: BTreeSet<InstanceKey>,
     /// Dispatches with an open attempt, by the uid of its worker.
-    pub(super) open_on: BTreeMap<String, BTreeSet<Key>>,
+    pub(super) open_on: IndexMap<String, BTreeSet<Key>>,
     pub(super) synced: (bool, bool, bool),
     pub(super) dirty: BTreeSet<Subject>,
     pub(super) inflight: BTreeSet<Subject>,
     pub(super) trouble: BTreeMap<Subject, Trouble>,
     wall: BTreeSet<(Timestamp, Subject)>,
     mono: BTreeSet<(Duration, Subject)>,
-    wakes: BTreeMap<Subject, Wake>,
+    wakes: IndexMap<Subject, Wake>,
     pub(super) actions: Vec<Action>,
     pub(super) visits: Visits,
 }
@@ -80,24 +84,24 @@ impl Core {
         Self {
             cfg,
             pools: BTreeMap::new(),
-            workers: BTreeMap::new(),
-            dispatches: BTreeMap::new(),
+            workers: IndexMap::new(),
+            dispatches: IndexMap::new(),
             creds: BTreeMap::new(),
             hosts,
-            instances: BTreeMap::new(),
+            instances: IndexMap::new(),
             leases: BTreeMap::new(),
-            named: BTreeMap::new(),
+            named: IndexMap::new(),
             claims: BTreeMap::new(),
             orphan_ops: BTreeMap::new(),
             stopping: BTreeSet::new(),
-            open_on: BTreeMap::new(),
+            open_on: IndexMap::new(),
             synced: (false, false, false),
             dirty: BTreeSet::new(),
             inflight: BTreeSet::new(),
             trouble: BTreeMap::new(),
             wall: BTreeSet::new(),
             mono: BTreeSet::new(),
-            wakes: BTreeMap::new(),
+            wakes: IndexMap::new(),
             actions: Vec::new(),
             visits: Visits(0),
         }
@@ -160,7 +164,7 @@ impl Core {
     }
 
     fn sleep(&mut self, subject: Subject, wake: Wake) {
-        if let Some(old) = self.wakes.remove(&subject) {
+        if let Some(old) = self.wakes.swap_remove(&subject) {
             if let Some(t) = old.wall {
                 self.wall.remove(&(t, subject.clone()));
             }

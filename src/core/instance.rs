@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::entries::{InstanceView, Op};
 use super::index::Wake;
-use super::{Action, Core, HostKey, Key, NoteType, Now, Object, RuntimeOrder, Subject, Verb, conditions};
+use super::{
+    Action, Core, HostKey, Key, NoteType, Now, Object, RuntimeOrder, Subject, Verb, conditions, worker_status,
+};
 use crate::api::dispatch::Target;
 use crate::api::worker::{WorkerPhase, WorkerStatus};
 use crate::api::{Time, Worker, names};
@@ -48,8 +50,8 @@ impl Core {
         self.reindex_worker(key, now);
         let Some(e) = self.workers.get(key) else { return };
         let (w, pool, failed) = (e.obj.clone(), e.pool.clone(), e.start_failed.clone());
-        let status = w.status.clone().unwrap_or_default();
-        if let Some(until) = status.cooldown.as_ref().and_then(|c| c.until.clone()).filter(|u| u.0 > now.wall) {
+        let status = worker_status(&w);
+        if let Some(until) = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).filter(|u| u.0 > now.wall) {
             wake.at(until.0);
         }
         if let Some(named) = &status.dispatch {
@@ -71,7 +73,7 @@ impl Core {
         } else if status.phase == WorkerPhase::Starting {
             self.bring_up(key, &w, &pool, now, wake);
         } else {
-            self.keep_up(key, &w, &status, now, wake);
+            self.keep_up(key, &w, status, now, wake);
         }
     }
 

@@ -39,7 +39,7 @@ mod tally;
 mod testkit;
 pub mod verdict;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -50,7 +50,8 @@ pub use event::{
 };
 pub use index::{Core, Visits};
 
-use crate::api::dispatch::Target;
+use crate::api::dispatch::{DispatchStatus, Target};
+use crate::api::worker::WorkerStatus;
 use crate::api::{ContainerPool, Dispatch, RuntimeKind, Worker};
 use crate::runtime::Instance;
 
@@ -135,6 +136,18 @@ impl Object for Dispatch {
     fn object_meta(&self) -> &ObjectMeta {
         &self.metadata
     }
+}
+
+/// Status of a Worker: that of a new one before it has one.
+pub(crate) fn worker_status(worker: &Worker) -> &WorkerStatus {
+    static NEW: LazyLock<WorkerStatus> = LazyLock::new(WorkerStatus::default);
+    worker.status.as_ref().unwrap_or(&NEW)
+}
+
+/// Status of a Dispatch: that of a new one before it has one.
+pub(crate) fn dispatch_status(dispatch: &Dispatch) -> &DispatchStatus {
+    static NEW: LazyLock<DispatchStatus> = LazyLock::new(DispatchStatus::default);
+    dispatch.status.as_ref().unwrap_or(&NEW)
 }
 
 /// One host of one runtime.

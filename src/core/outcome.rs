@@ -2,7 +2,7 @@
 
 use super::cooldown;
 use super::index::Wake;
-use super::{Core, Key, NoteType, Now, Object, Subject, Verb, conditions};
+use super::{Core, Key, NoteType, Now, Object, Subject, Verb, conditions, dispatch_status};
 use crate::api::dispatch::{
     DispatchPhase, DispatchSpec, DispatchStatus, LastResult, Outcome, ReportedOutcome, Retries,
 };
@@ -117,15 +117,15 @@ pub fn queue_deadline(dispatch: &Dispatch, policy: &DispatchPolicy) -> Option<ji
 impl Core {
     pub(super) fn decide_dispatch(&mut self, key: &Key, now: Now, wake: &mut Wake) {
         let Some(d) = self.dispatches.get(key).map(|e| e.obj.clone()) else { return };
-        let status = d.status.clone().unwrap_or_default();
+        let status = dispatch_status(&d);
         if status.phase.is_final() {
             self.unqueue(key);
             return;
         }
         if status.is_open() {
-            self.decide_open(key, &d, &status, now, wake);
+            self.decide_open(key, &d, status, now, wake);
         } else {
-            self.decide_waiting(key, &d, &status, now, wake);
+            self.decide_waiting(key, &d, status, now, wake);
         }
     }
 

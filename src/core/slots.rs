@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 
 use super::entries::{InstanceView, Slot, WorkerEntry};
-use super::{Core, Key, Now, Object, Subject};
+use super::{Core, Key, Now, Object, Subject, worker_status};
 use crate::api::worker::WorkerPhase;
 use crate::runtime::InstanceState;
 
 impl Core {
     fn slot_of(&self, e: &WorkerEntry, now: Now) -> Slot {
-        let (w, status) = (&e.obj, e.obj.status.clone().unwrap_or_default());
+        let (w, status) = (&e.obj, worker_status(&e.obj));
         let cred = self.identity_of(w);
         if let Some(d) = e.reserving.as_ref().or(status.dispatch.as_ref()) {
             return Slot::Busy { cred: cred.unwrap_or_default(), assigned_at: d.assigned_at.0 };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::api::Dispatch;
 use crate::api::dispatch::DispatchPhase;
 use crate::core::entries::{DispatchEntry, Place};
-use crate::core::{Core, Key, Object, Subject};
+use crate::core::{Core, Key, Object, Subject, dispatch_status};
 use crate::runtime::InstanceKey;
 
 impl Core {
@@ -58,7 +58,7 @@ impl Core {
             return;
         }
         self.mark_namers(key);
-        let Some(e) = self.dispatches.remove(key) else { return };
+        let Some(e) = self.dispatches.swap_remove(key) else { return };
         self.unlease(&e.obj);
         self.move_open(key, e.open_on.clone(), None);
         if let Some(p) = self.pools.get_mut(&e.pool) {
@@ -76,7 +76,8 @@ impl Core {
     /// [`Core::decide_dispatch`], since a place in it may need a live GET first.
     pub(in crate::core) fn reindex_dispatch(&mut self, key: &Key) {
         let Some(e) = self.dispatches.get_mut(key) else { return };
-        let status = e.obj.status.clone().unwrap_or_default();
+        let obj = e.obj.clone();
+        let status = dispatch_status(&obj);
         let p = self.pools.entry(e.pool.clone()).or_default();
         let waiting = status.phase == DispatchPhase::Pending;
         if waiting != e.waiting {
@@ -105,7 +106,7 @@ impl Core {
         let open_on =
             status.worker.as_ref().filter(|_| status.is_open() && !status.phase.is_final()).map(|w| w.uid.clone());
         let before = std::mem::replace(&mut e.open_on, open_on.clone());
-        let (pool, obj) = (e.pool.clone(), e.obj.clone());
+        let pool = e.pool.clone();
         if before != open_on {
             self.move_open(key, before, open_on);
         }
@@ -119,7 +120,7 @@ impl Core {
             if let Some(set) = self.open_on.get_mut(&uid) {
                 set.remove(key);
                 if set.is_empty() {
-                    self.open_on.remove(&uid);
+                    self.open_on.swap_remove(&uid);
                 }
             }
             // An orphan may have waited for this.

@@ -183,7 +183,7 @@ impl Core {
             }
             _ => {
                 if self.instances.get(key).is_some_and(|e| e.view == InstanceView::Gone) {
-                    self.instances.remove(key);
+                    self.instances.swap_remove(key);
                     self.orphan_ops.remove(key);
                 } else if self.instances.contains_key(key) {
                     self.dirty.insert(Subject::Orphan(key.clone()));

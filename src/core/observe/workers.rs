@@ -84,7 +84,7 @@ impl Core {
         if let Some(set) = self.named.get_mut(&was.uid) {
             set.remove(worker);
             if set.is_empty() {
-                self.named.remove(&was.uid);
+                self.named.swap_remove(&was.uid);
             }
         }
         let key = worker.sibling(was.name.clone());
@@ -112,7 +112,7 @@ impl Core {
         if let Some(d) = obj.status.as_ref().and_then(|s| s.dispatch.clone()) {
             self.unname(key, &d);
         }
-        if let Some(e) = self.workers.remove(key) {
+        if let Some(e) = self.workers.swap_remove(key) {
             if let Some(d) = &e.reserving {
                 self.claims.remove(&d.uid);
                 self.mark_dispatch(&key.sibling(d.name.clone()));
@@ -132,7 +132,7 @@ impl Core {
         let instance = Self::instance_key(&obj);
         match self.instances.get(&instance).map(|e| &e.view) {
             Some(InstanceView::Gone) => {
-                self.instances.remove(&instance);
+                self.instances.swap_remove(&instance);
             }
             Some(_) => {
                 self.dirty.insert(Subject::Orphan(instance));
