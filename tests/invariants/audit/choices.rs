@@ -52,7 +52,11 @@ impl Audit<'_> {
                     ));
                 }
                 if let Some(why) = self.credential_rested(before, named.assigned_at.0, at) {
-                    found.push((rv, "no assignment to a credential that rests", format!("{} for {}: {why}", life.name, named.name)));
+                    found.push((
+                        rv,
+                        "no assignment to a credential that rests",
+                        format!("{} for {}: {why}", life.name, named.name),
+                    ));
                 }
                 if let Some(better) = self.better_dispatch(&named.uid, &before.spec.pool, at) {
                     found.push((
@@ -84,7 +88,10 @@ impl Audit<'_> {
                 status.rate_limits.iter().find(|r| r.key == key).cloned()
             };
             let there = pool.gone.is_none_or(|rv| self.when(rv) > at);
-            if let Some(rest) = seen.checked_sub(1).and_then(entry).filter(|r| there && now.checked_sub(1).and_then(entry).as_ref() == Some(r))
+            if let Some(rest) = seen
+                .checked_sub(1)
+                .and_then(entry)
+                .filter(|r| there && now.checked_sub(1).and_then(entry).as_ref() == Some(r))
                 && (rest.parked || rest.until.as_ref().is_some_and(|u| u.0 > assigned))
             {
                 return Some(format!("{} says {rest:?}", pool.name));
@@ -94,7 +101,8 @@ impl Audit<'_> {
         let busy = self.workers.values().filter(|life| {
             let Some(w) = self.steady(life, at) else { return false };
             let pool = self.pool_named(&w.spec.pool).map(|p| p.last().spec.clone()).unwrap_or_default();
-            let same = pool.credentials.iter().any(|c| Some(&c.name) == w.spec.credential.as_ref() && c.identity() == key);
+            let same =
+                pool.credentials.iter().any(|c| Some(&c.name) == w.spec.credential.as_ref() && c.identity() == key);
             same && state_of(w).dispatch.is_some()
         });
         let busy = busy.count();

@@ -73,11 +73,14 @@ impl Audit<'_> {
         } else {
             let mut same = after.clone();
             same.conditions.clone_from(&before.conditions);
-            let accepted = |s: &DispatchStatus| s.conditions.iter().find(|c| c.type_ == "Accepted").map(|c| c.status.clone());
+            let accepted =
+                |s: &DispatchStatus| s.conditions.iter().find(|c| c.type_ == "Accepted").map(|c| c.status.clone());
             let told = accepted(&before) != accepted(&after);
-            self.check(same == before && told, "a status changes by publish, close, an end, or to say that a pool is missing", || {
-                format!("{} -> {}", text(&old), text(new))
-            });
+            self.check(
+                same == before && told,
+                "a status changes by publish, close, an end, or to say that a pool is missing",
+                || format!("{} -> {}", text(&old), text(new)),
+            );
         }
     }
 

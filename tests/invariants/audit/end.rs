@@ -64,7 +64,8 @@ impl Audit<'_> {
             let s = status_of(d.last());
             s.phase == DispatchPhase::Succeeded && s.attempt == 1
         });
-        let told: Vec<String> = smooth.filter(|(uid, _)| self.told.contains(*uid)).map(|(_, d)| d.name.clone()).collect();
+        let told: Vec<String> =
+            smooth.filter(|(uid, _)| self.told.contains(*uid)).map(|(_, d)| d.name.clone()).collect();
         self.check(told.is_empty(), "no Event on the success path", || told.join(" "));
     }
 
