@@ -12,3 +12,4 @@ mod instances;
 mod queueing;
 mod rests;
 mod scaling;
+mod writes;
