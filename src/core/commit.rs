@@ -4,7 +4,7 @@
 
 use super::cooldown::{self, Limited};
 use super::index::Wake;
-use super::{Core, Key, NoteType, Now, Object, Subject, Verb, assign, conditions, dispatch_status};
+use super::{Core, Key, Now, Object, Subject, Verb, assign, conditions, dispatch_status};
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, LastResult, Outcome, Target, WorkerRef};
 use crate::api::pool::Scope;
 use crate::api::worker::{DispatchRef, WorkerPhase, WorkerStatus};
@@ -219,9 +219,9 @@ impl Core {
     /// Closes the open attempt of a dispatch.
     pub(super) fn close(&mut self, key: &Key, status: DispatchStatus, now: Now) {
         let base = self.dispatches[key].obj.clone();
-        if let Some(r) =
-            status.last_result.as_ref().filter(|r| !r.outcome.is_reported() && r.outcome != Outcome::Cancelled)
-        {
+        let known = base.status.as_ref().and_then(|s| s.last_result.as_ref()).map_or(0, |r| r.attempt);
+        let closed = status.last_result.as_ref().filter(|r| r.attempt > known);
+        if let Some(r) = closed.filter(|r| !r.outcome.is_reported() && r.outcome != Outcome::Cancelled) {
             let name = status.worker.as_ref().map(|w| w.name.clone()).unwrap_or_default();
             let text = format!(
                 "attempt {} on {name} ended as {}: {}",
@@ -229,7 +229,7 @@ impl Core {
                 r.outcome,
                 r.message.clone().unwrap_or_default()
             );
-            self.note("Dispatch", &*base, NoteType::Warning, "AttemptLost", text, now);
+            self.note_when_done(&*base, "AttemptLost", text, now);
         }
         self.write(Subject::Dispatch(key.clone()), Verb::DispatchStatus(base, Box::new(status)));
     }

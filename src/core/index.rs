@@ -49,6 +49,8 @@ pub struct Core {
     pub(super) dirty: BTreeSet<Subject>,
     pub(super) inflight: BTreeSet<Subject>,
     pub(super) trouble: BTreeMap<Subject, Trouble>,
+    /// What is told once the write under way is done: one that lost a race would tell of what never was.
+    pub(super) news: BTreeMap<Subject, Note>,
     wall: BTreeSet<(Timestamp, Subject)>,
     mono: BTreeSet<(Duration, Subject)>,
     wakes: IndexMap<Subject, Wake>,
@@ -99,6 +101,7 @@ impl Core {
             dirty: BTreeSet::new(),
             inflight: BTreeSet::new(),
             trouble: BTreeMap::new(),
+            news: BTreeMap::new(),
             wall: BTreeSet::new(),
             mono: BTreeSet::new(),
             wakes: IndexMap::new(),
@@ -208,20 +211,20 @@ impl Core {
         text: impl Into<String>,
         now: Now,
     ) {
-        let mut text: String = text.into();
-        if let Some((cut, _)) = text.char_indices().find(|(i, _)| *i > 1000) {
-            text.truncate(cut);
-            text.push('…');
-        }
-        self.actions.push(Action::Note(Note {
-            kind,
-            key: Key::of(object),
-            uid: object.uid_str().to_owned(),
-            type_,
-            reason,
-            text,
-            at: now.wall,
-        }));
+        let note = make_note(kind, object, type_, reason, text.into(), now);
+        self.actions.push(Action::Note(note));
+    }
+
+    /// As [`Core::note`], once the write about this dispatch that is asked for now is done.
+    pub(super) fn note_when_done<K: Object>(
+        &mut self,
+        object: &K,
+        reason: &'static str,
+        text: impl Into<String>,
+        now: Now,
+    ) {
+        let note = make_note("Dispatch", object, NoteType::Warning, reason, text.into(), now);
+        self.news.insert(Subject::Dispatch(note.key.clone()), note);
     }
 
     /// The spec of a pool that is known.
@@ -267,4 +270,19 @@ impl Core {
         let pool = self.pool_obj(&Key::of(worker).sibling(&worker.spec.pool)).ok_or(())?;
         pool.spec.credentials.iter().find(|c| c.name == *name).map(|c| Some(c.identity())).ok_or(())
     }
+}
+
+fn make_note<K: Object>(
+    kind: &'static str,
+    object: &K,
+    type_: NoteType,
+    reason: &'static str,
+    mut text: String,
+    now: Now,
+) -> Note {
+    if let Some((cut, _)) = text.char_indices().find(|(i, _)| *i > 1000) {
+        text.truncate(cut);
+        text.push('…');
+    }
+    Note { kind, key: Key::of(object), uid: object.uid_str().to_owned(), type_, reason, text, at: now.wall }
 }

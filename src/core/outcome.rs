@@ -2,7 +2,7 @@
 
 use super::cooldown;
 use super::index::Wake;
-use super::{Core, Key, NoteType, Now, Object, Subject, Verb, conditions, dispatch_status};
+use super::{Core, Key, Now, Object, Subject, Verb, conditions, dispatch_status};
 use crate::api::dispatch::{
     DispatchPhase, DispatchSpec, DispatchStatus, LastResult, Outcome, ReportedOutcome, Retries,
 };
@@ -291,7 +291,7 @@ impl Core {
             let mut next = status.clone();
             finish(&mut next, DispatchPhase::Failed, QUEUE_FULL, now);
             let text = format!("{} dispatches wait already (spec.dispatch.queueLimit)", pool.spec.dispatch.queue_limit);
-            self.note("Dispatch", d, NoteType::Warning, QUEUE_FULL, text, now);
+            self.note_when_done(d, QUEUE_FULL, text, now);
             self.close(key, next, now);
             return;
         }

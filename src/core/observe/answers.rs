@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::api::{Worker, names};
-use crate::core::{Core, Fetched, Key, Now, Object, Settled, Subject};
+use crate::core::{Action, Core, Fetched, Key, Now, Object, Settled, Subject};
 
 /// First wait after a write that was refused or failed; doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -12,6 +12,8 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 impl Core {
     pub(in crate::core) fn settled(&mut self, subject: Subject, settled: Settled, now: Now) {
         self.inflight.remove(&subject);
+        let news = self.news.remove(&subject);
+        self.actions.extend(news.filter(|_| matches!(settled, Settled::Done(_))).map(Action::Note));
         let mut reserved = None;
         if let Subject::Worker(key) = &subject {
             if let Some(e) = self.workers.get_mut(key) {
