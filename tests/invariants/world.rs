@@ -26,8 +26,9 @@ use crate::view::View;
 
 /// How long after a fault everything is taken to be as if it had not been.
 pub const SETTLE: Duration = Duration::from_secs(75);
-/// No write for this long means that all is quiet; no deadline of a plan is further away.
-const QUIET: Duration = Duration::from_secs(250);
+/// No write for this long means that all is quiet; no deadline of a plan is further away, not even a rest that was
+/// computed by a clock that was five minutes ahead.
+const QUIET: Duration = Duration::from_secs(500);
 /// All must be quiet after so long.
 const BOUND: Duration = Duration::from_secs(7200);
 /// Then nothing may be written for this long.

@@ -48,6 +48,10 @@ impl Core {
         }
         let rests = |p: &ContainerPool| p.status.as_ref().map(|s| s.rate_limits.clone()).unwrap_or_default();
         if changed || old.as_ref().is_none_or(|old| rests(old) != rests(&pool)) {
+            // What is due was computed from what was stored before: who waits for it asks again.
+            if let Some(entry) = self.pools.get_mut(&key) {
+                entry.due_rests.clear();
+            }
             // A credential's rest concerns every pool that names it.
             for c in &pool.spec.credentials {
                 let sharing = self.creds.get(&(key.namespace.clone(), c.identity())).map(|c| c.pools.clone());

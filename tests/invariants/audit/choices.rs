@@ -15,7 +15,7 @@ use super::{Audit, Life, is_open, state_of, status_of};
 const MARGIN: Duration = Duration::from_secs(3);
 
 impl Audit<'_> {
-    fn is_calm(&self, at: Duration) -> bool {
+    pub(super) fn is_calm(&self, at: Duration) -> bool {
         self.evidence.calm.iter().any(|(from, to)| *from <= at && at < *to)
     }
 
