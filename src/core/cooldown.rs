@@ -204,6 +204,16 @@ mod tests {
         assert_eq!(end, at(1010));
     }
 
+    /// Found by the simulation: after a success had reset the strikes, an older attempt's limit set them again.
+    #[test]
+    fn a_limit_from_before_the_rest_is_no_strike_of_a_credential() {
+        let rest = CredentialRest { key: "k".to_owned(), until: Some(Time::from(at(100))), ..CredentialRest::default() };
+        let result = limited(150);
+        let closed = Limited { assigned_at: at(50), result: &result };
+        let next = credential_entry(&rest, Some(&rest), true, Scope::Credential, &closed).unwrap();
+        assert_eq!((next.strikes, next.until), (0, Some(Time::from(at(150)))));
+    }
+
     proptest! {
         /// Never earlier than the cooldown asks, never much later, never before the old deadline.
         #[test]
