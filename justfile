@@ -25,6 +25,7 @@ e2e:
 # The figures of docs/performance.md.
 bench:
     cargo bench --locked
+    scripts/bench-run.sh
 
 # Known weaknesses of the dependencies. Needs github.com.
 advisories:
