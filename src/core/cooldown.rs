@@ -207,7 +207,8 @@ mod tests {
     /// Found by the simulation: after a success had reset the strikes, an older attempt's limit set them again.
     #[test]
     fn a_limit_from_before_the_rest_is_no_strike_of_a_credential() {
-        let rest = CredentialRest { key: "k".to_owned(), until: Some(Time::from(at(100))), ..CredentialRest::default() };
+        let rest =
+            CredentialRest { key: "k".to_owned(), until: Some(Time::from(at(100))), ..CredentialRest::default() };
         let result = limited(150);
         let closed = Limited { assigned_at: at(50), result: &result };
         let next = credential_entry(&rest, Some(&rest), true, Scope::Credential, &closed).unwrap();

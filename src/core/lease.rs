@@ -111,7 +111,8 @@ mod tests {
     fn only_a_look_shows_that_a_lease_ran_out() {
         let seconds = Duration::from_secs;
         let seen = LeaseFact { stamp: Some("1".to_owned()), duration: Some(seconds(20)) };
-        let mut lease = LeaseEntry { seen: Some(seen), changed: seconds(5), asked: Some(seconds(12)), ..LeaseEntry::default() };
+        let mut lease =
+            LeaseEntry { seen: Some(seen), changed: seconds(5), asked: Some(seconds(12)), ..LeaseEntry::default() };
         assert!(!lease.ran_out(), "nobody looked");
         lease.unchanged = Some(seconds(12));
         assert!(!lease.ran_out(), "there was time left at the last look, however long ago that was");

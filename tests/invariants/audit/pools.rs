@@ -18,7 +18,9 @@ impl Audit<'_> {
             let left = self.workers.values().filter(|w| w.gone.is_none() && w.last().spec.pool == *name).count();
             // Whose cache is behind does not know of them; they go afterwards.
             let known = self.is_calm(self.when(self.rv));
-            self.check(left == 0 || !known, "a pool goes when its workers are gone", || format!("{name}: {left} workers"));
+            self.check(left == 0 || !known, "a pool goes when its workers are gone", || {
+                format!("{name}: {left} workers")
+            });
             return;
         }
         let (Some(before), Some(after)) = (Some(old.status.clone().unwrap_or_default()), new.status.clone()) else {
