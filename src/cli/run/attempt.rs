@@ -310,11 +310,16 @@ impl Job {
         let note = format!("{} attempt {}: contact with {} is lost: {why}", a.task.id, a.number, a.worker.name);
         self.progress.note(note);
         tokio::time::sleep(LOST_GRACE.saturating_sub(LOST_NOTE)).await;
-        if let Ok(true) = self.is_current(a).await {
-            let force = BTreeMap::from([(names::FORCE_DELETE, "true")]);
-            let patch = json!({"metadata": {"uid": a.worker.uid, "annotations": force}});
-            // If it is gone, the attempt ends without this.
-            let _ = self.workers.patch(&a.worker.name, &params(), &Patch::Merge(&patch)).await;
+        while let Ok(true) = self.is_current(a).await {
+            // While the worker's host is not reached either, nobody knows more: its death is told when it is back.
+            if self.executor.result_path(&a.target, &a.name, a.number).await.is_ok() {
+                let force = BTreeMap::from([(names::FORCE_DELETE, "true")]);
+                let patch = json!({"metadata": {"uid": a.worker.uid, "annotations": force}});
+                // If it is gone, the attempt ends without this.
+                let _ = self.workers.patch(&a.worker.name, &params(), &Patch::Merge(&patch)).await;
+                break;
+            }
+            tokio::time::sleep(LOST_GRACE).await;
         }
         End::Lost
     }
