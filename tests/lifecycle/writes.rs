@@ -94,6 +94,7 @@ async fn a_pool_is_rolled_up_once_in_five_seconds() {
         w.dispatch(name, "agents", json!({})).await;
     }
     supervise(&w, Duration::from_secs(1), names).await;
+    tokio::time::sleep(Duration::from_secs(30)).await; // its end is told too
     let records = w.api.history();
     let is_roll_up = |r: &&Record| r.resource.plural == "containerpools" && r.change == Change::Modified;
     let times: Vec<jiff::Timestamp> = records[from..].iter().filter(is_roll_up).map(|r| r.time).collect();
