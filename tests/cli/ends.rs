@@ -1,4 +1,6 @@
 //! Ends that nobody wished for: Ctrl-C, dead workers, workers that never come.
+use std::io::Write;
+
 use rustix::process::Signal;
 
 use crate::support::{BINARY, Place, Ran, eventually};
@@ -69,6 +71,27 @@ fn a_lost_worker_is_replaced_and_its_task_tried_again() {
     let script = "[ $TASK = 1 ] || { kill -9 $PPID; sleep 100; }";
     let ran = place.run(&["--workers", "1", "--tasks", "tasks.txt", "--", "sh", "-c", script]).exits(1);
     assert_eq!(ran.stderr.matches("lost with").count(), 4, "three retries, not more: {}", ran.stderr);
+}
+
+/// As under `docker exec`: the leader of the session has no number here, and nobody collects orphans.
+#[test]
+fn a_lost_worker_is_replaced_in_a_pid_namespace_too() {
+    const NAMESPACE: [&str; 7] = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"];
+    let there = std::process::Command::new("unshare").args(NAMESPACE).args(["-c", "true"]).output();
+    if !there.is_ok_and(|o| o.status.success()) {
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "SKIPPED: cli::ends: unshare of util-linux cannot make a PID namespace here").unwrap();
+        return;
+    }
+    let place = Place::new();
+    place.write("tasks.txt", "1\n");
+    let task = "[ $POOLKEEPER_ATTEMPT = 2 ] || { kill -9 $PPID; sleep 100; }; echo $POOLKEEPER_ATTEMPT";
+    let mut command = std::process::Command::new("unshare");
+    command.args(NAMESPACE).current_dir(place.path("")).env("TMPDIR", place.tmp());
+    command.args(["-c", "\"$0\" run --local --tasks tasks.txt -- sh -c \"$1\"; exit $?", BINARY, task]);
+    let ran = Ran::from(command.stdin(std::process::Stdio::null()).output().unwrap()).exits(0);
+    assert_eq!(ran.stdout, "2\n");
+    place.is_clean();
 }
 
 #[test]

@@ -132,8 +132,9 @@ pub fn below(all: &[Stat], root: i32) -> Vec<Stat> {
 /// if the shim was just seen to end, for later the number may be another's.
 pub fn left_of(uid: &str, shim: Option<ProcessId>) -> Vec<ProcessId> {
     let own = rustix::process::getpid().as_raw_pid();
-    let own_session = rustix::process::getsid(None).map_or(0, Pid::as_raw_pid);
     let all = all();
+    // 0 where the leader is outside of this PID namespace, as under `docker exec`; getsid() of rustix panics there.
+    let own_session = all.iter().find(|stat| stat.id.pid == own).map_or(0, |stat| stat.session);
     let marked: Vec<&Stat> = all.iter().filter(|stat| carries(stat.id.pid, uid)).collect();
     let mut sessions: BTreeSet<i32> = marked.iter().map(|stat| stat.session).collect();
     sessions.extend(shim.map(|shim| shim.pid));
