@@ -82,7 +82,7 @@ async fn failures_have_the_codes_that_shells_give_them() {
 async fn a_killed_client_ends_its_task() {
     let subject = Subject::process().await;
     let target = worker(&subject).await;
-    let mut client = command(&target, &["sh", "-c", "echo $$; sleep 1000"]).spawn().unwrap();
+    let mut client = command(&target, &["sh", "-c", "echo $$; sleep 300"]).spawn().unwrap();
     let mut stdout = client.stdout.take().unwrap();
     let read = tokio::task::spawn_blocking(move || {
         let mut said = Vec::new();

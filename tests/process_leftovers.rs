@@ -24,7 +24,7 @@ const OWNER_GRACE: &str = "POOLKEEPER_TEST_OWNER_GRACE_MS";
 
 /// What a worker is made to run, so that there is something to find: a child in its own session that ignores
 /// SIGTERM and has forgotten its environment.
-const STUBBORN: &str = "setsid env -i sh -c 'trap \"\" TERM; echo $$; sleep 1000; sleep 1000' & wait";
+const STUBBORN: &str = "setsid env -i sh -c 'trap \"\" TERM; echo $$; sleep 300; sleep 300' & wait";
 
 fn options(run_dir: &Path, owner_grace: Duration) -> ProcessOptions {
     ProcessOptions { owner_grace, ..process_options(run_dir) }
@@ -158,7 +158,7 @@ async fn a_sweep_finds_what_a_killed_shim_left() {
         id: owner.socket.clone(),
         argv: Vec::new(),
     };
-    let mut running = ProcessExecutor.exec(&target, shell("setsid sh -c 'echo $$; sleep 1000'")).await.unwrap();
+    let mut running = ProcessExecutor.exec(&target, shell("setsid sh -c 'echo $$; sleep 300'")).await.unwrap();
     let Some(Output::Stdout(marked)) = soon("its pid", running.output.next()).await else { panic!("no pid") };
     let marked = String::from_utf8_lossy(&marked).trim().to_owned();
     owner.kill();
@@ -202,7 +202,7 @@ async fn a_killed_shim_takes_everything_along() {
     let instance = runtime.start(&idle()).await.unwrap();
     let target = runtime.target(&instance);
     // One in the task's group, one in its own session, one in the shim's session without environment.
-    let script = "sleep 1000 & echo $!; setsid sh -c 'echo $$; sleep 1000' & env -i sh -c 'echo $$; sleep 1000' & wait";
+    let script = "sleep 300 & echo $!; setsid sh -c 'echo $$; sleep 300' & env -i sh -c 'echo $$; sleep 300' & wait";
     let mut running = ProcessExecutor.exec(&target, shell(script)).await.unwrap();
     let mut said = String::new();
     while said.lines().count() < 3 {

@@ -153,7 +153,7 @@ pub async fn a_credential_does_not_show_in_the_last_output(subject: &Subject) {
 pub async fn a_worker_that_is_killed_loses_its_task(subject: &Subject) {
     let instance = subject.started().await;
     let target = subject.runtime.target(&instance);
-    let mut running = executor(subject).exec(&target, shell("echo here; sleep 1000")).await.unwrap();
+    let mut running = executor(subject).exec(&target, shell("echo here; sleep 300")).await.unwrap();
     assert_eq!(soon("its first words", running.output.next()).await, Some(Output::Stdout("here\n".into())));
     (subject.kill)(instance).await;
     assert!(matches!(read(running).await.2, TaskEnd::Lost(_)));
@@ -162,7 +162,7 @@ pub async fn a_worker_that_is_killed_loses_its_task(subject: &Subject) {
 pub async fn a_worker_that_is_stopped_loses_its_task(subject: &Subject) {
     let instance = subject.started().await;
     let target = subject.runtime.target(&instance);
-    let mut running = executor(subject).exec(&target, shell("echo here; sleep 1000")).await.unwrap();
+    let mut running = executor(subject).exec(&target, shell("echo here; sleep 300")).await.unwrap();
     assert_eq!(soon("its first words", running.output.next()).await, Some(Output::Stdout("here\n".into())));
     let (stopped, read) = tokio::join!(subject.runtime.stop(&subject.host, &instance.key), read(running));
     stopped.unwrap();
@@ -176,7 +176,7 @@ pub async fn hanging_up_ends_the_task(subject: &Subject) {
         return;
     }
     let target = worker(subject).await;
-    let mut running = executor(subject).exec(&target, shell("sleep 1000 & echo $$ $!; wait")).await.unwrap();
+    let mut running = executor(subject).exec(&target, shell("sleep 300 & echo $$ $!; wait")).await.unwrap();
     let Some(Output::Stdout(pids)) = soon("its first words", running.output.next()).await else { panic!("no output") };
     let pids: Vec<String> = String::from_utf8_lossy(&pids).split_whitespace().map(str::to_owned).collect();
     assert_eq!(pids.len(), 2);
@@ -220,6 +220,6 @@ pub async fn workers_do_not_wait_for_each_other(subject: &Subject) {
 
 pub async fn what_a_task_leaves_running_does_not_keep_it_open(subject: &Subject) {
     let target = worker(subject).await;
-    let done = run(subject, &target, shell("sleep 1000 & echo left; exit 3")).await;
+    let done = run(subject, &target, shell("sleep 300 & echo left; exit 3")).await;
     assert_eq!(done, ("left\n".to_owned(), String::new(), TaskEnd::Exited(3)));
 }
