@@ -14,6 +14,10 @@ pub const REQUEST_POOL_UID: &str = "poolkeeper.dev/request-pool-uid";
 /// On a Dispatch made from an annotation: a hash of the annotation's value.
 pub const REQUEST_HASH: &str = "poolkeeper.dev/request-hash";
 
+/// What every label of Poolkeeper's own begins with.
+pub const PREFIX: &str = "poolkeeper.dev/";
+/// On Pods: who made them ([`MANAGER`]). One of Kubernetes' recommended labels.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// On Workers, Pods and containers: the pool's name.
 pub const POOL: &str = "poolkeeper.dev/pool";
 /// On Pods and containers: the Worker's name.

@@ -19,8 +19,6 @@ use crate::runtime::Instance;
 
 /// Requests to the API server under way at a time. More do not make it faster (`docs/performance.md`).
 const WRITES: usize = 32;
-/// Orders to runtimes under way at a time.
-const ORDERS: usize = 32;
 /// Events taken in before the core decides: what happened together is decided together.
 const BATCH: usize = 256;
 
@@ -86,6 +84,7 @@ impl Carrier {
                 None => Target { runtime: host.runtime, host: None, id: String::new(), argv: Vec::new() },
             }),
         };
+        let orders = options.runtimes.iter().map(|r| r.parallel()).max().unwrap_or(1);
         let ns = options.namespace.as_deref();
         let mut inputs = SelectAll::new();
         inputs.push(watch::watch(client.clone(), ns, Event::Pool));
@@ -101,7 +100,7 @@ impl Carrier {
             core: Core::new(config),
             inputs,
             writes: Lane::new(WRITES),
-            orders: Lane::new(ORDERS),
+            orders: Lane::new(orders),
         }
     }
 

@@ -3,7 +3,12 @@
 use jiff::Timestamp;
 
 use super::assign::Gate;
+use super::entries::InstanceView;
 use super::{Core, Key, Now, Object};
+use crate::api::names;
+
+/// Starting workers that are asked why they do not come.
+const LOOKED_AT: usize = 20;
 
 /// What a pool's queue waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +27,8 @@ pub enum Wait {
     HostUnreachable(String),
     /// Workers are being started.
     Starting,
+    /// Every worker that is being started waits for something, in the runtime's words.
+    StartsWait(String),
     /// All workers, or all credentials, rest; the first is back then.
     Resting(Option<Timestamp>),
     /// Every credential was refused.
@@ -43,6 +50,7 @@ impl Wait {
             Self::StartsFail(..) => "StartsFail",
             Self::HostUnreachable(_) => "HostUnreachable",
             Self::Starting => "Starting",
+            Self::StartsWait(_) => "StartsWait",
             Self::Resting(_) => "Resting",
             Self::Parked => "CredentialsRefused",
             Self::Probing(_) => "Probing",
@@ -69,6 +77,7 @@ impl std::fmt::Display for Wait {
             Self::Refused(why) | Self::HostUnreachable(why) => f.write_str(why),
             Self::StartsFail(why, _) => write!(f, "workers do not start: {why}"),
             Self::Starting => f.write_str("workers are starting"),
+            Self::StartsWait(why) => write!(f, "workers cannot start yet: {why}"),
             Self::Resting(Some(t)) => write!(f, "all workers rest; the next is back at {t:.0}"),
             Self::Resting(None) => f.write_str("all workers rest"),
             Self::Parked => {
@@ -121,7 +130,7 @@ impl Core {
             return Wait::HostUnreachable(format!("{runtime} host {:?}: {why}", h.host));
         }
         if !p.starting.is_empty() || !p.creating.is_empty() {
-            return Wait::Starting;
+            return self.starts_wait(key).map_or(Wait::Starting, Wait::StartsWait);
         }
         if parked > 0 && parked == creds.len() && counts.busy == 0 {
             return Wait::Parked;
@@ -145,5 +154,20 @@ impl Core {
             return Wait::Resting(back);
         }
         Wait::Nothing
+    }
+
+    /// Why no worker of those being started comes, if none does. A few speak for all.
+    fn starts_wait(&self, key: &Key) -> Option<String> {
+        let p = self.pools.get(key).filter(|p| p.creating.is_empty())?;
+        let mut first = None;
+        for o in p.starting.iter().take(LOOKED_AT) {
+            let e = self.workers.get(&key.sibling(names::worker(&key.name, *o)))?;
+            let why = match self.instance_view(&e.obj) {
+                Some(InstanceView::There(i)) => i.state.why_not_ready()?,
+                _ => e.not_now.as_deref()?,
+            };
+            first.get_or_insert_with(|| why.to_owned());
+        }
+        first
     }
 }

@@ -119,6 +119,10 @@ impl Core {
                 status.idle_since = Some(Time::from(now.wall));
                 status.message = None;
                 conditions::set(&mut status.conditions, "Ready", true, "Running", "", now);
+                let took = self.workers.get(key).filter(|e| e.checked != Duration::ZERO);
+                if let Some(took) = took.map(|e| now.mono.saturating_sub(e.checked)) {
+                    self.pools.entry(pool_key.clone()).or_default().start_took = Some(took);
+                }
                 self.write_worker(key, status, now);
                 return;
             }
@@ -133,6 +137,10 @@ impl Core {
             }
             _ => {}
         }
+        let waits = match &view {
+            Some(InstanceView::There(i)) => i.state.why_not_ready().map(str::to_owned),
+            _ => self.workers[key].not_now.clone(),
+        };
         if w.spec.template_hash != super::scale::template_hash(&pool.spec) {
             self.delete_worker(key, now); // outdated before it began
             return;
@@ -140,16 +148,29 @@ impl Core {
         let limit = pool.spec.health.start_timeout.get();
         let Some(e) = self.workers.get(key) else { return };
         let (since, op) = (e.since, e.op);
-        if now.mono >= since + limit {
+        let held = matches!(&view, Some(InstanceView::There(i)) if matches!(i.state, InstanceState::NotReady { held: true, .. }));
+        if now.mono >= since + limit && !held {
             if op.is_none() {
+                let why = waits.map(|w| format!(": {w}")).unwrap_or_default();
                 self.fail_start(
                     key,
-                    format!("not ready after {} (spec.health.startTimeout)", pool.spec.health.start_timeout),
+                    format!("not ready after {} (spec.health.startTimeout){why}", pool.spec.health.start_timeout),
                 );
             }
             return;
         }
-        wake.after(since + limit);
+        if worker_status(w).message != waits {
+            let mut status = w.status.clone().unwrap_or_default();
+            if let Some(why) = &waits {
+                self.note("Worker", w, NoteType::Warning, "NotReady", why.clone(), now);
+            }
+            status.message = waits;
+            self.write_worker(key, status, now);
+            return;
+        }
+        if !held {
+            wake.after(since + limit);
+        }
         let host = Self::host_of(w);
         if op.is_some() || view.is_some() || pool.spec.paused || !self.host_listed(&host) {
             return;
@@ -256,14 +277,24 @@ impl Core {
             self.delete_worker(key, now);
             return;
         }
-        let healthy = missed == 0;
+        let waits = match self.instance_view(w) {
+            Some(InstanceView::There(i)) => i.state.why_not_ready().map(str::to_owned),
+            _ => None,
+        };
+        let healthy = missed == 0 && waits.is_none();
         let shown = status.conditions.iter().find(|c| c.type_ == "Healthy").is_none_or(|c| c.status == "True");
         let e = &self.workers[key];
         let sure = self.instance_view(w).is_some() && e.op.is_none() && e.checked != Duration::ZERO;
         if sure && healthy != shown {
             let mut next = status.clone();
-            let reason = if healthy { "CheckPassed" } else { "CheckFailed" };
-            conditions::set(&mut next.conditions, "Healthy", healthy, reason, "", now);
+            let reason = match (healthy, &waits) {
+                (true, _) => "CheckPassed",
+                (false, None) => "CheckFailed",
+                (false, Some(_)) => "NotReady",
+            };
+            let why = waits.clone().unwrap_or_default();
+            conditions::set(&mut next.conditions, "Healthy", healthy, reason, &why, now);
+            next.message = waits;
             self.write_worker(key, next, now);
             return;
         }

@@ -199,7 +199,10 @@ impl Core {
                 let e = self.workers.get(&key.sibling(worker.clone()));
                 let (reason, until) = match e.map(|e| (&e.slot, &e.obj)) {
                     Some((Some(Slot::Resting { until }), _)) => ("Resting", Some(Time::from(*until))),
-                    Some((Some(Slot::Starting), _)) => ("Starting", None),
+                    Some((Some(Slot::Starting), w)) => match &super::worker_status(w).message {
+                        Some(why) => (why.split(':').next().unwrap_or("Starting"), None),
+                        None => ("Starting", None),
+                    },
                     Some((_, w)) if w.is_deleting() => ("Draining", None),
                     Some((_, w)) if !self.host_listed(&Self::host_of(w)) => ("HostUnreachable", None),
                     Some((_, w)) if self.is_dead(w) => ("InstanceLost", None),

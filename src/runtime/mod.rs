@@ -7,6 +7,7 @@
 pub mod credentials;
 pub mod docker;
 pub mod exec;
+pub mod pod;
 pub mod process;
 
 use std::fmt;
@@ -91,12 +92,29 @@ pub struct Instance {
 /// How an instance is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InstanceState {
-    /// Made, not yet able to take a task.
+    /// Made, and on its way.
     Starting,
+    /// It cannot take a task yet, or any more, and the runtime says why.
+    NotReady {
+        /// The runtime's own words, such as `ErrImagePull: …`. The same for as long as the reason is the same.
+        why: String,
+        /// True if it waits for something outside of it, such as room on a node: it is not given up for that.
+        held: bool,
+    },
     /// Able to take a task.
     Running,
     /// It ended, and nothing of it runs any more. It may still take up a name and disk.
     Exited(Exit),
+}
+
+impl InstanceState {
+    /// The runtime's words for why it cannot take a task, if it gave any.
+    pub fn why_not_ready(&self) -> Option<&str> {
+        match self {
+            Self::NotReady { why, .. } => Some(why),
+            _ => None,
+        }
+    }
 }
 
 /// How an instance ended.
@@ -130,6 +148,9 @@ pub enum StartError {
     /// It was refused; nothing is left of it. Trying the same again soon will not help. The runtime's own words.
     #[error("{0}")]
     Refused(String),
+    /// Nothing was made, for a reason outside of it that may pass, such as a quota that is used up. To be tried again.
+    #[error("{0}")]
+    NotNow(String),
     /// The host was not reached: nothing was made.
     #[error("{0}")]
     Unreachable(String),
@@ -161,8 +182,14 @@ pub trait Runtime: Send + Sync + 'static {
     /// Follows one host, endlessly: reconnects by itself, with backoff.
     fn observe(&self, host: &str) -> BoxStream<'static, Observation>;
 
-    /// Makes and starts the instance and waits until it runs or has ended. Asked twice, it answers with the
-    /// same instance. Its end soon after is no error here: it is seen.
+    /// Most orders that are worth giving at a time.
+    fn parallel(&self) -> usize {
+        32
+    }
+
+    /// Makes and starts the instance and waits until it runs or has ended; a runtime that hands it to somebody else, as
+    /// Pod does, answers once that is done, and its observation tells the rest. Asked twice, it answers with the same
+    /// instance. Its end soon after is no error here: it is seen.
     async fn start(&self, spec: &InstanceSpec) -> Result<Instance, StartError>;
 
     /// Stops and removes the instance. `Ok` only if the host confirms that nothing of it is left, or never was.

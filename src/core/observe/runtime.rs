@@ -42,13 +42,14 @@ impl Core {
             RuntimeFact::Started(key, result) => {
                 let host = self.end_op(&key, Op::Start);
                 match (result, host) {
-                    (Ok(i), Some(host)) => {
+                    (Ok(i), Some(host)) => self.saw_instance(&host, i, now),
+                    (Err(StartError::NotNow(why)), _) => {
                         let worker = Key::new(key.namespace.clone(), key.worker.clone());
-                        if let Some(took) = self.workers.get(&worker).map(|e| now.mono.saturating_sub(e.checked)) {
-                            let pool = self.workers[&worker].pool.clone();
-                            self.pools.entry(pool).or_default().start_took = Some(took);
+                        if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
+                            e.not_now = Some(why.clone());
+                            e.since = now.mono; // it is not given up for what is no fault of its own
+                            self.trouble_with(&Subject::Worker(worker), &why, now);
                         }
-                        self.saw_instance(&host, i, now);
                     }
                     (Err(StartError::Refused(why)), _) => self.start_failed(&key, why, now),
                     (Err(StartError::Unknown(_)), _) => {
@@ -143,6 +144,17 @@ impl Core {
 
     pub(in crate::core) fn saw_instance(&mut self, host: &HostKey, i: Instance, now: Now) {
         let key = i.key.clone();
+        let worker = Key::new(key.namespace.clone(), key.worker.clone());
+        if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
+            e.not_now = None;
+            // While it is held, the time that a start may take does not run.
+            let held = |s: &InstanceState| matches!(s, InstanceState::NotReady { held: true, .. });
+            let was =
+                matches!(self.instances.get(&key).map(|e| &e.view), Some(InstanceView::There(i)) if held(&i.state));
+            if was || held(&i.state) {
+                e.since = now.mono;
+            }
+        }
         let view = match &i.state {
             InstanceState::Exited(exit) => InstanceView::Ended(i.clone(), exit.clone()),
             _ => InstanceView::There(i),

@@ -52,6 +52,7 @@ impl Core {
                 dispatch_gone: None,
                 start_failed: None,
                 start_unknown: false,
+                not_now: None,
                 pool_gone: false,
             };
             self.workers.insert(key.clone(), entry);

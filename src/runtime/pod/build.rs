@@ -1,0 +1,157 @@
+//! From what is asked for to the Pod that is created. Pure.
+
+use serde_json::{Value, json};
+
+use super::template;
+use crate::api::names;
+use crate::runtime::InstanceSpec;
+
+/// Name of the container that is the worker.
+pub const CONTAINER: &str = "worker";
+/// Time between SIGTERM and SIGKILL. What is stopped runs no task; most workers are a `sleep` that hears no SIGTERM.
+const GRACE_SECONDS: i64 = 5;
+
+/// The Pod of a worker: hardened, unless its template says otherwise.
+///
+/// # Errors
+/// A field that cannot be honoured, by its name in the pool's spec.
+pub(super) fn pod(spec: &InstanceSpec, installation: &str) -> Result<Value, String> {
+    let image = spec.image.as_deref().filter(|i| !i.is_empty()).ok_or("image: required by runtime Pod")?;
+    let mut env: Vec<Value> = spec.env.iter().map(|e| json!({"name": e.name, "value": literal(&e.value)})).collect();
+    if let Some(credential) = &spec.credential {
+        let Some(secret) = &credential.secret_key_ref else {
+            return Err(format!("credential {:?}: runtime Pod takes it from a Secret (secretKeyRef)", credential.name));
+        };
+        let from = json!({"secretKeyRef": {"name": secret.name, "key": secret.key}});
+        env.push(json!({"name": credential.env, "valueFrom": from}));
+    }
+    let mut container = json!({
+        "name": CONTAINER,
+        "image": image,
+        "env": env,
+        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+        // The kubelet then quotes the last lines of a worker that failed. Those of a worker with a credential may hold
+        // its value, which nobody here knows and could cut out.
+        "terminationMessagePolicy": if spec.credential.is_none() { "FallbackToLogsOnError" } else { "File" },
+        "volumeMounts": spec.mounts.iter().enumerate().map(|(i, m)| json!({
+            "name": format!("mount-{i}"), "mountPath": m.mount_path, "readOnly": m.read_only,
+        })).collect::<Vec<_>>(),
+    });
+    let literals = |list: &[String]| list.iter().map(|s| literal(s)).collect::<Vec<_>>();
+    for (field, value) in [
+        ("command", (!spec.command.is_empty()).then(|| json!(literals(&spec.command)))),
+        ("args", (!spec.args.is_empty()).then(|| json!(literals(&spec.args)))),
+        ("workingDir", spec.working_dir.as_ref().map(|d| json!(d))),
+        ("resources", spec.resources.as_ref().map(|r| json!(r))),
+    ] {
+        if let Some(value) = value {
+            container[field] = value;
+        }
+    }
+    let mut pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {},
+        "spec": {
+            "containers": [container],
+            "volumes": spec.mounts.iter().enumerate().map(|(i, m)| json!({
+                "name": format!("mount-{i}"), "hostPath": {"path": m.host_path},
+            })).collect::<Vec<_>>(),
+            "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+            "automountServiceAccountToken": false,
+            "enableServiceLinks": false,
+            "terminationGracePeriodSeconds": GRACE_SECONDS,
+        },
+    });
+    if let Some(laid) = &spec.pod_template {
+        template::lay_over(&mut pod, laid)?;
+    }
+    // What the protocol stands on is not for a template to change. No ownerReference: a foreground deletion would end busy
+    // workers; the Worker's finalizer removes the Pod.
+    pod["metadata"]["name"] = json!(spec.key.instance_name());
+    pod["metadata"]["namespace"] = json!(spec.key.namespace);
+    for (label, value) in [
+        (names::MANAGED_BY, names::MANAGER),
+        (names::INSTALLATION, installation),
+        (names::POOL, &spec.pool),
+        (names::WORKER, &spec.key.worker),
+        (names::WORKER_UID, &spec.key.uid),
+    ] {
+        pod["metadata"]["labels"][label] = json!(value);
+    }
+    pod["spec"]["restartPolicy"] = json!("Never");
+    Ok(pod)
+}
+
+/// Text that the kubelet takes as it stands: `$(NAME)` would be replaced, in this runtime only.
+fn literal(text: &str) -> String {
+    text.replace("$(", "$$(")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::pool::{Credential, EnvVar, Mount, SecretKeyRef};
+    use crate::runtime::InstanceKey;
+
+    fn spec() -> InstanceSpec {
+        InstanceSpec {
+            key: InstanceKey { namespace: "team".into(), worker: "agents-0".into(), uid: "0123456789ab".into() },
+            pool: "agents".into(),
+            host: "local".into(),
+            image: Some("agent:1".into()),
+            command: vec!["sh".into(), "-c".into(), "echo $(date)".into()],
+            args: Vec::new(),
+            env: vec![EnvVar { name: "A".into(), value: "$(B)".into() }],
+            working_dir: None,
+            resources: None,
+            mounts: vec![Mount { host_path: "/srv".into(), mount_path: "/agents".into(), read_only: true }],
+            credential: None,
+            pod_template: None,
+        }
+    }
+
+    #[test]
+    fn it_is_hardened_and_known_by_its_labels() {
+        let pod = pod(&spec(), "here").unwrap();
+        let (meta, spec) = (&pod["metadata"], &pod["spec"]);
+        let container = &spec["containers"][0];
+        assert_eq!(meta["name"], "agents-0-01234567");
+        assert_eq!(meta["labels"]["poolkeeper.dev/installation"], "here");
+        assert!(meta.get("ownerReferences").is_none());
+        assert_eq!(spec["automountServiceAccountToken"], false);
+        assert_eq!(spec["restartPolicy"], "Never");
+        assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
+        assert_eq!(container["command"][2], "echo $$(date)");
+        assert_eq!(container["env"][0]["value"], "$$(B)");
+        assert_eq!(container["volumeMounts"][0]["readOnly"], true);
+        assert_eq!(spec["volumes"][0]["hostPath"]["path"], "/srv");
+    }
+
+    #[test]
+    fn a_credential_is_a_reference_and_silences_the_last_lines() {
+        let secret_key_ref = Some(SecretKeyRef { name: "tokens".into(), key: "a".into() });
+        let credential = Credential { name: "a".into(), env: "TOKEN".into(), secret_key_ref, ..Credential::default() };
+        let pod = pod(&InstanceSpec { credential: Some(credential.clone()), ..spec() }, "here").unwrap();
+        let container = &pod["spec"]["containers"][0];
+        assert_eq!(container["env"][1]["valueFrom"]["secretKeyRef"]["name"], "tokens");
+        assert_eq!(container["terminationMessagePolicy"], "File");
+        let elsewhere = Credential { secret_key_ref: None, from_env: Some("X".into()), ..credential };
+        let refused = super::pod(&InstanceSpec { credential: Some(elsewhere), ..spec() }, "here");
+        assert!(refused.unwrap_err().contains("secretKeyRef"));
+    }
+
+    #[test]
+    fn a_template_changes_what_it_may() {
+        let template = json!({"metadata": {"labels": {"team": "a"}}, "spec": {
+            "terminationGracePeriodSeconds": 60, "containers": [{"name": "worker", "securityContext": {"runAsUser": 7}}],
+        }});
+        let pod_template = template.as_object().cloned();
+        let pod = pod(&InstanceSpec { pod_template, ..spec() }, "here").unwrap();
+        assert_eq!(pod["spec"]["terminationGracePeriodSeconds"], 60);
+        assert_eq!(pod["spec"]["containers"][0]["securityContext"]["runAsUser"], 7);
+        assert_eq!(pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"], false);
+        assert_eq!(pod["metadata"]["labels"]["team"], "a");
+        assert_eq!(pod["metadata"]["labels"]["poolkeeper.dev/pool"], "agents");
+    }
+}

@@ -1,0 +1,236 @@
+//! Workers as Pods: one Pod for each Worker, never restarted.
+//!
+//! The Pod is created and deleted here and watched; whoever asked for the worker executes in it, with their own rights
+//! (`kubectl exec`). The controller reads no Secret: a credential is a reference that the kubelet resolves.
+//!
+//! - `build`: the Pod that is created. `template`: what `spec.podTemplate` lays over it.
+//! - `state`: what a Pod's status means.
+//! - `seen`: what the watch showed. `observe`: the watch.
+
+mod build;
+mod observe;
+mod seen;
+mod state;
+mod template;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream, StreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, Preconditions};
+use kube::{Api, Client};
+use tokio::sync::Semaphore;
+
+pub use build::CONTAINER;
+
+use super::{Instance, InstanceKey, InstanceSpec, LOCAL_HOST, Observation, Runtime, RuntimeError, StartError};
+use crate::api::dispatch::Target;
+use crate::api::{RuntimeKind, names};
+use seen::Seen;
+
+/// An API server that does not answer for so long has not answered.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a Pod may take to go beyond its own grace before it is said that it does not.
+const GOING: Duration = Duration::from_secs(60);
+/// A Pod that is waited for is asked for this often, should the watch not tell.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// Requests under way at a time. More do not make the API server faster.
+const REQUESTS: usize = 32;
+
+/// Makes workers Pods.
+pub struct PodRuntime {
+    client: Client,
+    installation: String,
+    namespace: Option<String>,
+    seen: Arc<Seen>,
+    requests: Semaphore,
+}
+
+impl PodRuntime {
+    /// `installation`: the id on every Pod of this installation; Pods of others are not seen. `namespace`: follow this one
+    /// only.
+    pub fn new(client: Client, installation: String, namespace: Option<String>) -> Self {
+        Self { client, installation, namespace, seen: Arc::default(), requests: Semaphore::new(REQUESTS) }
+    }
+
+    async fn asked<T>(&self, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
+        let _turn = self.requests.acquire().await;
+        match tokio::time::timeout(ANSWER_TIMEOUT, request).await {
+            Ok(answer) => answer.map_err(Failure::from),
+            Err(_) => Err(Failure::Lost(format!("the API server did not answer within {}s", ANSWER_TIMEOUT.as_secs()))),
+        }
+    }
+
+    /// The Pod of a Worker, if there is one.
+    async fn find(&self, key: &InstanceKey) -> Result<Option<Pod>, Failure> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
+        let pod = self.asked(api.get_opt(&key.instance_name())).await?;
+        let ours = |pod: &Pod| {
+            let label = |name: &str| pod.metadata.labels.as_ref().and_then(|l| l.get(name));
+            label(names::WORKER_UID) == Some(&key.uid) && label(names::INSTALLATION) == Some(&self.installation)
+        };
+        Ok(pod.filter(ours))
+    }
+
+    async fn create(&self, pod: &serde_json::Value, key: &InstanceKey) -> Result<Pod, Failure> {
+        // A template's field that there is not would otherwise be dropped without a word.
+        let path = format!("/api/v1/namespaces/{}/pods?fieldValidation=Strict", key.namespace);
+        let broken = |e: &dyn std::fmt::Display| Failure::Refused(format!("the Pod cannot be sent: {e}"));
+        let body = serde_json::to_vec(pod).map_err(|e| broken(&e))?;
+        let request = http::Request::post(path).header("content-type", "application/json").body(body);
+        self.asked(self.client.request(request.map_err(|e| broken(&e))?)).await
+    }
+
+    fn known(host: &str) -> Result<(), String> {
+        if host == LOCAL_HOST { Ok(()) } else { Err(format!("runtime Pod has no hosts, and none called {host:?}")) }
+    }
+}
+
+/// Why the API server did not do it.
+enum Failure {
+    /// It is there already.
+    Exists,
+    /// It said no, for a reason that may pass.
+    NotNow(String),
+    /// It said no.
+    Refused(String),
+    /// Nobody knows.
+    Lost(String),
+}
+
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        let kube::Error::Api(status) = error else { return Self::Lost(error.to_string()) };
+        let words = status.message.clone();
+        match status.code {
+            409 if status.reason == "AlreadyExists" => Self::Exists,
+            // The words of the quota's admission plugin; its reason is Forbidden, as that of all others.
+            403 if words.contains("exceeded quota") => Self::NotNow(words),
+            400..=408 | 410..=428 => Self::Refused(words),
+            _ => Self::Lost(words),
+        }
+    }
+}
+
+impl From<Failure> for RuntimeError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Exists => Self::Unreachable("the Pod is there already".to_owned()),
+            Failure::NotNow(why) | Failure::Refused(why) => Self::Refused(why),
+            Failure::Lost(why) => Self::Unreachable(why),
+        }
+    }
+}
+
+#[async_trait]
+impl Runtime for PodRuntime {
+    fn kind(&self) -> RuntimeKind {
+        RuntimeKind::Pod
+    }
+
+    fn hosts(&self) -> Vec<String> {
+        vec![LOCAL_HOST.to_owned()]
+    }
+
+    /// Those who wait for Pods to go cost nothing; requests have a limit of their own.
+    fn parallel(&self) -> usize {
+        4096
+    }
+
+    fn observe(&self, host: &str) -> BoxStream<'static, Observation> {
+        match Self::known(host) {
+            Ok(()) => {
+                let api = match &self.namespace {
+                    Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+                    None => Api::all(self.client.clone()),
+                };
+                observe::observe(api, &self.installation, self.seen.clone())
+            }
+            Err(why) => stream::iter([Observation::Unreachable(why)]).chain(stream::pending()).boxed(),
+        }
+    }
+
+    async fn start(&self, spec: &InstanceSpec) -> Result<Instance, StartError> {
+        Self::known(&spec.host).map_err(StartError::Refused)?;
+        let pod = build::pod(spec, &self.installation).map_err(StartError::Refused)?;
+        let made = match self.create(&pod, &spec.key).await {
+            Ok(pod) => pod,
+            Err(Failure::Exists) => match self.find(&spec.key).await {
+                Ok(Some(pod)) => pod,
+                Ok(None) => {
+                    let name = spec.key.instance_name();
+                    return Err(StartError::Refused(format!("a Pod {name:?} of somebody else is in the way")));
+                }
+                Err(failure) => return Err(StartError::Unknown(RuntimeError::from(failure).to_string())),
+            },
+            Err(Failure::NotNow(why)) => return Err(StartError::NotNow(why)),
+            Err(Failure::Refused(why)) => return Err(StartError::Refused(why)),
+            Err(Failure::Lost(why)) => return Err(StartError::Unknown(why)),
+        };
+        let before = self.seen.get(&spec.key);
+        state::instance(&made, before.as_ref())
+            .ok_or_else(|| StartError::Unknown("the Pod has lost its labels".to_owned()))
+    }
+
+    async fn stop(&self, host: &str, key: &InstanceKey) -> Result<(), RuntimeError> {
+        Self::known(host).map_err(RuntimeError::Refused)?;
+        let Some(pod) = self.find(key).await? else { return Ok(()) };
+        let grace = pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds).unwrap_or(0);
+        let uid = pod.metadata.uid.clone();
+        let params = DeleteParams {
+            preconditions: Some(Preconditions { uid: uid.clone(), resource_version: None }),
+            ..DeleteParams::default()
+        };
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
+        match self.asked(api.delete(&key.instance_name(), &params)).await {
+            Ok(_) => {}
+            // It went meanwhile; or a namesake stands there, which is not ours to touch.
+            Err(Failure::Refused(_) | Failure::Exists)
+                if self.find(key).await?.is_none_or(|p| p.metadata.uid != uid) =>
+            {
+                return Ok(());
+            }
+            Err(failure) => return Err(failure.into()),
+        }
+        let limit = Duration::from_secs(u64::try_from(grace).unwrap_or(0)) + GOING;
+        let gone = async {
+            loop {
+                let told = self.seen.gone(key);
+                match self.find(key).await? {
+                    Some(pod) if pod.metadata.uid == uid => {}
+                    _ => return Ok(()),
+                }
+                let _ = tokio::time::timeout(ASK_AGAIN, told).await;
+            }
+        };
+        let late = || {
+            Err(RuntimeError::Unreachable(format!(
+                "Pod {} is still there {}s after its deletion",
+                key.instance_name(),
+                limit.as_secs()
+            )))
+        };
+        tokio::time::timeout(limit, gone).await.unwrap_or_else(|_| late())
+    }
+
+    async fn check(&self, host: &str, key: &InstanceKey) -> Result<Option<Instance>, RuntimeError> {
+        Self::known(host).map_err(RuntimeError::Refused)?;
+        // The watch tells as soon as the API server knows. Absence from it is no fact.
+        if let Some(told) = self.seen.checked(key) {
+            return told.map(Some);
+        }
+        let Some(pod) = self.find(key).await? else { return Ok(None) };
+        match state::is_hollow(&pod) {
+            Some(why) => Err(RuntimeError::Refused(why)),
+            None => Ok(state::instance(&pod, self.seen.get(key).as_ref())),
+        }
+    }
+
+    fn target(&self, instance: &Instance) -> Target {
+        let id = instance.key.instance_name();
+        let argv = ["kubectl", "exec", "-i", "-n", &instance.key.namespace, &id, "-c", CONTAINER, "--"];
+        Target { runtime: RuntimeKind::Pod, host: None, argv: argv.map(str::to_owned).to_vec(), id }
+    }
+}

@@ -1,0 +1,101 @@
+//! The watch on the Pods of this installation.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{BoxStream, StreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::runtime::watcher::{self, Event};
+
+use super::seen::Seen;
+use super::state;
+use crate::api::names;
+use crate::runtime::{Instance, InstanceState, Observation};
+
+/// Pause before a broken watch is started again; doubles to [`MAX_PAUSE`].
+const MIN_PAUSE: Duration = Duration::from_millis(200);
+/// Longest such pause.
+const MAX_PAUSE: Duration = Duration::from_secs(10);
+/// Failures in a row after which it is said that Pods cannot be followed. One alone is a watch that was cut.
+const TOO_MANY: u32 = 2;
+
+/// Takes the watch's word back when nobody reads it any more.
+struct Live(Arc<Seen>, bool);
+
+impl Live {
+    fn set(&mut self, live: bool) {
+        match (self.1, live) {
+            (false, true) => self.0.live(),
+            (true, false) => self.0.lost(),
+            _ => {}
+        }
+        self.1 = live;
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
+
+/// Follows the Pods of one installation, endlessly. See [`crate::runtime::Runtime::observe`].
+pub(super) fn observe(api: Api<Pod>, installation: &str, seen: Arc<Seen>) -> BoxStream<'static, Observation> {
+    let config = watcher::Config::default().labels(&format!("{}={installation}", names::INSTALLATION));
+    Box::pin(async_stream::stream! {
+        let mut live = Live(seen.clone(), false);
+        let mut events = watcher::watcher(api.clone(), config.clone()).boxed();
+        let mut listing = Vec::new();
+        let mut failures = 0;
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init) => listing.clear(),
+                Ok(Event::InitApply(pod)) => listing.extend(take(&seen, &pod)),
+                Ok(Event::InitDone) => {
+                    failures = 0;
+                    seen.keep(&listing.iter().map(|i: &Instance| i.key.clone()).collect::<BTreeSet<_>>());
+                    live.set(true);
+                    yield Observation::Listed(std::mem::take(&mut listing));
+                }
+                Ok(Event::Apply(pod)) => {
+                    failures = 0;
+                    let before = state::instance(&pod, None).and_then(|i| seen.get(&i.key));
+                    if let Some(now) = take(&seen, &pod).filter(|now| before.as_ref() != Some(now)) {
+                        yield Observation::Changed(now);
+                    }
+                }
+                Ok(Event::Delete(pod)) => {
+                    let Some(last) = state::instance(&pod, None) else { continue };
+                    seen.remove(&last.key);
+                    // How it ended is worth more than that it is gone, and is seen only here if it was deleted running.
+                    if matches!(last.state, InstanceState::Exited(_)) {
+                        yield Observation::Changed(last.clone());
+                    }
+                    yield Observation::Gone(last.key);
+                }
+                Err(error) => {
+                    failures += 1;
+                    live.set(false);
+                    if failures >= TOO_MANY {
+                        if failures == TOO_MANY {
+                            yield Observation::Unreachable(format!("Pods cannot be followed: {error}"));
+                        }
+                        // Goes on with a listing, which takes that back.
+                        events = watcher::watcher(api.clone(), config.clone()).boxed();
+                    }
+                    let pause = (MIN_PAUSE * 2u32.pow(failures.min(8) - 1)).min(MAX_PAUSE);
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    })
+}
+
+fn take(seen: &Seen, pod: &Pod) -> Option<Instance> {
+    let before = state::instance(pod, None).and_then(|i| seen.get(&i.key));
+    let now = state::instance(pod, before.as_ref())?;
+    seen.put(now.clone(), state::is_hollow(pod));
+    Some(now)
+}

@@ -1,0 +1,201 @@
+//! How a Pod is, in the words of a runtime. Pure.
+
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
+
+use super::build::CONTAINER;
+use crate::api::names;
+use crate::api::worker::Handle;
+use crate::runtime::{Exit, Instance, InstanceKey, InstanceState, LOCAL_HOST};
+
+/// Why a container waits while it is merely being made.
+const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+/// Why a container waits for the next try of something whose failure was told before, in better words.
+const BACKING_OFF: [&str; 2] = ["ImagePullBackOff", "CrashLoopBackOff"];
+
+/// The instance that a Pod is. None: it is none of ours. `before`: the same instance as it was last seen.
+pub(super) fn instance(pod: &Pod, before: Option<&Instance>) -> Option<Instance> {
+    let labels = pod.metadata.labels.as_ref()?;
+    let key = InstanceKey {
+        namespace: pod.metadata.namespace.clone()?,
+        worker: labels.get(names::WORKER)?.clone(),
+        uid: labels.get(names::WORKER_UID)?.clone(),
+    };
+    let started = pod.metadata.creation_timestamp.as_ref().map(|t| t.0.to_string()).unwrap_or_default();
+    let handle = Handle { id: pod.metadata.uid.clone()?, started };
+    let state = settle(state(pod), before.map(|i| &i.state));
+    Some(Instance { key, host: LOCAL_HOST.to_owned(), handle, state })
+}
+
+/// True for a Pod whose worker has ended although other containers keep it from ending: it will never take a task again.
+pub(super) fn is_hollow(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let exit = worker(status)?.state.as_ref()?.terminated.as_ref()?;
+    (!has_ended(status))
+        .then(|| format!("container {CONTAINER} exited with code {}, others of its Pod run on", exit.exit_code))
+}
+
+fn state(pod: &Pod) -> InstanceState {
+    let none = PodStatus::default();
+    let status = pod.status.as_ref().unwrap_or(&none);
+    if has_ended(status) {
+        return InstanceState::Exited(exit(status));
+    }
+    let waits = |why: String, held: bool| InstanceState::NotReady { why, held };
+    if pod.metadata.deletion_timestamp.is_some() {
+        return waits("its Pod is being deleted".to_owned(), false);
+    }
+    if is_true(status, "Ready") {
+        return InstanceState::Running;
+    }
+    if let Some(why) = is_hollow(pod) {
+        return waits(why, false);
+    }
+    let scheduled = status.conditions.iter().flatten().find(|c| c.type_ == "PodScheduled" && c.status == "False");
+    if let Some(c) = scheduled {
+        let reason = c.reason.as_deref().unwrap_or("Unschedulable");
+        return waits(worded(reason, c.message.as_deref()), true);
+    }
+    let containers = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+    for c in containers {
+        let Some(waiting) = c.state.as_ref().and_then(|s| s.waiting.as_ref()) else { continue };
+        let reason = waiting.reason.as_deref().unwrap_or_default();
+        if !reason.is_empty() && !ON_ITS_WAY.contains(&reason) {
+            return waits(worded(reason, waiting.message.as_deref()), false);
+        }
+    }
+    // It was Ready before, or runs without being Ready yet. A node that vanished shows here too.
+    let unready = status.conditions.iter().flatten().find(|c| c.type_ == "Ready" && c.status != "True");
+    match unready.and_then(|c| c.message.as_deref().map(|m| (c.reason.as_deref(), m))) {
+        Some((reason, message)) if running(status) => waits(worded(reason.unwrap_or("NotReady"), Some(message)), false),
+        _ => InstanceState::Starting,
+    }
+}
+
+/// A kubelet that backs off tells less than it told before, and the words of a scheduler change with every node: what was
+/// told first stands, so that a state which lasts is one transition.
+fn settle(now: InstanceState, before: Option<&InstanceState>) -> InstanceState {
+    let (InstanceState::NotReady { why, held }, Some(InstanceState::NotReady { why: was, held: was_held })) =
+        (&now, before)
+    else {
+        return now;
+    };
+    let reason = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
+    let backs_off = BACKING_OFF.contains(&reason(why).as_str());
+    let tries_again = BACKING_OFF.contains(&reason(was).as_str()) && reason(why).starts_with("Err");
+    if held == was_held && (reason(why) == reason(was) || backs_off || tries_again) {
+        return InstanceState::NotReady { why: was.clone(), held: *held };
+    }
+    now
+}
+
+fn worded(reason: &str, message: Option<&str>) -> String {
+    match message.map(str::trim).filter(|m| !m.is_empty()) {
+        Some(message) => format!("{reason}: {message}"),
+        None => reason.to_owned(),
+    }
+}
+
+fn has_ended(status: &PodStatus) -> bool {
+    matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))
+}
+
+fn is_true(status: &PodStatus, condition: &str) -> bool {
+    status.conditions.iter().flatten().any(|c| c.type_ == condition && c.status == "True")
+}
+
+fn running(status: &PodStatus) -> bool {
+    worker(status).is_some_and(|c| c.state.as_ref().is_some_and(|s| s.running.is_some()))
+}
+
+fn worker(status: &PodStatus) -> Option<&ContainerStatus> {
+    status.container_statuses.iter().flatten().find(|c| c.name == CONTAINER)
+}
+
+fn exit(status: &PodStatus) -> Exit {
+    let ended = worker(status).and_then(|c| c.state.as_ref()?.terminated.as_ref());
+    let mut exit = ended.map(exit_of).unwrap_or_default();
+    // Eviction, preemption, a shutdown of the node: the reason stands on the Pod, not on the container.
+    if let Some(reason) = &status.reason {
+        exit.tail = worded(reason, status.message.as_deref());
+    }
+    exit
+}
+
+fn exit_of(ended: &ContainerStateTerminated) -> Exit {
+    let tail = ended.message.clone().unwrap_or_default();
+    let start = tail.len().saturating_sub(1024);
+    let start = (start..tail.len()).find(|i| tail.is_char_boundary(*i)).unwrap_or(tail.len());
+    let out_of_memory = ended.reason.as_deref() == Some("OOMKilled");
+    Exit { code: Some(ended.exit_code), out_of_memory, tail: tail[start..].to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(status: Value) -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {"name": "p-0-1", "namespace": "n", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z",
+                "labels": {"poolkeeper.dev/worker": "p-0", "poolkeeper.dev/worker-uid": "1"}},
+            "status": status,
+        }))
+        .unwrap()
+    }
+
+    fn seen(status: Value) -> InstanceState {
+        instance(&pod(status), None).unwrap().state
+    }
+
+    fn waiting(reason: &str, message: &str) -> Value {
+        let container = json!({"name": "worker", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"waiting": {"reason": reason, "message": message}}});
+        json!({"phase": "Pending", "containerStatuses": [container]})
+    }
+
+    fn ended(reason: &str, code: i32, message: &str) -> Value {
+        let container = json!({"name": "worker", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"reason": reason, "exitCode": code, "message": message}}});
+        json!({"phase": "Failed", "containerStatuses": [container]})
+    }
+
+    #[test]
+    fn a_life() {
+        assert_eq!(seen(json!({"phase": "Pending"})), InstanceState::Starting);
+        assert_eq!(seen(waiting("ContainerCreating", "")), InstanceState::Starting);
+        let ready = json!([{"type": "Ready", "status": "True"}]);
+        assert_eq!(seen(json!({"phase": "Running", "conditions": ready})), InstanceState::Running);
+        let InstanceState::Exited(exit) = seen(ended("OOMKilled", 137, "last words")) else { panic!() };
+        assert_eq!(exit, Exit { code: Some(137), out_of_memory: true, tail: "last words".to_owned() });
+        let InstanceState::Exited(exit) =
+            seen(json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}))
+        else {
+            panic!()
+        };
+        assert_eq!(exit.tail, "Evicted: low on memory");
+    }
+
+    #[test]
+    fn no_room_holds_and_a_bad_image_is_told_once_in_the_best_words() {
+        let no_room =
+            json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]);
+        let held = InstanceState::NotReady { why: "Unschedulable: 0/3 nodes".to_owned(), held: true };
+        assert_eq!(seen(json!({"phase": "Pending", "conditions": no_room})), held);
+        let first = instance(&pod(waiting("ErrImagePull", "no such image x")), None).unwrap();
+        let told = InstanceState::NotReady { why: "ErrImagePull: no such image x".to_owned(), held: false };
+        assert_eq!(first.state, told);
+        let later = instance(&pod(waiting("ImagePullBackOff", "Back-off pulling image x")), Some(&first)).unwrap();
+        assert_eq!(later.state, told);
+        let other =
+            instance(&pod(waiting("CreateContainerConfigError", "secret \"t\" not found")), Some(&first)).unwrap();
+        assert_ne!(other.state, told);
+    }
+
+    #[test]
+    fn strangers_are_none_of_ours() {
+        let mut stranger = pod(json!({}));
+        stranger.metadata.labels = None;
+        assert_eq!(instance(&stranger, None), None);
+    }
+}
