@@ -18,7 +18,19 @@ macro_rules! cases {
                 subject.finish().await;
             })*
         }
+        cases!(pod $module: $($case)*);
         cases!(real $module: $($case)*);
+    };
+    (pod $module:ident: $($case:ident)*) => {
+        mod pod {
+            use super::*;
+            $(#[tokio::test]
+            async fn $case() {
+                let Some(subject) = Subject::pod().await else { return };
+                $module::$case(&subject).await;
+                subject.finish().await;
+            })*
+        }
     };
     (real $module:ident: $($case:ident)*) => {
         mod process {
@@ -86,4 +98,5 @@ mod exec {
 mod commands {
     use super::*;
     cases! { real contract: a_command_that_cannot_run_is_refused_or_ends }
+    cases! { pod contract: a_command_that_cannot_run_is_refused_or_ends }
 }

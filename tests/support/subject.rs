@@ -13,8 +13,9 @@ use poolkeeper::api::pool::EnvVar;
 use poolkeeper::clock::{Ids, SystemClock};
 use poolkeeper::runtime::docker::{DockerOptions, DockerRuntime, OwnerProcess};
 use poolkeeper::runtime::exec::Executor;
+use poolkeeper::runtime::pod::PodRuntime;
 use poolkeeper::runtime::process::{ProcessExecutor, ProcessOptions, ProcessRuntime};
-use poolkeeper::runtime::{Instance, InstanceKey, InstanceSpec, LOCAL_HOST, Observation, Runtime};
+use poolkeeper::runtime::{Instance, InstanceKey, InstanceSpec, InstanceState, LOCAL_HOST, Observation, Runtime};
 
 use super::fake::FakeRuntime;
 
@@ -42,6 +43,8 @@ pub struct Subject {
     pub kill: Box<dyn Fn(Instance) -> BoxFuture<'static, ()> + Send + Sync>,
     /// Run directory of Process.
     pub run_dir: Option<tempfile::TempDir>,
+    /// Namespace of Pod.
+    pub namespace: Option<super::cluster::Namespace>,
 }
 
 impl Subject {
@@ -64,6 +67,7 @@ impl Subject {
                 Box::pin(async {})
             }),
             run_dir: None,
+            namespace: None,
         }
     }
 
@@ -93,6 +97,7 @@ impl Subject {
                 Box::pin(async {})
             }),
             run_dir: Some(run_dir),
+            namespace: None,
         }
     }
 
@@ -134,17 +139,56 @@ impl Subject {
                 })
             }),
             run_dir: None,
+            namespace: None,
+        })
+    }
+
+    /// Pods of the cluster under test. None, with a loud line on stderr, without one that has nodes.
+    pub async fn pod() -> Option<Self> {
+        let namespace = super::cluster::Namespace::with_node().await?;
+        let (client, ids) = (namespace.client.clone(), Ids::random());
+        let runtime = PodRuntime::new(client, ids.uid(), Some(namespace.name.clone()));
+        Some(Self {
+            name: "Pod",
+            runtime: Arc::new(runtime),
+            host: LOCAL_HOST.to_owned(),
+            ids,
+            executor: None,
+            hangup_ends_task: false,
+            image: Some(super::cluster::IMAGE.to_owned()),
+            ending: |code, text| {
+                ["sh", "-c", "echo \"$0\"; exit $1", text, &code.to_string()].map(str::to_owned).to_vec()
+            },
+            refuse: |spec| {
+                spec.pod_template = serde_json::json!({"spec": {"restartPolicy": "Always"}}).as_object().cloned()
+            },
+            kill: Box::new(|instance| {
+                Box::pin(async move {
+                    let pod = instance.key.instance_name();
+                    let kill = ["exec", "-n", &instance.key.namespace, &pod, "--", "kill", "-TERM", "1"];
+                    let kill = tokio::process::Command::new("kubectl").args(kill).output().await.unwrap();
+                    assert!(kill.status.success(), "{}", String::from_utf8_lossy(&kill.stderr));
+                })
+            }),
+            run_dir: None,
+            namespace: Some(namespace),
         })
     }
 
     /// A key of its own.
     pub fn key(&self) -> InstanceKey {
         let uid = self.ids.uid();
-        InstanceKey { namespace: "default".to_owned(), worker: "pool-0".to_owned(), uid }
+        let namespace = self.namespace.as_ref().map_or("default", |n| &n.name);
+        InstanceKey { namespace: namespace.to_owned(), worker: "pool-0".to_owned(), uid }
     }
 
     /// A worker that waits for tasks.
     pub fn idle(&self) -> InstanceSpec {
+        if self.namespace.is_some() {
+            // The first process of a Pod can be killed from inside only by a signal that it handles.
+            let script = "trap 'exit 143' TERM; while :; do sleep 0.2; done";
+            return self.spec(["sh", "-c", script].map(str::to_owned).to_vec());
+        }
         self.spec(if self.image.is_some() { vec!["sleep".to_owned(), "infinity".to_owned()] } else { Vec::new() })
     }
 
@@ -168,7 +212,20 @@ impl Subject {
 
     /// Starts a worker that waits for tasks.
     pub async fn started(&self) -> Instance {
-        self.runtime.start(&self.idle()).await.unwrap()
+        self.brought_up(&self.idle()).await
+    }
+
+    /// Starts a worker and waits until it runs or has ended, which a start need not wait for.
+    pub async fn brought_up(&self, spec: &InstanceSpec) -> Instance {
+        let mut instance = self.runtime.start(spec).await.unwrap();
+        let up = async {
+            while matches!(instance.state, InstanceState::Starting | InstanceState::NotReady { .. }) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                instance = self.runtime.check(&self.host, &spec.key).await.unwrap().expect("it was started");
+            }
+            instance
+        };
+        soon("the start of the worker", up).await
     }
 
     /// Stops everything and looks that nothing is left.
@@ -182,6 +239,9 @@ impl Subject {
         if let Some(run_dir) = &self.run_dir {
             let left: Vec<_> = std::fs::read_dir(run_dir.path().join("workers")).unwrap().collect();
             assert!(left.is_empty(), "left behind: {left:?}");
+        }
+        if let Some(namespace) = self.namespace {
+            namespace.delete().await;
         }
     }
 }
