@@ -87,9 +87,9 @@ impl Carrier {
         let orders = options.runtimes.iter().map(|r| r.parallel()).max().unwrap_or(1);
         let ns = options.namespace.as_deref();
         let mut inputs = SelectAll::new();
-        inputs.push(watch::watch(client.clone(), ns, Event::Pool));
-        inputs.push(watch::watch(client.clone(), ns, Event::Worker));
-        inputs.push(watch::watch(client.clone(), ns, Event::Dispatch));
+        inputs.push(watch::watch(client.clone(), ns, &options.health, Event::Pool));
+        inputs.push(watch::watch(client.clone(), ns, &options.health, Event::Worker));
+        inputs.push(watch::watch(client.clone(), ns, &options.health, Event::Dispatch));
         for stream in order::observe(&runtimes) {
             inputs.push(stream);
         }
@@ -107,6 +107,7 @@ impl Carrier {
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
             let now = self.now();
+            self.options.health.beat(now.mono);
             for action in self.core.decide(now) {
                 self.carry(action);
             }
@@ -127,6 +128,7 @@ impl Carrier {
                 self.take(event, now);
             }
         }
+        self.options.health.ended();
         // What was sent will happen: better to see it end than to leave its fate open.
         while self.writes.running.next().await.is_some() {}
         while self.orders.running.next().await.is_some() {}

@@ -1,12 +1,16 @@
 //! Carries: watches feed one loop that owns the [`Core`](crate::core::Core), and carries out its actions. Holds no rule.
 //!
 //! - `carrier`: the loop.
+//! - [`election`]: which of several controllers runs it.
+//! - [`health`]: what the probes say.
 //! - `watch`: the three watches, as events.
 //! - `writes`: every compare-and-swap.
 //! - `order`: what runtimes are asked.
 //! - `note`: Kubernetes Events.
 
 mod carrier;
+pub mod election;
+pub mod health;
 mod note;
 mod order;
 mod watch;
@@ -17,6 +21,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use self::health::Health;
 use crate::clock::{Clock, Ids};
 use crate::runtime::Runtime;
 
@@ -37,6 +42,8 @@ pub struct Options {
     pub look_again: Duration,
     /// Whether credentials may come from this machine (fromEnv, fromFile, fromCommand).
     pub local_credentials: bool,
+    /// Told how the loop and its watches are.
+    pub health: Health,
 }
 
 impl Options {
@@ -50,6 +57,7 @@ impl Options {
             rollup_interval: Duration::from_secs(5),
             look_again: Duration::from_secs(30),
             local_credentials: false,
+            health: Health::default(),
         }
     }
 }

@@ -14,10 +14,16 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
+use super::health::Health;
 use crate::core::{Event, Key, Seen};
 
 /// Follows one kind, endlessly.
-pub(super) fn watch<K>(client: Client, namespace: Option<&str>, wrap: fn(Seen<K>) -> Event) -> BoxStream<'static, Event>
+pub(super) fn watch<K>(
+    client: Client,
+    namespace: Option<&str>,
+    health: &Health,
+    wrap: fn(Seen<K>) -> Event,
+) -> BoxStream<'static, Event>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -31,20 +37,38 @@ where
         Some(ns) => Api::namespaced(client, ns),
         None => Api::all(client),
     };
+    let (kind, health) = (K::kind(&()), health.clone());
+    health.follows(&kind);
     let mut listing = BTreeSet::new();
     watcher(api, watcher::Config::default())
         .backoff(Pause::default())
         .filter_map(move |event| {
             let seen = match event {
-                Ok(event) => translate(event, &mut listing),
+                Ok(event) => {
+                    if matches!(event, watcher::Event::InitDone) && health.listed(&kind) {
+                        tracing::info!(%kind, "all is listed again");
+                    }
+                    translate(event, &mut listing)
+                }
                 Err(error) => {
-                    tracing::warn!(kind = %K::kind(&()), %error, "a watch failed; it is started again");
+                    let text = error.to_string();
+                    if health.failed(&kind, is_missing(&error), text) {
+                        tracing::warn!(%kind, %error, "a watch failed; it is started again");
+                    }
                     None
                 }
             };
             futures::future::ready(seen.map(wrap))
         })
         .boxed()
+}
+
+/// True if the server does not know the kind.
+fn is_missing(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
+        return false;
+    };
+    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 fn translate<K>(event: watcher::Event<DeserializeGuard<K>>, listing: &mut BTreeSet<Key>) -> Option<Seen<K>>

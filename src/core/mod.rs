@@ -14,6 +14,7 @@
 //! - [`scale`]: who comes, who goes. [`backoff`]: failing starts.
 //! - [`doors`]: requests in annotations. [`rollup`]: the pool's status. [`explain`]: why something waits.
 //! - [`history`]: how long finished dispatches stay. [`lease`]: holders that vanish.
+//! - [`election`]: which of several controllers leads.
 //! - [`verdict`]: what a command's end means.
 
 pub mod assign;
@@ -22,6 +23,7 @@ pub mod commit;
 mod conditions;
 pub mod cooldown;
 pub mod doors;
+pub mod election;
 mod entries;
 mod event;
 pub mod explain;

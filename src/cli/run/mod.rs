@@ -13,7 +13,7 @@ mod attempt;
 mod bars;
 mod engine;
 mod event;
-mod failure;
+pub mod failure;
 mod flags;
 mod ids;
 mod outdir;

@@ -1,0 +1,129 @@
+//! `poolkeeper controller`: keeps the pools of a cluster.
+//!
+//! - `args`: the flags.
+//! - `runtimes`: what makes workers real here.
+
+mod args;
+mod runtimes;
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+pub use self::args::ControllerArgs;
+use super::run::failure::{Failure, exit};
+use crate::api::RuntimeKind;
+use crate::clock::{Clock, Ids, SystemClock};
+use crate::controller::election::{Election, Term, lead};
+use crate::controller::health::Health;
+use crate::controller::{self, Options};
+
+/// What is logged when nothing is asked for: what happens here, and what goes wrong elsewhere.
+pub const LOG: &str = "warn,poolkeeper=info";
+
+impl ControllerArgs {
+    /// Runs it until a signal. To be called outside of any async runtime.
+    pub fn run(self) -> ExitCode {
+        let ended = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(exit::FAILED, format!("starting: {error}")))
+            .and_then(|runtime| runtime.block_on(serve(self)));
+        match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                let _ = writeln!(std::io::stderr(), "poolkeeper: {failure}");
+                ExitCode::from(failure.exit)
+            }
+        }
+    }
+}
+
+async fn serve(args: ControllerArgs) -> Result<(), Failure> {
+    let kinds = args.runtimes()?;
+    let timing = args.timing()?;
+    let config = config(&args).await?;
+    let namespace = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let server = config.cluster_url.clone();
+    let (clock, ids, health): (Arc<dyn Clock>, _, _) = (Arc::new(SystemClock::new()), Ids::random(), Health::default());
+    let failed = |e: &dyn std::fmt::Display| Failure::new(exit::FAILED, e.to_string());
+    let client = Client::try_from(config).map_err(|e| failed(&e))?;
+    let stop = signals().map_err(|e| failed(&e))?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %server, runtimes = ?kinds, "poolkeeper controller");
+
+    let election = Election {
+        namespace,
+        name: args.lease_name.clone(),
+        identity: identity(&ids),
+        timing,
+        contested: args.leader_elect,
+        clock: clock.clone(),
+        ids: ids.clone(),
+        health: health.clone(),
+    };
+    let begin = |term: Term| {
+        let (args, kinds, client, clock, ids) =
+            (args.clone(), kinds.clone(), client.clone(), clock.clone(), ids.clone());
+        let health = health.clone();
+        async move {
+            let runtimes = runtimes::make(&kinds, &args, &term.installation).await?;
+            let mut options = Options::new(runtimes, clock, ids);
+            options.namespace = args.namespace;
+            // A pool's author must not get at what the controller's own machine has.
+            options.local_credentials = !kinds.contains(&RuntimeKind::Pod);
+            options.health = health;
+            controller::run(client, options, term.stop).await;
+            Ok(())
+        }
+    };
+    lead(client.clone(), election, stop, begin).await
+}
+
+/// How to reach the API server: by a kubeconfig that is named, else by any there is, else as a Pod.
+async fn config(args: &ControllerArgs) -> Result<Config, Failure> {
+    let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
+    let wrong = |e: &dyn std::fmt::Display| Failure::usage(format!("the kubeconfig: {e}"));
+    if let Some(path) = &args.kubeconfig {
+        let file = Kubeconfig::read_from(path).map_err(|e| wrong(&e))?;
+        return Config::from_custom_kubeconfig(file, &options).await.map_err(|e| wrong(&e));
+    }
+    if args.context.is_some() || std::env::var_os("KUBECONFIG").is_some() {
+        return Config::from_kubeconfig(&options).await.map_err(|e| wrong(&e));
+    }
+    Config::infer().await.map_err(|e| {
+        Failure::new(exit::UNREACHABLE, format!("no cluster is configured: {e}; name a kubeconfig with --kubeconfig"))
+    })
+}
+
+/// Nobody else's: a Pod may come back with the name of its predecessor, whose Lease has not run out.
+fn identity(ids: &Ids) -> String {
+    let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = std::env::var("POD_NAME").ok().filter(|name| !name.is_empty()).unwrap_or_else(host);
+    format!("{name}_{}", ids.uid())
+}
+
+/// Cancelled by the first SIGTERM or SIGINT. The second ends the process.
+fn signals() -> std::io::Result<CancellationToken> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let token = CancellationToken::new();
+    let first = token.clone();
+    tokio::spawn(async move {
+        for last in [false, true] {
+            tokio::select! {
+                biased;
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            if last {
+                std::process::exit(exit::INTERRUPTED.into());
+            }
+            first.cancel();
+        }
+    });
+    Ok(token)
+}
