@@ -63,7 +63,8 @@ pub async fn starts_of_one_key_at_the_same_time_make_one_instance(subject: &Subj
     let (a, b, c) = tokio::join!(start(), start(), start());
     let first = a.unwrap();
     assert_eq!((&b.unwrap().handle, &c.unwrap().handle), (&first.handle, &first.handle));
-    assert_eq!(listed(subject).await, [subject.brought_up(&spec).await]);
+    let up = subject.brought_up(&spec).await;
+    assert_eq!(listed(subject).await, [up]);
 }
 
 pub async fn a_start_that_nobody_waits_for_makes_a_whole_instance_or_none(subject: &Subject) {

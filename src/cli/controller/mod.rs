@@ -71,7 +71,7 @@ async fn serve(args: ControllerArgs) -> Result<(), Failure> {
             (args.clone(), kinds.clone(), client.clone(), clock.clone(), ids.clone());
         let health = health.clone();
         async move {
-            let runtimes = runtimes::make(&kinds, &args, &term.installation).await?;
+            let runtimes = runtimes::make(&kinds, &args, &client, &term.installation).await?;
             let mut options = Options::new(runtimes, clock, ids);
             options.namespace = args.namespace;
             // A pool's author must not get at what the controller's own machine has.

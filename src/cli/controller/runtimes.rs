@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use kube::Client;
+
 use super::args::ControllerArgs;
 use crate::api::RuntimeKind;
 use crate::cli::run::failure::{Failure, exit};
 use crate::runtime::Runtime;
 use crate::runtime::docker::{DockerOptions, DockerRuntime};
+use crate::runtime::pod::PodRuntime;
 use crate::runtime::process::{ProcessOptions, ProcessRuntime};
 
 /// Makes the runtimes, in this order.
@@ -16,6 +19,7 @@ use crate::runtime::process::{ProcessOptions, ProcessRuntime};
 pub async fn make(
     kinds: &[RuntimeKind],
     args: &ControllerArgs,
+    client: &Client,
     installation: &str,
 ) -> Result<Vec<Arc<dyn Runtime>>, Failure> {
     let mut runtimes: Vec<Arc<dyn Runtime>> = Vec::new();
@@ -31,7 +35,7 @@ pub async fn make(
                 let options = ProcessOptions::new(args.run_dir.clone().unwrap_or_default(), installation);
                 Arc::new(ProcessRuntime::new(options).await.map_err(|e| failed(&e))?)
             }
-            RuntimeKind::Pod => return Err(failed(&"not built in")),
+            RuntimeKind::Pod => Arc::new(PodRuntime::new(client.clone(), installation, args.namespace.clone())),
         });
     }
     Ok(runtimes)
