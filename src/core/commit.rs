@@ -221,15 +221,21 @@ impl Core {
         let base = self.dispatches[key].obj.clone();
         let known = base.status.as_ref().and_then(|s| s.last_result.as_ref()).map_or(0, |r| r.attempt);
         let closed = status.last_result.as_ref().filter(|r| r.attempt > known);
-        if let Some(r) = closed.filter(|r| !r.outcome.is_reported() && r.outcome != Outcome::Cancelled) {
+        let reason = closed.and_then(|r| match r.outcome {
+            Outcome::RateLimited | Outcome::Unauthorized => Some("AttemptLimited"),
+            Outcome::Cancelled => None,
+            outcome => (!outcome.is_reported()).then_some("AttemptLost"),
+        });
+        if let (Some(reason), Some(r)) = (reason, closed) {
             let name = status.worker.as_ref().map(|w| w.name.clone()).unwrap_or_default();
-            let text = format!(
-                "attempt {} on {name} ended as {}: {}",
-                r.attempt,
-                r.outcome,
-                r.message.clone().unwrap_or_default()
-            );
-            self.note_when_done(&*base, "AttemptLost", text, now);
+            let mut text = format!("attempt {} on {name} ended as {}", r.attempt, r.outcome);
+            if let Some(said) = r.message.as_ref().filter(|m| !m.is_empty()) {
+                text.push_str(&format!(": {said}"));
+            }
+            if let Some(until) = &r.until {
+                text.push_str(&format!("; the rest that follows ends at {:.0}", until.0));
+            }
+            self.note_when_done(&*base, reason, text, now);
         }
         self.write(Subject::Dispatch(key.clone()), Verb::DispatchStatus(base, Box::new(status)));
     }
