@@ -56,7 +56,10 @@ async fn an_image_that_cannot_be_pulled_is_told_in_the_kubelets_words() {
     let spec = InstanceSpec { image: Some("127.0.0.1:1/no/such:image".to_owned()), ..subject.idle() };
     subject.runtime.start(&spec).await.unwrap();
     let state = seen(&mut observations, &spec, is_not_ready).await;
-    assert!(matches!(&state, InstanceState::NotReady { why, held: false } if why.contains("no/such:image")), "{state:?}");
+    assert!(
+        matches!(&state, InstanceState::NotReady { why, held: false } if why.contains("no/such:image")),
+        "{state:?}"
+    );
     subject.finish().await;
 }
 
@@ -83,7 +86,10 @@ async fn a_pod_without_room_is_held() {
     let spec = InstanceSpec { resources, ..subject.idle() };
     subject.runtime.start(&spec).await.unwrap();
     let state = seen(&mut observations, &spec, is_not_ready).await;
-    assert!(matches!(&state, InstanceState::NotReady { why, held: true } if why.contains("Unschedulable")), "{state:?}");
+    assert!(
+        matches!(&state, InstanceState::NotReady { why, held: true } if why.contains("Unschedulable")),
+        "{state:?}"
+    );
     subject.finish().await;
 }
 

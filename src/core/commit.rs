@@ -228,13 +228,10 @@ impl Core {
         });
         if let (Some(reason), Some(r)) = (reason, closed) {
             let name = status.worker.as_ref().map(|w| w.name.clone()).unwrap_or_default();
-            let mut text = format!("attempt {} on {name} ended as {}", r.attempt, r.outcome);
-            if let Some(said) = r.message.as_ref().filter(|m| !m.is_empty()) {
-                text.push_str(&format!(": {said}"));
-            }
-            if let Some(until) = &r.until {
-                text.push_str(&format!("; the rest that follows ends at {:.0}", until.0));
-            }
+            let said = r.message.as_ref().filter(|m| !m.is_empty()).map(|m| format!(": {m}")).unwrap_or_default();
+            let rest =
+                r.until.as_ref().map(|t| format!("; the rest that follows ends at {:.0}", t.0)).unwrap_or_default();
+            let text = format!("attempt {} on {name} ended as {}{said}{rest}", r.attempt, r.outcome);
             self.note_when_done(&*base, reason, text, now);
         }
         self.write(Subject::Dispatch(key.clone()), Verb::DispatchStatus(base, Box::new(status)));
