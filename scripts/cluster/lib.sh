@@ -82,28 +82,18 @@ running() {
   [ -n "$state" ] && [ "$state" != Z ]
 }
 
-# end PID...: TERM, after 10 s KILL, and waits until they are gone.
-end() {
-  local pid left
-  kill "$@" 2>/dev/null || true
-  for tenth in $(seq 150); do
-    left=()
-    for pid in "$@"; do
-      if running "$pid"; then left+=("$pid"); fi
-    done
-    if [ ${#left[@]} -eq 0 ]; then return 0; fi
-    if [ "$tenth" -ge 100 ]; then kill -9 "${left[@]}" 2>/dev/null || true; fi
-    sleep 0.1
-  done
-  say "does not end: ${left[*]}"
-  return 1
-}
-
-stop() {
+# kill_all COMMAND...: kills the processes whose pids the command prints, until it prints none. Nothing is asked to end by
+# itself: what a component would save is removed anyway, and so the same way out is taken that follows a crash.
+kill_all() {
   local pids
-  pids=$(pids_of "$1")
-  # shellcheck disable=SC2086
-  if [ -n "$pids" ]; then end $pids; fi
+  for _ in $(seq 200); do
+    pids=$("$@") || true
+    if [ -z "$pids" ]; then return 0; fi
+    # shellcheck disable=SC2086
+    kill -9 $pids 2>/dev/null || true
+    sleep 0.05
+  done
+  die "cannot be killed: $(ps -o pid=,comm= -p "$(xargs <<<"$pids" | tr ' ' ,)" | xargs)"
 }
 
 declare -A STARTED=()
@@ -113,7 +103,8 @@ start() {
   shift
   if alive "$name"; then return 0; fi
   mkdir -p "$LOG"
-  env "$MARK=$STATE" setsid "$@" >>"$LOG/$name.log" 2>&1 </dev/null &
+  # Its parents' locks are not for it.
+  env --unset=CLUSTER_LOCKED "$MARK=$STATE" setsid "$@" >>"$LOG/$name.log" 2>&1 </dev/null 7<&- 8<&- 9<&- &
   STARTED[$name]=$!
 }
 

@@ -72,6 +72,7 @@ oom_score = 0
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
+        Root = "$NODE_RUN/runc"
 EOF
   # The firewall plugin lets pods through where a Docker Engine has set FORWARD to DROP.
   cat >"$STATE/cni/10-poolkeeper.conflist" <<EOF
@@ -180,7 +181,13 @@ wait_node() {
 
 # The rest says what a node leaves, and removes it; leftovers() must be empty after clean_node().
 
-our_mounts() { awk -v s="$STATE/" -v r="$NODE_RUN/" 'index($2, s) == 1 || index($2, r) == 1 { print $2 }' /proc/mounts | sort -r; }
+# The node's directory and network belong to the cluster that is their owner, which may be another one.
+our_mounts() {
+  local run=$STATE/
+  if owns_node; then run=$NODE_RUN/; fi
+  # The innermost first.
+  awk -v s="$STATE/" -v r="$run" 'index($2, s) == 1 || index($2, r) == 1 { print $2 }' /proc/mounts | sort -r
+}
 chains() { iptables-save 2>/dev/null | sed -n -E 's/^:((CNI|KUBE)-[^ ]+) .*/\1/p' | sort -u; }
 processes_in_cgroups() {
   local group
@@ -209,29 +216,22 @@ remove_chains() {
 }
 
 clean_node() {
-  local pids group mount
-  stop kubelet
-  stop kube-proxy
-  stop containerd
-  # Shims outlive containerd, and containers outlive their shim.
-  pids=$(pids_of containerd-shim-runc-v2)
-  # shellcheck disable=SC2086
-  if [ -n "$pids" ]; then kill -9 $pids 2>/dev/null || true; fi
-  # A process may fork while it is being killed.
-  for _ in $(seq 100); do
-    pids=$(processes_in_cgroups) || true
-    if [ -z "$pids" ]; then break; fi
-    # shellcheck disable=SC2086
-    kill -9 $pids 2>/dev/null || true
-    sleep 0.1
-  done
+  local group mount file socket
+  # Containers outlive their shims.
+  kill_all processes_in_cgroups
   our_mounts | while read -r mount; do umount -l "$mount" 2>/dev/null || true; done
   for group in $(cgroups); do
     if [ -d "$group" ]; then find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null || true; fi
   done
   log_links | while read -r mount; do rm -f "$mount"; done
-  # The network is this cluster's only as long as it is the owner of the node.
   if owns_node; then
+    # The shims' sockets, which are in a directory of all containerds.
+    for file in "$NODE_RUN"/containerd/io.containerd.runtime.v2.task/k8s.io/*/address; do
+      if [ -f "$file" ]; then
+        socket=$(cat "$file")
+        rm -f "${socket#unix://}"
+      fi
+    done
     ip link del "$BRIDGE" 2>/dev/null || true
     remove_chains
     rm -rf /var/lib/cni/results/poolkeeper-test-*
@@ -245,7 +245,7 @@ clean_node() {
 leftovers() {
   local pid mount group
   for pid in $(marked) $(processes_in_cgroups); do
-    if running "$pid"; then echo "process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-120)"; fi
+    if [ -d "/proc/$pid" ]; then echo "process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-120)"; fi
   done
   our_mounts | sed 's/^/mount /'
   for group in $(cgroups); do
@@ -254,7 +254,7 @@ leftovers() {
   log_links | sed 's/^/link /'
   if [ ! -s "$NODE_RUN/owner" ]; then
     chains | sed 's/^/iptables chain /'
-    ip -o link show "$BRIDGE" 2>/dev/null | sed 's/^/link /'
+    if ip link show "$BRIDGE" >/dev/null 2>&1; then echo "network device $BRIDGE"; fi
   elif owns_node; then
     echo "directory $NODE_RUN"
   fi
