@@ -130,6 +130,14 @@ fn versions_are_those_of_the_program() {
         serde_saphyr::from_str(&std::fs::read_to_string(format!("{CHART}/Chart.yaml")).unwrap()).unwrap();
     assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+
+    let read = |name| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+    let toolchain = read("rust-toolchain.toml");
+    let channel = toolchain.lines().find_map(|line| line.strip_prefix("channel = \"")).unwrap().trim_end_matches('"');
+    assert!(
+        read("Dockerfile").contains(&format!("FROM rust:{channel}-alpine ")),
+        "the Dockerfile builds with another Rust"
+    );
 }
 
 /// A comment for each value, a place in the schema, and none in the README that is not there.
