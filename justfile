@@ -10,9 +10,9 @@ check:
 test *WORD:
     cargo test {{WORD}}
 
-# Writes what is generated: crds/.
+# Writes what is generated: the CRDs, for kubectl and for the chart.
 generate:
-    cargo run --locked --quiet -- crd --dir crds
+    cargo run --locked --quiet -- crd --dir crds --dir charts/poolkeeper/files/crds
 
 # A pool of processes works through the example's tasks.
 local *ARGS:

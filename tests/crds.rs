@@ -15,16 +15,18 @@ const KINDS: [&str; 3] = ["ContainerPool", "Dispatch", "Worker"];
 
 #[test]
 fn files_are_up_to_date() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
     let made = cli::crd::files().unwrap();
-    for (name, text) in &made {
-        let found = std::fs::read_to_string(dir.join(name)).unwrap_or_default();
-        assert!(found == *text, "crds/{name} is stale; run: cargo run -- crd --dir crds");
-    }
     let names: BTreeSet<_> = made.iter().map(|(name, _)| name.clone()).collect();
-    let found: BTreeSet<_> =
-        std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(found, names, "crds/ holds generated files only");
+    for dir in ["crds", "charts/poolkeeper/files/crds"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
+        for (name, text) in &made {
+            let found = std::fs::read_to_string(path.join(name)).unwrap_or_default();
+            assert!(found == *text, "{dir}/{name} is stale; run: just generate");
+        }
+        let found: BTreeSet<_> =
+            std::fs::read_dir(path).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+        assert_eq!(found, names, "{dir}/ holds generated files only");
+    }
 }
 
 #[test]

@@ -27,9 +27,9 @@ enum Command {
     Controller(Box<controller::ControllerArgs>),
     /// Print the CustomResourceDefinitions as YAML
     Crd {
-        /// Write them to this directory instead, a file each
+        /// Write them to this directory instead, a file each; may be given again
         #[arg(long)]
-        dir: Option<std::path::PathBuf>,
+        dir: Vec<std::path::PathBuf>,
     },
     #[command(hide = true)]
     Shim(shim::ShimArgs),
@@ -76,7 +76,7 @@ pub fn main() -> ExitCode {
     match command {
         Command::Run(args) => args.run(),
         Command::Controller(args) => args.run(),
-        Command::Crd { dir } => match crd::print(dir.as_deref()) {
+        Command::Crd { dir } => match crd::print(&dir) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 let _ = writeln!(std::io::stderr(), "poolkeeper: {error:#}");
