@@ -68,12 +68,19 @@ pub enum RuntimeKind {
     Process,
 }
 
-impl std::fmt::Display for RuntimeKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+impl RuntimeKind {
+    /// Its name, as it stands in objects.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Pod => "Pod",
             Self::Docker => "Docker",
             Self::Process => "Process",
-        })
+        }
+    }
+}
+
+impl std::fmt::Display for RuntimeKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }

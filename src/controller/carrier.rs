@@ -11,10 +11,11 @@ use kube::Client;
 use kube::api::Api;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::{self, Answer, Milestone};
 use super::order::{self, Runtimes};
 use super::{Options, note, watch, writes};
 use crate::api::dispatch::Target;
-use crate::core::{Action, Config, Core, Event, HostKey, Key, LeaseFact, Now};
+use crate::core::{Action, Config, Core, Event, HostKey, Key, LeaseFact, Now, Verb};
 use crate::runtime::Instance;
 
 /// Requests to the API server under way at a time. More do not make it faster (`docs/performance.md`).
@@ -105,6 +106,7 @@ impl Carrier {
     }
 
     pub async fn run(mut self, stop: CancellationToken) {
+        let mut questions = self.options.metrics.begin_loop();
         loop {
             let now = self.now();
             self.options.health.beat(now.mono);
@@ -115,6 +117,11 @@ impl Carrier {
             let first = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
+                Some(question) = questions.recv() => {
+                    // Whoever asked may be gone.
+                    let _ = question.send(self.answer(now));
+                    None
+                }
                 event = self.writes.next() => event,
                 event = self.orders.next() => event,
                 event = self.inputs.next() => event,
@@ -134,6 +141,11 @@ impl Carrier {
         while self.orders.running.next().await.is_some() {}
     }
 
+    fn answer(&self, now: Now) -> Answer {
+        let size = |lane: &Lane| (lane.running.len(), lane.waiting.len());
+        Answer { pools: self.core.census(now), writes: size(&self.writes), orders: size(&self.orders) }
+    }
+
     fn now(&self) -> Now {
         Now::new(self.options.clock.now(), self.options.clock.mono())
     }
@@ -141,6 +153,7 @@ impl Carrier {
     fn take(&mut self, event: Option<Event>, now: Now) {
         if let Some(event) = event {
             tracing::trace!(?event, "seen");
+            self.options.metrics.took(&event);
             self.core.apply(event, now);
         }
     }
@@ -156,18 +169,48 @@ impl Carrier {
     fn carry(&mut self, action: Action) {
         tracing::debug!(?action, "do");
         let client = self.client.clone();
+        let (counts, clock) = (self.options.metrics.clone(), self.options.clock.clone());
         match action {
-            Action::Write(subject, verb) => self
-                .writes
-                .push(async move { Some(Event::Settled(subject, writes::carry_out(client, verb).await)) }.boxed()),
+            Action::Write(subject, verb) => {
+                let labels = metrics::request(&verb);
+                let milestone = match &verb {
+                    Verb::DispatchStatus(base, next) => {
+                        Milestone::of(base, next, self.core.waiting_since(&Key::of(&**base)))
+                    }
+                    _ => None,
+                };
+                let work = async move {
+                    let start = clock.mono();
+                    let settled = writes::carry_out(client, verb).await;
+                    counts.wrote(labels, metrics::result(&settled), clock.mono().saturating_sub(start));
+                    if let Some(milestone) = milestone {
+                        counts.reached(&milestone, &settled, &*clock);
+                    }
+                    Some(Event::Settled(subject, settled))
+                };
+                self.writes.push(work.boxed());
+            }
             Action::Runtime(order) => {
                 let runtimes = self.runtimes.clone();
-                self.orders.push(async move { Some(order::carry_out(runtimes, order).await) }.boxed());
+                let labels = metrics::operation(&order);
+                let work = async move {
+                    let start = clock.mono();
+                    let event = order::carry_out(runtimes, order).await;
+                    counts.ran(labels, metrics::answer(&event), clock.mono().saturating_sub(start));
+                    Some(event)
+                };
+                self.orders.push(work.boxed());
             }
             Action::GetLease(key) => self.writes.push(get_lease(client, key).boxed()),
             Action::Note(n) => {
                 let ids = self.options.ids.clone();
-                self.writes.push(note::record(client, ids, n).map(|()| None).boxed());
+                let work = async move {
+                    let start = clock.mono();
+                    let result = if note::record(client, ids, n).await { "done" } else { "failed" };
+                    counts.wrote(("Event", "create"), result, clock.mono().saturating_sub(start));
+                    None
+                };
+                self.writes.push(work.boxed());
             }
         }
     }

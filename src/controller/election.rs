@@ -298,11 +298,11 @@ impl<F, E: Send + 'static> Elector<F, E> {
                 Some(failure)
             }
         };
-        self.tell(failure.map(|failure| failure.to_string()), now);
+        self.tell(failure.map(|failure| failure.to_string()));
     }
 
     /// What people are told. A leader that cannot renew still leads.
-    fn tell(&self, failure: Option<String>, now: Duration) {
+    fn tell(&self, failure: Option<String>) {
         let health = &self.election.health;
         if let Some(why) = failure {
             let text = format!("the Lease {} cannot be had: {why}", self.election);

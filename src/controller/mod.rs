@@ -2,7 +2,7 @@
 //!
 //! - `carrier`: the loop.
 //! - [`election`]: which of several controllers runs it.
-//! - [`health`]: what the probes say.
+//! - [`health`]: what the probes say. [`tap`]: sees watches open. [`metrics`]: what is counted. [`http`]: serves these.
 //! - `watch`: the three watches, as events.
 //! - `writes`: every compare-and-swap.
 //! - `order`: what runtimes are asked.
@@ -11,8 +11,11 @@
 mod carrier;
 pub mod election;
 pub mod health;
+pub mod http;
+pub mod metrics;
 mod note;
 mod order;
+pub mod tap;
 mod watch;
 mod writes;
 
@@ -22,6 +25,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use self::health::Health;
+use self::metrics::Metrics;
 use crate::clock::{Clock, Ids};
 use crate::runtime::Runtime;
 
@@ -44,6 +48,8 @@ pub struct Options {
     pub local_credentials: bool,
     /// Told how the loop and its watches are.
     pub health: Health,
+    /// Told what is done.
+    pub metrics: Metrics,
 }
 
 impl Options {
@@ -58,6 +64,7 @@ impl Options {
             look_again: Duration::from_secs(30),
             local_credentials: false,
             health: Health::default(),
+            metrics: Metrics::default(),
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::api::{GROUP, VERSION, names};
 use crate::clock::Ids;
 use crate::core::{Note, NoteType};
 
-/// Records one Event. That it could not be is logged; nothing depends on it.
-pub(super) async fn record(client: Client, ids: Ids, note: Note) {
+/// Records one Event. That it could not be is logged; nothing depends on it. False: it could not be.
+pub(super) async fn record(client: Client, ids: Ids, note: Note) -> bool {
     let uid = ids.uid();
     let event = Event {
         metadata: ObjectMeta {
@@ -42,7 +42,9 @@ pub(super) async fn record(client: Client, ids: Ids, note: Note) {
         ..Event::default()
     };
     let api: Api<Event> = Api::namespaced(client, &note.key.namespace);
-    if let Err(error) = api.create(&PostParams::default(), &event).await {
+    let recorded = api.create(&PostParams::default(), &event).await;
+    if let Err(error) = &recorded {
         tracing::warn!(reason = note.reason, key = %note.key, %error, "an Event could not be recorded");
     }
+    recorded.is_ok()
 }

@@ -103,6 +103,8 @@ pub(super) struct DispatchEntry {
     /// In which sets of the pool it stands.
     pub queued: bool,
     pub waiting: bool,
+    /// Monotonic time at which it was first seen waiting, or not, as it is now.
+    pub since: Duration,
     pub finished: Option<Timestamp>,
     /// Uid of the worker of its open attempt.
     pub open_on: Option<String>,

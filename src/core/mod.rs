@@ -15,10 +15,12 @@
 //! - [`doors`]: requests in annotations. [`rollup`]: the pool's status. [`explain`]: why something waits.
 //! - [`history`]: how long finished dispatches stay. [`lease`]: holders that vanish.
 //! - [`election`]: which of several controllers leads.
+//! - `census`: how many there are of everything, for who asks.
 //! - [`verdict`]: what a command's end means.
 
 pub mod assign;
 pub mod backoff;
+mod census;
 pub mod commit;
 mod conditions;
 pub mod cooldown;
@@ -47,6 +49,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+pub use census::PoolCensus;
 pub use event::{
     Action, Event, Fetched, LeaseFact, Note, NoteType, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
 };

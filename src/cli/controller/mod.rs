@@ -10,8 +10,10 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use kube::Config;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +23,9 @@ use crate::api::RuntimeKind;
 use crate::clock::{Clock, Ids, SystemClock};
 use crate::controller::election::{Election, Term, lead};
 use crate::controller::health::Health;
+use crate::controller::http::{self, Pages};
+use crate::controller::metrics::Metrics;
+use crate::controller::tap::WatchTap;
 use crate::controller::{self, Options};
 
 /// What is logged when nothing is asked for: what happens here, and what goes wrong elsewhere.
@@ -52,7 +57,13 @@ async fn serve(args: ControllerArgs) -> Result<(), Failure> {
     let server = config.cluster_url.clone();
     let (clock, ids, health): (Arc<dyn Clock>, _, _) = (Arc::new(SystemClock::new()), Ids::random(), Health::default());
     let failed = |e: &dyn std::fmt::Display| Failure::new(exit::FAILED, e.to_string());
-    let client = Client::try_from(config).map_err(|e| failed(&e))?;
+    let client = ClientBuilder::try_from(config).map_err(|e| failed(&e))?.with_layer(&WatchTap(health.clone())).build();
+    let metrics = Metrics::default();
+    let listener = TcpListener::bind(args.http_bind)
+        .await
+        .map_err(|e| failed(&format_args!("--http-bind {}: {e}", args.http_bind)))?;
+    let pages = Pages { health: health.clone(), metrics: metrics.clone(), clock: clock.clone() };
+    tokio::spawn(http::serve(listener, pages));
     let stop = signals().map_err(|e| failed(&e))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %server, runtimes = ?kinds, "poolkeeper controller");
 
@@ -69,14 +80,14 @@ async fn serve(args: ControllerArgs) -> Result<(), Failure> {
     let begin = |term: Term| {
         let (args, kinds, client, clock, ids) =
             (args.clone(), kinds.clone(), client.clone(), clock.clone(), ids.clone());
-        let health = health.clone();
+        let (health, metrics) = (health.clone(), metrics.clone());
         async move {
             let runtimes = runtimes::make(&kinds, &args, &client, &term.installation).await?;
             let mut options = Options::new(runtimes, clock, ids);
             options.namespace = args.namespace;
             // A pool's author must not get at what the controller's own machine has.
             options.local_credentials = !kinds.contains(&RuntimeKind::Pod);
-            options.health = health;
+            (options.health, options.metrics) = (health, metrics);
             controller::run(client, options, term.stop).await;
             Ok(())
         }

@@ -105,7 +105,7 @@ impl Core {
                     e.dispatch_gone = Some(named.uid);
                 }
                 if let Some(d) = found {
-                    self.saw_dispatch(d);
+                    self.saw_dispatch(d, now);
                 }
             }
             (Subject::Orphan(key), Fetched::Worker(found)) => {
@@ -117,7 +117,7 @@ impl Core {
             }
             (_, Fetched::Worker(Some(w))) => self.saw_worker(w, now),
             (Subject::Worker(key), Fetched::Worker(None)) => self.lost_worker(key, None),
-            (_, Fetched::Dispatch(Some(d))) => self.saw_dispatch(d),
+            (_, Fetched::Dispatch(Some(d))) => self.saw_dispatch(d, now),
             (Subject::Dispatch(key), Fetched::Dispatch(None)) => self.lost_dispatch(key, None),
             _ => {}
         }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::api::Dispatch;
 use crate::api::dispatch::DispatchPhase;
 use crate::core::entries::{DispatchEntry, Place};
-use crate::core::{Core, Key, Object, Subject, dispatch_status};
+use crate::core::{Core, Key, Now, Object, Subject, dispatch_status};
 use crate::runtime::InstanceKey;
 
 impl Core {
-    pub(in crate::core) fn saw_dispatch(&mut self, d: Arc<Dispatch>) {
+    pub(in crate::core) fn saw_dispatch(&mut self, d: Arc<Dispatch>, now: Now) {
         let key = Key::of(&*d);
         if let Some(e) = self.dispatches.get(&key) {
             if e.obj.covers(&d) {
@@ -32,6 +32,7 @@ impl Core {
                 place,
                 queued: false,
                 waiting: false,
+                since: now.mono,
                 finished: None,
                 open_on: None,
                 released: 0,
@@ -39,7 +40,7 @@ impl Core {
             };
             self.dispatches.insert(key.clone(), entry);
         }
-        self.reindex_dispatch(&key);
+        self.reindex_dispatch(&key, now);
         self.mark_dispatch(&key);
         self.mark_namers(&key);
     }
@@ -74,7 +75,7 @@ impl Core {
 
     /// Puts a dispatch into the sets of its pool in which it belongs. The queue itself is left to
     /// [`Core::decide_dispatch`], since a place in it may need a live GET first.
-    pub(in crate::core) fn reindex_dispatch(&mut self, key: &Key) {
+    pub(in crate::core) fn reindex_dispatch(&mut self, key: &Key, now: Now) {
         let Some(e) = self.dispatches.get_mut(key) else { return };
         let obj = e.obj.clone();
         let status = dispatch_status(&obj);
@@ -87,7 +88,7 @@ impl Core {
             } else {
                 p.waiting.remove(&at)
             };
-            e.waiting = waiting;
+            (e.waiting, e.since) = (waiting, now.mono);
         }
         if !waiting && e.queued {
             p.queue.remove(&e.place);

@@ -32,7 +32,7 @@ impl Core {
                     self.lost_worker(&k, None);
                 }
             }
-            Event::Dispatch(Seen::Present(d)) => self.saw_dispatch(d),
+            Event::Dispatch(Seen::Present(d)) => self.saw_dispatch(d, now),
             Event::Dispatch(Seen::Gone(d)) => self.lost_dispatch(&Key::of(&*d), Some(d.version())),
             Event::Dispatch(Seen::Listed(keys)) => {
                 self.synced.2 = true;

@@ -1,0 +1,93 @@
+//! Sees watches open: a watch that comes back after a fault may have nothing to tell for long, but it is there.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tower::{Layer, Service};
+
+use super::health::Health;
+use crate::api::GROUP;
+
+/// Tells a [`Health`] which of the three kinds' watches the API server accepted.
+#[derive(Clone)]
+pub struct WatchTap(pub Health);
+
+impl<S> Layer<S> for WatchTap {
+    type Service = Tapped<S>;
+
+    fn layer(&self, inner: S) -> Tapped<S> {
+        Tapped { inner, health: self.0.clone() }
+    }
+}
+
+/// A service with a [`WatchTap`].
+#[derive(Clone)]
+pub struct Tapped<S> {
+    inner: S,
+    health: Health,
+}
+
+impl<S, B, C> Service<Request<B>> for Tapped<S>
+where
+    S: Service<Request<B>, Response = Response<C>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let kind = watched(request.uri());
+        let answer = self.inner.call(request);
+        let Some(kind) = kind else { return Box::pin(answer) };
+        let health = self.health.clone();
+        Box::pin(async move {
+            let response = answer.await?;
+            if response.status().is_success() && health.connected(kind) {
+                tracing::info!(kind, "the watch is back");
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// The kind that a request watches, if it is one of ours.
+fn watched(uri: &http::Uri) -> Option<&'static str> {
+    if !uri.query()?.split('&').any(|part| part == "watch=true") {
+        return None;
+    }
+    let (group, rest) = uri.path().strip_prefix("/apis/")?.split_once('/')?;
+    match rest.rsplit('/').next()? {
+        _ if group != GROUP => None,
+        "containerpools" => Some("ContainerPool"),
+        "workers" => Some("Worker"),
+        "dispatches" => Some("Dispatch"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watches_of_the_three_kinds_are_known_by_their_paths() {
+        let kind = |uri: &'static str| watched(&http::Uri::from_static(uri));
+        let base = "/apis/poolkeeper.dev/v1alpha1";
+        assert_eq!(base, format!("/apis/{GROUP}/{}", crate::api::VERSION));
+        assert_eq!(kind("/apis/poolkeeper.dev/v1alpha1/workers?&watch=true&timeoutSeconds=290"), Some("Worker"));
+        assert_eq!(
+            kind("/apis/poolkeeper.dev/v1alpha1/namespaces/a/dispatches?watch=true&resourceVersion=1"),
+            Some("Dispatch")
+        );
+        assert_eq!(kind("/apis/poolkeeper.dev/v1alpha1/containerpools?watch=true"), Some("ContainerPool"));
+        assert_eq!(kind("/apis/poolkeeper.dev/v1alpha1/workers?limit=500"), None);
+        assert_eq!(kind("/apis/apps/v1/workers?watch=true"), None);
+        assert_eq!(kind("/api/v1/pods?watch=true"), None);
+    }
+}

@@ -1,0 +1,55 @@
+//! How many there are of everything, for who asks: from the indexes, without a look at workers or dispatches.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Core, Key, Now};
+
+/// One pool in numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolCensus {
+    /// Which pool.
+    pub key: Key,
+    /// Workers by what they are: `idle`, `busy`, `resting`, `starting`, `unavailable`. Each worker is in one.
+    pub workers: [(&'static str, usize); 5],
+    /// Dispatches that wait.
+    pub waiting: usize,
+    /// When the oldest of these was created.
+    pub oldest: Option<Timestamp>,
+    /// Credentials that rest, or are parked.
+    pub resting_credentials: usize,
+}
+
+impl Core {
+    /// All pools that exist, in order of their names.
+    pub fn census(&self, now: Now) -> Vec<PoolCensus> {
+        let one = |(key, p): (&Key, &super::entries::PoolEntry)| {
+            let obj = p.obj.as_ref()?;
+            let stored = obj.status.iter().flat_map(|s| &s.rate_limits).filter(|r| !p.due_rests.contains_key(&r.key));
+            let rests = |r: &&crate::api::pool::CredentialRest| {
+                r.parked || r.until.as_ref().is_some_and(|until| until.0 > now.wall)
+            };
+            Some(PoolCensus {
+                key: key.clone(),
+                workers: [
+                    // What is about to be told of a worker does not change that it is idle.
+                    ("idle", p.idle_count() + p.held.len()),
+                    ("busy", p.busy.len()),
+                    ("resting", p.resting.len()),
+                    ("starting", p.starting.len()),
+                    ("unavailable", p.unavailable.len()),
+                ],
+                waiting: p.waiting.len(),
+                oldest: p.waiting.first().map(|(created, _)| *created),
+                resting_credentials: stored.chain(p.due_rests.values()).filter(rests).count(),
+            })
+        };
+        self.pools.iter().filter_map(one).collect()
+    }
+
+    /// Monotonic time since which a dispatch was seen to wait: for its first attempt, or again. None: it does not wait.
+    pub fn waiting_since(&self, dispatch: &Key) -> Option<Duration> {
+        self.dispatches.get(dispatch).filter(|e| e.waiting).map(|e| e.since)
+    }
+}
