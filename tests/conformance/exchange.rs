@@ -144,12 +144,17 @@ impl<'a> Talk<'a> {
                 if bookmark {
                     map["object"]["metadata"]["resourceVersion"] = "BOOKMARK".into();
                 }
+                // Numbered by object, so that one write more or less is one difference.
+                let object = map.get("uid").and_then(Value::as_str).map(|raw| number(&mut self.uids, raw, "uid"));
                 let generated = map.get("generateName").and_then(Value::as_str).map(str::to_owned);
                 for (key, v) in map.iter_mut() {
                     match (key.as_str(), v.as_str()) {
                         ("creationTimestamp" | "deletionTimestamp", Some(_)) => *v = "TIME".into(),
                         ("resourceVersion", Some(raw)) if raw.parse::<u64>().is_ok() => {
-                            *v = number(&mut self.versions, raw, "version").into();
+                            let of = object.as_deref().unwrap_or("none");
+                            let next = self.versions.values().filter(|v| v.ends_with(&format!(" of {of}"))).count() + 1;
+                            let new = || format!("version {next} of {of}");
+                            *v = self.versions.entry(raw.to_owned()).or_insert_with(new).clone().into();
                         }
                         ("uid", Some(raw)) => *v = number(&mut self.uids, raw, "uid").into(),
                         ("name", Some(raw)) if generated.as_ref().is_some_and(|g| raw.starts_with(g)) => {

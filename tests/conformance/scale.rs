@@ -31,7 +31,7 @@ async fn scaling_sets_the_floor_and_keeps_the_rules(subject: Subject) {
     for (replicas, message) in [
         (9, "spec: Invalid value: \"object\": min must be <= max (raise spec.max first)"),
         (100_001, "spec.min in body should be less than or equal to 100000"),
-        (-1, "spec.replicas: Invalid value: -1: should be a non-negative integer"),
+        (-1, "spec.min in body should be greater than or equal to 0"),
     ] {
         let (code, refused) = subject.raw("PATCH", &scale, MERGE, to(replicas)).await;
         assert_eq!((code, &refused["reason"]), (422, &json!("Invalid")), "{refused}");

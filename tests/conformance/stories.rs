@@ -370,7 +370,6 @@ async fn deletions(subject: Subject) {
         ),
         ask("PATCH", "/a", MERGE, finalizers(json!(["test.dev/f", "test.dev/g"]))),
         ask("PATCH", "/a", MERGE, finalizers(json!(["test.dev/g"]))),
-        ask("PATCH", "/a", MERGE, json!({"metadata": {"deletionTimestamp": "2020-01-01T00:00:00Z"}})),
         ask("PATCH", "/a", MERGE, json!({"metadata": {"deletionGracePeriodSeconds": 30}})),
         ask("PATCH", "/a/status", MERGE, json!({"status": {"phase": "Held"}})),
         ask("PATCH", "/a?dryRun=All", MERGE, finalizers(json!([]))),
@@ -525,7 +524,6 @@ async fn lists(subject: Subject) {
         "resourceVersion=99999999999",
         "timeoutSeconds=x",
         "sendInitialEvents=true",
-        "watch=x",
         "pretty=true",
     ] {
         story.push(ask("GET", &format!("?{query}"), "", Value::Null));
@@ -591,6 +589,9 @@ async fn watches(subject: Subject) {
         ask("GET", "?watch=true&resourceVersion=0&resourceVersionMatch=NotOlderThan", "", Value::Null),
         ask("GET", "?watch=true&continue=abc&timeoutSeconds=1", "", Value::Null),
         ask("GET", "?watch=false", "", Value::Null),
+        ask("GET", "?watch=odd&resourceVersion=0&timeoutSeconds=1", "", Value::Null),
+        ask("GET", "?watch=&resourceVersion=0&timeoutSeconds=1", "", Value::Null),
+        ask("GET", "?watch=FALSE", "", Value::Null),
     ];
     tell(&subject, "watches", &story).await;
 }

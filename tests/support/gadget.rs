@@ -199,15 +199,22 @@ impl Subject {
         body: Vec<u8>,
     ) -> (u16, Vec<String>, bytes::Bytes) {
         let path = path.replace("NS", &self.namespace);
-        let mut request = http::Request::builder().method(method).uri(path);
+        let mut request = http::Request::builder().method(method).uri(&path);
         if !content_type.is_empty() {
             request = request.header("content-type", content_type);
         }
-        let response = self.client.send(request.body(body.into()).unwrap()).await.unwrap();
+        let request = request.body(body.into()).unwrap();
+        let response = soon(self.client.send(request)).await.unwrap_or_else(|e| panic!("{method} {path}: {e}"));
         let warnings = response.headers().get_all("warning").iter().map(|w| w.to_str().unwrap().to_owned()).collect();
         let code = response.status().as_u16();
-        (code, warnings, response.into_body().collect_bytes().await.unwrap())
+        (code, warnings, soon(response.into_body().collect_bytes()).await.unwrap())
     }
+}
+
+/// What happens within the time that an answer may take.
+async fn soon<T>(answer: impl Future<Output = T>) -> T {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+    tokio::time::timeout(PATIENCE, answer).await.expect("no answer")
 }
 
 pub const GADGETS: &str = "/apis/test.poolkeeper.dev/v1/namespaces/NS/gadgets";
