@@ -223,8 +223,6 @@ impl Api {
         check_identity(kind, &key, &new, &old, source)?;
         prepare(kind, &mut new, &old, part);
         let mut errors = meta::validate_change(&new, &old);
-        // The real server looks twice: once for all kinds, once for this one.
-        errors.extend_from_within(..);
         match part {
             Part::Main => errors.append(&mut validate(&kind.schema, &new, Some(&old), "")),
             Part::Status => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use regex::Regex;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::subject::*;
 
@@ -48,17 +48,20 @@ pub struct Talk<'a> {
     versions: BTreeMap<String, String>,
     /// What `$…` stands for.
     known: BTreeMap<String, String>,
+    /// Whether the last request was about a kind that is Go's, not a CRD's.
+    built_in: bool,
 }
 
 impl<'a> Talk<'a> {
     pub fn new(subject: &'a Subject) -> Self {
-        Self { subject, uids: BTreeMap::new(), versions: BTreeMap::new(), known: BTreeMap::new() }
+        Self { subject, uids: BTreeMap::new(), versions: BTreeMap::new(), known: BTreeMap::new(), built_in: false }
     }
 
     /// Sends a request; returns code, warnings and body as text that is the same in every run.
     pub async fn say(&mut self, ask: &Ask) -> String {
         let path = if ask.path.starts_with("/api") { ask.path.clone() } else { format!("{GADGETS}{}", ask.path) };
         let path = self.fill(&path);
+        self.built_in = !path.contains("poolkeeper.dev");
         if ask.method == "WATCH" {
             return self.watch(&path, ask.body.as_u64().unwrap()).await;
         }
@@ -111,7 +114,7 @@ impl<'a> Talk<'a> {
     fn fill(&self, text: &str) -> String {
         static NAME: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$(continue|list|[a-z]+\.[a-z0-9-]+)").unwrap());
         let known = |c: &regex::Captures<'_>| self.known.get(&c[1]).cloned().unwrap_or_else(|| c[0].to_owned());
-        NAME.replace_all(text, known).into_owned()
+        NAME.replace_all(text, known).replace("\"NS\"", &format!("{:?}", self.subject.namespace))
     }
 
     fn learn(&mut self, answer: &Value) {
@@ -145,8 +148,31 @@ impl<'a> Talk<'a> {
                     map["object"]["metadata"]["resourceVersion"] = "BOOKMARK".into();
                 }
                 // Numbered by object, so that one write more or less is one difference.
-                let object = map.get("uid").and_then(Value::as_str).map(|raw| number(&mut self.uids, raw, "uid"));
+                let object = map
+                    .get("uid")
+                    .and_then(Value::as_str)
+                    .filter(|raw| raw.len() == 36)
+                    .map(|raw| number(&mut self.uids, raw, "uid"));
                 let generated = map.get("generateName").and_then(Value::as_str).map(str::to_owned);
+                // A real server tells some mistakes two or three times.
+                if let Some(Value::Array(causes)) = map.get_mut("causes") {
+                    let mut seen: Vec<Value> = Vec::new();
+                    causes.retain(|c| {
+                        !seen.contains(c) && {
+                            seen.push(c.clone());
+                            true
+                        }
+                    });
+                }
+                // What Go prints of nothing, and the type of the items of lists of built-in kinds.
+                if self.built_in {
+                    map.retain(|_, v| !v.is_null() && *v != json!({}) && *v != "");
+                    for item in map.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
+                        let item = item.as_object_mut().unwrap();
+                        item.remove("kind");
+                        item.remove("apiVersion");
+                    }
+                }
                 for (key, v) in map.iter_mut() {
                     match (key.as_str(), v.as_str()) {
                         ("creationTimestamp" | "deletionTimestamp", Some(_)) => *v = "TIME".into(),
@@ -156,7 +182,7 @@ impl<'a> Talk<'a> {
                             let new = || format!("version {next} of {of}");
                             *v = self.versions.entry(raw.to_owned()).or_insert_with(new).clone().into();
                         }
-                        ("uid", Some(raw)) => *v = number(&mut self.uids, raw, "uid").into(),
+                        ("uid", Some(raw)) if raw.len() == 36 => *v = number(&mut self.uids, raw, "uid").into(),
                         ("name", Some(raw)) if generated.as_ref().is_some_and(|g| raw.starts_with(g)) => {
                             *v = format!("{}+{}", generated.clone().unwrap(), raw.len()).into();
                         }
@@ -179,7 +205,8 @@ impl<'a> Talk<'a> {
             text = text.replace(raw, label);
         }
         let label = |c: &regex::Captures<'_>| {
-            format!("{}{}", &c[1], self.versions.get(&c[2]).map_or("some version", String::as_str))
+            let known = self.versions.get(&c[2]).filter(|_| &c[1] == "(");
+            format!("{}{}", &c[1], known.map_or("some version", String::as_str))
         };
         TIME.replace_all(&NUMBER.replace_all(&text, label), "TIME").into_owned()
     }
