@@ -150,8 +150,8 @@ impl Api {
             return Err(ApiError::unset_on_create());
         }
         let key = key_of(&object);
-        if state.get(&key).is_some() {
-            return Err(ApiError::already_exists(kind, &name));
+        if let Some(taken) = state.get(&key) {
+            return Err(ApiError::already_exists(kind, &name, meta::is_deleting(&taken.object)));
         }
         // Only now: the real server applies the status's default when it reads what it has stored.
         let unsettled = kind.schema.apply_defaults(&mut object);
@@ -454,8 +454,8 @@ fn check_identity(kind: &Kind, key: &Key, new: &Value, old: &Value, source: Sour
         return Err(ApiError::conflict(kind, &key.name, &why));
     }
     match meta::text(new, "resourceVersion") {
-        "" if kind.traits.unconditional_update => Ok(()),
-        "" => {
+        "" | "0" if kind.traits.unconditional_update => Ok(()),
+        "" | "0" => {
             let error = FieldError::invalid_raw("metadata.resourceVersion", "0x0", "must be specified for an update");
             Err(ApiError::invalid_as(&kind.plural, &kind.group, &key.name, &[error]))
         }
@@ -486,7 +486,7 @@ fn prepare(kind: &Kind, new: &mut Value, old: &Value, part: Part) {
     // May be left out, but not changed.
     for key in ["uid", "namespace", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         if let Some(value) = old["metadata"].get(key) {
-            let restored = key.starts_with("deletion") || !metadata.contains_key(key);
+            let restored = key == "deletionTimestamp" || !metadata.contains_key(key);
             if restored {
                 metadata.insert(key.into(), value.clone());
             }

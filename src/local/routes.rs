@@ -43,8 +43,9 @@ impl Query {
         self.0.get(key).map(String::as_str).filter(|v| !v.is_empty())
     }
 
+    /// Anything but `false` and `0` is true, nothing at all too.
     fn flag(&self, key: &str) -> bool {
-        self.text(key).is_some_and(|v| v == "true" || v == "1")
+        self.0.get(key).is_some_and(|v| !v.eq_ignore_ascii_case("false") && v != "0")
     }
 
     fn number(&self, key: &str) -> Result<Option<u64>, ApiError> {

@@ -55,8 +55,10 @@ impl ApiError {
         Self::new(406, "NotAcceptable", "only the following media types are accepted: application/json")
     }
 
-    pub fn already_exists(kind: &Kind, name: &str) -> Self {
-        Self::new(409, "AlreadyExists", format!("{} {name:?} already exists", kind.group_resource())).of(kind, name)
+    pub fn already_exists(kind: &Kind, name: &str, deleting: bool) -> Self {
+        let why = if deleting { "object is being deleted: " } else { "" };
+        let message = format!("{why}{} {name:?} already exists", kind.group_resource());
+        Self::new(409, "AlreadyExists", message).of(kind, name)
     }
 
     pub fn conflict(kind: &Kind, name: &str, why: &str) -> Self {

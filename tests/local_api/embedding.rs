@@ -3,13 +3,14 @@ use std::sync::Arc;
 
 use http::Request;
 use kube::Client;
+use kube::api::{DeleteParams, PropagationPolicy};
 use kube::client::Body;
 use poolkeeper::clock::{Ids, SystemClock};
 use poolkeeper::local::{Change, History, LocalApi, LocalError, Options};
 use serde_json::json;
 use tower::{BoxError, Service, ServiceExt, service_fn};
 
-use crate::support::*;
+use crate::gadget::*;
 
 /// The text of the refusal of a CRD whose schema was changed like that.
 fn refusal(patch: serde_json::Value) -> String {
@@ -58,7 +59,7 @@ async fn a_layer_may_stand_between_client_and_server() {
             if lost { Err(BoxError::from("connection reset")) } else { Ok(answer) }
         }
     });
-    let env = Env { client: Client::new(lossy, "x"), namespace: "x".into(), local: Some(api.clone()) };
+    let env = Subject { client: Client::new(lossy, "x"), namespace: "x".into(), local: Some(api.clone()) };
     env.create("a", json!({"max": 5})).await;
     assert!(matches!(env.merge("a", json!({"spec": {"max": 6}})).await, Err(kube::Error::Service(_))));
     assert_eq!(env.get("a").await["spec"]["max"], 6);
@@ -66,8 +67,7 @@ async fn a_layer_may_stand_between_client_and_server() {
 
 #[tokio::test]
 async fn the_record_has_every_version() {
-    let api = local(History::Full);
-    let env = Env { client: api.client("r"), namespace: "r".into(), local: Some(api.clone()) };
+    let (env, api) = subject(History::Full);
     let made = env.create("a", json!({"max": 5})).await;
     env.merge_status("a", json!({"status": {"phase": "Done"}})).await.unwrap();
     env.gadgets().delete("a", &Default::default()).await.unwrap();
@@ -87,7 +87,7 @@ async fn the_record_has_every_version() {
 
 #[tokio::test]
 async fn what_is_left_out_is_named() {
-    let env = Env { client: local(History::Full).client("n"), namespace: "n".into(), local: None };
+    let (env, _) = subject(History::Full);
     env.create("a", json!({"max": 5})).await;
     let one = format!("{GADGETS}/a");
     let apply = env.raw("PATCH", &one, "application/apply-patch+yaml", json!({})).await;
@@ -102,4 +102,15 @@ async fn what_is_left_out_is_named() {
     let request = Request::get(one.replace("NS", "n")).header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
     let response = env.client.send(request.body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(response.status(), 406);
+}
+
+#[tokio::test]
+async fn other_ways_of_deletion_are_refused() {
+    let (env, _) = subject(History::Full);
+    env.create("a", json!({"max": 5})).await;
+    for policy in [PropagationPolicy::Foreground, PropagationPolicy::Orphan] {
+        let message = format!("the embedded API server does not support propagationPolicy {policy:?}");
+        let params = DeleteParams { propagation_policy: Some(policy), ..DeleteParams::default() };
+        expect_status(env.gadgets().delete("a", &params).await, 501, "NotImplemented", &message);
+    }
 }

@@ -1,14 +1,9 @@
-//! What a Kubernetes API server does, as a client sees it.
+//! What only the embedded API server has: its options, its record, what it leaves out, what it forgets when told to.
 //!
-//! Runs against the embedded server, or, with `POOLKEEPER_TEST_CLUSTER=1`, against the cluster of the kubeconfig
-//! (all but what looks inside the server): every expectation is one that kube-apiserver 1.33 fulfils.
+//! What it has in common with a real one is in `tests/conformance`.
 
-mod deletion;
-mod differential;
 mod embedding;
-mod schema;
+#[path = "../support/gadget.rs"]
+mod gadget;
 mod speed;
-mod subresources;
-mod support;
 mod watching;
-mod writes;

@@ -1,14 +1,15 @@
 //! How much a write costs. Not run by default: it measures, it does not judge.
 use std::time::Instant;
 
+use poolkeeper::local::History;
 use serde_json::json;
 
-use crate::support::*;
+use crate::gadget::*;
 
 #[tokio::test]
 #[ignore = "measures"]
 async fn status_patches_a_second() {
-    let env = env().await;
+    let (env, _) = subject(History::Full);
     let spec = json!({
         "max": 5, "mode": "Fast", "fixed": "x", "word": "abc", "interval": "5m", "words": ["a", "b"],
         "free": {"a": 1, "b": [1, 2, 3], "c": {"d": "e"}}, "labels": {"k": "v"},

@@ -1,14 +1,14 @@
-//! Watches: where they start, what they show, how they end.
+//! Watches where the past is forgotten, and the same run from the same seed.
+
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
-use kube::api::{Api, DeleteParams, WatchEvent, WatchParams};
-use kube::core::{DeserializeGuard, DynamicObject};
-use kube::runtime::{WatchStreamExt, reflector, watcher};
+use futures::StreamExt;
+use kube::api::{DeleteParams, DynamicObject, WatchEvent, WatchParams};
+use kube::runtime::watcher;
 use poolkeeper::local::{Change, History};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::*;
+use crate::gadget::*;
 
 /// `TYPE name` of an event, `TYPE` for bookmarks, `ERROR code` for errors.
 fn show(event: &WatchEvent<DynamicObject>) -> String {
@@ -22,136 +22,9 @@ fn show(event: &WatchEvent<DynamicObject>) -> String {
     }
 }
 
-/// The first events of a watch.
-async fn first(api: &Api<DynamicObject>, params: &WatchParams, version: &str, count: usize) -> Vec<String> {
-    let stream = api.watch(params, version).await.unwrap();
-    let events: Vec<_> = stream.take(count).try_collect().await.unwrap();
-    events.iter().map(show).collect()
-}
-
-async fn version(env: &Env) -> String {
-    env.gadgets().list(&Default::default()).await.unwrap().metadata.resource_version.unwrap()
-}
-
-#[tokio::test]
-async fn a_watch_shows_what_came_after() {
-    let env = env().await;
-    env.create("old", json!({"max": 5})).await;
-    let start = version(&env).await;
-    env.create("a", json!({"max": 5})).await;
-    env.merge("a", json!({"spec": {"max": 6}})).await.unwrap();
-    env.gadgets().delete("a", &DeleteParams::default()).await.unwrap();
-    let params = WatchParams::default();
-    assert_eq!(first(&env.gadgets(), &params, &start, 3).await, ["ADDED a", "MODIFIED a", "DELETED a"]);
-    // From 0 it begins with what there is.
-    env.create("b", json!({"max": 5})).await;
-    assert_eq!(first(&env.gadgets(), &params, "0", 2).await, ["ADDED b", "ADDED old"]);
-}
-
-#[tokio::test]
-async fn a_deleted_object_is_shown_in_its_last_version() {
-    let env = env().await;
-    env.create("a", json!({"max": 5})).await;
-    env.merge("a", json!({"metadata": {"finalizers": ["test.poolkeeper.dev/f"]}})).await.unwrap();
-    env.gadgets().delete("a", &DeleteParams::default()).await.unwrap();
-    let start = version(&env).await;
-    env.merge("a", json!({"metadata": {"finalizers": null}, "spec": {"max": 9}})).await.unwrap();
-    let mut stream = env.gadgets().watch(&WatchParams::default(), &start).await.unwrap().boxed();
-    let Some(Ok(WatchEvent::Deleted(last))) = stream.next().await else { panic!("expected a deletion") };
-    // The write that took the last finalizer away is not seen, but for the version.
-    assert_eq!(last.metadata.finalizers, Some(vec!["test.poolkeeper.dev/f".into()]));
-    assert_eq!(last.data["spec"]["max"], 5);
-    assert!(last.metadata.resource_version.unwrap().parse::<u64>().unwrap() > start.parse().unwrap());
-}
-
-#[tokio::test]
-async fn what_leaves_a_selection_is_deleted_in_it() {
-    let env = env().await;
-    let start = version(&env).await;
-    env.create("a", json!({"max": 5, "mode": "Slow"})).await;
-    env.create("b", json!({"max": 5, "mode": "Fast"})).await;
-    env.merge("a", json!({"spec": {"mode": "Fast"}})).await.unwrap();
-    env.merge("b", json!({"spec": {"max": 6}})).await.unwrap();
-    env.merge("b", json!({"spec": {"mode": "Slow"}})).await.unwrap();
-    env.gadgets().delete("b", &DeleteParams::default()).await.unwrap();
-    env.gadgets().delete("a", &DeleteParams::default()).await.unwrap();
-    let params = WatchParams::default().fields("spec.mode=Fast");
-    let seen = first(&env.gadgets(), &params, &start, 5).await;
-    assert_eq!(seen, ["ADDED b", "ADDED a", "MODIFIED b", "DELETED b", "DELETED a"]);
-    let stream = env.gadgets().watch(&params, &start).await.unwrap();
-    let events: Vec<_> = stream.take(4).try_collect().await.unwrap();
-    let WatchEvent::Deleted(left) = &events[3] else { panic!("{events:?}") };
-    assert_eq!(left.data["spec"]["mode"], "Fast");
-}
-
-#[tokio::test]
-async fn versions_rise_in_a_watch() {
-    let env = env().await;
-    let start = version(&env).await;
-    for i in 0..20 {
-        env.create(&format!("g{i}"), json!({"max": 5})).await;
-        env.merge_status(&format!("g{i}"), json!({"status": {"phase": "X"}})).await.unwrap();
-    }
-    let stream = env.gadgets().watch(&WatchParams::default(), &start).await.unwrap();
-    let events: Vec<_> = stream.take(40).try_collect().await.unwrap();
-    let versions: Vec<u64> = events
-        .iter()
-        .map(|e| match e {
-            WatchEvent::Added(o) | WatchEvent::Modified(o) => {
-                o.metadata.resource_version.as_ref().unwrap().parse().unwrap()
-            }
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    assert!(versions.is_sorted_by(|a, b| a < b), "{versions:?}");
-}
-
-#[tokio::test]
-async fn a_watch_ends_at_its_timeout_with_a_bookmark() {
-    let env = env().await;
-    env.create("a", json!({"max": 5})).await;
-    let params = WatchParams { bookmarks: true, timeout: Some(3), ..WatchParams::default() };
-    let stream = env.gadgets().watch(&params, "0").await.unwrap();
-    let events: Vec<_> = stream.try_collect().await.unwrap();
-    let seen: Vec<_> = events.iter().map(show).collect();
-    assert_eq!(seen.first().map(String::as_str), Some("ADDED a"));
-    assert!(seen[1..].iter().all(|s| s == "BOOKMARK"), "{seen:?}");
-}
-
-#[tokio::test]
-async fn streamed_lists_are_off() {
-    let env = env().await;
-    let params = WatchParams { bookmarks: true, send_initial_events: true, ..WatchParams::default() };
-    let Err(refusal) = env.gadgets().watch(&params, "").await else { panic!("expected a refusal") };
-    expect_status(
-        Err::<(), _>(refusal),
-        422,
-        "Invalid",
-        "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
-    );
-}
-
-#[tokio::test]
-async fn the_far_past_is_refused() {
-    let env = env().await;
-    let api = match &env.local {
-        Some(local) => {
-            env.create("a", json!({"max": 5})).await;
-            local.compact();
-            env.gadgets()
-        }
-        None => env.gadgets(),
-    };
-    let mut stream = api.watch(&WatchParams::default(), "1").await.unwrap().boxed();
-    let Some(Ok(WatchEvent::Error(e))) = stream.next().await else { panic!("expected an error") };
-    assert_eq!((e.code, e.reason.as_str()), (410, "Expired"));
-    assert!(e.message.starts_with("too old resource version: 1 ("), "{}", e.message);
-}
-
 #[tokio::test]
 async fn a_running_watch_that_missed_something_ends() {
-    let env = env().await;
-    let Some(local) = &env.local else { return };
+    let (env, local) = subject(History::Full);
     env.create("a", json!({"max": 5})).await;
     let params = WatchParams::default();
     let mut behind = env.gadgets().watch(&params, "0").await.unwrap().boxed();
@@ -169,22 +42,8 @@ async fn a_running_watch_that_missed_something_ends() {
 }
 
 #[tokio::test]
-async fn the_future_is_refused() {
-    let env = env().await;
-    if env.local.is_none() {
-        // True of a cluster too, but its client tries a 504 again for minutes.
-        return;
-    }
-    let path = format!("{GADGETS}?resourceVersion=99999999999");
-    let (code, body) = env.raw("GET", &path, "", Value::Null).await;
-    assert_eq!((code, body["reason"].as_str().unwrap()), (504, "Timeout"));
-    assert_eq!(body["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
-}
-
-#[tokio::test]
 async fn a_watcher_survives_a_gap() {
-    let env = env().await;
-    let Some(local) = &env.local else { return };
+    let (env, local) = subject(History::Full);
     env.create("a", json!({"max": 5})).await;
     let mut events = watcher(env.typed(), watcher::Config::default()).boxed();
     let mut seen = String::new();
@@ -208,22 +67,9 @@ async fn a_watcher_survives_a_gap() {
     assert_eq!(changes, expected.map(|(c, n)| (c, n.to_owned())));
 }
 
-fn shown(event: Result<watcher::Event<Gadget>, watcher::Error>) -> String {
-    let name = |g: Gadget| g.metadata.name.unwrap();
-    match event {
-        Ok(watcher::Event::Init) => "init ".into(),
-        Ok(watcher::Event::InitApply(g) | watcher::Event::Apply(g)) => format!("apply:{} ", name(g)),
-        Ok(watcher::Event::InitDone) => "done ".into(),
-        Ok(watcher::Event::Delete(g)) => format!("delete:{} ", name(g)),
-        Err(watcher::Error::WatchError(e)) => format!("error:{} ", e.code),
-        Err(e) => panic!("{e}"),
-    }
-}
-
 #[tokio::test]
 async fn a_slow_watch_falls_out_of_a_window() {
-    let api = local(History::Window(10));
-    let env = Env { client: api.client("w"), namespace: "w".into(), local: Some(api.clone()) };
+    let (env, api) = subject(History::Window(10));
     env.create("g", json!({"max": 5})).await;
     let params = WatchParams::default();
     let mut slow = env.gadgets().watch(&params, "0").await.unwrap().boxed();
@@ -241,35 +87,16 @@ async fn a_slow_watch_falls_out_of_a_window() {
     assert!(api.history().is_empty());
 }
 
-#[tokio::test]
-async fn a_reflector_keeps_up() {
-    let env = env().await;
-    env.create("a", json!({"max": 5})).await;
-    let (reader, writer) = reflector::store::<Gadget>();
-    let stream = reflector(writer, watcher(env.typed(), watcher::Config::default()));
-    let mut changes = stream.touched_objects().boxed();
-    changes.next().await.unwrap().unwrap();
-    env.merge("a", json!({"spec": {"max": 8}})).await.unwrap();
-    while !reader.state().iter().any(|g| g.spec.max == 8) {
-        changes.next().await.unwrap().unwrap();
+fn shown(event: Result<watcher::Event<Gadget>, watcher::Error>) -> String {
+    let name = |g: Gadget| g.metadata.name.unwrap();
+    match event {
+        Ok(watcher::Event::Init) => "init ".into(),
+        Ok(watcher::Event::InitApply(g) | watcher::Event::Apply(g)) => format!("apply:{} ", name(g)),
+        Ok(watcher::Event::InitDone) => "done ".into(),
+        Ok(watcher::Event::Delete(g)) => format!("delete:{} ", name(g)),
+        Err(watcher::Error::WatchError(e)) => format!("error:{} ", e.code),
+        Err(e) => panic!("{e}"),
     }
-}
-
-#[tokio::test]
-async fn what_does_not_parse_can_be_guarded() {
-    // A client whose type is stricter than the server's schema.
-    #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
-    struct Spec {
-        mode: String,
-    }
-    type Strict = kube::core::Object<Spec, kube::core::NotUsed>;
-    let env = env().await;
-    env.create("a", json!({"max": 5, "mode": "Fast"})).await;
-    env.create("b", json!({"max": 5})).await;
-    let api: Api<DeserializeGuard<Strict>> =
-        Api::namespaced_with(env.client.clone(), &env.namespace, &gadget_resource());
-    let list = api.list(&Default::default()).await.unwrap();
-    assert_eq!(list.items.iter().map(|g| g.0.is_ok()).collect::<Vec<_>>(), [true, false]);
 }
 
 /// On virtual time, one thread and one seed, two runs leave the same history.
@@ -277,8 +104,7 @@ async fn what_does_not_parse_can_be_guarded() {
 async fn one_seed_gives_one_history() {
     let mut runs = Vec::new();
     for _ in 0..2 {
-        let api = local(History::Full);
-        let env = Env { client: api.client("d"), namespace: "d".into(), local: Some(api.clone()) };
+        let (env, api) = subject(History::Full);
         let mut watches: Vec<_> = Vec::new();
         for _ in 0..3 {
             watches.push(watcher(env.typed(), watcher::Config::default()).boxed());

@@ -1,11 +1,20 @@
 //! Defaults, pruning, nulls, validation and rules of a structural schema.
 use serde_json::json;
 
-use crate::support::*;
+use crate::subject::*;
 
-#[tokio::test]
-async fn defaults_fill_what_is_missing() {
-    let env = env().await;
+on_both! {
+    defaults_fill_what_is_missing,
+    nulls_stay_only_where_they_may,
+    unknown_fields_stay_where_the_schema_says_so,
+    values_are_checked_in_the_servers_words,
+    a_refusal_lists_its_causes,
+    rules_see_the_object,
+    rules_on_old_values_run_on_changes_only,
+    rules_of_the_root_fence_spec_against_status,
+}
+
+async fn defaults_fill_what_is_missing(env: Subject) {
     let made = env.create("a", json!({"max": 5, "parts": [{"name": "p"}, {"name": "q", "size": 4}]})).await;
     assert_eq!(
         made["spec"],
@@ -20,18 +29,14 @@ async fn defaults_fill_what_is_missing() {
     assert_eq!(removed["spec"]["tuning"], json!({"level": 7}));
 }
 
-#[tokio::test]
-async fn nulls_stay_only_where_they_may() {
-    let env = env().await;
+async fn nulls_stay_only_where_they_may(env: Subject) {
     let made = env.create("a", json!({"max": 5, "min": null, "mode": null, "note": null})).await;
     assert_eq!(made["spec"], json!({"max": 5, "min": 1, "note": null, "tuning": {"level": 7}}));
     let status = value(env.merge_status("a", json!({"status": null})).await.unwrap());
     assert_eq!(status["status"], json!({"phase": "Pending"}));
 }
 
-#[tokio::test]
-async fn unknown_fields_stay_where_the_schema_says_so() {
-    let env = env().await;
+async fn unknown_fields_stay_where_the_schema_says_so(env: Subject) {
     let free = json!({"anything": [{"goes": true}], "deep": {"er": null}});
     let made = env.create("a", json!({"max": 5, "free": free, "labels": {"k": "v"}, "share": "50%"})).await;
     assert_eq!(made["spec"]["free"], free);
@@ -41,9 +46,7 @@ async fn unknown_fields_stay_where_the_schema_says_so() {
     assert_eq!(number["spec"]["share"], 3);
 }
 
-#[tokio::test]
-async fn values_are_checked_in_the_servers_words() {
-    let env = env().await;
+async fn values_are_checked_in_the_servers_words(env: Subject) {
     let cases = [
         (json!({"max": 101}), "spec.max: Invalid value: 101: spec.max in body should be less than or equal to 100"),
         (json!({"min": -1}), "spec.min: Invalid value: -1: spec.min in body should be greater than or equal to 0"),
@@ -90,9 +93,7 @@ async fn values_are_checked_in_the_servers_words() {
     }
 }
 
-#[tokio::test]
-async fn a_refusal_lists_its_causes() {
-    let env = env().await;
+async fn a_refusal_lists_its_causes(env: Subject) {
     let status = refused(env.try_create("a", json!({"mode": "Fast"})).await);
     assert_eq!(
         status.message,
@@ -105,9 +106,7 @@ async fn a_refusal_lists_its_causes() {
     assert_eq!(details.causes[0].message, "Required value");
 }
 
-#[tokio::test]
-async fn rules_see_the_object() {
-    let env = env().await;
+async fn rules_see_the_object(env: Subject) {
     expect_invalid(
         env.try_create("a", json!({"max": 1, "min": 2})).await,
         "a",
@@ -127,9 +126,7 @@ async fn rules_see_the_object() {
     env.create("a", json!({"max": 1, "interval": "1h30m"})).await;
 }
 
-#[tokio::test]
-async fn rules_on_old_values_run_on_changes_only() {
-    let env = env().await;
+async fn rules_on_old_values_run_on_changes_only(env: Subject) {
     env.create("a", json!({"max": 1, "fixed": "x"})).await;
     env.merge("a", json!({"spec": {"max": 2}})).await.unwrap();
     let changed = env.merge("a", json!({"spec": {"fixed": "y"}})).await;
@@ -138,9 +135,7 @@ async fn rules_on_old_values_run_on_changes_only() {
     expect_invalid(removed, "a", "spec.fixed: Forbidden: fixed is x for good");
 }
 
-#[tokio::test]
-async fn rules_of_the_root_fence_spec_against_status() {
-    let env = env().await;
+async fn rules_of_the_root_fence_spec_against_status(env: Subject) {
     let ahead = "<nil>: Invalid value: \"object\": result is ahead of attempt";
     env.create("a", json!({"max": 1})).await;
     expect_invalid(env.merge("a", json!({"spec": {"result": 1}})).await, "a", ahead);

@@ -2,11 +2,31 @@
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, ValidationDirective};
 use serde_json::{Value, json};
 
-use crate::support::*;
+use crate::subject::*;
 
-#[tokio::test]
-async fn a_new_object_gets_its_metadata() {
-    let env = env().await;
+on_both! {
+    a_new_object_gets_its_metadata,
+    a_name_is_generated,
+    names_must_be_there_valid_and_free,
+    what_is_not_there_is_not_found,
+    a_replace_needs_the_current_version,
+    a_replace_must_be_about_the_named_object,
+    identity_cannot_be_patched,
+    a_write_that_changes_nothing_is_no_write,
+    the_generation_counts_changes_of_the_spec,
+    merge_patches_remove_what_is_null,
+    json_patches_test_before_they_write,
+    metadata_is_checked,
+    bodies_must_be_what_they_say,
+    strategic_merge_is_for_built_in_kinds,
+    a_dry_run_says_what_would_be,
+    unknown_fields_are_dropped_or_refused,
+    unknown_fields_are_warned_of,
+    lists_are_selected_and_sorted,
+    a_list_may_come_in_pages,
+}
+
+async fn a_new_object_gets_its_metadata(env: Subject) {
     let made = env.create("a", json!({"max": 5})).await;
     let meta = &made["metadata"];
     assert_eq!(meta["generation"], 1);
@@ -17,9 +37,7 @@ async fn a_new_object_gets_its_metadata() {
     assert_eq!(env.get("a").await["metadata"]["uid"], meta["uid"]);
 }
 
-#[tokio::test]
-async fn a_name_is_generated() {
-    let env = env().await;
+async fn a_name_is_generated(env: Subject) {
     let mut object = gadget("", json!({"max": 5}));
     object.metadata.name = None;
     object.metadata.generate_name = Some("made-".into());
@@ -29,9 +47,7 @@ async fn a_name_is_generated() {
     assert_ne!(one, two);
 }
 
-#[tokio::test]
-async fn names_must_be_there_valid_and_free() {
-    let env = env().await;
+async fn names_must_be_there_valid_and_free(env: Subject) {
     let mut object = gadget("", json!({"max": 5}));
     object.metadata.name = None;
     let none = env.gadgets().create(&PostParams::default(), &object).await;
@@ -43,9 +59,7 @@ async fn names_must_be_there_valid_and_free() {
     expect_status(taken, 409, "AlreadyExists", "gadgets.test.poolkeeper.dev \"a\" already exists");
 }
 
-#[tokio::test]
-async fn what_is_not_there_is_not_found() {
-    let env = env().await;
+async fn what_is_not_there_is_not_found(env: Subject) {
     let status = refused(env.gadgets().get("nobody").await);
     assert_eq!(status.message, "gadgets.test.poolkeeper.dev \"nobody\" not found");
     let details = status.details.unwrap();
@@ -62,9 +76,7 @@ async fn what_is_not_there_is_not_found() {
     assert_eq!((code, body), (404, "404 page not found\n".into()));
 }
 
-#[tokio::test]
-async fn a_replace_needs_the_current_version() {
-    let env = env().await;
+async fn a_replace_needs_the_current_version(env: Subject) {
     env.create("a", json!({"max": 5})).await;
     let first = env.gadgets().get("a").await.unwrap();
     let mut object = first.clone();
@@ -91,9 +103,7 @@ async fn a_replace_needs_the_current_version() {
     env.merge("a", json!({"metadata": {"resourceVersion": now}, "spec": {"max": 7}})).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_replace_must_be_about_the_named_object() {
-    let env = env().await;
+async fn a_replace_must_be_about_the_named_object(env: Subject) {
     env.create("a", json!({"max": 5})).await;
     let mut object = env.gadgets().get("a").await.unwrap();
     object.metadata.name = Some("b".into());
@@ -112,9 +122,7 @@ async fn a_replace_must_be_about_the_named_object() {
     );
 }
 
-#[tokio::test]
-async fn identity_cannot_be_patched() {
-    let env = env().await;
+async fn identity_cannot_be_patched(env: Subject) {
     let made = env.create("a", json!({"max": 5})).await;
     let uid = "11111111-2222-4333-8444-555555555555";
     expect_invalid(
@@ -126,9 +134,7 @@ async fn identity_cannot_be_patched() {
     assert_eq!(env.get("a").await["spec"]["max"], 6);
 }
 
-#[tokio::test]
-async fn a_write_that_changes_nothing_is_no_write() {
-    let env = env().await;
+async fn a_write_that_changes_nothing_is_no_write(env: Subject) {
     let made = env.create("a", json!({"max": 5})).await;
     // The default of the status was shown but not stored: the first write stores it.
     let settled = value(env.merge("a", json!({"spec": {"max": 5}})).await.unwrap());
@@ -140,9 +146,7 @@ async fn a_write_that_changes_nothing_is_no_write() {
     assert_eq!(status, settled);
 }
 
-#[tokio::test]
-async fn the_generation_counts_changes_of_the_spec() {
-    let env = env().await;
+async fn the_generation_counts_changes_of_the_spec(env: Subject) {
     env.create("a", json!({"max": 5})).await;
     let labelled = env.merge("a", json!({"metadata": {"labels": {"x": "y"}}})).await.unwrap();
     assert_eq!(labelled.metadata.generation, Some(1));
@@ -152,9 +156,7 @@ async fn the_generation_counts_changes_of_the_spec() {
     assert_eq!(spec.metadata.generation, Some(2));
 }
 
-#[tokio::test]
-async fn merge_patches_remove_what_is_null() {
-    let env = env().await;
+async fn merge_patches_remove_what_is_null(env: Subject) {
     env.create("a", json!({"max": 5, "mode": "Fast", "labels": {"k": "v"}})).await;
     env.merge("a", json!({"metadata": {"annotations": {"x": "1", "y": "2"}}})).await.unwrap();
     let patched = value(
@@ -168,9 +170,7 @@ async fn merge_patches_remove_what_is_null() {
     assert_eq!(emptied["metadata"].get("annotations"), None);
 }
 
-#[tokio::test]
-async fn json_patches_test_before_they_write() {
-    let env = env().await;
+async fn json_patches_test_before_they_write(env: Subject) {
     env.create("a", json!({"max": 5})).await;
     let add = json!([
         {"op": "test", "path": "/metadata/finalizers", "value": null},
@@ -189,9 +189,7 @@ async fn json_patches_test_before_they_write() {
     assert_eq!(env.get("a").await["spec"]["max"], 5);
 }
 
-#[tokio::test]
-async fn metadata_is_checked() {
-    let env = env().await;
+async fn metadata_is_checked(env: Subject) {
     env.create("a", json!({"max": 5})).await;
     let key = refused(env.merge("a", json!({"metadata": {"annotations": {"-x": "1"}}})).await);
     assert!(
@@ -215,9 +213,7 @@ async fn metadata_is_checked() {
     );
 }
 
-#[tokio::test]
-async fn bodies_must_be_what_they_say() {
-    let env = env().await;
+async fn bodies_must_be_what_they_say(env: Subject) {
     let (code, body) = env.raw("POST", GADGETS, "application/json", json!({"metadata": {"name": "a"}})).await;
     assert_eq!((code, body["reason"].as_str().unwrap()), (400, "BadRequest"));
     let other = json!({"apiVersion": "other.dev/v1", "kind": "Gadget", "metadata": {"name": "a"}, "spec": {"max": 1}});
@@ -239,9 +235,7 @@ async fn bodies_must_be_what_they_say() {
     );
 }
 
-#[tokio::test]
-async fn strategic_merge_is_for_built_in_kinds() {
-    let env = env().await;
+async fn strategic_merge_is_for_built_in_kinds(env: Subject) {
     env.create("a", json!({"max": 5})).await;
     let status = refused(
         env.gadgets().patch("a", &PatchParams::default(), &Patch::Strategic(json!({"spec": {"max": 6}}))).await,
@@ -253,9 +247,7 @@ async fn strategic_merge_is_for_built_in_kinds() {
     );
 }
 
-#[tokio::test]
-async fn a_dry_run_says_what_would_be() {
-    let env = env().await;
+async fn a_dry_run_says_what_would_be(env: Subject) {
     let dry = PostParams { dry_run: true, ..PostParams::default() };
     let made = env.gadgets().create(&dry, &gadget("a", json!({"max": 5}))).await.unwrap();
     assert!(made.metadata.uid.is_some());
@@ -274,9 +266,7 @@ async fn a_dry_run_says_what_would_be() {
     assert_eq!(env.get("a").await, real);
 }
 
-#[tokio::test]
-async fn unknown_fields_are_dropped_or_refused() {
-    let env = env().await;
+async fn unknown_fields_are_dropped_or_refused(env: Subject) {
     let made = env
         .create("a", json!({"max": 5, "unknown": 1, "tuning": {"odd": true}, "parts": [{"name": "p", "odd": 1}]}))
         .await;
@@ -301,9 +291,7 @@ async fn unknown_fields_are_dropped_or_refused() {
     );
 }
 
-#[tokio::test]
-async fn unknown_fields_are_warned_of() {
-    let env = env().await;
+async fn unknown_fields_are_warned_of(env: Subject) {
     let body = serde_json::to_vec(&gadget("a", json!({"max": 5, "foo": 1}))).unwrap();
     let path = GADGETS.replace("NS", &env.namespace);
     let request = http::Request::post(path).header("content-type", "application/json").body(body.into()).unwrap();
@@ -312,9 +300,7 @@ async fn unknown_fields_are_warned_of() {
     assert_eq!(response.headers()["warning"], "299 - \"unknown field \\\"spec.foo\\\"\"");
 }
 
-#[tokio::test]
-async fn lists_are_selected_and_sorted() {
-    let env = env().await;
+async fn lists_are_selected_and_sorted(env: Subject) {
     for (name, mode, color) in [("c", "Fast", "red"), ("a", "Slow", "red"), ("b", "Fast", "blue")] {
         env.create(name, json!({"max": 5, "mode": mode})).await;
         env.merge(name, json!({"metadata": {"labels": {"color": color}}})).await.unwrap();
@@ -340,9 +326,7 @@ async fn lists_are_selected_and_sorted() {
     assert!(status.message.contains("field label not supported: spec.max"), "{}", status.message);
 }
 
-#[tokio::test]
-async fn a_list_may_come_in_pages() {
-    let env = env().await;
+async fn a_list_may_come_in_pages(env: Subject) {
     for i in 0..5 {
         env.create(&format!("g{i}"), json!({"max": 5})).await;
     }

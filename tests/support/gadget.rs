@@ -1,11 +1,11 @@
 //! A test kind, a place to keep it, and short ways to write to it.
+#![allow(dead_code)]
+
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{GroupVersionKind, Status};
-use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, CustomResource};
 use poolkeeper::clock::{Ids, SystemClock};
 use poolkeeper::local::{History, LocalApi, Options};
@@ -122,43 +122,33 @@ fn gadget_schema() -> Value {
 }
 
 /// A server, and a namespace of it that no other test uses.
-pub struct Env {
+#[derive(Clone)]
+pub struct Subject {
     pub client: Client,
     pub namespace: String,
-    /// `None` when a cluster is used.
+    /// `None`: a real server.
     pub local: Option<LocalApi>,
 }
 
+/// An embedded server of gadgets and of what Poolkeeper has, and its namespace.
+pub fn subject(history: History) -> (Subject, LocalApi) {
+    let api = local(history);
+    let namespace = "test-local".to_owned();
+    (Subject { client: api.client(&namespace), namespace, local: Some(api.clone()) }, api)
+}
+
+/// An embedded server of gadgets and of what Poolkeeper has.
 pub fn local(history: History) -> LocalApi {
-    let options =
-        Options { crds: vec![gadget_crd()], clock: Arc::new(SystemClock::new()), ids: Ids::seeded(1), history };
+    let options = Options { crds: crds(), clock: Arc::new(SystemClock::new()), ids: Ids::seeded(1), history };
     LocalApi::new(options).unwrap()
 }
 
-/// The one place where clients come from.
-pub async fn env() -> Env {
-    let namespace = format!("test-{}", &Ids::random().uid()[..8]);
-    let (client, local) = if std::env::var_os("POOLKEEPER_TEST_CLUSTER").is_some() {
-        let client = Client::try_default().await.unwrap();
-        let crds = Api::<CustomResourceDefinition>::all(client.clone());
-        match crds.create(&PostParams::default(), &gadget_crd()).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(s)) if s.is_already_exists() => {}
-            Err(e) => panic!("{e}"),
-        }
-        let name = format!("gadgets.{GROUP}");
-        await_condition(crds, &name, conditions::is_crd_established()).await.unwrap();
-        (client, None)
-    } else {
-        let api = local(History::Full);
-        (api.client(&namespace), Some(api))
-    };
-    let place: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
-    Api::all(client.clone()).create(&PostParams::default(), &place).await.unwrap();
-    Env { client, namespace, local }
+/// All that a server under test serves beside what is built in.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    std::iter::once(gadget_crd()).chain(poolkeeper::api::crd::all()).collect()
 }
 
-impl Env {
+impl Subject {
     pub fn gadgets(&self) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &self.namespace, &gadget_resource())
     }
@@ -195,17 +185,36 @@ impl Env {
 
     /// Sends a request as it is; returns the code and the body.
     pub async fn raw(&self, method: &str, path: &str, content_type: &str, body: Value) -> (u16, Value) {
-        let path = path.replace("NS", &self.namespace);
         let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(&body).unwrap() };
-        let mut request = http::Request::builder().method(method).uri(path);
+        let (code, _, bytes) = self.send(method, path, content_type, body).await;
+        (code, serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into()))
+    }
+
+    /// Sends a request as it is; returns the code, the warnings and the body.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> (u16, Vec<String>, bytes::Bytes) {
+        let path = path.replace("NS", &self.namespace);
+        let mut request = http::Request::builder().method(method).uri(&path);
         if !content_type.is_empty() {
             request = request.header("content-type", content_type);
         }
-        let response = self.client.send(request.body(body.into()).unwrap()).await.unwrap();
+        let request = request.body(body.into()).unwrap();
+        let response = soon(self.client.send(request)).await.unwrap_or_else(|e| panic!("{method} {path}: {e}"));
+        let warnings = response.headers().get_all("warning").iter().map(|w| w.to_str().unwrap().to_owned()).collect();
         let code = response.status().as_u16();
-        let bytes = response.into_body().collect_bytes().await.unwrap();
-        (code, serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into()))
+        (code, warnings, soon(response.into_body().collect_bytes()).await.unwrap())
     }
+}
+
+/// What happens within the time that an answer may take.
+async fn soon<T>(answer: impl Future<Output = T>) -> T {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+    tokio::time::timeout(PATIENCE, answer).await.expect("no answer")
 }
 
 pub const GADGETS: &str = "/apis/test.poolkeeper.dev/v1/namespaces/NS/gadgets";

@@ -2,11 +2,17 @@
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::support::*;
+use crate::subject::*;
 
-#[tokio::test]
-async fn the_status_has_its_own_door() {
-    let env = env().await;
+on_both! {
+    leases_can_be_taken_and_renewed,
+    events_are_seen_through_both_groups,
+    the_status_has_its_own_door,
+    the_status_can_be_replaced_and_json_patched,
+    the_status_is_checked,
+}
+
+async fn the_status_has_its_own_door(env: Subject) {
     let mut object = gadget("a", json!({"max": 5}));
     object.data["status"] = json!({"phase": "Mine"});
     let made = value(env.gadgets().create(&PostParams::default(), &object).await.unwrap());
@@ -20,9 +26,7 @@ async fn the_status_has_its_own_door() {
     assert_eq!(status["metadata"].get("labels"), None);
 }
 
-#[tokio::test]
-async fn the_status_can_be_replaced_and_json_patched() {
-    let env = env().await;
+async fn the_status_can_be_replaced_and_json_patched(env: Subject) {
     env.create("a", json!({"max": 5})).await;
     let mut object = env.gadgets().get("a").await.unwrap();
     object.data["status"] = json!({"phase": "One", "attempt": 1});
@@ -42,9 +46,7 @@ async fn the_status_can_be_replaced_and_json_patched() {
     expect_message(env.merge_status("a", version).await, 409, "Conflict", "the object has been modified");
 }
 
-#[tokio::test]
-async fn the_status_is_checked() {
-    let env = env().await;
+async fn the_status_is_checked(env: Subject) {
     env.create("a", json!({"max": 5})).await;
     let status = refused(env.merge_status("a", json!({"status": {"attempt": -1}})).await);
     assert!(
@@ -64,10 +66,8 @@ async fn the_status_is_checked() {
     );
 }
 
-#[tokio::test]
-async fn leases_can_be_taken_and_renewed() {
+async fn leases_can_be_taken_and_renewed(env: Subject) {
     use k8s_openapi::api::coordination::v1::Lease;
-    let env = env().await;
     let leases: Api<Lease> = Api::namespaced(env.client.clone(), &env.namespace);
     let lease = json!({
         "metadata": {"name": "l"},
@@ -88,11 +88,9 @@ async fn leases_can_be_taken_and_renewed() {
     assert_eq!(leases.list(&Default::default()).await.unwrap().items.len(), 2);
 }
 
-#[tokio::test]
-async fn events_are_seen_through_both_groups() {
+async fn events_are_seen_through_both_groups(env: Subject) {
     use k8s_openapi::api::core::v1::Event as CoreEvent;
     use kube::runtime::events::{Event, EventType, Recorder};
-    let env = env().await;
     let made = env.create("a", json!({"max": 5})).await;
     let recorder = Recorder::new(env.client.clone(), "tester".into());
     let reference = serde_json::from_value(json!({

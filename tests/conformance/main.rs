@@ -1,0 +1,27 @@
+//! One suite for two API servers: what the embedded one answers, a real kube-apiserver answers too.
+//!
+//! Every test runs against the embedded server (`…::local::…`), and against the server of the kubeconfig
+//! (`…::real::…`) where `POOLKEEPER_TEST_API=kubeconfig` says that there is one; it then has to be there. The version to
+//! compare with is Kubernetes 1.33. `scripts/ci/conformance.sh` starts one where `KUBECONFIG` is not set.
+//!
+//! - `writes`, `deletion`, `schema`, `subresources`, `watching` say in words what is expected.
+//! - `stories` and `rules` are tables of requests. What is expected are the whole answers, in `answers/`: they were
+//!   recorded from a real server (`POOLKEEPER_RECORD=1` does it again), never from the embedded one.
+//! - `scale` is for the real server alone: the embedded one has no `/scale`, but pools must be right there too.
+//! - `fuzz` sends seeded random requests to both and compares.
+
+#[macro_use]
+mod subject;
+mod deletion;
+mod exchange;
+#[path = "../support/gadget.rs"]
+mod gadget;
+mod rules;
+mod scale;
+mod schema;
+mod stories;
+mod subresources;
+#[path = "../support/rules.rs"]
+mod table;
+mod watching;
+mod writes;
