@@ -153,6 +153,7 @@ pub async fn strike(world: &World, fault: Fault) {
             count("holder vanished");
             world.holders.vanish(&format!("holder-{n}"), secs(25 + 20 * n));
         }
+        Fault::LateReservation => crate::ghost::reserve_late(world).await,
         other => act(world, other).await,
     }
 }

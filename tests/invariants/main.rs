@@ -13,6 +13,7 @@ mod clock;
 #[path = "../support/fake.rs"]
 mod fake;
 mod faults;
+mod ghost;
 mod holders;
 mod net;
 mod plan;
@@ -56,6 +57,7 @@ const REQUIRED: &[&str] = &[
     "fault: between reserve and publish",
     "fault: two controllers",
     "fault: clock jump",
+    "fault: late reservation",
     "fault: worker died",
     "fault: host unreachable",
     "fault: holder vanished",
@@ -79,7 +81,8 @@ const REQUIRED: &[&str] = &[
     "choice judged",
 ];
 /// What is too rare to ask of few seeds.
-const REQUIRED_OF_MANY: &[&str] = &["row: it never ran", "row: it ran on another worker"];
+const REQUIRED_OF_MANY: &[&str] =
+    &["row: it never ran", "row: it ran on another worker", "row: an attempt that is past"];
 const MANY: u64 = 500;
 
 fn env(name: &str) -> Option<u64> {

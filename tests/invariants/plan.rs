@@ -145,6 +145,8 @@ pub enum Fault {
     Cordon(u64),
     NewImage,
     DeletePool,
+    /// What a controller asked for long ago arrives now.
+    LateReservation,
 }
 
 const KINDS: [&str; 3] = ["containerpools", "workers", "dispatches"];
@@ -300,7 +302,7 @@ fn faults(draw: &mut Draw) -> Vec<(Duration, Fault)> {
     // Every run has one restart at least.
     faults.push((moment(draw), Fault::Kill { slot: 0, death: death(draw), restart: draw.of(0, 40) }));
     for _ in 0..draw.of(11, 18) {
-        let fault = match draw.of(0, 47) {
+        let fault = match draw.of(0, 50) {
             0 | 1 => Fault::DelayWrites(draw.who(), draw.share(), draw.of(5, 40)),
             2 | 3 => Fault::DropWrites(draw.who(), draw.share(), draw.of(5, 30)),
             4..=6 => Fault::LoseAnswers(draw.who(), draw.share(), draw.of(5, 40)),
@@ -348,6 +350,7 @@ fn faults(draw: &mut Draw) -> Vec<(Duration, Fault)> {
                 };
                 Fault::Ambush { slot: usize::from(draw.chance(0.3)), death, mischief, restart: draw.of(0, 10) }
             }
+            48..=50 => Fault::LateReservation,
             33 | 34 => Fault::Cancel,
             35 => Fault::Delete,
             36 => Fault::Recreate,

@@ -8,6 +8,8 @@ use poolkeeper::api::worker::{Cooldown, DispatchRef, WorkerPhase};
 use poolkeeper::api::{Worker, WorkerStatus};
 use poolkeeper::local::Change;
 
+use crate::ghost::GHOST;
+
 use super::{Audit, is_final, is_reported, state_of, status_of};
 
 /// What makes a release right.
@@ -153,7 +155,7 @@ impl Audit<'_> {
     ) -> Option<(poolkeeper::api::dispatch::LastResult, DispatchRef)> {
         let uid = new.metadata.uid.clone().unwrap();
         let deleting = old.metadata.deletion_timestamp.is_some();
-        let recovered = self.reserver.get(&uid).is_some_and(|r| r != self.writer(self.rv));
+        let recovered = self.reserver.get(&uid).is_some_and(|r| r != GHOST && r != self.writer(self.rv));
         let (row, result) = match self.release(&uid, was, deleting) {
             Err(why) => {
                 self.complain("a worker is freed on a fact", format!("{}: {why}", text(old)));
