@@ -118,12 +118,13 @@ async fn write(world: &World, worker: &Worker, claim: &Claim, now: Timestamp) ->
         },
     });
     let api: kube::Api<Worker> = kube::Api::namespaced(world.ghost.clone(), "sim");
+    // Who it chooses is not to be judged.
+    world.trouble(Duration::ZERO);
     let done = api.patch_status(&name, &PatchParams::default(), &Patch::Merge(change)).await;
     if let Err(e) = &done {
         world.ledger.say(format!("  ghost: {name}: {e}"));
         return false;
     }
-    world.trouble(Duration::ZERO);
     world.ledger.count("fault: late reservation");
     world.ledger.say(format!("  ghost: {name} is reserved for {} {}, past: {}", claim.name, claim.attempt, claim.past));
     if claim.ran_on == worker.metadata.uid {

@@ -144,7 +144,8 @@ impl Audit<'_> {
             });
             self.row("roll forward, published", recovered);
         }
-        let attempt = Attempt { worker: worker.uid, result, writer: self.writer(self.rv).to_owned() };
+        let assigned_at = after.assigned_at.clone();
+        let attempt = Attempt { worker: worker.uid, result, assigned_at, writer: self.writer(self.rv).to_owned() };
         self.attempts.entry(uid).or_default().insert(n, attempt);
     }
 

@@ -176,7 +176,10 @@ impl Audit<'_> {
             self.check(!limited, "no new dispatch in the write that ends with a limit", || text(new));
             self.count("freed and reserved in one write");
         }
-        result.map(|r| (r, was.clone()))
+        // A late reservation may name an attempt that ran long ago: its rest is that of the attempt, not a new one.
+        let began = self.attempts.get(&was.uid).and_then(|a| a.get(&was.attempt)?.assigned_at.clone());
+        let was = DispatchRef { assigned_at: began.unwrap_or(was.assigned_at.clone()), ..was.clone() };
+        result.map(|r| (r, was))
     }
 
     fn reserved(&mut self, old: &Worker, before: &WorkerStatus, after: &WorkerStatus, named: &DispatchRef) {
