@@ -60,6 +60,8 @@ const REQUIRED: &[&str] = &[
     "fault: two controllers",
     "fault: clock jump",
     "fault: late reservation",
+    "fault: image changed",
+    "fault: bad template",
     "fault: worker died",
     "fault: host unreachable",
     "fault: holder vanished",

@@ -189,6 +189,9 @@ impl Audit<'_> {
         self.check(!old.spec.cordoned, "reserve: the worker is not cordoned", all);
         let ready = matches!(before.phase, WorkerPhase::Ready | WorkerPhase::Busy);
         self.check(ready, "reserve: the worker is ready", all);
+        let served = self.pool_named(&old.spec.pool).map_or(0, |p| p.last().spec.recycle.after_dispatches);
+        let fresh = served == 0 || before.dispatches < served || self.writer(self.rv) == GHOST;
+        self.check(fresh, "reserve: the worker has not served as often as it may", all);
         let until = after.cooldown.as_ref().and_then(|c| c.until.as_ref());
         let rested = until.is_none_or(|u| named.assigned_at >= *u);
         self.check(rested, "no assignment before the worker's until", all);
