@@ -419,6 +419,7 @@ pub(super) fn answer(event: &Event) -> &'static str {
         | RuntimeFact::Checked(_, Ok(Some(_))) => "done",
         RuntimeFact::Checked(_, Ok(None)) => "gone",
         RuntimeFact::Started(_, Err(StartError::Unknown(_))) => "unknown",
+        RuntimeFact::Started(_, Err(StartError::NotNow(_))) => "put_off",
         RuntimeFact::Started(_, Err(StartError::Refused(_)))
         | RuntimeFact::Stopped(_, Err(RuntimeError::Refused(_)))
         | RuntimeFact::Checked(_, Err(RuntimeError::Refused(_))) => "refused",

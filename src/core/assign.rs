@@ -134,7 +134,7 @@ impl Core {
         let dispatch = pool.sibling(p.queue.first()?.name.clone());
         let surplus = p.staying() > usize::try_from(obj.spec.max).unwrap_or(0);
         let resting = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).is_some_and(|u| u.0 > now.wall);
-        if surplus || resting || !self.can_work(worker) {
+        if surplus || resting || !self.can_work(worker) || self.goes_when_idle(worker, &obj.spec, now) {
             return None;
         }
         let identity = self.identity_of(&w).ok()?;

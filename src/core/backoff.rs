@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Core, Key, NoteType, Now, cooldown};
 use crate::api::pool::StartBackoff;
-use crate::api::{Time, Worker};
+use crate::api::{Time, Worker, names};
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
@@ -44,6 +44,11 @@ impl Backoff {
         self.until = Some(cooldown::after(now, (FIRST * 2u32.pow(doublings)).min(LONGEST)));
     }
 
+    /// Nothing failed so far, whatever is stored.
+    pub fn forget(&mut self) {
+        *self = Self { known: true, ..Self::default() };
+    }
+
     /// As stored in the pool's status.
     pub fn stored(&self) -> Option<StartBackoff> {
         let until = self.until.filter(|_| self.failures > 0)?;
@@ -53,7 +58,9 @@ impl Backoff {
 
 impl Core {
     pub(super) fn count_start_failure(&mut self, pool: &Key, w: &Worker, why: &str, now: Now) {
-        if let Some(p) = self.pools.get_mut(pool) {
+        // Of a template that is no longer wanted nothing follows.
+        let wanted = self.pools.get_mut(pool).filter(|p| p.update.template == w.spec.template_hash);
+        if let Some(p) = wanted {
             p.backoff.fail(why, now.wall);
             if let Some(obj) = p.obj.clone() {
                 self.note(
@@ -65,15 +72,19 @@ impl Core {
                     now,
                 );
             }
+            self.replacement_failed(pool, names::ordinal(&pool.name, &Key::of(w).name));
         }
         self.mark_pool(pool);
     }
 
-    pub(super) fn started_well(&mut self, pool: &Key) {
-        if let Some(p) = self.pools.get_mut(pool) {
-            p.backoff = Backoff { known: true, ..Backoff::default() };
+    /// A worker lives for some time after it became Ready. What that says is said of its own template.
+    pub(super) fn started_well(&mut self, worker: &Key, pool: &Key) {
+        let template = self.workers.get(worker).map(|e| e.obj.spec.template_hash.clone());
+        let its = self.pools.get_mut(pool).filter(|p| template.as_ref() == Some(&p.update.template));
+        if let Some(p) = its.filter(|p| p.backoff.failures > 0) {
+            p.backoff.forget();
+            self.mark_pool(pool);
         }
-        self.mark_pool(pool);
     }
 }
 

@@ -119,6 +119,7 @@ impl Core {
         let dispatch = key.sibling(named.name.clone());
         let gone = self.workers.get(key).is_some_and(|e| e.dispatch_gone.as_deref() == Some(&named.uid));
         let seen = self.dispatches.get(&dispatch).filter(|d| d.obj.uid_str() == named.uid).map(|d| d.obj.clone());
+        let began = seen.as_ref().and_then(|d| d.status.as_ref()?.assigned_at.clone());
         let fate = match seen {
             Some(d) => fate(worker.uid_str(), named, &d),
             None if gone => Fate::Unreported,
@@ -135,7 +136,10 @@ impl Core {
                 self.check_if_due(key, now, wake);
             }
             Fate::NeverRan => self.free(key, worker, None, now),
-            Fate::Reported(result) => self.free(key, worker, Some(&result), now),
+            Fate::Reported(result) => {
+                let assigned_at = began.unwrap_or(named.assigned_at.clone()).0;
+                self.free(key, worker, Some(&Limited { assigned_at, result: &result }), now);
+            }
             Fate::Unreported if worker.is_deleting() => self.free(key, worker, None, now),
             Fate::Unreported => {
                 let base = self.workers[key].obj.clone();
@@ -145,23 +149,21 @@ impl Core {
     }
 
     /// Frees a worker, with the rest that follows from the result; reserves it again in the same write where that is allowed.
-    fn free(&mut self, key: &Key, worker: &Worker, result: Option<&LastResult>, now: Now) {
+    fn free(&mut self, key: &Key, worker: &Worker, closed: Option<&Limited<'_>>, now: Now) {
         let pool_key = self.workers[key].pool.clone();
-        let named = worker.status.as_ref().and_then(|s| s.dispatch.clone());
         let mut status = freed(worker, now);
-        if let (Some(result), Some(named)) = (result, &named) {
+        if let Some(closed) = closed {
             // A credential's rest is written to its pools first: after this write nothing reminds of it.
-            if !self.rest_is_written(&pool_key, worker, named, result) {
+            if !self.rest_is_written(&pool_key, worker, closed) {
                 return;
             }
             if self.scope_of(&pool_key) == Scope::Worker {
                 let old = status.cooldown.clone().unwrap_or_default();
-                let limited = Limited { assigned_at: named.assigned_at.0, result };
-                status.cooldown = cooldown::worker_rest(old, &limited);
+                status.cooldown = cooldown::worker_rest(old, closed);
             }
         }
         let base = self.workers[key].obj.clone();
-        let reusable = result.is_none_or(|r| matches!(r.outcome, Outcome::Succeeded | Outcome::Failed));
+        let reusable = closed.is_none_or(|c| matches!(c.result.outcome, Outcome::Succeeded | Outcome::Failed));
         let next = if reusable && !worker.is_deleting() { self.next_for(key, &status, now) } else { None };
         if let Some(dispatch) = next {
             let d = self.dispatches[&dispatch].obj.clone();

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::{Core, Key, Now, Object};
 use crate::api::dispatch::{LastResult, Outcome};
 use crate::api::pool::{ContainerPoolSpec, CredentialRest, Scope};
-use crate::api::worker::{Cooldown, DispatchRef};
+use crate::api::worker::Cooldown;
 use crate::api::{Period, Time, Worker};
 
 /// Jitter of a rest, as a share of it. It is only ever added: nobody comes back early.
@@ -21,7 +21,7 @@ const JITTER: f64 = 0.1;
 /// A closed attempt, as far as rests are concerned.
 #[derive(Clone, Copy, Debug)]
 pub struct Limited<'a> {
-    /// When its worker was reserved.
+    /// When it was assigned, as its Dispatch says: a later reservation for the same attempt never ran.
     pub assigned_at: Timestamp,
     /// How it ended.
     pub result: &'a LastResult,
@@ -146,23 +146,16 @@ impl Core {
     }
 
     /// True if every pool shows the rest that follows for the worker's credential; else has it written.
-    pub(super) fn rest_is_written(
-        &mut self,
-        pool: &Key,
-        worker: &Worker,
-        named: &DispatchRef,
-        result: &LastResult,
-    ) -> bool {
+    pub(super) fn rest_is_written(&mut self, pool: &Key, worker: &Worker, closed: &Limited<'_>) -> bool {
         let Ok(Some(identity)) = self.identity_of(worker) else { return true };
         let scope = self.scope_of(pool);
         let rest = self.credential_rest(&pool.namespace, &identity);
         let shared = self.creds.get(&(pool.namespace.clone(), identity.clone())).map(|c| c.pools.clone());
-        let closed = Limited { assigned_at: named.assigned_at.0, result };
         let mut written = true;
         for other in shared.into_iter().flatten() {
             let Some(obj) = self.pool_obj(&other).filter(|p| !p.is_deleting() || other == *pool) else { continue };
             let entry = obj.status.as_ref().and_then(|s| s.rate_limits.iter().find(|r| r.key == identity));
-            if let Some(next) = credential_entry(&rest, entry, other == *pool, scope, &closed) {
+            if let Some(next) = credential_entry(&rest, entry, other == *pool, scope, closed) {
                 written = false;
                 if let Some(p) = self.pools.get_mut(&other) {
                     p.due_rests.insert(identity.clone(), next);

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::backoff::Backoff;
 use super::doors::Doors;
 use super::tally::{Ordinals, Tally};
+use super::update::Update;
 use super::{HostKey, Key};
 use crate::api::worker::{DispatchRef, WorkerSpec};
 use crate::api::{ContainerPool, Dispatch, Worker};
@@ -36,6 +37,8 @@ pub(super) enum Slot {
     Starting,
     /// A write about it is under way: what it is will be known when that ends.
     Held,
+    /// Idle, and served as often as it may.
+    Spent,
     /// Idle, and can take no work.
     Unavailable,
 }
@@ -94,6 +97,10 @@ pub(super) struct WorkerEntry {
     pub not_now: Option<String>,
     /// A live GET showed that its pool does not exist.
     pub pool_gone: bool,
+    /// When it is due to be replaced, while it is idle.
+    pub due: Option<Timestamp>,
+    /// Monotonic time at which it became Ready, for a while after that.
+    pub young: Option<Duration>,
 }
 
 pub(super) struct DispatchEntry {
@@ -138,6 +145,7 @@ pub(super) struct PoolEntry {
     pub coming: Tally,
     pub ordinals: Ordinals,
     pub backoff: Backoff,
+    pub update: Update,
     pub doors: Doors,
     /// Rests to be written, by identity.
     pub due_rests: BTreeMap<String, crate::api::pool::CredentialRest>,

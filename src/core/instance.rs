@@ -265,7 +265,7 @@ impl Core {
         if self.pools.get(&pool).is_some_and(|p| p.backoff.failures > 0) {
             let since = self.workers[key].since;
             if now.mono >= since + EARLY_END {
-                self.started_well(&pool);
+                self.started_well(key, &pool);
             } else {
                 wake.after(since + EARLY_END);
             }

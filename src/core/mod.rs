@@ -11,7 +11,7 @@
 //! - [`outcome`]: what ends an attempt, retries, final phases.
 //! - [`cooldown`]: rests of workers and credentials, half-open.
 //! - [`instance`]: a Worker and its one instance: start, health, stop.
-//! - [`scale`]: who comes, who goes. [`backoff`]: failing starts.
+//! - [`scale`]: who comes, who goes. [`update`]: who is replaced. [`backoff`]: failing starts.
 //! - [`doors`]: requests in annotations. [`rollup`]: the pool's status. [`explain`]: why something waits.
 //! - [`history`]: how long finished dispatches stay. [`lease`]: holders that vanish.
 //! - [`election`]: which of several controllers leads.
@@ -41,6 +41,7 @@ mod slots;
 mod tally;
 #[cfg(test)]
 mod testkit;
+pub mod update;
 pub mod verdict;
 
 use std::sync::{Arc, LazyLock};

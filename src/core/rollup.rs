@@ -3,7 +3,7 @@
 use super::entries::Slot;
 use super::explain::Wait;
 use super::index::Wake;
-use super::{Core, Key, NoteType, Now, Object, Subject, Verb, conditions, scale};
+use super::{Core, Key, NoteType, Now, Object, Subject, Verb, conditions, scale, update};
 use crate::api::pool::{ContainerPoolStatus, CredentialRest, HistoryPolicy, NotReady, Recent};
 use crate::api::{ContainerPool, Time, names};
 
@@ -23,6 +23,7 @@ impl Core {
             self.write(Subject::Pool(key.clone()), Verb::AddPoolFinalizer(obj));
             return;
         } else {
+            self.replace_due(key, &obj, now, wake);
             self.assign(key, now, wake);
             self.scale(key, &obj, now, wake);
             self.expire_history(key, &obj.spec.dispatch.history, now, wake);
@@ -85,7 +86,7 @@ impl Core {
         }
     }
 
-    /// Events on transitions of the pool's Ready condition.
+    /// Events on transitions of the pool's conditions Ready and Progressing.
     fn story(&mut self, obj: &ContainerPool, old: &ContainerPoolStatus, next: &ContainerPoolStatus, now: Now) {
         let find = |s: &ContainerPoolStatus| s.conditions.iter().find(|c| c.type_ == "Ready").cloned();
         let (before, after) = (find(old), find(next));
@@ -94,6 +95,10 @@ impl Core {
             let reason = if after.status == "True" { "Ready" } else { "NotReady" };
             self.note("ContainerPool", obj, type_, reason, after.message, now);
         }
+        if let Some((warning, reason, text)) = update::told(old, next) {
+            let type_ = if warning { NoteType::Warning } else { NoteType::Normal };
+            self.note("ContainerPool", obj, type_, reason, text, now);
+        }
     }
 
     fn status_of(&mut self, key: &Key, obj: &ContainerPool, now: Now) -> ContainerPoolStatus {
@@ -101,7 +106,6 @@ impl Core {
         let counts = self.counts(key, obj, now);
         let by_credential = self.resting_by_credential(key, now);
         let wait = self.explain(key, now);
-        let hash = scale::template_hash(&obj.spec);
         let n = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
         s.observed_generation = obj.metadata.generation;
         s.selector = Some(format!("{}={}", names::POOL, key.name));
@@ -109,6 +113,7 @@ impl Core {
         s.recent = self.recent(key);
         s.not_ready = self.not_ready(key);
         let refused = self.runtime_refused(obj);
+        let update = self.progress_of_update(key, obj, &s);
         let Some(p) = self.pools.get(key) else { return s };
         s.workers = n(p.workers.len());
         s.ready = n(p.idle_count() + p.held.len()) - by_credential;
@@ -117,7 +122,7 @@ impl Core {
         s.starting = n(p.starting.len());
         s.unhealthy = counts.unavailable;
         s.queued = n(p.waiting.len());
-        s.updated = n(p.tally.with_hash(&hash));
+        s.updated = n(p.updated());
         s.start_backoff = p.backoff.stored();
         s.next_available_time = match &wait {
             Wait::Resting(Some(t)) => Some(Time::from(*t)),
@@ -133,7 +138,9 @@ impl Core {
         let text = if ready { String::new() } else { wait.to_string() };
         conditions::set(c, "Ready", ready, if ready { "Available" } else { reason }, &text, now);
         let short = scale::want(&obj.spec, counts) > available;
-        conditions::set(c, "Progressing", short || s.starting > 0, if short { "Scaling" } else { "Steady" }, "", now);
+        let scaling = (short || s.starting > 0, if short { "Scaling" } else { "Steady" }, String::new());
+        let (goes_on, reason, text) = update.unwrap_or(scaling);
+        conditions::set(c, "Progressing", goes_on, reason, &text, now);
         let limited = counts.queued > 0 && s.workers >= obj.spec.max;
         let text = if limited { wait.to_string() } else { String::new() };
         conditions::set(c, "ScalingLimited", limited, if limited { "MaxReached" } else { "WithinRange" }, &text, now);
@@ -192,7 +199,8 @@ impl Core {
     fn not_ready(&self, key: &Key) -> Vec<NotReady> {
         let Some(p) = self.pools.get(key) else { return Vec::new() };
         let resting = p.resting.iter().map(|(_, o)| *o);
-        let ordinals = p.unavailable.iter().copied().chain(p.starting.iter().copied()).chain(resting).take(LIST);
+        let unavailable = p.unavailable.iter().chain(&p.update.spent).copied();
+        let ordinals = unavailable.chain(p.starting.iter().copied()).chain(resting).take(LIST);
         ordinals
             .map(|o| {
                 let worker = names::worker(&key.name, o);
@@ -203,6 +211,7 @@ impl Core {
                         Some(why) => (why.split(':').next().unwrap_or("Starting"), None),
                         None => ("Starting", None),
                     },
+                    Some((Some(Slot::Spent), _)) => ("Spent", None),
                     Some((_, w)) if w.is_deleting() => ("Draining", None),
                     Some((_, w)) if !self.host_listed(&Self::host_of(w)) => ("HostUnreachable", None),
                     Some((_, w)) if self.is_dead(w) => ("InstanceLost", None),

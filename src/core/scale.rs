@@ -23,6 +23,8 @@ pub struct Counts {
     pub resting: i32,
     /// Unhealthy, unreachable, draining or not startable.
     pub unavailable: i32,
+    /// Those of the unavailable that another one follows, when they are gone.
+    pub replaced: i32,
     /// Dispatches that wait.
     pub queued: i32,
     /// True while a credential of the pool could take work, or it has none.
@@ -32,7 +34,7 @@ pub struct Counts {
 /// How many workers a pool should have.
 pub fn want(spec: &ContainerPoolSpec, c: Counts) -> i32 {
     let work = if c.credential_free { spec.warm.max(c.queued) } else { 0 };
-    let needed = c.busy.saturating_add(c.resting).saturating_add(c.unavailable).saturating_add(work);
+    let needed = c.busy.saturating_add(c.resting).saturating_add(c.unavailable - c.replaced).saturating_add(work);
     spec.max.min(spec.min.max(needed))
 }
 
@@ -101,7 +103,8 @@ impl Core {
         Counts {
             busy: count(p.busy.len()),
             resting: count(p.resting.len()) + by_credential,
-            unavailable: count(p.unavailable.len()),
+            unavailable: count(p.unavailable.len() + p.update.spent.len()),
+            replaced: count(p.update.leaving.len()),
             queued: count(p.queue.len()),
             credential_free,
         }
@@ -181,7 +184,9 @@ impl Core {
     fn grow(&mut self, key: &Key, obj: &ContainerPool, want: i32, now: Now, wake: &mut Wake) {
         let Some(p) = self.pools.get(key) else { return };
         let exist = count(p.workers.len() + p.creating.len());
-        let mut missing = want.min(obj.spec.max) - exist;
+        // What was let go to be replaced comes again, also where less is wanted by now.
+        let owed = count(p.update.owed.len());
+        let mut missing = (want.min(obj.spec.max) - exist).max(owed).min(obj.spec.max - exist);
         if missing <= 0 {
             return;
         }
@@ -200,9 +205,13 @@ impl Core {
             if ordinal >= obj.spec.max {
                 return; // the name space is the cap
             }
+            let owed = p.update.owed.front().cloned();
             let Some(host) = self.next_host(key, obj) else { return };
+            let kept = owed.flatten().filter(|name| obj.spec.credentials.iter().any(|c| c.name == *name));
             let credential = if obj.spec.credentials.is_empty() {
                 None
+            } else if kept.is_some() {
+                kept // who replaces another one is on the same credential
             } else {
                 // Below min a worker is made even while all rest: it is then ready when they are.
                 let Some(c) = self.next_credential(key, obj, now).or_else(|| self.least_used(key, obj)) else { return };
@@ -218,6 +227,7 @@ impl Core {
                 return;
             }
             if let Some(p) = self.pools.get_mut(key) {
+                p.update.owed.pop_front();
                 p.coming.add(&worker.spec);
                 p.creating.insert(ordinal, worker.spec.clone());
             }
@@ -320,12 +330,19 @@ mod tests {
     #[test]
     fn wanted_sizes() {
         let spec = ContainerPoolSpec { min: 1, max: 8, warm: 2, ..ContainerPoolSpec::default() };
-        let c =
-            |busy, resting, unavailable, queued| Counts { busy, resting, unavailable, queued, credential_free: true };
+        let c = |busy, resting, unavailable, queued| Counts {
+            busy,
+            resting,
+            unavailable,
+            queued,
+            credential_free: true,
+            replaced: 0,
+        };
         assert_eq!(want(&spec, c(0, 0, 0, 0)), 2, "warm");
         assert_eq!(want(&spec, c(3, 0, 0, 0)), 5, "busy and warm");
         assert_eq!(want(&spec, c(3, 0, 0, 4)), 7, "the queue takes the warm ones");
         assert_eq!(want(&spec, c(3, 2, 1, 9)), 8, "never above max");
+        assert_eq!(want(&spec, Counts { replaced: 2, ..c(0, 0, 2, 0) }), 2, "for who is replaced one comes, not two");
         let none = Counts { credential_free: false, ..c(0, 3, 0, 9) };
         assert_eq!(want(&spec, none), 3, "more workers on limited credentials help nobody");
     }
@@ -334,7 +351,7 @@ mod tests {
         #[test]
         fn want_stays_between_min_and_max(min in 0i32..10, more in 0i32..10, warm in 0i32..10, busy in 0i32..20, resting in 0i32..20, queued in 0i32..1000) {
             let spec = ContainerPoolSpec { min, max: min + more + 1, warm, ..ContainerPoolSpec::default() };
-            let n = want(&spec, Counts { busy, resting, unavailable: 0, queued, credential_free: true });
+            let n = want(&spec, Counts { busy, resting, unavailable: 0, replaced: 0, queued, credential_free: true });
             prop_assert!(n >= spec.min && n <= spec.max);
             prop_assert!(n >= spec.max.min(busy));
         }

@@ -26,6 +26,7 @@ impl Core {
         }
         match status.phase {
             WorkerPhase::Starting => Slot::Starting,
+            WorkerPhase::Ready | WorkerPhase::Busy if self.is_usable(e) && self.is_spent(e) => Slot::Spent,
             WorkerPhase::Ready | WorkerPhase::Busy if self.is_usable(e) => Slot::Idle {
                 cred: cred.unwrap_or_default(),
                 last: status.last_dispatch_time.as_ref().map(|t| t.0),
@@ -82,10 +83,14 @@ impl Core {
             Slot::Held => {
                 p.held.insert(ordinal);
             }
+            Slot::Spent => {
+                p.update.spent.insert(ordinal);
+            }
             Slot::Unavailable => {
                 p.unavailable.insert(ordinal);
             }
         }
+        self.reindex_due(key);
         self.mark_pool(&pool);
     }
 
@@ -125,6 +130,9 @@ impl Core {
             }
             Slot::Held => {
                 p.held.remove(&ordinal);
+            }
+            Slot::Spent => {
+                p.update.spent.remove(&ordinal);
             }
             Slot::Unavailable => {
                 p.unavailable.remove(&ordinal);

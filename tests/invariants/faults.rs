@@ -153,6 +153,7 @@ pub async fn strike(world: &World, fault: Fault) {
             count("holder vanished");
             world.holders.vanish(&format!("holder-{n}"), secs(25 + 20 * n));
         }
+        Fault::LateReservation => crate::ghost::reserve_late(world).await,
         other => act(world, other).await,
     }
 }
@@ -291,9 +292,17 @@ async fn of_pool(world: &World, fault: Fault, pool: &ContainerPool, name: &str) 
             sleep(Duration::from_secs(s)).await;
             merge::<ContainerPool>(world, name, json!({"spec": {"paused": false}})).await;
         }
-        Fault::NewImage => {
+        Fault::NewImage(n) => {
             count("image changed");
-            merge::<ContainerPool>(world, name, json!({"spec": {"image": "worker:2"}})).await;
+            merge::<ContainerPool>(world, name, json!({"spec": {"image": format!("worker:{n}")}})).await;
+        }
+        Fault::BadTemplate(s) => {
+            count("bad template");
+            let time = Duration::from_secs(s);
+            world.trouble(time);
+            merge::<ContainerPool>(world, name, json!({"spec": {"command": ["exit", "3", "bad"]}})).await;
+            sleep(time).await;
+            merge::<ContainerPool>(world, name, json!({"spec": {"command": null}})).await;
         }
         Fault::RestByHand { credential, clear } => {
             count("rest by hand");

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use poolkeeper::api::dispatch::Retry;
 use poolkeeper::api::pool::{
-    ContainerPoolSpec, Credential, DispatchPolicy, HealthPolicy, HistoryPolicy, PoolHost, RateLimitPolicy, Scope,
-    SecretKeyRef,
+    ContainerPoolSpec, Credential, DispatchPolicy, HealthPolicy, HistoryPolicy, PoolHost, RateLimitPolicy,
+    RecyclePolicy, Scope, SecretKeyRef, UpdatePolicy,
 };
 use poolkeeper::api::{DispatchSpec, Period};
 use rand::rngs::StdRng;
@@ -143,8 +144,13 @@ pub enum Fault {
         clear: bool,
     },
     Cordon(u64),
-    NewImage,
+    /// A new image, or an old one again.
+    NewImage(u64),
+    /// For some time workers end right after their start.
+    BadTemplate(u64),
     DeletePool,
+    /// What a controller asked for long ago arrives now.
+    LateReservation,
 }
 
 const KINDS: [&str; 3] = ["containerpools", "workers", "dispatches"];
@@ -199,6 +205,10 @@ fn credential(name: &str, key: &str, max_concurrent: Option<i32>) -> Credential 
     }
 }
 
+fn share(draw: &mut Draw) -> IntOrString {
+    if draw.chance(0.5) { UpdatePolicy::default().max_unavailable } else { IntOrString::Int(draw.int(1, 3)) }
+}
+
 fn pools(draw: &mut Draw) -> Vec<(String, ContainerPoolSpec)> {
     let mut pools = Vec::new();
     let first_rests_together = draw.chance(0.6);
@@ -244,6 +254,11 @@ fn pools(draw: &mut Draw) -> Vec<(String, ContainerPoolSpec)> {
                 ..DispatchPolicy::default()
             },
             hosts,
+            update: UpdatePolicy { max_unavailable: share(draw) },
+            recycle: RecyclePolicy {
+                after_dispatches: if draw.chance(0.2) { i64::from(draw.int(1, 3)) } else { 0 },
+                ..RecyclePolicy::default()
+            },
             ..ContainerPoolSpec::default()
         };
         pools.push((name.to_owned(), spec));
@@ -300,7 +315,7 @@ fn faults(draw: &mut Draw) -> Vec<(Duration, Fault)> {
     // Every run has one restart at least.
     faults.push((moment(draw), Fault::Kill { slot: 0, death: death(draw), restart: draw.of(0, 40) }));
     for _ in 0..draw.of(11, 18) {
-        let fault = match draw.of(0, 47) {
+        let fault = match draw.of(0, 53) {
             0 | 1 => Fault::DelayWrites(draw.who(), draw.share(), draw.of(5, 40)),
             2 | 3 => Fault::DropWrites(draw.who(), draw.share(), draw.of(5, 30)),
             4..=6 => Fault::LoseAnswers(draw.who(), draw.share(), draw.of(5, 40)),
@@ -348,6 +363,9 @@ fn faults(draw: &mut Draw) -> Vec<(Duration, Fault)> {
                 };
                 Fault::Ambush { slot: usize::from(draw.chance(0.3)), death, mischief, restart: draw.of(0, 10) }
             }
+            48..=50 => Fault::LateReservation,
+            51 | 52 => Fault::NewImage(draw.of(1, 3)),
+            53 => Fault::BadTemplate(draw.of(5, 120)),
             33 | 34 => Fault::Cancel,
             35 => Fault::Delete,
             36 => Fault::Recreate,
@@ -360,7 +378,7 @@ fn faults(draw: &mut Draw) -> Vec<(Duration, Fault)> {
             41 => Fault::RestByHand { credential: draw.chance(0.5), clear: draw.chance(0.5) },
             _ => match draw.of(0, 5) {
                 0 => Fault::DeletePool,
-                1 | 2 => Fault::NewImage,
+                1 | 2 => Fault::NewImage(draw.of(1, 3)),
                 _ => Fault::Cordon(draw.of(5, 60)),
             },
         };

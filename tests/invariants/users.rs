@@ -75,8 +75,8 @@ pub async fn heal(world: &World) {
     }
     for pool in pools(world).await {
         let name = pool.metadata.name.clone().unwrap();
-        if pool.spec.paused {
-            merge::<ContainerPool>(world, &name, json!({"spec": {"paused": false}})).await;
+        if pool.spec.paused || !pool.spec.command.is_empty() {
+            merge::<ContainerPool>(world, &name, json!({"spec": {"paused": false, "command": null}})).await;
         }
     }
     if world.plan.clears_at_end {

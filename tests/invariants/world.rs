@@ -10,7 +10,7 @@ use futures::FutureExt;
 use jiff::SignedDuration;
 use kube::runtime::utils::Backoff;
 use poolkeeper::api::crd;
-use poolkeeper::clock::Ids;
+use poolkeeper::clock::{Clock, Ids};
 use poolkeeper::controller;
 use poolkeeper::local::{History, LocalApi, Options, Record};
 use poolkeeper::runtime::Instance;
@@ -127,6 +127,8 @@ pub struct Inner {
     pub ledger: Arc<Ledger>,
     pub slots: [Slot; 2],
     pub user: kube::Client,
+    /// Whose writes are late.
+    pub ghost: kube::Client,
     pub holders: Holders,
     troubled: Mutex<Vec<(Duration, Duration)>>,
     pub unreachable: Mutex<Vec<(String, Duration, Duration)>>,
@@ -162,6 +164,7 @@ impl World {
         };
         let slots = [slot("A", 0xa), slot("B", 0xb)];
         let user = Net::new("user", &api, &Wires::new(plan.seed ^ 0xc), &ledger).client();
+        let ghost = Net::new(crate::ghost::GHOST, &api, &Wires::new(plan.seed ^ 0xe), &ledger).client();
         let hands = Net::new("holders", &api, &Wires::new(plan.seed ^ 0xd), &ledger).client();
         let holders = Holders::start(plan, hands, &fake, &ledger);
         Self(Arc::new(Inner {
@@ -172,6 +175,7 @@ impl World {
             ledger,
             slots,
             user,
+            ghost,
             holders,
             troubled: Mutex::default(),
             unreachable: Mutex::default(),
@@ -181,6 +185,11 @@ impl World {
 
     pub fn now(&self) -> Duration {
         self.ledger.start.elapsed()
+    }
+
+    /// The time that the server tells.
+    pub fn server_now(&self) -> jiff::Timestamp {
+        self.server_clock.now()
     }
 
     pub async fn until(&self, at: Duration) {

@@ -12,4 +12,5 @@ mod instances;
 mod queueing;
 mod rests;
 mod scaling;
+mod updates;
 mod writes;

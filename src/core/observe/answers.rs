@@ -38,8 +38,9 @@ impl Core {
         }
         if let Subject::Worker(key) = &subject {
             self.reindex_worker(key, now);
-            let pool = self.workers.get(key).map(|e| e.pool.clone());
-            if let Some(p) = pool {
+            let pool = self.workers.get(key).map(|e| (e.pool.clone(), e.ordinal.filter(|_| !e.obj.is_deleting())));
+            if let Some((p, stays)) = pool {
+                self.stays(&p, stays);
                 self.mark_pool(&p);
             }
             if let Some(d) = reserved {

@@ -15,6 +15,7 @@ impl Core {
         }
         if entry.obj.as_ref().is_some_and(|old| old.uid_str() != pool.uid_str()) {
             (entry.backoff, entry.doors) = Default::default();
+            entry.update.forget();
         }
         let old = entry.obj.replace(pool.clone());
         for w in std::mem::take(&mut entry.gated) {
@@ -39,6 +40,9 @@ impl Core {
             }
         }
         let began_to_go = pool.is_deleting() && old.as_ref().is_none_or(|o| !o.is_deleting());
+        if changed {
+            self.take_template(&key, &pool.spec);
+        }
         if changed || began_to_go {
             self.reindex_pool(&key, now);
             let waiting: Vec<Key> = self.pools[&key].waiting.iter().map(|(_, n)| key.sibling(n.clone())).collect();
@@ -72,6 +76,7 @@ impl Core {
             self.pools[key].workers.iter().map(|o| key.sibling(names::worker(&key.name, *o))).collect();
         for w in workers {
             self.reindex_worker(&w, now);
+            self.reindex_due(&w);
             self.mark_worker(&w);
             let running = self.workers.get(&w).and_then(|e| e.obj.status.as_ref()?.dispatch.clone());
             if let Some(d) = running {

@@ -21,9 +21,11 @@ impl Core {
         let phase = |w: &Worker| w.status.as_ref().map(|s| s.phase).unwrap_or_default();
         let named = |w: &Worker| w.status.as_ref().and_then(|s| s.dispatch.clone());
         let before = self.workers.get(&key).and_then(|e| named(&e.obj));
+        let mut came_up = false;
         if let Some(e) = self.workers.get_mut(&key) {
             if (phase(&e.obj) == WorkerPhase::Starting) != (phase(&worker) == WorkerPhase::Starting) {
                 e.since = now.mono;
+                came_up = phase(&worker) == WorkerPhase::Ready;
             }
             if named(&worker) != before {
                 e.dispatch_gone = None;
@@ -54,6 +56,8 @@ impl Core {
                 start_unknown: false,
                 not_now: None,
                 pool_gone: false,
+                due: None,
+                young: None,
             };
             self.workers.insert(key.clone(), entry);
         }
@@ -74,6 +78,10 @@ impl Core {
             && let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &key.name))
         {
             p.deleting.insert(o);
+            self.leaves(&pool, o);
+        }
+        if came_up {
+            self.came_up(&key, now);
         }
         self.reindex_worker(&key, now);
         self.mark_worker(&key);
@@ -121,6 +129,7 @@ impl Core {
             if let Some(slot) = &e.slot {
                 self.unslot(key, &pool, ordinal.unwrap_or(-1), slot);
             }
+            self.went(&e);
         }
         if let Some(p) = self.pools.get_mut(&pool) {
             p.tally.remove(&obj.spec);

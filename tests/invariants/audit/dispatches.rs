@@ -9,6 +9,7 @@ use poolkeeper::api::pool::ContainerPoolSpec;
 use poolkeeper::api::{Dispatch, DispatchStatus};
 use poolkeeper::local::Change;
 
+use crate::ghost::GHOST;
 use crate::holders::LEASE_SECONDS;
 
 use super::{Attempt, Audit, is_final, is_open, is_reported, status_of};
@@ -122,7 +123,7 @@ impl Audit<'_> {
             .collect();
         self.check(others.is_empty(), "a worker has one dispatch", || format!("{} has {others:?} too", text(new)));
         let reserver = self.reserver.get(&worker.uid).cloned().unwrap_or_default();
-        let recovered = reserver != self.writer(self.rv);
+        let recovered = reserver != GHOST && reserver != self.writer(self.rv);
         let result = after.last_result.clone().filter(|r| r.attempt == n);
         if let Some(result) = &result {
             self.check(result.outcome == Outcome::NotStarted, "an attempt that is not opened was NotStarted", || {
@@ -143,7 +144,8 @@ impl Audit<'_> {
             });
             self.row("roll forward, published", recovered);
         }
-        let attempt = Attempt { worker: worker.uid, result, writer: self.writer(self.rv).to_owned() };
+        let assigned_at = after.assigned_at.clone();
+        let attempt = Attempt { worker: worker.uid, result, assigned_at, writer: self.writer(self.rv).to_owned() };
         self.attempts.entry(uid).or_default().insert(n, attempt);
     }
 

@@ -92,6 +92,12 @@ impl Audit<'_> {
             self.check(s.phase == WorkerPhase::Ready, "every worker comes up", || text.clone());
             let pool = alive.iter().find(|p| p.metadata.name.as_deref() == Some(&w.spec.pool));
             self.check(pool.is_some(), "no worker outlives its pool", || text.clone());
+            let shape = |p: &ContainerPool| (p.spec.image.clone(), p.spec.command.clone());
+            let made_from = self.pools.values().filter(|p| p.name == w.spec.pool).flat_map(|p| p.versions.iter());
+            let made_from = made_from
+                .filter(|v| v.object.metadata.generation == Some(w.spec.pool_generation))
+                .any(|v| pool.is_some_and(|p| shape(p) == shape(&v.object)));
+            self.check(made_from, "an update reaches every worker", || text.clone());
             there.insert(uid);
         }
         let running: BTreeSet<String> = self

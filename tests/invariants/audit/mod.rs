@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poolkeeper::api::dispatch::{DispatchPhase, LastResult, Outcome};
-use poolkeeper::api::{ContainerPool, Dispatch, DispatchStatus, Worker, WorkerStatus};
+use poolkeeper::api::{ContainerPool, Dispatch, DispatchStatus, Time, Worker, WorkerStatus};
 use poolkeeper::local::{Change, Record};
 
 use crate::view::SECRET;
@@ -66,6 +66,8 @@ impl<K> Life<K> {
 pub struct Attempt {
     pub worker: String,
     pub result: Option<LastResult>,
+    /// When its worker was reserved for it, as the dispatch says.
+    pub assigned_at: Option<Time>,
     /// Who opened it.
     pub writer: String,
 }

@@ -8,6 +8,8 @@ use poolkeeper::api::worker::{Cooldown, DispatchRef, WorkerPhase};
 use poolkeeper::api::{Worker, WorkerStatus};
 use poolkeeper::local::Change;
 
+use crate::ghost::GHOST;
+
 use super::{Audit, is_final, is_reported, state_of, status_of};
 
 /// What makes a release right.
@@ -153,7 +155,7 @@ impl Audit<'_> {
     ) -> Option<(poolkeeper::api::dispatch::LastResult, DispatchRef)> {
         let uid = new.metadata.uid.clone().unwrap();
         let deleting = old.metadata.deletion_timestamp.is_some();
-        let recovered = self.reserver.get(&uid).is_some_and(|r| r != self.writer(self.rv));
+        let recovered = self.reserver.get(&uid).is_some_and(|r| r != GHOST && r != self.writer(self.rv));
         let (row, result) = match self.release(&uid, was, deleting) {
             Err(why) => {
                 self.complain("a worker is freed on a fact", format!("{}: {why}", text(old)));
@@ -174,7 +176,10 @@ impl Audit<'_> {
             self.check(!limited, "no new dispatch in the write that ends with a limit", || text(new));
             self.count("freed and reserved in one write");
         }
-        result.map(|r| (r, was.clone()))
+        // A late reservation may name an attempt that ran long ago: its rest is that of the attempt, not a new one.
+        let began = self.attempts.get(&was.uid).and_then(|a| a.get(&was.attempt)?.assigned_at.clone());
+        let was = DispatchRef { assigned_at: began.unwrap_or(was.assigned_at.clone()), ..was.clone() };
+        result.map(|r| (r, was))
     }
 
     fn reserved(&mut self, old: &Worker, before: &WorkerStatus, after: &WorkerStatus, named: &DispatchRef) {
@@ -184,6 +189,9 @@ impl Audit<'_> {
         self.check(!old.spec.cordoned, "reserve: the worker is not cordoned", all);
         let ready = matches!(before.phase, WorkerPhase::Ready | WorkerPhase::Busy);
         self.check(ready, "reserve: the worker is ready", all);
+        let served = self.pool_named(&old.spec.pool).map_or(0, |p| p.last().spec.recycle.after_dispatches);
+        let fresh = served == 0 || before.dispatches < served || self.writer(self.rv) == GHOST;
+        self.check(fresh, "reserve: the worker has not served as often as it may", all);
         let until = after.cooldown.as_ref().and_then(|c| c.until.as_ref());
         let rested = until.is_none_or(|u| named.assigned_at >= *u);
         self.check(rested, "no assignment before the worker's until", all);

@@ -1,0 +1,384 @@
+//! Rolling update: who is replaced although nothing is wrong with it, and how many at a time.
+//!
+//! A worker that was made from another template than its pool's, or is older than `recycle.maxAge`, goes when it is idle
+//! and the share of the pool that may be away (`update.maxUnavailable`) is not used up; else it goes on working. Away is
+//! who is deleted and not yet replaced, who starts, and who became Ready less than [`EARLY_END`] ago: so a template that
+//! does not start, or dies at once, costs that share and no more. A busy worker takes no next dispatch in the write that
+//! frees it if it may go; a resting one stays until its own rest ends, which would be lost with it. For each that went the
+//! pool owes one on the same credential, also where it wants fewer by now: an update does not shrink a pool.
+//!
+//! A worker that served `recycle.afterDispatches` is no use any more: it gets no work, and goes when idle, whatever the
+//! share. How many come after it is `scale`'s to say.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::entries::{PoolEntry, Slot, WorkerEntry};
+use super::index::Wake;
+use super::instance::EARLY_END;
+use super::{Core, Key, Now, Object, Subject, cooldown, scale, worker_status};
+use crate::api::pool::{ContainerPoolSpec, ContainerPoolStatus};
+use crate::api::{ContainerPool, names};
+
+/// Reason of the condition Progressing while an update goes on.
+pub const ROLLING: &str = "RollingUpdate";
+/// Its reason while workers of the new template do not start.
+pub const STALLED: &str = "UpdateStalled";
+/// Its reason while the pool is paused.
+pub const PAUSED: &str = "UpdatePaused";
+
+/// How many workers of a pool of this size may be away: a number as it is, a percentage rounded down; at least 1.
+pub fn budget(max_unavailable: &IntOrString, size: usize) -> usize {
+    let n = match max_unavailable {
+        IntOrString::Int(n) => usize::try_from(*n).unwrap_or(0),
+        IntOrString::String(text) => {
+            let percent = text.strip_suffix('%').and_then(|n| n.parse::<usize>().ok()).unwrap_or(0);
+            size.saturating_mul(percent) / 100
+        }
+    };
+    n.max(1)
+}
+
+/// What is kept about the replacing of a pool's workers.
+#[derive(Default)]
+pub(super) struct Update {
+    /// Hash of the pool's template.
+    pub template: String,
+    /// Idle workers by when they are due to go: the beginning of time if their template is another one.
+    due: BTreeSet<(Timestamp, i32)>,
+    /// Idle workers that served as often as they may.
+    pub spent: BTreeSet<i32>,
+    /// Workers that became Ready a short while ago, by when.
+    young: BTreeSet<(Duration, i32)>,
+    /// Workers that go to be replaced, until their names are free.
+    going: BTreeSet<i32>,
+    /// Those of them that are being deleted, as it is stored.
+    pub leaving: BTreeSet<i32>,
+    /// Credentials of those that went and were not replaced yet. None: any, or none.
+    pub owed: VecDeque<Option<String>>,
+}
+
+impl Update {
+    /// The pool is another one: it owes nothing.
+    pub fn forget(&mut self) {
+        self.going.clear();
+        self.leaving.clear();
+        self.owed.clear();
+    }
+}
+
+impl PoolEntry {
+    /// Workers of the pool's present template.
+    pub(super) fn updated(&self) -> usize {
+        self.tally.with_hash(&self.update.template)
+    }
+
+    fn has_outdated(&self) -> bool {
+        self.workers.len() > self.updated()
+    }
+
+    /// Workers that are not there to work because they go, come, or came just now. Held are those about which a write is
+    /// under way: that they go, or are Ready.
+    fn away(&self) -> usize {
+        let come = self.creating.len() + self.starting.len() + self.update.young.len();
+        come + self.held.len() + self.deleting.len() + self.update.owed.len()
+    }
+
+    /// How many more workers may go to be replaced.
+    fn room(&self, spec: &ContainerPoolSpec) -> usize {
+        let size = self.workers.len() + self.creating.len() + self.update.owed.len();
+        budget(&spec.update.max_unavailable, size).saturating_sub(self.away())
+    }
+}
+
+impl Core {
+    fn is_outdated(&self, e: &WorkerEntry) -> bool {
+        self.pools.get(&e.pool).is_some_and(|p| p.obj.is_some() && p.update.template != e.obj.spec.template_hash)
+    }
+
+    /// When a worker is to be replaced, if ever.
+    fn due_of(&self, e: &WorkerEntry) -> Option<Timestamp> {
+        if self.is_outdated(e) {
+            return Some(Timestamp::MIN);
+        }
+        let max_age = self.pools.get(&e.pool)?.obj.as_ref()?.spec.recycle.max_age;
+        let made = e.obj.metadata.creation_timestamp.as_ref()?;
+        (!max_age.is_zero()).then(|| cooldown::after(made.0, max_age.get()))
+    }
+
+    /// True if a worker has served as often as it may.
+    pub(super) fn is_spent(&self, e: &WorkerEntry) -> bool {
+        let limit = self.pools.get(&e.pool).and_then(|p| p.obj.as_ref()).map_or(0, |p| p.spec.recycle.after_dispatches);
+        limit > 0 && worker_status(&e.obj).dispatches >= limit
+    }
+
+    /// True if a worker that is about to be free is not to take work again.
+    pub(super) fn goes_when_idle(&self, key: &Key, spec: &ContainerPoolSpec, now: Now) -> bool {
+        let Some(e) = self.workers.get(key) else { return false };
+        let due = self.due_of(e).is_some_and(|t| t <= now.wall);
+        let room = || self.pools.get(&e.pool).is_some_and(|p| p.backoff.failures == 0 && p.room(spec) > 0);
+        self.is_spent(e) || (due && room())
+    }
+
+    /// Puts a worker where it belongs among those that are to be replaced.
+    pub(super) fn reindex_due(&mut self, key: &Key) {
+        let Some(e) = self.workers.get(key) else { return };
+        let due = if matches!(e.slot, Some(Slot::Idle { .. })) { self.due_of(e) } else { None };
+        self.set_due(key, due);
+    }
+
+    fn set_due(&mut self, key: &Key, due: Option<Timestamp>) {
+        let Some(e) = self.workers.get_mut(key) else { return };
+        let (old, ordinal) = (std::mem::replace(&mut e.due, due), e.ordinal.unwrap_or(-1));
+        if old == due {
+            return;
+        }
+        let Some(p) = self.pools.get_mut(&e.pool) else { return };
+        if let Some(t) = old {
+            p.update.due.remove(&(t, ordinal));
+        }
+        if let Some(t) = due {
+            p.update.due.insert((t, ordinal));
+        }
+    }
+
+    /// The pool's template may be another one: what failed before says nothing of it.
+    pub(super) fn take_template(&mut self, key: &Key, spec: &ContainerPoolSpec) {
+        let Some(p) = self.pools.get_mut(key) else { return };
+        let template = scale::template_hash(spec);
+        if !p.update.template.is_empty() && p.update.template != template {
+            p.backoff.forget();
+        }
+        p.update.template = template;
+    }
+
+    /// A worker became Ready.
+    pub(super) fn came_up(&mut self, key: &Key, now: Now) {
+        let Some(e) = self.workers.get_mut(key) else { return };
+        let (Some(ordinal), pool) = (e.ordinal, e.pool.clone()) else { return };
+        e.young = Some(now.mono);
+        if let Some(p) = self.pools.get_mut(&pool) {
+            p.update.young.insert((now.mono, ordinal));
+        }
+    }
+
+    /// A worker of the present template did not start. If it was to replace another one the pool still owes that.
+    pub(super) fn replacement_failed(&mut self, pool: &Key, ordinal: Option<i32>) {
+        let (Some(p), Some(ordinal)) = (self.pools.get_mut(pool), ordinal) else { return };
+        if p.has_outdated() {
+            p.update.going.insert(ordinal);
+        }
+    }
+
+    /// The write that was to delete a worker is over, and it stays.
+    pub(super) fn stays(&mut self, pool: &Key, ordinal: Option<i32>) {
+        if let (Some(p), Some(o)) = (self.pools.get_mut(pool), ordinal) {
+            p.update.going.remove(&o);
+        }
+    }
+
+    /// A worker is being deleted.
+    pub(super) fn leaves(&mut self, pool: &Key, ordinal: i32) {
+        if let Some(p) = self.pools.get_mut(pool).filter(|p| p.update.going.contains(&ordinal)) {
+            p.update.leaving.insert(ordinal);
+        }
+    }
+
+    /// A worker is gone, and its name is free.
+    pub(super) fn went(&mut self, e: &WorkerEntry) {
+        let (Some(p), Some(ordinal)) = (self.pools.get_mut(&e.pool), e.ordinal) else { return };
+        if let Some(t) = e.due {
+            p.update.due.remove(&(t, ordinal));
+        }
+        if let Some(t) = e.young {
+            p.update.young.remove(&(t, ordinal));
+        }
+        p.update.leaving.remove(&ordinal);
+        let Some(obj) = p.obj.as_ref().filter(|_| p.update.going.remove(&ordinal)) else { return };
+        let most = budget(&obj.spec.update.max_unavailable, p.workers.len() + p.update.owed.len());
+        if p.update.owed.len() < most {
+            p.update.owed.push_back(e.obj.spec.credential.clone());
+        }
+    }
+
+    /// Lets idle workers go that are due to be replaced, as many as may be away.
+    pub(super) fn replace_due(&mut self, key: &Key, obj: &ContainerPool, now: Now, wake: &mut Wake) {
+        self.grow_up(key, now, wake);
+        if obj.spec.paused || self.runtime_refused(obj).is_some() {
+            return;
+        }
+        let spent = self.pools.get_mut(key).map(|p| std::mem::take(&mut p.update.spent));
+        for ordinal in spent.into_iter().flatten() {
+            if !self.let_one_go(key, ordinal, now, wake)
+                && let Some(p) = self.pools.get_mut(key)
+            {
+                p.update.spent.insert(ordinal);
+            }
+        }
+        loop {
+            let Some(p) = self.pools.get_mut(key) else { return };
+            let Some(&(due, ordinal)) = p.update.due.first() else { return };
+            if due > now.wall {
+                wake.at(due);
+                return;
+            }
+            if p.backoff.failures > 0 {
+                if let Some(until) = p.backoff.until.filter(|u| *u > now.wall) {
+                    wake.at(until);
+                    return;
+                }
+                if p.away() > p.update.owed.len() {
+                    return; // somebody tries the new template, or goes
+                }
+                // Nobody does, as after a restart of the controller: one has to.
+                if p.workers.len() < max(&obj.spec) {
+                    if p.update.owed.is_empty() {
+                        p.update.owed.push_back(None);
+                    }
+                    return;
+                }
+                p.update.owed.clear();
+            } else if p.room(&obj.spec) == 0 {
+                return;
+            }
+            p.update.going.insert(ordinal);
+            if !self.let_one_go(key, ordinal, now, wake) {
+                self.stays(key, Some(ordinal));
+                return;
+            }
+        }
+    }
+
+    /// False: not now.
+    fn let_one_go(&mut self, pool: &Key, ordinal: i32, now: Now, wake: &mut Wake) -> bool {
+        self.visits.0 += 1;
+        let worker = pool.sibling(names::worker(&pool.name, ordinal));
+        if let Some(t) = self.trouble.get(&Subject::Worker(worker.clone())).filter(|t| t.until > now.mono) {
+            wake.after(t.until);
+            return false;
+        }
+        self.delete_worker(&worker, now);
+        true
+    }
+
+    /// Who lived for a while after it became Ready started well.
+    fn grow_up(&mut self, key: &Key, now: Now, wake: &mut Wake) {
+        loop {
+            let Some(p) = self.pools.get_mut(key) else { return };
+            let Some(&(since, ordinal)) = p.update.young.first() else { return };
+            if now.mono < since + EARLY_END {
+                if p.backoff.failures > 0 || !p.update.due.is_empty() {
+                    wake.after(since + EARLY_END);
+                }
+                return;
+            }
+            p.update.young.pop_first();
+            self.visits.0 += 1;
+            let worker = key.sibling(names::worker(&key.name, ordinal));
+            let Some(e) = self.workers.get_mut(&worker) else { continue };
+            e.young = None;
+            let obj = e.obj.clone();
+            if !obj.is_deleting() && !self.is_dead(&obj) {
+                self.started_well(&worker, key);
+            }
+        }
+    }
+
+    /// The condition Progressing while workers are replaced because of their template: status, reason, text.
+    pub(super) fn progress_of_update(
+        &self,
+        key: &Key,
+        obj: &ContainerPool,
+        status: &ContainerPoolStatus,
+    ) -> Option<(bool, &'static str, String)> {
+        let p = self.pools.get(key)?;
+        let coming = !p.starting.is_empty() || !p.creating.is_empty() || p.backoff.failures > 0;
+        if !p.has_outdated() && p.update.owed.is_empty() && !(coming && reason_of(status).is_some()) {
+            return None;
+        }
+        let (updated, all) = (p.updated() - p.starting.len().min(p.updated()), p.workers.len() + p.update.owed.len());
+        let text = format!("{updated} of {all} updated");
+        Some(if obj.spec.paused {
+            (false, PAUSED, format!("{text}; the pool is paused (spec.paused)"))
+        } else if p.backoff.failures > 0 {
+            (false, STALLED, format!("{text}; workers do not start: {}", p.backoff.message))
+        } else {
+            (true, ROLLING, text)
+        })
+    }
+}
+
+fn max(spec: &ContainerPoolSpec) -> usize {
+    usize::try_from(spec.max).unwrap_or(0)
+}
+
+/// Why an update goes on, as a status tells it. None: it tells of none.
+pub(super) fn reason_of(status: &ContainerPoolStatus) -> Option<&'static str> {
+    let reason = &status.conditions.iter().find(|c| c.type_ == "Progressing")?.reason;
+    [ROLLING, STALLED, PAUSED].into_iter().find(|r| r == reason)
+}
+
+/// What is told when a pool's status begins to tell something else of an update: a warning or not, the reason, a text.
+pub(super) fn told(old: &ContainerPoolStatus, next: &ContainerPoolStatus) -> Option<(bool, &'static str, String)> {
+    let text = |s: &ContainerPoolStatus| {
+        s.conditions.iter().find(|c| c.type_ == "Progressing").map(|c| c.message.clone()).unwrap_or_default()
+    };
+    match (reason_of(old), reason_of(next)) {
+        (None, Some(ROLLING | PAUSED)) => Some((false, "UpdateStarted", text(next))),
+        (Some(ROLLING | PAUSED) | None, Some(STALLED)) => Some((true, STALLED, text(next))),
+        (Some(_), None) => Some((false, "UpdateDone", format!("all {} workers are up to date", next.workers))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn share(text: &str) -> IntOrString {
+        IntOrString::String(text.to_owned())
+    }
+
+    #[test]
+    fn a_share_is_rounded_down_and_at_least_one() {
+        assert_eq!(budget(&share("25%"), 8), 2);
+        assert_eq!(budget(&share("25%"), 7), 1);
+        assert_eq!(budget(&share("25%"), 3), 1, "else no update would ever end");
+        assert_eq!(budget(&share("100%"), 8), 8);
+        assert_eq!(budget(&IntOrString::Int(3), 8), 3);
+        assert_eq!(budget(&IntOrString::Int(30), 8), 30);
+    }
+
+    proptest! {
+        #[test]
+        fn a_share_never_exceeds_what_was_said(percent in 1usize..=100, size in 0usize..10_000) {
+            let n = budget(&share(&format!("{percent}%")), size);
+            prop_assert!(n >= 1 && (n == 1 || n * 100 <= percent * size));
+        }
+    }
+
+    fn says(reason: &str) -> ContainerPoolStatus {
+        let mut s = ContainerPoolStatus::default();
+        let now = Now::new(Timestamp::UNIX_EPOCH, Duration::ZERO);
+        super::super::conditions::set(&mut s.conditions, "Progressing", true, reason, "3 of 8 updated", now);
+        s
+    }
+
+    #[test]
+    fn each_transition_is_told_once() {
+        let reason = |a: &str, b: &str| told(&says(a), &says(b)).map(|(_, r, _)| r);
+        assert_eq!(reason("Steady", ROLLING), Some("UpdateStarted"));
+        assert_eq!(reason(ROLLING, ROLLING), None);
+        assert_eq!(reason(ROLLING, PAUSED), None);
+        assert_eq!(reason(ROLLING, STALLED), Some(STALLED));
+        assert_eq!(reason(STALLED, STALLED), None);
+        assert_eq!(reason(STALLED, ROLLING), None);
+        assert_eq!(reason(ROLLING, "Steady"), Some("UpdateDone"));
+        assert_eq!(reason("Scaling", "Steady"), None);
+    }
+}
