@@ -220,6 +220,8 @@ clean_node() {
   # Containers outlive their shims.
   kill_all processes_in_cgroups
   our_mounts | while read -r mount; do umount -l "$mount" 2>/dev/null || true; done
+  # What is removed below must not be a directory of the host that some pod had mounted.
+  [ -z "$(our_mounts)" ] || die "cannot unmount: $(our_mounts | xargs)"
   for group in $(cgroups); do
     if [ -d "$group" ]; then find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null || true; fi
   done
