@@ -38,9 +38,13 @@ run_suites() {
 # Process 1 of the namespaces.
 inside() {
   local status=0
-  # What the node shares with others of its kind by name alone is covered, for this mount namespace only.
-  local directory
+  # What nodes share by name alone is covered, for this mount namespace only; so are copies of another node's mounts
+  # taken away, which would be listed still.
+  local directory mount
   for directory in /run/poolkeeper-node /run/containerd /var/lib/cni /var/log/containers; do
+    awk -v d="$directory/" 'index($2, d) == 1 { print $2 }' /proc/mounts | sort -r | while read -r mount; do
+      umount -l "$mount"
+    done
     mkdir -p "$directory"
     mount -t tmpfs -o mode=700 poolkeeper "$directory"
   done
@@ -117,7 +121,7 @@ if command -v cargo >/dev/null; then cargo fetch --locked; fi
 
 # A run that was killed could not remove its files. A lock says which one still runs, in whichever PID namespace.
 for old in /tmp/pk-cluster.*; do
-  if [ -d "$old" ] && flock --nonblock "$old" true; then
+  if [ -d "$old" ] && [ ! -L "$old" ] && [ -O "$old" ] && flock --nonblock "$old" true; then
     say "removing what is left of an earlier run: $old"
     remove "$old"
   fi

@@ -37,6 +37,9 @@ die() {
   say "$*"
   exit 1
 }
+case $STATE$CLUSTER_HOME in
+*[!A-Za-z0-9._/+@-]*) die "a path with unusual characters cannot be used: CLUSTER_STATE=$STATE CLUSTER_HOME=$CLUSTER_HOME" ;;
+esac
 elapsed() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", to - from }'; }
 
 # need COMMAND=PACKAGE...: installs what is missing from Debian, or says what to install.

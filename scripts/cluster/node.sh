@@ -196,6 +196,8 @@ processes_in_cgroups() {
     if [ -d "$group" ]; then find "$group" -name cgroup.procs -exec cat {} + 2>/dev/null || true; fi
   done | grep -vx 0 | sort -u
 }
+# What the plugins note, beside the notes of others.
+cni_results() { grep -lF "$NODE_RUN/" -r /var/lib/cni/results 2>/dev/null || true; }
 # Links that the kubelet puts beside those of other clusters.
 log_links() { find /var/log/containers -type l -lname "$STATE/*" 2>/dev/null || true; }
 
@@ -220,6 +222,8 @@ clean_node() {
   # Containers outlive their shims.
   kill_all processes_in_cgroups
   our_mounts | while read -r mount; do umount -l "$mount" 2>/dev/null || true; done
+  # What is removed below must not be a directory of the host that some pod had mounted.
+  [ -z "$(our_mounts)" ] || die "cannot unmount: $(our_mounts | xargs)"
   for group in $(cgroups); do
     if [ -d "$group" ]; then find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null || true; fi
   done
@@ -234,7 +238,7 @@ clean_node() {
     done
     ip link del "$BRIDGE" 2>/dev/null || true
     remove_chains
-    rm -rf /var/lib/cni/results/poolkeeper-test-*
+    cni_results | while read -r file; do rm -f "$file"; done
     # In CI it is a mount point.
     find "$NODE_RUN" -mindepth 1 -delete
     rmdir "$NODE_RUN" 2>/dev/null || true
@@ -254,6 +258,7 @@ leftovers() {
   log_links | sed 's/^/link /'
   if [ ! -s "$NODE_RUN/owner" ]; then
     chains | sed 's/^/iptables chain /'
+    cni_results
     if ip link show "$BRIDGE" >/dev/null 2>&1; then echo "network device $BRIDGE"; fi
   elif owns_node; then
     echo "directory $NODE_RUN"
