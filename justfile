@@ -18,9 +18,9 @@ generate:
 local *ARGS:
     cargo run --release -- run --local --workers 3 --cooldown 2s {{ARGS}} --tasks examples/tasks.txt -- examples/limited-agent.sh
 
-# What takes longer: model, faults, breaks of the protocol, crashes, real Docker, the README's first command.
+# What takes longer: model, faults, breaks of the protocol, crashes, real Docker, a real API server, the README's first command.
 e2e:
-    .ci/run model invariants breaks crash docker first
+    .ci/run model invariants breaks crash docker conformance first
 
 # The figures of docs/performance.md.
 bench:
