@@ -245,12 +245,11 @@ fn list(api: &Api, kind: &Kind, namespace: Option<&str>, query: &Query) -> Resul
     }
     query.count("timeoutSeconds")?;
     match (query.text("resourceVersionMatch"), query.text("resourceVersion")) {
-        (None, _) | (Some("NotOlderThan"), Some(_)) => {}
         (Some("Exact"), Some("0")) => {
             let detail = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
             return Err(bad_list("resourceVersionMatch", detail));
         }
-        (Some("Exact"), Some(_)) => {}
+        (None, _) | (Some("NotOlderThan" | "Exact"), Some(_)) => {}
         (Some(_), None) => {
             let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
             return Err(bad_list("resourceVersionMatch", detail));
