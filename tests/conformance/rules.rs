@@ -202,7 +202,7 @@ fn item(schema: &Value, i: usize) -> Value {
         return json!(1);
     }
     match schema["type"].as_str() {
-        Some("integer" | "number") => json!(i as i64 + schema["minimum"].as_f64().unwrap_or(0.0) as i64),
+        Some("integer" | "number") => json!(i as u64 + schema["minimum"].as_f64().map_or(0, |n| n.max(0.0) as u64)),
         Some("boolean") => json!(false),
         Some("array") => json!([item(&schema["items"], i)]),
         Some("object") => {
