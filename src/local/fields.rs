@@ -87,12 +87,19 @@ impl FieldError {
     }
 
     pub fn not_supported(field: &str, value: &Value, allowed: &[Value]) -> Self {
+        Self { value: Some(go_value(value)), ..Self::not_supported_list(field, &[], allowed) }
+    }
+
+    /// Like [`Self::not_supported`] for a list of texts.
+    pub fn not_supported_list(field: &str, values: &[&str], allowed: &[Value]) -> Self {
+        let shown: Vec<String> = values.iter().map(|v| format!("{v:?}")).collect();
+        let shown = format!("[]string{{{}}}", shown.join(", "));
         let allowed: Vec<String> = allowed
             .iter()
             .map(|v| v.as_str().map_or_else(|| format!("{:?}", v.to_string()), |s| format!("{s:?}")))
             .collect();
         let detail = format!("supported values: {}", allowed.join(", "));
-        Self::new(FieldErrorKind::NotSupported, field, Some(go_value(value)), detail)
+        Self::new(FieldErrorKind::NotSupported, field, Some(shown), detail)
     }
 
     pub fn too_long(field: &str, max: u64) -> Self {

@@ -204,8 +204,8 @@ fn lease_schema() -> Value {
     let text = json!({"type": "string"});
     let time = json!({"type": "string", "format": "date-time"});
     json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
-        "holderIdentity": text, "leaseDurationSeconds": {"type": "integer", "minimum": 1},
-        "acquireTime": time, "renewTime": time, "leaseTransitions": {"type": "integer", "minimum": 0},
+        "holderIdentity": text, "leaseDurationSeconds": {"type": "integer", "minimum": 0, "exclusiveMinimum": true, "x-go": true},
+        "acquireTime": time, "renewTime": time, "leaseTransitions": {"type": "integer", "minimum": 0, "x-go": true},
         "strategy": text, "preferredHolder": text,
     }}}})
 }

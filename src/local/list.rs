@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::kinds::Kind;
 use super::objects::{Api, DeleteOptions};
 use super::select::Selector;
-use super::state::State;
+use super::state::{Page, State};
 use super::status::ApiError;
 use super::store::Stored;
 
@@ -43,12 +43,13 @@ impl Api {
             }
         }
         let items = self.select(state, kind, namespace, &options.selector);
-        if options.limit == 0 || items.len() <= options.limit {
+        // From a cache, as version 0 allows, the real server reads no pages.
+        if options.limit == 0 || options.resource_version == Some(0) || items.len() <= options.limit {
             return Ok(self.render_list(kind, &items, revision, None));
         }
         let items: Arc<[Arc<Stored>]> = items.into();
-        let id = state.keep_page(Arc::clone(&items));
-        Ok(self.page(kind, (id, 0), &items, options.limit, revision))
+        let page = state.keep_page(items, options.selector.is_empty());
+        Ok(self.page(kind, page, 0, options.limit))
     }
 
     fn next_page(&self, state: &State, kind: &Kind, token: &str, limit: usize) -> Result<Bytes, ApiError> {
@@ -60,20 +61,14 @@ impl Api {
             ApiError::expired("The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.")
         })?;
         let limit = if limit == 0 { usize::MAX } else { limit };
-        Ok(self.page(kind, (id, start.min(page.items.len())), &page.items, limit, page.revision))
+        Ok(self.page(kind, page, start.min(page.items.len()), limit))
     }
 
-    fn page(
-        &self,
-        kind: &Kind,
-        (id, start): (u64, usize),
-        items: &[Arc<Stored>],
-        limit: usize,
-        revision: u64,
-    ) -> Bytes {
-        let end = start.saturating_add(limit).min(items.len());
-        let rest = (end < items.len()).then(|| (BASE64.encode(format!("{id}:{end}")), items.len() - end));
-        self.render_list(kind, &items[start..end], revision, rest)
+    fn page(&self, kind: &Kind, page: &Page, start: usize, limit: usize) -> Bytes {
+        let end = start.saturating_add(limit).min(page.items.len());
+        let left = page.items.len() - end;
+        let rest = (left > 0).then(|| (BASE64.encode(format!("{}:{end}", page.id)), page.counted.then_some(left)));
+        self.render_list(kind, &page.items[start..end], page.revision, rest)
     }
 
     /// The objects that a selector shows, as they are now.

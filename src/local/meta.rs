@@ -10,6 +10,8 @@ const NUMBERS: [&str; 2] = ["generation", "deletionGracePeriodSeconds"];
 const MAPS: [&str; 2] = ["labels", "annotations"];
 /// The fields of an owner reference.
 const OWNER: [&str; 6] = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+/// Finalizers that need no domain.
+pub(super) const STANDARD_FINALIZERS: [&str; 3] = ["orphan", "foregroundDeletion", "kubernetes"];
 /// Accepted and left out.
 const IGNORED: [&str; 2] = ["managedFields", "selfLink"];
 
@@ -97,8 +99,12 @@ pub(super) fn validate_new(object: &Value, namespaced: bool) -> Vec<FieldError> 
     let mut errors = Vec::new();
     let generate = text(object, "generateName");
     if !generate.is_empty() {
-        // What follows the prefix may make an end valid that is not one by itself.
-        subdomain("metadata.generateName", generate, &format!("{}a", generate.trim_end_matches('-')), &mut errors);
+        // A hyphen at the end is followed by what is generated.
+        let prefix = match generate.strip_suffix('-') {
+            Some(rest) if !rest.is_empty() => format!("{}a", &rest[..rest.floor_char_boundary(rest.len() - 1)]),
+            _ => generate.to_owned(),
+        };
+        subdomain("metadata.generateName", generate, &prefix, &mut errors);
     }
     match text(object, "name") {
         "" => errors.push(FieldError::required("metadata.name", "name or generateName is required")),
@@ -136,7 +142,10 @@ pub(super) fn validate_change(object: &Value, old: &Value) -> Vec<FieldError> {
         if new != old {
             let path = format!("metadata.{key}");
             let shown = if new.is_null() { &Value::String(String::new()) } else { new };
-            errors.push(FieldError::invalid(&path, shown, "field is immutable"));
+            errors.push(match shown.as_str().filter(|_| key == "deletionTimestamp") {
+                Some(time) => FieldError::invalid_raw(&path, time, "field is immutable"),
+                None => FieldError::invalid(&path, shown, "field is immutable"),
+            });
         }
     }
     common(object, &mut errors);
@@ -147,7 +156,7 @@ fn common(object: &Value, errors: &mut Vec<FieldError>) {
     let map = |key: &str| object["metadata"][key].as_object().into_iter().flatten();
     for (key, value) in map("labels") {
         qualified_name("metadata.labels", key, key, errors);
-        label_value(value.as_str().unwrap_or_default(), errors);
+        label_value("metadata.labels", value.as_str().unwrap_or_default(), errors);
     }
     let mut size = 0;
     for (key, value) in map("annotations") {
@@ -157,8 +166,15 @@ fn common(object: &Value, errors: &mut Vec<FieldError>) {
     if size > ANNOTATIONS_LIMIT {
         errors.push(FieldError::too_long("metadata.annotations", ANNOTATIONS_LIMIT as u64));
     }
-    for finalizer in list(object, "finalizers") {
+    let finalizers = list(object, "finalizers");
+    for finalizer in &finalizers {
         qualified_name("metadata.finalizers", finalizer, finalizer, errors);
+    }
+    if STANDARD_FINALIZERS[..2].iter().all(|f| finalizers.contains(f)) {
+        let shown: Vec<String> = finalizers.iter().map(|f| format!("{f:?}")).collect();
+        let detail = "finalizer orphan and foregroundDeletion cannot be both set";
+        let shown = format!("[]string{{{}}}", shown.join(", "));
+        errors.push(FieldError::invalid_raw("metadata.finalizers", &shown, detail));
     }
     let mut controller: Option<String> = None;
     for owner in owners(object) {
@@ -220,7 +236,7 @@ fn is_word(s: &str) -> bool {
 }
 
 /// An optional DNS prefix, a slash and a name: keys of labels and annotations, names of finalizers.
-fn qualified_name(field: &str, shown: &str, name: &str, errors: &mut Vec<FieldError>) {
+pub(super) fn qualified_name(field: &str, shown: &str, name: &str, errors: &mut Vec<FieldError>) {
     let mut bad = |detail: String| errors.push(FieldError::invalid(field, &shown.into(), detail));
     let name = match name.split_once('/') {
         Some((_, rest)) if rest.contains('/') => {
@@ -254,11 +270,12 @@ fn qualified_name(field: &str, shown: &str, name: &str, errors: &mut Vec<FieldEr
     }
 }
 
-fn label_value(value: &str, errors: &mut Vec<FieldError>) {
+/// The value of a label.
+pub(super) fn label_value(field: &str, value: &str, errors: &mut Vec<FieldError>) {
     if value.len() > 63 {
-        errors.push(FieldError::invalid("metadata.labels", &value.into(), "must be no more than 63 characters"));
+        errors.push(FieldError::invalid(field, &value.into(), "must be no more than 63 characters"));
     }
     if !value.is_empty() && !is_word(value) {
-        errors.push(FieldError::invalid("metadata.labels", &value.into(), LABEL_VALUE));
+        errors.push(FieldError::invalid(field, &value.into(), LABEL_VALUE));
     }
 }

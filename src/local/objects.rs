@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 use super::cel::Rules;
-use super::fields::FieldError;
+use super::fields::{FieldError, FieldErrorKind};
 use super::kinds::{Kind, rename};
 use super::state::{State, Version};
 use super::status::ApiError;
@@ -141,6 +141,12 @@ impl Api {
         }
         let mut errors = meta::validate_new(&object, kind.namespaced);
         errors.append(&mut validate(&kind.schema, &object, None, ""));
+        if kind.traits.typed
+            && let Some(e) = errors.iter().find(|e| e.kind == FieldErrorKind::TypeInvalid)
+        {
+            // Go's types cannot hold it: it is not even read.
+            return Err(ApiError::bad_request(format!("{} cannot be handled as a {0}: {e}", kind.kind)));
+        }
         self.check_rules(kind, &object, None, &mut errors);
         let name = meta::text(&object, "name").to_owned();
         if !errors.is_empty() {
@@ -218,7 +224,10 @@ impl Api {
         };
         let old = kind.view(&stored.object);
         let mut new = change(&old)?;
-        let warnings = self.decode(kind, &mut new, source, options)?;
+        let mut warnings = self.decode(kind, &mut new, source, options)?;
+        for finalizer in meta::list(&old, "finalizers") {
+            warnings.retain(|w| !w.starts_with(&format!("metadata.finalizers: {finalizer:?}:")));
+        }
         check_name(&new, namespace, name)?;
         check_identity(kind, &key, &new, &old, source)?;
         prepare(kind, &mut new, &old, part);
@@ -363,7 +372,11 @@ impl Api {
             return Err(bad(object, format!("strict decoding error: {}", unknown.join(", "))));
         }
         kind.schema.apply_defaults(object);
-        Ok(if options.unknown_fields == UnknownFields::Warn { unknown } else { Vec::new() })
+        let mut warnings = if options.unknown_fields == UnknownFields::Warn { unknown } else { Vec::new() };
+        warnings.extend(meta::list(object, "finalizers").into_iter().filter(|f| !f.contains('/') && !meta::STANDARD_FINALIZERS.contains(f)).map(|f| {
+            format!("metadata.finalizers: {f:?}: prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers")
+        }));
+        Ok(warnings)
     }
 
     /// Rules run only on objects whose values have the right form.
@@ -395,6 +408,11 @@ fn check_type(kind: &Kind, object: &mut Value, source: Source) -> Result<(), Api
         }
     }
     let Some(found_kind) = object["kind"].as_str() else {
+        if source == Source::Patch {
+            let why = format!("Object 'Kind' is missing in '{object}'");
+            let shown = Value::String(object.to_string());
+            return Err(ApiError::invalid_as("", "", "", &[FieldError::invalid("patch", &shown, why)]));
+        }
         return Err(ApiError::bad_request(format!("Object 'Kind' is missing in '{object}'")));
     };
     let (found, expected) = (&object["apiVersion"], kind.api_version());
@@ -414,7 +432,8 @@ fn check_type(kind: &Kind, object: &mut Value, source: Source) -> Result<(), Api
     if errors.is_empty() {
         return Ok(());
     }
-    Err(ApiError::invalid_as(found_kind, &kind.group, meta::text(object, "name"), &errors))
+    let group = found.as_str().unwrap_or_default().split_once('/').map_or("", |(group, _)| group);
+    Err(ApiError::invalid_as(found_kind, group, meta::text(object, "name"), &errors))
 }
 
 /// Numbers that are whole are integers, however they were written: so they come back from a real server's store.

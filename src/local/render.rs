@@ -31,18 +31,21 @@ impl Api {
         if kind.traits.renamed.is_empty() { stored.json() } else { to_json(&kind.view(&stored.object)) }
     }
 
-    /// A list's JSON. `rest` is the token of the next page, and how many items are left for it.
+    /// A list's JSON. `rest` is the token of the next page, and how many items are left for it where
+    /// that is told.
     pub(super) fn render_list(
         &self,
         kind: &Kind,
         items: &[Arc<Stored>],
         revision: u64,
-        rest: Option<(String, usize)>,
+        rest: Option<(String, Option<usize>)>,
     ) -> Bytes {
         let mut metadata = json!({"resourceVersion": revision.to_string(), "continue": ""});
         if let Some((token, remaining)) = rest {
             metadata["continue"] = token.into();
-            metadata["remainingItemCount"] = remaining.into();
+            if let Some(remaining) = remaining {
+                metadata["remainingItemCount"] = remaining.into();
+            }
         }
         let head = json!({"kind": kind.list_kind, "apiVersion": kind.api_version(), "metadata": metadata});
         // The items are printed already: they go in before the last brace.

@@ -52,30 +52,39 @@ impl Query {
         self.text(key)
             .map(|v| {
                 v.parse().map_err(|_| {
-                    ApiError::bad_request(format!(
-                        "invalid resource version: {key}: Invalid value: {v:?}: strconv.ParseUint: parsing {v:?}: invalid syntax"
-                    ))
+                    let why = format!("strconv.ParseUint: parsing {v:?}: invalid syntax");
+                    ApiError::bad_request(format!("invalid resource version: {key}: Invalid value: {v:?}: {why}"))
                 })
             })
             .transpose()
     }
 
-    fn dry_run(&self) -> Result<bool, ApiError> {
-        match self.text("dryRun") {
+    /// A number of things; below 0 is none.
+    fn count(&self, key: &str) -> Result<Option<u64>, ApiError> {
+        let bad = |v: &str| ApiError::bad_request(format!("strconv.ParseInt: parsing {v:?}: invalid syntax"));
+        let number = self.text(key).map(|v| v.parse::<i64>().map_err(|_| bad(v))).transpose()?;
+        Ok(number.and_then(|n| u64::try_from(n).ok()))
+    }
+
+    /// `options` is the type of the verb's options.
+    fn dry_run(&self, options: &str) -> Result<bool, ApiError> {
+        match self.0.get("dryRun").map(String::as_str) {
             None => Ok(false),
             Some("All") => Ok(true),
-            Some(other) => Err(bad_option("dryRun", other, &["All"])),
+            Some(other) => Err(bad_dry_run(options, &[other])),
         }
     }
 
-    fn write(&self) -> Result<WriteOptions, ApiError> {
+    fn write(&self, options: &str) -> Result<WriteOptions, ApiError> {
         let unknown_fields = match self.text("fieldValidation") {
             Some("Strict") => UnknownFields::Refuse,
             Some("Warn") | None => UnknownFields::Warn,
             Some("Ignore") => UnknownFields::Ignore,
-            Some(other) => return Err(bad_option("fieldValidation", other, &["", "Ignore", "Strict", "Warn"])),
+            Some(other) => {
+                return Err(bad_option(options, "fieldValidation", other, &["", "Ignore", "Strict", "Warn"]));
+            }
         };
-        Ok(WriteOptions { dry_run: self.dry_run()?, unknown_fields })
+        Ok(WriteOptions { dry_run: self.dry_run(options)?, unknown_fields })
     }
 
     fn selector(&self, kind: &Kind) -> Result<Selector, ApiError> {
@@ -83,10 +92,20 @@ impl Query {
     }
 }
 
-fn bad_option(key: &str, value: &str, allowed: &[&str]) -> ApiError {
+fn bad_option(options: &str, key: &str, value: &str, allowed: &[&str]) -> ApiError {
     let allowed: Vec<Value> = allowed.iter().map(|v| (*v).into()).collect();
     let error = FieldError::not_supported(key, &value.into(), &allowed);
-    ApiError::invalid_as("Options", "meta.k8s.io", "", &[error])
+    ApiError::invalid_as(options, "meta.k8s.io", "", &[error])
+}
+
+fn bad_dry_run(options: &str, values: &[&str]) -> ApiError {
+    let error = FieldError::not_supported_list("dryRun", values, &["All".into()]);
+    ApiError::invalid_as(options, "meta.k8s.io", "", &[error])
+}
+
+/// A combination of options of a list or watch that is none.
+fn bad_list(key: &str, detail: &str) -> ApiError {
+    ApiError::invalid_as("ListOptions", "meta.k8s.io", "", &[FieldError::forbidden(key, detail)])
 }
 
 /// Answers one request.
@@ -120,7 +139,7 @@ fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<R
             Method::GET => list(api, kind, namespace, &query),
             Method::POST if namespace.is_some() => {
                 let object = read_json(content_type, body)?;
-                let written = api.create(kind, one, object, query.write()?)?;
+                let written = api.create(kind, one, object, query.write("CreateOptions")?)?;
                 Ok(written_response(api, kind, &written))
             }
             Method::DELETE if namespace.is_some() => {
@@ -143,7 +162,7 @@ fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<R
     };
     match parts.method {
         Method::GET => {
-            if let Some(asked) = query.number("resourceVersion")? {
+            if let Some(asked) = query.number("resourceVersion").map_err(ApiError::of_get)? {
                 let current = api.lock().revision();
                 if asked > current {
                     return Err(ApiError::future_version(asked, current));
@@ -154,12 +173,13 @@ fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<R
         }
         Method::PUT => {
             let object = read_json(content_type, body)?;
-            let written = api.update(kind, one, name, (part, Source::Body), query.write()?, |_| Ok(object))?;
+            let written =
+                api.update(kind, one, name, (part, Source::Body), query.write("UpdateOptions")?, |_| Ok(object))?;
             Ok(written_response(api, kind, &written))
         }
         Method::PATCH => {
             let change = patch::Change::parse(kind, content_type, body)?;
-            let options = query.write()?;
+            let options = query.write("PatchOptions")?;
             let written = api.update(kind, one, name, (part, Source::Patch), options, |old| change.apply(old))?;
             Ok(written_response(api, kind, &written))
         }
@@ -220,9 +240,28 @@ fn target(api: &Api, path: &str) -> Result<Target, ApiError> {
 }
 
 fn list(api: &Api, kind: &Kind, namespace: Option<&str>, query: &Query) -> Result<Response<ResponseBody>, ApiError> {
+    if query.0.contains_key("sendInitialEvents") {
+        return Err(bad_list("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+    }
+    query.count("timeoutSeconds")?;
+    match (query.text("resourceVersionMatch"), query.text("resourceVersion")) {
+        (Some("Exact"), Some("0")) => {
+            let detail = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+            return Err(bad_list("resourceVersionMatch", detail));
+        }
+        (None, _) | (Some("NotOlderThan" | "Exact"), Some(_)) => {}
+        (Some(_), None) => {
+            let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+            return Err(bad_list("resourceVersionMatch", detail));
+        }
+        (Some(other), Some(_)) => {
+            let allowed = ["Exact", "NotOlderThan", ""];
+            return Err(bad_option("ListOptions", "resourceVersionMatch", other, &allowed));
+        }
+    }
     let options = ListOptions {
         selector: query.selector(kind)?,
-        limit: query.number("limit")?.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX)),
+        limit: query.count("limit")?.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX)),
         token: query.text("continue").map(str::to_owned),
         resource_version: query.number("resourceVersion")?,
         exact: query.text("resourceVersionMatch") == Some("Exact"),
@@ -235,17 +274,18 @@ fn watch_response(api: &Arc<Api>, target: &Target, query: &Query) -> Result<Resp
     let kind = &target.kind;
     if query.text("sendInitialEvents").is_some() {
         // The words of 1.33, where this is off by default.
-        let error = FieldError::forbidden(
-            "sendInitialEvents",
-            "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
-        );
-        return Err(ApiError::invalid_as("ListOptions", "meta.k8s.io", "", &[error]));
+        let detail = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+        return Err(bad_list("sendInitialEvents", detail));
+    }
+    if query.text("resourceVersionMatch").is_some() {
+        let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+        return Err(bad_list("resourceVersionMatch", detail));
     }
     let options = WatchOptions {
         selector: query.selector(kind)?,
-        resource_version: query.number("resourceVersion")?,
+        resource_version: query.number("resourceVersion").map_err(ApiError::of_get)?,
         bookmarks: query.flag("allowWatchBookmarks"),
-        timeout: query.number("timeoutSeconds")?.map(Duration::from_secs),
+        timeout: query.count("timeoutSeconds")?.map(Duration::from_secs),
     };
     let namespace = target.namespace.clone().filter(|_| kind.namespaced);
     let lines = watch(Arc::clone(api), Arc::clone(kind), namespace, options);
@@ -279,18 +319,26 @@ fn delete_options(query: &Query, content_type: &str, body: &[u8]) -> Result<Dele
             return Err(ApiError::not_implemented(&format!("propagationPolicy {policy}")));
         }
         Some(other) => {
-            return Err(bad_option("propagationPolicy", other, &["Foreground", "Background", "Orphan", "nil"]));
+            return Err(bad_option(
+                "DeleteOptions",
+                "propagationPolicy",
+                other,
+                &["Foreground", "Background", "Orphan", "nil"],
+            ));
         }
     }
     if body["orphanDependents"] == Value::Bool(true) || query.flag("orphanDependents") {
         return Err(ApiError::not_implemented("orphanDependents"));
     }
     let text = |key: &str| body["preconditions"][key].as_str().map(str::to_owned);
-    let in_body = body["dryRun"].as_array().is_some_and(|l| l.iter().any(|v| v == "All"));
+    let in_body: Vec<&str> = body["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if in_body.iter().any(|v| *v != "All") {
+        return Err(bad_dry_run("DeleteOptions", &in_body));
+    }
     Ok(DeleteOptions {
         uid: text("uid"),
         resource_version: text("resourceVersion"),
-        dry_run: in_body || query.dry_run()?,
+        dry_run: !in_body.is_empty() || query.dry_run("DeleteOptions")?,
     })
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Values {
     pub allowed: Vec<Value>,
     pub minimum: Option<f64>,
     pub exclusive_minimum: bool,
+    /// Bounds are checked by Go code of a built-in kind, which has other words.
+    pub go: bool,
     pub maximum: Option<f64>,
     pub exclusive_maximum: bool,
     pub multiple_of: Option<f64>,
@@ -258,6 +260,7 @@ impl Values {
             allowed: json["enum"].as_array().cloned().unwrap_or_default(),
             minimum: json["minimum"].as_f64(),
             exclusive_minimum: json["exclusiveMinimum"] == Value::Bool(true),
+            go: json["x-go"] == Value::Bool(true),
             maximum: json["maximum"].as_f64(),
             exclusive_maximum: json["exclusiveMaximum"] == Value::Bool(true),
             multiple_of: json["multipleOf"].as_f64(),

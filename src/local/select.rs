@@ -2,6 +2,7 @@
 use serde_json::Value;
 
 use super::kinds::Kind;
+use super::meta;
 use super::status::ApiError;
 use super::store::to_json;
 
@@ -40,7 +41,11 @@ impl Selector {
     /// # Errors
     /// 400 for a selector that cannot be read, or a field that the kind does not offer for selection.
     pub fn parse(kind: &Kind, labels: Option<&str>, fields: Option<&str>) -> Result<Self, ApiError> {
-        let labels = split(labels.unwrap_or_default()).map(label_term).collect::<Result<_, _>>()?;
+        let labels = labels.unwrap_or_default();
+        if labels.trim_end().ends_with(',') {
+            return Err(ApiError::bad_request("found '', expected: identifier after ','"));
+        }
+        let labels = split(labels).map(label_term).collect::<Result<_, _>>()?;
         let fields = split(fields.unwrap_or_default()).map(|t| field_term(kind, t)).collect::<Result<_, _>>()?;
         Ok(Self { labels, fields })
     }
@@ -110,8 +115,16 @@ fn label_term(term: &str) -> Result<LabelTerm, ApiError> {
     } else {
         (term.to_owned(), LabelTest::Exists)
     };
-    let known = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    if key.is_empty() || !key.chars().all(known) { Err(bad()) } else { Ok(LabelTerm { key, test }) }
+    let mut errors = Vec::new();
+    meta::qualified_name("", &key, &key, &mut errors);
+    let values = if let LabelTest::In(values) | LabelTest::NotIn(values) = &test { values.as_slice() } else { &[] };
+    for (i, value) in values.iter().enumerate() {
+        meta::label_value(&format!("values[{i}][{key}]"), value, &mut errors);
+    }
+    match errors.first() {
+        Some(e) => Err(ApiError::bad_request(format!("unable to parse requirement: {e}"))),
+        None => Ok(LabelTerm { key, test }),
+    }
 }
 
 fn field_term(kind: &Kind, term: &str) -> Result<FieldTerm, ApiError> {
@@ -120,8 +133,11 @@ fn field_term(kind: &Kind, term: &str) -> Result<FieldTerm, ApiError> {
     } else if let Some((label, value)) = term.split_once('=') {
         (label, value.strip_prefix('=').unwrap_or(value), true)
     } else {
-        return Err(ApiError::bad_request(format!("invalid selector: {term:?}; can't understand {term:?}")));
+        return Err(ApiError::bad_request(format!("invalid selector: '{term}'; can't understand '{term}'")));
     };
+    if value.contains('=') {
+        return Err(ApiError::bad_request("invalid field selector: unescaped character in value: 61"));
+    }
     let path =
         kind.field_path(label).ok_or_else(|| ApiError::bad_request(format!("field label not supported: {label}")))?;
     Ok(FieldTerm { path, value: value.into(), equal })

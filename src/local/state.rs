@@ -89,6 +89,8 @@ pub(super) struct Page {
     pub id: u64,
     pub revision: u64,
     pub items: Arc<[Arc<Stored>]>,
+    /// Whether clients are told how many are left: not where a selector chose them.
+    pub counted: bool,
 }
 
 pub(super) struct State {
@@ -211,15 +213,16 @@ impl State {
         }
     }
 
-    /// Keeps the rest of a list for later pages and returns its number.
-    pub fn keep_page(&mut self, items: Arc<[Arc<Stored>]>) -> u64 {
+    /// Keeps a list for later pages.
+    pub fn keep_page(&mut self, items: Arc<[Arc<Stored>]>, counted: bool) -> &Page {
         let id = self.next_page;
         self.next_page += 1;
-        self.pages.push_back(Page { id, revision: self.revision(), items });
-        if self.pages.len() > PAGES {
+        if self.pages.len() == PAGES {
             self.pages.pop_front();
         }
-        id
+        let page = Page { id, revision: self.revision(), items, counted };
+        self.pages.push_back(page);
+        &self.pages[self.pages.len() - 1]
     }
 
     pub fn page(&self, id: u64) -> Option<&Page> {

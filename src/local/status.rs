@@ -45,7 +45,12 @@ impl ApiError {
     }
 
     pub fn method_not_allowed(kind: &Kind, method: &http::Method) -> Self {
-        let (verb, resource) = (method.as_str().to_lowercase(), kind.group_resource());
+        let verb = match *method {
+            http::Method::POST => "create".to_owned(),
+            http::Method::OPTIONS => String::new(),
+            _ => method.as_str().to_lowercase(),
+        };
+        let resource = kind.group_resource();
         Self::new(405, "MethodNotAllowed", format!("{verb} is not supported on resources of kind {resource:?}"))
             .with("group", kind.group.as_str())
             .with("kind", kind.plural.as_str())
@@ -154,6 +159,11 @@ impl ApiError {
     /// A resourceVersion in a body that is no number. The real server takes it for a fault of its own.
     pub fn no_version(text: &str) -> Self {
         Self::new(500, "", format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
+    }
+
+    /// The refusal of a resourceVersion by a GET of one object or a watch, which the real server takes for a fault of its own.
+    pub fn of_get(self) -> Self {
+        Self::new(500, "", self.message.trim_start_matches("invalid resource version: "))
     }
 
     /// The `Status` object.

@@ -69,7 +69,14 @@ impl Walk<'_> {
                     || (t == "integer" && value.as_f64().is_some_and(|f| f.fract() == 0.0))
             });
         if !fits {
-            let expected = schema.types.join(",");
+            // What has a format is looked at in terms of Go.
+            let (found, expected) = match (schema.values.format, value) {
+                (Some(format), Value::Number(n)) => {
+                    (if n.is_f64() { "float64" } else { "int64" }, format.name().into())
+                }
+                (Some(format), Value::Bool(_)) => ("bool", format.name().into()),
+                _ => (found, schema.types.join(",")),
+            };
             let detail = format!("{path} in body must be of type {expected}: {found:?}");
             self.errors.push(FieldError::type_invalid(&self.field(path), found, detail));
         }
@@ -147,7 +154,7 @@ impl Walk<'_> {
         } else {
             return;
         };
-        let detail = format!("{path} in body should be {why}");
+        let detail = if v.go { format!("must be {why}") } else { format!("{path} in body should be {why}") };
         self.errors.push(FieldError::invalid(&self.field(path), &Value::Number(n.clone()), detail));
     }
 
@@ -202,6 +209,13 @@ impl Walk<'_> {
                     ListType::Set => items.clone(),
                     ListType::Map(keys) => items.iter().map(|i| key_of(keys, i)).collect(),
                 };
+                if matches!(schema.list, ListType::Map(_)) {
+                    for (i, item) in items.iter().enumerate().filter(|(_, i)| !i.is_object() && !i.is_null()) {
+                        let field = self.field(&format!("{path}[{i}]"));
+                        let detail = "must be an object for an array of list-type map";
+                        self.errors.push(FieldError::invalid(&field, item, detail));
+                    }
+                }
                 for (i, key) in keys.iter().enumerate() {
                     if keys[..i].iter().filter(|k| *k == key).count() == 1 {
                         self.errors.push(FieldError::duplicate(&self.field(&format!("{path}[{i}]")), key));

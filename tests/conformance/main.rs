@@ -8,7 +8,6 @@
 //! - `stories` and `rules` are tables of requests. What is expected are the whole answers, in `answers/`: they were
 //!   recorded from a real server (`POOLKEEPER_RECORD=1` does it again), never from the embedded one.
 //! - `scale` is for the real server alone: the embedded one has no `/scale`, but pools must be right there too.
-//! - `fuzz` sends seeded random requests to both and compares.
 
 #[macro_use]
 mod subject;

@@ -63,7 +63,7 @@ pub async fn on_real<F: Future<Output = ()>>(test: impl FnOnce(Subject) -> F) {
     let outcome = AssertUnwindSafe(test(subject.clone())).catch_unwind().await;
     let tidied = AssertUnwindSafe(tidy(&subject)).catch_unwind().await;
     // What the test itself says comes first.
-    for failed in [outcome.err(), tidied.err()].into_iter().flatten() {
+    if let Err(failed) = outcome.and(tidied) {
         resume_unwind(failed);
     }
 }
@@ -94,7 +94,8 @@ pub async fn real() -> Option<Subject> {
 
 /// Says, past the test harness, that something was not tested.
 pub fn skipped(what: &str) {
-    writeln!(std::io::stderr(), "SKIPPED: {what}").unwrap();
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "SKIPPED: {what}").unwrap();
 }
 
 /// Installs the kinds.

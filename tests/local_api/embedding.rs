@@ -80,7 +80,7 @@ async fn the_record_has_every_version() {
     for record in &records {
         assert_eq!(record.object["metadata"]["resourceVersion"], record.resource_version.to_string());
         assert_eq!(Some(record.uid.as_str()), made["metadata"]["uid"].as_str());
-        assert_eq!((record.namespace.as_deref(), record.resource.plural.as_str()), (Some("r"), "gadgets"));
+        assert_eq!((record.namespace.as_deref(), record.resource.plural.as_str()), (Some("test-local"), "gadgets"));
     }
     assert_eq!(records[2].object["status"]["phase"], "Done");
 }

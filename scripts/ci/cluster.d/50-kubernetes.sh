@@ -1,0 +1,228 @@
+#!/usr/bin/env bash
+# What a user of Kubernetes does with Poolkeeper, typed by a script: helm install, kubectl apply, annotate, wait, exec, scale,
+# describe, delete, helm upgrade, helm uninstall. Then what goes wrong: bad specs, images, quotas, rollouts.
+#
+# Needs a node (scripts/ci/cluster.sh makes one), kubectl, helm, and the controller's image as target/image/poolkeeper.tar
+# (scripts/image.sh).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
+
+passed=0
+ns=e2e
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# step TEXT: what the lines that follow show.
+step() {
+  passed=$((passed + 1))
+  echo "--- $*"
+}
+fail() {
+  echo "FAILED: $*" >&2
+  kubectl get cpool,pkw,pkd,pods -A -o wide >&2 || true
+  kubectl -n poolkeeper logs deploy/poolkeeper --tail=30 >&2 || true
+  exit 1
+}
+trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
+k() { kubectl -n "$ns" "$@"; }
+# until_true TEXT COMMAND...: a condition that kubectl cannot wait for.
+until_true() {
+  local what=$1 tries=300
+  shift
+  until "$@" >/dev/null 2>&1; do
+    tries=$((tries - 1))
+    if [ "$tries" -eq 0 ]; then fail "in vain: $what"; fi
+    sleep 0.2
+  done
+}
+# is WANTED KIND/NAME JSONPATH: a field has this value.
+is() { [ "$(k get "$2" -o "jsonpath=$3")" = "$1" ]; }
+becomes() { until_true "$2 $3 is $1, it is $(k get "$2" -o "jsonpath=$3")" is "$@"; }
+# refused WORDS COMMAND...: it fails, and says so with these words.
+refused() {
+  local words=$1
+  shift
+  if "$@" >"$work/out" 2>&1; then fail "not refused: $*"; fi
+  grep -qF -- "$words" "$work/out" || fail "not said: $words, but: $(cat "$work/out")"
+}
+# dispatch NAME [SPEC]: asks by annotation and waits until it is assigned.
+dispatch() {
+  k annotate cpool agents "dispatch.poolkeeper.dev/$1=${2:-}" >/dev/null
+  k wait --for=create "pkd/$1" --timeout=60s >/dev/null
+  k wait --for=condition=Assigned "pkd/$1" --timeout=60s >/dev/null
+}
+# finished NAME PHASE
+finished() { k wait "--for=jsonpath={.status.phase}=$2" "pkd/$1" --timeout=60s >/dev/null; }
+pool() {
+  cat <<Y
+apiVersion: poolkeeper.dev/v1alpha1
+kind: ContainerPool
+metadata: {name: ${1:-agents}, namespace: $ns}
+spec: {image: "docker.io/library/busybox:local", command: [sleep, infinity], min: 1, max: 3, cooldown: 10s${2:-}}
+Y
+}
+
+scripts/cluster/cluster load target/image/poolkeeper.tar
+
+step "helm install, and the pool of the examples"
+helm install poolkeeper charts/poolkeeper --namespace poolkeeper --create-namespace --set replicas=2 --wait --timeout 3m
+kubectl get crd containerpools.poolkeeper.dev workers.poolkeeper.dev dispatches.poolkeeper.dev
+kubectl create namespace "$ns"
+until_true "the service account" k get serviceaccount default
+sed 's|image: busybox:.*|image: docker.io/library/busybox:local|' examples/kubernetes/pool.yaml | k apply -f -
+k wait cpool/agents --for=condition=Ready --timeout=60s
+
+step "columns that say something"
+k get cpool,pkw | tee "$work/columns"
+grep -q "READY.*BUSY.*RESTING.*QUEUED.*MIN.*MAX" "$work/columns"
+grep -q "agents-0 .*Ready" "$work/columns"
+
+step "a task: annotate, wait, execute in the Pod, report"
+dispatch task-42
+read -r -a argv <<<"$(k get pkd task-42 -o jsonpath='{.status.target.argv[*]}')"
+[ "$(echo "through the door" | "${argv[@]}" cat)" = "through the door" ]
+becomes 1 cpool/agents '{.status.busy}'
+k annotate cpool agents result.poolkeeper.dev/task-42='1 Succeeded'
+finished task-42 Succeeded
+becomes "task-42 Succeeded" cpool/agents '{.status.recent[0].dispatch} {.status.recent[0].outcome}'
+becomes 0 cpool/agents '{.status.busy}'
+is 1 pkw/agents-0 '{.status.dispatches}'
+# The annotations went once what they ask for was durable.
+[ -z "$(k get cpool agents -o jsonpath='{.metadata.annotations}' | grep -o 'dispatch.poolkeeper.dev/\|result.poolkeeper.dev/')" ]
+
+step "a rate limit: the worker rests, the next task goes elsewhere, and it comes back"
+dispatch limited '{"retry":{"rateLimited":1}}'
+k annotate cpool agents result.poolkeeper.dev/limited='1 RateLimited retryAfter=12s'
+until_true "the second attempt" is 2 pkd/limited '{.status.attempt}'
+becomes agents-1 pkd/limited '{.status.worker.name}'
+becomes 1 cpool/agents '{.status.resting}'
+k get pkw agents-0 -o jsonpath='{.status.cooldown.until}' | grep -q T
+k describe pkd limited | grep -q "AttemptLimited"
+k annotate cpool agents result.poolkeeper.dev/limited='2 Succeeded'
+finished limited Succeeded
+becomes 0 cpool/agents '{.status.resting}'
+# It has rested longest now.
+dispatch after-the-rest
+is agents-0 pkd/after-the-rest '{.status.worker.name}'
+k annotate cpool agents result.poolkeeper.dev/after-the-rest='1 Failed'
+finished after-the-rest Failed
+
+step "a supervisor with Dispatch objects, and only the right to these"
+k create serviceaccount supervisor
+k create rolebinding supervisor --clusterrole=poolkeeper-dispatcher --serviceaccount="$ns:supervisor"
+as=(--as "system:serviceaccount:$ns:supervisor")
+k "${as[@]}" create -f examples/kubernetes/dispatch.yaml
+k "${as[@]}" wait pkd/greet --for=condition=Assigned --timeout=60s
+refused "forbidden" k "${as[@]}" annotate cpool agents dispatch.poolkeeper.dev/x=
+refused "forbidden" k "${as[@]}" get secrets
+refused "result.attempt" k "${as[@]}" patch pkd greet --type=merge -p '{"spec":{"result":{"attempt":2,"outcome":"Succeeded"}}}'
+k "${as[@]}" patch pkd greet --type=merge -p '{"spec":{"result":{"attempt":1,"outcome":"Succeeded"}}}'
+finished greet Succeeded
+
+step "scale, explain, describe, server-side apply, diff"
+k scale cpool agents --replicas=2
+becomes 2 cpool/agents '{.status.ready}'
+refused "min must be <= max (raise spec.max first)" k scale cpool agents --replicas=9
+kubectl explain containerpool.spec.rateLimit | grep -q maxCooldown
+k describe cpool agents >"$work/describe"
+grep -q "Normal *Ready" "$work/describe"
+pool agents ', idleTimeout: 10m' | kubectl apply --server-side --force-conflicts -f -
+if pool agents ', idleTimeout: 11m' | kubectl diff --server-side --force-conflicts -f - >"$work/diff"; then fail "no diff"; fi
+grep -q 'idleTimeout: 11m' "$work/diff"
+
+step "bad input is refused in words"
+for case in "min: 4, max: 3|min must be <= max" "max: 0|spec.max" "cooldown: 5 parsecs|spec.cooldown" "colour: red|colour" \
+  "image: ''|spec.image" "min: -1|spec.min" "runtime: Pod, credentials: [{name: a, env: A, fromEnv: B}]|secretKeyRef"; do
+  refused "${case#*|}" kubectl -n "$ns" apply -f - <<Y
+apiVersion: poolkeeper.dev/v1alpha1
+kind: ContainerPool
+metadata: {name: bad}
+spec: {image: a, ${case%|*}}
+Y
+done
+k annotate cpool agents 'dispatch.poolkeeper.dev/Not_A_Name='
+becomes False cpool/agents '{.status.conditions[?(@.type=="RequestsAccepted")].status}'
+k annotate cpool agents 'dispatch.poolkeeper.dev/Not_A_Name-'
+becomes True cpool/agents '{.status.conditions[?(@.type=="RequestsAccepted")].status}'
+
+step "an image that cannot be pulled, and a template that the API server rejects, are told on the pool"
+pool nopull ', startTimeoutless: 1' | refused "startTimeoutless" kubectl apply -f -
+pool nopull | sed 's|docker.io/library/busybox:local|127.0.0.1:1/no/such:image|' | kubectl apply -f -
+until_true "the kubelet's words on the worker" eval "k get pkw nopull-0 -o jsonpath='{.status.message}' | grep -q no/such:image"
+until_true "the kubelet's words on the pool" eval "k get cpool nopull -o jsonpath='{.status.conditions}' | grep -q no/such:image"
+k delete cpool nopull --timeout=60s
+pool rejected ', podTemplate: {spec: {dnsPolicy: Sometimes}}' | kubectl apply -f -
+until_true "the API server's words on the pool" eval "k get cpool rejected -o jsonpath='{.status.startBackoff.message}' | grep -q dnsPolicy"
+k delete cpool rejected --timeout=60s
+
+step "a quota holds Pods back, and nothing is churned"
+k create quota pods --hard=pods="$(k get pods -o name | wc -l)"
+until_true "the quota counts" eval "k get quota pods -o jsonpath='{.status.used.pods}' | grep -q ."
+pool held | kubectl apply -f -
+until_true "the quota's words on the worker" eval "k get pkw held-0 -o jsonpath='{.status.message}' | grep -q 'exceeded quota'"
+uid=$(k get pkw held-0 -o jsonpath='{.metadata.uid}')
+k delete quota pods
+k wait cpool/held --for=condition=Ready --timeout=90s
+is "$uid" pkw/held-0 '{.metadata.uid}'
+k delete cpool held --timeout=60s
+
+step "a foreground deletion waits for a busy worker"
+dispatch last
+pod=$(k get pkd last -o jsonpath='{.status.target.id}')
+k delete cpool agents --cascade=foreground --wait=false
+until_true "the idle worker is gone" eval '[ "$(k get pkw -o name | wc -l)" = 1 ]'
+k exec "$pod" -- true
+k patch pkd last --type=merge -p '{"spec":{"result":{"attempt":1,"outcome":"Succeeded"}}}'
+k wait cpool/agents --for=delete --timeout=60s
+finished last Succeeded
+until_true "no Pod is left" eval '[ -z "$(k get pods -o name)" ]'
+
+step "a new template rolls out, a bad one costs its share, the old one rolls back"
+pool rolling ', warm: 0' | sed 's/min: 1, max: 3/min: 4, max: 4/' | kubectl apply -f -
+becomes 4 cpool/rolling '{.status.ready}'
+k patch cpool rolling --type=merge -p '{"spec":{"env":[{"name":"GENERATION","value":"2"}]}}'
+becomes "4 4" cpool/rolling '{.status.updated} {.status.ready}'
+[ "$(kubectl -n "$ns" exec "$(k get pods -l poolkeeper.dev/pool=rolling -o name | head -1)" -- printenv GENERATION)" = 2 ]
+k patch cpool rolling --type=merge -p '{"spec":{"image":"127.0.0.1:1/no/such:image"}}'
+until_true "the bad image is tried" eval "k get pods -l poolkeeper.dev/pool=rolling -o yaml | grep -q no/such:image"
+becomes 3 cpool/rolling '{.status.ready}'
+k patch cpool rolling --type=merge -p '{"spec":{"image":"docker.io/library/busybox:local"}}'
+becomes "4 4" cpool/rolling '{.status.updated} {.status.ready}'
+k delete cpool rolling --timeout=60s
+
+step "CRDs that vanish and come back under a running controller"
+pool again | kubectl apply -f -
+k wait cpool/again --for=condition=Ready --timeout=60s
+k delete cpool again --timeout=60s
+kubectl delete crd containerpools.poolkeeper.dev --timeout=60s
+until_true "readiness names it" eval "kubectl -n poolkeeper get pods -o jsonpath='{.items[*].status.conditions[?(@.type==\"Ready\")].status}' | grep -q False"
+kubectl apply -f crds/
+kubectl wait --for=condition=Established crd/containerpools.poolkeeper.dev --timeout=30s
+kubectl -n poolkeeper rollout status deploy/poolkeeper --timeout=2m
+until_true "the API" k get cpool
+pool again | kubectl apply -f -
+k wait cpool/again --for=condition=Ready --timeout=90s
+
+step "helm upgrade with a changed CRD"
+cp -r charts/poolkeeper "$work/chart"
+sed -i 's/A pool of warm worker containers:/CHANGED. A pool of warm worker containers:/' "$work"/chart/files/crds/containerpools.poolkeeper.dev.yaml
+helm upgrade poolkeeper "$work/chart" --namespace poolkeeper --reset-then-reuse-values --take-ownership --wait --timeout 3m
+until_true "the changed description" eval "kubectl explain containerpool | grep -q CHANGED"
+is True cpool/again '{.status.conditions[?(@.type=="Ready")].status}'
+
+step "a namespace that is deleted with a pool in it goes"
+kubectl create namespace e2e-gone
+until_true "the service account" kubectl -n e2e-gone get serviceaccount default
+pool gone | sed "s/namespace: $ns/namespace: e2e-gone/" | kubectl apply -f -
+kubectl -n e2e-gone wait cpool/gone --for=condition=Ready --timeout=60s
+kubectl delete namespace e2e-gone --timeout=120s
+
+step "helm uninstall leaves nothing but the CRDs, which the switch keeps"
+helm uninstall poolkeeper --namespace poolkeeper --wait --timeout 5m
+[ -z "$(kubectl get cpool,pkw -A -o name)" ]
+[ -z "$(k get pods -o name)" ]
+[ -z "$(kubectl get clusterrole,clusterrolebinding -o name | grep poolkeeper)" ]
+kubectl delete crd containerpools.poolkeeper.dev workers.poolkeeper.dev dispatches.poolkeeper.dev --timeout=60s
+kubectl delete namespace "$ns" poolkeeper --timeout=120s
+
+echo "$passed passed, 0 failed"
