@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::health::{Health, Standing};
+use super::health::{Health, Standing, with_causes};
 use crate::api::names;
 use crate::clock::{Clock, Ids};
 use crate::core::Now;
@@ -95,7 +95,7 @@ impl From<kube::Error> for Failure {
             kube::Error::Api(status) if status.code == 409 => Self::Conflict,
             kube::Error::Api(status) if status.code == 404 => Self::Gone(status.message),
             kube::Error::Api(status) => Self::Other(status.message),
-            error => Self::Other(error.to_string()),
+            error => Self::Other(with_causes(&error)),
         }
     }
 }

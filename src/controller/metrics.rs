@@ -472,7 +472,8 @@ mod tests {
         }))
         .unwrap();
         let mut next = base.clone();
-        let result = serde_json::json!({"attempt": 1, "outcome": "RateLimited"});
+        let result =
+            serde_json::json!({"attempt": 1, "outcome": "RateLimited", "closedAt": "2026-01-01T00:00:00.000000Z"});
         let status = next.status.as_mut().unwrap();
         status.last_result = Some(serde_json::from_value(result).unwrap());
         let milestone = Milestone::of(&base, status, None).unwrap();
