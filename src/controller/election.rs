@@ -129,7 +129,7 @@ enum Answer {
 enum First<E> {
     Stop,
     Ended(Result<(), E>),
-    Answer(Answer),
+    Answer(Box<Answer>),
 }
 
 impl<F, Fut, E> Elector<F, E>
@@ -175,7 +175,7 @@ where
                     self.candidate.failed(now.mono);
                     break result;
                 }
-                First::Answer(answer) => self.take(answer, now.mono),
+                First::Answer(answer) => self.take(*answer, now.mono),
             }
         };
         let ended = self.end_term().await;
@@ -266,7 +266,7 @@ impl<F, E: Send + 'static> Elector<F, E> {
             biased;
             () = stopped => First::Stop,
             result = ended => First::Ended(result),
-            answer = act => First::Answer(answer),
+            answer = act => First::Answer(Box::new(answer)),
         }
     }
 

@@ -238,6 +238,8 @@ impl Candidate {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -412,7 +414,7 @@ mod tests {
                     if *busy_until > tick {
                         continue;
                     }
-                    let now = Now::new(Timestamp::from_second(tick as i64 / 10).unwrap(), time(tick, who));
+                    let now = Now::new(Timestamp::from_second(i64::try_from(tick / 10).unwrap()).unwrap(), time(tick, who));
                     if let Some((_, s, over)) = sent.iter_mut().find(|(w, _, over)| *w == who && !over) {
                         if s.asked + s.fate.answer > tick {
                             continue;
@@ -446,6 +448,4 @@ mod tests {
             prop_assert!(!led.is_empty(), "nobody ever led");
         }
     }
-
-    use std::collections::BTreeSet;
 }
