@@ -409,8 +409,7 @@ mod tests {
                         store.carry_out(s);
                     }
                 }
-                for who in 0..all.len() {
-                    let (c, base, busy_until) = &mut all[who];
+                for (who, (c, base, busy_until)) in all.iter_mut().enumerate() {
                     if *busy_until > tick {
                         continue;
                     }
