@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::health::{Health, Standing};
+use super::health::{Health, Standing, with_causes};
 use crate::api::names;
 use crate::clock::{Clock, Ids};
 use crate::core::Now;
@@ -95,7 +95,7 @@ impl From<kube::Error> for Failure {
             kube::Error::Api(status) if status.code == 409 => Self::Conflict,
             kube::Error::Api(status) if status.code == 404 => Self::Gone(status.message),
             kube::Error::Api(status) => Self::Other(status.message),
-            error => Self::Other(error.to_string()),
+            error => Self::Other(with_causes(&error)),
         }
     }
 }
@@ -129,7 +129,7 @@ enum Answer {
 enum First<E> {
     Stop,
     Ended(Result<(), E>),
-    Answer(Answer),
+    Answer(Box<Answer>),
 }
 
 impl<F, Fut, E> Elector<F, E>
@@ -175,7 +175,7 @@ where
                     self.candidate.failed(now.mono);
                     break result;
                 }
-                First::Answer(answer) => self.take(answer, now.mono),
+                First::Answer(answer) => self.take(*answer, now.mono),
             }
         };
         let ended = self.end_term().await;
@@ -266,7 +266,7 @@ impl<F, E: Send + 'static> Elector<F, E> {
             biased;
             () = stopped => First::Stop,
             result = ended => First::Ended(result),
-            answer = act => First::Answer(answer),
+            answer = act => First::Answer(Box::new(answer)),
         }
     }
 

@@ -14,7 +14,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
-use super::health::Health;
+use super::health::{Health, with_causes};
 use crate::core::{Event, Key, Seen};
 
 /// Follows one kind, endlessly.
@@ -51,9 +51,9 @@ where
                     translate(event, &mut listing)
                 }
                 Err(error) => {
-                    let text = error.to_string();
-                    if health.failed(&kind, is_missing(&error), text) {
-                        tracing::warn!(%kind, %error, "a watch failed; it is started again");
+                    let text = with_causes(&error);
+                    if health.failed(&kind, is_missing(&error), text.clone()) {
+                        tracing::warn!(%kind, error = text, "a watch failed; it is started again");
                     }
                     None
                 }
