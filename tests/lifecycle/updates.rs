@@ -290,5 +290,5 @@ async fn an_old_worker_is_replaced_when_idle() {
     })
     .await;
     assert_eq!(fewest_ready(&w, from), 3, "one at a time");
-    assert_eq!(told(&w).await, [String::new(); 0], "that is no update");
+    assert!(told(&w).await.is_empty(), "that is no update");
 }
