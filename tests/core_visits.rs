@@ -71,3 +71,21 @@ fn to_replace_a_worker_costs_no_more_in_a_large_pool() {
     assert!(b.0 <= 2 * a.0, "{} visits for 100 events against {}", b.0, a.0);
     assert!(b.1 <= 2 * a.1.max(20), "up to {} visits for one event against {}", b.1, a.1);
 }
+
+#[test]
+fn to_update_a_worker_costs_no_more_in_a_large_pool() {
+    let most = |workers| {
+        let mut rig = Rig::new(Shape { pools: 1, workers, waiting: 0, credentials: 4 });
+        rig.change_image(); // that concerns every worker, once
+        rig.wait(2);
+        rig.costs.clear();
+        let before = rig.updated();
+        rig.wait(6);
+        assert!(rig.updated() >= before + 6 && rig.workers() == workers, "{} are updated", rig.updated());
+        let cost = &rig.costs[&Step::Other];
+        (cost.visits * 100 / cost.nanos.len() as u64, cost.most_visits)
+    };
+    let (a, b) = (most(10), most(10_000));
+    assert!(b.0 <= 2 * a.0, "{} visits for 100 events against {}", b.0, a.0);
+    assert!(b.1 <= 2 * a.1.max(20), "up to {} visits for one event against {}", b.1, a.1);
+}

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use poolkeeper::api::dispatch::{DispatchResult, DispatchSpec, ReportedOutcome, Target};
 use poolkeeper::api::pool::{ContainerPoolSpec, Credential, Scope, SecretKeyRef};
 use poolkeeper::api::worker::{Handle, WorkerPhase, WorkerSpec, WorkerStatus};
@@ -278,6 +279,36 @@ impl Rig {
             self.feed(Step::Other, gone);
             self.settle();
         }
+    }
+
+    /// Gives the pools a new image, to be rolled out to one worker after the other.
+    pub fn change_image(&mut self) {
+        for p in self.pools.values().cloned().collect::<Vec<_>>() {
+            let mut p = ContainerPool::clone(&p);
+            p.spec.image = Some("ghcr.io/acme/agent-worker:1.5".into());
+            p.spec.update.max_unavailable = IntOrString::Int(1);
+            p.metadata.generation = p.metadata.generation.map(|g| g + 1);
+            p.metadata.resource_version = Some(self.next_version());
+            let p = Arc::new(p);
+            self.pools.insert(Key::of(&*p), p.clone());
+            self.feed(Step::Other, Event::Pool(Seen::Present(p)));
+            self.settle();
+        }
+    }
+
+    /// Lets time pass, so much that who started counts as well, and what follows happen.
+    pub fn wait(&mut self, times: usize) {
+        for _ in 0..times {
+            let later = instance_life();
+            self.now = Now::new(self.now.wall + later, self.now.mono + later);
+            self.feed(Step::Other, Event::Tick);
+            self.settle();
+        }
+    }
+
+    /// Workers that were made by [`Rig::change_image`] or later.
+    pub fn updated(&self) -> usize {
+        self.workers.values().filter(|w| w.spec.pool_generation > 1).count()
     }
 
     pub fn workers(&self) -> usize {

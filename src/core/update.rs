@@ -362,6 +362,31 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// Whatever goes and comes: who is let go next never makes it more than the share, but for the one that may
+        /// always go.
+        #[test]
+        fn no_more_than_the_share_is_away(staying in 1i32..50, away in prop::collection::vec(0usize..6, 20), owed in 0usize..6, n in 1i32..20) {
+            let mut p = PoolEntry { workers: (0..staying).collect(), ..PoolEntry::default() };
+            for (ordinal, kind) in (0..staying).zip(away) {
+                match kind {
+                    0 => drop(p.starting.insert(ordinal)),
+                    1 => drop(p.held.insert(ordinal)),
+                    2 => drop(p.deleting.insert(ordinal)),
+                    3 => drop(p.update.young.insert((Duration::ZERO, ordinal))),
+                    _ => {}
+                }
+            }
+            p.update.owed.extend(std::iter::repeat_n(None, owed));
+            let mut spec = ContainerPoolSpec::default();
+            spec.update.max_unavailable = IntOrString::Int(n);
+            let room = p.room(&spec);
+            prop_assert!(room == 0 || p.away() + room == usize::try_from(n).unwrap());
+            spec.update.max_unavailable = share("100%");
+            prop_assert_eq!(p.room(&spec) + p.away(), p.workers.len() + owed);
+        }
+    }
+
     fn says(reason: &str) -> ContainerPoolStatus {
         let mut s = ContainerPoolStatus::default();
         let now = Now::new(Timestamp::UNIX_EPOCH, Duration::ZERO);

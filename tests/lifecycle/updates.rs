@@ -94,7 +94,7 @@ async fn a_bad_image_costs_the_share_and_rolls_back() {
         let p = w.until_pool("p", "stalled", |p| progress(p).1 == "UpdateStalled").await;
         assert_eq!(progress(&p).0, "False");
         assert!(progress(&p).2.starts_with("0 of 8 updated"), "{}", progress(&p).2);
-        tokio::time::sleep(Duration::from_secs(4 * 3600)).await;
+        tokio::time::sleep(Duration::from_secs(1800)).await;
         let left: Vec<Worker> =
             w.all_workers().await.into_iter().filter(|w| old.contains(w.metadata.uid.as_ref().unwrap())).collect();
         assert_eq!((left.len(), left.iter().filter(|w| is_ready(w)).count()), (6, 6), "a quarter of 8 and no more");
@@ -290,5 +290,5 @@ async fn an_old_worker_is_replaced_when_idle() {
     })
     .await;
     assert_eq!(fewest_ready(&w, from), 3, "one at a time");
-    assert_eq!(told(&w).await, [String::new(); 0], "that is no update");
+    assert!(told(&w).await.is_empty(), "that is no update");
 }
