@@ -1,9 +1,11 @@
 //! The command line.
 
+pub mod cluster;
 pub mod controller;
 pub mod crd;
 pub mod run;
 pub mod shim;
+pub mod uninstall;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -31,6 +33,7 @@ enum Command {
         #[arg(long)]
         dir: Vec<std::path::PathBuf>,
     },
+    Uninstall(uninstall::UninstallArgs),
     #[command(hide = true)]
     Shim(shim::ShimArgs),
     Exec(shim::ExecArgs),
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Command::Uninstall(args) => args.run(),
         Command::Shim(args) => args.run(),
         Command::Exec(args) => args.run(),
     }

@@ -160,7 +160,7 @@ impl Subject {
                 ["sh", "-c", "echo \"$0\"; exit $1", text, &code.to_string()].map(str::to_owned).to_vec()
             },
             refuse: |spec| {
-                spec.pod_template = serde_json::json!({"spec": {"restartPolicy": "Always"}}).as_object().cloned()
+                spec.pod_template = serde_json::json!({"spec": {"restartPolicy": "Always"}}).as_object().cloned();
             },
             kill: Box::new(|instance| {
                 Box::pin(async move {

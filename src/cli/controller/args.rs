@@ -8,6 +8,7 @@ use clap::{ArgAction, Args};
 
 use crate::api::{Period, RuntimeKind};
 use crate::cli::LogFormat;
+use crate::cli::cluster::ClusterArgs;
 use crate::cli::run::failure::Failure;
 use crate::core::election::Timing;
 
@@ -28,12 +29,9 @@ pub struct ControllerArgs {
     #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
 
-    /// Kubeconfig to use, instead of $KUBECONFIG, ~/.kube/config or the Pod's service account
-    #[arg(long, value_name = "FILE", help_heading = "Cluster")]
-    pub kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig
-    #[arg(long, value_name = "NAME", help_heading = "Cluster")]
-    pub context: Option<String>,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 
     /// Run the controller only while it holds the Lease
     #[arg(long, value_name = "true|false", default_value_t = false, num_args = 0..=1, require_equals = true,

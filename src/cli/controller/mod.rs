@@ -10,9 +10,8 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use kube::Config;
+use kube::Client;
 use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -52,7 +51,7 @@ impl ControllerArgs {
 async fn serve(args: ControllerArgs) -> Result<(), Failure> {
     let kinds = args.runtimes()?;
     let timing = args.timing()?;
-    let config = config(&args).await?;
+    let config = args.cluster.config().await?;
     let namespace = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let server = config.cluster_url.clone();
     let (clock, ids, health): (Arc<dyn Clock>, _, _) = (Arc::new(SystemClock::new()), Ids::random(), Health::default());
@@ -93,22 +92,6 @@ async fn serve(args: ControllerArgs) -> Result<(), Failure> {
         }
     };
     lead(client.clone(), election, stop, begin).await
-}
-
-/// How to reach the API server: by a kubeconfig that is named, else by any there is, else as a Pod.
-async fn config(args: &ControllerArgs) -> Result<Config, Failure> {
-    let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
-    let wrong = |e: &dyn std::fmt::Display| Failure::usage(format!("the kubeconfig: {e}"));
-    if let Some(path) = &args.kubeconfig {
-        let file = Kubeconfig::read_from(path).map_err(|e| wrong(&e))?;
-        return Config::from_custom_kubeconfig(file, &options).await.map_err(|e| wrong(&e));
-    }
-    if args.context.is_some() || std::env::var_os("KUBECONFIG").is_some() {
-        return Config::from_kubeconfig(&options).await.map_err(|e| wrong(&e));
-    }
-    Config::infer().await.map_err(|e| {
-        Failure::new(exit::UNREACHABLE, format!("no cluster is configured: {e}; name a kubeconfig with --kubeconfig"))
-    })
 }
 
 /// Nobody else's: a Pod may come back with the name of its predecessor, whose Lease has not run out.

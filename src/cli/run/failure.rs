@@ -14,9 +14,11 @@ pub mod exit {
     pub const NOT_FOUND: u8 = 3;
     /// The directory of results is in use, or of another run.
     pub const CONFLICT: u8 = 4;
-    /// No Docker Engine answers.
+    /// What was waited for did not come in time.
+    pub const WAITED: u8 = 5;
+    /// No Docker Engine, or no cluster, answers.
     pub const UNREACHABLE: u8 = 6;
-    /// The Docker Engine may not be used.
+    /// The Docker Engine or the cluster may not be used so.
     pub const FORBIDDEN: u8 = 7;
     /// Of a batch only rate limits are left: sysexits' `EX_TEMPFAIL`.
     pub const RATE_LIMITED: u8 = 75;

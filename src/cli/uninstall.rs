@@ -1,0 +1,168 @@
+//! `poolkeeper uninstall`: deletes the pools while there is a controller that lets go of them.
+//!
+//! Pools and Workers have finalizers. Without a controller nobody removes these, and what is to be deleted stays for ever;
+//! so this comes before the controller goes. The chart runs it as a hook.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, Client, ResourceExt};
+
+use super::cluster::ClusterArgs;
+use super::run::failure::{Failure, exit};
+use crate::api::{ContainerPool, Period, Worker, crd};
+
+/// Between two looks at what is left.
+const LOOK: Duration = Duration::from_secs(1);
+/// It is said what is waited for every so many looks.
+const SAY: usize = 10;
+/// Workers that are named when time is up.
+const NAMED: usize = 10;
+
+/// Delete all pools, wait until their workers are gone, then delete the CustomResourceDefinitions
+///
+/// To be run before the controller is removed: it is the controller that lets go of pools and workers. A busy worker is
+/// waited for.
+#[derive(Args, Clone, Debug)]
+pub struct UninstallArgs {
+    /// The pools of this namespace only
+    #[arg(long, short, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// How long to wait for busy workers
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    wait_timeout: Period,
+    /// Leave the CustomResourceDefinitions there
+    #[arg(long)]
+    keep_crds: bool,
+    /// Which cluster.
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+impl UninstallArgs {
+    /// Runs it. To be called outside of any async runtime.
+    pub fn run(self) -> ExitCode {
+        let ended = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(exit::FAILED, format!("starting: {error}")))
+            .and_then(|runtime| runtime.block_on(self.uninstall()));
+        match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                say(&failure.to_string());
+                ExitCode::from(failure.exit)
+            }
+        }
+    }
+
+    async fn uninstall(self) -> Result<(), Failure> {
+        let config = self.cluster.config().await?;
+        let client = Client::try_from(config).map_err(|e| Failure::new(exit::FAILED, e.to_string()))?;
+        let limit = self.wait_timeout.get();
+        let emptied = tokio::time::timeout(limit, self.empty(&client)).await;
+        let Ok(emptied) = emptied else {
+            let left = self.left(&client).await?;
+            return Err(Failure::new(
+                exit::WAITED,
+                format!(
+                    "after {} there still is {left}; report, cancel or delete their dispatches, or wait longer with --wait-timeout",
+                    self.wait_timeout
+                ),
+            ));
+        };
+        emptied?;
+        if !self.keep_crds {
+            let crds: Api<CustomResourceDefinition> = Api::all(client);
+            for name in crd::all().iter().map(ResourceExt::name_any) {
+                gone(crds.delete(&name, &DeleteParams::default()).await.map(drop))?;
+                say(&format!("deleted {name}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the pools and waits until neither they nor workers are there. Pools that are made meanwhile go too.
+    async fn empty(&self, client: &Client) -> Result<(), Failure> {
+        for look in 0_usize.. {
+            let pools = listed(self.api::<ContainerPool>(client).list(&ListParams::default()).await)?;
+            for pool in pools.iter().filter(|p| p.metadata.deletion_timestamp.is_none()) {
+                let namespace = pool.namespace().unwrap_or_default();
+                let api: Api<ContainerPool> = Api::namespaced(client.clone(), &namespace);
+                gone(api.delete(&pool.name_any(), &DeleteParams::default()).await.map(drop))?;
+                say(&format!("deleting pool {namespace}/{}", pool.name_any()));
+            }
+            if pools.is_empty() && listed(self.api::<Worker>(client).list(&ListParams::default()).await)?.is_empty() {
+                break;
+            }
+            if look > 0 && look % SAY == 0 {
+                say(&format!("waiting for {}", self.left(client).await?));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    /// What is left, for people.
+    async fn left(&self, client: &Client) -> Result<String, Failure> {
+        let workers = listed(self.api::<Worker>(client).list(&ListParams::default()).await)?;
+        let one = |w: &Worker| {
+            let name = format!("{}/{}", w.namespace().unwrap_or_default(), w.name_any());
+            match w.status.as_ref().and_then(|s| s.dispatch.as_ref()) {
+                Some(dispatch) => format!("{name} (busy with {})", dispatch.name),
+                None => name,
+            }
+        };
+        let names: Vec<String> = workers.iter().take(NAMED).map(one).collect();
+        Ok(match workers.len() {
+            0 => "a pool without workers".to_owned(),
+            n if n > NAMED => format!("{} and {} more workers", names.join(", "), n - NAMED),
+            _ => names.join(", "),
+        })
+    }
+
+    fn api<K>(&self, client: &Client) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        }
+    }
+}
+
+/// A kind that is not served has no objects.
+fn listed<K: Clone>(answer: Result<kube::core::ObjectList<K>, kube::Error>) -> Result<Vec<K>, Failure> {
+    match answer {
+        Ok(list) => Ok(list.items),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
+        Err(error) => Err(failure(&error)),
+    }
+}
+
+/// What is not there is gone.
+fn gone(answer: Result<(), kube::Error>) -> Result<(), Failure> {
+    match answer {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other.map_err(|e| failure(&e)),
+    }
+}
+
+fn failure(error: &kube::Error) -> Failure {
+    let code = match error {
+        kube::Error::Api(status) if matches!(status.code, 401 | 403) => exit::FORBIDDEN,
+        kube::Error::Api(_) => exit::FAILED,
+        _ => exit::UNREACHABLE,
+    };
+    Failure::new(code, error.to_string())
+}
+
+fn say(text: &str) {
+    // Nobody to tell is no reason to stop.
+    let _ = writeln!(std::io::stderr(), "poolkeeper: {text}");
+}
