@@ -10,7 +10,6 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use kube::Client;
 use kube::client::ClientBuilder;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
