@@ -45,6 +45,12 @@ refused() {
   if "$@" >"$work/out" 2>&1; then fail "not refused: $*"; fi
   grep -qF -- "$words" "$work/out" || fail "not said: $words, but: $(cat "$work/out")"
 }
+# settled POOL "UPDATED READY": what the status says of the pool as it is asked for now.
+settled() {
+  local generation
+  generation=$(k get cpool "$1" -o 'jsonpath={.metadata.generation}')
+  becomes "$generation $2" "cpool/$1" '{.status.observedGeneration} {.status.updated} {.status.ready}'
+}
 # dispatch NAME [SPEC]: asks by annotation and waits until it is assigned.
 dispatch() {
   k annotate cpool agents "dispatch.poolkeeper.dev/$1=${2:-}" >/dev/null
@@ -115,7 +121,7 @@ k "${as[@]}" create -f examples/kubernetes/dispatch.yaml
 k "${as[@]}" wait pkd/greet --for=condition=Assigned --timeout=60s
 refused "forbidden" k "${as[@]}" annotate cpool agents dispatch.poolkeeper.dev/x=
 refused "forbidden" k "${as[@]}" get secrets
-refused "result.attempt" k "${as[@]}" patch pkd greet --type=merge -p '{"spec":{"result":{"attempt":2,"outcome":"Succeeded"}}}'
+refused "has not been assigned yet" k "${as[@]}" patch pkd greet --type=merge -p '{"spec":{"result":{"attempt":2,"outcome":"Succeeded"}}}'
 k "${as[@]}" patch pkd greet --type=merge -p '{"spec":{"result":{"attempt":1,"outcome":"Succeeded"}}}'
 finished greet Succeeded
 
@@ -181,13 +187,13 @@ step "a new template rolls out, a bad one costs its share, the old one rolls bac
 pool rolling ', warm: 0' | sed 's/min: 1, max: 3/min: 4, max: 4/' | kubectl apply -f -
 becomes 4 cpool/rolling '{.status.ready}'
 k patch cpool rolling --type=merge -p '{"spec":{"env":[{"name":"GENERATION","value":"2"}]}}'
-becomes "4 4" cpool/rolling '{.status.updated} {.status.ready}'
-[ "$(kubectl -n "$ns" exec "$(k get pods -l poolkeeper.dev/pool=rolling -o name | head -1)" -- printenv GENERATION)" = 2 ]
+settled rolling "4 4"
+[ "$(kubectl -n "$ns" exec "$(k get pods -l poolkeeper.dev/pool=rolling -o name | head -1)" -- sh -c 'echo $GENERATION')" = 2 ]
 k patch cpool rolling --type=merge -p '{"spec":{"image":"127.0.0.1:1/no/such:image"}}'
 until_true "the bad image is tried" eval "k get pods -l poolkeeper.dev/pool=rolling -o yaml | grep -q no/such:image"
 becomes 3 cpool/rolling '{.status.ready}'
 k patch cpool rolling --type=merge -p '{"spec":{"image":"docker.io/library/busybox:local"}}'
-becomes "4 4" cpool/rolling '{.status.updated} {.status.ready}'
+settled rolling "4 4"
 k delete cpool rolling --timeout=60s
 
 step "CRDs that vanish and come back under a running controller"
