@@ -27,7 +27,14 @@ pub enum Fate {
     Wait,
 }
 
-/// The recovery table of the design, row by row. Every answer but `RollForward`, `Running` and `Wait` stays true for ever.
+impl Fate {
+    /// Stays true for ever, whatever becomes of the dispatch.
+    pub const fn is_final(&self) -> bool {
+        !matches!(self, Self::RollForward | Self::Running | Self::Wait)
+    }
+}
+
+/// The recovery table of the design, row by row.
 pub fn fate(worker_uid: &str, named: &DispatchRef, dispatch: &Dispatch) -> Fate {
     let status = dispatch_status(dispatch);
     if dispatch.uid_str() != named.uid {
@@ -118,12 +125,16 @@ impl Core {
     pub(super) fn decide_named(&mut self, key: &Key, worker: &Worker, named: &DispatchRef, now: Now, wake: &mut Wake) {
         let dispatch = key.sibling(named.name.clone());
         let gone = self.workers.get(key).is_some_and(|e| e.dispatch_gone.as_deref() == Some(&named.uid));
-        let seen = self.dispatches.get(&dispatch).filter(|d| d.obj.uid_str() == named.uid).map(|d| d.obj.clone());
-        let began = seen.as_ref().and_then(|d| d.status.as_ref()?.assigned_at.clone());
-        let fate = match seen {
-            Some(d) => fate(worker.uid_str(), named, &d),
-            None if gone => Fate::Unreported,
-            None => {
+        let present = self.dispatches.get(&dispatch).map(|e| e.obj.clone()).filter(|d| d.uid_str() == named.uid);
+        let left = self.workers.get(key).and_then(|e| e.left_by.clone()).filter(|d| d.uid_str() == named.uid);
+        let began = present.as_ref().or(left.as_ref()).and_then(|d| d.status.as_ref()?.assigned_at.clone());
+        // What was known of its end holds though it is deleted: the worker need not go, and the rest is not forgotten.
+        let left = left.map(|d| fate(worker.uid_str(), named, &d)).filter(Fate::is_final);
+        let fate = match (present, left) {
+            (Some(d), _) => fate(worker.uid_str(), named, &d),
+            (None, Some(fate)) => fate,
+            (None, None) if gone => Fate::Unreported,
+            (None, None) => {
                 // Absence from a cache is no fact: ask.
                 self.write(Subject::Worker(key.clone()), Verb::GetDispatch(dispatch));
                 return;

@@ -89,6 +89,8 @@ pub(super) struct WorkerEntry {
     pub missed: u32,
     /// Uid of a dispatch that a live GET showed to be gone.
     pub dispatch_gone: Option<String>,
+    /// The dispatch that it names, as it was last seen before it was deleted.
+    pub left_by: Option<Arc<Dispatch>>,
     /// Why its start failed, while it is being removed for that.
     pub start_failed: Option<String>,
     /// The answer to its start was lost: whether it was made has to be asked.

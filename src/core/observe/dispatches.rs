@@ -60,6 +60,11 @@ impl Core {
         }
         self.mark_namers(key);
         let Some(e) = self.dispatches.swap_remove(key) else { return };
+        for w in self.named.get(e.obj.uid_str()).into_iter().flatten() {
+            if let Some(w) = self.workers.get_mut(w) {
+                w.left_by = Some(e.obj.clone());
+            }
+        }
         self.unlease(&e.obj);
         self.move_open(key, e.open_on.clone(), None);
         if let Some(p) = self.pools.get_mut(&e.pool) {

@@ -28,7 +28,7 @@ impl Core {
                 came_up = phase(&worker) == WorkerPhase::Ready;
             }
             if named(&worker) != before {
-                e.dispatch_gone = None;
+                (e.dispatch_gone, e.left_by) = (None, None);
             }
             let tally = &mut self.pools.entry(pool.clone()).or_default().tally;
             tally.remove(&e.obj.spec);
@@ -52,6 +52,7 @@ impl Core {
                 checked: now.mono,
                 missed: 0,
                 dispatch_gone: None,
+                left_by: None,
                 start_failed: None,
                 start_unknown: false,
                 not_now: None,

@@ -242,18 +242,21 @@ impl Audit<'_> {
         // What is longer comes from an earlier rest, which no longer is later than any that was stored.
         let most =
             named.map_or_else(|| span(pool.rate_limit.max_cooldown) + span(pool.rate_limit.max_cooldown) / 10, span);
-        let older = self.longest_rest(&old.spec.pool);
+        let older = self.longest_rest();
         let cap = (from + most).max(older.unwrap_or(Timestamp::MIN));
         self.check(until <= cap, "a rest stays within its bound", || format!("{}: {until} > {cap}", text(old)));
     }
 
-    /// The latest end of any rest stored so far, of the pool's workers and of credentials.
-    fn longest_rest(&self, _pool: &str) -> Option<Timestamp> {
+    /// The latest end of any rest stored so far: of workers, of credentials, and as told with a result from which one of
+    /// these is yet to follow.
+    fn longest_rest(&self) -> Option<Timestamp> {
         let workers = self.workers.values().flat_map(|w| w.versions.iter());
         let workers = workers.filter_map(|v| Some(v.object.status.as_ref()?.cooldown.as_ref()?.until.as_ref()?.0));
         let pools = self.pools.values().flat_map(|p| p.versions.iter()).filter_map(|v| v.object.status.as_ref());
         let pools = pools.flat_map(|s| s.rate_limits.iter()).filter_map(|r| Some(r.until.as_ref()?.0));
-        workers.chain(pools).max()
+        let told = self.dispatches.values().flat_map(|d| d.versions.iter()).filter_map(|v| v.object.status.as_ref());
+        let told = told.filter_map(|s| Some(s.last_result.as_ref()?.until.as_ref()?.0));
+        workers.chain(pools).chain(told).max()
     }
 
     fn check_phase(&mut self, old: &Dispatch, before: &DispatchStatus, after: &DispatchStatus, outcome: Outcome) {
