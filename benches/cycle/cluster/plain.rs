@@ -40,7 +40,6 @@ impl Plain {
             "target": {"runtime": "Pod", "id": id,
                 "argv": ["kubectl", "exec", "-i", "-n", "pk-bench", id, "-c", "worker", "--"]},
             "assignedAt": time, "conditions": [
-                {"type": "Accepted", "status": "True", "reason": "Accepted", "message": "", "lastTransitionTime": time},
                 {"type": "Assigned", "status": "True", "reason": "Assigned", "message": "", "lastTransitionTime": time}]}});
         let start = Instant::now();
         api.patch_status(&format!("plain-{object}"), &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
