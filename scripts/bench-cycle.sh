@@ -50,11 +50,20 @@ trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# run PODS ARGUMENT...: on a fresh cluster with room for so many; a node has room for 110.
+# run PODS ARGUMENT...: on a fresh cluster with room for so many. On few nodes, as each of kwok's writes of its own accord.
+nodes=5
 run() {
-    NODES=$((($1 + 99) / 100)) "$cluster" up kwok >/dev/null
-    "$("$cluster" kubectl)" --kubeconfig "$("$cluster" kubeconfig)" apply -f crds >/dev/null
-    TMPDIR=$tmp "$bench" --kubeconfig "$("$cluster" kubeconfig)" "${@:2}"
+    local kubeconfig kubectl room i
+    NODES=$nodes "$cluster" up kwok >/dev/null
+    kubeconfig=$("$cluster" kubeconfig)
+    kubectl=$("$cluster" kubectl)
+    room="{\"pods\": \"$(($1 / nodes + 100))\"}"
+    for ((i = 0; i < nodes; i++)); do
+        "$kubectl" --kubeconfig "$kubeconfig" patch node "kwok-$i" --subresource=status --type=merge \
+            -p "{\"status\": {\"capacity\": $room, \"allocatable\": $room}}" >/dev/null
+    done
+    "$kubectl" --kubeconfig "$kubeconfig" apply -f crds >/dev/null
+    TMPDIR=$tmp "$bench" --kubeconfig "$kubeconfig" "${@:2}"
     "$cluster" down >/dev/null 2>&1
 }
 

@@ -98,7 +98,11 @@ fn key<K: Resource>(object: &DeserializeGuard<K>) -> Key {
 fn read<K: Resource<DynamicType = ()>>(guard: DeserializeGuard<K>) -> Option<Arc<K>> {
     let key = key(&guard);
     match guard.0 {
-        Ok(object) => Some(Arc::new(object)),
+        Ok(mut object) => {
+            // Who wrote which field takes as much memory as all the rest, and is asked by nobody here.
+            object.meta_mut().managed_fields = None;
+            Some(Arc::new(object))
+        }
         Err(invalid) => {
             tracing::warn!(kind = %K::kind(&()), %key, error = %invalid.error, "an object cannot be read; it is left alone");
             None
