@@ -99,6 +99,7 @@ impl Stage<'_> {
         let plain = (self.plain.sent() - plain) as u64;
         (cycle.dispatch_status, cycle.writes) = (cycle.dispatch_status - plain, cycle.writes - plain);
         patches.extend(self.plain.serial(PATCHES).await);
+        assert_eq!(cycle.supervisor, 2 * total as u64, "creations and reports that the API server counted");
         let (waits, last) = supervisor.waits();
         assert_eq!(waits.len(), total, "dispatches that were seen Assigned");
         Outcome { waits, patches, assigned: last - begin, ended: supervisor.last_end() - begin, cycle }

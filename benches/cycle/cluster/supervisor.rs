@@ -73,7 +73,9 @@ impl Supervisor {
                 let mut events = its_api.watch(&params, &version).await.unwrap().boxed();
                 while let Some(event) = events.try_next().await.unwrap() {
                     let d = match event {
-                        WatchEvent::Modified(d) | WatchEvent::Added(d) | WatchEvent::Deleted(d) => d,
+                        WatchEvent::Modified(d) | WatchEvent::Added(d) => d,
+                        // The end of an earlier one's history.
+                        WatchEvent::Deleted(_) => continue,
                         WatchEvent::Bookmark(b) => {
                             version = b.metadata.resource_version;
                             continue;
