@@ -32,7 +32,7 @@ while (($#)); do
 done
 if [[ -z $rest && ${#loads[@]} == 0 ]]; then
     rest=yes
-    loads=(serial cycles poisson45 half ninety burst release)
+    loads=(serial cycles queued poisson45 half ninety burst release)
 fi
 
 # The benchmark before the cluster: what is built meanwhile would be measured.
@@ -68,6 +68,6 @@ run() {
 }
 
 echo "machine: $(nproc) x $(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo), $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo), Linux $(uname -r)"
-if ((${#loads[@]})); then run "$workers" "${flags[@]}" "${loads[@]}"; fi
+if ((${#loads[@]})); then run $((workers + 32)) "${flags[@]}" "${loads[@]}"; fi
 # On a cluster of its own: what the others left there would be in its listings.
 if [[ $rest ]]; then run $((pools * per_pool)) "${flags[@]}" rest; fi

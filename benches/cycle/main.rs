@@ -13,12 +13,30 @@ mod count;
 mod fake;
 mod in_process;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     if args.is_empty() {
         runtime.block_on(in_process::run());
     } else {
-        runtime.block_on(cluster::run(cluster::Args::parse(&args)));
+        // Interrupted, it drops the controller that it started, and so ends it.
+        let interrupted = async {
+            let mut term = signal(SignalKind::terminate()).unwrap();
+            tokio::select! {
+                biased;
+                _ = term.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        };
+        let ended = runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = interrupted => false,
+                () = cluster::run(cluster::Args::parse(&args)) => true,
+            }
+        });
+        std::process::exit(i32::from(!ended));
     }
 }

@@ -22,12 +22,12 @@ use poolkeeper::api::ContainerPool;
 use serde_json::json;
 
 const USAGE: &str = "cargo bench --bench cycle -- --kubeconfig FILE [--workers N] [--dispatches N] [--seconds N]
-    [--pools N] [--per-pool N] [--rest-seconds N] [serial|cycles|poisson45|half|ninety|burst|release|rest]...
+    [--pools N] [--per-pool N] [--rest-seconds N] [serial|cycles|queued|poisson45|half|ninety|burst|release|rest]...
 $POOLKEEPER: the controller's binary, instead of the one just built. The cluster is for nothing else, and its nodes are
 kwok's (label type=kwok): what is made there stays. Without a scenario: all.";
 
 /// In the order in which they run. `half` and `ninety` want `cycles`.
-const SCENARIOS: [&str; 8] = ["serial", "cycles", "poisson45", "half", "ninety", "burst", "release", "rest"];
+const SCENARIOS: [&str; 9] = ["serial", "cycles", "queued", "poisson45", "half", "ninety", "burst", "release", "rest"];
 
 pub struct Args {
     kubeconfig: PathBuf,

@@ -14,6 +14,9 @@ use super::supervisor::Supervisor;
 use super::{Args, all_ready, make_pool, ms, namespace, percentile, row, set_paused};
 
 const POOL: &str = "agents";
+/// One that always has more work than workers.
+const FEW: &str = "few";
+const FEW_WORKERS: usize = 32;
 /// How long each number of writers writes, for the server's rate.
 const RATE_SPAN: Duration = Duration::from_secs(4);
 /// PATCHes before, and as many after each scenario: those that its latency stands beside.
@@ -48,22 +51,26 @@ pub async fn run(client: &Client, args: &Args) {
     namespace(client, &plain_ns).await;
     let controller = Controller::start(&args.controller, &args.kubeconfig, &ns);
     make_pool(client, &ns, POOL, args.workers).await;
-    all_ready(client, &ns, args.workers).await;
+    make_pool(client, &ns, FEW, FEW_WORKERS).await;
+    all_ready(client, &ns, args.workers + FEW_WORKERS).await;
     let plain = Plain::new(client.clone(), &plain_ns).await;
     let mut stage = Stage { client, args, ns, plain };
     // Once for the connections, the caches, and the server's own.
     stage.plain.rate(32, Duration::from_secs(1)).await;
-    stage.closed("warm", args.dispatches / 10, 16).await;
+    stage.closed(POOL, "warm", args.dispatches / 10, 16).await;
 
     let wants = |s: &str| args.wants(s);
     if wants("serial") {
-        let o = stage.closed("serial", 200, 1).await;
+        let o = stage.closed(POOL, "serial", 200, 1).await;
         stage.latency("one at a time", &o);
         stage.writes("one at a time", &o, 200, "<= 4, 1/5 of 20");
     }
     let mut saturation = None;
     if wants("cycles") || wants("half") || wants("ninety") {
-        saturation = Some(stage.cycles().await);
+        saturation = Some(stage.cycles(POOL, "saturation", args.workers).await);
+    }
+    if wants("queued") {
+        stage.cycles(FEW, "more work than workers", FEW_WORKERS).await;
     }
     if wants("poisson45") {
         stage.paced("p45", "45 a second", 45.0).await;
@@ -106,13 +113,13 @@ impl Stage<'_> {
     }
 
     /// So many at a time.
-    async fn closed(&mut self, prefix: &str, total: usize, in_flight: usize) -> Outcome {
+    async fn closed(&mut self, pool: &str, prefix: &str, total: usize, in_flight: usize) -> Outcome {
         self.measured(total, async |s: &Supervisor| {
             let begin = Instant::now();
             let mut made = 0;
             while made < total {
                 while made < total && made - s.ended() < in_flight {
-                    s.create(POOL, format!("{prefix}-{made}"));
+                    s.create(pool, format!("{prefix}-{made}"));
                     made += 1;
                 }
                 s.news().await;
@@ -171,10 +178,10 @@ impl Stage<'_> {
     }
 
     /// As fast as it goes. Answers the cycles a second.
-    async fn cycles(&mut self) -> f64 {
+    async fn cycles(&mut self, pool: &str, what: &str, workers: usize) -> f64 {
         let total = self.args.dispatches;
         let (before, rates) = self.plain.best_rate(RATE_SPAN).await;
-        let o = self.closed("cycles", total, IN_FLIGHT).await;
+        let o = self.closed(pool, &format!("cycles-{pool}"), total, IN_FLIGHT).await;
         let (after, more) = self.plain.best_rate(RATE_SPAN).await;
         let best = before.max(after);
         let cycles = total as f64 / o.ended.as_secs_f64();
@@ -187,19 +194,19 @@ impl Stage<'_> {
             "",
         ]);
         row([
-            &format!("saturation, {IN_FLIGHT} in flight"),
+            &format!("{what}, {IN_FLIGHT} in flight, {workers} workers"),
             &format!("{cycles:.1} cycles a second, {:.0} % of it", 100.0 * cycles * per / best),
             &format!("{best:.0} PATCHes a second / {per:.2} writes of a cycle = {:.1}", best / per),
             ">= 80 %",
         ]);
-        self.writes("saturation", &o, total, "<= 3, 1/5 of 20");
+        self.writes(what, &o, total, if workers < IN_FLIGHT { "<= 3, 1/5 of 20" } else { "<= 4" });
         cycles
     }
 
     /// As many dispatches as there are warm workers. `held`: they are there, and the pool is paused, until the clock starts.
     async fn burst(&mut self, held: bool) {
         let total = self.args.workers;
-        all_ready(self.client, &self.ns, total).await;
+        all_ready(self.client, &self.ns, total + FEW_WORKERS).await;
         let (before, _) = self.plain.best_rate(RATE_SPAN).await;
         let (client, ns) = (self.client, self.ns.clone());
         let o = self
