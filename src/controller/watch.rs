@@ -99,7 +99,7 @@ fn read<K: Resource<DynamicType = ()>>(guard: DeserializeGuard<K>) -> Option<Arc
     let key = key(&guard);
     match guard.0 {
         Ok(mut object) => {
-            // Who wrote which field takes as much memory as all the rest, and is asked by nobody here.
+            // Who wrote which field is asked by nobody here, and would be kept for every object.
             object.meta_mut().managed_fields = None;
             Some(Arc::new(object))
         }
