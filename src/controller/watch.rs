@@ -98,11 +98,7 @@ fn key<K: Resource>(object: &DeserializeGuard<K>) -> Key {
 fn read<K: Resource<DynamicType = ()>>(guard: DeserializeGuard<K>) -> Option<Arc<K>> {
     let key = key(&guard);
     match guard.0 {
-        Ok(mut object) => {
-            // Who wrote which field is asked by nobody here, and would be kept for every object.
-            object.meta_mut().managed_fields = None;
-            Some(Arc::new(object))
-        }
+        Ok(object) => Some(Arc::new(object)),
         Err(invalid) => {
             tracing::warn!(kind = %K::kind(&()), %key, error = %invalid.error, "an object cannot be read; it is left alone");
             None

@@ -43,12 +43,6 @@ trait Kind:
     + 'static
 {
     fn fetched(object: Option<Arc<Self>>) -> Fetched;
-
-    /// What the API server answered, without what nobody here asks for: who wrote which field.
-    fn answered(mut self) -> Fetched {
-        self.meta_mut().managed_fields = None;
-        Self::fetched(Some(Arc::new(self)))
-    }
 }
 
 impl Kind for ContainerPool {
@@ -152,7 +146,7 @@ async fn patch<K: Kind>(client: &Client, base: &K, mut body: Value, status: bool
         answered(api.patch(&key.name, &params, &body)).await
     };
     match answer {
-        Ok(object) => Settled::Done(Some(object.answered())),
+        Ok(object) => Settled::Done(Some(K::fetched(Some(Arc::new(object))))),
         Err(e) => recover::<K>(client, &key, e).await,
     }
 }
@@ -160,7 +154,7 @@ async fn patch<K: Kind>(client: &Client, base: &K, mut body: Value, status: bool
 async fn create<K: Kind>(client: &Client, object: K) -> Settled {
     let key = Key::of(&object);
     match answered(api::<K>(client, &key).create(&PostParams::default(), &object)).await {
-        Ok(object) => Settled::Done(Some(object.answered())),
+        Ok(object) => Settled::Done(Some(K::fetched(Some(Arc::new(object))))),
         Err(e) => recover::<K>(client, &key, e).await,
     }
 }
@@ -184,7 +178,7 @@ async fn remove_annotation(client: &Client, base: &ContainerPool, annotation: &s
     let Ok(ops) = serde_json::from_value::<json_patch::Patch>(ops) else { return Settled::Done(None) };
     let patch = Patch::Json::<()>(ops);
     match answered(api::<ContainerPool>(client, &key).patch(&key.name, &PatchParams::default(), &patch)).await {
-        Ok(object) => Settled::Done(Some(object.answered())),
+        Ok(object) => Settled::Done(Some(Fetched::Pool(Some(Arc::new(object))))),
         // The annotation is gone or has another value now: that is what the test is for.
         Err(Failure::Api(s)) if s.code == 422 => get::<ContainerPool>(client, &key).await,
         Err(e) => recover::<ContainerPool>(client, &key, e).await,
@@ -199,9 +193,7 @@ async fn delete<K: Kind>(client: &Client, base: &K) -> Settled {
     };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
     match answered(api::<K>(client, &key).delete(&key.name, &params)).await {
-        Ok(either) => Settled::Done(Some(
-            either.left().filter(Object::is_deleting).map_or_else(|| K::fetched(None), Kind::answered),
-        )),
+        Ok(either) => Settled::Done(Some(K::fetched(either.left().filter(Object::is_deleting).map(Arc::new)))),
         Err(e) => recover::<K>(client, &key, e).await,
     }
 }
@@ -214,9 +206,7 @@ async fn get<K: Kind>(client: &Client, key: &Key) -> Settled {
 }
 
 async fn read<K: Kind>(client: &Client, key: &Key) -> Result<Fetched, Failure> {
-    answered(api::<K>(client, key).get_opt(&key.name))
-        .await
-        .map(|found| found.map_or_else(|| K::fetched(None), Kind::answered))
+    answered(api::<K>(client, key).get_opt(&key.name)).await.map(|found| K::fetched(found.map(Arc::new)))
 }
 
 /// Why a request brought no result.

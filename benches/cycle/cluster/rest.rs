@@ -15,7 +15,7 @@ const SETTLE: Duration = Duration::from_secs(15);
 async fn usage(controller: &Controller, span: Duration) -> (f64, f64, f64) {
     let (begin, cpu) = (Instant::now(), controller.cpu());
     tokio::time::sleep(span).await;
-    let share = 100.0 * (controller.cpu() - cpu).as_secs_f64() / begin.elapsed().as_secs_f64();
+    let share = 100.0 * controller.cpu().saturating_sub(cpu).as_secs_f64() / begin.elapsed().as_secs_f64();
     let (now, most) = controller.memory();
     (share, now, most)
 }

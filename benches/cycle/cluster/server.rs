@@ -29,10 +29,10 @@ impl Counters {
             if let Some((l, n)) = series(line, "apiserver_request_total") {
                 let key = ["group", "resource", "subresource", "verb", "code"].map(|k| l[k].to_owned());
                 *all.requests.entry(key).or_default() += n;
-            } else if let Some((l, n)) = series(line, "etcd_request_duration_seconds_count") {
-                if l["operation"] == "update" {
-                    *all.stored.entry(l["type"].to_owned()).or_default() += n;
-                }
+            } else if let Some((l, n)) = series(line, "etcd_request_duration_seconds_count")
+                && l["operation"] == "update"
+            {
+                *all.stored.entry(l["type"].to_owned()).or_default() += n;
             }
         }
         all
