@@ -26,6 +26,7 @@ e2e:
 bench:
     cargo bench --locked
     scripts/bench-run.sh
+    scripts/bench-cycle.sh
 
 # Known weaknesses of the dependencies. Needs github.com.
 advisories:
