@@ -95,7 +95,8 @@ fn a_rest_is_not_forgotten_with_its_dispatch() {
     let (mut core, task) = core(&limited);
     let first = verbs(&mut core);
     let rests = |verbs: &[Verb]| {
-        let limits = verbs.iter().filter_map(|v| if let Verb::PoolStatus(_, s) = v { Some(&s.rate_limits) } else { None });
+        let limits =
+            verbs.iter().filter_map(|v| if let Verb::PoolStatus(_, s) = v { Some(&s.rate_limits) } else { None });
         limits.flatten().any(|r| r.until.as_ref().is_some_and(|t| t.0.to_string() == "2026-01-01T02:00:00Z"))
     };
     assert!(rests(&first), "the credential's rest is written first: {first:?}");

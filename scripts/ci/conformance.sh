@@ -10,4 +10,4 @@ if [ -z "${KUBECONFIG:-}" ]; then
   started=$(scripts/cluster/cluster up api)
   eval "$started"
 fi
-POOLKEEPER_TEST_API=kubeconfig cargo test --locked --test conformance
+POOLKEEPER_TEST_API=$KUBECONFIG cargo test --locked --test conformance

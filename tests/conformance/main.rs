@@ -1,7 +1,7 @@
 //! One suite for two API servers: what the embedded one answers, a real kube-apiserver answers too.
 //!
-//! Every test runs against the embedded server (`…::local::…`), and against the server of the kubeconfig
-//! (`…::real::…`) where `POOLKEEPER_TEST_API=kubeconfig` says that there is one; it then has to be there. The version to
+//! Every test runs against the embedded server (`…::local::…`), and against the server of a kubeconfig
+//! (`…::real::…`) where `POOLKEEPER_TEST_API` names one; it then has to be there. The version to
 //! compare with is Kubernetes 1.33. `scripts/ci/conformance.sh` starts one where `KUBECONFIG` is not set.
 //!
 //! - `writes`, `deletion`, `schema`, `subresources`, `watching` say in words what is expected.
