@@ -41,7 +41,7 @@ if ! command -v cargo >/dev/null && [ -f "$HOME/.cargo/env" ]; then
   . "$HOME/.cargo/env"
 fi
 target=$(uname -m)-unknown-linux-musl
-if ! rustup target list --installed | grep -qx "$target"; then rustup target add "$target"; fi
+if ! grep -qx "$target" <<<"$(rustup target list --installed)"; then rustup target add "$target"; fi
 # ring has a little C.
 if ! command -v musl-gcc >/dev/null; then
   if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

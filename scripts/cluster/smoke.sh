@@ -46,16 +46,16 @@ pod main -- sh -c 'echo hello-log; trap "exit 0" TERM; while :; do sleep 1; done
 
 check "a pod becomes Ready" k wait pod/main --for=condition=Ready --timeout=30s
 
-logs() { k logs main | grep -q hello-log; }
+logs() { k logs main | grep hello-log >/dev/null; }
 check "logs" logs
 
-run_inside() { k exec main -- cat /etc/hostname | grep -qx main; }
+run_inside() { k exec main -- cat /etc/hostname | grep -x main >/dev/null; }
 check "exec" run_inside
 
 copy() {
   echo copied >"$scratch/file"
   k cp "$scratch/file" main:/tmp/file
-  k exec main -- cat /tmp/file | grep -qx copied
+  k exec main -- cat /tmp/file | grep -x copied >/dev/null
 }
 check "cp into a pod" copy
 
@@ -64,7 +64,7 @@ api_from_pod() {
   # shellcheck disable=SC2016 # It is the pod's shell that reads the token.
   local ask='token=$(cat /var/run/secrets/kubernetes.io/serviceaccount/token)
     wget -qO- --no-check-certificate --header "Authorization: Bearer $token"'
-  k exec main -- sh -c "$ask $1/version" | grep -q gitVersion
+  k exec main -- sh -c "$ask $1/version" | grep gitVersion >/dev/null
 }
 check "a pod reaches the API server at the node's address" api_from_pod "https://$NODE_IP:$API_PORT"
 check "a pod reaches the API server as a Service" api_from_pod "https://$SERVICE_IP"
@@ -73,7 +73,7 @@ k create rolebinding view --clusterrole=view --serviceaccount="$namespace:defaul
 kubectl_inside() {
   k run inside --image=docker.io/library/kubectl:local --image-pull-policy=Never --restart=Never -- get pods
   phase inside Succeeded
-  k logs inside | grep -q Running
+  k logs inside | grep Running >/dev/null
 }
 check "kubectl in a pod, with its ServiceAccount and RBAC" kubectl_inside
 
@@ -117,7 +117,7 @@ address=$(k get service web -o jsonpath='{.spec.clusterIP}')
 service() {
   for _ in $(seq 25); do
     # kube-proxy may be a little later than the rollout.
-    if k exec main -- wget -qO- "http://$1/index.html" | grep -q hello-configmap; then return 0; fi
+    if k exec main -- wget -qO- "http://$1/index.html" | grep hello-configmap >/dev/null; then return 0; fi
     sleep 0.2
   done
   return 1

@@ -80,7 +80,8 @@ impl Gate {
     fn hold(&self, held: bool) {
         let mut gate = self.0.lock().unwrap();
         gate.0 = held;
-        if let (false, Some(waker)) = (held, gate.1.take()) {
+        // Held twice, it is to be woken yet.
+        if !held && let Some(waker) = gate.1.take() {
             waker.wake();
         }
     }

@@ -45,6 +45,12 @@ refused() {
   if "$@" >"$work/out" 2>&1; then fail "not refused: $*"; fi
   grep -qF -- "$words" "$work/out" || fail "not said: $words, but: $(cat "$work/out")"
 }
+# says WORDS COMMAND...: its output has them. (`| grep -q` would end the writer, and with it, now and then, this script.)
+says() {
+  local words=$1
+  shift
+  grep -qF -- "$words" <<<"$("$@")"
+}
 # settled POOL "UPDATED READY": what the status says of the pool as it is asked for now.
 settled() {
   local generation
@@ -102,8 +108,8 @@ k annotate cpool agents result.poolkeeper.dev/limited='1 RateLimited retryAfter=
 until_true "the second attempt" is 2 pkd/limited '{.status.attempt}'
 becomes agents-1 pkd/limited '{.status.worker.name}'
 becomes 1 cpool/agents '{.status.resting}'
-k get pkw agents-0 -o jsonpath='{.status.cooldown.until}' | grep -q T
-k describe pkd limited | grep -q "AttemptLimited"
+says T k get pkw agents-0 -o jsonpath='{.status.cooldown.until}'
+says AttemptLimited k describe pkd limited
 k annotate cpool agents result.poolkeeper.dev/limited='2 Succeeded'
 finished limited Succeeded
 becomes 0 cpool/agents '{.status.resting}'
@@ -129,7 +135,7 @@ step "scale, explain, describe, server-side apply, diff"
 k scale cpool agents --replicas=2
 becomes 2 cpool/agents '{.status.ready}'
 refused "min must be <= max (raise spec.max first)" k scale cpool agents --replicas=9
-kubectl explain containerpool.spec.rateLimit | grep -q maxCooldown
+says maxCooldown kubectl explain containerpool.spec.rateLimit
 k describe cpool agents >"$work/describe"
 grep -q "Normal *Ready" "$work/describe"
 pool agents ', idleTimeout: 10m' | kubectl apply --server-side --force-conflicts -f -
@@ -154,18 +160,18 @@ becomes True cpool/agents '{.status.conditions[?(@.type=="RequestsAccepted")].st
 step "an image that cannot be pulled, and a template that the API server rejects, are told on the pool"
 pool nopull ', startTimeoutless: 1' | refused "startTimeoutless" kubectl apply -f -
 pool nopull | sed 's|docker.io/library/busybox:local|127.0.0.1:1/no/such:image|' | kubectl apply -f -
-until_true "the kubelet's words on the worker" eval "k get pkw nopull-0 -o jsonpath='{.status.message}' | grep -q no/such:image"
-until_true "the kubelet's words on the pool" eval "k get cpool nopull -o jsonpath='{.status.conditions}' | grep -q no/such:image"
+until_true "the kubelet's words on the worker" says 'no/such:image' k get pkw nopull-0 -o jsonpath='{.status.message}'
+until_true "the kubelet's words on the pool" says 'no/such:image' k get cpool nopull -o jsonpath='{.status.conditions}'
 k delete cpool nopull --timeout=60s
 pool rejected ', podTemplate: {spec: {dnsPolicy: Sometimes}}' | kubectl apply -f -
-until_true "the API server's words on the pool" eval "k get cpool rejected -o jsonpath='{.status.startBackoff.message}' | grep -q dnsPolicy"
+until_true "the API server's words on the pool" says 'dnsPolicy' k get cpool rejected -o jsonpath='{.status.startBackoff.message}'
 k delete cpool rejected --timeout=60s
 
 step "a quota holds Pods back, and nothing is churned"
 k create quota pods --hard=pods="$(k get pods -o name | wc -l)"
-until_true "the quota counts" eval "k get quota pods -o jsonpath='{.status.used.pods}' | grep -q ."
+until_true "the quota counts" says '"used":{"pods"' k get quota pods -o jsonpath='{.status}'
 pool held | kubectl apply -f -
-until_true "the quota's words on the worker" eval "k get pkw held-0 -o jsonpath='{.status.message}' | grep -q 'exceeded quota'"
+until_true "the quota's words on the worker" says 'exceeded quota' k get pkw held-0 -o jsonpath='{.status.message}'
 uid=$(k get pkw held-0 -o jsonpath='{.metadata.uid}')
 k delete quota pods
 k wait cpool/held --for=condition=Ready --timeout=90s
@@ -188,9 +194,9 @@ pool rolling ', warm: 0' | sed 's/min: 1, max: 3/min: 4, max: 4/' | kubectl appl
 becomes 4 cpool/rolling '{.status.ready}'
 k patch cpool rolling --type=merge -p '{"spec":{"env":[{"name":"GENERATION","value":"2"}]}}'
 settled rolling "4 4"
-[ "$(kubectl -n "$ns" exec "$(k get pods -l poolkeeper.dev/pool=rolling -o name | head -1)" -- sh -c 'echo $GENERATION')" = 2 ]
+[ "$(kubectl -n "$ns" exec "$(k get pods -l poolkeeper.dev/pool=rolling -o jsonpath='{.items[0].metadata.name}')" -- sh -c 'echo $GENERATION')" = 2 ]
 k patch cpool rolling --type=merge -p '{"spec":{"image":"127.0.0.1:1/no/such:image"}}'
-until_true "the bad image is tried" eval "k get pods -l poolkeeper.dev/pool=rolling -o yaml | grep -q no/such:image"
+until_true "the bad image is tried" says 'no/such:image' k get pods -l poolkeeper.dev/pool=rolling -o yaml
 becomes 3 cpool/rolling '{.status.ready}'
 k patch cpool rolling --type=merge -p '{"spec":{"image":"docker.io/library/busybox:local"}}'
 settled rolling "4 4"
@@ -201,7 +207,7 @@ pool again | kubectl apply -f -
 k wait cpool/again --for=condition=Ready --timeout=60s
 k delete cpool again --timeout=60s
 kubectl delete crd containerpools.poolkeeper.dev --timeout=60s
-until_true "readiness names it" eval "kubectl -n poolkeeper get pods -o jsonpath='{.items[*].status.conditions[?(@.type==\"Ready\")].status}' | grep -q False"
+until_true "readiness names it" says 'False' kubectl -n poolkeeper get pods -o jsonpath='{.items[*].status.conditions[?(@.type=="Ready")].status}'
 kubectl apply -f crds/
 kubectl wait --for=condition=Established crd/containerpools.poolkeeper.dev --timeout=30s
 kubectl -n poolkeeper rollout status deploy/poolkeeper --timeout=2m
@@ -213,7 +219,7 @@ step "helm upgrade with a changed CRD"
 cp -r charts/poolkeeper "$work/chart"
 sed -i 's/A pool of warm worker containers:/CHANGED. A pool of warm worker containers:/' "$work"/chart/files/crds/containerpools.poolkeeper.dev.yaml
 helm upgrade poolkeeper "$work/chart" --namespace poolkeeper --reset-then-reuse-values --take-ownership --wait --timeout 3m
-until_true "the changed description" eval "kubectl explain containerpool | grep -q CHANGED"
+until_true "the changed description" says 'CHANGED' kubectl explain containerpool
 is True cpool/again '{.status.conditions[?(@.type=="Ready")].status}'
 
 step "a namespace that is deleted with a pool in it goes"
