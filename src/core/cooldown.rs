@@ -130,9 +130,12 @@ impl Core {
             let Some(entry) = self.pools.get(pool) else { continue };
             let written = entry.obj.as_ref().and_then(|p| p.status.as_ref());
             let written = written.and_then(|s| s.rate_limits.iter().find(|r| r.key == identity));
-            for r in written.into_iter().chain(entry.due_rests.get(identity)) {
+            let due = entry.due_rests.get(identity);
+            // What is due was made from what is written, and a success starts its strikes anew. But no rest ends before
+            // its end is written.
+            all.strikes = all.strikes.max(due.or(written).map_or(0, |r| r.strikes));
+            for r in written.into_iter().chain(due) {
                 all.parked |= r.parked;
-                all.strikes = all.strikes.max(r.strikes);
                 if r.until > all.until {
                     all.until.clone_from(&r.until);
                     all.reason.clone_from(&r.reason);
@@ -154,11 +157,16 @@ impl Core {
         let mut written = true;
         for other in shared.into_iter().flatten() {
             let Some(obj) = self.pool_obj(&other).filter(|p| !p.is_deleting() || other == *pool) else { continue };
-            let entry = obj.status.as_ref().and_then(|s| s.rate_limits.iter().find(|r| r.key == identity));
-            if let Some(next) = credential_entry(&rest, entry, other == *pool, scope, closed) {
+            let (own, stored) = (other == *pool, obj.status.as_ref());
+            let stored = stored.and_then(|s| s.rate_limits.iter().find(|r| r.key == identity));
+            if credential_entry(&rest, stored, own, scope, closed).is_some() {
                 written = false;
                 if let Some(p) = self.pools.get_mut(&other) {
-                    p.due_rests.insert(identity.clone(), next);
+                    // On top of what is due already, so that two ends are not counted again and again by turns.
+                    let base = p.due_rests.get(&identity).or(stored);
+                    if let Some(next) = credential_entry(&rest, base, own, scope, closed) {
+                        p.due_rests.insert(identity.clone(), next);
+                    }
                     p.gated.insert(Key::of(worker));
                 }
                 self.mark_pool(&other);

@@ -242,6 +242,11 @@ impl Core {
                 continue;
             }
             done = false;
+            let due = self.pools.get(&pool).and_then(|p| p.due_rests.get(identity)).cloned();
+            if !clear && due.as_ref().is_some_and(|r| r.until.as_ref() >= Some(at)) {
+                continue;
+            }
+            let old = due.unwrap_or(old);
             let next = if clear {
                 CredentialRest { key: old.key, cleared_at: Some(at.clone()), ..CredentialRest::default() }
             } else {

@@ -69,9 +69,9 @@ impl Core {
         }
         let old = obj.status.clone().unwrap_or_default();
         let next = self.status_of(key, obj, now);
-        // What is due is shown by the status that is about to be written, or is asked for again by who waits for it.
-        let gated = self.pools.get_mut(key).map(|p| (std::mem::take(&mut p.due_rests), p.gated.clone()).1);
         if next == old {
+            // What is due is stored, or nobody's any more: who waits for it asks again.
+            let gated = self.pools.get_mut(key).map(|p| (std::mem::take(&mut p.due_rests), p.gated.clone()).1);
             for w in gated.into_iter().flatten() {
                 self.mark_worker(&w);
             }

@@ -12,7 +12,7 @@ use poolkeeper::api::{Dispatch, Worker};
 use super::{Audit, Life, is_open, state_of, status_of};
 
 /// What is older than this was seen by everybody, and what is that far ahead was not yet under way.
-const MARGIN: Duration = Duration::from_secs(3);
+pub const MARGIN: Duration = Duration::from_secs(3);
 
 impl Audit<'_> {
     pub(super) fn is_calm(&self, at: Duration) -> bool {

@@ -8,7 +8,8 @@ use poolkeeper::api::dispatch::Outcome;
 use poolkeeper::api::pool::CredentialRest;
 use poolkeeper::local::Change;
 
-use super::Audit;
+use super::choices::MARGIN;
+use super::{Audit, Version};
 
 impl Audit<'_> {
     pub(super) fn pool(&mut self, old: Option<Arc<ContainerPool>>, new: &Arc<ContainerPool>, change: Change) {
@@ -55,18 +56,24 @@ impl Audit<'_> {
         }
     }
 
-    /// The state of a credential over all pools, before this write.
-    fn over_all_pools(&self, key: &str) -> (Option<Timestamp>, i32) {
+    /// The state of a credential over all pools, as far as who made this write must have seen it: in this pool as it was
+    /// before, in others as they were a while ago.
+    fn over_all_pools(&self, pool: &str, key: &str) -> (Option<Timestamp>, i32) {
         let mut all = (None, 0);
         for p in self.pools.values().filter(|p| p.gone.is_none()) {
             // This write is the last version of its pool already.
-            let newest = p.versions.iter().rev().find(|v| v.rv < self.rv);
-            let rests =
-                newest.and_then(|v| v.object.status.as_ref()).map(|s| s.rate_limits.clone()).unwrap_or_default();
-            for r in rests.iter().filter(|r| r.key == key) {
-                all.0 = all.0.max(r.until.as_ref().map(|t| t.0));
-                all.1 = all.1.max(r.strikes);
-            }
+            let before = p.versions.iter().rev().filter(|v| v.rv < self.rv);
+            let rest = |v: &Version<ContainerPool>| {
+                v.object.status.as_ref().and_then(|s| s.rate_limits.iter().find(|r| r.key == key).cloned())
+            };
+            let newest = before.clone().next().and_then(rest);
+            let known = if p.name == pool {
+                newest.clone()
+            } else {
+                before.clone().find(|v| self.when(v.rv) + MARGIN <= self.when(self.rv)).and_then(rest)
+            };
+            all.0 = all.0.max(known.and_then(|r| r.until).map(|t| t.0));
+            all.1 = all.1.max(newest.map_or(0, |r| r.strikes));
         }
         all
     }
@@ -86,23 +93,21 @@ impl Audit<'_> {
         }
         if is.strikes > was.strikes {
             self.count("strike of a credential");
-            let (until, strikes) = self.over_all_pools(&is.key);
-            self.check(is.strikes <= strikes + 1, "one strike a rest", all);
-            if is.strikes > strikes {
-                // It counts only if an attempt was limited that began after the rest before.
-                let counted = self.limited_since(&is.key, until);
-                self.check(counted, "a strike is of an attempt that began after the rest before", all);
-            }
+            let (until, strikes) = self.over_all_pools(pool, &is.key);
+            let most = self.strikes_since(&is.key, until);
+            self.check(is.strikes <= strikes.max(was.strikes) + most, "one strike a rest", || {
+                format!("{}; at most {most} more than {strikes}", all())
+            });
         }
     }
 
-    /// An attempt on this credential was rate limited that was assigned at or after `until`.
-    fn limited_since(&self, key: &str, until: Option<Timestamp>) -> bool {
-        self.dispatches.iter().any(|(uid, d)| {
-            let attempts = self.attempts.get(uid).into_iter().flatten();
-            let limited =
-                attempts.filter(|(_, a)| a.result.as_ref().is_some_and(|r| r.outcome == Outcome::RateLimited));
-            limited.into_iter().any(|(n, a)| {
+    /// How many rests one after the other there can have been on this credential since then: a strike is of an attempt
+    /// that began after the rest before.
+    fn strikes_since(&self, key: &str, since: Option<Timestamp>) -> i32 {
+        let mut rests = Vec::new();
+        for (uid, d) in &self.dispatches {
+            for (n, a) in self.attempts.get(uid).into_iter().flatten() {
+                let Some(r) = a.result.as_ref().filter(|r| r.outcome == Outcome::RateLimited) else { continue };
                 let on = self.workers.get(&a.worker).map(|w| w.last().clone());
                 let pool = self.pool_named(&d.last().spec.pool).map(|p| p.last().spec.clone()).unwrap_or_default();
                 let credential = on.and_then(|w| w.spec.credential);
@@ -110,8 +115,19 @@ impl Audit<'_> {
                 let assigned = d.versions.iter().find_map(|v| {
                     v.object.status.as_ref().filter(|s| s.attempt == *n).and_then(|s| s.assigned_at.clone())
                 });
-                same && assigned.is_some_and(|t| until.is_none_or(|u| t.0 >= u))
-            })
-        })
+                if let (true, Some(from), Some(until)) = (same, assigned, r.until.as_ref()) {
+                    rests.push((until.0, from.0));
+                }
+            }
+        }
+        // The most that do not overlap are those that end first.
+        rests.sort();
+        let (mut end, mut count) = (since, 0);
+        for (until, from) in rests {
+            if end.is_none_or(|e| from >= e) {
+                (end, count) = (Some(until), count + 1);
+            }
+        }
+        count
     }
 }

@@ -1,0 +1,155 @@
+//! What follows from the end of an attempt while it is not all written: ends meet each other, and dispatches are deleted.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use poolkeeper::api::{ContainerPool, Dispatch, RuntimeKind, Worker, names};
+use poolkeeper::core::{
+    Action, Config, Core, Event, Fetched, HostKey, Key, Now, RuntimeFact, Seen, Settled, Subject, Verb,
+};
+use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, Observation};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+const NOW: &str = "2026-01-01T01:30:00Z";
+const ASSIGNED: &str = "2026-01-01T00:30:00.000000Z";
+
+fn object<T: DeserializeOwned>(name: &str, version: u32, spec: Value, status: Value) -> Arc<T> {
+    let metadata = json!({"name": name, "namespace": "ns", "uid": format!("{name}-uid"), "generation": 1,
+        "resourceVersion": version.to_string(), "creationTimestamp": "2026-01-01T00:00:00Z",
+        "finalizers": [names::WORKER_FINALIZER, names::POOL_FINALIZER]});
+    let kind = std::any::type_name::<T>().rsplit("::").next().unwrap();
+    let value = json!({"apiVersion": "poolkeeper.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec, "status": status});
+    Arc::new(serde_json::from_value(value).unwrap())
+}
+
+/// The pool of these tests: its workers share a credential.
+fn pool() -> Arc<ContainerPool> {
+    let spec = json!({"min": 1, "max": 2, "runtime": "Process", "rateLimit": {"scope": "Credential"},
+        "credentials": [{"name": "a", "env": "TOKEN", "fromEnv": "PATH"}]});
+    object("p", 1, spec, json!({}))
+}
+
+/// The `n`th worker of the pool, in this version. It names attempt 1 of dispatch `t<n>`.
+fn worker(n: usize, version: u32) -> Arc<Worker> {
+    let spec = json!({"pool": "p", "runtime": "Process", "host": "local", "credential": "a", "poolGeneration": 1, "templateHash": ""});
+    let named = json!({"name": format!("t{n}"), "uid": format!("t{n}-uid"), "attempt": 1, "assignedAt": ASSIGNED});
+    let status = json!({"phase": "Busy", "dispatch": named, "handle": handle(n), "dispatches": 1});
+    object(&format!("p-{n}"), version, spec, status)
+}
+
+fn handle(n: usize) -> Value {
+    json!({"id": n.to_string(), "started": "1"})
+}
+
+/// What became of attempt 1, and when it was assigned.
+fn dispatch(n: usize, assigned: &str, last_result: &Value) -> Arc<Dispatch> {
+    let ended = !last_result.is_null();
+    let status = json!({"phase": if ended { "Failed" } else { "Assigned" }, "attempt": 1, "assignedAt": assigned,
+        "worker": {"name": format!("p-{n}"), "uid": format!("p-{n}-uid")}, "lastResult": last_result,
+        "finishedAt": ended.then_some(NOW)});
+    object(&format!("t{n}"), 10, json!({"pool": "p"}), status)
+}
+
+/// The pool with a worker for each of these dispatches.
+fn core(dispatches: &[Arc<Dispatch>]) -> Core {
+    let mut core = Core::new(Config {
+        default_runtime: RuntimeKind::Process,
+        runtimes: vec![RuntimeKind::Process],
+        hosts: vec![(RuntimeKind::Process, vec![LOCAL_HOST.to_owned()])],
+        rollup_interval: Duration::from_secs(5),
+        local_credentials: true,
+        target: Arc::new(|_, _| unreachable!("nothing is published here")),
+    });
+    let host = HostKey { runtime: RuntimeKind::Process, host: LOCAL_HOST.to_owned() };
+    let instance = |n: usize| Instance {
+        key: InstanceKey { namespace: "ns".into(), worker: format!("p-{n}"), uid: format!("p-{n}-uid") },
+        host: LOCAL_HOST.to_owned(),
+        handle: serde_json::from_value(handle(n)).unwrap(),
+        state: InstanceState::Running,
+    };
+    let all = 0..dispatches.len();
+    let mut events = vec![Event::Pool(Seen::Present(pool()))];
+    events.extend(all.clone().map(|n| Event::Worker(Seen::Present(worker(n, 2)))));
+    events.extend(dispatches.iter().map(|d| Event::Dispatch(Seen::Present(d.clone()))));
+    events.push(Event::Pool(Seen::Listed([Key::new("ns", "p")].into())));
+    events.push(Event::Worker(Seen::Listed(all.clone().map(|n| Key::new("ns", format!("p-{n}"))).collect())));
+    events.push(Event::Dispatch(Seen::Listed(all.clone().map(|n| Key::new("ns", format!("t{n}"))).collect())));
+    events.push(Event::Runtime(RuntimeFact::Observed(host, Observation::Listed(all.map(instance).collect()))));
+    for event in events {
+        core.apply(event, now());
+    }
+    core
+}
+
+fn now() -> Now {
+    Now::new(NOW.parse().unwrap(), Duration::from_secs(1000))
+}
+
+fn verbs(core: &mut Core) -> Vec<Verb> {
+    let verb = |a| if let Action::Write(_, verb) = a { Some(verb) } else { None };
+    core.decide(now()).into_iter().filter_map(verb).collect()
+}
+
+fn limited(until: &str) -> Value {
+    json!({"attempt": 1, "outcome": "RateLimited", "closedAt": NOW, "until": until})
+}
+
+/// The rest of the credential that a status of the pool is to show, if one is to be written: its end and its strikes.
+fn rest(verbs: &[Verb]) -> Option<(String, i32)> {
+    let shown = |v: &Verb| if let Verb::PoolStatus(_, s) = v { s.rate_limits.first().cloned() } else { None };
+    verbs.iter().find_map(shown).map(|r| (r.until.unwrap().0.to_string(), r.strikes))
+}
+
+#[test]
+fn a_rest_is_not_forgotten_with_its_dispatch() {
+    let d = dispatch(0, ASSIGNED, &limited("2026-01-01T02:00:00Z"));
+    let mut core = core(std::slice::from_ref(&d));
+    let first = verbs(&mut core);
+    assert_eq!(rest(&first), Some(("2026-01-01T02:00:00Z".into(), 1)), "the credential's rest is written first");
+
+    // That write is still under way.
+    core.apply(Event::Dispatch(Seen::Gone(d)), now());
+    let then = verbs(&mut core);
+    let harmful = then.iter().find(|v| matches!(v, Verb::DeleteWorker(_) | Verb::GetDispatch(_)));
+    assert!(harmful.is_none(), "its worker waits for it: {then:?}");
+}
+
+/// Each of these begins after the rest before it, so each is a strike; once, however often the write fails.
+#[test]
+fn rests_that_wait_to_be_written_are_counted_once() {
+    let first = dispatch(0, ASSIGNED, &limited("2026-01-01T01:10:00Z"));
+    let second = dispatch(1, "2026-01-01T01:20:00.000000Z", &limited("2026-01-01T02:00:00Z"));
+    let mut core = core(&[first, second]);
+    for version in 3..9 {
+        let seen = verbs(&mut core);
+        assert_eq!(rest(&seen), Some(("2026-01-01T02:00:00Z".into(), 2)), "round {version}");
+        for n in [0, 1] {
+            core.apply(Event::Worker(Seen::Present(worker(n, version))), now());
+        }
+        assert_eq!(rest(&verbs(&mut core)), None, "one write at a time");
+        let failed = Settled::Refreshed(Fetched::Pool(Some(pool())));
+        core.apply(Event::Settled(Subject::Pool(Key::new("ns", "p")), failed), now());
+    }
+}
+
+#[test]
+fn a_worker_is_freed_though_the_dispatch_that_ended_on_it_is_deleted() {
+    let d = dispatch(0, ASSIGNED, &json!({"attempt": 1, "outcome": "Succeeded", "closedAt": NOW}));
+    let mut core = core(std::slice::from_ref(&d));
+    core.apply(Event::Dispatch(Seen::Gone(d)), now());
+    let then = verbs(&mut core);
+    let freed = |v: &Verb| matches!(v, Verb::WorkerStatus(_, s) if s.dispatch.is_none());
+    assert!(then.iter().any(freed), "{then:?}");
+}
+
+/// Whether it was reported between is not known: the server is asked.
+#[test]
+fn an_open_attempt_whose_dispatch_is_deleted_is_asked_for() {
+    let d = dispatch(0, ASSIGNED, &Value::Null);
+    let mut core = core(std::slice::from_ref(&d));
+    core.apply(Event::Dispatch(Seen::Gone(d)), now());
+    let then = verbs(&mut core);
+    assert!(then.iter().any(|v| matches!(v, Verb::GetDispatch(_))), "{then:?}");
+}
