@@ -15,6 +15,7 @@ use kube::{Api, Client, ResourceExt};
 use super::cluster::ClusterArgs;
 use super::run::failure::{Failure, exit};
 use crate::api::{ContainerPool, Period, Worker, crd};
+use crate::controller::health::with_causes;
 
 /// Between two looks at what is left.
 const LOOK: Duration = Duration::from_secs(1);
@@ -29,7 +30,7 @@ const NAMED: usize = 10;
 /// waited for.
 #[derive(Args, Clone, Debug)]
 pub struct UninstallArgs {
-    /// The pools of this namespace only
+    /// The pools of this namespace only. The CustomResourceDefinitions stay, since other namespaces may need them
     #[arg(long, short, value_name = "NAMESPACE")]
     namespace: Option<String>,
     /// How long to wait for busy workers
@@ -62,7 +63,15 @@ impl UninstallArgs {
 
     async fn uninstall(self) -> Result<(), Failure> {
         let config = self.cluster.config().await?;
+        let server = config.cluster_url.clone();
         let client = Client::try_from(config).map_err(|e| Failure::new(exit::FAILED, e.to_string()))?;
+        self.remove_all(client).await.map_err(|failure| match failure.exit {
+            exit::UNREACHABLE => Failure::new(failure.exit, format!("the API server {server}: {failure}")),
+            _ => failure,
+        })
+    }
+
+    async fn remove_all(self, client: Client) -> Result<(), Failure> {
         let limit = self.wait_timeout.get();
         let emptied = tokio::time::timeout(limit, self.empty(&client)).await;
         let Ok(emptied) = emptied else {
@@ -76,7 +85,8 @@ impl UninstallArgs {
             ));
         };
         emptied?;
-        if !self.keep_crds {
+        // Other namespaces may have pools too, and these would go with their definition.
+        if !self.keep_crds && self.namespace.is_none() {
             let crds: Api<CustomResourceDefinition> = Api::all(client);
             for name in crd::all().iter().map(ResourceExt::name_any) {
                 gone(crds.delete(&name, &DeleteParams::default()).await.map(drop))?;
@@ -159,7 +169,7 @@ fn failure(error: &kube::Error) -> Failure {
         kube::Error::Api(_) => exit::FAILED,
         _ => exit::UNREACHABLE,
     };
-    Failure::new(code, error.to_string())
+    Failure::new(code, with_causes(error))
 }
 
 fn say(text: &str) {

@@ -152,7 +152,7 @@ impl Watch {
 }
 
 /// An error with what caused it, in one line: the outermost of a client's errors rarely says what is wrong.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

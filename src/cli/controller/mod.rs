@@ -60,10 +60,11 @@ async fn serve(args: ControllerArgs) -> Result<(), Failure> {
     let listener = TcpListener::bind(args.http_bind)
         .await
         .map_err(|e| failed(&format_args!("--http-bind {}: {e}", args.http_bind)))?;
+    let http = listener.local_addr().map_err(|e| failed(&e))?;
     let pages = Pages { health: health.clone(), metrics: metrics.clone(), clock: clock.clone() };
     tokio::spawn(http::serve(listener, pages));
     let stop = signals().map_err(|e| failed(&e))?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), %server, runtimes = ?kinds, "poolkeeper controller");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %server, %http, runtimes = ?kinds, "poolkeeper controller");
 
     let election = Election {
         namespace,

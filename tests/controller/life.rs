@@ -1,0 +1,85 @@
+//! From a pool to its end, on workers that are processes.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
+use poolkeeper::api::dispatch::DispatchPhase;
+use poolkeeper::api::{ContainerPool, Dispatch, Worker};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::server::Server;
+use crate::stage::{Controller, ends};
+
+async fn create<K>(api: &Api<K>, name: &str, spec: Value)
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+{
+    let (version, kind) = (K::api_version(&()), K::kind(&()));
+    let object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec});
+    api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+}
+
+async fn until_assigned(api: &Api<Dispatch>, name: &str) -> Dispatch {
+    loop {
+        let d = api.get(name).await.unwrap();
+        if d.status.as_ref().is_some_and(|s| s.phase == DispatchPhase::Assigned) {
+            return d;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_leader_hands_over_and_uninstall_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let (pools, workers) = (
+        Api::<ContainerPool>::default_namespaced(server.client.clone()),
+        Api::<Worker>::default_namespaced(server.client.clone()),
+    );
+    let dispatches = Api::<Dispatch>::default_namespaced(server.client.clone());
+    let leases = Api::<Lease>::default_namespaced(server.client.clone());
+    let holder =
+        async || leases.get("poolkeeper").await.unwrap().spec.unwrap().holder_identity.filter(|h| !h.is_empty());
+    let run_dir = dir.path().join("run");
+    let flags = ["--leader-elect", "--runtimes=Process", "--run-dir", run_dir.to_str().unwrap()];
+    let (config, kubeconfig) = (&server.kubeconfig, server.kubeconfig.to_str().unwrap());
+
+    let first = Controller::start(config, &flags).await;
+    first.until_page("/readyz", 200, "").await;
+    first.until_page("/metrics", 200, "poolkeeper_leader 1").await;
+    create(&pools, "agents", json!({"min": 1, "max": 1})).await;
+    create(&dispatches, "t1", json!({"pool": "agents"})).await;
+    let on = until_assigned(&dispatches, "t1").await.status.unwrap().worker.unwrap();
+
+    // A second one waits, and takes over what runs.
+    let second = Controller::start(config, &flags).await;
+    second.until_page("/readyz", 200, "").await;
+    second.until_page("/metrics", 200, "poolkeeper_leader 0").await;
+    let before = holder().await;
+    assert_eq!(first.end(Signal::TERM).await, 0);
+    second.until_page("/metrics", 200, "poolkeeper_leader 1").await;
+    assert_ne!(holder().await, before);
+    assert_eq!(workers.get("agents-0").await.unwrap().uid().unwrap(), on.uid, "nothing was lost by that");
+
+    // A busy worker is waited for, and named when time is up.
+    let uninstall = ["uninstall", "--kubeconfig", kubeconfig, "--wait-timeout"];
+    let (code, stderr) = ends(&[&uninstall[..], &["1500ms"]].concat()).await;
+    assert_eq!(code, 5, "{stderr}");
+    assert!(stderr.contains("default/agents-0 (busy with t1)") && stderr.contains("--wait-timeout"), "{stderr}");
+
+    let result = json!({"spec": {"result": {"attempt": 1, "outcome": "Succeeded"}}});
+    dispatches.patch("t1", &PatchParams::default(), &Patch::Merge(result)).await.unwrap();
+    let (code, stderr) = ends(&[&uninstall[..], &["5m"]].concat()).await;
+    assert_eq!(code, 0, "{stderr}");
+    assert!(workers.list(&Default::default()).await.unwrap().items.is_empty());
+    assert!(pools.list(&Default::default()).await.unwrap().items.is_empty());
+    let (code, stderr) = ends(&[&uninstall[..], &["5m"]].concat()).await;
+    assert_eq!(code, 0, "again changes nothing: {stderr}");
+
+    assert_eq!(second.end(Signal::INT).await, 0);
+    assert_eq!(holder().await, None, "the lease is handed over");
+}

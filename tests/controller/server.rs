@@ -1,0 +1,59 @@
+//! The embedded API server on a loopback port, with the machine's clock.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use http_body_util::BodyExt;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use poolkeeper::api::crd;
+use poolkeeper::clock::{Ids, SystemClock};
+use poolkeeper::local::{History, LocalApi, Options};
+use serde_json::json;
+use tower::ServiceExt;
+
+/// A server that lives as long as the runtime in which it was started.
+pub struct Server {
+    pub client: kube::Client,
+    pub kubeconfig: PathBuf,
+}
+
+impl Server {
+    pub async fn start(directory: &Path) -> Self {
+        let (clock, ids) = (Arc::new(SystemClock::new()), Ids::random());
+        let api = LocalApi::new(Options { crds: crd::all(), clock, ids, history: History::Full }).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let kubeconfig = kubeconfig(directory, &format!("http://{}", listener.local_addr().unwrap()));
+        let client = api.client("default");
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let service = api.service();
+                let answer = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                    let service = service.clone();
+                    async move {
+                        let (parts, body) = request.into_parts();
+                        let body = body.collect().await.unwrap().to_bytes().to_vec();
+                        service.oneshot(http::Request::from_parts(parts, body.into())).await
+                    }
+                });
+                // A client that goes ends its connection with an error.
+                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
+            }
+        });
+        Self { client, kubeconfig }
+    }
+}
+
+/// A kubeconfig for a server at this URL.
+pub fn kubeconfig(directory: &Path, url: &str) -> PathBuf {
+    let path = directory.join("kubeconfig");
+    let text = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "test",
+        "clusters": [{"name": "test", "cluster": {"server": url}}],
+        "users": [{"name": "test", "user": {}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": "default"}}],
+    });
+    std::fs::write(&path, text.to_string()).unwrap();
+    path
+}
