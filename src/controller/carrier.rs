@@ -1,16 +1,16 @@
 //! The loop: what happens goes into the core, what it decides is carried out.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::{BoxFuture, FutureExt};
-use futures::stream::{BoxStream, FuturesUnordered, SelectAll};
+use futures::future::FutureExt;
+use futures::stream::{BoxStream, SelectAll};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Client;
 use kube::api::Api;
 use tokio_util::sync::CancellationToken;
 
+use super::lane::Lane;
 use super::metrics::{self, Answer, Milestone};
 use super::order::{self, Runtimes};
 use super::{Options, note, watch, writes};
@@ -22,42 +22,6 @@ use crate::runtime::Instance;
 const WRITES: usize = 32;
 /// Events taken in before the core decides: what happened together is decided together.
 const BATCH: usize = 256;
-
-/// Futures of which a bounded number run; the others wait in order.
-struct Lane {
-    limit: usize,
-    running: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
-    waiting: VecDeque<BoxFuture<'static, Option<Event>>>,
-}
-
-impl Lane {
-    fn new(limit: usize) -> Self {
-        Self { limit, running: FuturesUnordered::new(), waiting: VecDeque::new() }
-    }
-
-    fn push(&mut self, work: BoxFuture<'static, Option<Event>>) {
-        self.waiting.push_back(work);
-        self.fill();
-    }
-
-    fn fill(&mut self) {
-        while self.running.len() < self.limit {
-            let Some(work) = self.waiting.pop_front() else { return };
-            self.running.push(work);
-        }
-    }
-
-    /// The end of one of them; never, if there is none.
-    async fn next(&mut self) -> Option<Event> {
-        match self.running.next().await {
-            Some(event) => {
-                self.fill();
-                event
-            }
-            None => futures::future::pending().await,
-        }
-    }
-}
 
 pub(super) struct Carrier {
     client: Client,
@@ -137,13 +101,12 @@ impl Carrier {
         }
         self.options.health.ended();
         // What was sent will happen: better to see it end than to leave its fate open.
-        while self.writes.running.next().await.is_some() {}
-        while self.orders.running.next().await.is_some() {}
+        self.writes.finish().await;
+        self.orders.finish().await;
     }
 
     fn answer(&self, now: Now) -> Answer {
-        let size = |lane: &Lane| (lane.running.len(), lane.waiting.len());
-        Answer { pools: self.core.census(now), writes: size(&self.writes), orders: size(&self.orders) }
+        Answer { pools: self.core.census(now), writes: self.writes.len(), orders: self.orders.len() }
     }
 
     fn now(&self) -> Now {
@@ -172,7 +135,7 @@ impl Carrier {
         let (counts, clock) = (self.options.metrics.clone(), self.options.clock.clone());
         match action {
             Action::Write(subject, verb) => {
-                let labels = metrics::request(&verb);
+                let (labels, urgent) = (metrics::request(&verb), verb.assigns());
                 let milestone = match &verb {
                     Verb::DispatchStatus(base, next) => {
                         Milestone::of(base, next, self.core.waiting_since(&Key::of(&**base)))
@@ -188,7 +151,12 @@ impl Carrier {
                     }
                     Some(Event::Settled(subject, settled))
                 };
-                self.writes.push(work.boxed());
+                // Somebody waits for these. They cannot crowd out the others for long: without those no worker gets free.
+                if urgent {
+                    self.writes.push_urgent(work.boxed())
+                } else {
+                    self.writes.push(work.boxed())
+                };
             }
             Action::Runtime(order) => {
                 let runtimes = self.runtimes.clone();

@@ -1,6 +1,6 @@
 //! Carries: watches feed one loop that owns the [`Core`](crate::core::Core), and carries out its actions. Holds no rule.
 //!
-//! - `carrier`: the loop.
+//! - `carrier`: the loop. `lane`: the requests that it has under way.
 //! - [`election`]: which of several controllers runs it.
 //! - [`health`]: what the probes say. [`tap`]: sees watches open. [`metrics`]: what is counted. [`http`]: serves these.
 //! - `watch`: the three watches, as events.
@@ -12,6 +12,7 @@ mod carrier;
 pub mod election;
 pub mod health;
 pub mod http;
+mod lane;
 pub mod metrics;
 mod note;
 mod order;

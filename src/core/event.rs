@@ -141,6 +141,22 @@ pub enum Verb {
     GetPool(Key),
 }
 
+impl Verb {
+    /// True if it gives a dispatch its worker: reserves one for it, or publishes that.
+    pub fn assigns(&self) -> bool {
+        match self {
+            Self::WorkerStatus(base, next) => {
+                next.dispatch.is_some() && base.status.as_ref().is_none_or(|s| s.dispatch != next.dispatch)
+            }
+            Self::DispatchStatus(base, next) => {
+                let was_open = base.status.as_ref().is_some_and(DispatchStatus::is_open);
+                next.is_open() && !was_open
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What is asked of a runtime.
 #[derive(Clone, Debug)]
 pub enum RuntimeOrder {

@@ -1,0 +1,115 @@
+//! Requests under way: a bounded number, the urgent ones first.
+
+use std::collections::VecDeque;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+
+use crate::core::Event;
+
+/// What a request comes to: an event for the loop, or nothing.
+pub(super) type Work = BoxFuture<'static, Option<Event>>;
+
+/// Futures of which a bounded number run; the others wait, each kind in order.
+pub(super) struct Lane {
+    limit: usize,
+    running: FuturesUnordered<Work>,
+    urgent: VecDeque<Work>,
+    waiting: VecDeque<Work>,
+}
+
+impl Lane {
+    /// `limit`: how many run at a time.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, running: FuturesUnordered::new(), urgent: VecDeque::new(), waiting: VecDeque::new() }
+    }
+
+    /// Begins it when it is its turn.
+    pub fn push(&mut self, work: Work) {
+        self.waiting.push_back(work);
+        self.fill();
+    }
+
+    /// Begins it before all that only wait. Whoever pushes sees to it that these do not wait for ever.
+    pub fn push_urgent(&mut self, work: Work) {
+        self.urgent.push_back(work);
+        self.fill();
+    }
+
+    fn fill(&mut self) {
+        while self.running.len() < self.limit {
+            let Some(work) = self.urgent.pop_front().or_else(|| self.waiting.pop_front()) else { return };
+            self.running.push(work);
+        }
+    }
+
+    /// The end of one of them; never, if there is none.
+    pub async fn next(&mut self) -> Option<Event> {
+        match self.running.next().await {
+            Some(event) => {
+                self.fill();
+                event
+            }
+            None => futures::future::pending().await,
+        }
+    }
+
+    /// How many run, and how many wait.
+    pub fn len(&self) -> (usize, usize) {
+        (self.running.len(), self.urgent.len() + self.waiting.len())
+    }
+
+    /// Waits until all that run have ended. What waits is not begun.
+    pub async fn finish(mut self) {
+        while self.running.next().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::*;
+
+    /// Work that tells its name when it begins, and ends when it is told to.
+    fn work(name: &'static str, begun: &mpsc::UnboundedSender<&'static str>) -> (Work, oneshot::Sender<()>) {
+        let (end, ended) = oneshot::channel();
+        let begun = begun.clone();
+        let work = async move {
+            begun.send(name).unwrap();
+            ended.await.unwrap();
+            None
+        };
+        (work.boxed(), end)
+    }
+
+    #[tokio::test]
+    async fn the_urgent_go_first_and_the_others_in_order() {
+        let (begun, mut names) = mpsc::unbounded_channel();
+        let mut lane = Lane::new(1);
+        let mut ends = Vec::new();
+        for (name, urgent) in [("first", false), ("a", false), ("b", false), ("u", true), ("v", true)] {
+            let (work, end) = work(name, &begun);
+            if urgent {
+                lane.push_urgent(work)
+            } else {
+                lane.push(work)
+            };
+            ends.push((name, end));
+        }
+        assert_eq!(lane.len(), (1, 4));
+        let mut order = Vec::new();
+        for _ in 0..5 {
+            assert!(lane.next().now_or_never().is_none(), "it runs");
+            let name = names.try_recv().unwrap();
+            assert!(names.try_recv().is_err(), "one at a time");
+            let at = ends.iter().position(|(n, _)| *n == name).unwrap();
+            ends.swap_remove(at).1.send(()).unwrap();
+            lane.next().await;
+            order.push(name);
+        }
+        assert_eq!(order, ["first", "u", "v", "a", "b"]);
+    }
+}
