@@ -153,10 +153,10 @@ impl Carrier {
                 };
                 // Somebody waits for these. They cannot crowd out the others for long: without those no worker gets free.
                 if urgent {
-                    self.writes.push_urgent(work.boxed())
+                    self.writes.push_urgent(work.boxed());
                 } else {
-                    self.writes.push(work.boxed())
-                };
+                    self.writes.push(work.boxed());
+                }
             }
             Action::Runtime(order) => {
                 let runtimes = self.runtimes.clone();
