@@ -93,10 +93,10 @@ mod tests {
         for (name, urgent) in [("first", false), ("a", false), ("b", false), ("u", true), ("v", true)] {
             let (work, end) = work(name, &begun);
             if urgent {
-                lane.push_urgent(work)
+                lane.push_urgent(work);
             } else {
-                lane.push(work)
-            };
+                lane.push(work);
+            }
             ends.push((name, end));
         }
         assert_eq!(lane.len(), (1, 4));
