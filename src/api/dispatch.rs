@@ -72,7 +72,8 @@ pub struct DispatchSpec {
     /// True: end it. Cannot be taken back.
     #[serde(default)]
     pub cancel: bool,
-    /// What the holder reports of the current attempt.
+    /// What the holder reports of the current attempt. It replaces the report on the attempt before: a merge patch sets
+    /// to null what it does not name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<DispatchResult>,
 }

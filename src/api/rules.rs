@@ -129,7 +129,7 @@ pub(super) const DISPATCH: &[Rule] = &[
     Rule {
         at: "spec.result",
         cel: "!has(self.retryAfter) || self.outcome == 'RateLimited'",
-        message: "retryAfter is for outcome RateLimited only (leave it out, or report RateLimited)",
+        message: "retryAfter is for outcome RateLimited only (leave it out; in a merge patch set it to null)",
     },
 ];
 
