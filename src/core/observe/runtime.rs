@@ -42,7 +42,8 @@ impl Core {
             RuntimeFact::Started(key, result) => {
                 let host = self.end_op(&key, Op::Start);
                 match (result, host) {
-                    (Ok(i), Some(host)) => self.saw_instance(&host, i, now),
+                    // It tells how the instance was when it was made. What was observed meanwhile is newer.
+                    (Ok(i), Some(host)) if !self.is_observed(&i) => self.saw_instance(&host, i, now),
                     (Err(StartError::NotNow(why)), _) => {
                         let worker = Key::new(key.namespace.clone(), key.worker.clone());
                         if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
@@ -117,6 +118,14 @@ impl Core {
                 }
                 self.touch_instance(&key, now);
             }
+        }
+    }
+
+    /// True if it was seen to have gone on since it was made.
+    fn is_observed(&self, made: &Instance) -> bool {
+        match self.instances.get(&made.key).map(|e| &e.view) {
+            Some(InstanceView::There(i)) => i.handle == made.handle && i.state != InstanceState::Starting,
+            _ => false,
         }
     }
 

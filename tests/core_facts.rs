@@ -1,12 +1,14 @@
-//! What follows from the end of an attempt while it is not all written: ends meet each other, and dispatches are deleted.
+//! Facts that come late, twice, or while something else is under way: ends of attempts meet each other, dispatches are
+//! deleted, an answer is older than what was observed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use poolkeeper::api::worker::WorkerPhase;
 use poolkeeper::api::{ContainerPool, Dispatch, RuntimeKind, Worker, names};
 use poolkeeper::core::{
-    Action, Config, Core, Event, Fetched, HostKey, Key, Now, RuntimeFact, Seen, Settled, Subject, Verb,
+    Action, Config, Core, Event, Fetched, HostKey, Key, Now, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
 };
 use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, Observation};
 use serde::de::DeserializeOwned;
@@ -62,13 +64,7 @@ fn core(dispatches: &[Arc<Dispatch>]) -> Core {
         local_credentials: true,
         target: Arc::new(|_, _| unreachable!("nothing is published here")),
     });
-    let host = HostKey { runtime: RuntimeKind::Process, host: LOCAL_HOST.to_owned() };
-    let instance = |n: usize| Instance {
-        key: InstanceKey { namespace: "ns".into(), worker: format!("p-{n}"), uid: format!("p-{n}-uid") },
-        host: LOCAL_HOST.to_owned(),
-        handle: serde_json::from_value(handle(n)).unwrap(),
-        state: InstanceState::Running,
-    };
+    let running = |n| instance(n, InstanceState::Running);
     let all = 0..dispatches.len();
     let mut events = vec![Event::Pool(Seen::Present(pool()))];
     events.extend(all.clone().map(|n| Event::Worker(Seen::Present(worker(n, 2)))));
@@ -76,11 +72,24 @@ fn core(dispatches: &[Arc<Dispatch>]) -> Core {
     events.push(Event::Pool(Seen::Listed([Key::new("ns", "p")].into())));
     events.push(Event::Worker(Seen::Listed(all.clone().map(|n| Key::new("ns", format!("p-{n}"))).collect())));
     events.push(Event::Dispatch(Seen::Listed(all.clone().map(|n| Key::new("ns", format!("t{n}"))).collect())));
-    events.push(Event::Runtime(RuntimeFact::Observed(host, Observation::Listed(all.map(instance).collect()))));
+    events.push(Event::Runtime(RuntimeFact::Observed(host(), Observation::Listed(all.map(running).collect()))));
     for event in events {
         core.apply(event, now());
     }
     core
+}
+
+fn host() -> HostKey {
+    HostKey { runtime: RuntimeKind::Process, host: LOCAL_HOST.to_owned() }
+}
+
+fn instance(n: usize, state: InstanceState) -> Instance {
+    Instance {
+        key: InstanceKey { namespace: "ns".into(), worker: format!("p-{n}"), uid: format!("p-{n}-uid") },
+        host: LOCAL_HOST.to_owned(),
+        handle: serde_json::from_value(handle(n)).unwrap(),
+        state,
+    }
 }
 
 fn now() -> Now {
@@ -152,4 +161,24 @@ fn an_open_attempt_whose_dispatch_is_deleted_is_asked_for() {
     core.apply(Event::Dispatch(Seen::Gone(d)), now());
     let then = verbs(&mut core);
     assert!(then.iter().any(|v| matches!(v, Verb::GetDispatch(_))), "{then:?}");
+}
+
+/// The answer to the order that makes an instance tells how it was when it was made.
+#[test]
+fn an_answer_to_a_start_does_not_take_back_what_was_observed() {
+    let mut core = core(&[]);
+    let asked = verbs(&mut core).into_iter().find_map(|v| if let Verb::CreateWorker(w) = v { Some(w) } else { None });
+    let made: Arc<Worker> = object("p-0", 2, serde_json::to_value(asked.unwrap().spec).unwrap(), Value::Null);
+    let done = Settled::Done(Some(Fetched::Worker(Some(made))));
+    core.apply(Event::Settled(Subject::Worker(Key::new("ns", "p-0")), done), now());
+    let first = core.decide(now());
+    assert!(first.iter().any(|a| matches!(a, Action::Runtime(RuntimeOrder::Start(..)))), "{first:?}");
+
+    let observed = Observation::Changed(instance(0, InstanceState::Running));
+    core.apply(Event::Runtime(RuntimeFact::Observed(host(), observed)), now());
+    let answer = instance(0, InstanceState::Starting);
+    core.apply(Event::Runtime(RuntimeFact::Started(answer.key.clone(), Ok(answer))), now());
+    let then = verbs(&mut core);
+    let ready = |v: &Verb| matches!(v, Verb::WorkerStatus(_, s) if s.phase == WorkerPhase::Ready);
+    assert!(then.iter().any(ready), "{then:?}");
 }
