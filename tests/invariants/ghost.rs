@@ -19,8 +19,6 @@ use tokio::time::sleep;
 use crate::users::workers;
 use crate::world::World;
 
-/// The name under which it writes.
-pub const GHOST: &str = "ghost";
 /// How long it waits for something to reserve, and somebody.
 const PATIENCE: u64 = 90;
 

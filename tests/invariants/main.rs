@@ -7,6 +7,7 @@
 //! and with `POOLKEEPER_LOG=debug` what the controllers say. A failure prints the plan and the seed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "../support/audit/mod.rs"]
 mod audit;
 mod clock;
 #[allow(dead_code, reason = "shared with other tests")]
@@ -27,7 +28,7 @@ use std::sync::Mutex;
 
 use audit::Violation;
 use plan::Plan;
-use world::Evidence;
+use world::Run;
 
 /// What must have occurred at least once in a run of many seeds.
 const REQUIRED: &[&str] = &[
@@ -116,8 +117,9 @@ fn tell(violations: &[Violation]) -> String {
 }
 
 /// The history of a run as text.
-fn history(evidence: &Evidence) -> String {
+fn history(run: &Run) -> String {
     let mut text = String::new();
+    let evidence = &run.evidence;
     for r in &evidence.records {
         let by = evidence.marks.get(&r.resource_version).map_or("", |m| &m.writer);
         let _ = writeln!(text, "{} {} {:?} {} {}", r.resource_version, by, r.change, r.resource.plural, r.object);
@@ -133,14 +135,15 @@ fn trace_one(seed: u64) {
     if let Ok(filter) = std::env::var("POOLKEEPER_LOG") {
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).without_time().init();
     }
-    let evidence = world::run(&Plan::new(seed));
-    let (violations, tally) = audit::audit(&evidence);
-    println!("{}", describe(&evidence.plan));
-    for line in &evidence.trace {
+    let run = world::run(&Plan::new(seed));
+    let evidence = &run.evidence;
+    let (violations, tally) = audit::audit(evidence);
+    println!("{}", describe(&run.plan));
+    for line in &run.trace {
         println!("{line}");
     }
     if std::env::var("POOLKEEPER_HISTORY").is_ok() {
-        println!("{}", history(&evidence));
+        println!("{}", history(&run));
     }
     println!(
         "{tally:#?}\n{} writes, calm {:?}, quiet at {:?}",
@@ -172,8 +175,9 @@ fn invariants_hold_under_faults() {
                 *next += 1;
                 *next - 1
             };
-            let evidence = world::run(&Plan::new(seed));
-            let (violations, counted) = audit::audit(&evidence);
+            let run = world::run(&Plan::new(seed));
+            let evidence = &run.evidence;
+            let (violations, counted) = audit::audit(evidence);
             if std::env::var("POOLKEEPER_PROGRESS").is_ok() {
                 println!("seed {seed}: {} writes, {} violations", evidence.records.len(), violations.len());
             }
@@ -185,7 +189,7 @@ fn invariants_hold_under_faults() {
             }
             drop(tally);
             if !violations.is_empty() {
-                let plan = if count == 1 { describe(&evidence.plan) } else { format!("seed {seed}\n") };
+                let plan = if count == 1 { describe(&run.plan) } else { format!("seed {seed}\n") };
                 failed.lock().unwrap().push((seed, plan + &tell(&violations)));
             }
         }
@@ -212,9 +216,9 @@ fn invariants_hold_under_faults() {
 
 #[test]
 fn nothing_is_wrong_without_faults() {
-    let evidence = world::run(&Plan::calm(7));
-    let (violations, _) = audit::audit(&evidence);
-    assert!(violations.is_empty(), "{}\n{}", evidence.trace.join("\n"), tell(&violations));
+    let run = world::run(&Plan::calm(7));
+    let (violations, _) = audit::audit(&run.evidence);
+    assert!(violations.is_empty(), "{}\n{}", run.trace.join("\n"), tell(&violations));
 }
 
 #[test]

@@ -21,15 +21,10 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
+use crate::audit::evidence::Mark;
+
 /// More requests than this in one run mean that somebody goes round in circles.
 const TOO_MANY: u64 = 60_000;
-
-/// When a write took effect, and whose it was.
-#[derive(Clone, Debug)]
-pub struct Mark {
-    pub mono: Duration,
-    pub writer: String,
-}
 
 /// What all wires of a run write down.
 pub struct Ledger {

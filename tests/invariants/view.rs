@@ -10,10 +10,8 @@ use poolkeeper::api::dispatch::Target;
 use poolkeeper::runtime::{Instance, InstanceKey, InstanceSpec, Observation, Runtime, RuntimeError, StartError};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::evidence::SECRET;
 use crate::fake::FakeRuntime;
-
-/// What must not be stored anywhere: the value of every credential.
-pub const SECRET: &str = "sk-ant-planted-a5e1";
 
 pub struct View {
     pub fake: FakeRuntime,

@@ -1,6 +1,5 @@
 //! One run: the store, the runtime, controllers, supervisors, users, and the faults of the plan.
 
-use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
@@ -12,15 +11,15 @@ use kube::runtime::utils::Backoff;
 use poolkeeper::api::crd;
 use poolkeeper::clock::{Clock, Ids};
 use poolkeeper::controller;
-use poolkeeper::local::{History, LocalApi, Options, Record};
-use poolkeeper::runtime::Instance;
+use poolkeeper::local::{History, LocalApi, Options};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::evidence::{Evidence, GHOST};
 use crate::clock::{RecordClock, SimClock};
 use crate::fake::{FakeEvent, FakeRuntime};
 use crate::holders::Holders;
-use crate::net::{Death, Ledger, Mark, Net, Rules, Wires};
+use crate::net::{Death, Ledger, Net, Rules, Wires};
 use crate::plan::{self, Plan};
 use crate::view::View;
 
@@ -47,28 +46,10 @@ impl Backoff for Pause {
     fn reset(&mut self) {}
 }
 
-/// All that is left of a run.
-pub struct Evidence {
+/// A run that is over.
+pub struct Run {
     pub plan: Plan,
-    /// What the store remembers.
-    pub records: Vec<Record>,
-    /// When each write took effect, and whose it was.
-    pub marks: BTreeMap<u64, Mark>,
-    /// What the runtime remembers.
-    pub events: Vec<FakeEvent>,
-    /// What runs at the end.
-    pub instances: Vec<Instance>,
-    /// From when to when one controller was active, and nothing was wrong.
-    pub calm: Vec<(Duration, Duration)>,
-    /// The same, where hosts that are cut off do not count.
-    pub calm_but_for_hosts: Vec<(Duration, Duration)>,
-    /// From when to when a host was cut off.
-    pub unreachable: Vec<(String, Duration, Duration)>,
-    /// When all was quiet; None: never.
-    pub quiet_at: Option<Duration>,
-    pub tally: BTreeMap<String, u64>,
-    /// What went wrong while it ran.
-    pub accidents: Vec<String>,
+    pub evidence: Evidence,
     pub trace: Vec<String>,
 }
 
@@ -165,7 +146,7 @@ impl World {
         };
         let slots = [slot("A", 0xa), slot("B", 0xb)];
         let user = Net::new("user", &api, &Wires::new(plan.seed ^ 0xc), &ledger).client();
-        let ghost = Net::new(crate::ghost::GHOST, &api, &Wires::new(plan.seed ^ 0xe), &ledger).client();
+        let ghost = Net::new(GHOST, &api, &Wires::new(plan.seed ^ 0xe), &ledger).client();
         let hands = Net::new("holders", &api, &Wires::new(plan.seed ^ 0xd), &ledger).client();
         let holders = Holders::start(plan, hands, &fake, &ledger);
         Self(Arc::new(Inner {
@@ -349,7 +330,7 @@ impl World {
 }
 
 /// Runs a plan.
-pub fn run(plan: &Plan) -> Evidence {
+pub fn run(plan: &Plan) -> Run {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let world = World::new(plan);
@@ -363,8 +344,7 @@ pub fn run(plan: &Plan) -> Evidence {
             }
         }
         let end = world.now();
-        Evidence {
-            plan: plan.clone(),
+        let evidence = Evidence {
             records: world.api.history(),
             marks: world.ledger.marks.lock().unwrap().clone(),
             events: world.fake.events(),
@@ -375,8 +355,8 @@ pub fn run(plan: &Plan) -> Evidence {
             quiet_at,
             tally: world.ledger.tally.lock().unwrap().clone(),
             accidents: world.accidents.lock().unwrap().clone(),
-            trace: world.ledger.trace.lock().unwrap().clone(),
-        }
+        };
+        Run { plan: plan.clone(), evidence, trace: world.ledger.trace.lock().unwrap().clone() }
     })
 }
 

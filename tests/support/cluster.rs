@@ -16,6 +16,8 @@ pub const IMAGE: &str = "docker.io/library/busybox:local";
 const KUBECONFIG: &str = "POOLKEEPER_TEST_API";
 /// Set if it has a real node.
 const NODE: &str = "POOLKEEPER_TEST_NODE";
+/// Set if it has nodes of kwok, which pretend to run Pods; they have the label `type=kwok`.
+const KWOK: &str = "POOLKEEPER_TEST_KWOK";
 
 /// A client of the cluster under test. None, with a loud line on stderr, if there is none.
 pub async fn client() -> Option<Client> {
@@ -47,13 +49,26 @@ impl Namespace {
             skipped(&format!("{NODE} is not set: no node runs Pods here (scripts/cluster makes one)"));
             return None;
         }
-        let made = Self::new(client().await?).await;
-        let accounts: Api<ServiceAccount> = Api::namespaced(made.client.clone(), &made.name);
+        Some(Self::new(client().await?).await.with_account().await)
+    }
+
+    /// Makes one in a cluster whose nodes are kwok's. None, with a loud line on stderr, if there is no such cluster.
+    pub async fn with_kwok() -> Option<Self> {
+        if std::env::var_os(KWOK).is_none() {
+            skipped(&format!("{KWOK} is not set: there are no nodes of kwok here (scripts/cluster makes some)"));
+            return None;
+        }
+        Some(Self::new(client().await?).await.with_account().await)
+    }
+
+    /// Waits for what Pods need.
+    async fn with_account(self) -> Self {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.name);
         // No Pod is admitted before.
         while accounts.get_opt("default").await.unwrap().is_none() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Some(made)
+        self
     }
 
     /// Makes one.

@@ -9,9 +9,7 @@ use poolkeeper::api::pool::ContainerPoolSpec;
 use poolkeeper::api::{Dispatch, DispatchStatus};
 use poolkeeper::local::Change;
 
-use crate::ghost::GHOST;
-use crate::holders::LEASE_SECONDS;
-
+use super::evidence::{GHOST, LEASE_SECONDS};
 use super::{Attempt, Audit, is_final, is_open, is_reported, status_of};
 
 const FORCE: &str = "poolkeeper.dev/force-delete";
@@ -116,8 +114,8 @@ impl Audit<'_> {
             .iter()
             .filter(|(k, d)| **k != uid && d.gone.is_none())
             .filter(|(_, d)| {
-                let s = status_of(d.last());
-                is_open(&s) && s.worker.is_some_and(|w| w.uid == worker.uid)
+                let open = d.last().status.as_ref().filter(|s| is_open(s));
+                open.is_some_and(|s| s.worker.as_ref().is_some_and(|w| w.uid == worker.uid))
             })
             .map(|(k, _)| k.clone())
             .collect();

@@ -8,8 +8,7 @@ use poolkeeper::api::worker::{Cooldown, DispatchRef, WorkerPhase};
 use poolkeeper::api::{Worker, WorkerStatus};
 use poolkeeper::local::Change;
 
-use crate::ghost::GHOST;
-
+use super::evidence::GHOST;
 use super::{Audit, is_final, is_reported, state_of, status_of};
 
 /// What makes a release right.

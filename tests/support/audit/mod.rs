@@ -8,10 +8,13 @@
 //! - [`instances`]: one instance a Worker, one task an instance, the stop rule.
 //! - [`choices`]: who was chosen, while nothing was wrong.
 //! - [`end`]: what is left when all is quiet.
+//!
+//! Whoever uses it has [`crate::fake`], whose words for what a runtime did it reads.
 
 mod choices;
 mod dispatches;
 mod end;
+pub mod evidence;
 mod instances;
 mod pools;
 mod workers;
@@ -24,8 +27,7 @@ use poolkeeper::api::dispatch::{DispatchPhase, LastResult, Outcome};
 use poolkeeper::api::{ContainerPool, Dispatch, DispatchStatus, Time, Worker, WorkerStatus};
 use poolkeeper::local::{Change, Record};
 
-use crate::view::SECRET;
-use crate::world::Evidence;
+use evidence::{Evidence, SECRET};
 
 /// Something that must not be.
 #[derive(Clone, Debug)]

@@ -1,0 +1,178 @@
+//! Leaders that die, stall and leave.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep};
+
+use crate::process::{Controller, LEASE};
+use crate::stage::Stage;
+
+/// Dispatches a second.
+const RATE: f64 = 32.0;
+/// Workers of each pool, about.
+const SIZE: i32 = 12;
+/// All that is asked for must be done, and all must be quiet, after so long.
+const END: Duration = Duration::from_secs(90);
+/// After this long nobody takes over any more.
+const NEVER: Duration = Duration::from_secs(60);
+
+/// One cluster, and scenarios that stop its parts: one at a time.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+struct Pair {
+    stage: Stage,
+    dir: tempfile::TempDir,
+    kubeconfig: PathBuf,
+    controllers: Vec<Controller>,
+    made: u32,
+    gaps: Vec<Duration>,
+    listings: Vec<Duration>,
+}
+
+impl Pair {
+    async fn new(seed: u64) -> Option<Self> {
+        let stage = Stage::set(SIZE, RATE, seed).await?;
+        let kubeconfig = PathBuf::from(std::env::var_os("POOLKEEPER_TEST_API").unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        let mut this =
+            Self { stage, dir, kubeconfig, controllers: Vec::new(), made: 0, gaps: Vec::new(), listings: Vec::new() };
+        this.start();
+        this.start();
+        // Work goes through.
+        let works = this.stage.gap(Duration::ZERO, NEVER).await;
+        assert!(works.is_some(), "nothing is ever assigned\n{}", this.logs());
+        sleep(Duration::from_secs(5)).await;
+        Some(this)
+    }
+
+    fn start(&mut self) {
+        self.made += 1;
+        let name = format!("controller-{}", self.made);
+        let namespace = &self.stage.namespace.name;
+        self.controllers.push(Controller::start(&name, &self.kubeconfig, namespace, self.dir.path(), true));
+    }
+
+    /// Takes the leader out of the list.
+    async fn leader(&mut self) -> Controller {
+        let began = Instant::now();
+        loop {
+            let holder = self.stage.holder().await.unwrap_or_default();
+            let at = self.controllers.iter().position(|c| holder.starts_with(&format!("{}_", c.name)));
+            if let Some(at) = at {
+                return self.controllers.remove(at);
+            }
+            assert!(began.elapsed() < NEVER, "nobody leads ({holder:?})\n{}", self.logs());
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until work goes on, and writes down how long it did not.
+    async fn measure(&mut self, fault: Duration) {
+        let gap = self.stage.gap(fault, NEVER).await;
+        assert!(gap.is_some(), "nothing is assigned any more\n{}", self.logs());
+        self.gaps.push(gap.unwrap());
+        self.stage.troubled.lock().unwrap().push((fault, self.stage.now() + Duration::from_secs(4)));
+        self.listings.push(self.stage.listing().await);
+    }
+
+    fn logs(&self) -> String {
+        let mut text = String::new();
+        for n in 1..=self.made {
+            let log = std::fs::read_to_string(self.dir.path().join(format!("controller-{n}.log"))).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            text += &format!("controller-{n}:\n{}\n", lines[lines.len().saturating_sub(20)..].join("\n"));
+        }
+        text
+    }
+
+    /// The figures, and the verdict.
+    async fn finish(mut self, what: &str) {
+        let verdict = self.stage.judge(END).await;
+        self.gaps.sort();
+        let ms = |d: Option<&Duration>| d.map_or(0, Duration::as_millis);
+        let listing = self.listings.iter().max().copied().unwrap_or_default();
+        println!(
+            "{what}: gap min {} median {} max {} ms of {}; listing all takes {} ms at most, lease {LEASE} s + 2 x that = {} ms",
+            ms(self.gaps.first()),
+            ms(self.gaps.get(self.gaps.len() / 2)),
+            ms(self.gaps.last()),
+            self.gaps.len(),
+            listing.as_millis(),
+            (Duration::from_secs(LEASE) + 2 * listing).as_millis(),
+        );
+        println!("{what}: {}", verdict.summary);
+        for (what, n) in &verdict.tally {
+            println!("{n:8}  {what}");
+        }
+        for controller in &mut self.controllers {
+            let ended = controller.ended();
+            assert!(ended.is_none(), "{} ended: {ended:?}\n{}", controller.name, self.dir.path().display());
+        }
+        assert!(
+            verdict.violations.is_empty(),
+            "{} violations\n{}\n{}",
+            verdict.violations.len(),
+            verdict.text(),
+            self.logs()
+        );
+        self.stage.namespace.delete().await;
+    }
+}
+
+fn times(default: usize) -> usize {
+    std::env::var("POOLKEEPER_TIMES").map_or(default, |n| n.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaders_that_are_killed() {
+    let _turn = TURN.lock().await;
+    let Some(mut pair) = Pair::new(1).await else { return };
+    for _ in 0..times(10) {
+        let leader = pair.leader().await;
+        let fault = pair.stage.now();
+        leader.kill();
+        pair.start();
+        pair.measure(fault).await;
+        sleep(Duration::from_secs(2)).await;
+    }
+    pair.finish("kill -9 of the leader").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaders_that_stall_beyond_their_lease() {
+    let _turn = TURN.lock().await;
+    let Some(mut pair) = Pair::new(2).await else { return };
+    for n in 0..times(5) {
+        let leader = pair.leader().await;
+        let fault = pair.stage.now();
+        leader.signal(Signal::STOP);
+        pair.measure(fault).await;
+        // It comes back while the other one works, soon or late.
+        sleep(Duration::from_millis(300 * n as u64)).await;
+        leader.signal(Signal::CONT);
+        pair.controllers.push(leader);
+        sleep(Duration::from_secs(3)).await;
+    }
+    pair.finish("SIGSTOP of the leader").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaders_that_leave() {
+    let _turn = TURN.lock().await;
+    let Some(mut pair) = Pair::new(3).await else { return };
+    for _ in 0..times(5) {
+        let mut leader = pair.leader().await;
+        let fault = pair.stage.now();
+        leader.signal(Signal::TERM);
+        pair.start();
+        pair.measure(fault).await;
+        while leader.ended().is_none() {
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert!(leader.ended().unwrap().success(), "{:?}", leader.ended());
+        sleep(Duration::from_secs(2)).await;
+    }
+    pair.finish("SIGTERM of the leader").await;
+}

@@ -1,0 +1,22 @@
+//! Two controllers and a real API server: leaders that die, stall and leave, and an API server and an etcd that crash,
+//! under load. An auditor reads what watches showed, and what ran in which Pod, and nothing else.
+//!
+//! Needs a cluster with nodes of kwok: `POOLKEEPER_TEST_API` is its kubeconfig, `POOLKEEPER_TEST_KWOK=1` says so. Crashes of
+//! the API server need `CLUSTER_STATE` and `API_PORT` of `scripts/cluster/cluster`, and `POOLKEEPER_TEST_ETCD`.
+//! `scripts/ci/failover.sh` does all of that.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+#[path = "../support/audit/mod.rs"]
+mod audit;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../support/cluster.rs"]
+mod cluster;
+mod etcd;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../support/fake.rs"]
+mod fake;
+mod leaders;
+mod load;
+mod process;
+mod recorder;
+mod stage;

@@ -1,0 +1,240 @@
+//! Writes down every version of everything in a namespace, as watches on the API server show it.
+//!
+//! A watch of the API server leaves nothing out, unless it has to be begun anew (410, as after a restart of the server).
+//! Then what was missed is read from etcd, if that can be reached; else [`Recorder::holes`] says so.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::api::{ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
+use kube::{Api, Client};
+use poolkeeper::local::{Change, Record, Resource};
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
+
+use crate::etcd::Etcd;
+
+/// What is recorded: group, version, kind, plural.
+pub const KINDS: [(&str, &str, &str, &str); 6] = [
+    ("poolkeeper.dev", "v1alpha1", "ContainerPool", "containerpools"),
+    ("poolkeeper.dev", "v1alpha1", "Worker", "workers"),
+    ("poolkeeper.dev", "v1alpha1", "Dispatch", "dispatches"),
+    ("", "v1", "Pod", "pods"),
+    ("coordination.k8s.io", "v1", "Lease", "leases"),
+    ("events.k8s.io", "v1", "Event", "events"),
+];
+
+/// One version, and when it was seen.
+pub type Seen = (Record, Duration);
+
+#[derive(Clone)]
+pub struct Recorder(Arc<Inner>);
+
+pub struct Inner {
+    pub client: Client,
+    pub namespace: String,
+    pub start: Instant,
+    records: Mutex<BTreeMap<u64, Seen>>,
+    /// The newest version of what there is, by plural and uid.
+    now: Mutex<BTreeMap<(String, String), Arc<Value>>>,
+    listeners: Mutex<Vec<mpsc::UnboundedSender<Record>>>,
+    newest: watch::Sender<u64>,
+    holes: Mutex<Vec<String>>,
+    relists: Mutex<Vec<String>>,
+    etcd: Option<Etcd>,
+}
+
+impl std::ops::Deref for Recorder {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Recorder {
+    /// Returns when everything is watched.
+    pub async fn start(client: &Client, namespace: &str) -> Self {
+        let this = Self(Arc::new(Inner {
+            client: client.clone(),
+            namespace: namespace.to_owned(),
+            start: Instant::now(),
+            records: Mutex::default(),
+            now: Mutex::default(),
+            listeners: Mutex::default(),
+            newest: watch::channel(0).0,
+            holes: Mutex::default(),
+            relists: Mutex::default(),
+            etcd: Etcd::from_env(),
+        }));
+        for kind in KINDS {
+            let rv = this.relist(kind, None).await;
+            tokio::spawn(this.clone().follow(kind, rv));
+        }
+        this
+    }
+
+    fn api(&self, (group, version, kind, plural): (&str, &str, &str, &str)) -> Api<DynamicObject> {
+        let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
+        Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::from_gvk_with_plural(&gvk, plural))
+    }
+
+    async fn follow(self, kind: (&'static str, &'static str, &'static str, &'static str), mut rv: u64) {
+        let api = self.api(kind);
+        loop {
+            let params = WatchParams::default().timeout(290);
+            let Ok(mut events) = api.watch(&params, &rv.to_string()).await.map(StreamExt::boxed) else {
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            while let Some(event) = events.next().await {
+                let (change, object) = match event {
+                    Ok(WatchEvent::Added(o)) => (Change::Added, o),
+                    Ok(WatchEvent::Modified(o)) => (Change::Modified, o),
+                    Ok(WatchEvent::Deleted(o)) => (Change::Deleted, o),
+                    Ok(WatchEvent::Bookmark(b)) => {
+                        rv = rv.max(b.metadata.resource_version.parse().unwrap());
+                        continue;
+                    }
+                    Ok(WatchEvent::Error(status)) if status.code == 410 => {
+                        rv = self.relist(kind, Some(rv)).await;
+                        break;
+                    }
+                    _ => {
+                        sleep(Duration::from_millis(50)).await;
+                        break;
+                    }
+                };
+                rv = self.take(kind, change, serde_json::to_value(object).unwrap());
+            }
+        }
+    }
+
+    /// Records one version.
+    fn take(&self, (group, _, _, plural): (&str, &str, &str, &str), change: Change, mut object: Value) -> u64 {
+        let metadata = &mut object["metadata"];
+        metadata.as_object_mut().unwrap().remove("managedFields");
+        let text = |key: &str| metadata[key].as_str().unwrap_or_default().to_owned();
+        let (name, uid, rv) = (text("name"), text("uid"), text("resourceVersion").parse().unwrap());
+        let object = Arc::new(object);
+        let record = Record {
+            resource_version: rv,
+            time: jiff::Timestamp::now(),
+            change,
+            resource: Resource { group: group.to_owned(), plural: plural.to_owned() },
+            namespace: Some(self.namespace.clone()),
+            name,
+            uid: uid.clone(),
+            object: object.clone(),
+        };
+        if self.records.lock().unwrap().insert(rv, (record.clone(), self.start.elapsed())).is_some() {
+            return rv;
+        }
+        let key = (plural.to_owned(), uid);
+        if change == Change::Deleted {
+            self.now.lock().unwrap().remove(&key);
+        } else {
+            self.now.lock().unwrap().insert(key, object);
+        }
+        self.listeners.lock().unwrap().retain(|l| l.send(record.clone()).is_ok());
+        self.newest.send_if_modified(|n| std::mem::replace(n, rv.max(*n)) < rv);
+        rv
+    }
+
+    /// Lists, and makes up for what was missed since `last`. Gives the version to watch from.
+    async fn relist(&self, kind: (&'static str, &'static str, &'static str, &'static str), last: Option<u64>) -> u64 {
+        let list = loop {
+            match self.api(kind).list(&ListParams::default()).await {
+                Ok(list) => break list,
+                Err(_) => sleep(Duration::from_millis(50)).await,
+            }
+        };
+        let rv: u64 = list.metadata.resource_version.as_ref().unwrap().parse().unwrap();
+        let items: Vec<Value> = list.items.iter().map(|o| serde_json::to_value(o).unwrap()).collect();
+        let Some(last) = last else {
+            for object in items {
+                self.take(kind, Change::Added, object);
+            }
+            return rv;
+        };
+        let (group, _, _, plural) = kind;
+        self.relists.lock().unwrap().push(format!("{plural} after {last}"));
+        if let Some(etcd) = &self.etcd
+            && group == "poolkeeper.dev"
+        {
+            for (change, object) in etcd.changes(group, plural, &self.namespace, last + 1, rv).await {
+                self.take(kind, change, object);
+            }
+        } else if matches!(group, "poolkeeper.dev") {
+            self.holes.lock().unwrap().push(format!("{plural} between {last} and {rv}"));
+        }
+        // What etcd has told is in the records already.
+        let there: Vec<&str> = items.iter().filter_map(|o| o["metadata"]["uid"].as_str()).collect();
+        let gone: Vec<Arc<Value>> = {
+            let now = self.now.lock().unwrap();
+            let of_kind = now.iter().filter(|((p, uid), _)| p == plural && !there.contains(&uid.as_str()));
+            of_kind.map(|(_, o)| o.clone()).collect()
+        };
+        for object in gone {
+            let mut object = (*object).clone();
+            // A number that no write of this namespace's objects has.
+            let free = (last + 1..=rv).rev().find(|n| !self.records.lock().unwrap().contains_key(n)).unwrap_or(rv);
+            object["metadata"]["resourceVersion"] = Value::from(free.to_string());
+            self.take(kind, Change::Deleted, object);
+        }
+        for object in items {
+            let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+            let known = self.now.lock().unwrap().contains_key(&(plural.to_owned(), uid));
+            self.take(kind, if known { Change::Modified } else { Change::Added }, object);
+        }
+        rv
+    }
+
+    /// Every version from now on, as it is seen.
+    pub fn listen(&self) -> mpsc::UnboundedReceiver<Record> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.listeners.lock().unwrap().push(sender);
+        receiver
+    }
+
+    /// The newest write that was seen.
+    pub fn newest(&self) -> u64 {
+        *self.newest.borrow()
+    }
+
+    pub fn records(&self) -> Vec<Seen> {
+        self.records.lock().unwrap().values().cloned().collect()
+    }
+
+    /// What there is now of a kind.
+    pub fn all<K: serde::de::DeserializeOwned>(&self, plural: &str) -> Vec<K> {
+        let now = self.now.lock().unwrap();
+        let of_kind = now.iter().filter(|((p, _), _)| p == plural);
+        of_kind.map(|(_, o)| serde_json::from_value((**o).clone()).unwrap()).collect()
+    }
+
+    /// Waits until what there is meets a condition, looking at every write. False: not within the time.
+    pub async fn until(&self, limit: Duration, condition: impl Fn(&Self) -> bool) -> bool {
+        let mut newest = self.newest.subscribe();
+        let wait = async {
+            while !condition(self) {
+                let _ = tokio::time::timeout(Duration::from_secs(1), newest.changed()).await;
+                // Not for each of a burst.
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(limit, wait).await.is_ok()
+    }
+
+    /// Where versions are missing.
+    pub fn holes(&self) -> Vec<String> {
+        self.holes.lock().unwrap().clone()
+    }
+
+    /// Where a watch had to be begun anew.
+    pub fn relists(&self) -> Vec<String> {
+        self.relists.lock().unwrap().clone()
+    }
+}

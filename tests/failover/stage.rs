@@ -1,0 +1,382 @@
+//! A namespace with pools, a supervisor and a recorder; and the verdict on what happened there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::wait::{await_condition, conditions};
+use kube::{Api, Client};
+use poolkeeper::api::worker::Handle;
+use poolkeeper::api::{ContainerPool, Dispatch, Worker, crd, names};
+use poolkeeper::local::{Change, Record};
+use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::audit;
+use crate::audit::evidence::{Evidence, Mark, SECRET};
+use crate::cluster::Namespace;
+use crate::fake::{Cause, FakeEvent, What};
+use crate::load::{Demand, Load, after};
+use crate::recorder::{Recorder, Seen};
+
+/// Nothing but Leases is written for this long: all is quiet. Longer than any wait of these pools.
+const QUIET: Duration = Duration::from_secs(8);
+/// Then nothing may be written for this long.
+const IDLE: Duration = Duration::from_secs(4);
+
+pub struct Stage {
+    pub namespace: Namespace,
+    pub recorder: Recorder,
+    pub load: Load,
+    /// Times at which conclusions about choices are not sound.
+    pub troubled: Mutex<Vec<(Duration, Duration)>>,
+}
+
+/// Installs the kinds.
+pub async fn install(client: &Client) {
+    static ONCE: OnceLock<tokio::sync::Mutex<bool>> = OnceLock::new();
+    let mut done = ONCE.get_or_init(|| tokio::sync::Mutex::new(false)).lock().await;
+    if *done {
+        return;
+    }
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for crd in crd::all() {
+        let name = crd.metadata.name.clone().unwrap();
+        match api.create(&PostParams::default(), &crd).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(s)) if s.is_already_exists() => {
+                let change = json!({"spec": {"versions": serde_json::to_value(&crd.spec.versions).unwrap()}});
+                api.patch(&name, &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
+            }
+            Err(e) => panic!("{e}"),
+        }
+        await_condition(api.clone(), &name, conditions::is_crd_established()).await.unwrap();
+    }
+    // Established is not yet served.
+    while Api::<ContainerPool>::all(client.clone()).list(&ListParams::default()).await.is_err()
+        || Api::<Worker>::all(client.clone()).list(&ListParams::default()).await.is_err()
+        || Api::<Dispatch>::all(client.clone()).list(&ListParams::default()).await.is_err()
+    {
+        sleep(Duration::from_millis(50)).await;
+    }
+    *done = true;
+}
+
+/// Four pools that differ; `size` is about how many workers each has.
+fn pools(size: i32) -> Vec<(&'static str, Value, u32)> {
+    let base = json!({
+        "image": "registry.test/worker:1", "runtime": "Pod", "cooldown": "1s", "idleTimeout": "4s",
+        "rateLimit": {"maxCooldown": "3s", "probeAfter": "500ms"},
+        "health": {"interval": "10s", "timeout": "2s", "startTimeout": "30s"},
+        "dispatch": {"timeout": "4s"},
+        "podTemplate": {"spec": {"nodeSelector": {"type": "kwok"}}},
+    });
+    let with = |more: Value| {
+        let mut spec = base.clone();
+        json_patch::merge(&mut spec, &more);
+        spec
+    };
+    let credential =
+        |name: &str| json!({"name": name, "env": "TOKEN", "secretKeyRef": {"name": "tokens", "key": name}});
+    vec![
+        ("elastic", with(json!({"min": 1, "max": size, "warm": 2})), 3),
+        ("steady", with(json!({"min": size, "max": size})), 3),
+        ("recycling", with(json!({"min": 2, "max": size, "warm": 1, "recycle": {"afterDispatches": 20}})), 2),
+        (
+            "shared",
+            with(json!({
+                "min": 2, "max": size, "credentials": [credential("a"), credential("b")],
+                "rateLimit": {"scope": "Credential"},
+            })),
+            1,
+        ),
+    ]
+}
+
+impl Stage {
+    /// Pools of about `size` workers each, and a supervisor that asks for `rate` dispatches a second. None: no cluster.
+    pub async fn set(size: i32, rate: f64, seed: u64) -> Option<Self> {
+        let namespace = Namespace::with_kwok().await?;
+        let client = &namespace.client;
+        install(client).await;
+        let recorder = Recorder::start(client, &namespace.name).await;
+        let secret = json!({"metadata": {"name": "tokens"}, "stringData": {"a": SECRET, "b": SECRET}});
+        Api::namespaced(client.clone(), &namespace.name)
+            .create(
+                &PostParams::default(),
+                &serde_json::from_value::<k8s_openapi::api::core::v1::Secret>(secret).unwrap(),
+            )
+            .await
+            .unwrap();
+        let api: Api<ContainerPool> = Api::namespaced(client.clone(), &namespace.name);
+        let pools = pools(size);
+        for (name, spec, _) in &pools {
+            let pool = ContainerPool::new(name, serde_json::from_value(spec.clone()).unwrap());
+            api.create(&PostParams::default(), &pool).await.unwrap();
+        }
+        let demand = Demand {
+            seed,
+            rate,
+            pools: pools.iter().map(|(name, _, share)| ((*name).to_owned(), *share)).collect(),
+            longest: 300,
+            rate_limited: 0.04,
+            failed: 0.05,
+            silent: 0.01,
+        };
+        let load = Load::start(demand, &recorder);
+        Some(Self { namespace, recorder, load, troubled: Mutex::default() })
+    }
+
+    pub fn now(&self) -> Duration {
+        self.recorder.start.elapsed()
+    }
+
+    /// Who holds the Lease, as it stands now.
+    pub async fn holder(&self) -> Option<String> {
+        let api: Api<Lease> = Api::namespaced(self.namespace.client.clone(), &self.namespace.name);
+        let lease = api.get_opt("poolkeeper").await.ok()??;
+        lease.spec?.holder_identity.filter(|h| !h.is_empty())
+    }
+
+    /// Waits until a dispatch that is asked for from now on is Assigned; gives how long that took.
+    pub async fn gap(&self, since: Duration, limit: Duration) -> Option<Duration> {
+        let found = self.recorder.until(limit, |_| self.load.first_assigned_since(since).is_some()).await;
+        found.then(|| self.load.first_assigned_since(since).unwrap().checked_sub(since).unwrap())
+    }
+
+    /// How long it takes to list all that a controller lists.
+    pub async fn listing(&self) -> Duration {
+        let (client, ns, all) = (&self.namespace.client, &self.namespace.name, ListParams::default());
+        let began = Instant::now();
+        Api::<ContainerPool>::namespaced(client.clone(), ns).list(&all).await.unwrap();
+        Api::<Worker>::namespaced(client.clone(), ns).list(&all).await.unwrap();
+        Api::<Dispatch>::namespaced(client.clone(), ns).list(&all).await.unwrap();
+        Api::<Pod>::namespaced(client.clone(), ns).list(&all).await.unwrap();
+        began.elapsed()
+    }
+
+    /// No more work comes; waits until all is done and quiet. Gives when it was.
+    async fn wind_down(&self, limit: Duration) -> Option<Duration> {
+        self.load.stop();
+        let began = Instant::now();
+        let is_done = |r: &Recorder| {
+            let dispatches: Vec<Dispatch> = r.all("dispatches");
+            let workers: Vec<Worker> = r.all("workers");
+            dispatches.iter().all(|d| d.status.as_ref().is_some_and(|s| s.phase.is_final()))
+                && workers.iter().all(|w| w.status.as_ref().is_some_and(|s| s.dispatch.is_none()))
+        };
+        // `is_done` reads all there is.
+        while began.elapsed() < limit && !is_done(&self.recorder) {
+            sleep(Duration::from_millis(250)).await;
+        }
+        let last = || {
+            let records = self.recorder.records();
+            records.iter().rev().find(|(r, _)| is_counted(r)).map_or(Duration::ZERO, |(_, at)| *at)
+        };
+        while began.elapsed() < limit + QUIET {
+            let now = self.now();
+            if now > last() + QUIET {
+                sleep(IDLE).await;
+                return Some(now);
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+        None
+    }
+
+    /// Ends the work, and judges all that was.
+    pub async fn judge(&self, limit: Duration) -> Verdict {
+        let quiet_at = self.wind_down(limit).await;
+        let seen: Vec<Seen> = self.recorder.records();
+        let pods = self.recorder.all::<Pod>("pods");
+        let instances = pods.iter().filter(|p| label(p, names::WORKER_UID).is_some()).map(instance).collect();
+        let mut accidents: Vec<String> =
+            self.recorder.holes().iter().map(|h| format!("the history has a hole: {h}")).collect();
+        // What was accepted is there, or was removed by its history's limit.
+        let known: BTreeSet<&str> =
+            seen.iter().filter(|(r, _)| r.resource.plural == "dispatches").map(|(r, _)| r.name.as_str()).collect();
+        for name in self.load.accepted().iter().filter(|n| !known.contains(n.as_str())) {
+            accidents.push(format!("{name} was accepted and never seen"));
+        }
+        accidents.extend(workers_before_pods(&seen));
+        let evidence = Evidence {
+            marks: marks(&seen),
+            events: bodies(&seen, &self.load.events()),
+            calm: calm(&self.troubled.lock().unwrap(), quiet_at.unwrap_or_default()),
+            calm_but_for_hosts: Vec::new(),
+            unreachable: Vec::new(),
+            records: seen.into_iter().map(|(record, _)| record).filter(is_judged).collect(),
+            instances,
+            quiet_at,
+            tally: self.load.tally(),
+            accidents,
+        };
+        let (violations, tally) = audit::audit(&evidence);
+        let (dispatches, workers) =
+            (self.recorder.all::<Dispatch>("dispatches").len(), self.recorder.all::<Worker>("workers").len());
+        let summary = format!(
+            "{} writes, {} dispatches accepted ({dispatches} still there), {workers} workers and {} Pods at the end, \
+             {} watches begun anew{}",
+            evidence.records.len(),
+            self.load.accepted().len(),
+            pods.len(),
+            self.recorder.relists().len(),
+            if self.recorder.holes().is_empty() { "" } else { " WITH HOLES" },
+        );
+        Verdict { violations, tally, summary }
+    }
+}
+
+pub struct Verdict {
+    pub violations: Vec<audit::Violation>,
+    pub tally: BTreeMap<String, u64>,
+    pub summary: String,
+}
+
+impl Verdict {
+    /// The violations, one of each rule.
+    pub fn text(&self) -> String {
+        let (mut text, mut told) = (String::new(), BTreeSet::new());
+        for v in self.violations.iter().filter(|v| told.insert(v.rule)) {
+            let _ = writeln!(text, "  VIOLATION [{}] after write {}: {}", v.rule, v.at, v.text);
+        }
+        text
+    }
+}
+
+fn label<'a>(pod: &'a Pod, key: &str) -> Option<&'a String> {
+    pod.metadata.labels.as_ref()?.get(key)
+}
+
+fn instance(pod: &Pod) -> Instance {
+    let key = InstanceKey {
+        namespace: pod.metadata.namespace.clone().unwrap(),
+        worker: label(pod, names::WORKER).cloned().unwrap_or_default(),
+        uid: label(pod, names::WORKER_UID).cloned().unwrap_or_default(),
+    };
+    let runs = pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running");
+    let state = if runs { InstanceState::Running } else { InstanceState::Starting };
+    Instance { key, host: LOCAL_HOST.to_owned(), handle: Handle::default(), state }
+}
+
+/// Events of the scheduler and of kwok are theirs.
+fn is_counted(record: &Record) -> bool {
+    !matches!(record.resource.plural.as_str(), "leases" | "events" | "pods")
+}
+
+fn is_judged(record: &Record) -> bool {
+    record.resource.plural != "pods"
+        && (record.resource.plural != "events" || record.object["regarding"]["kind"] != "Pod")
+}
+
+/// When each write was seen, and who held the Lease then.
+fn marks(seen: &[Seen]) -> BTreeMap<u64, Mark> {
+    let mut holder = String::new();
+    let mut marks = BTreeMap::new();
+    for (record, mono) in seen {
+        if record.resource.plural == "leases" {
+            record.object["spec"]["holderIdentity"].as_str().unwrap_or_default().clone_into(&mut holder);
+        }
+        marks.insert(record.resource_version, Mark { mono: *mono, writer: holder.clone() });
+    }
+    marks
+}
+
+/// What Pods tell, among what the supervisor tells.
+fn bodies(seen: &[Seen], tasks: &[FakeEvent]) -> Vec<FakeEvent> {
+    let mut made: BTreeMap<String, u32> = BTreeMap::new();
+    let mut ordered: BTreeSet<String> = BTreeSet::new();
+    let mut events = Vec::new();
+    for (record, mono) in seen.iter().filter(|(r, _)| r.resource.plural == "pods") {
+        let pod: Pod = serde_json::from_value((*record.object).clone()).unwrap();
+        if label(&pod, names::WORKER_UID).is_none() {
+            continue;
+        }
+        let (key, by) = (instance(&pod).key, String::new());
+        let mut tell = |what| events.push(after(record.resource_version, what, *mono));
+        if record.change == Change::Added {
+            let nth = made.entry(key.uid.clone()).or_default();
+            *nth += 1;
+            let host = LOCAL_HOST.to_owned();
+            tell(What::Started { key: key.clone(), host, id: record.name.clone(), nth: *nth, by: by.clone() });
+        }
+        let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+        let stops = pod.metadata.deletion_timestamp.is_some() && record.change != Change::Deleted;
+        if stops && ordered.insert(record.uid.clone()) {
+            tell(What::Stopped { key: key.clone(), by, ran: true, lost: Vec::new() });
+        } else if !ordered.contains(&record.uid) && matches!(phase, Some("Failed" | "Succeeded")) {
+            tell(What::Ended { key: key.clone(), cause: Cause::Exited, lost: Vec::new() });
+        }
+        if record.change == Change::Deleted && ordered.insert(record.uid.clone()) {
+            // Without grace: the order and the end are one write.
+            tell(What::Stopped { key, by: String::new(), ran: true, lost: Vec::new() });
+        }
+    }
+    events.extend(tasks.iter().cloned());
+    events.sort_by_key(|e| e.at);
+    // Which tasks an end took with it.
+    let mut running: BTreeMap<String, BTreeSet<(String, i32)>> = BTreeMap::new();
+    for event in &mut events {
+        match &mut event.what {
+            What::TaskStarted { key, dispatch, attempt, .. } => {
+                running.entry(key.uid.clone()).or_default().insert((dispatch.clone(), *attempt));
+            }
+            What::TaskEnded { key, dispatch, attempt } => {
+                running.entry(key.uid.clone()).or_default().remove(&(dispatch.clone(), *attempt));
+            }
+            What::Stopped { key, lost, .. } | What::Ended { key, lost, .. } => {
+                *lost = running.remove(&key.uid).into_iter().flatten().collect();
+            }
+            What::Started { .. } => {}
+        }
+    }
+    events
+}
+
+/// Workers that went although their Pod was still there: the auditor counts a Pod as gone once it is told to go.
+fn workers_before_pods(seen: &[Seen]) -> Vec<String> {
+    let mut there: BTreeSet<String> = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for (record, _) in seen {
+        match record.resource.plural.as_str() {
+            "pods" => {
+                let uid =
+                    record.object["metadata"]["labels"][names::WORKER_UID].as_str().unwrap_or_default().to_owned();
+                if record.change == Change::Deleted {
+                    there.remove(&uid);
+                } else {
+                    there.insert(uid);
+                }
+            }
+            "workers" if record.change == Change::Deleted && there.contains(&record.uid) => {
+                wrong.push(format!("{} went before its Pod", record.name));
+            }
+            _ => {}
+        }
+    }
+    wrong
+}
+
+/// What is left between times of trouble.
+fn calm(troubled: &[(Duration, Duration)], end: Duration) -> Vec<(Duration, Duration)> {
+    let mut troubled = troubled.to_vec();
+    troubled.push((Duration::ZERO, Duration::from_secs(15)));
+    troubled.sort();
+    let (mut calm, mut free) = (Vec::new(), Duration::ZERO);
+    for (from, to) in troubled {
+        if from > free {
+            calm.push((free, from));
+        }
+        free = free.max(to);
+    }
+    if free < end {
+        calm.push((free, end));
+    }
+    calm
+}
