@@ -6,8 +6,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
+use crate::bites;
+use crate::load::Demand;
 use crate::process::{Controller, LEASE};
-use crate::stage::Stage;
+use crate::stage::{Stage, Verdict};
 
 /// Dispatches a second.
 const RATE: f64 = 32.0;
@@ -19,7 +21,7 @@ const END: Duration = Duration::from_secs(90);
 const NEVER: Duration = Duration::from_secs(60);
 
 /// One cluster, and scenarios that stop its parts: one at a time.
-static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+pub static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 struct Pair {
     stage: Stage,
@@ -33,7 +35,7 @@ struct Pair {
 
 impl Pair {
     async fn new(seed: u64) -> Option<Self> {
-        let stage = Stage::set(SIZE, RATE, seed).await?;
+        let stage = Stage::set(SIZE, Demand { seed, rate: RATE, ..Demand::default() }).await?;
         let kubeconfig = PathBuf::from(std::env::var_os("POOLKEEPER_TEST_API").unwrap());
         let dir = tempfile::tempdir().unwrap();
         let mut this =
@@ -88,7 +90,7 @@ impl Pair {
     }
 
     /// The figures, and the verdict.
-    async fn finish(mut self, what: &str) {
+    async fn finish(mut self, what: &str) -> Verdict {
         let verdict = self.stage.judge(END).await;
         self.gaps.sort();
         let ms = |d: Option<&Duration>| d.map_or(0, Duration::as_millis);
@@ -118,6 +120,7 @@ impl Pair {
             self.logs()
         );
         self.stage.namespace.delete().await;
+        verdict
     }
 }
 
@@ -174,5 +177,54 @@ async fn leaders_that_leave() {
         assert!(leader.ended().unwrap().success(), "{:?}", leader.ended());
         sleep(Duration::from_secs(2)).await;
     }
-    pair.finish("SIGTERM of the leader").await;
+    let verdict = pair.finish("SIGTERM of the leader").await;
+    bites::check(&verdict.evidence);
+}
+
+/// Kills a component of the cluster, starts it again, and waits until work goes on.
+async fn crash(pair: &mut Pair, component: &str) {
+    let fault = pair.stage.now();
+    let cluster = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/cluster/cluster");
+    let restarted = tokio::process::Command::new(cluster).args(["restart", component]).output().await.unwrap();
+    assert!(restarted.status.success(), "{}", String::from_utf8_lossy(&restarted.stderr));
+    let ready = pair.stage.now();
+    pair.measure(fault).await;
+    let gap = *pair.gaps.last().unwrap();
+    let down = ready.checked_sub(fault).unwrap();
+    println!("{component} crashed: back after {} ms, work after {} ms", down.as_millis(), gap.as_millis());
+    sleep(Duration::from_secs(4)).await;
+}
+
+fn has_cluster() -> bool {
+    let there = ["CLUSTER_STATE", "API_PORT"].iter().all(|name| std::env::var_os(name).is_some());
+    if !there {
+        crate::cluster::skipped("CLUSTER_STATE and API_PORT name no cluster whose parts may be killed");
+    }
+    there
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_crashes() {
+    let _turn = TURN.lock().await;
+    if !has_cluster() {
+        return;
+    }
+    let Some(mut pair) = Pair::new(4).await else { return };
+    for _ in 0..times(3) {
+        crash(&mut pair, "kube-apiserver").await;
+    }
+    pair.finish("kill -9 of kube-apiserver").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_etcd_that_crashes() {
+    let _turn = TURN.lock().await;
+    if !has_cluster() {
+        return;
+    }
+    let Some(mut pair) = Pair::new(5).await else { return };
+    for _ in 0..times(3) {
+        crash(&mut pair, "etcd").await;
+    }
+    pair.finish("kill -9 of etcd").await;
 }

@@ -39,6 +39,24 @@ pub struct Demand {
     pub failed: f64,
     /// Nobody says how they ended.
     pub silent: f64,
+    /// Part of all dispatches that are cancelled at some time.
+    pub cancelled: f64,
+}
+
+impl Default for Demand {
+    /// Mostly well.
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            rate: 1.0,
+            pools: Vec::new(),
+            longest: 300,
+            rate_limited: 0.04,
+            failed: 0.05,
+            silent: 0.01,
+            cancelled: 0.0,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -143,11 +161,13 @@ impl Load {
                 "retry": {"rateLimited": -1, "workerLost": 3, "failed": rng.random_range(0..2)},
             });
             let dispatch = Dispatch::new(&format!("task-{n:06}"), serde_json::from_value(spec).unwrap());
-            tokio::spawn(self.clone().create(dispatch));
+            let patience = rng.random_range(0..3000);
+            let cancel = rng.random_bool(self.demand.cancelled).then_some(Duration::from_millis(patience));
+            tokio::spawn(self.clone().create(dispatch, cancel));
         }
     }
 
-    async fn create(self, dispatch: Dispatch) {
+    async fn create(self, dispatch: Dispatch, cancel: Option<Duration>) {
         let name = dispatch.metadata.name.clone().unwrap();
         loop {
             self.asked.lock().unwrap().insert(name.clone(), self.recorder.start.elapsed());
@@ -158,7 +178,11 @@ impl Load {
             }
             sleep(Duration::from_millis(100)).await;
         }
-        self.accepted.lock().unwrap().insert(name);
+        self.accepted.lock().unwrap().insert(name.clone());
+        if let Some(time) = cancel {
+            sleep(time).await;
+            self.report(&name, json!({"spec": {"cancel": true}})).await;
+        }
     }
 
     async fn act(self) {

@@ -8,6 +8,7 @@
 
 #[path = "../support/audit/mod.rs"]
 mod audit;
+mod bites;
 #[allow(dead_code, reason = "shared with other tests")]
 #[path = "../support/cluster.rs"]
 mod cluster;
@@ -18,5 +19,7 @@ mod fake;
 mod leaders;
 mod load;
 mod process;
+mod proxy;
 mod recorder;
 mod stage;
+mod storms;

@@ -26,14 +26,16 @@ use crate::load::{Demand, Load, after};
 use crate::recorder::{Recorder, Seen};
 
 /// Nothing but Leases is written for this long: all is quiet. Longer than any wait of these pools.
-const QUIET: Duration = Duration::from_secs(8);
+const QUIET: Duration = Duration::from_secs(7);
 /// Then nothing may be written for this long.
-const IDLE: Duration = Duration::from_secs(4);
+const IDLE: Duration = Duration::from_secs(3);
 
 pub struct Stage {
     pub namespace: Namespace,
     pub recorder: Recorder,
     pub load: Load,
+    /// Uids of Pods that somebody else than a controller removed.
+    pub killed: Mutex<BTreeSet<String>>,
     /// Times at which conclusions about choices are not sound.
     pub troubled: Mutex<Vec<(Duration, Duration)>>,
 }
@@ -100,8 +102,8 @@ fn pools(size: i32) -> Vec<(&'static str, Value, u32)> {
 }
 
 impl Stage {
-    /// Pools of about `size` workers each, and a supervisor that asks for `rate` dispatches a second. None: no cluster.
-    pub async fn set(size: i32, rate: f64, seed: u64) -> Option<Self> {
+    /// Pools of about `size` workers each, and a supervisor; `demand` names no pools. None: no cluster.
+    pub async fn set(size: i32, demand: Demand) -> Option<Self> {
         let namespace = Namespace::with_kwok().await?;
         let client = &namespace.client;
         install(client).await;
@@ -120,17 +122,10 @@ impl Stage {
             let pool = ContainerPool::new(name, serde_json::from_value(spec.clone()).unwrap());
             api.create(&PostParams::default(), &pool).await.unwrap();
         }
-        let demand = Demand {
-            seed,
-            rate,
-            pools: pools.iter().map(|(name, _, share)| ((*name).to_owned(), *share)).collect(),
-            longest: 300,
-            rate_limited: 0.04,
-            failed: 0.05,
-            silent: 0.01,
-        };
+        let pools = pools.iter().map(|(name, _, share)| ((*name).to_owned(), *share)).collect();
+        let demand = Demand { pools, ..demand };
         let load = Load::start(demand, &recorder);
-        Some(Self { namespace, recorder, load, troubled: Mutex::default() })
+        Some(Self { namespace, recorder, load, killed: Mutex::default(), troubled: Mutex::default() })
     }
 
     pub fn now(&self) -> Duration {
@@ -207,7 +202,7 @@ impl Stage {
         accidents.extend(workers_before_pods(&seen));
         let evidence = Evidence {
             marks: marks(&seen),
-            events: bodies(&seen, &self.load.events()),
+            events: bodies(&seen, &self.load.events(), &self.killed.lock().unwrap()),
             calm: calm(&self.troubled.lock().unwrap(), quiet_at.unwrap_or_default()),
             calm_but_for_hosts: Vec::new(),
             unreachable: Vec::new(),
@@ -229,7 +224,7 @@ impl Stage {
             self.recorder.relists().len(),
             if self.recorder.holes().is_empty() { "" } else { " WITH HOLES" },
         );
-        Verdict { violations, tally, summary }
+        Verdict { violations, tally, summary, evidence }
     }
 }
 
@@ -237,6 +232,7 @@ pub struct Verdict {
     pub violations: Vec<audit::Violation>,
     pub tally: BTreeMap<String, u64>,
     pub summary: String,
+    pub evidence: Evidence,
 }
 
 impl Verdict {
@@ -289,7 +285,7 @@ fn marks(seen: &[Seen]) -> BTreeMap<u64, Mark> {
 }
 
 /// What Pods tell, among what the supervisor tells.
-fn bodies(seen: &[Seen], tasks: &[FakeEvent]) -> Vec<FakeEvent> {
+fn bodies(seen: &[Seen], tasks: &[FakeEvent], killed: &BTreeSet<String>) -> Vec<FakeEvent> {
     let mut made: BTreeMap<String, u32> = BTreeMap::new();
     let mut ordered: BTreeSet<String> = BTreeSet::new();
     let mut events = Vec::new();
@@ -307,6 +303,12 @@ fn bodies(seen: &[Seen], tasks: &[FakeEvent]) -> Vec<FakeEvent> {
             tell(What::Started { key: key.clone(), host, id: record.name.clone(), nth: *nth, by: by.clone() });
         }
         let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+        if killed.contains(&record.uid) {
+            if record.change == Change::Deleted {
+                tell(What::Ended { key, cause: Cause::Vanished, lost: Vec::new() });
+            }
+            continue;
+        }
         let stops = pod.metadata.deletion_timestamp.is_some() && record.change != Change::Deleted;
         if stops && ordered.insert(record.uid.clone()) {
             tell(What::Stopped { key: key.clone(), by, ran: true, lost: Vec::new() });

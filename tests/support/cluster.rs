@@ -30,7 +30,8 @@ pub async fn client() -> Option<Client> {
     Some(Client::try_from(config).unwrap())
 }
 
-fn skipped(why: &str) {
+/// Says that a test was not run.
+pub fn skipped(why: &str) {
     // Past the test harness, which keeps the output of tests that pass to itself.
     let (thread, mut stderr) = (std::thread::current(), std::io::stderr());
     writeln!(stderr, "SKIPPED: {}: {why}", thread.name().unwrap_or("?")).unwrap();
