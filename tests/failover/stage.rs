@@ -244,6 +244,20 @@ impl Verdict {
         }
         text
     }
+
+    /// The last writes.
+    pub fn tail(&self, count: usize) -> String {
+        let mut text = String::new();
+        let records = self.evidence.records.iter().filter(|r| is_counted(r)).collect::<Vec<_>>();
+        for r in &records[records.len().saturating_sub(count)..] {
+            let at = self.evidence.marks.get(&r.resource_version).map_or(0.0, |m| m.mono.as_secs_f64());
+            let deleting = &r.object["metadata"]["deletionTimestamp"];
+            let (kind, status) = (&r.resource.plural, &r.object["status"]);
+            let _ =
+                writeln!(text, "{at:8.3} {} {:?} {kind} {} {deleting} {status}", r.resource_version, r.change, r.name);
+        }
+        text
+    }
 }
 
 fn label<'a>(pod: &'a Pod, key: &str) -> Option<&'a String> {

@@ -246,7 +246,10 @@ async fn invariants_hold_in_storms() {
                 *tally.entry(what.clone()).or_default() += n;
             }
             if !verdict.violations.is_empty() {
-                failed.lock().unwrap().insert(seed, format!("seed {seed}: {}\n{text}\n{logs}", verdict.text()));
+                failed
+                    .lock()
+                    .unwrap()
+                    .insert(seed, format!("seed {seed}: {}\n{text}\n{}\n{logs}", verdict.text(), verdict.tail(60)));
             }
             true
         })
