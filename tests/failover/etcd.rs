@@ -34,8 +34,11 @@ impl Etcd {
         let Ok(stream) = self.0.request_stream(request).await else { return Vec::new() };
         let mut lines = std::pin::pin!(stream.lines());
         let mut changes = Vec::new();
-        // It goes on for ever; what has happened comes at once.
-        while let Ok(Ok(Some(line))) = tokio::time::timeout(Duration::from_secs(1), lines.try_next()).await {
+        // It goes on for ever, with what happens meanwhile; what has happened comes at once.
+        let mut newest = 0;
+        while newest <= to
+            && let Ok(Ok(Some(line))) = tokio::time::timeout(Duration::from_secs(1), lines.try_next()).await
+        {
             let answer: Value = serde_json::from_str(&line).unwrap();
             for event in answer["result"]["events"].as_array().into_iter().flatten() {
                 let revision = event["kv"]["mod_revision"].as_str().unwrap().to_owned();
@@ -47,9 +50,9 @@ impl Etcd {
                 };
                 let Some(value) = kv["value"].as_str() else { continue };
                 let mut object: Value = serde_json::from_slice(&STANDARD.decode(value).unwrap()).unwrap();
-                let number: u64 = revision.parse().unwrap();
+                newest = revision.parse().unwrap();
                 object["metadata"]["resourceVersion"] = json!(revision);
-                if number <= to {
+                if newest <= to {
                     changes.push((change, object));
                 }
             }

@@ -43,7 +43,7 @@ impl Pair {
         this.start();
         this.start();
         // Work goes through.
-        let works = this.stage.gap(Duration::ZERO, NEVER).await;
+        let works = this.stage.works_since(Duration::ZERO, NEVER).await;
         assert!(works.is_some(), "nothing is ever assigned\n{}", this.logs());
         sleep(Duration::from_secs(5)).await;
         Some(this)
@@ -70,11 +70,17 @@ impl Pair {
         }
     }
 
-    /// Waits until work goes on, and writes down how long it did not.
+    /// Waits until work goes on that is asked for after the fault, and writes down how long nothing was assigned.
     async fn measure(&mut self, fault: Duration) {
-        let gap = self.stage.gap(fault, NEVER).await;
-        assert!(gap.is_some(), "nothing is assigned any more\n{}", self.logs());
-        self.gaps.push(gap.unwrap());
+        self.measure_after(fault, fault).await;
+    }
+
+    /// The same with a fault that takes until `over`.
+    async fn measure_after(&mut self, fault: Duration, over: Duration) {
+        let Some(works) = self.stage.works_since(over, NEVER).await else {
+            panic!("nothing is assigned any more\n{}{}", self.stage.census().await, self.logs());
+        };
+        self.gaps.push(self.stage.load.longest_pause(fault, works));
         self.stage.troubled.lock().unwrap().push((fault, self.stage.now() + Duration::from_secs(4)));
         self.listings.push(self.stage.listing().await);
     }
@@ -188,10 +194,10 @@ async fn crash(pair: &mut Pair, component: &str) {
     let restarted = tokio::process::Command::new(cluster).args(["restart", component]).output().await.unwrap();
     assert!(restarted.status.success(), "{}", String::from_utf8_lossy(&restarted.stderr));
     let ready = pair.stage.now();
-    pair.measure(fault).await;
+    pair.measure_after(fault, ready).await;
     let gap = *pair.gaps.last().unwrap();
     let down = ready.checked_sub(fault).unwrap();
-    println!("{component} crashed: back after {} ms, work after {} ms", down.as_millis(), gap.as_millis());
+    println!("{component} crashed: ready after {} ms, no assignment for {} ms", down.as_millis(), gap.as_millis());
     sleep(Duration::from_secs(4)).await;
 }
 

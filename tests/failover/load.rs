@@ -131,6 +131,14 @@ impl Load {
         late.filter_map(|(name, _)| assigned.get(name).copied()).min()
     }
 
+    /// The longest time without an assignment that was over, or ended, between two moments.
+    pub fn longest_pause(&self, from: Duration, to: Duration) -> Duration {
+        let mut at: Vec<Duration> = self.assigned.lock().unwrap().values().copied().filter(|at| *at <= to).collect();
+        at.sort();
+        let pauses = at.windows(2).filter(|pair| pair[1] >= from).map(|pair| pair[1].checked_sub(pair[0]).unwrap());
+        pauses.max().unwrap_or_default()
+    }
+
     fn count(&self, what: &str) {
         *self.tally.lock().unwrap().entry(what.to_owned()).or_default() += 1;
     }

@@ -76,7 +76,7 @@ impl Recorder {
         this
     }
 
-    fn api(&self, (group, version, kind, plural): (&str, &str, &str, &str)) -> Api<DynamicObject> {
+    pub fn api(&self, (group, version, kind, plural): (&str, &str, &str, &str)) -> Api<DynamicObject> {
         let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
         Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::from_gvk_with_plural(&gvk, plural))
     }
@@ -85,9 +85,16 @@ impl Recorder {
         let api = self.api(kind);
         loop {
             let params = WatchParams::default().timeout(290);
-            let Ok(mut events) = api.watch(&params, &rv.to_string()).await.map(StreamExt::boxed) else {
-                sleep(Duration::from_millis(50)).await;
-                continue;
+            let mut events = match api.watch(&params, &rv.to_string()).await.map(StreamExt::boxed) {
+                Ok(events) => events,
+                Err(kube::Error::Api(status)) if status.code == 410 => {
+                    rv = self.relist(kind, Some(rv)).await;
+                    continue;
+                }
+                Err(_) => {
+                    sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
             };
             while let Some(event) = events.next().await {
                 let (change, object) = match event {

@@ -23,7 +23,7 @@ use crate::audit::evidence::{Evidence, Mark, SECRET};
 use crate::cluster::Namespace;
 use crate::fake::{Cause, FakeEvent, What};
 use crate::load::{Demand, Load, after};
-use crate::recorder::{Recorder, Seen};
+use crate::recorder::{KINDS, Recorder, Seen};
 
 /// Nothing but Leases is written for this long: all is quiet. Longer than any wait of these pools.
 const QUIET: Duration = Duration::from_secs(7);
@@ -139,10 +139,31 @@ impl Stage {
         lease.spec?.holder_identity.filter(|h| !h.is_empty())
     }
 
-    /// Waits until a dispatch that is asked for from now on is Assigned; gives how long that took.
-    pub async fn gap(&self, since: Duration, limit: Duration) -> Option<Duration> {
-        let found = self.recorder.until(limit, |_| self.load.first_assigned_since(since).is_some()).await;
-        found.then(|| self.load.first_assigned_since(since).unwrap().checked_sub(since).unwrap())
+    /// Waits until a dispatch that is asked for after a moment is Assigned; gives when it was.
+    pub async fn works_since(&self, moment: Duration, limit: Duration) -> Option<Duration> {
+        self.recorder.until(limit, |_| self.load.first_assigned_since(moment).is_some()).await;
+        self.load.first_assigned_since(moment)
+    }
+
+    /// What there is of each kind and phase: as the API server lists it, and as the recorder has seen it.
+    pub async fn census(&self) -> String {
+        let mut text = String::new();
+        for kind in KINDS {
+            let phase = |o: &Value| o["status"]["phase"].as_str().unwrap_or_default().to_owned();
+            let count = |all: Vec<Value>| {
+                let mut phases: BTreeMap<String, usize> = BTreeMap::new();
+                all.iter().for_each(|o| *phases.entry(phase(o)).or_default() += 1);
+                phases
+            };
+            let seen = count(self.recorder.all(kind.3));
+            let there = match self.recorder.api(kind).list(&ListParams::default()).await {
+                Ok(list) => count(list.items.iter().map(|o| serde_json::to_value(o).unwrap()).collect()),
+                Err(e) => BTreeMap::from([(e.to_string(), 0)]),
+            };
+            let _ = writeln!(text, "{}: there {there:?}, seen {seen:?}", kind.3);
+        }
+        let _ = writeln!(text, "watches begun anew: {:?}", self.recorder.relists());
+        text
     }
 
     /// How long it takes to list all that a controller lists.
@@ -187,6 +208,7 @@ impl Stage {
 
     /// Ends the work, and judges all that was.
     pub async fn judge(&self, limit: Duration) -> Verdict {
+        let asked = self.now();
         let quiet_at = self.wind_down(limit).await;
         let seen: Vec<Seen> = self.recorder.records();
         let pods = self.recorder.all::<Pod>("pods");
@@ -213,16 +235,22 @@ impl Stage {
             accidents,
         };
         let (violations, tally) = audit::audit(&evidence);
+        if let Some(dir) = std::env::var_os("POOLKEEPER_HISTORY") {
+            let path = std::path::Path::new(&dir).join(format!("{}.txt", self.namespace.name));
+            std::fs::write(path, history(&evidence, usize::MAX)).unwrap();
+        }
         let (dispatches, workers) =
             (self.recorder.all::<Dispatch>("dispatches").len(), self.recorder.all::<Worker>("workers").len());
         let summary = format!(
             "{} writes, {} dispatches accepted ({dispatches} still there), {workers} workers and {} Pods at the end, \
-             {} watches begun anew{}",
+             {} watches begun anew{}; {} s of work, quiet {} s later",
             evidence.records.len(),
             self.load.accepted().len(),
             pods.len(),
             self.recorder.relists().len(),
             if self.recorder.holes().is_empty() { "" } else { " WITH HOLES" },
+            asked.as_secs(),
+            quiet_at.unwrap_or_default().saturating_sub(asked).as_secs(),
         );
         Verdict { violations, tally, summary, evidence }
     }
@@ -247,17 +275,21 @@ impl Verdict {
 
     /// The last writes.
     pub fn tail(&self, count: usize) -> String {
-        let mut text = String::new();
-        let records = self.evidence.records.iter().filter(|r| is_counted(r)).collect::<Vec<_>>();
-        for r in &records[records.len().saturating_sub(count)..] {
-            let at = self.evidence.marks.get(&r.resource_version).map_or(0.0, |m| m.mono.as_secs_f64());
-            let deleting = &r.object["metadata"]["deletionTimestamp"];
-            let (kind, status) = (&r.resource.plural, &r.object["status"]);
-            let _ =
-                writeln!(text, "{at:8.3} {} {:?} {kind} {} {deleting} {status}", r.resource_version, r.change, r.name);
-        }
-        text
+        history(&self.evidence, count)
     }
+}
+
+/// The last writes, a line each.
+fn history(evidence: &Evidence, count: usize) -> String {
+    let mut text = String::new();
+    let records = evidence.records.iter().filter(|r| is_counted(r)).collect::<Vec<_>>();
+    for r in &records[records.len().saturating_sub(count)..] {
+        let at = evidence.marks.get(&r.resource_version).map_or(0.0, |m| m.mono.as_secs_f64());
+        let (made, deleting) = (&r.object["metadata"]["creationTimestamp"], &r.object["metadata"]["deletionTimestamp"]);
+        let (version, change, kind, status) = (r.resource_version, r.change, &r.resource.plural, &r.object["status"]);
+        let _ = writeln!(text, "{at:8.3} {version} {change:?} {kind} {} {made} {deleting} {status}", r.name);
+    }
+    text
 }
 
 fn label<'a>(pod: &'a Pod, key: &str) -> Option<&'a String> {

@@ -202,7 +202,7 @@ async fn run(plan: Plan) -> Option<(Verdict, String)> {
     for place in 0..plan.controllers {
         places.start(place);
     }
-    let works = stage.gap(Duration::ZERO, Duration::from_secs(60)).await.is_some();
+    let works = stage.works_since(Duration::ZERO, Duration::from_secs(60)).await.is_some();
     futures::future::join_all(plan.faults.iter().map(|(at, fault)| places.strike(*at, fault.clone()))).await;
     let mut verdict = stage.judge(END).await;
     if !works {
