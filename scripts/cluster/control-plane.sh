@@ -70,9 +70,15 @@ start_scheduler() {
 start_kwok() {
   local i
   user "$STATE/kwok.kubeconfig" kwok kwok system:masters
+  # With its 4 at a time, pods take 10 s to start and to end as soon as some tens of them come and go.
+  cat >"$STATE/kwok.yaml" <<EOF
+apiVersion: config.kwok.x-k8s.io/v1alpha1
+kind: KwokConfiguration
+options: {podPlayStageParallelism: 64}
+EOF
   start kwok "$BIN/kwok" --kubeconfig="$STATE/kwok.kubeconfig" --manage-all-nodes=false \
     --manage-nodes-with-label-selector=type=kwok --node-lease-duration-seconds=40 \
-    --cidr=10.0.0.1/16 --node-ip=127.0.0.1
+    --cidr=10.0.0.1/16 --node-ip=127.0.0.1 --config="$STATE/kwok.yaml"
   for i in $(seq 0 $(($1 - 1))); do
     cat <<EOF
 ---

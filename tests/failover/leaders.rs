@@ -125,7 +125,8 @@ impl Pair {
             verdict.text(),
             self.logs()
         );
-        self.stage.namespace.delete().await;
+        self.controllers.clear();
+        self.stage.clear().await;
         verdict
     }
 }

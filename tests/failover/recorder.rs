@@ -3,12 +3,13 @@
 //! A watch of the API server leaves nothing out, unless it has to be begun anew (410, as after a restart of the server).
 //! Then what was missed is read from etcd, if that can be reached; else [`Recorder::holes`] says so.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
-use kube::api::{ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
+use kube::api::{ApiResource, DynamicObject, ListParams, ObjectList, WatchEvent, WatchParams};
 use kube::{Api, Client};
 use poolkeeper::local::{Change, Record, Resource};
 use serde_json::Value;
@@ -136,9 +137,10 @@ impl Recorder {
             uid: uid.clone(),
             object: object.clone(),
         };
-        if self.records.lock().unwrap().insert(rv, (record.clone(), self.start.elapsed())).is_some() {
-            return rv;
-        }
+        match self.records.lock().unwrap().entry(rv) {
+            Entry::Occupied(_) => return rv,
+            Entry::Vacant(free) => free.insert((record.clone(), self.start.elapsed())),
+        };
         let key = (plural.to_owned(), uid);
         if change == Change::Deleted {
             self.now.lock().unwrap().remove(&key);
@@ -197,6 +199,43 @@ impl Recorder {
             self.take(kind, if known { Change::Modified } else { Change::Added }, object);
         }
         rv
+    }
+
+    /// Waits until all is recorded that there is at the time of the call. Tells what is not, after the time.
+    pub async fn catch_up(&self, limit: Duration) -> Vec<String> {
+        let began = Instant::now();
+        let mut lists = Vec::new();
+        for kind in KINDS {
+            if let Ok(list) = self.api(kind).list(&ListParams::default()).await {
+                lists.push((kind.3, list));
+            }
+        }
+        loop {
+            let missing: Vec<String> = lists.iter().flat_map(|(plural, list)| self.missing(plural, list)).collect();
+            if missing.is_empty() || began.elapsed() > limit {
+                return missing;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// What a list tells that was not recorded.
+    fn missing(&self, plural: &str, list: &ObjectList<DynamicObject>) -> Vec<String> {
+        let version = |text: Option<&String>| text.and_then(|t| t.parse::<u64>().ok()).unwrap_or_default();
+        let at = version(list.metadata.resource_version.as_ref());
+        let there: BTreeSet<&str> = list.items.iter().filter_map(|o| o.metadata.uid.as_deref()).collect();
+        let records = self.records.lock().unwrap();
+        let versions =
+            list.items.iter().filter(|o| !records.contains_key(&version(o.metadata.resource_version.as_ref())));
+        let mut missing: Vec<String> =
+            versions.map(|o| format!("a version of {plural} {:?}", o.metadata.name)).collect();
+        let now = self.now.lock().unwrap();
+        let gone = now.iter().filter(|((p, uid), o)| {
+            let rv = o["metadata"]["resourceVersion"].as_str().and_then(|t| t.parse::<u64>().ok()).unwrap_or_default();
+            p == plural && rv <= at && !there.contains(uid.as_str())
+        });
+        missing.extend(gone.map(|(_, o)| format!("the end of {plural} {}", o["metadata"]["name"])));
+        missing
     }
 
     /// Every version from now on, as it is seen.

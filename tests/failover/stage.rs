@@ -8,10 +8,10 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client};
-use poolkeeper::api::worker::Handle;
+use poolkeeper::api::worker::{Handle, WorkerPhase};
 use poolkeeper::api::{ContainerPool, Dispatch, Worker, crd, names};
 use poolkeeper::local::{Change, Record};
 use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST};
@@ -128,6 +128,13 @@ impl Stage {
         Some(Self { namespace, recorder, load, killed: Mutex::default(), troubled: Mutex::default() })
     }
 
+    /// Removes the Pods, for which a cluster has few places. The namespace could not go without a controller that lets go of
+    /// its Workers, and whoever would try it for ever slows down the tests that follow; a test cluster goes as a whole.
+    pub async fn clear(&self) {
+        let api: Api<Pod> = Api::namespaced(self.namespace.client.clone(), &self.namespace.name);
+        let _ = api.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default()).await;
+    }
+
     pub fn now(&self) -> Duration {
         self.recorder.start.elapsed()
     }
@@ -177,27 +184,17 @@ impl Stage {
         began.elapsed()
     }
 
-    /// No more work comes; waits until all is done and quiet. Gives when it was.
+    /// No more work comes; waits until all is done and quiet, and looks then whether it stays so. Gives when it was quiet.
     async fn wind_down(&self, limit: Duration) -> Option<Duration> {
         self.load.stop();
         let began = Instant::now();
-        let is_done = |r: &Recorder| {
-            let dispatches: Vec<Dispatch> = r.all("dispatches");
-            let workers: Vec<Worker> = r.all("workers");
-            dispatches.iter().all(|d| d.status.as_ref().is_some_and(|s| s.phase.is_final()))
-                && workers.iter().all(|w| w.status.as_ref().is_some_and(|s| s.dispatch.is_none()))
-        };
         // `is_done` reads all there is.
-        while began.elapsed() < limit && !is_done(&self.recorder) {
+        while began.elapsed() < limit && !self.is_done() {
             sleep(Duration::from_millis(250)).await;
         }
-        let last = || {
-            let records = self.recorder.records();
-            records.iter().rev().find(|(r, _)| is_counted(r)).map_or(Duration::ZERO, |(_, at)| *at)
-        };
         while began.elapsed() < limit + QUIET {
-            let now = self.now();
-            if now > last() + QUIET {
+            let (now, last) = (self.now(), self.last_write());
+            if now > last + QUIET && (self.is_done() || began.elapsed() >= limit) {
                 sleep(IDLE).await;
                 return Some(now);
             }
@@ -206,15 +203,38 @@ impl Stage {
         None
     }
 
+    /// Every dispatch is final, every worker is free and up, and what goes is gone. How long that takes is also up to kwok.
+    fn is_done(&self) -> bool {
+        let dispatches: Vec<Dispatch> = self.recorder.all("dispatches");
+        let workers: Vec<Worker> = self.recorder.all("workers");
+        let pods: Vec<Pod> = self.recorder.all("pods");
+        let is_free = |w: &Worker| {
+            let up = w.status.as_ref().is_some_and(|s| s.dispatch.is_none() && s.phase == WorkerPhase::Ready);
+            up && w.metadata.deletion_timestamp.is_none()
+        };
+        let is_up = |p: &Pod| p.metadata.deletion_timestamp.is_none() && instance(p).state == InstanceState::Running;
+        dispatches.iter().all(|d| d.status.as_ref().is_some_and(|s| s.phase.is_final()))
+            && workers.iter().all(is_free)
+            && pods.iter().all(is_up)
+    }
+
+    /// When anything was written last that counts.
+    fn last_write(&self) -> Duration {
+        let records = self.recorder.records();
+        records.iter().rev().find(|(r, _)| is_counted(r)).map_or(Duration::ZERO, |(_, at)| *at)
+    }
+
     /// Ends the work, and judges all that was.
     pub async fn judge(&self, limit: Duration) -> Verdict {
         let asked = self.now();
         let quiet_at = self.wind_down(limit).await;
+        let behind = self.recorder.catch_up(Duration::from_secs(60)).await;
         let seen: Vec<Seen> = self.recorder.records();
         let pods = self.recorder.all::<Pod>("pods");
         let instances = pods.iter().filter(|p| label(p, names::WORKER_UID).is_some()).map(instance).collect();
         let mut accidents: Vec<String> =
             self.recorder.holes().iter().map(|h| format!("the history has a hole: {h}")).collect();
+        accidents.extend(behind.into_iter().map(|what| format!("never recorded: {what}")));
         // What was accepted is there, or was removed by its history's limit.
         let known: BTreeSet<&str> =
             seen.iter().filter(|(r, _)| r.resource.plural == "dispatches").map(|(r, _)| r.name.as_str()).collect();

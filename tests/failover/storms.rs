@@ -24,7 +24,7 @@ use crate::proxy::{Cut, Proxy, Rules};
 use crate::stage::{Stage, Verdict};
 
 /// How long things go wrong.
-const STORM: Duration = Duration::from_secs(12);
+const STORM: Duration = Duration::from_secs(10);
 /// All must be done and quiet after so long. A watch that was cut is begun anew within 10 s, as is a request; what was lost
 /// is looked for every 30 s.
 const END: Duration = Duration::from_secs(75);
@@ -219,7 +219,7 @@ async fn run(plan: Plan) -> Option<(Verdict, String)> {
     }
     let logs = places.logs();
     drop(places);
-    stage.namespace.delete().await;
+    stage.clear().await;
     Some((verdict, logs))
 }
 
