@@ -1,5 +1,6 @@
 //! Leaders that die, stall and leave.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -81,7 +82,9 @@ impl Pair {
             panic!("nothing is assigned any more\n{}{}", self.stage.census().await, self.logs());
         };
         self.gaps.push(self.stage.load.longest_pause(fault, works));
-        self.stage.troubled.lock().unwrap().push((fault, self.stage.now() + Duration::from_secs(4)));
+        // What was written just before a server died is seen when it is back: when it happened is not known.
+        let from = fault.saturating_sub(Duration::from_secs(4));
+        self.stage.troubled.lock().unwrap().push((from, self.stage.now() + Duration::from_secs(4)));
         self.listings.push(self.stage.listing().await);
     }
 
@@ -90,7 +93,7 @@ impl Pair {
         for n in 1..=self.made {
             let log = std::fs::read_to_string(self.dir.path().join(format!("controller-{n}.log"))).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
-            text += &format!("controller-{n}:\n{}\n", lines[lines.len().saturating_sub(20)..].join("\n"));
+            let _ = writeln!(text, "controller-{n}:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
         }
         text
     }

@@ -283,7 +283,7 @@ fn faulty(
                 return;
             }
             match frame {
-                Some(frame) => yield frame.map_err(BoxError::from),
+                Some(frame) => yield frame,
                 None => return,
             }
         }

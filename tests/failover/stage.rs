@@ -159,7 +159,9 @@ impl Stage {
             let phase = |o: &Value| o["status"]["phase"].as_str().unwrap_or_default().to_owned();
             let count = |all: Vec<Value>| {
                 let mut phases: BTreeMap<String, usize> = BTreeMap::new();
-                all.iter().for_each(|o| *phases.entry(phase(o)).or_default() += 1);
+                for o in all {
+                    *phases.entry(phase(&o)).or_default() += 1;
+                }
                 phases
             };
             let seen = count(self.recorder.all(kind.3));
