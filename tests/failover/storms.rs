@@ -4,7 +4,7 @@
 //! One seed is one schedule of faults. `POOLKEEPER_SEEDS=100` runs that many (default 4) from `POOLKEEPER_FIRST_SEED`
 //! (default 1), `POOLKEEPER_BESIDE` (default 10) at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ use crate::stage::{Stage, Verdict};
 /// How long things go wrong.
 const STORM: Duration = Duration::from_secs(10);
 /// All must be done and quiet after so long. A watch that was cut is begun anew within 10 s, as is a request; what was lost
-/// is looked for every 30 s.
-const END: Duration = Duration::from_secs(75);
+/// is looked for every 30 s. The rest is for a machine that does other things too: ten namespaces at a time fill two cores.
+const END: Duration = Duration::from_secs(150);
 
 #[derive(Clone, Debug)]
 enum Fault {
@@ -233,7 +233,7 @@ async fn invariants_hold_in_storms() {
     let (first, count) = (env("POOLKEEPER_FIRST_SEED", 1), env("POOLKEEPER_SEEDS", 4));
     let beside = usize::try_from(env("POOLKEEPER_BESIDE", 10)).unwrap();
     let tally: Arc<Mutex<BTreeMap<String, u64>>> = Arc::default();
-    let failed: Arc<Mutex<BTreeMap<u64, String>>> = Arc::default();
+    let failed: Arc<Mutex<BTreeSet<u64>>> = Arc::default();
     let runs = futures::stream::iter(first..first + count).map(|seed| {
         let (tally, failed) = (tally.clone(), failed.clone());
         tokio::spawn(async move {
@@ -246,10 +246,8 @@ async fn invariants_hold_in_storms() {
                 *tally.entry(what.clone()).or_default() += n;
             }
             if !verdict.violations.is_empty() {
-                failed
-                    .lock()
-                    .unwrap()
-                    .insert(seed, format!("seed {seed}: {}\n{text}\n{}\n{logs}", verdict.text(), verdict.tail(60)));
+                println!("seed {seed}: {}\n{text}\n{}\n{logs}", verdict.text(), verdict.tail(60));
+                failed.lock().unwrap().insert(seed);
             }
             true
         })
@@ -262,8 +260,5 @@ async fn invariants_hold_in_storms() {
         println!("{n:8}  {what}");
     }
     let failed = failed.lock().unwrap();
-    for text in failed.values() {
-        println!("{text}");
-    }
-    assert!(failed.is_empty(), "violations with seeds {:?}", failed.keys());
+    assert!(failed.is_empty(), "violations with seeds {failed:?}");
 }
