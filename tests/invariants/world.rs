@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::evidence::{Evidence, GHOST};
 use crate::clock::{RecordClock, SimClock};
-use crate::fake::{FakeEvent, FakeRuntime};
+use crate::fake::FakeRuntime;
 use crate::holders::Holders;
 use crate::net::{Death, Ledger, Net, Rules, Wires};
 use crate::plan::{self, Plan};
