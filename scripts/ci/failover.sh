@@ -4,8 +4,9 @@
 #
 #   scripts/ci/failover.sh [ARGUMENT...]   arguments for the tests, as the name of one
 #
-# POOLKEEPER_SEEDS (100) storms, POOLKEEPER_BESIDE of them at a time; PROFILE=dev for a build that is quick. The cluster is one of this run's own, with nodes of
-# kwok, in PID, network and mount namespaces: it meets no other, and all of it goes when this script does, even by kill -9.
+# POOLKEEPER_SEEDS (100) storms, POOLKEEPER_BESIDE of them at a time; PROFILE=dev for a build that is quick. The cluster is
+# one of this run's own, with nodes of kwok, in PID, network and mount namespaces: it meets no other, and all of it goes when
+# this script does, even by kill -9.
 set -euo pipefail
 script=$(realpath "${BASH_SOURCE[0]}")
 cd "$(dirname "$script")/../.."
