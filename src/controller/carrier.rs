@@ -20,6 +20,8 @@ use crate::runtime::Instance;
 
 /// Requests to the API server under way at a time. More do not make it faster (`docs/performance.md`).
 const WRITES: usize = 32;
+/// How long runtimes are waited for at the end. Who comes next, as the next leader, waits for that.
+const LAST_ORDERS: Duration = Duration::from_secs(1);
 /// Events taken in before the core decides: what happened together is decided together.
 const BATCH: usize = 256;
 
@@ -100,9 +102,10 @@ impl Carrier {
             }
         }
         self.options.health.ended();
-        // What was sent will happen: better to see it end than to leave its fate open.
-        self.writes.finish().await;
-        self.orders.finish().await;
+        // What was sent will happen: better to see it end than to leave its fate open. But an order can take as long as an
+        // image takes to come, and whoever is next gives it again.
+        let orders = tokio::time::timeout(LAST_ORDERS, self.orders.finish());
+        let ((), _) = futures::join!(self.writes.finish(), orders);
     }
 
     fn answer(&self, now: Now) -> Answer {

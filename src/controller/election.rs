@@ -24,6 +24,8 @@ use crate::core::election::{Candidate, Record, Step, Timing};
 
 /// How long the end of a controller is waited for. What is under way then is dropped, as a crash would.
 const END: Duration = Duration::from_secs(20);
+/// Tries to release the Lease.
+const RELEASES: usize = 3;
 
 /// Who stands for election, and where.
 #[derive(Clone)]
@@ -366,20 +368,24 @@ impl<F, E: Send + 'static> Elector<F, E> {
             return;
         }
         let limit = self.election.timing.retry;
-        if !self.candidate.is_current() && self.candidate.deadline().is_some() {
-            match answered(limit, self.api.get_opt(&self.election.name)).await {
-                Ok(lease) => {
-                    self.candidate.saw(lease.as_ref().map(record), self.now().mono);
-                    self.lease = lease;
+        // A renewal that was given up for the stop may have its effect between the look and the write.
+        for _ in 0..RELEASES {
+            if !self.candidate.is_current() && self.candidate.deadline().is_some() {
+                match answered(limit, self.api.get_opt(&self.election.name)).await {
+                    Ok(lease) => {
+                        self.candidate.saw(lease.as_ref().map(record), self.now().mono);
+                        self.lease = lease;
+                    }
+                    Err(error) => tracing::warn!(lease = %self.election, %error, "the Lease is not released"),
                 }
-                Err(error) => tracing::warn!(lease = %self.election, %error, "the Lease is not released"),
             }
-        }
-        let Some(record) = self.candidate.release(self.now().wall) else { return };
-        let lease = self.lease_with(self.lease.clone(), &record);
-        match answered(limit, self.api.replace(&self.election.name, &PostParams::default(), &lease)).await {
-            Ok(_) => tracing::info!(lease = %self.election, "the Lease is released"),
-            Err(error) => tracing::warn!(lease = %self.election, %error, "the Lease is not released"),
+            let Some(record) = self.candidate.release(self.now().wall) else { return };
+            let lease = self.lease_with(self.lease.clone(), &record);
+            match answered(limit, self.api.replace(&self.election.name, &PostParams::default(), &lease)).await {
+                Ok(_) => return tracing::info!(lease = %self.election, "the Lease is released"),
+                Err(Failure::Conflict) => self.candidate.failed(self.now().mono),
+                Err(error) => return tracing::warn!(lease = %self.election, %error, "the Lease is not released"),
+            }
         }
     }
 }
