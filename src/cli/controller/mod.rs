@@ -26,8 +26,9 @@ use crate::controller::metrics::Metrics;
 use crate::controller::tap::WatchTap;
 use crate::controller::{self, Options};
 
-/// What is logged when nothing is asked for: what happens here, and what goes wrong elsewhere.
-pub const LOG: &str = "warn,poolkeeper=info";
+/// What is logged when nothing is asked for: what happens here, and what goes wrong elsewhere. The client names each request
+/// that fails, without what it was for; who asked says that.
+pub const LOG: &str = "warn,poolkeeper=info,kube_client::client::builder=off";
 
 impl ControllerArgs {
     /// Runs it until a signal. To be called outside of any async runtime.
