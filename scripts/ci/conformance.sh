@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The conformance suite against the embedded API server and a real one: that of KUBECONFIG if it is set, else one that is
-# started for this run and removed again.
+# The conformance suite against the embedded API server and a real one, and every rule by kubectl against the real one: that
+# of KUBECONFIG if it is set, else one that is started for this run and removed again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -10,4 +10,4 @@ if [ -z "${KUBECONFIG:-}" ]; then
   started=$(scripts/cluster/cluster up api)
   eval "$started"
 fi
-POOLKEEPER_TEST_API=$KUBECONFIG cargo test --locked --test conformance
+POOLKEEPER_TEST_API=$KUBECONFIG cargo test --locked --test conformance --test kubectl

@@ -1,0 +1,200 @@
+//! Every rule of the three kinds as kubectl meets it: the table of `tests/support/rules.rs` by `kubectl apply` and
+//! `kubectl patch`, and what `kubectl scale` may set.
+//!
+//! Needs kubectl on the PATH and a real API server: `POOLKEEPER_TEST_API` is its kubeconfig. `scripts/ci/conformance.sh` has
+//! both. `tests/conformance` holds the whole answers, and the rules that the schemas have beside this table.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "support/cluster.rs"]
+mod cluster;
+#[path = "support/rules.rs"]
+mod rules;
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+use cluster::Namespace;
+use rules::Case;
+
+/// How many kubectl run at a time: each is mostly waiting for its own start.
+const BESIDE: usize = 3;
+
+/// kubectl in a namespace of its own.
+struct Kubectl {
+    namespace: Namespace,
+}
+
+impl Kubectl {
+    /// Installs the kinds. None, with a loud line on stderr, if there is no cluster.
+    async fn new() -> Option<Self> {
+        let client = cluster::client().await?;
+        let kubectl = Self { namespace: Namespace::new(client).await };
+        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
+        kubectl.done(&["apply", "--server-side", "--force-conflicts", "-f", crds]);
+        kubectl.done(&["wait", "--for=condition=Established", "--timeout=60s", "-f", crds]);
+        // Established is not yet served.
+        while !kubectl.run(&["get", "cpool,pkw,pkd"], None).status.success() {}
+        Some(kubectl)
+    }
+
+    /// Runs it with this on standard input.
+    fn run(&self, args: &[&str], stdin: Option<&Value>) -> Output {
+        let mut child = Command::new("kubectl")
+            .args(["--namespace", &self.namespace.name])
+            .args(args)
+            .env("KUBECONFIG", std::env::var_os("POOLKEEPER_TEST_API").unwrap())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("kubectl: {e} (scripts/cluster/cluster env puts one on the PATH)"));
+        let mut pipe = child.stdin.take().unwrap();
+        if let Some(object) = stdin {
+            pipe.write_all(object.to_string().as_bytes()).unwrap();
+        }
+        drop(pipe);
+        child.wait_with_output().unwrap()
+    }
+
+    fn done(&self, args: &[&str]) {
+        let output = self.run(args, None);
+        assert!(output.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn apply(&self, object: &Value) -> Result<(), String> {
+        said(&self.run(&["apply", "-f", "-"], Some(object)))
+    }
+
+    fn patch(&self, object: &Value, part: &str) -> Result<(), String> {
+        let (kind, name) = (object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
+        let patch = json!({part: object[part]}).to_string();
+        let mut args = vec!["patch", kind, name, "--type=merge", "-p", &patch];
+        if part == "status" {
+            args.push("--subresource=status");
+        }
+        said(&self.run(&args, None))
+    }
+
+    /// Tells a case: the first step by `apply`, the others by `write`. Returns how the last one ended.
+    fn tell(&self, case: &Case, name: &str, write: fn(&Self, &Value) -> Result<(), String>) -> Result<(), String> {
+        let objects = case.objects();
+        let last = objects.len() - 1;
+        for (i, mut object) in objects.into_iter().enumerate() {
+            // Each in a name of its own, but for those that are about names.
+            if object["metadata"]["name"] == "agents" {
+                object["metadata"]["name"] = json!(name);
+            }
+            let mut spec = object.clone();
+            let status = spec.as_object_mut().unwrap().remove("status");
+            let mut end = if i == 0 { self.apply(&spec) } else { write(self, &spec) };
+            if status.is_some() && end.is_ok() {
+                end = self.patch(&object, "status");
+            }
+            if i == last {
+                return end;
+            }
+            end.unwrap_or_else(|e| panic!("{} {:?}: step {i}: {e}", case.kind, case.name));
+        }
+        unreachable!("a case has steps")
+    }
+}
+
+/// What kubectl said when it failed.
+fn said(output: &Output) -> Result<(), String> {
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+fn judge(case: &Case, way: &str, end: Result<(), String>) {
+    match (case.refused, end) {
+        (None, Ok(())) => {}
+        (None, Err(why)) => panic!("{way}: {} {:?} is refused: {why}", case.kind, case.name),
+        (Some(text), Ok(())) => panic!("{way}: {} {:?} is taken; expected: {text}", case.kind, case.name),
+        (Some(text), Err(why)) => {
+            assert!(why.contains(text), "{way}: {} {:?} is refused, but not with {text:?}: {why}", case.kind, case.name);
+        }
+    }
+}
+
+/// Runs `tell` for each of the cases; `nth` tells them apart.
+fn each(cases: &[&Case], tell: impl Fn(usize, &Case) + Sync) {
+    std::thread::scope(|scope| {
+        let tell = &tell;
+        let all: Vec<_> = (0..BESIDE)
+            .map(|n| {
+                let mine = cases.iter().enumerate().skip(n).step_by(BESIDE);
+                scope.spawn(move || mine.for_each(|(nth, case)| tell(nth, case)))
+            })
+            .collect();
+        for one in all {
+            one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+    });
+}
+
+#[tokio::test]
+async fn apply_keeps_every_rule() {
+    let Some(kubectl) = Kubectl::new().await else { return };
+    let cases: Vec<&Case> = rules::cases().collect();
+    each(&cases, |nth, case| {
+        judge(case, "apply", kubectl.tell(case, &format!("case-{nth}"), Kubectl::apply));
+    });
+    kubectl.namespace.delete().await;
+}
+
+/// What a pool may not be by birth it may not become; the other kinds' specs cannot change but as their stories say.
+#[tokio::test]
+async fn patch_keeps_every_rule() {
+    let Some(kubectl) = Kubectl::new().await else { return };
+    let is_about_a_name = |case: &Case| case.objects()[0]["metadata"]["name"] != "agents";
+    let cases: Vec<&Case> = rules::cases()
+        .filter(|case| case.steps.len() > 1 || (case.kind == "ContainerPool" && !is_about_a_name(case)))
+        .collect();
+    each(&cases, |nth, case| {
+        let name = format!("case-{nth}");
+        let end = if case.steps.len() == 1 {
+            let mut object = case.objects().remove(0);
+            object["metadata"]["name"] = json!(name);
+            let least = json!({
+                "apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": object["metadata"], "spec": {},
+            });
+            kubectl.apply(&least).unwrap();
+            let status = !object["status"].is_null();
+            kubectl.patch(&object, "spec").and_then(|()| if status { kubectl.patch(&object, "status") } else { Ok(()) })
+        } else {
+            kubectl.tell(case, &name, |kubectl, object| kubectl.patch(object, "spec"))
+        };
+        judge(case, "patch", end);
+    });
+    kubectl.namespace.delete().await;
+}
+
+#[tokio::test]
+async fn scale_keeps_every_rule() {
+    let Some(kubectl) = Kubectl::new().await else { return };
+    let pool = json!({
+        "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "agents"},
+        "spec": {"min": 1, "max": 8},
+    });
+    kubectl.apply(&pool).unwrap();
+    let scale = |replicas: &str| {
+        said(&kubectl.run(&["scale", "containerpool/agents", &format!("--replicas={replicas}")], None))
+    };
+    let min = || kubectl.run(&["get", "cpool", "agents", "-o", "jsonpath={.spec.min}"], None).stdout;
+    for replicas in ["8", "0", "3"] {
+        scale(replicas).unwrap();
+        assert_eq!(String::from_utf8(min()).unwrap(), replicas);
+    }
+    for (replicas, text) in [
+        ("9", "min must be <= max (raise spec.max first)"),
+        ("100001", "spec.min in body should be less than or equal to 100000"),
+        ("-1", "must be greater than or equal to 0"),
+    ] {
+        let why = scale(replicas).unwrap_err();
+        assert!(why.contains(text), "{replicas}: {why}");
+        assert_eq!(String::from_utf8(min()).unwrap(), "3");
+    }
+    kubectl.namespace.delete().await;
+}
