@@ -16,7 +16,7 @@ generate:
 
 # A pool of processes works through the example's tasks.
 local *ARGS:
-    cargo run --release -- run --local --workers 3 --cooldown 2s {{ARGS}} --tasks examples/tasks.txt -- examples/limited-agent.sh
+    cargo run -- run --local --workers 3 --cooldown 2s {{ARGS}} --tasks examples/tasks.txt -- examples/limited-agent.sh
 
 # What takes longer: model, faults, breaks of the protocol, crashes, real Docker, a real cluster, the README's first command.
 e2e:

@@ -182,3 +182,22 @@ fn an_answer_to_a_start_does_not_take_back_what_was_observed() {
     let ready = |v: &Verb| matches!(v, Verb::WorkerStatus(_, s) if s.phase == WorkerPhase::Ready);
     assert!(then.iter().any(ready), "{then:?}");
 }
+
+/// What a check shows is as old as its question.
+#[test]
+fn an_answer_to_a_check_does_not_take_back_what_was_observed() {
+    let mut core = core(&[]);
+    let spec = serde_json::to_value(&worker(0, 2).spec).unwrap();
+    let idle: Arc<Worker> = object("p-0", 2, spec, json!({"phase": "Ready", "handle": handle(0), "idleSince": NOW}));
+    core.apply(Event::Worker(Seen::Present(idle)), now());
+    let first = core.decide(now());
+    assert!(first.iter().any(|a| matches!(a, Action::Runtime(RuntimeOrder::Check(..)))), "{first:?}");
+
+    let waits = InstanceState::NotReady { why: "its probe fails".into(), held: false };
+    core.apply(Event::Runtime(RuntimeFact::Observed(host(), Observation::Changed(instance(0, waits)))), now());
+    let answer = instance(0, InstanceState::Running);
+    core.apply(Event::Runtime(RuntimeFact::Checked(answer.key.clone(), Ok(Some(answer)))), now());
+    let then = verbs(&mut core);
+    let told = |v: &Verb| matches!(v, Verb::WorkerStatus(_, s) if s.message.as_deref() == Some("its probe fails"));
+    assert!(then.iter().any(told), "{then:?}");
+}

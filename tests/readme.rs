@@ -2,7 +2,7 @@
 //!
 //! A block in `sh` is run, in a scratch directory with a copy of `examples/`, unless the comment on the line before it is
 //! `<!-- not run: why -->`. With `<!-- needs docker -->` it is skipped, loudly, where there is no Docker Engine with the
-//! image of `scripts/docker-image.sh`. `cargo run --release --` stands for the binary under test.
+//! image of `scripts/docker-image.sh`. `cargo run --` stands for the binary under test.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -83,7 +83,7 @@ fn run(block: &Block) {
     std::fs::create_dir(&tmp).unwrap();
     let before = files(scratch.path());
     let binary = env!("CARGO_BIN_EXE_poolkeeper");
-    let script = block.text.replace("cargo run --release --", binary);
+    let script = block.text.replace("cargo run --", binary);
     let mut command = Command::new("timeout");
     command.args(["120", "bash", "-euo", "pipefail", "-c", &script]).current_dir(&work).env("TMPDIR", &tmp);
     let path = format!("{}:{}", Path::new(binary).parent().unwrap().display(), std::env::var("PATH").unwrap());
@@ -98,7 +98,7 @@ fn every_command_runs() {
     let page = readme();
     let shell: Vec<Block> =
         blocks(&page).into_iter().filter(|b| b.language == "sh" || b.language == "console").collect();
-    let first = "cargo run --release -- run --local --workers 3 ";
+    let first = "cargo run -- run --local --workers 3 ";
     assert!(shell[0].text.starts_with(first), "the first command is {}", shell[0].text);
     assert_eq!(shell[1].text, "cargo test\n", "the second command runs the tests");
     for block in &shell {

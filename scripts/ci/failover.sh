@@ -69,8 +69,7 @@ fi
   . scripts/cluster/lib.sh
   need ip=iproute2 ps=procps
 )
-# Optimised, as for the invariants: a hundred storms take long.
-built=$(cargo test --locked --profile="${PROFILE:-release}" --no-run --test failover --message-format=json |
+built=$(cargo test --locked --profile="${PROFILE:-sim}" --no-run --test failover --message-format=json |
   sed -n 's/.*"name":"failover".*"executable":"\([^"]*\)".*/\1/p')
 if [ ! -x "$built" ]; then
   say "no test program '$built'"

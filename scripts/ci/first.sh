@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The README's first command as it stands there, in a release build: it does all tasks although some meet a limit, ends
-# by itself, says what happened, and leaves nothing behind.
+# The README's first command as it stands there: it does all tasks although some meet a limit, ends by itself, says what
+# happened, and leaves nothing behind.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -9,13 +9,16 @@ fail() { say "FAILED: $*"; exit 1; }
 
 command=$(awk '/^```sh$/ { inside = 1; next } /^```$/ && inside { exit } inside' README.md)
 case $command in
-"cargo run --release -- run --local "*" --tasks examples/tasks.txt -- examples/limited-agent.sh") ;;
+"cargo run -- run --local "*" --tasks examples/tasks.txt -- examples/limited-agent.sh") ;;
 *) fail "the README's first command is: $command" ;;
 esac
 tasks=$(grep -c '[^[:space:]]' examples/tasks.txt)
 
-cargo build --release --locked
-binary=$PWD/target/release/poolkeeper
+# Other tests may run the program in target/debug now, and it would be replaced: cargo compiles with the features of
+# dependencies that tests need only for tests. With CARGO_BUILD_TARGET it goes elsewhere anyway.
+if [ -z "${CARGO_BUILD_TARGET:-}" ]; then export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/first; fi
+cargo build --locked
+binary=${CARGO_TARGET_DIR:-$PWD/target}/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}debug/poolkeeper
 
 # Nothing but this may be written to, so what is left behind is found.
 scratch=$(mktemp -d /tmp/pk-first.XXXXXX)

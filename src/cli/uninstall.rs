@@ -15,7 +15,7 @@ use kube::{Api, Client, ResourceExt};
 use super::cluster::ClusterArgs;
 use super::run::failure::{Failure, exit};
 use crate::api::{ContainerPool, Period, Worker, crd};
-use crate::controller::health::with_causes;
+use crate::controller::causes::with_causes;
 
 /// Between two looks at what is left.
 const LOOK: Duration = Duration::from_secs(1);

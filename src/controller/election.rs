@@ -16,7 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::health::{Health, Standing, with_causes};
+use super::causes::with_causes;
+use super::health::{Health, Standing};
 use crate::api::names;
 use crate::clock::{Clock, Ids};
 use crate::core::Now;

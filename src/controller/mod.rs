@@ -9,6 +9,7 @@
 //! - `note`: Kubernetes Events.
 
 mod carrier;
+pub(crate) mod causes;
 pub mod election;
 pub mod health;
 pub mod http;

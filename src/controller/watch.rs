@@ -14,7 +14,8 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
-use super::health::{Health, with_causes};
+use super::causes::with_causes;
+use super::health::Health;
 use crate::core::{Event, Key, Seen};
 
 /// Follows one kind, endlessly.

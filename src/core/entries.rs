@@ -81,6 +81,8 @@ pub(super) struct WorkerEntry {
     pub reserving: Option<DispatchRef>,
     /// A runtime order under way.
     pub op: Option<Op>,
+    /// Its instance was observed since the newest order began.
+    pub observed: bool,
     /// Monotonic time at which it was first seen in its present phase.
     pub since: Duration,
     /// Monotonic time of the last check.
@@ -103,6 +105,14 @@ pub(super) struct WorkerEntry {
     pub due: Option<Timestamp>,
     /// Monotonic time at which it became Ready, for a while after that.
     pub young: Option<Duration>,
+}
+
+impl WorkerEntry {
+    /// An order to the runtime begins.
+    pub fn begin(&mut self, op: Op) {
+        self.op = Some(op);
+        self.observed = false;
+    }
 }
 
 pub(super) struct DispatchEntry {

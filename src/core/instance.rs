@@ -101,7 +101,7 @@ impl Core {
             }
         } else if self.host_listed(&host) {
             if let Some(e) = self.workers.get_mut(key) {
-                e.op = Some(Op::Stop);
+                e.begin(Op::Stop);
             }
             self.actions.push(Action::Runtime(RuntimeOrder::Stop(host, instance)));
         }
@@ -178,14 +178,14 @@ impl Core {
         if self.workers[key].start_unknown {
             let limit = pool.spec.health.timeout.get();
             if let Some(e) = self.workers.get_mut(key) {
-                e.op = Some(Op::Check);
+                e.begin(Op::Check);
             }
             self.actions.push(Action::Runtime(RuntimeOrder::Check(host, Self::instance_key(w), limit)));
             return;
         }
         let spec = self.instance_spec(w, &pool.spec, &host);
         if let Some(e) = self.workers.get_mut(key) {
-            e.op = Some(Op::Start);
+            e.begin(Op::Start);
             e.checked = now.mono;
         }
         self.actions.push(Action::Runtime(RuntimeOrder::Start(host, Box::new(spec))));
@@ -322,7 +322,7 @@ impl Core {
             return;
         }
         if let Some(e) = self.workers.get_mut(key) {
-            e.op = Some(Op::Check);
+            e.begin(Op::Check);
         }
         self.actions.push(Action::Runtime(RuntimeOrder::Check(host, Self::instance_key(&w), policy.timeout.get())));
     }

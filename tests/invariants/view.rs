@@ -1,6 +1,7 @@
 //! One controller's view of the runtime, which ends with the controller.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -18,6 +19,11 @@ use crate::fake::FakeRuntime;
 pub struct View {
     pub fake: FakeRuntime,
     pub dead: CancellationToken,
+}
+
+/// A number that tells instances apart.
+fn nth(key: &InstanceKey) -> u32 {
+    key.uid.bytes().map(u32::from).sum()
 }
 
 impl View {
@@ -54,7 +60,7 @@ impl Runtime for View {
         spec.env.push(poolkeeper::api::pool::EnvVar { name: "TOKEN".to_owned(), value: SECRET.to_owned() });
         let made = self.fake.start(&spec).await?;
         // As of a Pod: the answer to its creation may come after it was seen to be Ready, and does not know of that.
-        let old = spec.key.uid.bytes().map(u32::from).sum::<u32>() % 3 == 0;
+        let old = nth(&spec.key) % 3 == 0;
         Ok(if old { Instance { state: InstanceState::Starting, ..made } } else { made })
     }
 
@@ -65,7 +71,12 @@ impl Runtime for View {
 
     async fn check(&self, host: &str, key: &InstanceKey) -> Result<Option<Instance>, RuntimeError> {
         self.alive().await;
-        self.fake.check(host, key).await
+        let answer = self.fake.check(host, key).await;
+        // It may be long on its way, and old when it comes.
+        if nth(key) % 3 == 1 {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        answer
     }
 
     fn target(&self, instance: &Instance) -> Target {

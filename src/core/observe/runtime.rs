@@ -14,7 +14,7 @@ impl Core {
                 self.hosts.insert(host.clone(), HostEntry { listed: true, message: String::new() });
                 let listed: BTreeSet<InstanceKey> = instances.iter().map(|i| i.key.clone()).collect();
                 for i in instances {
-                    self.saw_instance(&host, i, now);
+                    self.observed(&host, i, now);
                 }
                 // Whoever was there and is not in the list is asked for: a listing may be older than a start.
                 let gone: Vec<InstanceKey> = self
@@ -37,13 +37,12 @@ impl Core {
                 self.hosts.insert(host.clone(), HostEntry { listed: false, message });
                 self.reindex_host(&host, now);
             }
-            RuntimeFact::Observed(host, Observation::Changed(i)) => self.saw_instance(&host, i, now),
+            RuntimeFact::Observed(host, Observation::Changed(i)) => self.observed(&host, i, now),
             RuntimeFact::Observed(host, Observation::Gone(key)) => self.instance_gone(&host, &key, now),
             RuntimeFact::Started(key, result) => {
                 let host = self.end_op(&key, Op::Start);
                 match (result, host) {
-                    // It tells how the instance was when it was made. What was observed meanwhile is newer.
-                    (Ok(i), Some(host)) if !self.is_observed(&i) => self.saw_instance(&host, i, now),
+                    (Ok(i), Some(host)) => self.answered(&host, i, now),
                     (Err(StartError::NotNow(why)), _) => {
                         let worker = Key::new(key.namespace.clone(), key.worker.clone());
                         if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
@@ -100,7 +99,7 @@ impl Core {
                             }
                         }
                         if let (Ok(Some(i)), Some(host)) = (result, host) {
-                            self.saw_instance(&host, i, now);
+                            self.answered(&host, i, now);
                         }
                         self.touch_instance(&key, now);
                         return;
@@ -112,7 +111,7 @@ impl Core {
                     }
                 }
                 match (result, host) {
-                    (Ok(Some(i)), Some(host)) => self.saw_instance(&host, i, now),
+                    (Ok(Some(i)), Some(host)) => self.answered(&host, i, now),
                     (Ok(None), Some(host)) => self.instance_gone(&host, &key, now),
                     _ => {}
                 }
@@ -121,11 +120,22 @@ impl Core {
         }
     }
 
-    /// True if it was seen to have gone on since it was made.
-    fn is_observed(&self, made: &Instance) -> bool {
-        match self.instances.get(&made.key).map(|e| &e.view) {
-            Some(InstanceView::There(i)) => i.handle == made.handle && i.state != InstanceState::Starting,
-            _ => false,
+    /// An observation showed an instance.
+    fn observed(&mut self, host: &HostKey, i: Instance, now: Now) {
+        let worker = Key::new(i.key.namespace.clone(), i.key.worker.clone());
+        if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == i.key.uid) {
+            e.observed = true;
+        }
+        self.saw_instance(host, i, now);
+    }
+
+    /// The answer to an order shows an instance as it was at some time since the order began. What was observed meanwhile may
+    /// be newer, and if it is not, the observation goes on; only an end is final.
+    fn answered(&mut self, host: &HostKey, i: Instance, now: Now) {
+        let worker = Key::new(i.key.namespace.clone(), i.key.worker.clone());
+        let is_old = self.workers.get(&worker).is_some_and(|e| e.obj.uid_str() == i.key.uid && e.observed);
+        if !is_old || matches!(i.state, InstanceState::Exited(_)) {
+            self.saw_instance(host, i, now);
         }
     }
 

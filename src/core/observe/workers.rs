@@ -48,6 +48,7 @@ impl Core {
                 slot: None,
                 reserving: None,
                 op: None,
+                observed: false,
                 since: now.mono,
                 checked: now.mono,
                 missed: 0,
