@@ -1,16 +1,23 @@
 # The image of the controller: one static program, and nothing else. No CA certificates: in a cluster the API server's
 # comes with the service account. musl, whose resolver needs no files but /etc/resolv.conf.
-# scripts/image.sh makes the same image without a registry.
-FROM rust:1.95.0-alpine AS build
-RUN apk add --no-cache musl-dev
+# scripts/image.sh makes the same image without a registry; scripts/ci/dockerfile.sh proves that it is the same.
+FROM rust:1.95.0-slim-bookworm AS build
+# ring has a little C.
+RUN apt-get update && apt-get install -y --no-install-recommends musl-tools
+RUN rustup target add "$(uname -m)-unknown-linux-musl"
 WORKDIR /src
 # Without rust-toolchain.toml, which would fetch rustfmt and clippy.
 COPY Cargo.toml Cargo.lock ./
-COPY benches benches
+# First an empty program: a layer with the dependencies, kept as long as Cargo.toml and Cargo.lock are the same.
+RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs \
+    && cargo build --release --locked --bin poolkeeper --target "$(uname -m)-unknown-linux-musl"
 COPY src src
-RUN cargo build --release --locked --bin poolkeeper
+# Files are copied with their times: without touch, cargo would take the empty program for the newer one.
+RUN touch src/lib.rs src/main.rs \
+    && cargo build --release --locked --bin poolkeeper --target "$(uname -m)-unknown-linux-musl" \
+    && cp target/*-unknown-linux-musl/release/poolkeeper /poolkeeper
 
 FROM scratch
-COPY --from=build /src/target/release/poolkeeper /poolkeeper
+COPY --from=build /poolkeeper /poolkeeper
 USER 65532:65532
 ENTRYPOINT ["/poolkeeper"]

@@ -135,7 +135,7 @@ fn versions_are_those_of_the_program() {
     let toolchain = read("rust-toolchain.toml");
     let channel = toolchain.lines().find_map(|line| line.strip_prefix("channel = \"")).unwrap().trim_end_matches('"');
     assert!(
-        read("Dockerfile").contains(&format!("FROM rust:{channel}-alpine ")),
+        read("Dockerfile").contains(&format!("FROM rust:{channel}-slim-bookworm AS build\n")),
         "the Dockerfile builds with another Rust"
     );
 }

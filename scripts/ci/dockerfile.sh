@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# Builds the Dockerfile as it stands, on a Docker Engine of its own, and checks the image: what is in it, as whom it runs,
+# that it does what a build of this machine does, and that scripts/image.sh makes the same.
+#
+#   scripts/ci/dockerfile.sh           needs no image registry: the base image is made here under its name, from the same
+#                                      sources as the real one (Debian and rustup). As root, on Debian
+#   scripts/ci/dockerfile.sh --pull    with the real base image
+#
+# DOCKER_BUILDKIT chooses the builder, as always; without it the client does. What is missing of Docker and debootstrap is
+# installed; all else is removed at the end.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+say() { echo "dockerfile.sh: $*" >&2; }
+fail() {
+  say "FAILED: $*"
+  exit 1
+}
+
+pull=no
+case "$*" in
+"") ;;
+--pull) pull=yes ;;
+*)
+  say "no such arguments: $*"
+  exit 2
+  ;;
+esac
+
+base=$(sed -n 's/^FROM \(.*\) AS build$/\1/p' Dockerfile)
+[[ $base =~ ^rust:([0-9.]+)-slim-([a-z]+)$ ]] || fail "there is no stand-in for the base image '$base'"
+rust=${BASH_REMATCH[1]} suite=${BASH_REMATCH[2]}
+
+# Short, since a socket's path may have 107 characters.
+dir=$(mktemp -d /tmp/pk-dockerfile.XXXXXX)
+trap 'WIPE=1 scripts/docker-down.sh "$dir"' EXIT
+engine=$(scripts/docker-up.sh "$dir")
+eval "$engine"
+
+# stand_in: what Docker's library does for $base, on a Debian made here. How this machine reaches Debian and Rust (mirror,
+# proxies, certificates) goes into it, since its containers share the machine's network.
+stand_in() {
+  local root=$dir/base mirror file changes=() name
+  if ! command -v debootstrap >/dev/null; then
+    say "installing debootstrap"
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get update -q && apt-get install -y -q --no-install-recommends debootstrap; } >&2
+  fi
+  # shellcheck disable=SC2016 # apt's own variables
+  mirror=$(apt-get indextargets --format '$(CREATED_BY) $(CODENAME) $(COMPONENT) $(REPO_URI)' |
+    awk -v suite="$suite" '$1 == "Packages" && $2 == suite && $3 == "main" { print $4; exit }')
+  # Its mounts go with the namespace, however it ends.
+  if ! unshare --mount debootstrap --variant=minbase --include=ca-certificates,gcc,libc6-dev \
+    "$suite" "$root" ${mirror:+"$mirror"} >"$dir/debootstrap.log" 2>&1; then
+    tail -n 20 "$dir/debootstrap.log" >&2
+    fail "debootstrap"
+  fi
+  # rustup installs itself and a toolchain when it is called so.
+  cp "$(command -v rustup)" "$dir/rustup-init"
+  RUSTUP_HOME=$root/usr/local/rustup CARGO_HOME=$root/usr/local/cargo RUSTUP_INIT_SKIP_PATH_CHECK=yes \
+    "$dir/rustup-init" -y -q --no-modify-path --profile minimal --default-toolchain "$rust" >&2
+
+  apt-config dump Acquire >"$root/etc/apt/apt.conf.d/90machine"
+  cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+  file=${CARGO_HOME:-$HOME/.cargo}/config.toml
+  if [ -f "$file" ]; then cp "$file" "$root/usr/local/cargo/config.toml"; fi
+  for name in RUSTUP_DIST_SERVER RUSTUP_UPDATE_ROOT; do
+    if [ -n "${!name:-}" ]; then changes+=(--change "ENV $name=${!name}"); fi
+  done
+  tar -C "$root" -c . | docker import --change 'ENV RUSTUP_HOME=/usr/local/rustup CARGO_HOME=/usr/local/cargo' \
+    --change 'ENV PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
+    --change "ENV RUST_VERSION=$rust" --change 'CMD ["bash"]' ${changes[@]+"${changes[@]}"} - "$base" >/dev/null
+  rm -rf --one-file-system "$root"
+  say "made $base: $(size "$base")"
+}
+size() { docker image inspect --format '{{.Size}}' "$1" | awk '{ printf "%.1f MB", $1 / 1e6 }'; }
+
+flags=()
+if [ $pull = yes ]; then flags+=(--pull); else stand_in; fi
+# Names that every builder knows; without a value it is the environment's, and no layer keeps it.
+for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
+  if [ -n "${!name:-}" ]; then flags+=(--build-arg "$name"); fi
+done
+began=$SECONDS
+# The engine has no network of its own.
+docker build --network host ${flags[@]+"${flags[@]}"} --tag poolkeeper .
+say "built in $((SECONDS - began)) s: $(size poolkeeper)"
+
+# This machine's build: quick, and of the same source.
+target=$(uname -m)-unknown-linux-musl
+reference=$(scripts/image.sh --profile dev "$dir/image.tar" | awk '{ print $1 }')
+docker load --quiet --input "$dir/image.tar" >&2
+program=${CARGO_TARGET_DIR:-target}/$target/debug/poolkeeper
+
+# describe IMAGE NAME: its configuration, and the files of all its layers, which are left in $dir/NAME.
+describe() {
+  docker image inspect --format 'entrypoint {{json .Config.Entrypoint}}, command {{json .Config.Cmd}}, user {{.Config.User}}, {{.Os}}/{{.Architecture}}' "$1"
+  docker save --output "$dir/$2.tar" "$1"
+  mkdir "$dir/$2"
+  tar -xOf "$dir/$2.tar" manifest.json | python3 -c 'import json, sys; print(*json.load(sys.stdin)[0]["Layers"], sep="\n")' |
+    while read -r layer; do
+      tar -xOf "$dir/$2.tar" "$layer" >"$dir/layer.tar"
+      tar --numeric-owner -tvf "$dir/layer.tar" | awk '{ print "file", $1, $2, $6 }'
+      tar -xf "$dir/layer.tar" -C "$dir/$2"
+    done
+}
+describe poolkeeper built >"$dir/built.txt"
+describe "$reference" archived >"$dir/archived.txt"
+cat "$dir/built.txt"
+diff "$dir/archived.txt" "$dir/built.txt" || fail "the Dockerfile and scripts/image.sh make different images"
+{
+  echo "entrypoint [\"/poolkeeper\"], command null, user 65532:65532, linux/$(dpkg --print-architecture)"
+  echo "file -rwxr-xr-x 0/0 poolkeeper"
+} | diff - "$dir/built.txt" || fail "not one program that runs as 65532"
+# ldd fails for a static program, and says so.
+{ ldd "$dir/built/poolkeeper" 2>&1 || true; } | grep -Eq "not a dynamic|statically linked" || fail "the program is not static"
+
+# in_image ARGUMENTS...: poolkeeper in a container, as narrow as the chart's.
+in_image() {
+  timeout 60 docker run --rm --network none --read-only --cap-drop ALL --security-opt no-new-privileges \
+    -v "$dir/out:/out" poolkeeper "$@"
+}
+mkdir -m 777 "$dir/out"
+for arguments in --version --help crd; do
+  in_image $arguments >"$dir/image.out" || fail "'docker run poolkeeper $arguments' ended with $?"
+  env -i "$program" $arguments >"$dir/host.out"
+  [ -s "$dir/image.out" ] || fail "'$arguments' says nothing"
+  diff "$dir/host.out" "$dir/image.out" || fail "'$arguments' says something else than this machine's build"
+  say "$arguments: $(wc -l <"$dir/image.out") lines, $(head -n 1 "$dir/image.out")"
+done
+# Files show as whom it ran.
+in_image crd --dir /out >/dev/null
+diff -r crds "$dir/out" || fail "the image has other CRDs"
+[ "$(stat -c %u:%g "$dir"/out/* | sort -u)" = 65532:65532 ] || fail "it did not run as 65532:65532: $(ls -ln "$dir/out")"
+
+echo "$(size poolkeeper), one static file, 65532:65532; built by Docker $(docker version --format '{{.Client.Version}}, Engine {{.Server.Version}}')"
