@@ -15,6 +15,7 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
 use super::health::{Health, with_causes};
+use super::kept::Kept;
 use crate::core::{Event, Key, Seen};
 
 /// Follows one kind, endlessly.
@@ -26,6 +27,7 @@ pub(super) fn watch<K>(
 ) -> BoxStream<'static, Event>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Kept
         + Clone
         + Debug
         + DeserializeOwned
@@ -73,7 +75,7 @@ fn is_missing(error: &watcher::Error) -> bool {
 
 fn translate<K>(event: watcher::Event<DeserializeGuard<K>>, listing: &mut BTreeSet<Key>) -> Option<Seen<K>>
 where
-    K: Resource<DynamicType = ()>,
+    K: Kept + Resource<DynamicType = ()>,
 {
     match event {
         watcher::Event::Init => {
@@ -95,10 +97,10 @@ fn key<K: Resource>(object: &DeserializeGuard<K>) -> Key {
 }
 
 /// An object that these types cannot read, of a newer version perhaps, is there but left alone.
-fn read<K: Resource<DynamicType = ()>>(guard: DeserializeGuard<K>) -> Option<Arc<K>> {
+fn read<K: Kept + Resource<DynamicType = ()>>(guard: DeserializeGuard<K>) -> Option<Arc<K>> {
     let key = key(&guard);
     match guard.0 {
-        Ok(object) => Some(Arc::new(object)),
+        Ok(object) => Some(object.kept()),
         Err(invalid) => {
             tracing::warn!(kind = %K::kind(&()), %key, error = %invalid.error, "an object cannot be read; it is left alone");
             None
