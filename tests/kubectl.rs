@@ -113,7 +113,12 @@ fn judge(case: &Case, way: &str, end: Result<(), String>) {
         (None, Err(why)) => panic!("{way}: {} {:?} is refused: {why}", case.kind, case.name),
         (Some(text), Ok(())) => panic!("{way}: {} {:?} is taken; expected: {text}", case.kind, case.name),
         (Some(text), Err(why)) => {
-            assert!(why.contains(text), "{way}: {} {:?} is refused, but not with {text:?}: {why}", case.kind, case.name);
+            assert!(
+                why.contains(text),
+                "{way}: {} {:?} is refused, but not with {text:?}: {why}",
+                case.kind,
+                case.name
+            );
         }
     }
 }

@@ -29,7 +29,7 @@ impl Core {
                         e.missed = e.missed.max(1);
                     }
                     self.orphan_ops.remove(&k);
-                    self.dirty.insert(Subject::Orphan(k));
+                    self.dirty.insert(Subject::Orphan(Box::new(k)));
                 }
                 self.reindex_host(&host, now);
             }
@@ -124,7 +124,7 @@ impl Core {
     /// True if it was seen to have gone on since it was made.
     fn is_observed(&self, made: &Instance) -> bool {
         match self.instances.get(&made.key).map(|e| &e.view) {
-            Some(InstanceView::There(i)) => i.handle == made.handle && i.state != InstanceState::Starting,
+            Some(InstanceView::There { handle, state }) => *handle == made.handle && *state != InstanceState::Starting,
             _ => false,
         }
     }
@@ -147,7 +147,7 @@ impl Core {
         let worker = Key::new(key.namespace.clone(), key.worker.clone());
         match self.workers.get(&worker) {
             Some(e) if e.obj.uid_str() == key.uid => Subject::Worker(worker),
-            _ => Subject::Orphan(key.clone()),
+            _ => Subject::Orphan(Box::new(key.clone())),
         }
     }
 
@@ -158,15 +158,14 @@ impl Core {
             e.not_now = None;
             // While it is held, the time that a start may take does not run.
             let held = |s: &InstanceState| matches!(s, InstanceState::NotReady { held: true, .. });
-            let was =
-                matches!(self.instances.get(&key).map(|e| &e.view), Some(InstanceView::There(i)) if held(&i.state));
+            let was = matches!(self.instances.get(&key).map(|e| &e.view), Some(InstanceView::There { state, .. }) if held(state));
             if was || held(&i.state) {
                 e.since = now.mono;
             }
         }
-        let view = match &i.state {
-            InstanceState::Exited(exit) => InstanceView::Ended(i.clone(), exit.clone()),
-            _ => InstanceView::There(i),
+        let view = match i.state {
+            InstanceState::Exited(exit) => InstanceView::Ended(exit),
+            state => InstanceView::There { handle: i.handle, state },
         };
         // What has ended does not come back: a late answer may be older than the end.
         let ended = self.instances.get(&key).is_some_and(|e| e.view.is_dead());
@@ -207,7 +206,7 @@ impl Core {
                     self.instances.swap_remove(key);
                     self.orphan_ops.remove(key);
                 } else if self.instances.contains_key(key) {
-                    self.dirty.insert(Subject::Orphan(key.clone()));
+                    self.dirty.insert(Subject::Orphan(Box::new(key.clone())));
                 }
             }
         }
@@ -233,7 +232,7 @@ impl Core {
             self.instances.iter().filter(|(_, e)| e.host == *host).map(|(k, _)| k.clone()).collect();
         for k in orphans {
             if matches!(self.subject_of(&k), Subject::Orphan(_)) {
-                self.dirty.insert(Subject::Orphan(k));
+                self.dirty.insert(Subject::Orphan(Box::new(k)));
             }
         }
     }
