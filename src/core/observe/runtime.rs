@@ -12,10 +12,7 @@ impl Core {
         match fact {
             RuntimeFact::Observed(host, Observation::Listed(instances)) => {
                 self.hosts.insert(host.clone(), HostEntry { listed: true, message: String::new() });
-                let listed: BTreeSet<InstanceKey> = instances.iter().map(|i| i.key.clone()).collect();
-                for i in instances {
-                    self.saw_instance(&host, i, now);
-                }
+                let listed: BTreeSet<&InstanceKey> = instances.iter().map(|i| &i.key).collect();
                 // Whoever was there and is not in the list is asked for: a listing may be older than a start.
                 let gone: Vec<InstanceKey> = self
                     .instances
@@ -23,6 +20,9 @@ impl Core {
                     .filter(|(k, e)| e.host == host && e.view != InstanceView::Gone && !listed.contains(*k))
                     .map(|(k, _)| k.clone())
                     .collect();
+                for i in instances {
+                    self.saw_instance(&host, i, now);
+                }
                 for k in gone {
                     if let Some(e) = self.workers.get_mut(&Key::new(k.namespace.clone(), k.worker.clone())) {
                         e.checked = Duration::ZERO;

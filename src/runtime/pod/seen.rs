@@ -1,6 +1,6 @@
 //! What the watch on Pods showed last: enough to answer a check without a request. Small: of a Pod is kept what an [`Instance`] says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -67,7 +67,7 @@ impl Seen {
     }
 
     /// Only these are there.
-    pub fn keep(&self, keys: &std::collections::BTreeSet<InstanceKey>) {
+    pub fn keep(&self, keys: &BTreeSet<&InstanceKey>) {
         let gone: Vec<InstanceKey> = self.lock().pods.keys().filter(|k| !keys.contains(k)).cloned().collect();
         for key in gone {
             self.remove(&key);
