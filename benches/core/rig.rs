@@ -96,7 +96,11 @@ fn instance_life() -> Duration {
 fn instance(w: &Worker) -> Instance {
     let key = Key::of(w);
     Instance {
-        key: InstanceKey { namespace: key.namespace, worker: key.name, uid: w.metadata.uid.clone().unwrap() },
+        key: InstanceKey {
+            namespace: key.namespace.to_string(),
+            worker: key.name.to_string(),
+            uid: w.metadata.uid.clone().unwrap(),
+        },
         host: LOCAL_HOST.to_owned(),
         handle: Handle { id: "0123456789ab".into(), started: "2026-01-01T00:00:00Z".into() },
         state: InstanceState::Running,

@@ -4,8 +4,8 @@
 //! able to read a newer object.
 //!
 //! A newer version may also add values to an enum, and these types do not read them: a list of
-//! `Dispatch` would then fail as a whole. Who lists or watches therefore wraps the type in
-//! `kube::core::DeserializeGuard`, which confines the error to its object and keeps the name and uid.
+//! `Dispatch` would then fail as a whole. Who lists or watches therefore wraps the type in one that confines
+//! the error to its object and keeps the name and uid, such as `kube::core::DeserializeGuard`.
 //! Such an object exists: its slot, name and dispatch are taken. Leave it alone, and do not take
 //! it for gone.
 

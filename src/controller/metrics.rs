@@ -207,11 +207,11 @@ fn set<S: EncodeLabelSet + Clone + Debug + Hash + Eq>(family: &Family<S, Gauge>,
 }
 
 fn of_pool(key: &Key) -> PoolLabels<2> {
-    [("namespace", key.namespace.clone()), ("pool", key.name.clone())]
+    [("namespace", key.namespace.to_string()), ("pool", key.name.to_string())]
 }
 
 fn of_pool_and(key: &Key, name: &'static str, value: &str) -> PoolLabels<3> {
-    [("namespace", key.namespace.clone()), ("pool", key.name.clone()), (name, value.to_owned())]
+    [("namespace", key.namespace.to_string()), ("pool", key.name.to_string()), (name, value.to_owned())]
 }
 
 impl Metrics {

@@ -3,7 +3,7 @@
 //! - `carrier`: the loop. `lane`: the requests that it has under way.
 //! - [`election`]: which of several controllers runs it.
 //! - [`health`]: what the probes say. [`tap`]: sees watches open. [`metrics`]: what is counted. [`http`]: serves these.
-//! - `watch`: the three watches, as events.
+//! - `watch`: the three watches, as events. `kept`: what is kept of an object.
 //! - `writes`: every compare-and-swap.
 //! - `order`: what runtimes are asked.
 //! - `note`: Kubernetes Events.
@@ -13,6 +13,7 @@ pub(crate) mod causes;
 pub mod election;
 pub mod health;
 pub mod http;
+mod kept;
 mod lane;
 pub mod metrics;
 mod note;

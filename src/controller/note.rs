@@ -18,7 +18,7 @@ pub(super) async fn record(client: Client, ids: Ids, note: Note) -> bool {
     let event = Event {
         metadata: ObjectMeta {
             name: Some(format!("{}.{}", note.key.name, &uid[..8])),
-            namespace: Some(note.key.namespace.clone()),
+            namespace: Some(note.key.namespace.to_string()),
             ..ObjectMeta::default()
         },
         action: Some(note.reason.to_owned()),
@@ -28,8 +28,8 @@ pub(super) async fn record(client: Client, ids: Ids, note: Note) -> bool {
         regarding: Some(ObjectReference {
             api_version: Some(format!("{GROUP}/{VERSION}")),
             kind: Some(note.kind.to_owned()),
-            name: Some(note.key.name.clone()),
-            namespace: Some(note.key.namespace.clone()),
+            name: Some(note.key.name.to_string()),
+            namespace: Some(note.key.namespace.to_string()),
             uid: Some(note.uid),
             ..ObjectReference::default()
         }),

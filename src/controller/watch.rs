@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use kube::api::Api;
-use kube::core::{DeserializeGuard, NamespaceResourceScope, ResourceExt};
+use kube::core::{NamespaceResourceScope, ResourceExt};
 use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::causes::with_causes;
 use super::health::Health;
+use super::kept::{Kept, Told};
 use crate::core::{Event, Key, Seen};
 
 /// Follows one kind, endlessly.
@@ -27,6 +28,7 @@ pub(super) fn watch<K>(
 ) -> BoxStream<'static, Event>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Kept
         + Clone
         + Debug
         + DeserializeOwned
@@ -34,7 +36,7 @@ where
         + Sync
         + 'static,
 {
-    let api: Api<DeserializeGuard<K>> = match namespace {
+    let api: Api<Told<K>> = match namespace {
         Some(ns) => Api::namespaced(client, ns),
         None => Api::all(client),
     };
@@ -72,36 +74,36 @@ fn is_missing(error: &watcher::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
-fn translate<K>(event: watcher::Event<DeserializeGuard<K>>, listing: &mut BTreeSet<Key>) -> Option<Seen<K>>
+fn translate<K>(event: watcher::Event<Told<K>>, listing: &mut BTreeSet<Key>) -> Option<Seen<K>>
 where
-    K: Resource<DynamicType = ()>,
+    K: Kept + Resource<DynamicType = ()>,
 {
     match event {
         watcher::Event::Init => {
             listing.clear();
             None
         }
-        watcher::Event::InitApply(guard) => {
-            listing.insert(key(&guard));
-            read(guard).map(Seen::Present)
+        watcher::Event::InitApply(told) => {
+            listing.insert(key(&told));
+            read(told).map(Seen::Present)
         }
         watcher::Event::InitDone => Some(Seen::Listed(std::mem::take(listing))),
-        watcher::Event::Apply(guard) => read(guard).map(Seen::Present),
-        watcher::Event::Delete(guard) => read(guard).map(Seen::Gone),
+        watcher::Event::Apply(told) => read(told).map(Seen::Present),
+        watcher::Event::Delete(told) => read(told).map(Seen::Gone),
     }
 }
 
-fn key<K: Resource>(object: &DeserializeGuard<K>) -> Key {
+fn key<K: Resource>(object: &Told<K>) -> Key {
     Key::new(object.namespace().unwrap_or_default(), object.name_any())
 }
 
 /// An object that these types cannot read, of a newer version perhaps, is there but left alone.
-fn read<K: Resource<DynamicType = ()>>(guard: DeserializeGuard<K>) -> Option<Arc<K>> {
-    let key = key(&guard);
-    match guard.0 {
-        Ok(object) => Some(Arc::new(object)),
-        Err(invalid) => {
-            tracing::warn!(kind = %K::kind(&()), %key, error = %invalid.error, "an object cannot be read; it is left alone");
+fn read<K: Kept + Resource<DynamicType = ()>>(told: Told<K>) -> Option<Arc<K>> {
+    let key = key(&told);
+    match told.0 {
+        Ok(object) => Some(object.kept()),
+        Err(unreadable) => {
+            tracing::warn!(kind = %K::kind(&()), %key, error = %unreadable.error, "an object cannot be read; it is left alone");
             None
         }
     }

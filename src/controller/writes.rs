@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use super::kept::Kept;
 use crate::api::{ContainerPool, Dispatch, Worker, names};
 use crate::core::{Fetched, Key, Object, Settled, Verb};
 
@@ -34,6 +35,7 @@ const REREAD: [Duration; 5] = [
 trait Kind:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + Object
+    + Kept
     + Clone
     + Debug
     + Serialize
@@ -146,7 +148,7 @@ async fn patch<K: Kind>(client: &Client, base: &K, mut body: Value, status: bool
         answered(api.patch(&key.name, &params, &body)).await
     };
     match answer {
-        Ok(object) => Settled::Done(Some(K::fetched(Some(Arc::new(object))))),
+        Ok(object) => Settled::Done(Some(K::fetched(Some(object.kept())))),
         Err(e) => recover::<K>(client, &key, e).await,
     }
 }
@@ -154,7 +156,7 @@ async fn patch<K: Kind>(client: &Client, base: &K, mut body: Value, status: bool
 async fn create<K: Kind>(client: &Client, object: K) -> Settled {
     let key = Key::of(&object);
     match answered(api::<K>(client, &key).create(&PostParams::default(), &object)).await {
-        Ok(object) => Settled::Done(Some(K::fetched(Some(Arc::new(object))))),
+        Ok(object) => Settled::Done(Some(K::fetched(Some(object.kept())))),
         Err(e) => recover::<K>(client, &key, e).await,
     }
 }
@@ -178,7 +180,7 @@ async fn remove_annotation(client: &Client, base: &ContainerPool, annotation: &s
     let Ok(ops) = serde_json::from_value::<json_patch::Patch>(ops) else { return Settled::Done(None) };
     let patch = Patch::Json::<()>(ops);
     match answered(api::<ContainerPool>(client, &key).patch(&key.name, &PatchParams::default(), &patch)).await {
-        Ok(object) => Settled::Done(Some(Fetched::Pool(Some(Arc::new(object))))),
+        Ok(object) => Settled::Done(Some(Fetched::Pool(Some(object.kept())))),
         // The annotation is gone or has another value now: that is what the test is for.
         Err(Failure::Api(s)) if s.code == 422 => get::<ContainerPool>(client, &key).await,
         Err(e) => recover::<ContainerPool>(client, &key, e).await,
@@ -193,7 +195,7 @@ async fn delete<K: Kind>(client: &Client, base: &K) -> Settled {
     };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
     match answered(api::<K>(client, &key).delete(&key.name, &params)).await {
-        Ok(either) => Settled::Done(Some(K::fetched(either.left().filter(Object::is_deleting).map(Arc::new)))),
+        Ok(either) => Settled::Done(Some(K::fetched(either.left().filter(Object::is_deleting).map(K::kept)))),
         Err(e) => recover::<K>(client, &key, e).await,
     }
 }
@@ -206,7 +208,7 @@ async fn get<K: Kind>(client: &Client, key: &Key) -> Settled {
 }
 
 async fn read<K: Kind>(client: &Client, key: &Key) -> Result<Fetched, Failure> {
-    answered(api::<K>(client, key).get_opt(&key.name)).await.map(|found| K::fetched(found.map(Arc::new)))
+    answered(api::<K>(client, key).get_opt(&key.name)).await.map(|found| K::fetched(found.map(K::kept)))
 }
 
 /// Why a request brought no result.

@@ -62,7 +62,7 @@ pub fn reserved(worker: &Worker, dispatch: &Dispatch, now: Now) -> WorkerStatus 
     let attempt = dispatch.status.as_ref().map_or(0, |s| s.attempt) + 1;
     status.phase = WorkerPhase::Busy;
     status.dispatch = Some(DispatchRef {
-        name: Key::of(dispatch).name,
+        name: Key::of(dispatch).name.to_string(),
         uid: dispatch.uid_str().to_owned(),
         attempt,
         assigned_at: Time::from(now.wall),
@@ -93,7 +93,7 @@ pub fn published(
     let mut status = dispatch.status.clone().unwrap_or_default();
     status.phase = DispatchPhase::Assigned;
     status.attempt = named.attempt;
-    status.worker = Some(WorkerRef { name: Key::of(worker).name, uid: worker.uid_str().to_owned() });
+    status.worker = Some(WorkerRef { name: Key::of(worker).name.to_string(), uid: worker.uid_str().to_owned() });
     status.target = Some(target);
     status.assigned_at = Some(named.assigned_at.clone());
     if status.conditions.iter().any(|c| c.type_ == "Accepted") {
@@ -107,7 +107,7 @@ pub fn published(
 pub fn not_started(dispatch: &Dispatch, worker: &Worker, named: &DispatchRef, now: Now) -> DispatchStatus {
     let mut status = dispatch.status.clone().unwrap_or_default();
     status.attempt = named.attempt;
-    status.worker = Some(WorkerRef { name: Key::of(worker).name, uid: worker.uid_str().to_owned() });
+    status.worker = Some(WorkerRef { name: Key::of(worker).name.to_string(), uid: worker.uid_str().to_owned() });
     status.target = None;
     status.assigned_at = Some(named.assigned_at.clone());
     status.last_result = Some(LastResult {

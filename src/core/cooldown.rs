@@ -124,7 +124,7 @@ impl Core {
     /// A credential's rest over all pools of the namespace that name it: the longest.
     pub(super) fn credential_rest(&mut self, namespace: &str, identity: &str) -> CredentialRest {
         let mut all = CredentialRest { key: identity.to_owned(), ..CredentialRest::default() };
-        let Some(cred) = self.creds.get(&(namespace.to_owned(), identity.to_owned())) else { return all };
+        let Some(cred) = self.creds.get(&(namespace.into(), identity.to_owned())) else { return all };
         for pool in &cred.pools {
             self.visits.0 += 1;
             let Some(entry) = self.pools.get(pool) else { continue };

@@ -112,8 +112,8 @@ impl Core {
                 "QueueFull: {limit} dispatches wait already (spec.dispatch.queueLimit); it is tried again"
             ));
         }
-        let mut d = Dispatch::new(task, DispatchSpec { pool: key.name.clone(), ..spec.clone() });
-        d.metadata.namespace = Some(key.namespace.clone());
+        let mut d = Dispatch::new(task, DispatchSpec { pool: key.name.to_string(), ..spec.clone() });
+        d.metadata.namespace = Some(key.namespace.to_string());
         let marks = [(names::REQUEST_POOL_UID, obj.uid_str()), (names::REQUEST_HASH, hash.as_str())];
         d.metadata.annotations = Some(marks.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
         let subject = Subject::Dispatch(dispatch);
@@ -121,7 +121,7 @@ impl Core {
     }
 
     fn result_door(&mut self, key: &Key, r: &ResultRequest) -> Step {
-        let dispatch = key.sibling(&r.dispatch);
+        let dispatch = key.sibling(r.dispatch.as_str());
         let Some(e) = self.dispatches.get(&dispatch) else {
             return Step::Bad(format!("there is no Dispatch {:?}", r.dispatch));
         };
@@ -133,7 +133,7 @@ impl Core {
                 d.uid_str()
             ));
         }
-        if d.spec.pool != key.name {
+        if *d.spec.pool != *key.name {
             return Step::Bad(format!("Dispatch {:?} is of pool {:?}", r.dispatch, d.spec.pool));
         }
         let attempt = match r.attempt {

@@ -12,16 +12,16 @@ use super::doors::Doors;
 use super::tally::{Ordinals, Tally};
 use super::update::Update;
 use super::{HostKey, Key};
-use crate::api::worker::{DispatchRef, WorkerSpec};
+use crate::api::worker::{DispatchRef, Handle, WorkerSpec};
 use crate::api::{ContainerPool, Dispatch, Worker};
-use crate::runtime::{Exit, Instance};
+use crate::runtime::{Exit, InstanceState};
 
 /// Place of a dispatch in its pool's queue: priority, then creation, then name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub priority: Reverse<i32>,
     pub created: Timestamp,
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 /// Which index a worker stands in.
@@ -43,20 +43,20 @@ pub(super) enum Slot {
     Unavailable,
 }
 
-/// An instance as far as a runtime told.
+/// An instance as far as a runtime told, without whose it is and where: the index and its entry have that.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum InstanceView {
     /// There, running or about to.
-    There(Instance),
+    There { handle: Handle, state: InstanceState },
     /// Nothing of it runs any more; it may still take up a name.
-    Ended(Instance, Exit),
+    Ended(Exit),
     /// Confirmed gone.
     Gone,
 }
 
 impl InstanceView {
     pub fn is_dead(&self) -> bool {
-        !matches!(self, Self::There(_))
+        !matches!(self, Self::There { .. })
     }
 }
 
@@ -149,8 +149,8 @@ pub(super) struct PoolEntry {
     pub deleting: BTreeSet<i32>,
     pub queue: BTreeSet<Place>,
     /// Every dispatch that waits, oldest first; for the queue limit.
-    pub waiting: BTreeSet<(Timestamp, String)>,
-    pub finals: BTreeSet<(Timestamp, String)>,
+    pub waiting: BTreeSet<(Timestamp, Arc<str>)>,
+    pub finals: BTreeSet<(Timestamp, Arc<str>)>,
     /// Of the workers that exist.
     pub tally: Tally,
     /// Of those whose creation is under way.
@@ -190,4 +190,25 @@ pub(super) struct Trouble {
     pub failures: u32,
     pub until: Duration,
     pub why: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Subject;
+
+    /// There is one of these for every worker, and three subjects: the memory of 10,000 workers at rest follows them
+    /// (`docs/performance.md`). What is rare goes into a box.
+    #[test]
+    fn what_there_is_for_every_worker_is_small() {
+        for (what, size, most) in [
+            ("Worker", size_of::<Worker>(), 800),
+            ("WorkerEntry", size_of::<WorkerEntry>(), 352),
+            ("InstanceEntry", size_of::<InstanceEntry>(), 128),
+            ("Subject", size_of::<Subject>(), 40),
+            ("Key", size_of::<Key>(), 32),
+        ] {
+            assert!(size <= most, "{what}: {size} bytes");
+        }
+    }
 }

@@ -25,8 +25,8 @@ pub enum Subject {
     Pool(Key),
     /// A Lease that holders renew.
     Lease(Key),
-    /// An instance without a Worker.
-    Orphan(InstanceKey),
+    /// An instance without a Worker. Rare, and the largest: what every other one takes must not follow it.
+    Orphan(Box<InstanceKey>),
 }
 
 /// An object as a watch shows it.

@@ -163,7 +163,7 @@ impl Core {
         for o in p.starting.iter().take(LOOKED_AT) {
             let e = self.workers.get(&key.sibling(names::worker(&key.name, *o)))?;
             let why = match self.instance_view(&e.obj) {
-                Some(InstanceView::There(i)) => i.state.why_not_ready()?,
+                Some(InstanceView::There { state, .. }) => state.why_not_ready()?,
                 _ => e.not_now.as_deref()?,
             };
             first.get_or_insert_with(|| why.to_owned());

@@ -16,7 +16,7 @@ use crate::api::{ContainerPool, RuntimeKind, Worker};
 use crate::runtime::{InstanceKey, LOCAL_HOST};
 
 /// A credential of a namespace: pools that name the same secret share its rest.
-pub(super) type CredKey = (String, String);
+pub(super) type CredKey = (Arc<str>, String);
 
 /// How many index entries were looked at: the measure of "no event costs a scan".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Visits(pub u64);
 pub struct Core {
     pub(super) cfg: Config,
     pub(super) pools: BTreeMap<Key, PoolEntry>,
-    pub(super) workers: IndexMap<Key, WorkerEntry>,
+    pub(super) workers: IndexMap<Key, Box<WorkerEntry>>,
     pub(super) dispatches: IndexMap<Key, DispatchEntry>,
     pub(super) creds: BTreeMap<CredKey, CredEntry>,
     pub(super) hosts: BTreeMap<HostKey, HostEntry>,
@@ -250,8 +250,12 @@ impl Core {
     }
 
     pub(super) fn instance_key(worker: &Worker) -> InstanceKey {
-        let key = Key::of(worker);
-        InstanceKey { namespace: key.namespace, worker: key.name, uid: worker.uid_str().to_owned() }
+        let meta = &worker.metadata;
+        InstanceKey {
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            worker: meta.name.clone().unwrap_or_default(),
+            uid: worker.uid_str().to_owned(),
+        }
     }
 
     /// The instance of a Worker, as far as it is known.
@@ -267,7 +271,7 @@ impl Core {
     /// Identity of a Worker's credential. `Err`: the pool no longer has it.
     pub(super) fn identity_of(&self, worker: &Worker) -> Result<Option<String>, ()> {
         let Some(name) = &worker.spec.credential else { return Ok(None) };
-        let pool = self.pool_obj(&Key::of(worker).sibling(&worker.spec.pool)).ok_or(())?;
+        let pool = self.pool_obj(&Key::of(worker).sibling(worker.spec.pool.as_str())).ok_or(())?;
         pool.spec.credentials.iter().find(|c| c.name == *name).map(|c| Some(c.identity())).ok_or(())
     }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::api::dispatch::Target;
 use crate::api::worker::{WorkerPhase, WorkerStatus};
 use crate::api::{Time, Worker, names};
-use crate::runtime::{Exit, InstanceKey, InstanceSpec, InstanceState};
+use crate::runtime::{Exit, Instance, InstanceKey, InstanceSpec, InstanceState};
 
 /// A worker that ends so soon after it became Ready counts as one that did not start.
 pub const EARLY_END: Duration = Duration::from_secs(10);
@@ -112,10 +112,10 @@ impl Core {
         let Some(pool) = self.pool_obj(pool_key) else { return };
         let view = self.instance_view(w).cloned();
         match view {
-            Some(InstanceView::There(i)) if i.state == InstanceState::Running => {
+            Some(InstanceView::There { handle, state: InstanceState::Running }) => {
                 let mut status = w.status.clone().unwrap_or_default();
                 status.phase = WorkerPhase::Ready;
-                status.handle = Some(i.handle);
+                status.handle = Some(handle);
                 status.idle_since = Some(Time::from(now.wall));
                 status.message = None;
                 conditions::set(&mut status.conditions, "Ready", true, "Running", "", now);
@@ -126,7 +126,7 @@ impl Core {
                 self.write_worker(key, status, now);
                 return;
             }
-            Some(InstanceView::Ended(_, exit)) => {
+            Some(InstanceView::Ended(exit)) => {
                 let text = format!("worker {} before it was ready{}", describe(&exit), advice(&exit));
                 self.fail_start(key, text);
                 return;
@@ -138,7 +138,7 @@ impl Core {
             _ => {}
         }
         let waits = match &view {
-            Some(InstanceView::There(i)) => i.state.why_not_ready().map(str::to_owned),
+            Some(InstanceView::There { state, .. }) => state.why_not_ready().map(str::to_owned),
             _ => self.workers[key].not_now.clone(),
         };
         if w.spec.template_hash != super::scale::template_hash(&pool.spec) {
@@ -148,7 +148,7 @@ impl Core {
         let limit = pool.spec.health.start_timeout.get();
         let Some(e) = self.workers.get(key) else { return };
         let (since, op) = (e.since, e.op);
-        let held = matches!(&view, Some(InstanceView::There(i)) if matches!(i.state, InstanceState::NotReady { held: true, .. }));
+        let held = matches!(&view, Some(InstanceView::There { state: InstanceState::NotReady { held: true, .. }, .. }));
         if now.mono >= since + limit && !held {
             if op.is_none() {
                 let why = waits.map(|w| format!(": {w}")).unwrap_or_default();
@@ -250,7 +250,7 @@ impl Core {
             }
             if now.mono < since + EARLY_END {
                 let text = match self.instance_view(w) {
-                    Some(InstanceView::Ended(_, exit)) => {
+                    Some(InstanceView::Ended(exit)) => {
                         format!("worker {} soon after its start{}", describe(exit), advice(exit))
                     }
                     _ => format!("worker lost soon after its start: {why}"),
@@ -278,7 +278,7 @@ impl Core {
             return;
         }
         let waits = match self.instance_view(w) {
-            Some(InstanceView::There(i)) => i.state.why_not_ready().map(str::to_owned),
+            Some(InstanceView::There { state, .. }) => state.why_not_ready().map(str::to_owned),
             _ => None,
         };
         let healthy = missed == 0 && waits.is_none();
@@ -340,16 +340,16 @@ impl Core {
 
     /// How a task reaches a worker, if its instance was seen.
     pub(super) fn target_of(&self, w: &Worker) -> Option<Target> {
-        match self.instance_view(w) {
-            Some(InstanceView::There(i)) => Some((self.cfg.target)(&Self::host_of(w), i)),
-            _ => None,
-        }
+        let Some(InstanceView::There { handle, state }) = self.instance_view(w) else { return None };
+        let (key, host) = (Self::instance_key(w), Self::host_of(w));
+        let instance = Instance { key, host: host.host.clone(), handle: handle.clone(), state: state.clone() };
+        Some((self.cfg.target)(&host, &instance))
     }
 
     /// What is known of the end of a worker's instance.
     pub(super) fn epitaph(&self, w: &Worker) -> String {
         match self.instance_view(w) {
-            Some(InstanceView::Ended(_, exit)) => format!("worker {}", describe(exit)),
+            Some(InstanceView::Ended(exit)) => format!("worker {}", describe(exit)),
             _ => "the worker's instance is gone".to_owned(),
         }
     }
@@ -364,7 +364,7 @@ impl Core {
         }
         let Some(host) = self.instances.get(key).map(|e| e.host.clone()) else { return };
         match self.orphan_ops.get(key) {
-            None => self.write(Subject::Orphan(key.clone()), Verb::GetWorker(worker)),
+            None => self.write(Subject::Orphan(Box::new(key.clone())), Verb::GetWorker(worker)),
             Some(false) => {
                 self.orphan_ops.remove(key);
             }

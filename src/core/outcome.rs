@@ -182,7 +182,7 @@ impl Core {
                 return None;
             }
             let instance = crate::runtime::InstanceKey {
-                namespace: key.namespace.clone(),
+                namespace: key.namespace.to_string(),
                 worker: worker.name.clone(),
                 uid: worker.uid.clone(),
             };

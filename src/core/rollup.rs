@@ -186,7 +186,7 @@ impl Core {
             .map(|e| {
                 let s = e.obj.status.clone().unwrap_or_default();
                 Recent {
-                    dispatch: e.place.name.clone(),
+                    dispatch: e.place.name.to_string(),
                     worker: s.worker.map(|w| w.name),
                     outcome: s.last_result.map(|r| r.outcome),
                     assigned_at: s.assigned_at,

@@ -305,7 +305,7 @@ fn new_worker(pool: &ContainerPool, ordinal: i32, host: HostKey, credential: Opt
     let mut w = Worker::new(
         &names::worker(&key.name, ordinal),
         WorkerSpec {
-            pool: key.name.clone(),
+            pool: key.name.to_string(),
             pool_generation: pool.metadata.generation.unwrap_or(1),
             runtime: host.runtime,
             credential,
@@ -314,9 +314,9 @@ fn new_worker(pool: &ContainerPool, ordinal: i32, host: HostKey, credential: Opt
             cordoned: false,
         },
     );
-    w.metadata.namespace = Some(key.namespace);
+    w.metadata.namespace = Some(key.namespace.to_string());
     w.metadata.finalizers = Some(vec![names::WORKER_FINALIZER.to_owned()]);
-    w.metadata.labels = Some([(names::POOL.to_owned(), key.name)].into());
+    w.metadata.labels = Some([(names::POOL.to_owned(), key.name.to_string())].into());
     debug_assert_eq!(w.status.clone().unwrap_or_default().phase, WorkerPhase::Starting);
     w
 }

@@ -39,7 +39,7 @@ impl Core {
     /// True if nothing but rest keeps an idle, started worker from taking work.
     pub(super) fn is_usable(&self, e: &WorkerEntry) -> bool {
         let w = &e.obj;
-        let there = matches!(self.instance_view(w), Some(InstanceView::There(i)) if i.state == InstanceState::Running);
+        let there = matches!(self.instance_view(w), Some(InstanceView::There { state: InstanceState::Running, .. }));
         there
             && e.ordinal.is_some()
             && e.missed == 0

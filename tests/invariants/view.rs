@@ -60,7 +60,7 @@ impl Runtime for View {
         spec.env.push(poolkeeper::api::pool::EnvVar { name: "TOKEN".to_owned(), value: SECRET.to_owned() });
         let made = self.fake.start(&spec).await?;
         // As of a Pod: the answer to its creation may come after it was seen to be Ready, and does not know of that.
-        let old = nth(&spec.key) % 3 == 0;
+        let old = nth(&spec.key).is_multiple_of(3);
         Ok(if old { Instance { state: InstanceState::Starting, ..made } } else { made })
     }
 

@@ -111,7 +111,7 @@ impl Core {
             }
             (Subject::Orphan(key), Fetched::Worker(found)) => {
                 let gone = found.as_ref().is_none_or(|w| w.uid_str() != key.uid);
-                self.orphan_ops.insert(key.clone(), gone);
+                self.orphan_ops.insert((**key).clone(), gone);
                 if let Some(w) = found {
                     self.saw_worker(w, now);
                 }

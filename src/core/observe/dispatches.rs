@@ -131,7 +131,7 @@ impl Core {
             }
             // An orphan may have waited for this.
             let waiting: Vec<InstanceKey> = self.orphan_ops.keys().filter(|k| k.uid == uid).cloned().collect();
-            self.dirty.extend(waiting.into_iter().map(Subject::Orphan));
+            self.dirty.extend(waiting.into_iter().map(|k| Subject::Orphan(Box::new(k))));
         }
         if let Some(uid) = to {
             self.open_on.entry(uid).or_default().insert(key.clone());

@@ -12,10 +12,7 @@ impl Core {
         match fact {
             RuntimeFact::Observed(host, Observation::Listed(instances)) => {
                 self.hosts.insert(host.clone(), HostEntry { listed: true, message: String::new() });
-                let listed: BTreeSet<InstanceKey> = instances.iter().map(|i| i.key.clone()).collect();
-                for i in instances {
-                    self.observed(&host, i, now);
-                }
+                let listed: BTreeSet<&InstanceKey> = instances.iter().map(|i| &i.key).collect();
                 // Whoever was there and is not in the list is asked for: a listing may be older than a start.
                 let gone: Vec<InstanceKey> = self
                     .instances
@@ -23,13 +20,16 @@ impl Core {
                     .filter(|(k, e)| e.host == host && e.view != InstanceView::Gone && !listed.contains(*k))
                     .map(|(k, _)| k.clone())
                     .collect();
+                for i in instances {
+                    self.observed(&host, i, now);
+                }
                 for k in gone {
                     if let Some(e) = self.workers.get_mut(&Key::new(k.namespace.clone(), k.worker.clone())) {
                         e.checked = Duration::ZERO;
                         e.missed = e.missed.max(1);
                     }
                     self.orphan_ops.remove(&k);
-                    self.dirty.insert(Subject::Orphan(k));
+                    self.dirty.insert(Subject::Orphan(Box::new(k)));
                 }
                 self.reindex_host(&host, now);
             }
@@ -157,7 +157,7 @@ impl Core {
         let worker = Key::new(key.namespace.clone(), key.worker.clone());
         match self.workers.get(&worker) {
             Some(e) if e.obj.uid_str() == key.uid => Subject::Worker(worker),
-            _ => Subject::Orphan(key.clone()),
+            _ => Subject::Orphan(Box::new(key.clone())),
         }
     }
 
@@ -168,15 +168,14 @@ impl Core {
             e.not_now = None;
             // While it is held, the time that a start may take does not run.
             let held = |s: &InstanceState| matches!(s, InstanceState::NotReady { held: true, .. });
-            let was =
-                matches!(self.instances.get(&key).map(|e| &e.view), Some(InstanceView::There(i)) if held(&i.state));
+            let was = matches!(self.instances.get(&key).map(|e| &e.view), Some(InstanceView::There { state, .. }) if held(state));
             if was || held(&i.state) {
                 e.since = now.mono;
             }
         }
-        let view = match &i.state {
-            InstanceState::Exited(exit) => InstanceView::Ended(i.clone(), exit.clone()),
-            _ => InstanceView::There(i),
+        let view = match i.state {
+            InstanceState::Exited(exit) => InstanceView::Ended(exit),
+            state => InstanceView::There { handle: i.handle, state },
         };
         // What has ended does not come back: a late answer may be older than the end.
         let ended = self.instances.get(&key).is_some_and(|e| e.view.is_dead());
@@ -217,7 +216,7 @@ impl Core {
                     self.instances.swap_remove(key);
                     self.orphan_ops.remove(key);
                 } else if self.instances.contains_key(key) {
-                    self.dirty.insert(Subject::Orphan(key.clone()));
+                    self.dirty.insert(Subject::Orphan(Box::new(key.clone())));
                 }
             }
         }
@@ -243,7 +242,7 @@ impl Core {
             self.instances.iter().filter(|(_, e)| e.host == *host).map(|(k, _)| k.clone()).collect();
         for k in orphans {
             if matches!(self.subject_of(&k), Subject::Orphan(_)) {
-                self.dirty.insert(Subject::Orphan(k));
+                self.dirty.insert(Subject::Orphan(Box::new(k)));
             }
         }
     }

@@ -10,6 +10,8 @@ use crate::core::{Core, Key, Now, Object, Subject};
 impl Core {
     pub(in crate::core) fn saw_worker(&mut self, worker: Arc<Worker>, now: Now) {
         let key = Key::of(&*worker);
+        // Each is kept in several places: that of an entry that is there is shared by all.
+        let key = self.workers.get_key_value(&key).map_or(key, |(known, _)| known.clone());
         let old = self.workers.get(&key).map(|e| e.obj.clone());
         if old.as_ref().is_some_and(|old| old.covers(&worker)) {
             return;
@@ -17,7 +19,8 @@ impl Core {
         if old.as_ref().is_some_and(|old| old.uid_str() != worker.uid_str()) {
             self.lost_worker(&key, None);
         }
-        let pool = key.sibling(worker.spec.pool.clone());
+        let pool = key.sibling(worker.spec.pool.as_str());
+        let pool = self.pools.get_key_value(&pool).map_or(pool, |(known, _)| known.clone());
         let phase = |w: &Worker| w.status.as_ref().map(|s| s.phase).unwrap_or_default();
         let named = |w: &Worker| w.status.as_ref().and_then(|s| s.dispatch.clone());
         let before = self.workers.get(&key).and_then(|e| named(&e.obj));
@@ -61,7 +64,7 @@ impl Core {
                 due: None,
                 young: None,
             };
-            self.workers.insert(key.clone(), entry);
+            self.workers.insert(key.clone(), Box::new(entry));
         }
         let after = named(&worker);
         if before != after {
@@ -147,7 +150,7 @@ impl Core {
                 self.instances.swap_remove(&instance);
             }
             Some(_) => {
-                self.dirty.insert(Subject::Orphan(instance));
+                self.dirty.insert(Subject::Orphan(Box::new(instance)));
             }
             None => {}
         }

@@ -5,13 +5,14 @@
 //!
 //! - `build`: the Pod that is created. `template`: what `spec.podTemplate` lays over it.
 //! - `state`: what a Pod's status means.
-//! - `seen`: what the watch showed. `observe`: the watch.
+//! - `seen`: what the watch showed. `observe`: the watch. `told`: what it reads of a Pod.
 
 mod build;
 mod observe;
 mod seen;
 mod state;
 mod template;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! The watch on the Pods of this installation.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use kube::runtime::watcher::{self, Event};
 
 use super::seen::Seen;
 use super::state;
+use super::told::Told;
 use crate::api::names;
 use crate::runtime::{Instance, InstanceState, Observation};
 
@@ -20,6 +20,9 @@ const MIN_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// Failures in a row after which it is said that Pods cannot be followed. One alone is a watch that was cut.
 const TOO_MANY: u32 = 2;
+
+/// Pods listed in one answer: so many are in memory at a time, as the API server tells them.
+const PAGE: u32 = 100;
 
 /// Takes the watch's word back when nobody reads it any more.
 struct Live(Arc<Seen>, bool);
@@ -42,8 +45,9 @@ impl Drop for Live {
 }
 
 /// Follows the Pods of one installation, endlessly. See [`crate::runtime::Runtime::observe`].
-pub(super) fn observe(api: Api<Pod>, installation: &str, seen: Arc<Seen>) -> BoxStream<'static, Observation> {
-    let config = watcher::Config::default().labels(&format!("{}={installation}", names::INSTALLATION));
+pub(super) fn observe(api: Api<Told>, installation: &str, seen: Arc<Seen>) -> BoxStream<'static, Observation> {
+    let ours = format!("{}={installation}", names::INSTALLATION);
+    let config = watcher::Config::default().labels(&ours).page_size(PAGE);
     Box::pin(async_stream::stream! {
         let mut live = Live(seen.clone(), false);
         let mut events = watcher::watcher(api.clone(), config.clone()).boxed();
@@ -52,21 +56,21 @@ pub(super) fn observe(api: Api<Pod>, installation: &str, seen: Arc<Seen>) -> Box
         while let Some(event) = events.next().await {
             match event {
                 Ok(Event::Init) => listing.clear(),
-                Ok(Event::InitApply(pod)) => listing.extend(take(&seen, &pod)),
+                Ok(Event::InitApply(Told(pod))) => listing.extend(take(&seen, &pod)),
                 Ok(Event::InitDone) => {
                     failures = 0;
-                    seen.keep(&listing.iter().map(|i: &Instance| i.key.clone()).collect::<BTreeSet<_>>());
+                    seen.keep(&listing.iter().map(|i: &Instance| &i.key).collect());
                     live.set(true);
                     yield Observation::Listed(std::mem::take(&mut listing));
                 }
-                Ok(Event::Apply(pod)) => {
+                Ok(Event::Apply(Told(pod))) => {
                     failures = 0;
                     let before = state::instance(&pod, None).and_then(|i| seen.get(&i.key));
                     if let Some(now) = take(&seen, &pod).filter(|now| before.as_ref() != Some(now)) {
                         yield Observation::Changed(now);
                     }
                 }
-                Ok(Event::Delete(pod)) => {
+                Ok(Event::Delete(Told(pod))) => {
                     let Some(last) = state::instance(&pod, None) else { continue };
                     seen.remove(&last.key);
                     // How it ended is worth more than that it is gone, and is seen only here if it was deleted running.

@@ -1,11 +1,12 @@
-//! What the watch on Pods showed last: enough to answer a check without a request. Small: of a Pod an [`Instance`] is kept.
+//! What the watch on Pods showed last: enough to answer a check without a request. Small: of a Pod is kept what an [`Instance`] says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::runtime::{Instance, InstanceKey, RuntimeError};
+use crate::api::worker::Handle;
+use crate::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, RuntimeError};
 
 /// What is known, shared by the watch and those who ask.
 #[derive(Default)]
@@ -19,9 +20,18 @@ struct Inner {
     waiting: BTreeMap<InstanceKey, Vec<oneshot::Sender<()>>>,
 }
 
+/// What there is to say of a Pod beside whose it is.
 struct Pod {
-    instance: Instance,
-    hollow: Option<String>,
+    handle: Handle,
+    state: InstanceState,
+    hollow: Option<Box<str>>,
+}
+
+impl Pod {
+    fn instance(&self, key: &InstanceKey) -> Instance {
+        let (handle, state) = (self.handle.clone(), self.state.clone());
+        Instance { key: key.clone(), host: LOCAL_HOST.to_owned(), handle, state }
+    }
 }
 
 impl Seen {
@@ -42,7 +52,8 @@ impl Seen {
 
     /// A Pod as it is now.
     pub fn put(&self, instance: Instance, hollow: Option<String>) {
-        self.lock().pods.insert(instance.key.clone(), Pod { instance, hollow });
+        let Instance { key, host: _, handle, state } = instance;
+        self.lock().pods.insert(key, Pod { handle, state, hollow: hollow.map(Into::into) });
     }
 
     /// A Pod is gone.
@@ -56,7 +67,7 @@ impl Seen {
     }
 
     /// Only these are there.
-    pub fn keep(&self, keys: &std::collections::BTreeSet<InstanceKey>) {
+    pub fn keep(&self, keys: &BTreeSet<&InstanceKey>) {
         let gone: Vec<InstanceKey> = self.lock().pods.keys().filter(|k| !keys.contains(k)).cloned().collect();
         for key in gone {
             self.remove(&key);
@@ -65,16 +76,16 @@ impl Seen {
 
     /// As it was last seen, however long ago.
     pub fn get(&self, key: &InstanceKey) -> Option<Instance> {
-        self.lock().pods.get(key).map(|p| p.instance.clone())
+        self.lock().pods.get_key_value(key).map(|(key, pod)| pod.instance(key))
     }
 
     /// What a check finds, if the watch can answer for it.
     pub fn checked(&self, key: &InstanceKey) -> Option<Result<Instance, RuntimeError>> {
         let inner = self.lock();
-        let pod = inner.pods.get(key).filter(|_| inner.live > 0)?;
+        let (key, pod) = inner.pods.get_key_value(key).filter(|_| inner.live > 0)?;
         Some(match &pod.hollow {
-            Some(why) => Err(RuntimeError::Refused(why.clone())),
-            None => Ok(pod.instance.clone()),
+            Some(why) => Err(RuntimeError::Refused(why.to_string())),
+            None => Ok(pod.instance(key)),
         })
     }
 

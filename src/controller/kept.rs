@@ -1,0 +1,162 @@
+//! What is kept of an object that was read.
+//!
+//! There is one of these for every object there is, for as long as it is there: of a Worker as the API server tells it,
+//! two thirds of the memory is who wrote which field when, which nothing here asks.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use kube::Resource;
+use kube::core::ObjectMeta;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::api::{ContainerPool, Dispatch, Worker};
+
+/// A kind of which a controller keeps what it was told.
+pub(super) trait Kept: Resource + Sized {
+    /// Gives back what its lists do not use.
+    fn shrink(&mut self);
+
+    /// The object without what nothing here reads. What is written names only what changes, so that nothing is lost there.
+    fn kept(mut self) -> Arc<Self> {
+        let meta = self.meta_mut();
+        (meta.managed_fields, meta.labels, meta.owner_references) = (None, None, None);
+        if let Some(finalizers) = &mut meta.finalizers {
+            finalizers.shrink_to_fit();
+        }
+        self.shrink();
+        Arc::new(self)
+    }
+}
+
+impl Kept for ContainerPool {
+    fn shrink(&mut self) {
+        if let Some(status) = &mut self.status {
+            status.conditions.shrink_to_fit();
+        }
+    }
+}
+
+impl Kept for Worker {
+    fn shrink(&mut self) {
+        if let Some(status) = &mut self.status {
+            status.conditions.shrink_to_fit();
+        }
+    }
+}
+
+impl Kept for Dispatch {
+    fn shrink(&mut self) {
+        if let Some(status) = &mut self.status {
+            status.conditions.shrink_to_fit();
+        }
+    }
+}
+
+/// An object of a list or a watch, or, if it cannot be read as one, what its metadata says.
+///
+/// In the place of kube's `DeserializeGuard`, which holds each object three times to read it: what that leaves of the heap
+/// is too broken up to be given back.
+#[derive(Clone, Debug)]
+pub(super) struct Told<K>(pub Result<K, Unreadable>);
+
+/// An object of a newer version, perhaps.
+#[derive(Clone, Debug)]
+pub(super) struct Unreadable {
+    metadata: ObjectMeta,
+    /// What the type misses.
+    pub error: String,
+}
+
+impl<'de, K: DeserializeOwned> Deserialize<'de> for Told<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut value = Value::deserialize(deserializer)?;
+        if let Some(Value::Object(meta)) = value.get_mut("metadata") {
+            meta.remove("managedFields");
+        }
+        match K::deserialize(&value) {
+            Ok(object) => Ok(Self(Ok(object))),
+            Err(error) => {
+                let metadata = ObjectMeta::deserialize(&value["metadata"]).map_err(D::Error::custom)?;
+                Ok(Self(Err(Unreadable { metadata, error: error.to_string() })))
+            }
+        }
+    }
+}
+
+impl<K: Resource> Resource for Told<K> {
+    type DynamicType = K::DynamicType;
+    type Scope = K::Scope;
+
+    fn kind(dt: &K::DynamicType) -> Cow<'_, str> {
+        K::kind(dt)
+    }
+
+    fn group(dt: &K::DynamicType) -> Cow<'_, str> {
+        K::group(dt)
+    }
+
+    fn version(dt: &K::DynamicType) -> Cow<'_, str> {
+        K::version(dt)
+    }
+
+    fn plural(dt: &K::DynamicType) -> Cow<'_, str> {
+        K::plural(dt)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        self.0.as_ref().map_or_else(|unreadable| &unreadable.metadata, K::meta)
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        self.0.as_mut().map_or_else(|unreadable| &mut unreadable.metadata, K::meta_mut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn worker() -> Value {
+        let condition = json!({"type": "Ready", "status": "True", "reason": "Running", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00.000000Z"});
+        json!({"apiVersion": "poolkeeper.dev/v1alpha1", "kind": "Worker",
+            "metadata": {"name": "p-0", "namespace": "n", "uid": "u", "resourceVersion": "7",
+                "finalizers": ["poolkeeper.dev/instance"], "annotations": {"poolkeeper.dev/force-delete": "true"},
+                "labels": {"poolkeeper.dev/pool": "p"},
+                "managedFields": [{"manager": "m", "operation": "Update", "fieldsV1": {"f:spec": {"f:pool": {}}}}]},
+            "spec": {"pool": "p", "poolGeneration": 1, "runtime": "Pod", "templateHash": "h"},
+            "status": {"phase": "Ready", "conditions": [condition]}})
+    }
+
+    #[test]
+    fn who_wrote_what_is_not_kept_and_all_that_is_asked_for_is() {
+        let told: Told<Worker> = serde_json::from_value(worker()).unwrap();
+        let answer: Worker = serde_json::from_value(worker()).unwrap();
+        for kept in [told.0.unwrap().kept(), answer.clone().kept()] {
+            let meta = &kept.metadata;
+            assert_eq!((&meta.managed_fields, &meta.labels, &meta.owner_references), (&None, &None, &None));
+            assert_eq!((&meta.uid, &meta.resource_version), (&answer.metadata.uid, &answer.metadata.resource_version));
+            assert_eq!(
+                (&meta.finalizers, &meta.annotations),
+                (&answer.metadata.finalizers, &answer.metadata.annotations)
+            );
+            assert_eq!((&kept.spec, &kept.status), (&answer.spec, &answer.status));
+            let conditions = &kept.status.as_ref().unwrap().conditions;
+            assert_eq!(conditions.capacity(), 1, "no room is kept for more");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_still_has_a_name_and_a_version() {
+        let mut newer = worker();
+        newer["status"]["phase"] = json!("Dreaming");
+        let told: Told<Worker> = serde_json::from_value(newer).unwrap();
+        assert_eq!((told.meta().name.as_deref(), told.meta().resource_version.as_deref()), (Some("p-0"), Some("7")));
+        assert!(told.0.unwrap_err().error.contains("Dreaming"));
+    }
+}
