@@ -201,3 +201,37 @@ fn an_answer_to_a_check_does_not_take_back_what_was_observed() {
     let told = |v: &Verb| matches!(v, Verb::WorkerStatus(_, s) if s.message.as_deref() == Some("its probe fails"));
     assert!(then.iter().any(told), "{then:?}");
 }
+
+/// A cache that does not know of the reservation yet says nothing of who holds it.
+#[test]
+fn a_dispatch_is_removed_only_when_its_worker_was_seen_to_be_free() {
+    let long_ago = "2026-01-01T00:20:00Z";
+    let mut d = dispatch(0, ASSIGNED, &json!({"attempt": 1, "outcome": "Succeeded", "closedAt": long_ago}));
+    let status = Arc::make_mut(&mut d).status.as_mut().unwrap();
+    status.finished_at = serde_json::from_value(json!(long_ago)).unwrap();
+    let idle = |version| {
+        let spec = serde_json::to_value(&worker(0, 2).spec).unwrap();
+        let w = object("p-0", version, spec, json!({"phase": "Ready", "handle": handle(0), "idleSince": NOW}));
+        Event::Worker(Seen::Present(w))
+    };
+    let removed = |v: &Verb| matches!(v, Verb::DeleteDispatch(_));
+
+    let mut late = core(&[]);
+    late.apply(idle(1), now());
+    late.apply(Event::Dispatch(Seen::Present(d.clone())), now());
+    let first = verbs(&mut late);
+    assert!(!first.iter().any(removed), "{first:?}");
+    assert!(first.iter().any(|v| matches!(v, Verb::GetWorker(w) if &*w.name == "p-0")), "{first:?}");
+    let Event::Worker(Seen::Present(free)) = idle(3) else { unreachable!() };
+    let found = Settled::Done(Some(Fetched::Worker(Some(free))));
+    late.apply(Event::Settled(Subject::Pool(Key::new("ns", "p")), Settled::Done(None)), now());
+    late.apply(Event::Settled(Subject::Dispatch(Key::new("ns", "t0")), found), now());
+    let then = verbs(&mut late);
+    assert!(then.iter().any(removed), "{then:?}");
+
+    // Who saw it freed needs not ask.
+    let mut core = core(&[d]);
+    core.apply(idle(3), now());
+    let then = verbs(&mut core);
+    assert!(then.iter().any(removed), "{then:?}");
+}

@@ -4,7 +4,7 @@
 #
 #   scripts/ci/failover.sh [ARGUMENT...]   arguments for the tests, as the name of one
 #
-# POOLKEEPER_SEEDS (100) storms, POOLKEEPER_BESIDE of them at a time; PROFILE=dev for a build that is quick. The cluster is
+# POOLKEEPER_SEEDS (100) storms, POOLKEEPER_BESIDE of them at a time; PROFILE=release for an optimised build. The cluster is
 # one of this run's own, with nodes of kwok, in PID, network and mount namespaces: it meets no other, and all of it goes when
 # this script does, even by kill -9.
 set -euo pipefail
@@ -69,7 +69,7 @@ fi
   . scripts/cluster/lib.sh
   need ip=iproute2 ps=procps
 )
-built=$(cargo test --locked --profile="${PROFILE:-sim}" --no-run --test failover --message-format=json |
+built=$(cargo test --locked --profile="${PROFILE:-dev}" --no-run --test failover --message-format=json |
   sed -n 's/.*"name":"failover".*"executable":"\([^"]*\)".*/\1/p')
 if [ ! -x "$built" ]; then
   say "no test program '$built'"

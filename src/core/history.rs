@@ -25,6 +25,9 @@ impl Core {
             let dispatch = key.sibling(name.clone());
             let Some(e) = self.dispatches.get(&dispatch) else { continue };
             let (held, base) = (self.named.contains_key(e.obj.uid_str()), e.obj.clone());
+            // That no worker in the cache names it is no fact: its last one was seen to do so no longer, or is looked at.
+            let status = base.status.as_ref();
+            let ask = status.filter(|s| e.released < s.attempt).and_then(|s| s.worker.as_ref()).map(|w| w.name.clone());
             let subject = Subject::Dispatch(dispatch);
             let trouble = self.trouble.get(&subject).filter(|t| t.until > now.mono);
             if let Some(t) = trouble {
@@ -34,14 +37,18 @@ impl Core {
                 under_way += 1;
             } else if !held && !base.is_deleting() {
                 under_way += 1;
-                due.push((subject, base));
+                let verb = match ask {
+                    Some(worker) => Verb::GetWorker(key.sibling(worker)),
+                    None => Verb::DeleteDispatch(base),
+                };
+                due.push((subject, verb));
             }
             if under_way >= AT_A_TIME {
                 break;
             }
         }
-        for (subject, base) in due {
-            self.write(subject, Verb::DeleteDispatch(base));
+        for (subject, verb) in due {
+            self.write(subject, verb);
         }
     }
 }
