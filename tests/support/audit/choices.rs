@@ -2,6 +2,7 @@
 //! had just changed, is left out: so nothing that was in flight is judged.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,7 +10,8 @@ use poolkeeper::api::dispatch::DispatchPhase;
 use poolkeeper::api::worker::WorkerPhase;
 use poolkeeper::api::{Dispatch, Worker};
 
-use super::{Audit, Life, is_open, state_of, status_of};
+use super::{Audit, Life, is_final, is_open, state_of, status_of};
+use crate::fake::What;
 
 /// What is older than this was seen by everybody, and what is that far ahead was not yet under way.
 pub const MARGIN: Duration = Duration::from_secs(3);
@@ -34,6 +36,7 @@ impl Audit<'_> {
     }
 
     pub(super) fn choices(&mut self) {
+        let index = Index::new(self);
         let mut found = Vec::new();
         let mut judged = 0;
         for (uid, life) in &self.workers {
@@ -44,7 +47,7 @@ impl Audit<'_> {
                 let Some(named) = named.filter(|_| self.is_calm(at)) else { continue };
                 judged += 1;
                 let chained = state_of(before).dispatch.is_some();
-                if let Some(better) = self.better_worker(uid, before, named.assigned_at.0, at, chained) {
+                if let Some(better) = self.better_worker(&index, uid, before, named.assigned_at.0, at, chained) {
                     found.push((
                         rv,
                         "the worker that rested longest is chosen",
@@ -58,7 +61,7 @@ impl Audit<'_> {
                         format!("{} for {}: {why}", life.name, named.name),
                     ));
                 }
-                if let Some(better) = self.better_dispatch(&named.uid, &before.spec.pool, at) {
+                if let Some(better) = self.better_dispatch(&index, &named.uid, &before.spec.pool, at) {
                     found.push((
                         rv,
                         "priority, then creation decides",
@@ -110,7 +113,15 @@ impl Audit<'_> {
     }
 
     /// A worker that should have been chosen instead.
-    fn better_worker(&self, uid: &str, chosen: &Worker, now: Timestamp, at: Duration, chained: bool) -> Option<String> {
+    fn better_worker(
+        &self,
+        index: &Index,
+        uid: &str,
+        chosen: &Worker,
+        now: Timestamp,
+        at: Duration,
+        chained: bool,
+    ) -> Option<String> {
         let rank = |w: &Worker, life: &Life<Worker>| {
             let ordinal: i32 = life.name.rsplit_once('-').and_then(|(_, n)| n.parse().ok()).unwrap_or(i32::MAX);
             (state_of(w).last_dispatch_time.map(|t| t.0), ordinal)
@@ -121,7 +132,6 @@ impl Audit<'_> {
             let Some(w) = self.steady(life, at) else { return false };
             let s = state_of(w);
             let rested = s.cooldown.as_ref().and_then(|c| c.until.as_ref()).is_none_or(|u| u.0 <= now);
-            let lives = self.bodies_at(k, at);
             w.spec.pool == chosen.spec.pool
                 && w.spec.credential == chosen.spec.credential
                 && !w.spec.cordoned
@@ -129,50 +139,30 @@ impl Audit<'_> {
                 && s.phase == WorkerPhase::Ready
                 && s.dispatch.is_none()
                 && rested
-                && lives
+                && index.lives_at(k, at)
                 // Who frees itself takes the next only where nobody idle can.
                 && (chained || rank(w, life) < own)
         });
         better.map(|(_, life)| life.name.clone())
     }
 
-    /// The instance ran all the time around a moment.
-    fn bodies_at(&self, uid: &str, at: Duration) -> bool {
-        use crate::fake::What;
-        let mine = self.evidence.events.iter().filter(|e| match &e.what {
-            What::Started { key, .. } | What::Ended { key, .. } | What::Stopped { key, .. } => key.uid == *uid,
-            _ => false,
-        });
-        let mut runs = false;
-        for e in mine {
-            if e.mono >= at + MARGIN {
-                break;
-            }
-            if e.mono + MARGIN > at {
-                return false;
-            }
-            runs = matches!(e.what, What::Started { .. });
-        }
-        runs
-    }
-
     /// A dispatch that should have been served instead.
-    fn better_dispatch(&self, uid: &str, pool: &str, at: Duration) -> Option<String> {
+    fn better_dispatch(&self, index: &Index, uid: &str, pool: &str, at: Duration) -> Option<String> {
         let rank = |d: &Dispatch| {
             let created = d.metadata.creation_timestamp.as_ref().map(|t| t.0);
             (Reverse(d.spec.priority), created, d.metadata.name.clone())
         };
         let own = rank(self.dispatches.get(uid)?.last());
-        let mut others = self.dispatches.iter().filter(|(k, _)| *k != uid);
-        let better = others.find(|(_, life)| {
+        let waited = index.waited.get(pool).into_iter().flatten().filter(|(_, end)| *end > at);
+        let mut others = waited.filter(|(k, _)| k != uid).map(|(k, _)| (k, &self.dispatches[k]));
+        let better = others.find(|(k, life)| {
             let Some(d) = self.steady(life, at) else { return false };
             let s = status_of(d);
-            d.spec.pool == pool
-                && !d.spec.cancel
+            !d.spec.cancel
                 && s.phase == DispatchPhase::Pending
                 && !is_open(&s)
                 && s.worker.as_ref().is_none_or(|w| self.released_before(&w.uid, life, s.attempt, at))
-                && !self.is_named_around(life, at)
+                && !index.is_named_around(k, at)
                 && rank(d) < own
         });
         better.map(|(_, life)| life.name.clone())
@@ -192,16 +182,61 @@ impl Audit<'_> {
         let freed = last.and_then(|k| w.versions.get(k + 1)).map(|v| v.rv).or(w.gone);
         freed.is_some_and(|rv| self.when(rv) + MARGIN <= at)
     }
+}
+
+/// What each choice asks of the whole history, by who it is about.
+struct Index {
+    /// Of a dispatch: from when until when some worker named it.
+    named: BTreeMap<String, Vec<(Duration, Duration)>>,
+    /// Of an instance: when it started (true) or ended.
+    bodies: BTreeMap<String, Vec<(Duration, bool)>>,
+    /// Of a pool: its dispatches, and until when each could wait.
+    waited: BTreeMap<String, Vec<(String, Duration)>>,
+}
+
+impl Index {
+    fn new(audit: &Audit<'_>) -> Self {
+        let mut this = Self { named: BTreeMap::new(), bodies: BTreeMap::new(), waited: BTreeMap::new() };
+        for w in audit.workers.values() {
+            for (k, v) in w.versions.iter().enumerate() {
+                let Some(named) = v.object.status.as_ref().and_then(|s| s.dispatch.as_ref()) else { continue };
+                let next = w.versions.get(k + 1).map(|n| n.rv).or(w.gone);
+                let until = next.map_or(Duration::MAX, |rv| audit.when(rv));
+                this.named.entry(named.uid.clone()).or_default().push((audit.when(v.rv), until));
+            }
+        }
+        for e in &audit.evidence.events {
+            if let What::Started { key, .. } | What::Ended { key, .. } | What::Stopped { key, .. } = &e.what {
+                let starts = matches!(e.what, What::Started { .. });
+                this.bodies.entry(key.uid.clone()).or_default().push((e.mono, starts));
+            }
+        }
+        for (uid, life) in &audit.dispatches {
+            let end = life.versions.iter().find(|v| is_final(status_of(&v.object).phase)).map(|v| v.rv).or(life.gone);
+            let end = end.map_or(Duration::MAX, |rv| audit.when(rv));
+            this.waited.entry(life.last().spec.pool.clone()).or_default().push((uid.clone(), end));
+        }
+        this
+    }
 
     /// Some worker names it at about this moment.
-    fn is_named_around(&self, dispatch: &Life<Dispatch>, at: Duration) -> bool {
-        let uid = dispatch.last().metadata.uid.clone().unwrap_or_default();
-        self.workers.values().any(|w| {
-            w.versions.iter().enumerate().any(|(k, v)| {
-                let names = v.object.status.as_ref().and_then(|s| s.dispatch.as_ref()).is_some_and(|n| n.uid == uid);
-                let until = w.versions.get(k + 1).map(|n| n.rv).or(w.gone).map_or(Duration::MAX, |rv| self.when(rv));
-                names && self.when(v.rv) < at + MARGIN && until + MARGIN > at
-            })
-        })
+    fn is_named_around(&self, dispatch: &str, at: Duration) -> bool {
+        let named = self.named.get(dispatch).into_iter().flatten();
+        named.into_iter().any(|(from, until)| *from < at + MARGIN && until.saturating_add(MARGIN) > at)
+    }
+
+    /// The instance ran all the time around a moment.
+    fn lives_at(&self, uid: &str, at: Duration) -> bool {
+        let mut runs = false;
+        for (time, starts) in self.bodies.get(uid).into_iter().flatten() {
+            if *time >= at + MARGIN {
+                break;
+            }
+            if *time + MARGIN > at {
+                return false;
+            }
+            runs = *starts;
+        }
+        runs
     }
 }
