@@ -6,7 +6,7 @@
 //! - `watch`: the three watches, as events. `kept`: what is kept of an object.
 //! - `writes`: every compare-and-swap.
 //! - `order`: what runtimes are asked.
-//! - `note`: Kubernetes Events.
+//! - `note`: Kubernetes Events. `causes`: errors in words.
 
 mod carrier;
 pub(crate) mod causes;
