@@ -235,3 +235,72 @@ fn a_dispatch_is_removed_only_when_its_worker_was_seen_to_be_free() {
     let then = verbs(&mut core);
     assert!(then.iter().any(removed), "{then:?}");
 }
+
+/// The worker went on to another dispatch while it was asked for the first, which this cache does not know.
+#[test]
+fn an_answer_about_one_dispatch_says_nothing_of_the_next() {
+    let mut core = core(&[]);
+    core.apply(Event::Worker(Seen::Present(worker(0, 2))), now());
+    let asked = verbs(&mut core);
+    assert!(asked.iter().any(|v| matches!(v, Verb::GetDispatch(d) if &*d.name == "t0")), "{asked:?}");
+
+    let mut next = worker(0, 3);
+    let named = Arc::make_mut(&mut next).status.as_mut().unwrap().dispatch.as_mut().unwrap();
+    (named.name, named.uid) = ("t1".into(), "t1-uid".into());
+    core.apply(Event::Worker(Seen::Present(next)), now());
+    let gone = Settled::Done(Some(Fetched::Dispatch(None)));
+    core.apply(Event::Settled(Subject::Worker(Key::new("ns", "p-0")), gone), now());
+    let then = verbs(&mut core);
+    assert!(!then.iter().any(|v| matches!(v, Verb::DeleteWorker(_))), "{then:?}");
+    assert!(then.iter().any(|v| matches!(v, Verb::GetDispatch(d) if &*d.name == "t1")), "{then:?}");
+}
+
+/// The dispatch went on to another worker while the first was asked for.
+#[test]
+fn an_answer_about_one_worker_says_nothing_of_the_next() {
+    let mut core = core(&[]);
+    let first = dispatch(0, ASSIGNED, &Value::Null);
+    core.apply(Event::Dispatch(Seen::Present(first.clone())), now());
+    let asked = verbs(&mut core);
+    assert!(asked.iter().any(|v| matches!(v, Verb::GetWorker(w) if &*w.name == "p-0")), "{asked:?}");
+
+    let mut next = first;
+    let d = Arc::make_mut(&mut next);
+    d.metadata.resource_version = Some("11".into());
+    let status = d.status.as_mut().unwrap();
+    status.attempt = 2;
+    let on = status.worker.as_mut().unwrap();
+    (on.name, on.uid) = ("p-1".into(), "p-1-uid".into());
+    core.apply(Event::Dispatch(Seen::Present(next)), now());
+    let gone = Settled::Done(Some(Fetched::Worker(None)));
+    core.apply(Event::Settled(Subject::Dispatch(Key::new("ns", "t0")), gone), now());
+    let then = verbs(&mut core);
+    assert!(!then.iter().any(|v| matches!(v, Verb::DispatchStatus(..))), "{then:?}");
+    assert!(then.iter().any(|v| matches!(v, Verb::GetWorker(w) if &*w.name == "p-1")), "{then:?}");
+}
+
+/// The dispatch that an answer says is gone was made anew meanwhile, with its old name.
+#[test]
+fn an_answer_about_one_object_says_nothing_of_the_next_with_its_name() {
+    let cancelled = |version| {
+        let mut d = dispatch(0, ASSIGNED, &Value::Null);
+        let new = Arc::make_mut(&mut d);
+        new.spec.cancel = true;
+        new.metadata.resource_version = Some(version);
+        d
+    };
+    let closes =
+        |v: &Verb, uid: &str| matches!(v, Verb::DispatchStatus(d, _) if d.metadata.uid.as_deref() == Some(uid));
+    let mut core = core(&[cancelled("10".into())]);
+    let first = verbs(&mut core);
+    assert!(first.iter().any(|v| closes(v, "t0-uid")), "{first:?}");
+
+    let mut again = cancelled("12".into());
+    let new = Arc::make_mut(&mut again);
+    (new.metadata.uid, new.status) = (Some("t0-again".into()), None);
+    core.apply(Event::Dispatch(Seen::Present(again)), now());
+    let gone = Settled::Refreshed(Fetched::Dispatch(None));
+    core.apply(Event::Settled(Subject::Dispatch(Key::new("ns", "t0")), gone), now());
+    let then = verbs(&mut core);
+    assert!(then.iter().any(|v| closes(v, "t0-again")), "{then:?}");
+}

@@ -55,7 +55,7 @@ impl Core {
                 }
             };
             match step {
-                Step::Remove if !self.inflight.contains(&Subject::Pool(key.clone())) => {
+                Step::Remove if !self.inflight.contains_key(&Subject::Pool(key.clone())) => {
                     let verb = Verb::RemovePoolAnnotation(obj.clone(), door.key.clone(), door.value.clone());
                     self.write(Subject::Pool(key.clone()), verb);
                 }
@@ -64,7 +64,7 @@ impl Core {
                     wake.after(t.until);
                     bad.insert(door.key.clone(), (door.value.clone(), t.why.clone()));
                 }
-                Step::Write(subject, verb) if !self.inflight.contains(&subject) => self.write(subject, verb),
+                Step::Write(subject, verb) if !self.inflight.contains_key(&subject) => self.write(subject, verb),
                 Step::Bad(text) => {
                     bad.insert(door.key.clone(), (door.value.clone(), text));
                 }

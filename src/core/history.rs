@@ -33,7 +33,7 @@ impl Core {
             if let Some(t) = trouble {
                 wake.after(t.until);
             }
-            if trouble.is_some() || self.inflight.contains(&subject) {
+            if trouble.is_some() || self.inflight.contains_key(&subject) {
                 under_way += 1;
             } else if !held && !base.is_deleting() {
                 under_way += 1;

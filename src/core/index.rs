@@ -47,7 +47,8 @@ pub struct Core {
     pub(super) open_on: IndexMap<String, BTreeSet<Key>>,
     pub(super) synced: (bool, bool, bool),
     pub(super) dirty: BTreeSet<Subject>,
-    pub(super) inflight: BTreeSet<Subject>,
+    /// Subjects with a write or a live GET under way, and who they were when it began.
+    pub(super) inflight: BTreeMap<Subject, Identity>,
     pub(super) trouble: BTreeMap<Subject, Trouble>,
     /// What is told once the write under way is done: one that lost a race would tell of what never was.
     pub(super) news: BTreeMap<Subject, Note>,
@@ -56,6 +57,22 @@ pub struct Core {
     wakes: IndexMap<Subject, Wake>,
     pub(super) actions: Vec<Action>,
     pub(super) visits: Visits,
+}
+
+/// Who a subject is, beyond its name: an answer says nothing of another that has the name by then, and nothing of whom the
+/// subject names by then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// Empty if it is not known.
+    pub uid: String,
+    /// What it names: a dispatch its worker, a worker its dispatch. Uid, and number of the attempt.
+    pub names: Option<(String, i32)>,
+}
+
+impl Identity {
+    fn of(uid: &str, names: Option<(&str, i32)>) -> Self {
+        Self { uid: uid.to_owned(), names: names.map(|(uid, attempt)| (uid.to_owned(), attempt)) }
+    }
 }
 
 /// When something is to be looked at again.
@@ -99,7 +116,7 @@ impl Core {
             open_on: IndexMap::new(),
             synced: (false, false, false),
             dirty: BTreeSet::new(),
-            inflight: BTreeSet::new(),
+            inflight: BTreeMap::new(),
             trouble: BTreeMap::new(),
             news: BTreeMap::new(),
             wall: BTreeSet::new(),
@@ -127,7 +144,7 @@ impl Core {
             return Vec::new();
         }
         while let Some(subject) = self.dirty.pop_first() {
-            if self.inflight.contains(&subject) {
+            if self.inflight.contains_key(&subject) {
                 continue; // its end marks it again
             }
             if let Some(t) = self.trouble.get(&subject).filter(|t| t.until > now.mono) {
@@ -198,8 +215,26 @@ impl Core {
 
     /// Emits a write and locks its subject until the write has ended.
     pub(super) fn write(&mut self, subject: Subject, verb: Verb) {
-        self.inflight.insert(subject.clone());
+        self.inflight.insert(subject.clone(), self.identity(&subject));
         self.actions.push(Action::Write(subject, verb));
+    }
+
+    /// Who a subject is now.
+    pub(super) fn identity(&self, subject: &Subject) -> Identity {
+        match subject {
+            Subject::Pool(key) => self.pool_obj(key).map(|p| Identity::of(p.uid_str(), None)),
+            Subject::Worker(key) => self.workers.get(key).map(|e| {
+                let named = e.obj.status.as_ref().and_then(|s| s.dispatch.as_ref());
+                Identity::of(e.obj.uid_str(), named.map(|d| (d.uid.as_str(), d.attempt)))
+            }),
+            Subject::Dispatch(key) => self.dispatches.get(key).map(|e| {
+                let status = e.obj.status.as_ref();
+                let named = status.and_then(|s| Some((s.worker.as_ref()?.uid.as_str(), s.attempt)));
+                Identity::of(e.obj.uid_str(), named)
+            }),
+            _ => None,
+        }
+        .unwrap_or_default()
     }
 
     pub(super) fn note<K: Object>(

@@ -79,7 +79,7 @@ impl Core {
 
     pub(super) fn delete_worker(&mut self, key: &Key, now: Now) {
         let Some(base) = self.workers.get(key).map(|e| e.obj.clone()) else { return };
-        if self.inflight.contains(&Subject::Worker(key.clone())) {
+        if self.inflight.contains_key(&Subject::Worker(key.clone())) {
             return;
         }
         self.write(Subject::Worker(key.clone()), Verb::DeleteWorker(base));

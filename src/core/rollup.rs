@@ -57,7 +57,7 @@ impl Core {
     }
 
     fn roll_up(&mut self, key: &Key, obj: &ContainerPool, now: Now, wake: &mut Wake) {
-        if self.inflight.contains(&Subject::Pool(key.clone())) {
+        if self.inflight.contains_key(&Subject::Pool(key.clone())) {
             return;
         }
         let Some(p) = self.pools.get(key) else { return };

@@ -219,7 +219,7 @@ impl Core {
             };
             let worker = new_worker(obj, ordinal, host, credential);
             let subject = Subject::Worker(key.sibling(names::worker(&key.name, ordinal)));
-            if self.inflight.contains(&subject) || self.trouble.get(&subject).is_some_and(|t| t.until > now.mono) {
+            if self.inflight.contains_key(&subject) || self.trouble.get(&subject).is_some_and(|t| t.until > now.mono) {
                 // The end of a write marks the pool; a wait for what is past would be no wait.
                 if let Some(t) = self.trouble.get(&subject).filter(|t| t.until > now.mono) {
                     wake.after(t.until);

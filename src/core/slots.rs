@@ -18,7 +18,7 @@ impl Core {
         if w.is_deleting() {
             return Slot::Unavailable;
         }
-        if self.inflight.contains(&Subject::Worker(Key::of(&**w))) {
+        if self.inflight.contains_key(&Subject::Worker(Key::of(&**w))) {
             return Slot::Held;
         }
         if let Some(until) = until.filter(|u| *u > now.wall && status.phase != WorkerPhase::Starting) {

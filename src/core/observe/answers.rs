@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::api::{Worker, names};
+use crate::core::index::Identity;
 use crate::core::{Action, Core, Fetched, Key, Now, Object, Settled, Subject};
 
 /// First wait after a write that was refused or failed; doubles up to [`RETRY_MAX`].
@@ -11,7 +12,7 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 
 impl Core {
     pub(in crate::core) fn settled(&mut self, subject: Subject, settled: Settled, now: Now) {
-        self.inflight.remove(&subject);
+        let asked = self.inflight.remove(&subject).unwrap_or_default();
         let news = self.news.remove(&subject);
         self.actions.extend(news.filter(|_| matches!(settled, Settled::Done(_))).map(Action::Note));
         let mut reserved = None;
@@ -32,7 +33,7 @@ impl Core {
         }
         match settled {
             Settled::Done(Some(fetched)) | Settled::Refreshed(fetched) | Settled::Failed(Some(fetched), _) => {
-                self.saw_fetched(&subject, fetched, now);
+                self.saw_fetched(&subject, fetched, &asked, now);
             }
             _ => {}
         }
@@ -82,28 +83,33 @@ impl Core {
         }
     }
 
-    /// Takes in what a GET or the answer to a write showed. Absence is a fact for whoever asked.
-    pub(in crate::core) fn saw_fetched(&mut self, asker: &Subject, fetched: Fetched, now: Now) {
+    /// Takes in what a GET or the answer to a write showed. Absence is a fact for whoever `asked`, and about whom it named then.
+    fn saw_fetched(&mut self, asker: &Subject, fetched: Fetched, asked: &Identity, now: Now) {
+        let is = self.identity(asker);
+        // Of another object with the asker's name, or of whom it names by now, the answer says nothing.
+        let same = is.uid == asked.uid;
+        let names_same = same && is.names == asked.names;
         match (asker, fetched) {
             (_, Fetched::Pool(Some(p))) => self.saw_pool(p, now),
             (Subject::Worker(key), Fetched::Pool(None)) => {
-                if let Some(e) = self.workers.get_mut(key) {
+                if let Some(e) = self.workers.get_mut(key).filter(|_| same) {
                     e.pool_gone = true;
                 }
             }
-            (Subject::Pool(key), Fetched::Pool(None)) => self.lost_pool(key, None),
+            (Subject::Pool(key), Fetched::Pool(None)) if same => self.lost_pool(key, None),
             (Subject::Dispatch(key), Fetched::Worker(found)) => {
-                self.worker_fact(key, found.as_deref());
+                if names_same {
+                    self.worker_fact(key, found.as_deref());
+                }
                 if let Some(w) = found {
                     self.saw_worker(w, now);
                 }
             }
             (Subject::Worker(key), Fetched::Dispatch(found)) => {
-                let named = self.workers.get(key).and_then(|e| e.obj.status.as_ref()?.dispatch.clone());
-                if let (Some(named), Some(e)) = (named, self.workers.get_mut(key))
-                    && found.as_ref().is_none_or(|d| d.uid_str() != named.uid)
+                if let (Some((named, _)), Some(e)) = (is.names.filter(|_| names_same), self.workers.get_mut(key))
+                    && found.as_ref().is_none_or(|d| d.uid_str() != named)
                 {
-                    e.dispatch_gone = Some(named.uid);
+                    e.dispatch_gone = Some(named);
                 }
                 if let Some(d) = found {
                     self.saw_dispatch(d, now);
@@ -117,15 +123,15 @@ impl Core {
                 }
             }
             (_, Fetched::Worker(Some(w))) => self.saw_worker(w, now),
-            (Subject::Worker(key), Fetched::Worker(None)) => self.lost_worker(key, None),
+            (Subject::Worker(key), Fetched::Worker(None)) if same => self.lost_worker(key, None),
             (_, Fetched::Dispatch(Some(d))) => self.saw_dispatch(d, now),
-            (Subject::Dispatch(key), Fetched::Dispatch(None)) => self.lost_dispatch(key, None),
+            (Subject::Dispatch(key), Fetched::Dispatch(None)) if same => self.lost_dispatch(key, None),
             _ => {}
         }
     }
 
     /// What a live GET of the worker of a dispatch's newest attempt showed.
-    pub(in crate::core) fn worker_fact(&mut self, dispatch: &Key, found: Option<&Worker>) {
+    fn worker_fact(&mut self, dispatch: &Key, found: Option<&Worker>) {
         let Some(d) = self.dispatches.get_mut(dispatch) else { return };
         let status = d.obj.status.clone().unwrap_or_default();
         let Some(worker) = status.worker else { return };
