@@ -95,8 +95,8 @@ fn table(lines: &[(&str, &'static str)]) -> BTreeMap<String, BTreeSet<&'static s
 /// What `src/controller` and `src/runtime/pod` ask for.
 fn controller() -> BTreeMap<String, BTreeSet<&'static str>> {
     table(&[
-        ("poolkeeper.dev/containerpools", "get list watch patch"),
-        ("poolkeeper.dev/workers", "get list watch create patch delete"),
+        ("poolkeeper.dev/containerpools", "get list watch update patch"),
+        ("poolkeeper.dev/workers", "get list watch create update patch delete"),
         ("poolkeeper.dev/dispatches", "get list watch create patch delete"),
         ("poolkeeper.dev/containerpools/status", "patch"),
         ("poolkeeper.dev/workers/status", "patch"),

@@ -2,7 +2,7 @@
 //!
 //! A write carries the version it was decided on, as `metadata.resourceVersion` and `metadata.uid` in a merge patch or
 //! as preconditions of a delete, so that it takes effect on that version or not at all. A merge patch names only what
-//! changes: fields of a newer version, unknown here, stay as they are. After an answer that leaves the fate of a write
+//! changes: fields of a newer version, unknown here, stay as they are. Finalizers alone are taken off by an update. After an answer that leaves the fate of a write
 //! open, the object is read before anything else is decided about it.
 
 use std::fmt::Debug;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::NamespaceResourceScope;
+use kube::core::{ApiResource, DynamicObject, NamespaceResourceScope};
 use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -161,14 +161,30 @@ async fn create<K: Kind>(client: &Client, object: K) -> Settled {
     }
 }
 
+/// By an update of the whole object as it is on the server. A patch would do in one request, but with the last finalizer
+/// the server removes the object, and in the name of a patch it removes whoever has the name by then: the uid that a patch
+/// carries is looked at before, that of an update with the removal (Store.Update and DefaultUpdatedObjectInfo in
+/// k8s.io/apiserver 0.33). Two controllers that let go of the same worker would remove its successor.
 async fn remove_finalizer<K: Kind>(client: &Client, base: &K, finalizer: &str) -> Settled {
-    let mut list = base.object_meta().finalizers.clone().unwrap_or_default();
-    list.retain(|f| f != finalizer);
-    let last = list.is_empty() && base.is_deleting();
-    match patch(client, base, json!({"metadata": {"finalizers": list}}), false).await {
+    let key = Key::of(base);
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &key.namespace, &ApiResource::erase::<K>(&()));
+    let mut object = match answered(api.get_opt(&key.name)).await {
+        Ok(Some(object)) => object,
+        Ok(None) => return Settled::Refreshed(K::fetched(None)),
+        Err(e) => return Settled::Failed(None, e.to_string()),
+    };
+    // What was decided on, or it is refused.
+    let meta = &mut object.metadata;
+    (meta.uid, meta.resource_version) = (base.object_meta().uid.clone(), base.object_meta().resource_version.clone());
+    let mut left = meta.finalizers.take().unwrap_or_default();
+    left.retain(|f| f != finalizer);
+    let last = left.is_empty() && base.is_deleting();
+    meta.finalizers = (!left.is_empty()).then_some(left);
+    match answered(api.replace(&key.name, &PostParams::default(), &object)).await {
         // The server removes an object with its last finalizer, and answers with what it was.
-        Settled::Done(_) if last => Settled::Done(Some(K::fetched(None))),
-        other => other,
+        Ok(_) if last => Settled::Done(Some(K::fetched(None))),
+        Ok(object) => Settled::Done(object.try_parse::<K>().ok().map(|o| K::fetched(Some(o.kept())))),
+        Err(e) => recover::<K>(client, &key, e).await,
     }
 }
 
@@ -265,5 +281,39 @@ mod tests {
         assert_eq!(difference(&old, &new), Some(json!({"b": {"c": 3}, "gone": null, "new": {"y": 1}})));
         assert_eq!(difference(&old, &old), None);
         assert_eq!(difference(&Value::Null, &json!({"a": 1})), Some(json!({"a": 1})));
+    }
+
+    /// A worker that is going, as a server has it: with a field that this version does not know.
+    fn going() -> Value {
+        json!({"apiVersion": "poolkeeper.dev/v1alpha1", "kind": "Worker", "unknown": 7,
+            "metadata": {"name": "p-0", "namespace": "ns", "uid": "u1", "resourceVersion": "5", "labels": {"a": "b"},
+                "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [names::WORKER_FINALIZER, "other.dev/f"]},
+            "spec": {"pool": "p", "runtime": "Pod", "host": "local", "poolGeneration": 1, "templateHash": ""}})
+    }
+
+    #[tokio::test]
+    async fn a_finalizer_is_taken_off_by_an_update_of_what_was_decided_on() {
+        let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = asked.clone();
+        let server = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let seen = seen.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect_bytes().await.unwrap();
+                seen.lock()
+                    .unwrap()
+                    .push((head.method.to_string(), serde_json::from_slice(&body).unwrap_or(Value::Null)));
+                // It was written meanwhile: that is for the server to judge.
+                let mut now = going();
+                now["metadata"]["resourceVersion"] = json!("6");
+                let answer = kube::client::Body::from(now.to_string().into_bytes());
+                Ok::<_, std::io::Error>(http::Response::new(answer))
+            }
+        });
+        let base: Worker = serde_json::from_value(going()).unwrap();
+        remove_finalizer(&Client::new(server, "ns"), &base, names::WORKER_FINALIZER).await;
+        let mut put = going();
+        put["metadata"]["finalizers"] = json!(["other.dev/f"]);
+        assert_eq!(*asked.lock().unwrap(), [("GET".to_owned(), Value::Null), ("PUT".to_owned(), put)]);
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use either::Either;
-use kube::api::{DeleteParams, ListParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{Event, finalizer};
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ on_both! {
     a_deleted_object_is_gone,
     preconditions_hold_a_deletion_back,
     finalizers_hold_an_object,
+    a_namesake_outlives_those_who_let_go_of_the_one_before,
     a_collection_is_deleted_by_selector,
     dependents_go_with_their_last_owner,
 }
@@ -89,6 +90,32 @@ async fn finalizers_hold_an_object(env: Subject) {
     let last = env.merge("a", json!({"metadata": {"finalizers": null}})).await.unwrap();
     assert_eq!(last.metadata.finalizers, None);
     assert!(env.gadgets().get_opt("a").await.unwrap().is_none());
+}
+
+/// An update that takes off the last finalizer is refused if another object has the name by then. A merge patch is not: it
+/// may delete the namesake, in spite of the uid that it carries (decision 100).
+async fn a_namesake_outlives_those_who_let_go_of_the_one_before(env: Subject) {
+    let api = env.gadgets();
+    let mut new = gadget("a", json!({"max": 5}));
+    new.metadata.finalizers = Some(vec!["test.poolkeeper.dev/f".into()]);
+    let update = PostParams::default();
+    api.create(&update, &new).await.unwrap();
+    for round in 0..100 {
+        api.delete("a", &DeleteParams::background()).await.unwrap();
+        let mut going = api.get("a").await.unwrap();
+        going.metadata.finalizers = None;
+        let let_go = |_| api.replace("a", &update, &going);
+        let again = async {
+            loop {
+                if let Ok(made) = api.create(&update, &new).await {
+                    break made;
+                }
+            }
+        };
+        let (_, made) = futures::join!(futures::future::join_all((0..4).map(let_go)), again);
+        let now = api.get_opt("a").await.unwrap();
+        assert_eq!(now.and_then(|a| a.metadata.uid), made.metadata.uid, "round {round}");
+    }
 }
 
 async fn the_finalizer_helper_works(env: Subject) {
