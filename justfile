@@ -20,7 +20,7 @@ local *ARGS:
 
 # What takes longer: model, faults, breaks of the protocol, crashes, real Docker, a real cluster, the README's first command.
 e2e:
-    .ci/run model invariants breaks crash docker conformance cluster failover storms first
+    .ci/run model invariants breaks crash docker conformance cluster failover first
 
 # The figures of docs/performance.md.
 bench:
