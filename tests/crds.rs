@@ -1,5 +1,6 @@
 //! The CRDs: the files are up to date, and every rule takes what is right and refuses what is wrong.
 
+#[allow(dead_code, reason = "shared with other tests")]
 #[path = "support/rules.rs"]
 mod rules;
 

@@ -75,7 +75,7 @@ impl Kubectl {
     /// Makes `spec` or `status` of an object, as it was written last, that of `object`.
     fn patch(&self, was: &Value, object: &Value, part: &str) -> Result<(), String> {
         let (kind, name) = (object["kind"].as_str().unwrap(), object["metadata"]["name"].as_str().unwrap());
-        let patch = json!({part: difference(&was[part], &object[part])}).to_string();
+        let patch = json!({part: rules::difference(&was[part], &object[part])}).to_string();
         let mut args = vec!["patch", kind, name, "--type=merge", "-p", &patch];
         if part == "status" {
             args.push("--subresource=status");
@@ -109,18 +109,6 @@ impl Kubectl {
             }
         }
         unreachable!("a case has steps")
-    }
-}
-
-/// The merge patch that makes one value of another.
-fn difference(was: &Value, is: &Value) -> Value {
-    match (was, is) {
-        (Value::Object(was), Value::Object(is)) => {
-            let gone = was.keys().filter(|k| !is.contains_key(*k)).map(|k| (k.clone(), Value::Null));
-            let changed = is.iter().map(|(k, v)| (k.clone(), difference(&was.get(k).cloned().unwrap_or_default(), v)));
-            gone.chain(changed).collect()
-        }
-        _ => is.clone(),
     }
 }
 

@@ -12,12 +12,12 @@ use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::api::{ContainerPool, Dispatch, Worker};
+use crate::api::{Condition, ContainerPool, Dispatch, Worker};
 
 /// A kind of which a controller keeps what it was told.
 pub(super) trait Kept: Resource + Sized {
-    /// Gives back what its lists do not use.
-    fn shrink(&mut self);
+    /// Its list of conditions, which may have room for more.
+    fn conditions(&mut self) -> Option<&mut Vec<Condition>>;
 
     /// The object without what nothing here reads. What is written names only what changes, so that nothing is lost there.
     fn kept(mut self) -> Arc<Self> {
@@ -26,32 +26,28 @@ pub(super) trait Kept: Resource + Sized {
         if let Some(finalizers) = &mut meta.finalizers {
             finalizers.shrink_to_fit();
         }
-        self.shrink();
+        if let Some(conditions) = self.conditions() {
+            conditions.shrink_to_fit();
+        }
         Arc::new(self)
     }
 }
 
 impl Kept for ContainerPool {
-    fn shrink(&mut self) {
-        if let Some(status) = &mut self.status {
-            status.conditions.shrink_to_fit();
-        }
+    fn conditions(&mut self) -> Option<&mut Vec<Condition>> {
+        self.status.as_mut().map(|s| &mut s.conditions)
     }
 }
 
 impl Kept for Worker {
-    fn shrink(&mut self) {
-        if let Some(status) = &mut self.status {
-            status.conditions.shrink_to_fit();
-        }
+    fn conditions(&mut self) -> Option<&mut Vec<Condition>> {
+        self.status.as_mut().map(|s| &mut s.conditions)
     }
 }
 
 impl Kept for Dispatch {
-    fn shrink(&mut self) {
-        if let Some(status) = &mut self.status {
-            status.conditions.shrink_to_fit();
-        }
+    fn conditions(&mut self) -> Option<&mut Vec<Condition>> {
+        self.status.as_mut().map(|s| &mut s.conditions)
     }
 }
 

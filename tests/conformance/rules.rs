@@ -38,19 +38,6 @@ fn told(code: u16, answer: &Value) -> String {
     format!("{code} {}: {message}", answer["reason"].as_str().unwrap_or_default())
 }
 
-/// The patch that makes one object of another.
-fn difference(old: &Value, new: &Value) -> Value {
-    match (old, new) {
-        (Value::Object(old), Value::Object(new)) => {
-            let gone = old.keys().filter(|k| !new.contains_key(*k)).map(|k| (k.clone(), Value::Null));
-            let changed = new.iter().filter(|(k, v)| old.get(*k) != Some(v));
-            let changed = changed.map(|(k, v)| (k.clone(), difference(old.get(k).unwrap_or(&Value::Null), v)));
-            Value::Object(gone.chain(changed).collect())
-        }
-        _ => new.clone(),
-    }
-}
-
 /// Tells each case twice: with replacements, and with merge patches. Both must end alike, as the table says.
 async fn the_table(subject: Subject) {
     let mut all = Vec::new();
@@ -89,7 +76,7 @@ async fn story(subject: &Subject, case: &table::Case, patched: bool) -> String {
         let (code, answer) = if i == 0 {
             subject.raw("POST", &all, JSON, object).await
         } else if patched {
-            let patch = json!({"spec": difference(&seen["spec"], &object["spec"])});
+            let patch = json!({"spec": table::difference(&seen["spec"], &object["spec"])});
             subject.raw("PATCH", &format!("{one}?fieldValidation=Strict"), MERGE, patch).await
         } else {
             object["metadata"] = json!({"name": name, "resourceVersion": seen["metadata"]["resourceVersion"]});
@@ -102,7 +89,7 @@ async fn story(subject: &Subject, case: &table::Case, patched: bool) -> String {
         if let Some(status) = status.filter(|_| code < 300) {
             let path = format!("{one}/status?fieldValidation=Strict");
             let (code, answer) = if patched {
-                let patch = json!({"status": difference(&seen["status"], &status)});
+                let patch = json!({"status": table::difference(&seen["status"], &status)});
                 subject.raw("PATCH", &path, MERGE, patch).await
             } else {
                 let mut whole = seen.clone();

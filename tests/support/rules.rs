@@ -442,3 +442,16 @@ const WORKERS: &[Case] = &[
         WORKER_FIXED,
     ),
 ];
+
+/// The merge patch that makes one object of another.
+pub fn difference(old: &Value, new: &Value) -> Value {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            let gone = old.keys().filter(|k| !new.contains_key(*k)).map(|k| (k.clone(), Value::Null));
+            let changed = new.iter().filter(|(k, v)| old.get(*k) != Some(v));
+            let changed = changed.map(|(k, v)| (k.clone(), difference(old.get(k).unwrap_or(&Value::Null), v)));
+            Value::Object(gone.chain(changed).collect())
+        }
+        _ => new.clone(),
+    }
+}
