@@ -205,11 +205,14 @@ impl Stage {
         None
     }
 
-    /// Every dispatch is final, every worker is free and up, and what goes is gone. How long that takes is also up to kwok.
+    /// Every dispatch is final, every worker is free and up, what goes is gone, and no pool waits to see whether a start that
+    /// followed a failed one went well. How long that takes is also up to kwok.
     fn is_done(&self) -> bool {
         let dispatches: Vec<Dispatch> = self.recorder.all("dispatches");
         let workers: Vec<Worker> = self.recorder.all("workers");
         let pods: Vec<Pod> = self.recorder.all("pods");
+        let pools: Vec<ContainerPool> = self.recorder.all("containerpools");
+        let waits = |p: &ContainerPool| p.status.as_ref().is_some_and(|s| s.start_backoff.is_some());
         let is_free = |w: &Worker| {
             let up = w.status.as_ref().is_some_and(|s| s.dispatch.is_none() && s.phase == WorkerPhase::Ready);
             up && w.metadata.deletion_timestamp.is_none()
@@ -218,6 +221,7 @@ impl Stage {
         dispatches.iter().all(|d| d.status.as_ref().is_some_and(|s| s.phase.is_final()))
             && workers.iter().all(is_free)
             && pods.iter().all(is_up)
+            && !pools.iter().any(waits)
     }
 
     /// When anything was written last that counts.

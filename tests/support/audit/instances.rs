@@ -1,5 +1,7 @@
 //! What the runtime remembers: one instance a Worker, one task an instance, and the stop rule.
 
+use poolkeeper::api::worker::WorkerPhase;
+
 use super::{Audit, is_open, state_of, status_of};
 use crate::fake::{FakeEvent, What};
 
@@ -11,15 +13,23 @@ impl Audit<'_> {
                 let worker = self.workers.get(&key.uid);
                 let known = worker.is_some();
                 let wanted = worker.is_some_and(|w| w.gone.is_none() && w.last().metadata.deletion_timestamp.is_none());
+                // Of a worker that is starting nobody may know that it had one: its controller may be another one by now.
+                let ran = worker.is_some_and(|w| state_of(w.last()).phase != WorkerPhase::Starting);
                 self.count("instance started");
                 self.check(known, "an instance is of a Worker", || key.to_string());
                 if *nth > 1 {
                     // An order that was under way may arrive after the end; then nobody may want it any more.
-                    self.count("instance made again for a worker that goes");
-                    self.check(!wanted, "one instance for each Worker uid", || format!("{key}: number {nth}"));
+                    self.count(if wanted {
+                        "instance made again for a worker that was never up"
+                    } else {
+                        "instance made again for a worker that goes"
+                    });
+                    let text = || format!("{key}: number {nth}");
+                    self.check(!wanted || !ran, "one instance for each Worker uid", text);
                 }
                 let body = self.bodies.entry(key.uid.clone()).or_default();
-                (body.id, body.exists, body.runs, body.made, body.changed) = (id.clone(), true, true, *nth, self.rv);
+                (body.id, body.exists, body.runs, body.changed) = (id.clone(), true, true, self.rv);
+                body.again = *nth > 1 && ran;
             }
             What::Ended { key, lost, .. } => {
                 let cause = matches!(&event.what, What::Ended { cause: crate::fake::Cause::Vanished, .. });
@@ -74,10 +84,10 @@ impl Audit<'_> {
                     self.attempts.get(dispatch).and_then(|a| a.get(attempt)).is_some_and(|a| a.worker == key.uid);
                 self.check(published, "a task runs where it was published", || format!("{key}: {dispatch} {attempt}"));
                 let body = self.bodies.entry(key.uid.clone()).or_default();
-                let made = body.made;
+                let again = body.again;
                 body.tasks.insert((dispatch.clone(), *attempt));
-                self.check(made == 1, "one instance for each Worker uid", || {
-                    format!("{key} runs a task in number {made}")
+                self.check(!again, "one instance for each Worker uid", || {
+                    format!("{key} runs a task in another than the one that it came up with")
                 });
             }
             What::TaskEnded { key, dispatch, attempt } => {

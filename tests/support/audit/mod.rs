@@ -80,7 +80,8 @@ pub struct Body {
     pub id: String,
     pub exists: bool,
     pub runs: bool,
-    pub made: u32,
+    /// Its worker was up with another one before.
+    pub again: bool,
     /// After which write it began or ended.
     pub changed: u64,
     pub tasks: BTreeSet<(String, i32)>,
