@@ -5,7 +5,9 @@
 #   scripts/breaks.sh [NAME...]      all, or those named
 #
 # A patch begins with what it breaks, then `expect: REGEX` over the rule that is violated, and `seeds: FIRST COUNT`.
-# The copy lies in target/breaks and shares the target directory, so that only this crate is compiled again.
+# The copy lies in target/breaks and shares the target directory, so that only this crate is compiled again. It has a
+# version of its own: Cargo takes crates of the same name and version for the same, wherever they are, and who builds
+# this tree next would get what was built from a broken one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -23,6 +25,10 @@ git ls-files -co --exclude-standard -z | while IFS= read -r -d '' f; do
     cmp -s "$f" "$tree/$f" || { mkdir -p "$tree/$(dirname "$f")"; cp "$f" "$tree/$f"; }
 done
 
+version=0.0.0-break
+sed -i "0,/^version = .*/s//version = \"$version\"/" "$tree/Cargo.toml"
+sed -i "/^name = \"poolkeeper\"$/{n;s/^version = .*/version = \"$version\"/}" "$tree/Cargo.lock"
+
 # No program: it would take the place of the one that other tests run, which may be now.
 rm -f "$tree/src/main.rs"
 
@@ -34,7 +40,7 @@ for patch in "${patches[@]}"; do
     # git would take the copy for a part of this repository, and skip it.
     (cd "$tree" && patch -p1 --quiet --forward --no-backup-if-mismatch <"$root/$patch")
     if (cd "$tree" && POOLKEEPER_FIRST_SEED=$first POOLKEEPER_SEEDS=$count POOLKEEPER_STOP_AFTER=1 \
-        cargo test --quiet --test invariants invariants_hold -- --nocapture >"$log" 2>&1); then
+        cargo test --locked --quiet --test invariants invariants_hold -- --nocapture >"$log" 2>&1); then
         echo "MISSED  $name: no violation in $count seeds"
         missed=1
     elif ! grep -q 'VIOLATION' "$log"; then
