@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use poolkeeper::local::Change;
+use poolkeeper::runtime::LOCAL_HOST;
 
 use crate::audit::audit;
 use crate::audit::evidence::Evidence;
-use crate::fake::What;
+use crate::fake::{FakeEvent, What};
 
 /// How a history becomes wrong, and the rule that is broken then.
 type Lie = (&'static str, fn(&mut Evidence));
@@ -80,10 +81,12 @@ fn final_twice(e: &mut Evidence) {
     e.records.push(record);
 }
 
+/// While a task runs, and so after its worker was up.
 fn made_twice(e: &mut Evidence) {
-    let started = e.events.iter_mut().filter_map(|e| match &mut e.what {
-        What::Started { nth, .. } => Some(nth),
-        _ => None,
-    });
-    *started.last().unwrap() = 2;
+    let is_begun = |e: &FakeEvent| matches!(e.what, What::TaskStarted { .. });
+    let begun = e.events.iter().rposition(is_begun).unwrap();
+    let mut again = e.events[begun].clone();
+    let What::TaskStarted { key, .. } = again.what else { unreachable!() };
+    again.what = What::Started { key, host: LOCAL_HOST.to_owned(), id: "again".to_owned(), nth: 2, by: String::new() };
+    e.events.insert(begun + 1, again);
 }

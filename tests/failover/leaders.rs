@@ -17,7 +17,7 @@ const RATE: f64 = 32.0;
 /// Workers of each pool, about.
 const SIZE: i32 = 12;
 /// All that is asked for must be done, and all must be quiet, after so long.
-const END: Duration = Duration::from_secs(90);
+const END: Duration = Duration::from_secs(300);
 /// After this long nobody takes over any more.
 const NEVER: Duration = Duration::from_secs(60);
 

@@ -27,7 +27,7 @@ use crate::stage::{Stage, Verdict};
 const STORM: Duration = Duration::from_secs(10);
 /// All must be done and quiet after so long. A watch that was cut is begun anew within 10 s, as is a request; what was lost
 /// is looked for every 30 s. The rest is for a machine that does other things too: ten namespaces at a time fill two cores.
-const END: Duration = Duration::from_secs(150);
+const END: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Debug)]
 enum Fault {
