@@ -31,7 +31,7 @@ fn the_readmes_first_command_works() {
 fn the_examples_pool_works() {
     let place = Place::new();
     place.write("tasks.txt", "one\n");
-    let pool = examples().join("pool.yaml");
+    let pool = examples().join("local-pool.yaml");
     let args =
         ["-f", pool.to_str().unwrap(), "--tasks", "tasks.txt", "--", "sh", "-c", "echo $POOLKEEPER_WORKER $LANG"];
     assert_eq!(place.run(&args).exits(0).stdout, "agents-0 C.UTF-8\n");

@@ -81,7 +81,7 @@ helm install poolkeeper charts/poolkeeper --namespace poolkeeper --create-namesp
 kubectl get crd containerpools.poolkeeper.dev workers.poolkeeper.dev dispatches.poolkeeper.dev
 kubectl create namespace "$ns"
 until_true "the service account" k get serviceaccount default
-sed 's|image: busybox:.*|image: docker.io/library/busybox:local|' examples/kubernetes/pool.yaml | k apply -f -
+sed 's|image: busybox:.*|image: docker.io/library/busybox:local|' examples/pool.yaml | k apply -f -
 k wait cpool/agents --for=condition=Ready --timeout=60s
 
 step "columns that say something"
@@ -123,7 +123,7 @@ step "a supervisor with Dispatch objects, and only the right to these"
 k create serviceaccount supervisor
 k create rolebinding supervisor --clusterrole=poolkeeper-dispatcher --serviceaccount="$ns:supervisor"
 as=(--as "system:serviceaccount:$ns:supervisor")
-k "${as[@]}" create -f examples/kubernetes/dispatch.yaml
+k "${as[@]}" create -f examples/dispatch.yaml
 k "${as[@]}" wait pkd/greet --for=condition=Assigned --timeout=60s
 refused "forbidden" k "${as[@]}" annotate cpool agents dispatch.poolkeeper.dev/x=
 refused "forbidden" k "${as[@]}" get secrets

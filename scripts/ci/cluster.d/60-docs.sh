@@ -10,7 +10,7 @@ page=$PWD/docs/kubernetes.md
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp -r charts examples "$work"
-sed -i 's|image: busybox:.*|image: docker.io/library/busybox:local|' "$work/examples/kubernetes/pool.yaml"
+sed -i 's|image: busybox:.*|image: docker.io/library/busybox:local|' "$work/examples/pool.yaml"
 
 # One file for each block, named by its line.
 awk -v out="$work/block" '

@@ -51,7 +51,7 @@ use crate::clock::{Clock, Ids, SystemClock};
 const SINGLE: &str = "command";
 /// Why a worker may not start that nobody gave a command.
 const STAY_HINT: &str = " (with --image alone a worker runs `sleep infinity`; if the image has no sleep, name spec.command in a \
-                         file: see examples/pool.yaml, and --file)";
+                         file: see examples/local-pool.yaml, and --file)";
 /// After this long it is said that standard input is waited for.
 const STDIN_PATIENCE: Duration = Duration::from_secs(1);
 

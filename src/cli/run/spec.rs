@@ -46,8 +46,10 @@ pub fn read_file(path: &Path) -> Result<Value, Failure> {
     let value: Value = serde_saphyr::from_str(&text).map_err(|e| Failure::usage(format!("--file {name}: {e}")))?;
     let word = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("nothing").to_owned();
     if !value.is_object() || word("kind") != "ContainerPool" {
-        let message =
-            format!("--file {name}: kind is {:?}: it must be one ContainerPool (see examples/pool.yaml)", word("kind"));
+        let message = format!(
+            "--file {name}: kind is {:?}: it must be one ContainerPool (see examples/local-pool.yaml)",
+            word("kind")
+        );
         return Err(Failure::usage(message));
     }
     let wanted = format!("{GROUP}/{VERSION}");
@@ -107,7 +109,7 @@ pub fn plan(args: &RunArgs, file: Option<Value>, around: &Surroundings<'_>) -> R
 }
 
 fn section<'a>(pool: &'a mut Value, name: &str) -> Result<&'a mut Map<String, Value>, Failure> {
-    let wrong = || Failure::usage(format!("--file: {name} must be an object (see examples/pool.yaml)"));
+    let wrong = || Failure::usage(format!("--file: {name} must be an object (see examples/local-pool.yaml)"));
     let object = pool.as_object_mut().ok_or_else(wrong)?;
     let section = object.entry(name).or_insert_with(|| json!({}));
     if section.is_null() {
@@ -155,7 +157,7 @@ fn extend(spec: &mut Map<String, Value>, field: &str, key: &str, entries: Vec<Va
     let list = spec.entry(field).or_insert_with(|| json!([]));
     let list = list
         .as_array_mut()
-        .ok_or_else(|| Failure::usage(format!("--file: spec.{field} must be a list (see examples/pool.yaml)")))?;
+        .ok_or_else(|| Failure::usage(format!("--file: spec.{field} must be a list (see examples/local-pool.yaml)")))?;
     let given: Vec<&Value> = entries.iter().filter_map(|e| e.get(key)).collect();
     list.retain(|old| !old.get(key).is_some_and(|name| given.contains(&name)));
     list.extend(entries);
