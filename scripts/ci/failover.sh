@@ -84,7 +84,9 @@ for old in /tmp/pk-failover.*; do
   fi
 done
 CLUSTER_STATE=$(mktemp -d /tmp/pk-failover.XXXXXX)
-export CLUSTER_STATE API_PORT=6443 NODES=${NODES:-4} POOLKEEPER_SEEDS=${POOLKEEPER_SEEDS:-100}
+# JSON: what a recorder missed is read from etcd.
+export CLUSTER_STATE API_PORT=6443 NODES=${NODES:-4} APISERVER_FLAGS=--storage-media-type=application/json
+export POOLKEEPER_SEEDS=${POOLKEEPER_SEEDS:-100}
 exec 7<"$CLUSTER_STATE"
 flock 7
 trap 'remove "$CLUSTER_STATE"' EXIT

@@ -1,5 +1,6 @@
 //! From a pool to its end, on workers that are processes.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
@@ -82,4 +83,25 @@ async fn a_leader_hands_over_and_uninstall_leaves_nothing() {
 
     assert_eq!(second.end(Signal::INT).await, 0);
     assert_eq!(holder().await, None, "the lease is handed over");
+}
+
+#[tokio::test]
+async fn a_server_that_was_busy_is_asked_again_before_the_time_that_it_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let run_dir = dir.path().join("run");
+    server.busy.store(true, Ordering::SeqCst);
+    let flags = ["--leader-elect", "--runtimes=Process", "--run-dir", run_dir.to_str().unwrap()];
+    let controller = Controller::start(&server.kubeconfig, &flags).await;
+    // More than once for each kind that it lists.
+    let again = async {
+        while server.refused.load(Ordering::SeqCst) < 6 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), again).await.expect("it waits for the time that the server named");
+    server.busy.store(false, Ordering::SeqCst);
+    controller.until_page("/metrics", 200, "poolkeeper_leader 1").await;
+    controller.until_page("/readyz", 200, "").await;
+    assert_eq!(controller.end(Signal::TERM).await, 0);
 }

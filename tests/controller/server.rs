@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use http_body_util::BodyExt;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use poolkeeper::api::crd;
+use poolkeeper::api::{GROUP, crd};
 use poolkeeper::clock::{Ids, SystemClock};
 use poolkeeper::local::{History, LocalApi, Options};
 use serde_json::json;
@@ -16,6 +17,10 @@ use tower::ServiceExt;
 pub struct Server {
     pub client: kube::Client,
     pub kubeconfig: PathBuf,
+    /// While this is set it answers on its socket what is about this project's kinds with 503, to come back in an hour.
+    pub busy: Arc<AtomicBool>,
+    /// How often it did.
+    pub refused: Arc<AtomicU32>,
 }
 
 impl Server {
@@ -25,13 +30,22 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let kubeconfig = kubeconfig(directory, &format!("http://{}", listener.local_addr().unwrap()));
         let client = api.client("default");
+        let (busy, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let this = Self { client, kubeconfig, busy: busy.clone(), refused: refused.clone() };
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let service = api.service();
+                let (service, busy, refused) = (api.service(), busy.clone(), refused.clone());
                 let answer = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                    let service = service.clone();
+                    let (service, busy, refused) = (service.clone(), busy.clone(), refused.clone());
                     async move {
+                        if busy.load(Ordering::SeqCst) && request.uri().path().contains(GROUP) {
+                            refused.fetch_add(1, Ordering::SeqCst);
+                            let refusal = http::Response::builder().status(503).header("retry-after", "3600");
+                            return Ok(refusal
+                                .body(http_body_util::Empty::new().map_err(Into::into).boxed_unsync())
+                                .unwrap());
+                        }
                         let (parts, body) = request.into_parts();
                         let body = body.collect().await.unwrap().to_bytes().to_vec();
                         service.oneshot(http::Request::from_parts(parts, body.into())).await
@@ -41,7 +55,7 @@ impl Server {
                 tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
             }
         });
-        Self { client, kubeconfig }
+        this
     }
 }
 

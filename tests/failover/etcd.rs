@@ -1,4 +1,4 @@
-//! What etcd remembers of custom resources: every version, also those that no watch of the API server showed.
+//! What etcd remembers: every version of an object, also those that no watch of the API server showed.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,17 +21,27 @@ impl Etcd {
         Some(Self(kube::Client::try_from(config).unwrap()))
     }
 
-    /// All writes from one revision to another to a kind of custom resource in a namespace.
-    pub async fn changes(&self, group: &str, plural: &str, ns: &str, from: u64, to: u64) -> Vec<(Change, Value)> {
-        let prefix = format!("/registry/{group}/{plural}/{ns}/");
-        let end = format!("/registry/{group}/{plural}/{ns}0");
+    /// All writes from one revision to another to a kind in a namespace. None if they cannot be read, as those of Pods where
+    /// the API server does not store JSON.
+    pub async fn changes(
+        &self,
+        group: &str,
+        plural: &str,
+        ns: &str,
+        from: u64,
+        to: u64,
+    ) -> Option<Vec<(Change, Value)>> {
+        // Built-in kinds are stored without their group.
+        let kind = if group == poolkeeper::api::GROUP { format!("{group}/{plural}") } else { plural.to_owned() };
+        let prefix = format!("/registry/{kind}/{ns}/");
+        let end = format!("/registry/{kind}/{ns}0");
         let create = json!({"create_request": {
             "key": STANDARD.encode(prefix), "range_end": STANDARD.encode(end),
             "start_revision": from.to_string(), "prev_kv": true,
         }});
         let request = http::Request::post("/v3/watch").header("content-type", "application/json");
         let request = request.body(create.to_string().into_bytes()).unwrap();
-        let Ok(stream) = self.0.request_stream(request).await else { return Vec::new() };
+        let stream = self.0.request_stream(request).await.ok()?;
         let mut lines = std::pin::pin!(stream.lines());
         let mut changes = Vec::new();
         // It goes on for ever, with what happens meanwhile; what has happened comes at once.
@@ -49,7 +59,7 @@ impl Etcd {
                     false => (Change::Modified, &event["kv"]),
                 };
                 let Some(value) = kv["value"].as_str() else { continue };
-                let mut object: Value = serde_json::from_slice(&STANDARD.decode(value).unwrap()).unwrap();
+                let mut object: Value = serde_json::from_slice(&STANDARD.decode(value).unwrap()).ok()?;
                 newest = revision.parse().unwrap();
                 object["metadata"]["resourceVersion"] = json!(revision);
                 if newest <= to {
@@ -57,6 +67,6 @@ impl Etcd {
                 }
             }
         }
-        changes
+        Some(changes)
     }
 }

@@ -1,7 +1,7 @@
 //! Writes down every version of everything in a namespace, as watches on the API server show it.
 //!
 //! A watch of the API server leaves nothing out, unless it has to be begun anew (410, as after a restart of the server).
-//! Then what was missed is read from etcd, if that can be reached; else [`Recorder::holes`] says so.
+//! Then what was missed is read from etcd, if that can be reached; else [`Recorder::holes`] says so. Events are only listed.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,18 +11,25 @@ use std::time::Duration;
 use futures::StreamExt;
 use kube::api::{ApiResource, DynamicObject, ListParams, ObjectList, WatchEvent, WatchParams};
 use kube::{Api, Client};
+use poolkeeper::api::GROUP;
 use poolkeeper::local::{Change, Record, Resource};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
+use crate::cluster::client_that_tries_again;
 use crate::etcd::Etcd;
+
+/// The API server ends a watch after so long, in seconds, and it is begun anew where it ended.
+const WATCH: u32 = 10;
+/// Whatever takes longer is given up and tried again: a recorder that hangs would be taken for a controller that does.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What is recorded: group, version, kind, plural.
 pub const KINDS: [(&str, &str, &str, &str); 6] = [
-    ("poolkeeper.dev", "v1alpha1", "ContainerPool", "containerpools"),
-    ("poolkeeper.dev", "v1alpha1", "Worker", "workers"),
-    ("poolkeeper.dev", "v1alpha1", "Dispatch", "dispatches"),
+    (GROUP, "v1alpha1", "ContainerPool", "containerpools"),
+    (GROUP, "v1alpha1", "Worker", "workers"),
+    (GROUP, "v1alpha1", "Dispatch", "dispatches"),
     ("", "v1", "Pod", "pods"),
     ("coordination.k8s.io", "v1", "Lease", "leases"),
     ("events.k8s.io", "v1", "Event", "events"),
@@ -36,6 +43,7 @@ pub struct Recorder(Arc<Inner>);
 
 pub struct Inner {
     pub client: Client,
+    eager: Client,
     pub namespace: String,
     pub start: Instant,
     records: Mutex<BTreeMap<u64, Seen>>,
@@ -45,6 +53,8 @@ pub struct Inner {
     newest: watch::Sender<u64>,
     holes: Mutex<Vec<String>>,
     relists: Mutex<Vec<String>>,
+    /// What each watch is about, by plural, since when, and what went wrong last.
+    watches: Mutex<BTreeMap<String, (String, Duration, String)>>,
     etcd: Option<Etcd>,
 }
 
@@ -58,8 +68,11 @@ impl std::ops::Deref for Recorder {
 impl Recorder {
     /// Returns when everything is watched.
     pub async fn start(client: &Client, namespace: &str) -> Self {
+        // The client's own pauses grow for as long as a server is away, to minutes.
+        let eager = client_that_tries_again(false).await.unwrap();
         let this = Self(Arc::new(Inner {
             client: client.clone(),
+            eager,
             namespace: namespace.to_owned(),
             start: Instant::now(),
             records: Mutex::default(),
@@ -68,6 +81,7 @@ impl Recorder {
             newest: watch::channel(0).0,
             holes: Mutex::default(),
             relists: Mutex::default(),
+            watches: Mutex::default(),
             etcd: Etcd::from_env(),
         }));
         for kind in KINDS {
@@ -79,38 +93,43 @@ impl Recorder {
 
     pub fn api(&self, (group, version, kind, plural): (&str, &str, &str, &str)) -> Api<DynamicObject> {
         let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
-        Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::from_gvk_with_plural(&gvk, plural))
+        Api::namespaced_with(self.eager.clone(), &self.namespace, &ApiResource::from_gvk_with_plural(&gvk, plural))
     }
 
     async fn follow(self, kind: (&'static str, &'static str, &'static str, &'static str), mut rv: u64) {
         let api = self.api(kind);
         loop {
-            let params = WatchParams::default().timeout(290);
-            let mut events = match api.watch(&params, &rv.to_string()).await.map(StreamExt::boxed) {
-                Ok(events) => events,
-                Err(kube::Error::Api(status)) if status.code == 410 => {
+            self.says(kind, format!("begins a watch from {rv}"), None);
+            let (params, from) = (WatchParams::default().timeout(WATCH), rv.to_string());
+            let mut events = match timeout(PATIENCE, api.watch(&params, &from)).await {
+                Ok(Ok(events)) => events.boxed(),
+                Ok(Err(kube::Error::Api(status))) if status.code == 410 => {
                     rv = self.relist(kind, Some(rv)).await;
                     continue;
                 }
-                Err(_) => {
+                error => {
+                    self.says(kind, "pauses".to_owned(), Some(format!("{:?}", error.map(Result::err))));
                     sleep(Duration::from_millis(50)).await;
                     continue;
                 }
             };
-            while let Some(event) = events.next().await {
-                let (change, object) = match event {
-                    Ok(WatchEvent::Added(o)) => (Change::Added, o),
-                    Ok(WatchEvent::Modified(o)) => (Change::Modified, o),
-                    Ok(WatchEvent::Deleted(o)) => (Change::Deleted, o),
-                    Ok(WatchEvent::Bookmark(b)) => {
+            self.says(kind, format!("watches from {rv}"), None);
+            loop {
+                let (change, object) = match timeout(PATIENCE, events.next()).await {
+                    Ok(Some(Ok(WatchEvent::Added(o)))) => (Change::Added, o),
+                    Ok(Some(Ok(WatchEvent::Modified(o)))) => (Change::Modified, o),
+                    Ok(Some(Ok(WatchEvent::Deleted(o)))) => (Change::Deleted, o),
+                    Ok(None) => break,
+                    Ok(Some(Ok(WatchEvent::Bookmark(b)))) => {
                         rv = rv.max(b.metadata.resource_version.parse().unwrap());
                         continue;
                     }
-                    Ok(WatchEvent::Error(status)) if status.code == 410 => {
+                    Ok(Some(Ok(WatchEvent::Error(status)))) if status.code == 410 => {
                         rv = self.relist(kind, Some(rv)).await;
                         break;
                     }
-                    _ => {
+                    other => {
+                        self.says(kind, "pauses".to_owned(), Some(format!("{other:?}")));
                         sleep(Duration::from_millis(50)).await;
                         break;
                     }
@@ -118,6 +137,17 @@ impl Recorder {
                 rv = self.take(kind, change, serde_json::to_value(object).unwrap());
             }
         }
+    }
+
+    fn says(&self, (_, _, _, plural): (&str, &str, &str, &str), what: String, error: Option<String>) {
+        let mut watches = self.watches.lock().unwrap();
+        let error = error.unwrap_or_else(|| watches.get(plural).map(|(_, _, e)| e.clone()).unwrap_or_default());
+        watches.insert(plural.to_owned(), (what, self.start.elapsed(), error));
+    }
+
+    /// What each watch is about.
+    pub fn watches(&self) -> String {
+        format!("{:?} at {:?}", self.watches.lock().unwrap(), self.start.elapsed())
     }
 
     /// Records one version.
@@ -154,10 +184,14 @@ impl Recorder {
 
     /// Lists, and makes up for what was missed since `last`. Gives the version to watch from.
     async fn relist(&self, kind: (&'static str, &'static str, &'static str, &'static str), last: Option<u64>) -> u64 {
+        self.says(kind, "lists".to_owned(), None);
         let list = loop {
-            match self.api(kind).list(&ListParams::default()).await {
-                Ok(list) => break list,
-                Err(_) => sleep(Duration::from_millis(50)).await,
+            match timeout(PATIENCE, self.api(kind).list(&ListParams::default())).await {
+                Ok(Ok(list)) => break list,
+                error => {
+                    self.says(kind, "lists".to_owned(), Some(format!("{:?}", error.map(Result::err))));
+                    sleep(Duration::from_millis(50)).await;
+                }
             }
         };
         let rv: u64 = list.metadata.resource_version.as_ref().unwrap().parse().unwrap();
@@ -170,14 +204,16 @@ impl Recorder {
         };
         let (group, _, _, plural) = kind;
         self.relists.lock().unwrap().push(format!("{plural} after {last}"));
-        if let Some(etcd) = &self.etcd
-            && group == "poolkeeper.dev"
-        {
-            for (change, object) in etcd.changes(group, plural, &self.namespace, last + 1, rv).await {
-                self.take(kind, change, object);
-            }
-        } else if matches!(group, "poolkeeper.dev") {
+        let missed = match &self.etcd {
+            // Stored as another group's.
+            Some(etcd) if plural != "events" => etcd.changes(group, plural, &self.namespace, last + 1, rv).await,
+            _ => None,
+        };
+        if missed.is_none() && group == GROUP {
             self.holes.lock().unwrap().push(format!("{plural} between {last} and {rv}"));
+        }
+        for (change, object) in missed.into_iter().flatten() {
+            self.take(kind, change, object);
         }
         // What etcd has told is in the records already.
         let there: Vec<&str> = items.iter().filter_map(|o| o["metadata"]["uid"].as_str()).collect();

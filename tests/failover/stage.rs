@@ -240,7 +240,8 @@ impl Stage {
         let instances = pods.iter().filter(|p| label(p, names::WORKER_UID).is_some()).map(instance).collect();
         let mut accidents: Vec<String> =
             self.recorder.holes().iter().map(|h| format!("the history has a hole: {h}")).collect();
-        accidents.extend(behind.into_iter().map(|what| format!("never recorded: {what}")));
+        let watches = self.recorder.watches();
+        accidents.extend(behind.into_iter().map(|what| format!("never recorded: {what}; watches: {watches}")));
         // What was accepted is there, or was removed by its history's limit.
         let known: BTreeSet<&str> =
             seen.iter().filter(|(r, _)| r.resource.plural == "dispatches").map(|(r, _)| r.name.as_str()).collect();

@@ -21,12 +21,18 @@ const KWOK: &str = "POOLKEEPER_TEST_KWOK";
 
 /// A client of the cluster under test. None, with a loud line on stderr, if there is none.
 pub async fn client() -> Option<Client> {
+    client_that_tries_again(true).await
+}
+
+/// The same; a request that the server is too busy for is tried again by the client itself, or not.
+pub async fn client_that_tries_again(default_retry: bool) -> Option<Client> {
     let Some(path) = std::env::var_os(KUBECONFIG) else {
         skipped(&format!("{KUBECONFIG} names no kubeconfig (scripts/cluster makes a cluster)"));
         return None;
     };
     let kubeconfig = Kubeconfig::read_from(path).unwrap();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    config.default_retry = default_retry;
     Some(Client::try_from(config).unwrap())
 }
 

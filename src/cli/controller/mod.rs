@@ -51,7 +51,9 @@ impl ControllerArgs {
 async fn serve(args: ControllerArgs) -> Result<(), Failure> {
     let kinds = args.runtimes()?;
     let timing = args.timing()?;
-    let config = args.cluster.config().await?;
+    let mut config = args.cluster.config().await?;
+    // The library's pauses grow to minutes, unseen, or to whatever the server names; here each request has its own.
+    config.default_retry = false;
     let namespace = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let server = config.cluster_url.clone();
     let (clock, ids, health): (Arc<dyn Clock>, _, _) = (Arc::new(SystemClock::new()), Ids::random(), Health::default());
