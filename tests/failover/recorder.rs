@@ -25,8 +25,11 @@ const WATCH: u32 = 10;
 /// Whatever takes longer is given up and tried again: a recorder that hangs would be taken for a controller that does.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What is recorded: group, version, kind, plural.
-pub const KINDS: [(&str, &str, &str, &str); 6] = [
+/// Group, version, kind, plural.
+pub type Kind = (&'static str, &'static str, &'static str, &'static str);
+
+/// What is recorded.
+pub const KINDS: [Kind; 6] = [
     (GROUP, "v1alpha1", "ContainerPool", "containerpools"),
     (GROUP, "v1alpha1", "Worker", "workers"),
     (GROUP, "v1alpha1", "Dispatch", "dispatches"),
@@ -54,7 +57,7 @@ pub struct Inner {
     holes: Mutex<Vec<String>>,
     relists: Mutex<Vec<String>>,
     /// What each watch is about, by plural, since when, and what went wrong last.
-    watches: Mutex<BTreeMap<String, (String, Duration, String)>>,
+    watches: Mutex<BTreeMap<&'static str, (String, Duration, String)>>,
     etcd: Option<Etcd>,
 }
 
@@ -91,15 +94,15 @@ impl Recorder {
         this
     }
 
-    pub fn api(&self, (group, version, kind, plural): (&str, &str, &str, &str)) -> Api<DynamicObject> {
+    pub fn api(&self, (group, version, kind, plural): Kind) -> Api<DynamicObject> {
         let gvk = kube::core::GroupVersionKind::gvk(group, version, kind);
         Api::namespaced_with(self.eager.clone(), &self.namespace, &ApiResource::from_gvk_with_plural(&gvk, plural))
     }
 
-    async fn follow(self, kind: (&'static str, &'static str, &'static str, &'static str), mut rv: u64) {
+    async fn follow(self, kind: Kind, mut rv: u64) {
         let api = self.api(kind);
         loop {
-            self.says(kind, format!("begins a watch from {rv}"), None);
+            self.says(kind, format!("begins a watch from {rv}"));
             let (params, from) = (WatchParams::default().timeout(WATCH), rv.to_string());
             let mut events = match timeout(PATIENCE, api.watch(&params, &from)).await {
                 Ok(Ok(events)) => events.boxed(),
@@ -107,13 +110,12 @@ impl Recorder {
                     rv = self.relist(kind, Some(rv)).await;
                     continue;
                 }
-                error => {
-                    self.says(kind, "pauses".to_owned(), Some(format!("{:?}", error.map(Result::err))));
-                    sleep(Duration::from_millis(50)).await;
+                failed => {
+                    self.pause(kind, format!("{:?}", failed.map(Result::err))).await;
                     continue;
                 }
             };
-            self.says(kind, format!("watches from {rv}"), None);
+            self.says(kind, format!("watches from {rv}"));
             loop {
                 let (change, object) = match timeout(PATIENCE, events.next()).await {
                     Ok(Some(Ok(WatchEvent::Added(o)))) => (Change::Added, o),
@@ -129,8 +131,7 @@ impl Recorder {
                         break;
                     }
                     other => {
-                        self.says(kind, "pauses".to_owned(), Some(format!("{other:?}")));
-                        sleep(Duration::from_millis(50)).await;
+                        self.pause(kind, format!("{other:?}")).await;
                         break;
                     }
                 };
@@ -139,10 +140,17 @@ impl Recorder {
         }
     }
 
-    fn says(&self, (_, _, _, plural): (&str, &str, &str, &str), what: String, error: Option<String>) {
+    fn says(&self, (_, _, _, plural): Kind, what: String) {
         let mut watches = self.watches.lock().unwrap();
-        let error = error.unwrap_or_else(|| watches.get(plural).map(|(_, _, e)| e.clone()).unwrap_or_default());
-        watches.insert(plural.to_owned(), (what, self.start.elapsed(), error));
+        let watch = watches.entry(plural).or_default();
+        (watch.0, watch.1) = (what, self.start.elapsed());
+    }
+
+    /// Says what went wrong, and waits before it is tried again.
+    async fn pause(&self, kind: Kind, why: String) {
+        self.says(kind, "pauses".to_owned());
+        self.watches.lock().unwrap().entry(kind.3).or_default().2 = why;
+        sleep(Duration::from_millis(50)).await;
     }
 
     /// What each watch is about.
@@ -151,7 +159,7 @@ impl Recorder {
     }
 
     /// Records one version.
-    fn take(&self, (group, _, _, plural): (&str, &str, &str, &str), change: Change, mut object: Value) -> u64 {
+    fn take(&self, (group, _, _, plural): Kind, change: Change, mut object: Value) -> u64 {
         let metadata = &mut object["metadata"];
         metadata.as_object_mut().unwrap().remove("managedFields");
         let text = |key: &str| metadata[key].as_str().unwrap_or_default().to_owned();
@@ -182,18 +190,20 @@ impl Recorder {
         rv
     }
 
-    /// Lists, and makes up for what was missed since `last`. Gives the version to watch from.
-    async fn relist(&self, kind: (&'static str, &'static str, &'static str, &'static str), last: Option<u64>) -> u64 {
-        self.says(kind, "lists".to_owned(), None);
-        let list = loop {
+    /// What there is of a kind; asks until it is told.
+    async fn list(&self, kind: Kind) -> ObjectList<DynamicObject> {
+        loop {
             match timeout(PATIENCE, self.api(kind).list(&ListParams::default())).await {
-                Ok(Ok(list)) => break list,
-                error => {
-                    self.says(kind, "lists".to_owned(), Some(format!("{:?}", error.map(Result::err))));
-                    sleep(Duration::from_millis(50)).await;
-                }
+                Ok(Ok(list)) => return list,
+                failed => self.pause(kind, format!("{:?}", failed.map(Result::err))).await,
             }
-        };
+        }
+    }
+
+    /// Lists, and makes up for what was missed since `last`. Gives the version to watch from.
+    async fn relist(&self, kind: Kind, last: Option<u64>) -> u64 {
+        self.says(kind, "lists".to_owned());
+        let list = self.list(kind).await;
         let rv: u64 = list.metadata.resource_version.as_ref().unwrap().parse().unwrap();
         let items: Vec<Value> = list.items.iter().map(|o| serde_json::to_value(o).unwrap()).collect();
         let Some(last) = last else {
@@ -242,8 +252,9 @@ impl Recorder {
         let began = Instant::now();
         let mut lists = Vec::new();
         for kind in KINDS {
-            if let Ok(list) = self.api(kind).list(&ListParams::default()).await {
-                lists.push((kind.3, list));
+            match timeout(limit, self.list(kind)).await {
+                Ok(list) => lists.push((kind.3, list)),
+                Err(_) => return vec![format!("{} cannot be listed", kind.3)],
             }
         }
         loop {
