@@ -21,6 +21,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// Failures in a row after which it is said that Pods cannot be followed. One alone is a watch that was cut.
 const TOO_MANY: u32 = 2;
 
+/// How long a watch that was cut may show nothing before all is listed again. That it goes on is only seen by what it shows.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// Pods listed in one answer: so many are in memory at a time, as the API server tells them.
 const PAGE: u32 = 100;
 
@@ -53,24 +56,42 @@ pub(super) fn observe(api: Api<Told>, installation: &str, seen: Arc<Seen>) -> Bo
         let mut events = watcher::watcher(api.clone(), config.clone()).boxed();
         let mut listing = Vec::new();
         let mut failures = 0;
-        while let Some(event) = events.next().await {
+        let mut listed = false;
+        loop {
+            let next = events.next();
+            let next = if listed && failures > 0 { tokio::time::timeout(SILENCE, next).await } else { Ok(next.await) };
+            let event = match next {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(_) => {
+                    events = watcher::watcher(api.clone(), config.clone()).boxed();
+                    continue;
+                }
+            };
             match event {
-                Ok(Event::Init) => listing.clear(),
+                Ok(Event::Init) => {
+                    listed = false;
+                    listing.clear();
+                }
                 Ok(Event::InitApply(Told(pod))) => listing.extend(take(&seen, &pod)),
                 Ok(Event::InitDone) => {
                     failures = 0;
+                    listed = true;
                     seen.keep(&listing.iter().map(|i: &Instance| &i.key).collect());
                     live.set(true);
                     yield Observation::Listed(std::mem::take(&mut listing));
                 }
                 Ok(Event::Apply(Told(pod))) => {
                     failures = 0;
+                    live.set(true);
                     let before = state::instance(&pod, None).and_then(|i| seen.get(&i.key));
                     if let Some(now) = take(&seen, &pod).filter(|now| before.as_ref() != Some(now)) {
                         yield Observation::Changed(now);
                     }
                 }
                 Ok(Event::Delete(Told(pod))) => {
+                    failures = 0;
+                    live.set(true);
                     let Some(last) = state::instance(&pod, None) else { continue };
                     seen.remove(&last.key);
                     // How it ended is worth more than that it is gone, and is seen only here if it was deleted running.
@@ -103,3 +124,6 @@ fn take(seen: &Seen, pod: &Pod) -> Option<Instance> {
     seen.put(now.clone(), state::is_hollow(pod));
     Some(now)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use futures::channel::mpsc;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::runtime::InstanceKey;
+
+type Body = StreamBody<mpsc::UnboundedReceiver<Result<Frame<Bytes>, std::io::Error>>>;
+/// The server's end of a watch: bytes, or that the connection breaks.
+type Watch = mpsc::UnboundedSender<Result<Frame<Bytes>, std::io::Error>>;
+
+/// One Pod of ours, as it was written with this version.
+fn pod(version: &str, ready: &str) -> Value {
+    json!({"metadata": {"name": "p-0-1", "namespace": "n", "uid": "u", "resourceVersion": version,
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": {"poolkeeper.dev/worker": "p-0", "poolkeeper.dev/worker-uid": "1"}},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}],
+            "containerStatuses": [{"name": "worker", "image": "i", "imageID": "", "ready": true, "restartCount": 0,
+                "state": {"running": {}}}]}})
+}
+
+/// An API server with one Pod. Every watch on it is handed to the test.
+struct Server {
+    lists: Arc<AtomicUsize>,
+    watches: mpsc::UnboundedReceiver<Watch>,
+    told: mpsc::UnboundedReceiver<Observation>,
+    seen: Arc<Seen>,
+}
+
+impl Server {
+    async fn followed() -> Self {
+        let lists = Arc::new(AtomicUsize::new(0));
+        let (opened, watches) = mpsc::unbounded();
+        let (says, told) = mpsc::unbounded();
+        let counted = lists.clone();
+        let answer = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let (sender, receiver) = mpsc::unbounded();
+            if request.uri().query().is_some_and(|q| q.contains("watch=true")) {
+                let _ = opened.unbounded_send(sender);
+            } else {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let list = json!({"metadata": {"resourceVersion": "5"}, "items": [pod("5", "True")]});
+                let _ = sender.unbounded_send(Ok(Frame::data(list.to_string().into())));
+            }
+            let body: Body = StreamBody::new(receiver);
+            async { Ok::<_, std::io::Error>(http::Response::new(body)) }
+        });
+        let seen = Arc::new(Seen::default());
+        let mut observations = observe(Api::all(kube::Client::new(answer, "n")), "i", seen.clone());
+        tokio::spawn(async move {
+            while let Some(observation) = observations.next().await {
+                let _ = says.unbounded_send(observation);
+            }
+        });
+        let mut this = Self { lists, watches, told, seen };
+        this.lists().await;
+        this
+    }
+
+    /// All is listed, and that is the next that is told.
+    async fn lists(&mut self) {
+        let told = tokio::time::timeout(Duration::from_secs(3600), self.told.next()).await.expect("nothing is told");
+        assert!(matches!(&told, Some(Observation::Listed(pods)) if pods.len() == 1), "{told:?}");
+        assert!(self.answers_checks());
+    }
+
+    async fn watch(&mut self) -> Watch {
+        self.watches.next().await.unwrap()
+    }
+
+    fn answers_checks(&self) -> bool {
+        self.seen.checked(&InstanceKey { namespace: "n".into(), worker: "p-0".into(), uid: "1".into() }).is_some()
+    }
+}
+
+fn cut(watch: &Watch) {
+    watch.unbounded_send(Err(std::io::ErrorKind::ConnectionReset.into())).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_was_cut_goes_on_with_the_next_change() {
+    let mut server = Server::followed().await;
+    cut(&server.watch().await);
+    let watch = server.watch().await;
+    assert!(!server.answers_checks(), "what it showed may be old");
+    let line = format!("{}\n", json!({"type": "MODIFIED", "object": pod("6", "False")}));
+    watch.unbounded_send(Ok(Frame::data(line.into()))).unwrap();
+    assert!(matches!(server.told.next().await, Some(Observation::Changed(_))));
+    assert!(server.answers_checks());
+    assert_eq!(server.lists.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_was_cut_and_says_nothing_is_begun_again() {
+    let mut server = Server::followed().await;
+    for _ in 0..3 {
+        // That it was cut before is no reason to call the server unreachable.
+        cut(&server.watch().await);
+        let _silent = server.watch().await;
+        server.lists().await;
+    }
+    assert_eq!(server.lists.load(Ordering::SeqCst), 4);
+}
