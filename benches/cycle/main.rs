@@ -9,7 +9,7 @@
 mod cluster;
 mod count;
 #[allow(dead_code)]
-#[path = "../../tests/support/fake.rs"]
+#[path = "../../tests/support/fake/mod.rs"]
 mod fake;
 mod in_process;
 

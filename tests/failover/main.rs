@@ -14,7 +14,7 @@ mod bites;
 mod cluster;
 mod etcd;
 #[allow(dead_code, reason = "shared with other tests")]
-#[path = "../support/fake.rs"]
+#[path = "../support/fake/mod.rs"]
 mod fake;
 mod leaders;
 mod load;

@@ -11,7 +11,7 @@
 mod audit;
 mod clock;
 #[allow(dead_code, reason = "shared with other tests")]
-#[path = "../support/fake.rs"]
+#[path = "../support/fake/mod.rs"]
 mod fake;
 mod faults;
 mod ghost;

@@ -8,6 +8,9 @@
 //! A worker with the command `["exit", CODE, TEXT]` ends right after its start. The image `no-such-image` is
 //! refused. A credential is resolved as real runtimes do.
 
+mod happened;
+mod world;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,7 +19,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use jiff::Timestamp;
 use poolkeeper::api::RuntimeKind;
 use poolkeeper::api::dispatch::Target;
 use poolkeeper::api::worker::Handle;
@@ -28,45 +30,10 @@ use poolkeeper::runtime::{
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+pub use self::happened::{Cause, FakeEvent, What};
+use self::world::{Held, Observer, World};
+
 const RELIST: Duration = Duration::from_secs(30);
-
-/// Something that really happened.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FakeEvent {
-    /// By the clock that the world was made with.
-    pub at: Timestamp,
-    /// The same, on the monotonic clock.
-    pub mono: Duration,
-    /// What.
-    pub what: What,
-}
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq)]
-pub enum What {
-    /// An instance was made. `nth` is 1 unless this uid had one before.
-    Started { key: InstanceKey, host: String, id: String, nth: u32, by: String },
-    /// An instance ended by itself or was killed; `lost` are the tasks that ended with it.
-    Ended { key: InstanceKey, cause: Cause, lost: Vec<(String, i32)> },
-    /// An instance was removed on the word of a controller; `lost` are the tasks that ended with it. `ran`: it
-    /// had not ended before.
-    Stopped { key: InstanceKey, by: String, ran: bool, lost: Vec<(String, i32)> },
-    /// A task began; `beside` are those that ran in the same instance at that moment.
-    TaskStarted { key: InstanceKey, dispatch: String, attempt: i32, beside: Vec<(String, i32)> },
-    /// A task ended by itself.
-    TaskEnded { key: InstanceKey, dispatch: String, attempt: i32 },
-}
-
-/// Why an instance ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// Its command ended.
-    Exited,
-    /// The fault injector killed it.
-    Killed,
-    /// The fault injector removed it without a trace.
-    Vanished,
-}
 
 /// What becomes of a start or a stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,33 +59,6 @@ pub struct FakeRuntime {
     view: String,
     frozen: watch::Sender<BTreeSet<String>>,
     version: watch::Sender<u64>,
-}
-
-struct World {
-    clock: Arc<dyn Clock>,
-    ids: Ids,
-    hosts: BTreeMap<String, bool>,
-    instances: BTreeMap<String, Held>,
-    starts: BTreeMap<String, u32>,
-    observers: Vec<Observer>,
-    events: Vec<FakeEvent>,
-    latency: Range<Duration>,
-    start_time: Range<Duration>,
-    stop_time: Range<Duration>,
-    next_starts: Vec<Fault>,
-    next_stops: Vec<Fault>,
-}
-
-struct Held {
-    instance: Instance,
-    tasks: BTreeSet<(String, i32)>,
-}
-
-struct Observer {
-    host: String,
-    queue: mpsc::UnboundedSender<(Instant, Observation)>,
-    /// Nothing overtakes what was sent before.
-    last: Instant,
 }
 
 impl FakeRuntime {
@@ -175,6 +115,11 @@ impl FakeRuntime {
         world.tell(&held.instance.host, &Observation::Gone(key.clone()));
         self.changed();
         true
+    }
+
+    /// Ends an instance as if its command had. False: it did not run.
+    pub fn exit(&self, key: &InstanceKey, exit: Exit) -> bool {
+        self.end(key, Cause::Exited, exit)
     }
 
     /// Cuts a host off. What is on it goes on.
@@ -410,72 +355,6 @@ impl FakeRuntime {
         }
         self.travel().await;
         if fault.is_some() || !self.world().reachable(&host) { Err(unreachable()) } else { Ok(()) }
-    }
-}
-
-impl World {
-    fn reachable(&self, host: &str) -> bool {
-        self.hosts.get(host).copied().unwrap_or(false)
-    }
-
-    fn known(&self, host: &str) -> Result<(), RuntimeError> {
-        if self.hosts.contains_key(host) { Ok(()) } else { Err(RuntimeError::Refused(format!("no host {host}"))) }
-    }
-
-    fn within(&self, bounds: &Range<Duration>) -> Duration {
-        bounds.start + bounds.end.saturating_sub(bounds.start).mul_f64(self.ids.unit())
-    }
-
-    fn record(&mut self, what: What) {
-        let event = FakeEvent { at: self.clock.now(), mono: self.clock.mono(), what };
-        self.events.push(event);
-    }
-
-    fn listed(&self, host: &str) -> Observation {
-        let there = self.instances.values().filter(|held| held.instance.host == host);
-        Observation::Listed(there.map(|held| held.instance.clone()).collect())
-    }
-
-    /// Sends word to all who observe the host, if it gets through.
-    fn tell(&mut self, host: &str, observation: &Observation) {
-        if self.reachable(host) {
-            self.tell_all(host, observation);
-        }
-    }
-
-    fn tell_cut_off(&mut self, host: &str) {
-        self.tell_all(host, &Observation::Unreachable("no route to host".to_owned()));
-    }
-
-    fn tell_all(&mut self, host: &str, observation: &Observation) {
-        let mut observers = std::mem::take(&mut self.observers);
-        observers.retain_mut(|observer| observer.host != host || self.send(observer, observation.clone()));
-        self.observers = observers;
-    }
-
-    fn send(&self, observer: &mut Observer, observation: Observation) -> bool {
-        observer.last = observer.last.max(Instant::now() + self.within(&self.latency));
-        observer.queue.send((observer.last, observation)).is_ok()
-    }
-
-    fn running(&mut self, id: &str) -> Result<&mut Held, NotThere> {
-        let reachable: BTreeSet<String> =
-            self.hosts.iter().filter(|(_, up)| **up).map(|(host, _)| host.clone()).collect();
-        let found = self.instances.values_mut().find(|held| held.instance.handle.id == id);
-        let held = found.ok_or_else(|| NotThere(format!("there is no {id}")))?;
-        if held.instance.state != InstanceState::Running {
-            return Err(NotThere(format!("{id} does not run")));
-        }
-        if !reachable.contains(&held.instance.host) {
-            return Err(NotThere(format!("the host of {id} is not reached")));
-        }
-        Ok(held)
-    }
-}
-
-impl Held {
-    fn live(&self) -> Vec<(String, i32)> {
-        self.tasks.iter().cloned().collect()
     }
 }
 
