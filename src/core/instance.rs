@@ -36,13 +36,14 @@ pub fn describe(exit: &Exit) -> String {
     text
 }
 
-/// Advice for an instance that ended by itself before it could be used.
-fn advice(exit: &Exit) -> &'static str {
-    if exit.code == Some(0) {
+/// What is said of a worker whose instance ended by itself, and when it did: with advice, if what it ran was not made to stay.
+fn describe_worker(exit: &Exit, when: &str) -> String {
+    let advice = if exit.code == Some(0) {
         " (a worker must keep running: set spec.command to something that waits, such as [\"sleep\", \"infinity\"])"
     } else {
         ""
-    }
+    };
+    format!("worker {}{when}{advice}", describe(exit))
 }
 
 impl Core {
@@ -127,7 +128,7 @@ impl Core {
                 return;
             }
             Some(InstanceView::Ended(exit)) => {
-                let text = format!("worker {} before it was ready{}", describe(&exit), advice(&exit));
+                let text = describe_worker(&exit, " before it was ready");
                 self.fail_start(key, text);
                 return;
             }
@@ -250,9 +251,7 @@ impl Core {
             }
             if now.mono < since + EARLY_END {
                 let text = match self.instance_view(w) {
-                    Some(InstanceView::Ended(exit)) => {
-                        format!("worker {} soon after its start{}", describe(exit), advice(exit))
-                    }
+                    Some(InstanceView::Ended(exit)) => describe_worker(exit, " soon after its start"),
                     _ => format!("worker lost soon after its start: {why}"),
                 };
                 self.count_start_failure(&pool, w, &text, now);
@@ -349,7 +348,7 @@ impl Core {
     /// What is known of the end of a worker's instance.
     pub(super) fn epitaph(&self, w: &Worker) -> String {
         match self.instance_view(w) {
-            Some(InstanceView::Ended(exit)) => format!("worker {}", describe(exit)),
+            Some(InstanceView::Ended(exit)) => describe_worker(exit, ""),
             _ => "the worker's instance is gone".to_owned(),
         }
     }

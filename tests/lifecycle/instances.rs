@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::api::ListParams;
 use poolkeeper::api::dispatch::{DispatchPhase, Outcome};
-use poolkeeper::runtime::LOCAL_HOST;
+use poolkeeper::runtime::{Exit, LOCAL_HOST};
 use serde_json::json;
 
 use crate::support::fake::Fault;
@@ -30,6 +30,24 @@ async fn failing_starts_back_off_and_say_why() {
     assert!(w.fake.events().len() - started < 10, "it does not spin");
     w.patch_pool("p", json!({"spec": {"command": ["sleep", "infinity"]}})).await;
     w.until_pool("p", "well", |p| p.status.as_ref().is_some_and(|s| s.ready == 3 && s.start_backoff.is_none())).await;
+}
+
+/// A command that does not stay is told of in the same words, whether or not a task was faster than its end.
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_command_ends_well_under_a_task_says_what_to_do() {
+    let w = World::new();
+    w.pool("p", json!({})).await;
+    w.dispatch("t", "p", json!({"retry": {"workerLost": 0}})).await;
+    w.until_assigned("t").await;
+    let key = w.fake.instances()[0].0.key.clone();
+    assert!(w.fake.exit(&key, Exit { code: Some(0), out_of_memory: false, tail: "nothing to do here".to_owned() }));
+    w.until_final("t").await;
+    let last = w.dispatches().get("t").await.unwrap().status.unwrap().last_result.unwrap();
+    assert_eq!(last.outcome, Outcome::WorkerLost);
+    let message = last.message.unwrap();
+    for word in ["code 0", "nothing to do here", "spec.command"] {
+        assert!(message.contains(word), "{word:?} is missing in {message}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
