@@ -11,7 +11,7 @@ use kube::api::Api;
 use tokio_util::sync::CancellationToken;
 
 use super::lane::Lane;
-use super::metrics::{self, Answer, Milestone};
+use super::metrics::{Answer, Milestone, words};
 use super::order::{self, Runtimes};
 use super::{Options, note, watch, writes};
 use crate::api::dispatch::Target;
@@ -138,7 +138,7 @@ impl Carrier {
         let (counts, clock) = (self.options.metrics.clone(), self.options.clock.clone());
         match action {
             Action::Write(subject, verb) => {
-                let (labels, urgent) = (metrics::request(&verb), verb.assigns());
+                let (labels, urgent) = (words::request(&verb), verb.assigns());
                 let milestone = match &verb {
                     Verb::DispatchStatus(base, next) => {
                         Milestone::of(base, next, self.core.waiting_since(&Key::of(&**base)))
@@ -148,7 +148,7 @@ impl Carrier {
                 let work = async move {
                     let start = clock.mono();
                     let settled = writes::carry_out(client, verb).await;
-                    counts.wrote(labels, metrics::result(&settled), clock.mono().saturating_sub(start));
+                    counts.wrote(labels, words::result(&settled), clock.mono().saturating_sub(start));
                     if let Some(milestone) = milestone {
                         counts.reached(&milestone, &settled, &*clock);
                     }
@@ -163,11 +163,11 @@ impl Carrier {
             }
             Action::Runtime(order) => {
                 let runtimes = self.runtimes.clone();
-                let labels = metrics::operation(&order);
+                let labels = words::operation(&order);
                 let work = async move {
                     let start = clock.mono();
                     let event = order::carry_out(runtimes, order).await;
-                    counts.ran(labels, metrics::answer(&event), clock.mono().saturating_sub(start));
+                    counts.ran(labels, words::answer(&event), clock.mono().saturating_sub(start));
                     Some(event)
                 };
                 self.orders.push(work.boxed());

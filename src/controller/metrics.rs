@@ -23,8 +23,9 @@ use super::health::{Health, Standing};
 use crate::api::Dispatch;
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome};
 use crate::clock::Clock;
-use crate::core::{Event, Fetched, Key, PoolCensus, RuntimeFact, RuntimeOrder, Settled, Verb};
-use crate::runtime::{RuntimeError, StartError};
+use crate::core::{Event, Fetched, Key, PoolCensus, Settled};
+
+pub(super) mod words;
 
 /// How long the loop may take to answer. One that is late is not asked again until the next time.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -325,7 +326,7 @@ impl Metrics {
             }
             Milestone::Closed { pool, attempt, outcome } => {
                 if status.last_result.as_ref().is_some_and(|r| r.attempt == *attempt && r.outcome == *outcome) {
-                    let outcome = outcome_name(*outcome);
+                    let outcome = words::outcome(*outcome);
                     self.0.attempts.get_or_create(&of_pool_and(pool, "outcome", outcome)).inc();
                     lock(&self.0.outcomes).entry(pool.clone()).or_default().insert(outcome);
                 }
@@ -351,192 +352,5 @@ impl Milestone {
     }
 }
 
-fn outcome_name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Succeeded => "Succeeded",
-        Outcome::Failed => "Failed",
-        Outcome::RateLimited => "RateLimited",
-        Outcome::Unauthorized => "Unauthorized",
-        Outcome::WorkerLost => "WorkerLost",
-        Outcome::TimedOut => "TimedOut",
-        Outcome::HolderLost => "HolderLost",
-        Outcome::Cancelled => "Cancelled",
-        Outcome::Forced => "Forced",
-        Outcome::NotStarted => "NotStarted",
-    }
-}
-
-/// Kind and verb of a request.
-pub(super) fn request(verb: &Verb) -> (&'static str, &'static str) {
-    const POOL: &str = "ContainerPool";
-    match verb {
-        Verb::CreateWorker(_) => ("Worker", "create"),
-        Verb::CreateDispatch(_) => ("Dispatch", "create"),
-        Verb::PoolStatus(..) => (POOL, "status"),
-        Verb::WorkerStatus(..) => ("Worker", "status"),
-        Verb::DispatchStatus(..) => ("Dispatch", "status"),
-        Verb::DispatchResult(..) => ("Dispatch", "result"),
-        Verb::AddPoolFinalizer(_) => (POOL, "add_finalizer"),
-        Verb::RemovePoolFinalizer(_) => (POOL, "remove_finalizer"),
-        Verb::RemovePoolAnnotation(..) => (POOL, "remove_annotation"),
-        Verb::RemoveWorkerFinalizer(_) => ("Worker", "remove_finalizer"),
-        Verb::DeleteWorker(_) => ("Worker", "delete"),
-        Verb::DeleteDispatch(_) => ("Dispatch", "delete"),
-        Verb::GetWorker(_) => ("Worker", "get"),
-        Verb::GetDispatch(_) => ("Dispatch", "get"),
-        Verb::GetPool(_) => (POOL, "get"),
-    }
-}
-
-/// How a request ended, in a word.
-pub(super) fn result(settled: &Settled) -> &'static str {
-    match settled {
-        Settled::Done(Some(_)) => "done",
-        Settled::Done(None) => "unchanged",
-        Settled::Refreshed(_) => "conflict",
-        Settled::Refused(_) => "refused",
-        Settled::Failed(..) => "failed",
-    }
-}
-
-/// Runtime and name of an operation.
-pub(super) fn operation(order: &RuntimeOrder) -> (&'static str, &'static str) {
-    let (host, op) = match order {
-        RuntimeOrder::Start(host, _) => (host, "start"),
-        RuntimeOrder::Stop(host, _) => (host, "stop"),
-        RuntimeOrder::Check(host, ..) => (host, "check"),
-    };
-    (host.runtime.as_str(), op)
-}
-
-/// How an operation ended, in a word.
-pub(super) fn answer(event: &Event) -> &'static str {
-    let Event::Runtime(fact) = event else { return "done" };
-    match fact {
-        RuntimeFact::Observed(..)
-        | RuntimeFact::Started(_, Ok(_))
-        | RuntimeFact::Stopped(_, Ok(()))
-        | RuntimeFact::Checked(_, Ok(Some(_))) => "done",
-        RuntimeFact::Checked(_, Ok(None)) => "gone",
-        RuntimeFact::Started(_, Err(StartError::Unknown(_))) => "unknown",
-        RuntimeFact::Started(_, Err(StartError::NotNow(_))) => "put_off",
-        RuntimeFact::Started(_, Err(StartError::Refused(_)))
-        | RuntimeFact::Stopped(_, Err(RuntimeError::Refused(_)))
-        | RuntimeFact::Checked(_, Err(RuntimeError::Refused(_))) => "refused",
-        RuntimeFact::Started(_, Err(StartError::Unreachable(_)))
-        | RuntimeFact::Stopped(_, Err(RuntimeError::Unreachable(_)))
-        | RuntimeFact::Checked(_, Err(RuntimeError::Unreachable(_))) => "unreachable",
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::fmt::Write;
-
-    use super::*;
-    use crate::clock::SystemClock;
-
-    fn census(name: &str) -> PoolCensus {
-        PoolCensus {
-            key: Key::new("ns", name),
-            workers: [("idle", 2), ("busy", 1), ("resting", 0), ("starting", 0), ("unavailable", 0)],
-            waiting: 3,
-            oldest: None,
-            resting_credentials: 1,
-        }
-    }
-
-    /// Metrics of which each has a series.
-    async fn sample(pools: Vec<PoolCensus>) -> String {
-        let (metrics, clock) = (Metrics::default(), SystemClock::new());
-        metrics.took(&Event::Tick);
-        metrics.wrote(("Worker", "status"), "done", Duration::from_millis(3));
-        metrics.ran(("Docker", "start"), "done", Duration::from_millis(300));
-        close(&metrics, "a", &clock);
-        close(&metrics, "b", &clock);
-        let mut questions = metrics.begin_loop();
-        let health = Health::default();
-        health.stands(Standing::Leader);
-        let answering = async {
-            let question = questions.recv().await.unwrap();
-            question.send(Answer { pools, writes: (1, 2), orders: (0, 0) }).unwrap();
-        };
-        futures::join!(metrics.render(&health, &clock), answering).0
-    }
-
-    fn close(metrics: &Metrics, pool: &str, clock: &SystemClock) {
-        let base: Dispatch = serde_json::from_value(serde_json::json!({
-            "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "Dispatch",
-            "metadata": {"name": "d", "namespace": "ns"}, "spec": {"pool": pool},
-            "status": {"phase": "Assigned", "attempt": 1},
-        }))
-        .unwrap();
-        let mut next = base.clone();
-        let result =
-            serde_json::json!({"attempt": 1, "outcome": "RateLimited", "closedAt": "2026-01-01T00:00:00.000000Z"});
-        let status = next.status.as_mut().unwrap();
-        status.last_result = Some(serde_json::from_value(result).unwrap());
-        let milestone = Milestone::of(&base, status, None).unwrap();
-        let lost = Settled::Failed(Some(Fetched::Dispatch(Some(Arc::new(base)))), "timeout".to_owned());
-        metrics.reached(&milestone, &lost, clock);
-        let done = Settled::Failed(Some(Fetched::Dispatch(Some(Arc::new(next)))), "the answer was lost".to_owned());
-        metrics.reached(&milestone, &done, clock);
-    }
-
-    #[tokio::test]
-    async fn the_series_of_a_pool_go_with_it() {
-        let text = sample(vec![census("a")]).await;
-        for line in [
-            r#"poolkeeper_workers{namespace="ns",pool="a",state="idle"} 2"#,
-            r#"poolkeeper_queue_length{namespace="ns",pool="a"} 3"#,
-            r#"poolkeeper_attempts_total{namespace="ns",pool="a",outcome="RateLimited"} 1"#,
-            r#"poolkeeper_loop_work{lane="api",state="waiting"} 2"#,
-            "poolkeeper_leader 1",
-            "poolkeeper_pools 1",
-        ] {
-            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
-        }
-        assert!(!text.contains(r#"pool="b""#), "{text}");
-    }
-
-    #[tokio::test]
-    async fn without_a_loop_there_are_no_pools() {
-        let text = Metrics::default().render(&Health::default(), &SystemClock::new()).await;
-        assert!(text.contains("poolkeeper_leader 0") && !text.contains("namespace="), "{text}");
-    }
-
-    /// The page that lists all metrics is made from what is served. With POOLKEEPER_GENERATE=1 it is written anew.
-    #[tokio::test]
-    async fn the_page_of_the_metrics_is_up_to_date() {
-        let text = sample(vec![census("a"), census("b")]).await;
-        let mut page = String::from(
-            "<!-- Generated: POOLKEEPER_GENERATE=1 cargo test --lib page_of_the_metrics. Do not edit. -->\n# Metrics\n\n\
-             `poolkeeper controller` serves them at `/metrics` (`--http-bind`), in the OpenMetrics format. A pool's series go \
-             when it is deleted. A controller that does not lead has none of the loop, of pools and of workers; sum over \
-             all controllers.\n\n| metric | type | labels | what |\n|---|---|---|---|\n",
-        );
-        let mut lines = text.lines().peekable();
-        while let Some(line) = lines.next() {
-            let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' ')) else { continue };
-            let kind = lines.next().and_then(|l| l.rsplit(' ').next()).unwrap();
-            lines.next_if(|l| l.starts_with("# UNIT"));
-            let series = lines.peek().unwrap();
-            let labels = series.split_once('{').map_or("", |(_, l)| l.split_once('}').unwrap().0);
-            let labels: Vec<&str> =
-                labels.split(',').filter_map(|l| l.split_once('=')).map(|(n, _)| n).filter(|n| *n != "le").collect();
-            let suffix = match kind {
-                "counter" => "_total",
-                "info" => "_info",
-                _ => "",
-            };
-            writeln!(page, "| `{name}{suffix}` | {kind} | {} | {} |", labels.join(", "), help.trim_end_matches('.'))
-                .unwrap();
-        }
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
-        if std::env::var_os("POOLKEEPER_GENERATE").is_some() {
-            std::fs::write(path, &page).unwrap();
-        }
-        let there = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(there == page, "docs/metrics.md is stale: POOLKEEPER_GENERATE=1 cargo test --lib page_of_the_metrics");
-    }
-}
+mod tests;

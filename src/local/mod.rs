@@ -7,14 +7,17 @@
 //! that is not known here, is refused at the start. There are no webhooks and no discovery. There is no authorization, and any
 //! namespace may be used without creating it.
 //!
-//! From the request inwards: `routes` finds what a path names; `objects`, `list` and `watch` do the verbs,
-//! with `patch`, `select` and `render` for the formats; `schema`, `validate`, `cel` and `meta` know what a valid
-//! object is, `fields` and `status` how to say what is wrong; `state` keeps it all, over a `store`; `gc` collects.
+//! From the request inwards: `routes` finds what a path names; `objects`, `list` and `watch` do the verbs, with
+//! `decode`, `patch`, `select` and `render` for the formats and `change` for what a write may touch; `schema`,
+//! `validate`, `cel` and `meta` know what a valid object is, `fields` and `status` how to say what is wrong; `state`
+//! keeps it all, over a `store`; `gc` collects.
 //!
 //! No thread and no clock of its own, nothing iterated in random order: on one thread, with a seeded [`Ids`] and a
 //! fixed [`Clock`], the same requests give the same history.
 
 mod cel;
+mod change;
+mod decode;
 mod fields;
 mod gc;
 mod kinds;

@@ -1,9 +1,11 @@
 //! Reading and writing objects: what a kube-apiserver does between the request and its store.
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::cel::Rules;
+use super::change::{NAMESPACE_DIFFERS, check_identity, check_name, prepare};
+use super::decode::decode;
 use super::fields::{FieldError, FieldErrorKind};
 use super::kinds::{Kind, rename};
 use super::state::{State, Version};
@@ -74,7 +76,6 @@ pub(super) struct DeleteOptions {
     pub dry_run: bool,
 }
 
-const NAMESPACE_DIFFERS: &str = "the namespace of the provided object does not match the namespace sent on the request";
 const RULES_SKIPPED: &str = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
 
 impl Api {
@@ -99,7 +100,7 @@ impl Api {
         mut object: Value,
         options: WriteOptions,
     ) -> Result<Written, ApiError> {
-        let warnings = self.decode(kind, &mut object, Source::Body, options)?;
+        let warnings = decode(kind, &mut object, Source::Body, options)?;
         let state = &mut *self.lock();
         self.create_in(state, kind, namespace, object, warnings, options)
     }
@@ -218,13 +219,13 @@ impl Api {
                 return Err(ApiError::not_found(kind, name));
             }
             let mut object = change(&Value::Null)?;
-            let warnings = self.decode(kind, &mut object, source, options)?;
+            let warnings = decode(kind, &mut object, source, options)?;
             check_name(&object, namespace, name)?;
             return self.create_in(state, kind, namespace, object, warnings, options);
         };
         let old = kind.view(&stored.object);
         let mut new = change(&old)?;
-        let mut warnings = self.decode(kind, &mut new, source, options)?;
+        let mut warnings = decode(kind, &mut new, source, options)?;
         for finalizer in meta::list(&old, "finalizers") {
             warnings.retain(|w| !w.starts_with(&format!("metadata.finalizers: {finalizer:?}:")));
         }
@@ -343,42 +344,6 @@ impl Api {
         gone
     }
 
-    /// Checks the type of a body, takes out what the schema does not know, and fills in defaults.
-    fn decode(
-        &self,
-        kind: &Kind,
-        object: &mut Value,
-        source: Source,
-        options: WriteOptions,
-    ) -> Result<Vec<String>, ApiError> {
-        check_type(kind, object, source)?;
-        whole_numbers(object);
-        let bad = |object: &Value, why: String| match source {
-            Source::Body => {
-                let Kind { kind, version, .. } = kind;
-                ApiError::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
-            }
-            Source::Patch => {
-                let shown = Value::String(object.to_string());
-                ApiError::invalid_as("", "", "", &[FieldError::invalid("patch", &shown, why)])
-            }
-        };
-        let mut unknown = kind.schema.prune(object);
-        kind.schema.prune_nulls(object);
-        unknown.append(&mut meta::normalize(object).map_err(|why| bad(object, why))?);
-        unknown.sort();
-        let unknown: Vec<String> = unknown.into_iter().map(|f| format!("unknown field {f:?}")).collect();
-        if !unknown.is_empty() && options.unknown_fields == UnknownFields::Refuse {
-            return Err(bad(object, format!("strict decoding error: {}", unknown.join(", "))));
-        }
-        kind.schema.apply_defaults(object);
-        let mut warnings = if options.unknown_fields == UnknownFields::Warn { unknown } else { Vec::new() };
-        warnings.extend(meta::list(object, "finalizers").into_iter().filter(|f| !f.contains('/') && !meta::STANDARD_FINALIZERS.contains(f)).map(|f| {
-            format!("metadata.finalizers: {f:?}: prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers")
-        }));
-        Ok(warnings)
-    }
-
     /// Rules run only on objects whose values have the right form.
     fn check_rules(&self, kind: &Kind, new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
         if !kind.schema.ruled {
@@ -397,136 +362,4 @@ impl Api {
         }
         object
     }
-}
-
-fn check_type(kind: &Kind, object: &mut Value, source: Source) -> Result<(), ApiError> {
-    if kind.traits.typed && object.is_object() {
-        for (key, value) in [("kind", kind.kind.clone()), ("apiVersion", kind.api_version())] {
-            if object[key].is_null() {
-                object[key] = value.into();
-            }
-        }
-    }
-    let Some(found_kind) = object["kind"].as_str() else {
-        if source == Source::Patch {
-            let why = format!("Object 'Kind' is missing in '{object}'");
-            let shown = Value::String(object.to_string());
-            return Err(ApiError::invalid_as("", "", "", &[FieldError::invalid("patch", &shown, why)]));
-        }
-        return Err(ApiError::bad_request(format!("Object 'Kind' is missing in '{object}'")));
-    };
-    let (found, expected) = (&object["apiVersion"], kind.api_version());
-    if *found != *expected && source == Source::Body {
-        return Err(ApiError::bad_request(format!(
-            "the API version in the data ({}) does not match the expected API version ({expected})",
-            found.as_str().unwrap_or_default()
-        )));
-    }
-    let mut errors = Vec::new();
-    if found_kind != kind.kind {
-        errors.push(FieldError::invalid("kind", &found_kind.into(), format!("must be {}", kind.kind)));
-    }
-    if *found != *expected {
-        errors.push(FieldError::invalid("apiVersion", found, format!("must be {expected}")));
-    }
-    if errors.is_empty() {
-        return Ok(());
-    }
-    let group = found.as_str().unwrap_or_default().split_once('/').map_or("", |(group, _)| group);
-    Err(ApiError::invalid_as(found_kind, group, meta::text(object, "name"), &errors))
-}
-
-/// Numbers that are whole are integers, however they were written: so they come back from a real server's store.
-fn whole_numbers(value: &mut Value) {
-    match value {
-        Value::Number(n) if n.is_f64() => {
-            let whole = n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9e15);
-            if let Some(f) = whole {
-                *value = json!(f as i64);
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
-        Value::Object(map) => map.values_mut().for_each(whole_numbers),
-        _ => {}
-    }
-}
-
-/// The new version must be about the object that the path names.
-fn check_name(object: &Value, namespace: &str, name: &str) -> Result<(), ApiError> {
-    let why = match (meta::text(object, "name"), meta::text(object, "namespace")) {
-        ("", _) => format!("the name of the object ({name} based on URL) was undeterminable: name must be provided"),
-        (n, _) if n != name => format!("the name of the object ({n}) does not match the name on the URL ({name})"),
-        (_, ns) if !ns.is_empty() && ns != namespace => NAMESPACE_DIFFERS.into(),
-        _ => return Ok(()),
-    };
-    Err(ApiError::bad_request(why))
-}
-
-/// Compares uid and resourceVersion of the new version with those of the old one.
-fn check_identity(kind: &Kind, key: &Key, new: &Value, old: &Value, source: Source) -> Result<(), ApiError> {
-    let (uid, old_uid) = (meta::text(new, "uid"), meta::text(old, "uid"));
-    if source == Source::Body && !uid.is_empty() && uid != old_uid {
-        let why = format!(
-            "StorageError: invalid object, Code: 4, Key: /registry/{}/{}/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}",
-            kind.group, kind.plural, key.namespace, key.name
-        );
-        return Err(ApiError::conflict(kind, &key.name, &why));
-    }
-    match meta::text(new, "resourceVersion") {
-        "" | "0" if kind.traits.unconditional_update => Ok(()),
-        "" | "0" => {
-            let error = FieldError::invalid_raw("metadata.resourceVersion", "0x0", "must be specified for an update");
-            Err(ApiError::invalid_as(&kind.plural, &kind.group, &key.name, &[error]))
-        }
-        version if version.parse::<u64>().is_err() => Err(ApiError::no_version(version)),
-        version if version != meta::text(old, "resourceVersion") => Err(ApiError::modified(kind, &key.name)),
-        _ => Ok(()),
-    }
-}
-
-/// Puts back what a client may not change through this part of the object.
-fn prepare(kind: &Kind, new: &mut Value, old: &Value, part: Part) {
-    if part == Part::Status {
-        let status = new.get("status").cloned();
-        *new = old.clone();
-        set_status(new, status);
-        return;
-    }
-    if kind.status {
-        set_status(new, old.get("status").cloned());
-    }
-    let metadata = meta::of(new);
-    for key in ["creationTimestamp", "generation", "resourceVersion"] {
-        match old["metadata"].get(key) {
-            Some(value) => _ = metadata.insert(key.into(), value.clone()),
-            None => _ = metadata.remove(key),
-        }
-    }
-    // May be left out, but not changed.
-    for key in ["uid", "namespace", "deletionTimestamp", "deletionGracePeriodSeconds"] {
-        if let Some(value) = old["metadata"].get(key) {
-            let restored = key == "deletionTimestamp" || !metadata.contains_key(key);
-            if restored {
-                metadata.insert(key.into(), value.clone());
-            }
-        }
-    }
-    if kind.traits.generation && differs_outside_metadata(new, old) {
-        let generation = old["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
-        meta::of(new).insert("generation".into(), json!(generation));
-    }
-}
-
-fn set_status(object: &mut Value, status: Option<Value>) {
-    let Some(map) = object.as_object_mut() else { return };
-    match status {
-        Some(status) => _ = map.insert("status".into(), status),
-        None => _ = map.remove("status"),
-    }
-}
-
-fn differs_outside_metadata(a: &Value, b: &Value) -> bool {
-    let fields = |v: &Value| v.as_object().map_or(0, |m| m.keys().filter(|k| *k != "metadata").count());
-    let same = |(key, value): (&String, &Value)| key == "metadata" || b.get(key) == Some(value);
-    fields(a) != fields(b) || !a.as_object().into_iter().flatten().all(same)
 }

@@ -1,0 +1,83 @@
+//! The values of labels: what happened, in a word.
+use crate::api::dispatch::Outcome;
+use crate::core::{Event, RuntimeFact, RuntimeOrder, Settled, Verb};
+use crate::runtime::{RuntimeError, StartError};
+
+/// The name that the API has for it.
+pub(super) fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded => "Succeeded",
+        Outcome::Failed => "Failed",
+        Outcome::RateLimited => "RateLimited",
+        Outcome::Unauthorized => "Unauthorized",
+        Outcome::WorkerLost => "WorkerLost",
+        Outcome::TimedOut => "TimedOut",
+        Outcome::HolderLost => "HolderLost",
+        Outcome::Cancelled => "Cancelled",
+        Outcome::Forced => "Forced",
+        Outcome::NotStarted => "NotStarted",
+    }
+}
+
+/// Kind and verb of a request.
+pub(in crate::controller) fn request(verb: &Verb) -> (&'static str, &'static str) {
+    const POOL: &str = "ContainerPool";
+    match verb {
+        Verb::CreateWorker(_) => ("Worker", "create"),
+        Verb::CreateDispatch(_) => ("Dispatch", "create"),
+        Verb::PoolStatus(..) => (POOL, "status"),
+        Verb::WorkerStatus(..) => ("Worker", "status"),
+        Verb::DispatchStatus(..) => ("Dispatch", "status"),
+        Verb::DispatchResult(..) => ("Dispatch", "result"),
+        Verb::AddPoolFinalizer(_) => (POOL, "add_finalizer"),
+        Verb::RemovePoolFinalizer(_) => (POOL, "remove_finalizer"),
+        Verb::RemovePoolAnnotation(..) => (POOL, "remove_annotation"),
+        Verb::RemoveWorkerFinalizer(_) => ("Worker", "remove_finalizer"),
+        Verb::DeleteWorker(_) => ("Worker", "delete"),
+        Verb::DeleteDispatch(_) => ("Dispatch", "delete"),
+        Verb::GetWorker(_) => ("Worker", "get"),
+        Verb::GetDispatch(_) => ("Dispatch", "get"),
+        Verb::GetPool(_) => (POOL, "get"),
+    }
+}
+
+/// How a request ended, in a word.
+pub(in crate::controller) fn result(settled: &Settled) -> &'static str {
+    match settled {
+        Settled::Done(Some(_)) => "done",
+        Settled::Done(None) => "unchanged",
+        Settled::Refreshed(_) => "conflict",
+        Settled::Refused(_) => "refused",
+        Settled::Failed(..) => "failed",
+    }
+}
+
+/// Runtime and name of an operation.
+pub(in crate::controller) fn operation(order: &RuntimeOrder) -> (&'static str, &'static str) {
+    let (host, op) = match order {
+        RuntimeOrder::Start(host, _) => (host, "start"),
+        RuntimeOrder::Stop(host, _) => (host, "stop"),
+        RuntimeOrder::Check(host, ..) => (host, "check"),
+    };
+    (host.runtime.as_str(), op)
+}
+
+/// How an operation ended, in a word.
+pub(in crate::controller) fn answer(event: &Event) -> &'static str {
+    let Event::Runtime(fact) = event else { return "done" };
+    match fact {
+        RuntimeFact::Observed(..)
+        | RuntimeFact::Started(_, Ok(_))
+        | RuntimeFact::Stopped(_, Ok(()))
+        | RuntimeFact::Checked(_, Ok(Some(_))) => "done",
+        RuntimeFact::Checked(_, Ok(None)) => "gone",
+        RuntimeFact::Started(_, Err(StartError::Unknown(_))) => "unknown",
+        RuntimeFact::Started(_, Err(StartError::NotNow(_))) => "put_off",
+        RuntimeFact::Started(_, Err(StartError::Refused(_)))
+        | RuntimeFact::Stopped(_, Err(RuntimeError::Refused(_)))
+        | RuntimeFact::Checked(_, Err(RuntimeError::Refused(_))) => "refused",
+        RuntimeFact::Started(_, Err(StartError::Unreachable(_)))
+        | RuntimeFact::Stopped(_, Err(RuntimeError::Unreachable(_)))
+        | RuntimeFact::Checked(_, Err(RuntimeError::Unreachable(_))) => "unreachable",
+    }
+}
