@@ -99,12 +99,12 @@ finished task-42 Succeeded
 becomes "task-42 Succeeded" cpool/agents '{.status.recent[0].dispatch} {.status.recent[0].outcome}'
 becomes 0 cpool/agents '{.status.busy}'
 is 1 pkw/agents-0 '{.status.dispatches}'
-# The annotations went once what they ask for was durable.
-[ -z "$(k get cpool agents -o jsonpath='{.metadata.annotations}' | grep -o 'dispatch.poolkeeper.dev/\|result.poolkeeper.dev/')" ]
+# The annotations go once what they ask for is durable.
+until_true "no request is left" eval '! says poolkeeper.dev/task-42 k get cpool agents -o "jsonpath={.metadata.annotations}"'
 
 step "a rate limit: the worker rests, the next task goes elsewhere, and it comes back"
 dispatch limited '{"retry":{"rateLimited":1}}'
-k annotate cpool agents result.poolkeeper.dev/limited='1 RateLimited retryAfter=12s'
+k annotate cpool agents result.poolkeeper.dev/limited='1 RateLimited retryAfter=20s'
 until_true "the second attempt" is 2 pkd/limited '{.status.attempt}'
 becomes agents-1 pkd/limited '{.status.worker.name}'
 becomes 1 cpool/agents '{.status.resting}'
