@@ -1,5 +1,6 @@
 //! Who comes, who goes.
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::assign::Gate;
@@ -29,6 +30,8 @@ pub struct Counts {
     pub queued: i32,
     /// True while a credential of the pool could take work, or it has none.
     pub credential_free: bool,
+    /// When the first of the pool's credentials that rest is back.
+    pub credential_back: Option<Timestamp>,
 }
 
 /// How many workers a pool should have.
@@ -94,11 +97,13 @@ impl Core {
 
     pub(super) fn counts(&mut self, pool: &Key, obj: &ContainerPool, now: Now) -> Counts {
         let by_credential = self.resting_by_credential(pool, now);
-        let credential_free = obj.spec.credentials.is_empty()
-            || obj.spec.credentials.iter().any(|c| {
-                let rest = self.credential_rest(&pool.namespace, &c.identity());
-                !rest.parked && rest.until.is_none_or(|u| u.0 <= now.wall)
-            });
+        let (mut credential_free, mut credential_back) = (obj.spec.credentials.is_empty(), None);
+        for c in &obj.spec.credentials {
+            let rest = self.credential_rest(&pool.namespace, &c.identity());
+            let until = rest.until.map(|u| u.0).filter(|u| *u > now.wall);
+            credential_free |= !rest.parked && until.is_none();
+            credential_back = credential_back.into_iter().chain(until).min();
+        }
         let Some(p) = self.pools.get(pool) else { return Counts::default() };
         Counts {
             busy: count(p.busy.len()),
@@ -107,22 +112,28 @@ impl Core {
             replaced: count(p.update.leaving.len()),
             queued: count(p.queue.len()),
             credential_free,
+            credential_back,
         }
     }
 
     /// Lets go who is not wanted, and has made who is missing.
     pub(super) fn scale(&mut self, key: &Key, obj: &ContainerPool, now: Now, wake: &mut Wake) {
+        let counts = self.counts(key, obj, now);
+        // Nobody else need be there who waits for it: the pool may have no worker on that credential, or no work.
+        if let Some(back) = counts.credential_back {
+            wake.at(back);
+        }
         if obj.spec.paused || self.runtime_refused(obj).is_some() {
             return;
         }
-        let counts = self.counts(key, obj, now);
         let want = want(&obj.spec, counts);
         self.shrink(key, obj, want, now, wake);
         self.swap_resting(key, obj, counts, now);
         self.grow(key, obj, want, now, wake);
     }
 
-    /// Above max idle workers leave at once; above want after `idleTimeout`.
+    /// Above max workers that are not busy leave at once; above want after `idleTimeout`. Those that are not up yet first:
+    /// they have done nothing, and may never come.
     fn shrink(&mut self, key: &Key, obj: &ContainerPool, want: i32, now: Now, wake: &mut Wake) {
         let Some(p) = self.pools.get(key) else { return };
         let staying = count(p.staying());
@@ -131,8 +142,25 @@ impl Core {
             return;
         }
         let mut leave: Vec<i32> = Vec::new();
-        for (since, ordinal) in &p.idle_since {
+        for ordinal in p.starting.iter().rev() {
             let n = count(leave.len());
+            if n >= above_want {
+                break;
+            }
+            let made = self.workers.get(&key.sibling(names::worker(&key.name, *ordinal)));
+            let made = made.and_then(|e| e.obj.metadata.creation_timestamp.as_ref());
+            let due = made.map_or(now.wall, |t| cooldown::after(t.0, obj.spec.idle_timeout.get()));
+            if n < above_max || due <= now.wall {
+                leave.push(*ordinal);
+            } else {
+                wake.at(due);
+                break;
+            }
+        }
+        // Of whom a write is under way may turn out to be one that is not up yet.
+        let held = count(p.held.len());
+        for (since, ordinal) in &p.idle_since {
+            let n = count(leave.len()) + held;
             if n >= above_want {
                 break;
             }
@@ -165,14 +193,14 @@ impl Core {
         let took = p.start_took.unwrap_or(START_GUESS);
         let idle: Vec<(String, i32)> =
             p.idle.iter().filter_map(|(c, set)| Some((c.clone()?, set.first()?.1))).collect();
-        let mut longest: Option<(jiff::Timestamp, i32)> = None;
+        let mut longest: Option<(Timestamp, i32)> = None;
         for (id, ordinal) in idle {
             match self.gate(key, &obj.spec, Some(&id), None, now) {
                 Gate::Open => return, // somebody idle can take it
                 Gate::Resting(until) if until > cooldown::after(now.wall, took) => {
                     longest = longest.max(Some((until, ordinal)));
                 }
-                Gate::Parked => longest = longest.max(Some((jiff::Timestamp::MAX, ordinal))),
+                Gate::Parked => longest = longest.max(Some((Timestamp::MAX, ordinal))),
                 _ => {}
             }
         }
@@ -336,7 +364,7 @@ mod tests {
             unavailable,
             queued,
             credential_free: true,
-            replaced: 0,
+            ..Counts::default()
         };
         assert_eq!(want(&spec, c(0, 0, 0, 0)), 2, "warm");
         assert_eq!(want(&spec, c(3, 0, 0, 0)), 5, "busy and warm");
@@ -351,7 +379,7 @@ mod tests {
         #[test]
         fn want_stays_between_min_and_max(min in 0i32..10, more in 0i32..10, warm in 0i32..10, busy in 0i32..20, resting in 0i32..20, queued in 0i32..1000) {
             let spec = ContainerPoolSpec { min, max: min + more + 1, warm, ..ContainerPoolSpec::default() };
-            let n = want(&spec, Counts { busy, resting, unavailable: 0, replaced: 0, queued, credential_free: true });
+            let n = want(&spec, Counts { busy, resting, queued, credential_free: true, ..Counts::default() });
             prop_assert!(n >= spec.min && n <= spec.max);
             prop_assert!(n >= spec.max.min(busy));
         }

@@ -171,3 +171,51 @@ async fn a_long_resting_worker_makes_room_for_a_free_credential() {
     assert!(w.now().duration_since(before) < SignedDuration::from_mins(2));
     assert_eq!(w.all_workers().await[0].spec.credential.as_deref(), Some("b"));
 }
+
+/// The pool has no idle worker whose credential it would wait for.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_rest_is_noticed_by_a_pool_without_workers() {
+    let w = World::new();
+    let mut spec = by_credential(1, &["a"]);
+    (spec["min"], spec["recycle"]) = (json!(0), json!({"afterDispatches": 1}));
+    w.pool("p", spec).await;
+    w.dispatch("t", "p", json!({"retry": {"rateLimited": -1}})).await;
+    w.until_assigned("t").await;
+    let before = w.now();
+    w.report("t", json!({"outcome": "RateLimited", "retryAfter": "20m"})).await;
+    w.until_workers("gone", <[_]>::is_empty).await;
+    w.until_dispatch("t", "again", |d| phase(d) == DispatchPhase::Assigned && d.status.clone().unwrap().attempt == 2)
+        .await;
+    assert!(w.now().duration_since(before) < SignedDuration::from_mins(21));
+}
+
+/// The one worker rests for longer than the other credential does.
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_is_back_before_the_idle_workers_one_is_used() {
+    let w = World::new();
+    let mut spec = by_credential(1, &["a", "b"]);
+    spec["min"] = json!(0);
+    w.pool("p", spec).await;
+    w.annotate("p", "cooldown.poolkeeper.dev/b", "5m").await;
+    w.until_pool("p", "told", |p| !p.status.as_ref().unwrap().rate_limits.is_empty()).await;
+    w.dispatch("t", "p", json!({"retry": {"rateLimited": -1}})).await;
+    w.until_assigned("t").await;
+    let before = w.now();
+    w.report("t", json!({"outcome": "RateLimited", "retryAfter": "2h"})).await;
+    w.until_dispatch("t", "again", |d| phase(d) == DispatchPhase::Assigned && d.status.clone().unwrap().attempt == 2)
+        .await;
+    assert!(w.now().duration_since(before) < SignedDuration::from_mins(6));
+    assert_eq!(w.all_workers().await[0].spec.credential.as_deref(), Some("b"));
+}
+
+/// Nothing waits, and the status is right all the same.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_credentials_rest_shows_in_the_status() {
+    let w = World::new();
+    w.pool("p", by_credential(1, &["a"])).await;
+    w.annotate("p", "cooldown.poolkeeper.dev/a", "20m").await;
+    w.until_pool("p", "resting", |p| p.status.as_ref().is_some_and(|s| s.resting == 1 && s.ready == 0)).await;
+    let before = w.now();
+    w.until_pool("p", "ready", |p| p.status.as_ref().is_some_and(|s| s.resting == 0 && s.ready == 1)).await;
+    assert!(w.now().duration_since(before) < SignedDuration::from_mins(21));
+}

@@ -11,6 +11,10 @@ fn is_ready(w: &poolkeeper::api::Worker) -> bool {
     w.status.as_ref().is_some_and(|s| s.phase == WorkerPhase::Ready)
 }
 
+fn is_going(w: &poolkeeper::api::Worker) -> bool {
+    w.metadata.deletion_timestamp.is_some()
+}
+
 #[tokio::test(start_paused = true)]
 async fn min_and_warm_and_max_hold() {
     let w = World::new();
@@ -65,4 +69,38 @@ async fn the_counts_partition_the_workers() {
     let s = p.await.status.unwrap();
     assert_eq!(s.workers, s.ready + s.busy + s.resting + s.starting + s.unhealthy);
     assert_eq!(s.updated, 3);
+}
+
+/// Who works stays, who only would goes.
+#[tokio::test(start_paused = true)]
+async fn a_lowered_max_lets_go_first_who_is_not_there_yet() {
+    let w = World::new();
+    w.pool("p", json!({"min": 4, "max": 8, "health": {"startTimeout": "2h"}})).await;
+    let ready = w.until_workers("ready", |ws| ws.len() == 4 && ws.iter().all(is_ready)).await;
+    w.fake.set_start_time(Duration::from_secs(3600)..Duration::from_secs(3601));
+    w.patch_pool("p", json!({"spec": {"min": 8}})).await;
+    w.until_workers("starting", |ws| ws.len() == 8).await;
+    w.patch_pool("p", json!({"spec": {"min": 4, "max": 4}})).await;
+    // An instance that is being made is gone when it was made.
+    let all = w.until_workers("at max", |ws| ws.iter().filter(|w| !is_going(w)).count() == 4).await;
+    let left = all.iter().filter(|w| !is_going(w)).map(|w| &w.metadata.uid);
+    assert!(left.eq(ready.iter().map(|w| &w.metadata.uid)), "{all:#?}");
+    w.dispatch("t", "p", json!({})).await;
+    w.until_assigned("t").await;
+}
+
+/// What nobody needs any more does not wait for room for ever.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_does_not_come_leaves_when_it_is_no_longer_wanted() {
+    let w = World::new();
+    w.fake.set_start_time(Duration::from_secs(36_000)..Duration::from_secs(36_001));
+    w.pool("p", json!({"health": {"startTimeout": "20h"}, "idleTimeout": "10m"})).await;
+    w.dispatch("t", "p", json!({})).await;
+    w.until_workers("starting", |ws| ws.len() == 1).await;
+    tokio::time::sleep(Duration::from_secs(900)).await;
+    assert_eq!(w.all_workers().await.len(), 1, "it is wanted");
+    let cancel = json!({"spec": {"cancel": true}});
+    let params = kube::api::PatchParams::default();
+    w.dispatches().patch("t", &params, &kube::api::Patch::Merge(cancel)).await.unwrap();
+    w.until_workers("let go", |ws| ws.iter().all(is_going)).await;
 }

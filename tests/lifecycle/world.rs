@@ -34,6 +34,8 @@ impl World {
         let options = LocalOptions { crds: crd::all(), clock: clock.clone(), ids: ids.clone(), history: History::Full };
         let api = LocalApi::new(options).unwrap();
         let fake = FakeRuntime::new(&[LOCAL_HOST], clock.clone(), ids.clone());
+        // As of Pods: a listing would wake everybody, and hide who was not woken.
+        fake.set_relist(Duration::from_secs(86_400));
         let client = api.client(NS);
         let (stop, controller) = start(&api, &fake, &clock, &ids);
         Self { api, client, fake, clock, ids, stop, controller }

@@ -33,8 +33,6 @@ use tokio::time::Instant;
 pub use self::happened::{Cause, FakeEvent, What};
 use self::world::{Held, Observer, World};
 
-const RELIST: Duration = Duration::from_secs(30);
-
 /// What becomes of a start or a stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -76,6 +74,7 @@ impl FakeRuntime {
             latency: ms(1)..ms(20),
             start_time: ms(10)..ms(500),
             stop_time: ms(10)..ms(500),
+            relist: Duration::from_secs(30),
             next_starts: Vec::new(),
             next_stops: Vec::new(),
         };
@@ -163,6 +162,11 @@ impl FakeRuntime {
     /// Bounds of the time that a stop takes.
     pub fn set_stop_time(&self, time: Range<Duration>) {
         self.world().stop_time = time;
+    }
+
+    /// How often all is listed. Runtimes that are told of each change may never do it again.
+    pub fn set_relist(&self, every: Duration) {
+        self.world().relist = every;
     }
 
     /// Becomes of one of the next starts, by any view, in the order of calls.
@@ -387,7 +391,7 @@ impl Runtime for FakeRuntime {
                 world.send(&mut observer, first);
                 world.observers.push(observer);
             }
-            let mut relist = Instant::now() + RELIST;
+            let mut relist = Instant::now() + this.world().relist;
             loop {
                 let next = tokio::select! {
                     biased;
@@ -395,7 +399,7 @@ impl Runtime for FakeRuntime {
                     () = tokio::time::sleep_until(relist) => None,
                 };
                 let Some((at, observation)) = next else {
-                    relist = Instant::now() + RELIST;
+                    relist = Instant::now() + this.world().relist;
                     let mut world = this.world();
                     // A place in the queue like any other's: it must not overtake what happened before.
                     if world.reachable(&host) {

@@ -22,6 +22,7 @@ pub struct World {
     pub latency: Range<Duration>,
     pub start_time: Range<Duration>,
     pub stop_time: Range<Duration>,
+    pub relist: Duration,
     pub next_starts: Vec<Fault>,
     pub next_stops: Vec<Fault>,
 }
