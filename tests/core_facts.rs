@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use poolkeeper::api::worker::WorkerPhase;
 use poolkeeper::api::{ContainerPool, Dispatch, RuntimeKind, Worker, names};
+use poolkeeper::core::template::template_hash;
 use poolkeeper::core::{
     Action, Config, Core, Event, Fetched, HostKey, Key, Now, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
 };
@@ -35,7 +36,8 @@ fn pool() -> Arc<ContainerPool> {
 
 /// The `n`th worker of the pool, in this version. It names attempt 1 of dispatch `t<n>`.
 fn worker(n: usize, version: u32) -> Arc<Worker> {
-    let spec = json!({"pool": "p", "runtime": "Process", "host": "local", "credential": "a", "poolGeneration": 1, "templateHash": ""});
+    let hash = template_hash(&pool().spec, pool().spec.credentials.first());
+    let spec = json!({"pool": "p", "runtime": "Process", "host": "local", "credential": "a", "poolGeneration": 1, "templateHash": hash});
     let named = json!({"name": format!("t{n}"), "uid": format!("t{n}-uid"), "attempt": 1, "assignedAt": ASSIGNED});
     let status = json!({"phase": "Busy", "dispatch": named, "handle": handle(n), "dispatches": 1});
     object(&format!("p-{n}"), version, spec, status)
@@ -303,4 +305,33 @@ fn an_answer_about_one_object_says_nothing_of_the_next_with_its_name() {
     core.apply(Event::Settled(Subject::Dispatch(Key::new("ns", "t0")), gone), now());
     let then = verbs(&mut core);
     assert!(then.iter().any(|v| closes(v, "t0-again")), "{then:?}");
+}
+
+/// It would not be asked to, as nobody waits for it to get well.
+#[test]
+fn who_can_take_no_work_and_is_outdated_goes() {
+    let waits = InstanceState::NotReady { why: "its probe fails".into(), held: false };
+    let left = |spec: &poolkeeper::api::WorkerSpec| {
+        let mut core = core(&[]);
+        let status = json!({"phase": "Ready", "handle": handle(0), "idleSince": NOW});
+        let w: Arc<Worker> = object("p-0", 2, serde_json::to_value(spec).unwrap(), status);
+        core.apply(Event::Worker(Seen::Present(w)), now());
+        let observed = Observation::Changed(instance(0, waits.clone()));
+        core.apply(Event::Runtime(RuntimeFact::Observed(host(), observed)), now());
+        // Why it waits is written first.
+        let told =
+            verbs(&mut core).into_iter().find_map(|v| if let Verb::WorkerStatus(_, s) = v { Some(s) } else { None });
+        let told = serde_json::to_value(told.unwrap()).unwrap();
+        let w: Arc<Worker> = object("p-0", 3, serde_json::to_value(spec).unwrap(), told);
+        let done = Settled::Done(Some(Fetched::Worker(Some(w))));
+        core.apply(Event::Settled(Subject::Worker(Key::new("ns", "p-0")), done), now());
+        core.apply(Event::Settled(Subject::Pool(Key::new("ns", "p")), Settled::Done(None)), now());
+        verbs(&mut core).iter().any(|v| matches!(v, Verb::DeleteWorker(_)))
+    };
+    let mut spec = worker(0, 2).spec.clone();
+    assert!(!left(&spec), "it may get well");
+    spec.template_hash = "another".into();
+    assert!(left(&spec));
+    spec.cordoned = true;
+    assert!(!left(&spec), "a person keeps it");
 }

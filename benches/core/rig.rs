@@ -15,7 +15,7 @@ use poolkeeper::api::worker::{Handle, WorkerPhase, WorkerSpec, WorkerStatus};
 use poolkeeper::api::{ContainerPool, Dispatch, Period, RuntimeKind, Time, Worker, names};
 use poolkeeper::core::{
     Action, Config, Core, Event, Fetched, HostKey, Key, Now, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
-    scale,
+    template,
 };
 use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, Observation};
 
@@ -216,15 +216,17 @@ impl Rig {
     fn worker(&mut self, pool: &ContainerPool, ordinal: usize) -> Worker {
         let pool_name = pool.metadata.name.clone().unwrap();
         let name = names::worker(&pool_name, i32::try_from(ordinal).unwrap());
+        let credential =
+            (self.shape.credentials > 0).then(|| pool.spec.credentials[ordinal % self.shape.credentials].clone());
         let mut w = Worker::new(
             &name,
             WorkerSpec {
                 pool: pool_name,
                 pool_generation: 1,
                 runtime: RuntimeKind::Docker,
-                credential: (self.shape.credentials > 0).then(|| format!("team-{}", ordinal % self.shape.credentials)),
+                credential: credential.as_ref().map(|c| c.name.clone()),
                 host: Some(LOCAL_HOST.to_owned()),
-                template_hash: scale::template_hash(&pool.spec),
+                template_hash: template::template_hash(&pool.spec, credential.as_ref()),
                 cordoned: false,
             },
         );

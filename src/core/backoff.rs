@@ -59,7 +59,7 @@ impl Backoff {
 impl Core {
     pub(super) fn count_start_failure(&mut self, pool: &Key, w: &Worker, why: &str, now: Now) {
         // Of a template that is no longer wanted nothing follows.
-        let wanted = self.pools.get_mut(pool).filter(|p| p.update.template == w.spec.template_hash);
+        let wanted = self.pools.get_mut(pool).filter(|p| p.update.templates.made(w));
         if let Some(p) = wanted {
             p.backoff.fail(why, now.wall);
             if let Some(obj) = p.obj.clone() {
@@ -79,8 +79,8 @@ impl Core {
 
     /// A worker lives for some time after it became Ready. What that says is said of its own template.
     pub(super) fn started_well(&mut self, worker: &Key, pool: &Key) {
-        let template = self.workers.get(worker).map(|e| e.obj.spec.template_hash.clone());
-        let its = self.pools.get_mut(pool).filter(|p| template.as_ref() == Some(&p.update.template));
+        let Some(obj) = self.workers.get(worker).map(|e| e.obj.clone()) else { return };
+        let its = self.pools.get_mut(pool).filter(|p| p.update.templates.made(&obj));
         if let Some(p) = its.filter(|p| p.backoff.failures > 0) {
             p.backoff.forget();
             self.mark_pool(pool);

@@ -302,13 +302,6 @@ impl Core {
     pub(super) fn is_dead(&self, worker: &Worker) -> bool {
         self.instance_view(worker).is_some_and(InstanceView::is_dead)
     }
-
-    /// Identity of a Worker's credential. `Err`: the pool no longer has it.
-    pub(super) fn identity_of(&self, worker: &Worker) -> Result<Option<String>, ()> {
-        let Some(name) = &worker.spec.credential else { return Ok(None) };
-        let pool = self.pool_obj(&Key::of(worker).sibling(worker.spec.pool.as_str())).ok_or(())?;
-        pool.spec.credentials.iter().find(|c| c.name == *name).map(|c| Some(c.identity())).ok_or(())
-    }
 }
 
 fn make_note<K: Object>(

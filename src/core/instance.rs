@@ -142,7 +142,7 @@ impl Core {
             Some(InstanceView::There { state, .. }) => state.why_not_ready().map(str::to_owned),
             _ => self.workers[key].not_now.clone(),
         };
-        if w.spec.template_hash != super::scale::template_hash(&pool.spec) {
+        if self.is_outdated(&self.workers[key]) {
             self.delete_worker(key, now); // outdated before it began
             return;
         }

@@ -39,6 +39,7 @@ pub mod rollup;
 pub mod scale;
 mod slots;
 mod tally;
+pub mod template;
 #[cfg(test)]
 mod testkit;
 pub mod update;

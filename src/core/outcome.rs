@@ -234,8 +234,12 @@ impl Core {
 
     fn has_other_credential(&self, key: &Key, worker: &str) -> bool {
         let Some(e) = self.workers.get(&key.sibling(worker)) else { return false };
-        let Ok(Some(own)) = self.identity_of(&e.obj) else { return false };
-        self.pool_obj(&e.pool).is_some_and(|p| p.spec.credentials.iter().any(|c| c.identity() != own))
+        let own = self.identity_of(&e.obj);
+        self.pool_obj(&e.pool).is_some_and(|p| match own {
+            Ok(own) => p.spec.credentials.iter().any(|c| own.as_ref().is_some_and(|own| c.identity() != *own)),
+            // The pool has given up the one that was used.
+            Err(()) => !p.spec.credentials.is_empty(),
+        })
     }
 
     fn decide_waiting(&mut self, key: &Key, d: &Dispatch, status: &DispatchStatus, now: Now, wake: &mut Wake) {

@@ -216,6 +216,7 @@ impl Core {
                     Some((_, w)) if !self.host_listed(&Self::host_of(w)) => ("HostUnreachable", None),
                     Some((_, w)) if self.is_dead(w) => ("InstanceLost", None),
                     Some((_, w)) if w.spec.cordoned => ("Cordoned", None),
+                    Some((_, w)) if self.identity_of(w).is_err() => ("Outdated", None),
                     _ => ("Unhealthy", None),
                 };
                 NotReady { worker, reason: reason.to_owned(), until }

@@ -1,12 +1,11 @@
 //! Who comes, who goes.
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
 use super::assign::Gate;
 use super::entries::PoolEntry;
 use super::index::Wake;
-use super::{Core, HostKey, Key, Now, Subject, Verb, cooldown};
+use super::{Core, HostKey, Key, Now, Subject, Verb, cooldown, template};
 use crate::api::pool::ContainerPoolSpec;
 use crate::api::worker::{WorkerPhase, WorkerSpec};
 use crate::api::{ContainerPool, RuntimeKind, Worker, names};
@@ -39,27 +38,6 @@ pub fn want(spec: &ContainerPoolSpec, c: Counts) -> i32 {
     let work = if c.credential_free { spec.warm.max(c.queued) } else { 0 };
     let needed = c.busy.saturating_add(c.resting).saturating_add(c.unavailable - c.replaced).saturating_add(work);
     spec.max.min(spec.min.max(needed))
-}
-
-/// Hash of the fields that shape an instance, as they were written: an upgrade of Poolkeeper changes none.
-pub fn template_hash(spec: &ContainerPoolSpec) -> String {
-    let mut shape = serde_json::json!({
-        "image": spec.image,
-        "runtime": spec.runtime,
-        "command": spec.command,
-        "args": spec.args,
-        "env": spec.env,
-        "workingDir": spec.working_dir,
-        "resources": spec.resources,
-        "mounts": spec.mounts,
-        "podTemplate": spec.pod_template,
-    });
-    // What is not written does not count, so that a field which a later version adds changes no hash.
-    if let Some(fields) = shape.as_object_mut() {
-        fields.retain(|_, v| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty()));
-    }
-    let digest = Sha256::digest(shape.to_string().as_bytes());
-    digest.iter().take(5).map(|b| format!("{b:02x}")).collect()
 }
 
 impl PoolEntry {
@@ -330,6 +308,8 @@ impl Core {
 
 fn new_worker(pool: &ContainerPool, ordinal: i32, host: HostKey, credential: Option<String>) -> Worker {
     let key = Key::of(pool);
+    let entry = pool.spec.credentials.iter().find(|c| Some(&c.name) == credential.as_ref());
+    let template_hash = template::template_hash(&pool.spec, entry);
     let mut w = Worker::new(
         &names::worker(&key.name, ordinal),
         WorkerSpec {
@@ -338,7 +318,7 @@ fn new_worker(pool: &ContainerPool, ordinal: i32, host: HostKey, credential: Opt
             runtime: host.runtime,
             credential,
             host: (host.runtime != RuntimeKind::Pod).then_some(host.host),
-            template_hash: template_hash(&pool.spec),
+            template_hash,
             cordoned: false,
         },
     );
@@ -383,16 +363,5 @@ mod tests {
             prop_assert!(n >= spec.min && n <= spec.max);
             prop_assert!(n >= spec.max.min(busy));
         }
-    }
-
-    #[test]
-    fn the_hash_follows_what_shapes_an_instance_and_nothing_else() {
-        let a = ContainerPoolSpec { image: Some("a".into()), ..ContainerPoolSpec::default() };
-        let scaled = ContainerPoolSpec { min: 3, max: 9, ..a.clone() };
-        let other = ContainerPoolSpec { image: Some("b".into()), ..a.clone() };
-        assert_eq!(template_hash(&a), template_hash(&scaled));
-        assert_ne!(template_hash(&a), template_hash(&other));
-        // Stored in Workers: a release that changes it would roll every pool.
-        assert_eq!(template_hash(&a), "a4db6e5b12");
     }
 }

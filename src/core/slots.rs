@@ -53,6 +53,9 @@ impl Core {
         let Some(e) = self.workers.get(key) else { return };
         let slot = self.slot_of(e, now);
         if e.slot.as_ref() == Some(&slot) {
+            if slot == Slot::Unavailable {
+                self.reindex_due(key); // for another reason, perhaps
+            }
             return;
         }
         let (pool, ordinal) = (e.pool.clone(), e.ordinal.unwrap_or(-1));

@@ -5,7 +5,8 @@
 //! who is deleted and not yet replaced, who starts, and who became Ready less than [`EARLY_END`] ago: so a template that
 //! does not start, or dies at once, costs that share and no more. A busy worker takes no next dispatch in the write that
 //! frees it if it may go; a resting one stays until its own rest ends, which would be lost with it. For each that went the
-//! pool owes one on the same credential, also where it wants fewer by now: an update does not shrink a pool.
+//! pool owes one on the same credential, also where it wants fewer by now: an update does not shrink a pool. Who can take no
+//! work, as its probe fails or its credential is no longer what the pool says, goes before who can.
 //!
 //! A worker that served `recycle.afterDispatches` is no use any more: it gets no work, and goes when idle, whatever the
 //! share. How many come after it is `scale`'s to say.
@@ -19,7 +20,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::entries::{PoolEntry, Slot, WorkerEntry};
 use super::index::Wake;
 use super::instance::EARLY_END;
-use super::{Core, Key, Now, Object, Subject, cooldown, scale, worker_status};
+use super::template::Templates;
+use super::{Core, Key, Now, Object, Subject, cooldown, worker_status};
 use crate::api::pool::{ContainerPoolSpec, ContainerPoolStatus};
 use crate::api::{ContainerPool, names};
 
@@ -29,6 +31,11 @@ pub const ROLLING: &str = "RollingUpdate";
 pub const STALLED: &str = "UpdateStalled";
 /// Its reason while the pool is paused.
 pub const PAUSED: &str = "UpdatePaused";
+
+/// When who can take no work is due to be replaced: before who can.
+const USELESS: Timestamp = Timestamp::MIN;
+/// When who could work is due, if its template is another one: long since.
+const OUTDATED: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// How many workers of a pool of this size may be away: a number as it is, a percentage rounded down; at least 1.
 pub fn budget(max_unavailable: &IntOrString, size: usize) -> usize {
@@ -45,9 +52,9 @@ pub fn budget(max_unavailable: &IntOrString, size: usize) -> usize {
 /// What is kept about the replacing of a pool's workers.
 #[derive(Default)]
 pub(super) struct Update {
-    /// Hash of the pool's template.
-    pub template: String,
-    /// Idle workers by when they are due to go: the beginning of time if their template is another one.
+    /// What the pool's workers are made from.
+    pub templates: Templates,
+    /// Workers that may go by when they are due to: [`USELESS`] or [`OUTDATED`] if their template is another one.
     due: BTreeSet<(Timestamp, i32)>,
     /// Idle workers that served as often as they may.
     pub spent: BTreeSet<i32>,
@@ -73,7 +80,7 @@ impl Update {
 impl PoolEntry {
     /// Workers of the pool's present template.
     pub(super) fn updated(&self) -> usize {
-        self.tally.with_hash(&self.update.template)
+        self.update.templates.hashes().map(|hash| self.tally.with_hash(hash)).sum()
     }
 
     fn has_outdated(&self) -> bool {
@@ -95,14 +102,10 @@ impl PoolEntry {
 }
 
 impl Core {
-    fn is_outdated(&self, e: &WorkerEntry) -> bool {
-        self.pools.get(&e.pool).is_some_and(|p| p.obj.is_some() && p.update.template != e.obj.spec.template_hash)
-    }
-
     /// When a worker is to be replaced, if ever.
     fn due_of(&self, e: &WorkerEntry) -> Option<Timestamp> {
         if self.is_outdated(e) {
-            return Some(Timestamp::MIN);
+            return Some(OUTDATED);
         }
         let max_age = self.pools.get(&e.pool)?.obj.as_ref()?.spec.recycle.max_age;
         let made = e.obj.metadata.creation_timestamp.as_ref()?;
@@ -126,8 +129,18 @@ impl Core {
     /// Puts a worker where it belongs among those that are to be replaced.
     pub(super) fn reindex_due(&mut self, key: &Key) {
         let Some(e) = self.workers.get(key) else { return };
-        let due = if matches!(e.slot, Some(Slot::Idle { .. })) { self.due_of(e) } else { None };
+        let due = match &e.slot {
+            Some(Slot::Idle { .. }) => self.due_of(e),
+            Some(Slot::Unavailable) if self.serves_nobody(e) => Some(USELESS),
+            _ => None,
+        };
         self.set_due(key, due);
+    }
+
+    /// True if a worker can take no work, and its template is another one: nobody waits for it to get well.
+    fn serves_nobody(&self, e: &WorkerEntry) -> bool {
+        let kept = e.obj.is_deleting() || e.obj.spec.cordoned || !self.host_listed(&Self::host_of(&e.obj));
+        !kept && self.is_outdated(e)
     }
 
     fn set_due(&mut self, key: &Key, due: Option<Timestamp>) {
@@ -143,16 +156,18 @@ impl Core {
         if let Some(t) = due {
             p.update.due.insert((t, ordinal));
         }
+        let pool = e.pool.clone();
+        self.mark_pool(&pool);
     }
 
     /// The pool's template may be another one: what failed before says nothing of it.
     pub(super) fn take_template(&mut self, key: &Key, spec: &ContainerPoolSpec) {
         let Some(p) = self.pools.get_mut(key) else { return };
-        let template = scale::template_hash(spec);
-        if !p.update.template.is_empty() && p.update.template != template {
+        let templates = Templates::of(spec);
+        if p.update.templates != Templates::default() && p.update.templates != templates {
             p.backoff.forget();
         }
-        p.update.template = template;
+        p.update.templates = templates;
     }
 
     /// A worker became Ready.

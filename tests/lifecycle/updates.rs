@@ -292,3 +292,39 @@ async fn an_old_worker_is_replaced_when_idle() {
     assert_eq!(fewest_ready(&w, from), 3, "one at a time");
     assert!(told(&w).await.is_empty(), "that is no update");
 }
+
+fn credentials(all: &[(&str, &str)]) -> serde_json::Value {
+    all.iter().map(|(name, env)| json!({"name": name, "env": "TOKEN", "fromEnv": env})).collect()
+}
+
+/// Workers have what was there when they were made: who has the old token must not speak for the new one.
+#[tokio::test(start_paused = true)]
+async fn a_changed_credential_reaches_the_workers_and_is_not_blamed_for_the_old_one() {
+    let w = World::new();
+    w.pool("p", json!({"min": 2, "max": 2, "credentials": credentials(&[("a", "PATH")])})).await;
+    let old = ready(&w, 2).await;
+    w.dispatch("t", "p", json!({})).await;
+    w.until_assigned("t").await;
+    w.patch_pool("p", json!({"spec": {"credentials": credentials(&[("a", "HOME")])}})).await;
+    w.dispatch("u", "p", json!({})).await;
+    w.until_assigned("u").await;
+    let on = w.dispatches().get("u").await.unwrap().status.unwrap().worker.unwrap().uid;
+    assert!(!old.contains(&on), "u runs with the old token");
+    w.report("t", json!({"outcome": "Unauthorized", "message": "401"})).await;
+    w.until_final("t").await;
+    w.until_workers("replaced", |ws| ws.len() == 2 && uids(ws).is_disjoint(&old)).await;
+    w.report("u", json!({"outcome": "Succeeded"})).await;
+    w.until_pool("p", "updated", |p| is_done(p, 2)).await;
+    assert!(w.pools().get("p").await.unwrap().status.unwrap().rate_limits.iter().all(|r| !r.parked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_of_a_credential_that_was_taken_out_are_replaced() {
+    let w = World::new();
+    w.pool("p", json!({"min": 4, "max": 4, "credentials": credentials(&[("a", "PATH"), ("b", "HOME")])})).await;
+    ready(&w, 4).await;
+    w.patch_pool("p", json!({"spec": {"credentials": credentials(&[("a", "PATH")])}})).await;
+    w.until_pool("p", "updated", |p| is_done(p, 4)).await;
+    let of: BTreeSet<_> = w.all_workers().await.into_iter().map(|w| w.spec.credential).collect();
+    assert_eq!(of, [Some("a".to_owned())].into());
+}

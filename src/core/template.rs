@@ -1,0 +1,124 @@
+//! What an instance is made from, as a hash: who was made from something else is to be replaced, and who has another
+//! credential than its pool says takes no work.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::entries::WorkerEntry;
+use super::{Core, Key};
+use crate::api::Worker;
+use crate::api::pool::{ContainerPoolSpec, Credential};
+
+/// Between the part of a hash that all workers of a pool share, and that of the credential.
+const PART: char = '-';
+
+/// Hash of the fields that shape an instance, as they were written: an upgrade of Poolkeeper changes none.
+pub fn template_hash(spec: &ContainerPoolSpec, credential: Option<&Credential>) -> String {
+    let shape = hash(serde_json::json!({
+        "image": spec.image,
+        "runtime": spec.runtime,
+        "command": spec.command,
+        "args": spec.args,
+        "env": spec.env,
+        "workingDir": spec.working_dir,
+        "resources": spec.resources,
+        "mounts": spec.mounts,
+        "podTemplate": spec.pod_template,
+    }));
+    match credential {
+        None => shape,
+        Some(c) => {
+            // How many may use it at a time shapes no instance.
+            let c = Credential { max_concurrent: None, ..c.clone() };
+            // It has string keys only, and no value that JSON cannot hold.
+            format!("{shape}{PART}{}", hash(serde_json::to_value(c).unwrap_or_default()))
+        }
+    }
+}
+
+fn hash(mut shape: Value) -> String {
+    // What is not written does not count, so that a field which a later version adds changes no hash.
+    if let Some(fields) = shape.as_object_mut() {
+        fields.retain(|_, v| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty()));
+    }
+    let digest = Sha256::digest(shape.to_string().as_bytes());
+    digest.iter().take(5).map(|b| format!("{b:02x}")).collect()
+}
+
+fn credential_part(hash: &str) -> Option<&str> {
+    hash.split_once(PART).map(|(_, credential)| credential)
+}
+
+/// The hashes of a pool's workers, by the name of their credential; `None`: they have none, as the pool has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Templates(BTreeMap<Option<String>, String>);
+
+impl Templates {
+    pub fn of(spec: &ContainerPoolSpec) -> Self {
+        if spec.credentials.is_empty() {
+            return Self([(None, template_hash(spec, None))].into());
+        }
+        Self(spec.credentials.iter().map(|c| (Some(c.name.clone()), template_hash(spec, Some(c)))).collect())
+    }
+
+    pub fn hashes(&self) -> impl Iterator<Item = &String> {
+        self.0.values()
+    }
+
+    /// True if a worker is what the pool would make now.
+    pub fn made(&self, worker: &Worker) -> bool {
+        self.0.get(&worker.spec.credential) == Some(&worker.spec.template_hash)
+    }
+
+    /// True if a worker has what the pool says of its credential now.
+    fn gave(&self, worker: &Worker) -> bool {
+        let now = self.0.get(&worker.spec.credential);
+        now.is_some_and(|now| credential_part(now) == credential_part(&worker.spec.template_hash))
+    }
+}
+
+impl Core {
+    pub(super) fn is_outdated(&self, e: &WorkerEntry) -> bool {
+        self.pools.get(&e.pool).is_some_and(|p| p.obj.is_some() && !p.update.templates.made(&e.obj))
+    }
+
+    /// Identity of a Worker's credential. `Err`: its pool has no such credential, or has given it another source since.
+    pub(super) fn identity_of(&self, worker: &Worker) -> Result<Option<String>, ()> {
+        let pool = self.pools.get(&Key::of(worker).sibling(worker.spec.pool.as_str()));
+        let known = pool.and_then(|p| Some((p.obj.as_ref()?, &p.update.templates)));
+        match (&worker.spec.credential, known) {
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(()),
+            (_, Some((_, templates))) if !templates.gave(worker) => Err(()),
+            (None, Some(_)) => Ok(None),
+            (Some(name), Some((obj, _))) => {
+                obj.spec.credentials.iter().find(|c| c.name == *name).map(|c| Some(c.identity())).ok_or(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_follows_what_shapes_an_instance_and_nothing_else() {
+        let a = ContainerPoolSpec { image: Some("a".into()), ..ContainerPoolSpec::default() };
+        let scaled = ContainerPoolSpec { min: 3, max: 9, ..a.clone() };
+        let other = ContainerPoolSpec { image: Some("b".into()), ..a.clone() };
+        assert_eq!(template_hash(&a, None), template_hash(&scaled, None));
+        assert_ne!(template_hash(&a, None), template_hash(&other, None));
+        let token =
+            Credential { name: "t".into(), env: "TOKEN".into(), from_env: Some("A".into()), ..Credential::default() };
+        let fewer = Credential { max_concurrent: Some(1), ..token.clone() };
+        let moved = Credential { from_env: Some("B".into()), ..token.clone() };
+        assert_eq!(template_hash(&a, Some(&token)), template_hash(&a, Some(&fewer)));
+        assert_ne!(template_hash(&a, Some(&token)), template_hash(&a, Some(&moved)));
+        // Stored in Workers: a release that changes them would roll every pool.
+        assert_eq!(template_hash(&a, None), "a4db6e5b12");
+        assert_eq!(template_hash(&a, Some(&token)), "a4db6e5b12-e8f342944f");
+    }
+}
