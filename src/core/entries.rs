@@ -97,6 +97,8 @@ pub(super) struct WorkerEntry {
     pub start_failed: Option<String>,
     /// The answer to its start was lost: whether it was made has to be asked.
     pub start_unknown: bool,
+    /// The time that its start may take stands still: nothing can be done about it now.
+    pub stands_still: bool,
     /// Why its start is put off, if the runtime said that it is for now.
     pub not_now: Option<String>,
     /// A live GET showed that its pool does not exist.

@@ -142,15 +142,22 @@ impl Core {
             Some(InstanceView::There { state, .. }) => state.why_not_ready().map(str::to_owned),
             _ => self.workers[key].not_now.clone(),
         };
-        if self.is_outdated(&self.workers[key]) {
+        let host = Self::host_of(w);
+        // Nothing is removed meanwhile, nor does it count against anybody.
+        let stands_still = pool.spec.paused || !self.host_listed(&host);
+        if !stands_still && self.is_outdated(&self.workers[key]) {
             self.delete_worker(key, now); // outdated before it began
             return;
         }
         let limit = pool.spec.health.start_timeout.get();
-        let Some(e) = self.workers.get(key) else { return };
-        let (since, op) = (e.since, e.op);
+        let Some(e) = self.workers.get_mut(key) else { return };
+        if std::mem::replace(&mut e.stands_still, stands_still) && !stands_still {
+            e.since = now.mono;
+        }
+        let (since, op, missed) = (e.since, e.op, e.missed);
         let held = matches!(&view, Some(InstanceView::There { state: InstanceState::NotReady { held: true, .. }, .. }));
-        if now.mono >= since + limit && !held {
+        let runs = !held && !stands_still;
+        if runs && now.mono >= since + limit {
             if op.is_none() {
                 let why = waits.map(|w| format!(": {w}")).unwrap_or_default();
                 self.fail_start(
@@ -169,11 +176,14 @@ impl Core {
             self.write_worker(key, status, now);
             return;
         }
-        if !held {
+        if runs {
             wake.after(since + limit);
         }
-        let host = Self::host_of(w);
-        if op.is_some() || view.is_some() || pool.spec.paused || !self.host_listed(&host) {
+        if missed > 0 {
+            self.check_if_due(key, now, wake); // it was not in a listing
+            return;
+        }
+        if op.is_some() || view.is_some() || stands_still {
             return;
         }
         if self.workers[key].start_unknown {

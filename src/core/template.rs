@@ -89,10 +89,9 @@ impl Core {
         let pool = self.pools.get(&Key::of(worker).sibling(worker.spec.pool.as_str()));
         let known = pool.and_then(|p| Some((p.obj.as_ref()?, &p.update.templates)));
         match (&worker.spec.credential, known) {
-            (None, None) => Ok(None),
-            (Some(_), None) => Err(()),
             (_, Some((_, templates))) if !templates.gave(worker) => Err(()),
-            (None, Some(_)) => Ok(None),
+            (None, _) => Ok(None),
+            (Some(_), None) => Err(()),
             (Some(name), Some((obj, _))) => {
                 obj.spec.credentials.iter().find(|c| c.name == *name).map(|c| Some(c.identity())).ok_or(())
             }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::api::worker::WorkerPhase;
 use crate::core::entries::{HostEntry, InstanceEntry, InstanceView, Op};
-use crate::core::{Core, HostKey, Key, Now, Object, RuntimeFact, Subject};
+use crate::core::{Core, HostKey, Key, Now, Object, RuntimeFact, Subject, worker_status};
 use crate::runtime::{Instance, InstanceKey, InstanceState, Observation, StartError};
 
 impl Core {
@@ -104,8 +105,9 @@ impl Core {
                         self.touch_instance(&key, now);
                         return;
                     }
+                    let starting = worker_status(&e.obj).phase == WorkerPhase::Starting;
                     match &result {
-                        Ok(Some(i)) if i.state == InstanceState::Running => e.missed = 0,
+                        Ok(Some(i)) if starting || i.state == InstanceState::Running => e.missed = 0,
                         Ok(_) => {}
                         Err(_) => e.missed += 1,
                     }

@@ -59,6 +59,7 @@ impl Core {
                 left_by: None,
                 start_failed: None,
                 start_unknown: false,
+                stands_still: false,
                 not_now: None,
                 pool_gone: false,
                 due: None,
