@@ -385,6 +385,38 @@ fn a_paused_pool_gives_up_no_worker_that_starts() {
     assert!(is_let_go(&core.decide(later(3700))), "outdated now");
 }
 
+/// A write that fails is tried again after a pause, and nothing else waits for it.
+#[test]
+fn who_cannot_be_reserved_is_not_chosen_again_at_once() {
+    let mut core = core(&[]);
+    for n in [0, 1] {
+        let spec = serde_json::to_value(&worker(n, 2).spec).unwrap();
+        let idle = object(&format!("p-{n}"), 2, spec, json!({"phase": "Ready", "handle": handle(n), "idleSince": NOW}));
+        core.apply(Event::Worker(Seen::Present(idle)), now());
+        let running = Observation::Changed(instance(n, InstanceState::Running));
+        core.apply(Event::Runtime(RuntimeFact::Observed(host(), running)), now());
+    }
+    let waiting: Arc<Dispatch> = object("t", 3, json!({"pool": "p"}), json!({"phase": "Pending"}));
+    core.apply(Event::Dispatch(Seen::Present(waiting)), now());
+    let reserved = |core: &mut Core| {
+        let of = |a| if let Action::Write(_, Verb::WorkerStatus(w, s)) = a { Some((w, s)) } else { None };
+        let all: Vec<_> = core.decide(now()).into_iter().filter_map(of).filter(|(_, s)| s.dispatch.is_some()).collect();
+        all.into_iter().map(|(w, _)| Key::of(&*w)).collect::<Vec<_>>()
+    };
+    let first = reserved(&mut core);
+    assert_eq!(first.len(), 1);
+    let failed = Settled::Failed(None, "etcdserver: mvcc: database space exceeded".into());
+    core.apply(Event::Settled(Subject::Worker(first[0].clone()), failed.clone()), now());
+    core.apply(Event::Settled(Subject::Pool(Key::new("ns", "p")), Settled::Done(None)), now());
+    let second = reserved(&mut core);
+    assert_eq!(second.len(), 1);
+    assert_ne!(second, first);
+    core.apply(Event::Settled(Subject::Worker(second[0].clone()), failed), now());
+    assert!(reserved(&mut core).is_empty(), "both wait");
+    let again = core.decide(later(1));
+    assert!(again.iter().any(|a| matches!(a, Action::Write(_, Verb::WorkerStatus(_, s)) if s.dispatch.is_some())));
+}
+
 /// It would not be asked to, as nobody waits for it to get well.
 #[test]
 fn who_can_take_no_work_and_is_outdated_goes() {

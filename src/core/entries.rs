@@ -35,7 +35,8 @@ pub(super) enum Slot {
     Busy { cred: Option<String>, assigned_at: Timestamp },
     /// Not Ready yet.
     Starting,
-    /// A write about it is under way: what it is will be known when that ends.
+    /// A write about it is under way: what it is will be known when that ends. Or one failed, and it is not the time to try
+    /// again.
     Held,
     /// Idle, and served as often as it may.
     Spent,

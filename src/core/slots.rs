@@ -18,7 +18,9 @@ impl Core {
         if w.is_deleting() {
             return Slot::Unavailable;
         }
-        if self.inflight.contains_key(&Subject::Worker(Key::of(&**w))) {
+        let subject = Subject::Worker(Key::of(&**w));
+        let failed = self.trouble.get(&subject).is_some_and(|t| t.until > now.mono);
+        if self.inflight.contains_key(&subject) || (failed && status.phase != WorkerPhase::Starting) {
             return Slot::Held;
         }
         if let Some(until) = until.filter(|u| *u > now.wall && status.phase != WorkerPhase::Starting) {
