@@ -131,7 +131,8 @@ pub struct Exit {
 /// What a runtime reports about a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
-    /// All instances of this installation on the host, now. First, after each reconnect, and every 30 s or so.
+    /// All instances of this installation on the host, now. First, after each reconnect, and every 30 s or so where not all
+    /// that changes is sure to be told.
     /// An instance that is not in it is gone, if its start had been answered before the listing began.
     Listed(Vec<Instance>),
     /// One instance changed.
@@ -151,7 +152,8 @@ pub enum StartError {
     /// Nothing was made, for a reason outside of it that may pass, such as a quota that is used up. To be tried again.
     #[error("{0}")]
     NotNow(String),
-    /// The host was not reached: nothing was made.
+    /// The host was not reached: nothing was made. Nothing more is asked of it until the next `Listed`: of a runtime that
+    /// lists again by itself.
     #[error("{0}")]
     Unreachable(String),
     /// The answer was lost: it may or may not exist. The next `Listed` tells.

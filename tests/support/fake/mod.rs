@@ -265,7 +265,7 @@ impl FakeRuntime {
         match fault {
             Some(Fault::Refused(why)) => return Err(StartError::Refused(why)),
             Some(Fault::RequestLost) => return Err(StartError::Unknown("no answer".to_owned())),
-            Some(Fault::Unreachable) => return Err(StartError::Unreachable("no route to host".to_owned())),
+            Some(Fault::Unreachable) => return Err(self.world().not_reached()),
             Some(Fault::AnswerLost) | None => {}
         }
         if spec.image.as_deref() == Some("no-such-image") {
@@ -310,7 +310,7 @@ impl FakeRuntime {
     fn make(&self, spec: &InstanceSpec) -> Result<Option<Duration>, StartError> {
         let mut world = self.world();
         if !world.reachable(&spec.host) {
-            return Err(StartError::Unreachable("no route to host".to_owned()));
+            return Err(world.not_reached());
         }
         if world.instances.contains_key(&spec.key.uid) {
             return Ok(None);

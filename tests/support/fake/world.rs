@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poolkeeper::clock::{Clock, Ids};
-use poolkeeper::runtime::{Instance, InstanceState, Observation, RuntimeError};
+use poolkeeper::runtime::{Instance, InstanceState, Observation, RuntimeError, StartError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -42,6 +42,12 @@ pub struct Observer {
 impl World {
     pub fn reachable(&self, host: &str) -> bool {
         self.hosts.get(host).copied().unwrap_or(false)
+    }
+
+    /// Who lists once does not say that a host was not reached, since no listing would take that back.
+    pub fn not_reached(&self) -> StartError {
+        let (why, once) = ("no route to host".to_owned(), self.relist > Duration::from_secs(3600));
+        if once { StartError::Unknown(why) } else { StartError::Unreachable(why) }
     }
 
     pub fn known(&self, host: &str) -> Result<(), RuntimeError> {
