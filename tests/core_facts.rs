@@ -2,6 +2,9 @@
 //! deleted, an answer is older than what was observed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "core_facts/unanswered.rs"]
+mod unanswered;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,17 +166,22 @@ fn an_open_attempt_whose_dispatch_is_deleted_is_asked_for() {
     assert!(then.iter().any(|v| matches!(v, Verb::GetDispatch(_))), "{then:?}");
 }
 
-/// The answer to the order that makes an instance tells how it was when it was made.
-#[test]
-fn an_answer_to_a_start_does_not_take_back_what_was_observed() {
+/// The pool whose first worker has just been ordered to start.
+fn starting() -> (Core, Arc<Worker>) {
     let mut core = core(&[]);
     let asked = verbs(&mut core).into_iter().find_map(|v| if let Verb::CreateWorker(w) = v { Some(w) } else { None });
     let made: Arc<Worker> = object("p-0", 2, serde_json::to_value(asked.unwrap().spec).unwrap(), Value::Null);
-    let done = Settled::Done(Some(Fetched::Worker(Some(made))));
+    let done = Settled::Done(Some(Fetched::Worker(Some(made.clone()))));
     core.apply(Event::Settled(Subject::Worker(Key::new("ns", "p-0")), done), now());
     let first = core.decide(now());
     assert!(first.iter().any(|a| matches!(a, Action::Runtime(RuntimeOrder::Start(..)))), "{first:?}");
+    (core, made)
+}
 
+/// The answer to the order that makes an instance tells how it was when it was made.
+#[test]
+fn an_answer_to_a_start_does_not_take_back_what_was_observed() {
+    let (mut core, _) = starting();
     let observed = Observation::Changed(instance(0, InstanceState::Running));
     core.apply(Event::Runtime(RuntimeFact::Observed(host(), observed)), now());
     let answer = instance(0, InstanceState::Starting);

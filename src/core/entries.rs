@@ -97,7 +97,7 @@ pub(super) struct WorkerEntry {
     pub start_failed: Option<String>,
     /// The answer to its start was lost: whether it was made has to be asked.
     pub start_unknown: bool,
-    /// Why its start is put off, if the runtime said that it is for now.
+    /// Why its start is put off: the runtime said that it is for now, or what came instead of an answer.
     pub not_now: Option<String>,
     /// A live GET showed that its pool does not exist.
     pub pool_gone: bool,
