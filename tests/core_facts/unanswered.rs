@@ -1,7 +1,8 @@
 //! Starts whose answer is lost: whether an instance was made has to be asked.
 
+use poolkeeper::api::worker::WorkerStatus;
 use poolkeeper::core::Object;
-use poolkeeper::runtime::StartError;
+use poolkeeper::runtime::{RuntimeError, StartError};
 
 use super::*;
 
@@ -41,6 +42,13 @@ impl Unanswered {
         self.obj.clone()
     }
 
+    /// What was asked to be written of it is.
+    fn written(&mut self, status: WorkerStatus) {
+        let next = self.change(|w| w.status = Some(status));
+        let done = Settled::Done(Some(Fetched::Worker(Some(next))));
+        self.core.apply(Event::Settled(Subject::Worker(Key::new("ns", "p-0")), done), self.at);
+    }
+
     /// What is decided about it next, and the time until then. Writes of its message are done at once.
     fn next(&mut self) -> (Action, Duration) {
         let began = self.at.mono;
@@ -52,12 +60,9 @@ impl Unanswered {
             for action in decided {
                 match action {
                     Action::Note(note) if note.kind == "Worker" => self.warned = Some(note.text),
-                    Action::Write(subject, Verb::WorkerStatus(base, s)) if s.phase == WorkerPhase::Starting => {
-                        self.message = s.message.clone();
-                        self.obj = base;
-                        let next = self.change(|w| w.status = Some(*s));
-                        let done = Settled::Done(Some(Fetched::Worker(Some(next))));
-                        self.core.apply(Event::Settled(subject, done), self.at);
+                    Action::Write(_, Verb::WorkerStatus(_, status)) if status.phase == WorkerPhase::Starting => {
+                        self.message = status.message.clone();
+                        self.written(*status);
                     }
                     Action::Runtime(_) | Action::Write(Subject::Worker(_), _) => {
                         return (action, self.at.mono.saturating_sub(began));
@@ -150,4 +155,41 @@ fn a_worker_whose_start_has_no_answer_is_let_go_at_once() {
     let (stop, pause) = worker.next();
     assert!(matches!(stop, Action::Runtime(RuntimeOrder::Stop(..))), "{stop:?}");
     assert_eq!(pause, Duration::ZERO);
+}
+
+#[test]
+fn who_came_without_an_answer_fails_checks_like_any_other() {
+    for asked_when_it_came in [false, true] {
+        let mut worker = Unanswered::new();
+        let running = instance(0, InstanceState::Running);
+        let failed = |why: &str| RuntimeFact::Checked(running.key.clone(), Err(RuntimeError::Refused(why.to_owned())));
+        worker.lost("webhook is down");
+        if asked_when_it_came {
+            worker.next();
+        }
+        worker.tell(RuntimeFact::Observed(host(), Observation::Changed(running.clone())));
+        if asked_when_it_came {
+            worker.tell(failed("no answer"));
+        }
+        let (Action::Write(_, Verb::WorkerStatus(_, ready)), _) = worker.next() else { panic!("it is not ready") };
+        worker.written(*ready);
+        worker.next();
+        worker.tell(failed("its container exited, others of its Pod run on"));
+        let (then, _) = worker.next();
+        let Action::Write(_, Verb::WorkerStatus(_, status)) = &then else { panic!("{then:?}") };
+        assert!(status.conditions.iter().any(|c| c.type_ == "Healthy" && c.status == "False"), "{status:?}");
+    }
+}
+
+/// The request took effect after the check had looked.
+#[test]
+fn a_check_that_found_nothing_does_not_take_back_what_was_observed_since() {
+    let mut worker = Unanswered::new();
+    worker.lost("no answer");
+    worker.next();
+    worker.tell(RuntimeFact::Observed(host(), Observation::Changed(instance(0, InstanceState::Running))));
+    worker.tell(RuntimeFact::Checked(instance(0, InstanceState::Running).key, Ok(None)));
+    let (ready, _) = worker.next();
+    let is_ready = matches!(&ready, Action::Write(_, Verb::WorkerStatus(_, s)) if s.phase == WorkerPhase::Ready);
+    assert!(is_ready, "{ready:?}");
 }

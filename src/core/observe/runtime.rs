@@ -75,6 +75,7 @@ impl Core {
                     e.checked = now.mono;
                     if e.start_unknown {
                         match &result {
+                            Err(_) if self.instances.contains_key(&key) => e.start_unknown = false,
                             Err(why) => {
                                 let why = why.to_string();
                                 self.trouble_with(&Subject::Worker(worker.clone()), &why, now);
@@ -183,6 +184,10 @@ impl Core {
             let was = matches!(self.instances.get(&key).map(|e| &e.view), Some(InstanceView::There { state, .. }) if held(state));
             if was || held(&i.state) {
                 e.since = now.mono;
+            }
+            // The answer of a check that asks whether it was made may be older.
+            if e.op != Some(Op::Check) {
+                e.start_unknown = false;
             }
             self.put_off_no_longer(&worker);
         }
