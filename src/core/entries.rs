@@ -100,7 +100,7 @@ pub(super) struct WorkerEntry {
     pub start_unknown: bool,
     /// The time that its start may take stands still: nothing can be done about it now.
     pub stands_still: bool,
-    /// Why its start is put off, if the runtime said that it is for now.
+    /// Why its start is put off: the runtime said that it is for now, or what came instead of an answer.
     pub not_now: Option<String>,
     /// A live GET showed that its pool does not exist.
     pub pool_gone: bool,

@@ -26,6 +26,8 @@ impl Core {
             self.forget_creating(key);
         }
         match &settled {
+            // Its words were written, which is no reason to try again the sooner.
+            Settled::Done(_) | Settled::Refreshed(_) if self.is_put_off(&subject) => {}
             Settled::Done(_) | Settled::Refreshed(_) => {
                 self.trouble.remove(&subject);
             }
@@ -60,6 +62,10 @@ impl Core {
             self.mark_namers(key);
         }
         self.dirty.insert(subject);
+    }
+
+    fn is_put_off(&self, subject: &Subject) -> bool {
+        matches!(subject, Subject::Worker(key) if self.workers.get(key).is_some_and(|e| e.not_now.is_some()))
     }
 
     pub(in crate::core) fn trouble_with(&mut self, subject: &Subject, why: &str, now: Now) {

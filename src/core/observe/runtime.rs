@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::api::worker::WorkerPhase;
-use crate::core::entries::{HostEntry, InstanceEntry, InstanceView, Op};
+use crate::core::entries::{HostEntry, InstanceEntry, InstanceView, Op, WorkerEntry};
 use crate::core::{Core, HostKey, Key, Now, Object, RuntimeFact, Subject, worker_status};
 use crate::runtime::{Instance, InstanceKey, InstanceState, Observation, StartError};
 
@@ -44,21 +44,10 @@ impl Core {
                 let host = self.end_op(&key, Op::Start);
                 match (result, host) {
                     (Ok(i), Some(host)) => self.answered(&host, i, now),
-                    (Err(StartError::NotNow(why)), _) => {
-                        let worker = Key::new(key.namespace.clone(), key.worker.clone());
-                        if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
-                            e.not_now = Some(why.clone());
-                            e.since = now.mono; // it is not given up for what is no fault of its own
-                            self.trouble_with(&Subject::Worker(worker), &why, now);
-                        }
+                    (Err(error @ (StartError::NotNow(_) | StartError::Unknown(_))), _) => {
+                        self.put_off(&key, &error, now);
                     }
                     (Err(StartError::Refused(why)), _) => self.start_failed(&key, why, now),
-                    (Err(StartError::Unknown(_)), _) => {
-                        let worker = Key::new(key.namespace.clone(), key.worker.clone());
-                        if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
-                            e.start_unknown = true;
-                        }
-                    }
                     (Err(StartError::Unreachable(why)), Some(host)) => {
                         // Nothing is known until the host is listed again.
                         self.hosts.insert(host.clone(), HostEntry { listed: false, message: why });
@@ -87,6 +76,7 @@ impl Core {
                     e.checked = now.mono;
                     if e.start_unknown {
                         match &result {
+                            Err(_) if self.instances.contains_key(&key) => e.start_unknown = false,
                             Err(why) => {
                                 let why = why.to_string();
                                 self.trouble_with(&Subject::Worker(worker.clone()), &why, now);
@@ -119,6 +109,30 @@ impl Core {
                 }
                 self.touch_instance(&key, now);
             }
+        }
+    }
+
+    /// A start did not come about as far as is known. Whoever answered so is not asked again at once.
+    fn put_off(&mut self, instance: &InstanceKey, error: &StartError, now: Now) {
+        let worker = Key::new(instance.namespace.clone(), instance.worker.clone());
+        let same = |e: &&mut Box<WorkerEntry>| e.obj.uid_str() == instance.uid && !e.obj.is_deleting();
+        let Some(e) = self.workers.get_mut(&worker).filter(same) else { return };
+        if matches!(error, StartError::NotNow(_)) {
+            e.since = now.mono; // it is not given up for what is no fault of its own
+        } else if e.observed {
+            return; // it was made
+        } else {
+            e.start_unknown = true;
+        }
+        let why = error.to_string();
+        e.not_now = Some(why.clone());
+        self.trouble_with(&Subject::Worker(worker), &why, now);
+    }
+
+    /// A start is put off no longer.
+    pub(in crate::core) fn put_off_no_longer(&mut self, worker: &Key) {
+        if self.workers.get_mut(worker).is_some_and(|e| e.not_now.take().is_some()) {
+            self.trouble.remove(&Subject::Worker(worker.clone()));
         }
     }
 
@@ -167,13 +181,17 @@ impl Core {
         let key = i.key.clone();
         let worker = Key::new(key.namespace.clone(), key.worker.clone());
         if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
-            e.not_now = None;
             // While it is held, the time that a start may take does not run.
             let held = |s: &InstanceState| matches!(s, InstanceState::NotReady { held: true, .. });
             let was = matches!(self.instances.get(&key).map(|e| &e.view), Some(InstanceView::There { state, .. }) if held(state));
             if was || held(&i.state) {
                 e.since = now.mono;
             }
+            // The answer of a check that asks whether it was made may be older.
+            if e.op != Some(Op::Check) {
+                e.start_unknown = false;
+            }
+            self.put_off_no_longer(&worker);
         }
         let view = match i.state {
             InstanceState::Exited(exit) => InstanceView::Ended(exit),

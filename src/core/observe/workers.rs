@@ -80,11 +80,12 @@ impl Core {
             // Its deletion or a flag may end the attempt.
             self.mark_dispatch(&key.sibling(a.name.clone()));
         }
-        if worker.is_deleting()
-            && let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &key.name))
-        {
-            p.deleting.insert(o);
-            self.leaves(&pool, o);
+        if worker.is_deleting() {
+            self.put_off_no_longer(&key);
+            if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &key.name)) {
+                p.deleting.insert(o);
+                self.leaves(&pool, o);
+            }
         }
         if came_up {
             self.came_up(&key, now);
@@ -124,6 +125,7 @@ impl Core {
             return;
         }
         let (obj, pool, ordinal) = (e.obj.clone(), e.pool.clone(), e.ordinal);
+        self.put_off_no_longer(key);
         if let Some(d) = obj.status.as_ref().and_then(|s| s.dispatch.clone()) {
             self.unname(key, &d);
         }

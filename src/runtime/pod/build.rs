@@ -90,6 +90,9 @@ fn literal(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::option::of;
+    use proptest::prelude::*;
+
     use super::*;
     use crate::api::pool::{Credential, EnvVar, Mount, SecretKeyRef};
     use crate::runtime::InstanceKey;
@@ -153,5 +156,57 @@ mod tests {
         assert_eq!(pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"], false);
         assert_eq!(pod["metadata"]["labels"]["team"], "a");
         assert_eq!(pod["metadata"]["labels"]["poolkeeper.dev/pool"], "agents");
+    }
+
+    /// Any JSON, with keys that mean something in a Pod.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "worker|Never|x?".prop_map(Value::from),
+        ];
+        let key = "name|containers|env|volumes|volumeMounts|mountPath|labels|[a-z]?";
+        leaf.prop_recursive(4, 32, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::hash_map(key, inner, 0..4).prop_map(|m| Value::Object(m.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// An object with some of these fields.
+    fn with(
+        fields: &'static [&'static str],
+        value: impl Strategy<Value = Value> + 'static,
+    ) -> impl Strategy<Value = Value> {
+        prop::collection::vec(of(value), fields.len()).prop_map(move |values| {
+            let some = fields.iter().zip(values).filter_map(|(field, value)| Some(((*field).to_owned(), value?)));
+            Value::Object(some.collect())
+        })
+    }
+
+    /// A template that may go wrong at any depth.
+    fn any_template() -> impl Strategy<Value = Value> {
+        let container = prop_oneof![any_json(), with(&["name", "env", "volumeMounts", "securityContext"], any_json())];
+        let containers = prop_oneof![any_json(), prop::collection::vec(container, 0..3).prop_map(Value::from)];
+        let spec = with(&["containers", "initContainers", "volumes", "securityContext", "restartPolicy"], containers);
+        let metadata = with(&["labels", "annotations"], any_json());
+        with(&["metadata", "spec"], prop_oneof![1 => any_json(), 3 => metadata, 3 => spec])
+    }
+
+    proptest! {
+        #[test]
+        fn no_template_is_too_strange(template in any_template()) {
+            let pod_template = template.as_object().cloned();
+            match pod(&InstanceSpec { pod_template, ..spec() }, "here") {
+                Ok(pod) => {
+                    prop_assert_eq!(&pod["metadata"]["labels"]["poolkeeper.dev/worker-uid"], "0123456789ab");
+                    prop_assert_eq!(&pod["spec"]["restartPolicy"], "Never");
+                    prop_assert_eq!(&pod["spec"]["containers"][0]["name"], CONTAINER);
+                }
+                Err(why) => prop_assert!(why.starts_with("spec.podTemplate."), "{}", why),
+            }
+        }
     }
 }

@@ -197,13 +197,13 @@ impl Runtime for PodRuntime {
         }
         let limit = Duration::from_secs(u64::try_from(grace).unwrap_or(0)) + GOING;
         let gone = async {
+            let mut going = self.seen.going(key);
             loop {
-                let told = self.seen.gone(key);
                 match self.find(key).await? {
                     Some(pod) if pod.metadata.uid == uid => {}
                     _ => return Ok(()),
                 }
-                let _ = tokio::time::timeout(ASK_AGAIN, told).await;
+                let _ = tokio::time::timeout(ASK_AGAIN, going.told()).await;
             }
         };
         let late = || {
@@ -235,3 +235,6 @@ impl Runtime for PodRuntime {
         Target { runtime: RuntimeKind::Pod, host: None, argv: argv.map(str::to_owned).to_vec(), id }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use crate::api::worker::Handle;
 use crate::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, RuntimeError};
@@ -17,7 +17,40 @@ struct Inner {
     /// Watches that have listed and run.
     live: usize,
     pods: BTreeMap<InstanceKey, Pod>,
-    waiting: BTreeMap<InstanceKey, Vec<oneshot::Sender<()>>>,
+    /// Only of Pods that somebody waits for: there would soon be one of each that ever was.
+    waiting: BTreeMap<InstanceKey, Waiting>,
+}
+
+struct Waiting {
+    waiters: usize,
+    gone: watch::Sender<()>,
+}
+
+/// Somebody waits for a Pod to go. See [`Seen::going`].
+pub(super) struct Going<'a> {
+    seen: &'a Seen,
+    key: &'a InstanceKey,
+    gone: watch::Receiver<()>,
+}
+
+impl Going<'_> {
+    /// Resolves when the watch shows that the Pod is gone, or did since this resolved last. Never, without a watch.
+    pub async fn told(&mut self) {
+        // The other end is there as long as this one.
+        let _ = self.gone.changed().await;
+    }
+}
+
+impl Drop for Going<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.seen.lock();
+        if let Some(waiting) = inner.waiting.get_mut(self.key) {
+            waiting.waiters -= 1;
+            if waiting.waiters == 0 {
+                inner.waiting.remove(self.key);
+            }
+        }
+    }
 }
 
 /// What there is to say of a Pod beside whose it is.
@@ -60,9 +93,9 @@ impl Seen {
     pub fn remove(&self, key: &InstanceKey) {
         let mut inner = self.lock();
         inner.pods.remove(key);
-        // Who waits asks the API server once more; that nobody waits any more is no matter.
-        for waiting in inner.waiting.remove(key).into_iter().flatten() {
-            let _ = waiting.send(());
+        // Who waits asks the API server once more.
+        if let Some(waiting) = inner.waiting.get(key) {
+            waiting.gone.send_replace(());
         }
     }
 
@@ -89,12 +122,18 @@ impl Seen {
         })
     }
 
-    /// Resolves when the watch shows that a Pod is gone. Never, without a watch.
-    pub fn gone(&self, key: &InstanceKey) -> impl Future<Output = ()> + use<> {
-        let (sender, receiver) = oneshot::channel();
-        self.lock().waiting.entry(key.clone()).or_default().push(sender);
-        async {
-            let _ = receiver.await;
-        }
+    /// Waits for a Pod to go, from here until it is dropped.
+    pub fn going<'a>(&'a self, key: &'a InstanceKey) -> Going<'a> {
+        let mut inner = self.lock();
+        let new = || Waiting { waiters: 0, gone: watch::Sender::new(()) };
+        let waiting = inner.waiting.entry(key.clone()).or_insert_with(new);
+        waiting.waiters += 1;
+        Going { seen: self, key, gone: waiting.gone.subscribe() }
+    }
+
+    /// How many Pods somebody waits for.
+    #[cfg(test)]
+    pub fn waited_for(&self) -> usize {
+        self.lock().waiting.len()
     }
 }

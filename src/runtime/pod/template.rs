@@ -5,58 +5,93 @@
 
 use serde_json::{Map, Value};
 
+use super::build::CONTAINER;
 use crate::api::names;
 
 /// The field by which the entries of a list are told apart, by the list's name. Source: the `patchMergeKey`s of the core v1
 /// types, but for `env`, `ports` and the like only where the generated Pod has such lists.
-const KEYS: [(&str, &str); 7] = [
-    ("containers", "name"),
-    ("initContainers", "name"),
-    ("volumes", "name"),
-    ("env", "name"),
-    ("imagePullSecrets", "name"),
-    ("volumeMounts", "mountPath"),
-    ("ports", "containerPort"),
-];
+const OF_POD: [(&str, &str); 4] =
+    [("containers", "name"), ("initContainers", "name"), ("volumes", "name"), ("imagePullSecrets", "name")];
+/// The same for the lists of a container.
+const OF_CONTAINER: [(&str, &str); 3] = [("env", "name"), ("volumeMounts", "mountPath"), ("ports", "containerPort")];
 
 /// Lays a template over a generated Pod.
 ///
 /// # Errors
 /// A field that this runtime cannot honour, with what would be right.
 pub(super) fn lay_over(pod: &mut Value, template: &Map<String, Value>) -> Result<(), String> {
-    check(template)?;
+    check(template).map_err(|why| format!("spec.podTemplate.{why}"))?;
     for (key, value) in template {
         merge(&mut pod[key], value, key);
     }
     Ok(())
 }
 
+/// What is not known to be wrong here is for the API server to judge; but a Pod must remain whose metadata can be written to
+/// and whose worker can be found.
 fn check(template: &Map<String, Value>) -> Result<(), String> {
-    let refused = |path: &str, right: &str| Err(format!("podTemplate.{path}: {right}"));
     if let Some(other) = template.keys().find(|k| !matches!(k.as_str(), "metadata" | "spec")) {
-        return refused(other, "not a field of a Pod's template; there are metadata and spec");
+        return Err(format!("{other}: not a field of a Pod's template; there are metadata and spec"));
     }
-    for part in ["metadata", "spec"] {
-        if template.get(part).is_some_and(|v| !v.is_object()) {
-            return refused(part, "must be an object");
-        }
+    if let Some(meta) = template.get("metadata") {
+        check_metadata(object(meta, "metadata", "with labels and annotations")?)?;
     }
-    let meta = template.get("metadata").and_then(Value::as_object);
-    if let Some(other) = meta.and_then(|m| m.keys().find(|k| !matches!(k.as_str(), "labels" | "annotations"))) {
-        return refused(&format!("metadata.{other}"), "is Poolkeeper's; labels and annotations can be set");
-    }
-    let labels = meta.and_then(|m| m.get("labels")).and_then(Value::as_object);
-    if let Some(own) = labels.and_then(|l| l.keys().find(|k| k.starts_with(names::PREFIX))) {
-        return refused(&format!("metadata.labels[{own}]"), "is Poolkeeper's; leave it out");
-    }
-    let policy = template.get("spec").and_then(|s| s.get("restartPolicy"));
-    if policy.is_some_and(|p| p != "Never") {
-        return refused(
-            "spec.restartPolicy",
-            "must be Never: a worker that ends is replaced, never restarted; leave it out",
+    let Some(spec) = template.get("spec") else { return Ok(()) };
+    let spec = object(spec, "spec", "with fields of a Pod's spec")?;
+    if spec.get("restartPolicy").is_some_and(|p| p != "Never") {
+        return Err(
+            "spec.restartPolicy: must be Never: a worker that ends is replaced, never restarted; leave it out".into()
         );
     }
+    check_lists(spec, "spec", &OF_POD)
+}
+
+fn check_metadata(meta: &Map<String, Value>) -> Result<(), String> {
+    if let Some(other) = meta.keys().find(|k| !matches!(k.as_str(), "labels" | "annotations")) {
+        return Err(format!("metadata.{other}: is Poolkeeper's; labels and annotations can be set"));
+    }
+    for (field, texts) in meta.iter().filter(|(_, texts)| !texts.is_null()) {
+        let path = format!("metadata.{field}");
+        for (key, text) in object(texts, &path, "of names and strings, such as {\"team\": \"a\"}")? {
+            if field == "labels" && key.starts_with(names::PREFIX) {
+                return Err(format!("{path}[{key}]: is Poolkeeper's; leave it out"));
+            }
+            if !text.is_string() && !text.is_null() {
+                return Err(format!("{path}[{key}]: must be a string; put it in quotes"));
+            }
+        }
+    }
     Ok(())
+}
+
+/// Only entries that have the field by which they are merged can be.
+fn check_lists(owner: &Map<String, Value>, path: &str, lists: &[(&str, &str)]) -> Result<(), String> {
+    for (list, key) in lists {
+        let path = format!("{path}.{list}");
+        let has_worker = *list == "containers";
+        let entries = match owner.get(*list) {
+            None => continue,
+            Some(Value::Null) if !has_worker => continue,
+            Some(Value::Array(entries)) => entries,
+            Some(_) => return Err(format!("{path}: must be a list of objects, each with its {key}")),
+        };
+        for (i, entry) in entries.iter().enumerate() {
+            let path = format!("{path}[{i}]");
+            let entry = object(entry, &path, &format!("with its {key}"))?;
+            if entry.get(*key).is_none_or(Value::is_null) {
+                let the_workers = if has_worker { format!("; the worker's is {CONTAINER:?}") } else { String::new() };
+                return Err(format!("{path}.{key}: must be given{the_workers}"));
+            }
+            if has_worker || *list == "initContainers" {
+                check_lists(entry, &path, &OF_CONTAINER)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn object<'a>(value: &'a Value, path: &str, such: &str) -> Result<&'a Map<String, Value>, String> {
+    value.as_object().ok_or_else(|| format!("{path}: must be an object {such}"))
 }
 
 fn merge(into: &mut Value, from: &Value, field: &str) {
@@ -83,7 +118,7 @@ fn merge(into: &mut Value, from: &Value, field: &str) {
 }
 
 fn key_of(field: &str) -> Option<&'static str> {
-    KEYS.iter().find(|(list, _)| *list == field).map(|(_, key)| *key)
+    OF_POD.iter().chain(&OF_CONTAINER).find(|(list, _)| *list == field).map(|(_, key)| *key)
 }
 
 /// A `null` in what is new takes nothing away; the API server would not read it in every field.
@@ -134,18 +169,48 @@ mod tests {
 
     #[test]
     fn what_cannot_be_honoured_is_refused_by_its_path() {
-        for (template, path) in [
-            (json!({"kind": "Pod"}), "podTemplate.kind"),
-            (json!({"spec": []}), "podTemplate.spec"),
-            (json!({"spec": {"restartPolicy": "Always"}}), "podTemplate.spec.restartPolicy"),
-            (json!({"metadata": {"name": "mine"}}), "podTemplate.metadata.name"),
+        for (template, told) in [
+            (json!({"kind": "Pod"}), "kind: not a field"),
+            (json!({"metadata": "x"}), "metadata: must be an object"),
+            (json!({"metadata": null}), "metadata: must be an object"),
+            (json!({"metadata": {"name": "mine"}}), "metadata.name: is Poolkeeper's"),
+            (json!({"metadata": {"labels": {"poolkeeper.dev/pool": "x"}}}), "metadata.labels[poolkeeper.dev/pool]: is"),
+            (json!({"metadata": {"labels": "x"}}), "metadata.labels: must be an object"),
+            (json!({"metadata": {"labels": ["x"]}}), "metadata.labels: must be an object"),
+            (json!({"metadata": {"labels": 1}}), "metadata.labels: must be an object"),
+            (json!({"metadata": {"labels": {"gpu": true}}}), "metadata.labels[gpu]: must be a string"),
+            (json!({"metadata": {"labels": {"team": {}}}}), "metadata.labels[team]: must be a string"),
+            (json!({"metadata": {"annotations": [1]}}), "metadata.annotations: must be an object"),
+            (json!({"metadata": {"annotations": {"port": 80}}}), "metadata.annotations[port]: must be a string"),
+            (json!({"spec": []}), "spec: must be an object"),
+            (json!({"spec": {"restartPolicy": "Always"}}), "spec.restartPolicy: must be Never"),
+            (json!({"spec": {"containers": null}}), "spec.containers: must be a list"),
+            (json!({"spec": {"containers": {"name": "worker"}}}), "spec.containers: must be a list"),
+            (json!({"spec": {"containers": ["worker"]}}), "spec.containers[0]: must be an object"),
+            (json!({"spec": {"containers": [{"name": "a"}, {"image": "b"}]}}), "spec.containers[1].name: must be"),
+            (json!({"spec": {"initContainers": "x"}}), "spec.initContainers: must be a list"),
+            (json!({"spec": {"volumes": [[]]}}), "spec.volumes[0]: must be an object"),
             (
-                json!({"metadata": {"labels": {"poolkeeper.dev/pool": "x"}}}),
-                "podTemplate.metadata.labels[poolkeeper.dev/pool]",
+                json!({"spec": {"containers": [{"name": "worker", "env": {"A": "1"}}]}}),
+                "spec.containers[0].env: must be a list",
+            ),
+            (
+                json!({"spec": {"containers": [{"name": "worker", "volumeMounts": [{"name": "x"}]}]}}),
+                "spec.containers[0].volumeMounts[0].mountPath: must be",
             ),
         ] {
             let error = laid(json!({}), template).unwrap_err();
-            assert!(error.starts_with(&format!("{path}: ")), "{error}");
+            assert!(error.starts_with(&format!("spec.podTemplate.{told}")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_null_takes_away_whatever_is_named() {
+        let pod = json!({"metadata": {}, "spec": {"volumes": [{"name": "a"}], "containers": [{"name": "worker", "env": []}]}});
+        let template = json!({"metadata": {"labels": null, "annotations": {"a": null}}, "spec": {
+            "volumes": null, "initContainers": null, "containers": [{"name": "worker", "env": null}],
+        }});
+        let expected = json!({"metadata": {"annotations": {}}, "spec": {"containers": [{"name": "worker"}]}});
+        assert_eq!(laid(pod, template), Ok(expected));
     }
 }

@@ -2,6 +2,9 @@
 //! deleted, an answer is older than what was observed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod starts;
+mod unanswered;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,6 +101,11 @@ fn now() -> Now {
     Now::new(NOW.parse().unwrap(), Duration::from_secs(1000))
 }
 
+fn later(seconds: u64) -> Now {
+    let Now { wall, mono } = now();
+    Now::new(wall + Duration::from_secs(seconds), mono + Duration::from_secs(seconds))
+}
+
 fn verbs(core: &mut Core) -> Vec<Verb> {
     let verb = |a| if let Action::Write(_, verb) = a { Some(verb) } else { None };
     core.decide(now()).into_iter().filter_map(verb).collect()
@@ -165,17 +173,22 @@ fn an_open_attempt_whose_dispatch_is_deleted_is_asked_for() {
     assert!(then.iter().any(|v| matches!(v, Verb::GetDispatch(_))), "{then:?}");
 }
 
-/// The answer to the order that makes an instance tells how it was when it was made.
-#[test]
-fn an_answer_to_a_start_does_not_take_back_what_was_observed() {
+/// The pool whose first worker has just been ordered to start.
+fn starting() -> (Core, Arc<Worker>) {
     let mut core = core(&[]);
     let asked = verbs(&mut core).into_iter().find_map(|v| if let Verb::CreateWorker(w) = v { Some(w) } else { None });
     let made: Arc<Worker> = object("p-0", 2, serde_json::to_value(asked.unwrap().spec).unwrap(), Value::Null);
-    let done = Settled::Done(Some(Fetched::Worker(Some(made))));
+    let done = Settled::Done(Some(Fetched::Worker(Some(made.clone()))));
     core.apply(Event::Settled(Subject::Worker(Key::new("ns", "p-0")), done), now());
     let first = core.decide(now());
     assert!(first.iter().any(|a| matches!(a, Action::Runtime(RuntimeOrder::Start(..)))), "{first:?}");
+    (core, made)
+}
 
+/// The answer to the order that makes an instance tells how it was when it was made.
+#[test]
+fn an_answer_to_a_start_does_not_take_back_what_was_observed() {
+    let (mut core, _) = starting();
     let observed = Observation::Changed(instance(0, InstanceState::Running));
     core.apply(Event::Runtime(RuntimeFact::Observed(host(), observed)), now());
     let answer = instance(0, InstanceState::Starting);
@@ -305,84 +318,6 @@ fn an_answer_about_one_object_says_nothing_of_the_next_with_its_name() {
     core.apply(Event::Settled(Subject::Dispatch(Key::new("ns", "t0")), gone), now());
     let then = verbs(&mut core);
     assert!(then.iter().any(|v| closes(v, "t0-again")), "{then:?}");
-}
-
-/// A worker that was ordered to start, and what is known of it: an instance that waits for something.
-fn starting() -> (Core, poolkeeper::api::WorkerSpec) {
-    let mut core = core(&[]);
-    let asked = verbs(&mut core).into_iter().find_map(|v| if let Verb::CreateWorker(w) = v { Some(w) } else { None });
-    let spec = asked.unwrap().spec;
-    let made: Arc<Worker> = object("p-0", 2, serde_json::to_value(&spec).unwrap(), Value::Null);
-    let done = Settled::Done(Some(Fetched::Worker(Some(made))));
-    core.apply(Event::Settled(Subject::Worker(Key::new("ns", "p-0")), done), now());
-    core.decide(now());
-    let answer = instance(0, InstanceState::Starting);
-    core.apply(Event::Runtime(RuntimeFact::Started(answer.key.clone(), Ok(answer))), now());
-    (core, spec)
-}
-
-fn later(seconds: u64) -> Now {
-    let Now { wall, mono } = now();
-    Now::new(wall + Duration::from_secs(seconds), mono + Duration::from_secs(seconds))
-}
-
-fn is_let_go(actions: &[Action]) -> bool {
-    actions.iter().any(|a| matches!(a, Action::Write(_, Verb::DeleteWorker(_))))
-}
-
-/// Its Pod was deleted while the watch was down, so that nobody tells.
-#[test]
-fn a_worker_that_starts_and_is_not_listed_is_asked_for() {
-    let (mut core, _) = starting();
-    core.apply(Event::Runtime(RuntimeFact::Observed(host(), Observation::Listed(vec![]))), now());
-    let then = core.decide(now());
-    assert!(then.iter().any(|a| matches!(a, Action::Runtime(RuntimeOrder::Check(..)))), "{then:?}");
-    let gone = RuntimeFact::Checked(instance(0, InstanceState::Starting).key, Ok(None));
-    core.apply(Event::Runtime(gone), now());
-    assert!(is_let_go(&core.decide(now())));
-}
-
-#[test]
-fn a_worker_that_starts_and_is_listed_late_is_not_asked_for_again() {
-    let (mut core, _) = starting();
-    core.apply(Event::Runtime(RuntimeFact::Observed(host(), Observation::Listed(vec![]))), now());
-    core.decide(now());
-    let answer = instance(0, InstanceState::Starting);
-    core.apply(Event::Runtime(RuntimeFact::Checked(answer.key.clone(), Ok(Some(answer)))), now());
-    let then = core.decide(later(60));
-    assert!(!then.iter().any(|a| matches!(a, Action::Runtime(_))), "{then:?}");
-}
-
-/// `spec.health.startTimeout` is 5 min.
-#[test]
-fn the_time_of_a_start_stands_still_while_its_host_cannot_be_reached() {
-    let (mut core, _) = starting();
-    let away = Observation::Unreachable("no route to host".into());
-    core.apply(Event::Runtime(RuntimeFact::Observed(host(), away)), later(60));
-    assert!(!is_let_go(&core.decide(later(3600))));
-    let listed = Observation::Listed(vec![instance(0, InstanceState::Starting)]);
-    core.apply(Event::Runtime(RuntimeFact::Observed(host(), listed)), later(3700));
-    assert!(!is_let_go(&core.decide(later(3700))));
-    assert!(!is_let_go(&core.decide(later(3700 + 299))));
-    assert!(is_let_go(&core.decide(later(3700 + 301))));
-}
-
-#[test]
-fn a_paused_pool_gives_up_no_worker_that_starts() {
-    let (mut core, _) = starting();
-    let pause = |paused: bool, version: u32, image: &str| {
-        let mut p = pool();
-        let new = Arc::make_mut(&mut p);
-        new.spec.paused = paused;
-        new.spec.working_dir = Some(image.to_owned());
-        new.metadata.resource_version = Some(version.to_string());
-        Event::Pool(Seen::Present(p))
-    };
-    core.apply(pause(true, 2, "/another"), now());
-    assert!(!is_let_go(&core.decide(now())), "not as outdated");
-    assert!(!is_let_go(&core.decide(later(3600))), "not as late");
-    core.apply(pause(false, 3, "/another"), later(3700));
-    assert!(is_let_go(&core.decide(later(3700))), "outdated now");
 }
 
 /// A write that fails is tried again after a pause, and nothing else waits for it.

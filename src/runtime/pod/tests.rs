@@ -1,0 +1,100 @@
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use futures::FutureExt;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn key(uid: &str) -> InstanceKey {
+    InstanceKey { namespace: "n".into(), worker: "p-0".into(), uid: uid.into() }
+}
+
+fn pod(uid: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("p-0-{uid}"), "namespace": "n", "uid": uid,
+        "labels": {"poolkeeper.dev/installation": "i", "poolkeeper.dev/worker-uid": uid}}})
+}
+
+/// What becomes of Pods that are deleted.
+#[derive(Clone, Copy)]
+enum Deleted {
+    /// They are there once more, then the watch tells that they are gone.
+    Goes,
+    Stays,
+}
+
+/// A runtime whose API server has every Pod that is asked for.
+fn runtime(deleted: Deleted) -> PodRuntime {
+    let seen = Arc::new(Seen::default());
+    let (watch, going, gone) = (seen.clone(), Mutex::new(BTreeSet::new()), Mutex::new(BTreeSet::new()));
+    let answer = tower::service_fn(move |request: http::Request<Body>| {
+        let uid = request.uri().path().rsplit('-').next().unwrap().to_owned();
+        let mut going = going.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = gone.lock().unwrap_or_else(PoisonError::into_inner);
+        let (code, body) = if gone.contains(&uid) {
+            (404, json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "message": "gone", "code": 404}))
+        } else {
+            (200, pod(&uid))
+        };
+        if request.method() == http::Method::DELETE {
+            going.insert(uid);
+        } else if matches!(deleted, Deleted::Goes) && going.remove(&uid) {
+            watch.remove(&key(&uid));
+            gone.insert(uid);
+        }
+        let response = http::Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
+        async { Ok::<_, std::io::Error>(response.unwrap()) }
+    });
+    PodRuntime { seen, ..PodRuntime::new(Client::new(answer, "n"), "i".into(), None) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_pods_that_went_nothing_is_kept() {
+    let runtime = runtime(Deleted::Goes);
+    for n in 0..20 {
+        assert_eq!(runtime.stop(LOCAL_HOST, &key(&n.to_string())).await, Ok(()));
+    }
+    assert_eq!(runtime.seen.waited_for(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_pod_that_does_not_go_nothing_is_kept() {
+    let runtime = runtime(Deleted::Stays);
+    for _ in 0..3 {
+        let late = runtime.stop(LOCAL_HOST, &key("1")).await;
+        assert!(matches!(&late, Err(RuntimeError::Unreachable(why)) if why.contains("still there")), "{late:?}");
+    }
+    assert_eq!(runtime.seen.waited_for(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_stop_that_is_broken_off_nothing_is_kept() {
+    let runtime = runtime(Deleted::Stays);
+    let one = key("1");
+    let mut stop = runtime.stop(LOCAL_HOST, &one);
+    let pause = ASK_AGAIN * 3;
+    assert!(tokio::time::timeout(pause, &mut stop).await.is_err(), "it waits for the Pod to go");
+    assert_eq!(runtime.seen.waited_for(), 1);
+    drop(stop);
+    assert_eq!(runtime.seen.waited_for(), 0);
+}
+
+#[test]
+fn all_who_wait_for_a_pod_are_told_once() {
+    let (seen, one) = (Seen::default(), key("1"));
+    let (mut first, second, mut third) = (seen.going(&one), seen.going(&one), seen.going(&one));
+    drop(second);
+    assert_eq!(first.told().now_or_never(), None);
+    seen.remove(&key("2"));
+    assert_eq!(first.told().now_or_never(), None);
+    seen.remove(&one);
+    assert_eq!((first.told().now_or_never(), third.told().now_or_never()), (Some(()), Some(())));
+    assert_eq!(first.told().now_or_never(), None);
+    drop(first);
+    assert_eq!(seen.waited_for(), 1);
+    seen.remove(&one);
+    assert_eq!(third.told().now_or_never(), Some(()));
+    drop(third);
+    assert_eq!(seen.waited_for(), 0);
+}
