@@ -64,7 +64,15 @@ impl Core {
                     wake.after(t.until);
                     bad.insert(door.key.clone(), (door.value.clone(), t.why.clone()));
                 }
-                Step::Write(subject, verb) if !self.inflight.contains_key(&subject) => self.write(subject, verb),
+                Step::Write(subject, verb) if !self.inflight.contains_key(&subject) => {
+                    if let (Verb::CreateDispatch(_), Subject::Dispatch(d), Some(p)) =
+                        (&verb, &subject, self.pools.get_mut(key))
+                    {
+                        p.admission.expect(d.name.clone());
+                    }
+                    self.asked.insert(subject.clone(), key.clone());
+                    self.write(subject, verb);
+                }
                 Step::Bad(text) => {
                     bad.insert(door.key.clone(), (door.value.clone(), text));
                 }
@@ -107,7 +115,7 @@ impl Core {
             return Step::Bad("the pool is being deleted".to_owned());
         }
         let limit = obj.spec.dispatch.queue_limit;
-        if self.pools.get(key).is_some_and(|p| p.waiting.len() >= usize::try_from(limit).unwrap_or(0)) {
+        if self.pools.get(key).is_some_and(|p| !p.admission.has_room(limit)) {
             return Step::Bad(format!(
                 "QueueFull: {limit} dispatches wait already (spec.dispatch.queueLimit); it is tried again"
             ));

@@ -17,6 +17,9 @@ impl Core {
             self.forget_pool(key);
             return;
         };
+        if let Some(p) = self.pools.get_mut(key) {
+            p.admission.started(); // dispatches are decided before pools
+        }
         if obj.is_deleting() {
             self.wind_up(key, &obj);
         } else if !obj.metadata.finalizers.iter().flatten().any(|f| f == names::POOL_FINALIZER) {

@@ -52,7 +52,11 @@ impl Core {
             let gated = self.pools.get_mut(key).map(|p| std::mem::take(&mut p.gated));
             self.dirty.extend(gated.into_iter().flatten().map(Subject::Worker));
         }
+        let asking = self.asked.remove(&subject);
         if let Subject::Dispatch(key) = &subject {
+            if let Some(p) = asking.and_then(|pool| self.pools.get_mut(&pool)) {
+                p.admission.expected(&key.name);
+            }
             let pool = self.dispatches.get(key).map(|e| e.pool.clone());
             if let Some(p) = pool {
                 self.mark_pool(&p);

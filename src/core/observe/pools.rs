@@ -18,6 +18,9 @@ impl Core {
             entry.update.forget();
         }
         let old = entry.obj.replace(pool.clone());
+        if old.is_none() {
+            entry.admission.inherit(pool.status.as_ref().map_or(0, |s| s.queued));
+        }
         for w in std::mem::take(&mut entry.gated) {
             self.dirty.insert(Subject::Worker(w));
         }
