@@ -193,7 +193,10 @@ pub(super) struct HostEntry {
 pub(super) struct Trouble {
     pub failures: u32,
     pub until: Duration,
+    /// The words of the first failure, or of the first refusal: while it lasts they do not change, so that it is told once.
     pub why: String,
+    /// It was refused, and not just not done.
+    pub refused: bool,
 }
 
 #[cfg(test)]

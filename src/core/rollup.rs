@@ -3,6 +3,7 @@
 use super::entries::Slot;
 use super::explain::Wait;
 use super::index::Wake;
+use super::observe::TOLD_AFTER;
 use super::{Core, Key, NoteType, Now, Object, Subject, Verb, conditions, scale, update};
 use crate::api::pool::{ContainerPoolStatus, CredentialRest, HistoryPolicy, NotReady, Recent};
 use crate::api::{ContainerPool, Time, names};
@@ -226,9 +227,9 @@ impl Core {
             .collect()
     }
 
-    /// A write was refused or failed: after the third time people are told.
+    /// A write was refused or failed: after a few times people are told, once.
     pub(super) fn report_trouble(&mut self, subject: &Subject, why: &str, failures: u32, now: Now) {
-        if failures != 3 {
+        if failures != TOLD_AFTER {
             return;
         }
         let pool = match subject {

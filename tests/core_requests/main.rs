@@ -2,6 +2,7 @@
 //! is left alone when it comes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod doors;
 #[path = "../support/objects.rs"]
 mod objects;
 mod queue;
@@ -10,9 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use objects::{config, host, object};
-use poolkeeper::api::{ContainerPool, ContainerPoolSpec, Dispatch, Worker};
+use poolkeeper::api::{Condition, ContainerPool, ContainerPoolSpec, Dispatch, Worker};
 use poolkeeper::core::scale::template_hash;
-use poolkeeper::core::{Action, Core, Event, Fetched, Key, Note, Now, RuntimeFact, Seen, Settled, Subject, Verb};
+use poolkeeper::core::{
+    Action, Core, Event, Fetched, Key, Note, NoteType, Now, RuntimeFact, Seen, Settled, Subject, Verb,
+};
 use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, Observation};
 use serde_json::{Value, json};
 

@@ -3,16 +3,37 @@
 use std::time::Duration;
 
 use crate::api::{Worker, names};
+use crate::core::entries::Trouble;
 use crate::core::index::Identity;
 use crate::core::{Action, Core, Fetched, Key, Now, Object, Settled, Subject};
 
 /// First wait after a write that was refused or failed; doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// Failures after which people are told: what passes within a moment is no news.
+pub(in crate::core) const TOLD_AFTER: u32 = 3;
+
+impl Trouble {
+    /// It happened again.
+    pub fn again(&mut self, why: &str, refused: bool, now: Now) {
+        self.failures += 1;
+        self.until = now.mono + (RETRY_MIN * 2u32.pow(self.failures.min(12) - 1)).min(RETRY_MAX);
+        if self.failures == 1 || (refused && !self.refused) {
+            why.clone_into(&mut self.why);
+        }
+        self.refused |= refused;
+    }
+
+    /// True once people are to know of it.
+    pub const fn is_told(&self) -> bool {
+        self.refused || self.failures >= TOLD_AFTER
+    }
+}
 
 impl Core {
     pub(in crate::core) fn settled(&mut self, subject: Subject, settled: Settled, now: Now) {
-        let asked = self.inflight.remove(&subject).unwrap_or_default();
+        let was = self.inflight.remove(&subject).unwrap_or_default();
+        let asked = self.asked.remove(&subject).unwrap_or_default();
         let news = self.news.remove(&subject);
         self.actions.extend(news.filter(|_| matches!(settled, Settled::Done(_))).map(Action::Note));
         let mut reserved = None;
@@ -25,15 +46,16 @@ impl Core {
             }
             self.forget_creating(key);
         }
-        match &settled {
-            Settled::Done(_) | Settled::Refreshed(_) => {
+        match (&asked.by, &settled) {
+            (Some(by), _) => self.answer_request(by, &settled, now),
+            (None, Settled::Done(_) | Settled::Refreshed(_)) => {
                 self.trouble.remove(&subject);
             }
-            Settled::Refused(why) | Settled::Failed(_, why) => self.trouble_with(&subject, why, now),
+            (None, Settled::Refused(why) | Settled::Failed(_, why)) => self.trouble_with(&subject, why, now),
         }
         match settled {
             Settled::Done(Some(fetched)) | Settled::Refreshed(fetched) | Settled::Failed(Some(fetched), _) => {
-                self.saw_fetched(&subject, fetched, &asked, now);
+                self.saw_fetched(&subject, fetched, &was, now);
             }
             _ => {}
         }
@@ -52,11 +74,13 @@ impl Core {
             let gated = self.pools.get_mut(key).map(|p| std::mem::take(&mut p.gated));
             self.dirty.extend(gated.into_iter().flatten().map(Subject::Worker));
         }
-        let asking = self.asked.remove(&subject);
-        if let Subject::Dispatch(key) = &subject {
-            if let Some(p) = asking.and_then(|pool| self.pools.get_mut(&pool)) {
-                p.admission.expected(&key.name);
+        for pool in &asked.awaited_by {
+            if let (Subject::Dispatch(d), Some(p)) = (&subject, self.pools.get_mut(pool)) {
+                p.admission.expected(&d.name);
             }
+            self.mark_pool(pool);
+        }
+        if let Subject::Dispatch(key) = &subject {
             let pool = self.dispatches.get(key).map(|e| e.pool.clone());
             if let Some(p) = pool {
                 self.mark_pool(&p);
@@ -68,9 +92,7 @@ impl Core {
 
     pub(in crate::core) fn trouble_with(&mut self, subject: &Subject, why: &str, now: Now) {
         let t = self.trouble.entry(subject.clone()).or_default();
-        t.failures += 1;
-        t.until = now.mono + (RETRY_MIN * 2u32.pow(t.failures.min(12) - 1)).min(RETRY_MAX);
-        why.clone_into(&mut t.why);
+        t.again(why, false, now);
         let failures = t.failures;
         self.report_trouble(subject, why, failures, now);
     }

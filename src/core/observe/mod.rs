@@ -8,6 +8,8 @@ mod workers;
 
 use std::collections::BTreeSet;
 
+pub(super) use answers::TOLD_AFTER;
+
 use crate::core::{Core, Event, Key, Now, Object, Seen};
 
 impl Core {

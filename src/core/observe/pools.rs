@@ -4,7 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::api::{ContainerPool, names};
+use crate::core::entries::PoolEntry;
 use crate::core::{Core, Key, Now, Object, Subject};
+
+impl PoolEntry {
+    /// What was learned about a pool holds for no other one with its name.
+    fn forget(&mut self) {
+        (self.backoff, self.doors) = Default::default();
+        self.update.forget();
+    }
+}
 
 impl Core {
     pub(in crate::core) fn saw_pool(&mut self, pool: Arc<ContainerPool>, now: Now) {
@@ -14,8 +23,7 @@ impl Core {
             return;
         }
         if entry.obj.as_ref().is_some_and(|old| old.uid_str() != pool.uid_str()) {
-            (entry.backoff, entry.doors) = Default::default();
-            entry.update.forget();
+            entry.forget();
         }
         let old = entry.obj.replace(pool.clone());
         if old.is_none() {
@@ -94,6 +102,7 @@ impl Core {
             return;
         };
         entry.obj = None;
+        entry.forget();
         for c in &old.spec.credentials {
             if let Some(c) = self.creds.get_mut(&(key.namespace.clone(), c.identity())) {
                 c.pools.remove(key);
