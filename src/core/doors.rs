@@ -98,7 +98,8 @@ impl Core {
                         wake.after(until);
                     } else {
                         let annotation = door.key.clone();
-                        self.ask(Asker { pool: key.clone(), annotation, value: door.value.clone() }, subject, verb);
+                        let by = Asker { pool: key.clone(), annotation, value: door.value.clone() };
+                        self.ask(by, subject, verb, now);
                     }
                 }
                 Step::Bad(text) => {
@@ -127,14 +128,17 @@ impl Core {
         }
     }
 
-    fn ask(&mut self, by: Asker, subject: Subject, verb: Verb) {
+    fn ask(&mut self, by: Asker, subject: Subject, verb: Verb, now: Now) {
         if let (Verb::CreateDispatch(_), Subject::Dispatch(d), Some(p)) =
             (&verb, &subject, self.pools.get_mut(&by.pool))
         {
             p.admission.expect(d.name.clone());
         }
         self.asked.insert(subject.clone(), Asked { awaited_by: [by.pool.clone()].into(), by: Some(by) });
-        self.write(subject, verb);
+        self.write(subject.clone(), verb);
+        if let Subject::Worker(w) = &subject {
+            self.reindex_worker(w, now);
+        }
     }
 
     /// What a request asked for ended.

@@ -219,3 +219,17 @@ fn a_pool_that_is_made_anew_is_told_anew() {
     rig.apply(Event::Pool(Seen::Present(Arc::new(again))));
     assert_eq!(rig.look().1.len(), 1);
 }
+
+/// Its answer would be taken for that of the other write, and the dispatch be given to a second worker.
+#[test]
+fn a_worker_takes_no_dispatch_while_its_rest_is_written() {
+    let p = annotated(&pool("p", 1, json!({})), 2, &[("cooldown.poolkeeper.dev/p-0", "90s")]);
+    let idle = worker("p-0", 2, None, json!({"phase": "Ready", "idleSince": START}));
+    let mut rig = Rig::new(&[p], &[idle], &[]);
+    let about = |writes: &[(Subject, Verb)]| {
+        writes.iter().filter(|(_, v)| matches!(v, Verb::WorkerStatus(..))).map(|(s, _)| s.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(about(&rig.look().0), [Subject::Worker(key("p-0"))]);
+    rig.apply(Event::Dispatch(Seen::Present(waits("t"))));
+    assert_eq!(about(&rig.look().0), []);
+}
