@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod doors;
+mod marks;
 #[path = "../support/objects.rs"]
 mod objects;
 mod queue;
@@ -31,6 +32,13 @@ struct Rig {
 impl Rig {
     /// Everything was listed, and this is all there is. The host has an instance for each worker.
     fn new(pools: &[Arc<ContainerPool>], workers: &[Arc<Worker>], dispatches: &[Arc<Dispatch>]) -> Self {
+        let mut rig = Self::without_host(pools, workers, dispatches);
+        rig.list_host(workers);
+        rig
+    }
+
+    /// The host was not reached yet.
+    fn without_host(pools: &[Arc<ContainerPool>], workers: &[Arc<Worker>], dispatches: &[Arc<Dispatch>]) -> Self {
         let mut rig = Self { core: Core::new(config()), passed: Duration::ZERO };
         for p in pools {
             rig.apply(Event::Pool(Seen::Present(p.clone())));
@@ -44,9 +52,12 @@ impl Rig {
         rig.apply(Event::Pool(Seen::Listed(pools.iter().map(|p| Key::of(&**p)).collect())));
         rig.apply(Event::Worker(Seen::Listed(workers.iter().map(|w| Key::of(&**w)).collect())));
         rig.apply(Event::Dispatch(Seen::Listed(dispatches.iter().map(|d| Key::of(&**d)).collect())));
-        let instances = workers.iter().map(|w| instance(w)).collect();
-        rig.apply(Event::Runtime(RuntimeFact::Observed(host(), Observation::Listed(instances))));
         rig
+    }
+
+    fn list_host(&mut self, workers: &[Arc<Worker>]) {
+        let instances = workers.iter().map(|w| instance(w)).collect();
+        self.apply(Event::Runtime(RuntimeFact::Observed(host(), Observation::Listed(instances))));
     }
 
     fn now(&self) -> Now {

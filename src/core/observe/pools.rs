@@ -42,9 +42,7 @@ impl Core {
             let after: BTreeSet<String> =
                 pool.spec.credentials.iter().map(crate::api::pool::Credential::identity).collect();
             for id in before.difference(&after) {
-                if let Some(c) = self.creds.get_mut(&(key.namespace.clone(), id.clone())) {
-                    c.pools.remove(&key);
-                }
+                self.leave_credential(&key, id);
             }
             for id in after {
                 self.creds.entry((key.namespace.clone(), id)).or_default().pools.insert(key.clone());
@@ -103,17 +101,25 @@ impl Core {
         };
         entry.obj = None;
         entry.forget();
-        for c in &old.spec.credentials {
-            if let Some(c) = self.creds.get_mut(&(key.namespace.clone(), c.identity())) {
-                c.pools.remove(key);
-            }
-        }
         let (workers, waiting) = (entry.workers.clone(), entry.waiting.clone());
+        let gated = std::mem::take(&mut entry.gated);
+        for c in &old.spec.credentials {
+            self.leave_credential(key, &c.identity());
+        }
+        self.dirty.extend(gated.into_iter().map(Subject::Worker));
         for o in workers {
             self.mark_worker(&key.sibling(names::worker(&key.name, o)));
         }
         for (_, name) in waiting {
             self.mark_dispatch(&key.sibling(name));
         }
+    }
+
+    /// A pool no longer names a credential: what it stored of its rest does not hold for the others any more.
+    fn leave_credential(&mut self, pool: &Key, identity: &str) {
+        let Some(c) = self.creds.get_mut(&(pool.namespace.clone(), identity.to_owned())) else { return };
+        c.pools.remove(pool);
+        c.blocked.remove(pool);
+        self.dirty.extend(c.pools.iter().cloned().map(Subject::Pool));
     }
 }
