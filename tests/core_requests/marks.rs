@@ -1,5 +1,7 @@
 //! Whoever waits for something is looked at when it comes, also when nothing about itself changes.
 
+use std::slice::from_ref;
+
 use super::*;
 
 const IDENTITY: &str = "secret/s/k";
@@ -71,4 +73,20 @@ fn a_worker_that_waits_for_a_pool_that_is_lost_is_freed() {
 
     rig.apply(Event::Pool(Seen::Gone(a)));
     assert_eq!(written(&rig.writes()), ["b-0"]);
+}
+
+/// Its finalizer was taken off by hand while nobody led.
+#[test]
+fn an_attempt_whose_worker_is_gone_ends_when_the_host_is_listed() {
+    let status = json!({"phase": "Assigned", "attempt": 1, "assignedAt": START,
+        "worker": {"name": "p-0", "uid": "p-0-uid"}});
+    let t: Arc<Dispatch> = object("t", 10, json!({"pool": "p"}), status);
+    let mut rig = Rig::without_host(&[pool("p", 1, json!({}))], &[], from_ref(&t));
+    let first = rig.writes();
+    assert!(first.iter().any(|(_, v)| matches!(v, Verb::GetWorker(_))), "{first:?}");
+    rig.settle(Subject::Dispatch(key("t")), Settled::Done(Some(Fetched::Worker(None))));
+    assert_eq!(closed(&rig.writes()), []);
+
+    rig.list_host(&[]);
+    assert_eq!(closed(&rig.writes()), [("t".to_owned(), Some("WorkerLost".to_owned()))]);
 }

@@ -222,7 +222,7 @@ impl Core {
         }
     }
 
-    /// A host came or went: every worker on it is looked at. Rare, so a scan will do.
+    /// A host came or went: every worker on it is looked at, and every attempt that no worker leads to. Rare, so a scan will do.
     pub(in crate::core) fn reindex_host(&mut self, host: &HostKey, now: Now) {
         let on_it: Vec<Key> =
             self.workers.iter().filter(|(_, e)| Self::host_of(&e.obj) == *host).map(|(k, _)| k.clone()).collect();
@@ -233,6 +233,10 @@ impl Core {
             if let Some(d) = running {
                 self.mark_dispatch(&w.sibling(d.name));
             }
+        }
+        let known: BTreeSet<&str> = self.workers.values().map(|e| e.obj.uid_str()).collect();
+        for (_, open) in self.open_on.iter().filter(|(uid, _)| !known.contains(uid.as_str())) {
+            self.dirty.extend(open.iter().cloned().map(Subject::Dispatch));
         }
         let pools: Vec<Key> = self.pools.keys().cloned().collect();
         for p in pools {
