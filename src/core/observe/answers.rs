@@ -87,6 +87,15 @@ impl Core {
             }
             self.mark_namers(key);
         }
+        // Of a Worker that is not there the next creation of its name waits for that; of these nothing does.
+        let is_gone = match &subject {
+            Subject::Dispatch(key) => !self.dispatches.contains_key(key),
+            Subject::Orphan(key) => !self.instances.contains_key(&**key),
+            _ => false,
+        };
+        if is_gone {
+            self.trouble.remove(&subject);
+        }
         self.dirty.insert(subject);
     }
 
@@ -143,7 +152,9 @@ impl Core {
             }
             (Subject::Orphan(key), Fetched::Worker(found)) => {
                 let gone = found.as_ref().is_none_or(|w| w.uid_str() != key.uid);
-                self.orphan_ops.insert((**key).clone(), gone);
+                if self.instances.contains_key(&**key) {
+                    self.orphan_ops.insert((**key).clone(), gone);
+                }
                 if let Some(w) = found {
                     self.saw_worker(w, now);
                 }

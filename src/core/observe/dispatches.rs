@@ -61,6 +61,7 @@ impl Core {
         }
         self.mark_namers(key);
         let Some(e) = self.dispatches.swap_remove(key) else { return };
+        self.trouble.remove(&Subject::Dispatch(key.clone()));
         for w in self.named.get(e.obj.uid_str()).into_iter().flatten() {
             if let Some(w) = self.workers.get_mut(w) {
                 w.left_by = Some(e.obj.clone());

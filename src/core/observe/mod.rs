@@ -2,6 +2,8 @@
 
 mod answers;
 mod dispatches;
+#[cfg(test)]
+mod forgotten;
 mod pools;
 mod runtime;
 mod workers;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::api::{ContainerPool, names};
 use crate::core::entries::PoolEntry;
+use crate::core::index::CredKey;
 use crate::core::{Core, Key, Now, Object, Subject};
 
 impl PoolEntry {
@@ -117,9 +118,18 @@ impl Core {
 
     /// A pool no longer names a credential: what it stored of its rest does not hold for the others any more.
     fn leave_credential(&mut self, pool: &Key, identity: &str) {
-        let Some(c) = self.creds.get_mut(&(pool.namespace.clone(), identity.to_owned())) else { return };
+        let cred = (pool.namespace.clone(), identity.to_owned());
+        let Some(c) = self.creds.get_mut(&cred) else { return };
         c.pools.remove(pool);
         c.blocked.remove(pool);
         self.dirty.extend(c.pools.iter().cloned().map(Subject::Pool));
+        self.forget_credential(&cred);
+    }
+
+    /// Forgets a credential that nobody names or runs on any more.
+    pub(in crate::core) fn forget_credential(&mut self, cred: &CredKey) {
+        if self.creds.get(cred).is_some_and(|c| c.pools.is_empty() && c.running.is_empty() && c.blocked.is_empty()) {
+            self.creds.remove(cred);
+        }
     }
 }

@@ -212,11 +212,13 @@ impl Core {
                 }
             }
             _ => {
-                if self.instances.get(key).is_some_and(|e| e.view == InstanceView::Gone) {
+                let orphan = Subject::Orphan(Box::new(key.clone()));
+                if self.instances.get(key).is_none_or(|e| e.view == InstanceView::Gone) {
                     self.instances.swap_remove(key);
                     self.orphan_ops.remove(key);
-                } else if self.instances.contains_key(key) {
-                    self.dirty.insert(Subject::Orphan(Box::new(key.clone())));
+                    self.trouble.remove(&orphan);
+                } else {
+                    self.dirty.insert(orphan);
                 }
             }
         }
