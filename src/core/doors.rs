@@ -1,11 +1,13 @@
 //! Requests in annotations of a pool. The annotation goes once what it asks for is durable; a bad one stays, with one
-//! Warning, and shows in the condition RequestsAccepted.
+//! Warning, and shows in the condition RequestsAccepted. One that the server refuses is tried again and is bad meanwhile: what
+//! refused it may be changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::entries::Trouble;
 use super::index::Wake;
-use super::{Core, Key, NoteType, Now, Object, Subject, Verb, cooldown};
+use super::{Core, Fetched, Key, NoteType, Now, Object, Settled, Subject, Verb, cooldown};
 use crate::api::dispatch::{Outcome, Retry};
 use crate::api::doors::{self, CooldownChange, Request, ResultRequest};
 use crate::api::pool::CredentialRest;
@@ -22,6 +24,31 @@ pub(super) struct Doors {
     pub bad: BTreeMap<String, (String, String)>,
     /// Rests that are being set: annotation, its value, and the time computed for it.
     pending: BTreeMap<String, (String, Time)>,
+    /// Those whose write did not succeed: annotation, its value, and how often. It is the request's own: what else is written
+    /// about the same object does not wait for it, and another value has none.
+    trouble: BTreeMap<String, (String, Trouble)>,
+}
+
+/// One annotation.
+pub(super) struct Asker {
+    pool: Key,
+    annotation: String,
+    value: String,
+}
+
+/// Who waits for the end of a write.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// Whose request it is.
+    pub by: Option<Asker>,
+    /// Pools with requests that come after it. The object that it is about may not lead to them.
+    pub awaited_by: BTreeSet<Key>,
+}
+
+impl Doors {
+    fn trouble_of(&self, annotation: &str, value: &str) -> Option<&Trouble> {
+        self.trouble.get(annotation).filter(|(v, _)| v == value).map(|(_, trouble)| trouble)
+    }
 }
 
 enum Step {
@@ -59,12 +86,22 @@ impl Core {
                     let verb = Verb::RemovePoolAnnotation(obj.clone(), door.key.clone(), door.value.clone());
                     self.write(Subject::Pool(key.clone()), verb);
                 }
-                Step::Write(subject, _) if self.trouble.get(&subject).is_some_and(|t| t.until > now.mono) => {
-                    let t = &self.trouble[&subject];
-                    wake.after(t.until);
-                    bad.insert(door.key.clone(), (door.value.clone(), t.why.clone()));
+                Step::Write(subject, verb) => {
+                    let trouble = self.pools.get(key).and_then(|p| p.doors.trouble_of(&door.key, &door.value));
+                    if let Some(t) = trouble.filter(|t| t.is_told()) {
+                        bad.insert(door.key.clone(), (door.value.clone(), t.why.clone()));
+                    }
+                    let rests = trouble.into_iter().chain(self.trouble.get(&subject)).map(|t| t.until).max();
+                    if self.inflight.contains_key(&subject) {
+                        self.asked.entry(subject).or_default().awaited_by.insert(key.clone());
+                    } else if let Some(until) = rests.filter(|until| *until > now.mono) {
+                        wake.after(until);
+                    } else {
+                        let annotation = door.key.clone();
+                        let by = Asker { pool: key.clone(), annotation, value: door.value.clone() };
+                        self.ask(by, subject, verb, now);
+                    }
                 }
-                Step::Write(subject, verb) if !self.inflight.contains_key(&subject) => self.write(subject, verb),
                 Step::Bad(text) => {
                     bad.insert(door.key.clone(), (door.value.clone(), text));
                 }
@@ -87,7 +124,41 @@ impl Core {
         if let Some(p) = self.pools.get_mut(key) {
             p.doors.bad = bad;
             p.doors.pending.retain(|k, (v, _)| annotations.get(k) == Some(v));
+            p.doors.trouble.retain(|k, (v, _)| annotations.get(k) == Some(v));
         }
+    }
+
+    fn ask(&mut self, by: Asker, subject: Subject, verb: Verb, now: Now) {
+        if let (Verb::CreateDispatch(_), Subject::Dispatch(d), Some(p)) =
+            (&verb, &subject, self.pools.get_mut(&by.pool))
+        {
+            p.admission.expect(d.name.clone());
+        }
+        self.asked.insert(subject.clone(), Asked { awaited_by: [by.pool.clone()].into(), by: Some(by) });
+        self.write(subject.clone(), verb);
+        if let Subject::Worker(w) = &subject {
+            self.reindex_worker(w, now);
+        }
+    }
+
+    /// What a request asked for ended.
+    pub(super) fn answer_request(&mut self, by: &Asker, settled: &Settled, now: Now) {
+        let Some(p) = self.pools.get_mut(&by.pool) else { return };
+        let (why, refused) = match settled {
+            Settled::Refused(why) => (why.as_str(), true),
+            Settled::Failed(_, why) => (why.as_str(), false),
+            // In a namespace that does not exist any more, for example.
+            Settled::Refreshed(Fetched::Dispatch(None)) => ("the server made no such Dispatch, and knows none", false),
+            Settled::Done(_) | Settled::Refreshed(_) => {
+                p.doors.trouble.remove(&by.annotation);
+                return;
+            }
+        };
+        let (value, trouble) = p.doors.trouble.entry(by.annotation.clone()).or_default();
+        if *value != by.value {
+            (*value, *trouble) = (by.value.clone(), Trouble::default());
+        }
+        trouble.again(why, refused, now);
     }
 
     fn dispatch_door(&mut self, key: &Key, obj: &ContainerPool, task: &str, spec: &DispatchSpec, value: &str) -> Step {
@@ -107,7 +178,7 @@ impl Core {
             return Step::Bad("the pool is being deleted".to_owned());
         }
         let limit = obj.spec.dispatch.queue_limit;
-        if self.pools.get(key).is_some_and(|p| p.waiting.len() >= usize::try_from(limit).unwrap_or(0)) {
+        if self.pools.get(key).is_some_and(|p| !p.admission.has_room(limit)) {
             return Step::Bad(format!(
                 "QueueFull: {limit} dispatches wait already (spec.dispatch.queueLimit); it is tried again"
             ));

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::backoff::Backoff;
 use super::doors::Doors;
+use super::queue::Admission;
 use super::tally::{Ordinals, Tally};
 use super::update::Update;
 use super::{HostKey, Key};
@@ -125,6 +126,8 @@ pub(super) struct DispatchEntry {
     /// In which sets of the pool it stands.
     pub queued: bool,
     pub waiting: bool,
+    /// It waits for its first attempt, and has a place under the queue's limit: it keeps that whatever the limit becomes.
+    pub accepted: bool,
     /// Monotonic time at which it was first seen waiting, or not, as it is now.
     pub since: Duration,
     pub finished: Option<Timestamp>,
@@ -151,8 +154,9 @@ pub(super) struct PoolEntry {
     pub unavailable: BTreeSet<i32>,
     pub deleting: BTreeSet<i32>,
     pub queue: BTreeSet<Place>,
-    /// Every dispatch that waits, oldest first; for the queue limit.
+    /// Every dispatch that waits, oldest first.
     pub waiting: BTreeSet<(Timestamp, Arc<str>)>,
+    pub admission: Admission,
     pub finals: BTreeSet<(Timestamp, Arc<str>)>,
     /// Of the workers that exist.
     pub tally: Tally,
@@ -192,7 +196,10 @@ pub(super) struct HostEntry {
 pub(super) struct Trouble {
     pub failures: u32,
     pub until: Duration,
+    /// The words of the first failure, or of the first refusal: while it lasts they do not change, so that it is told once.
     pub why: String,
+    /// It was refused, and not just not done.
+    pub refused: bool,
 }
 
 #[cfg(test)]

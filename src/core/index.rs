@@ -7,6 +7,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
+use super::doors::Asked;
 use super::entries::{
     CredEntry, DispatchEntry, HostEntry, InstanceEntry, InstanceView, PoolEntry, Trouble, WorkerEntry,
 };
@@ -49,6 +50,8 @@ pub struct Core {
     pub(super) dirty: BTreeSet<Subject>,
     /// Subjects with a write or a live GET under way, and who they were when it began.
     pub(super) inflight: BTreeMap<Subject, Identity>,
+    /// Writes under way that annotations wait for.
+    pub(super) asked: BTreeMap<Subject, Asked>,
     pub(super) trouble: BTreeMap<Subject, Trouble>,
     /// What is told once the write under way is done: one that lost a race would tell of what never was.
     pub(super) news: BTreeMap<Subject, Note>,
@@ -117,6 +120,7 @@ impl Core {
             synced: (false, false, false),
             dirty: BTreeSet::new(),
             inflight: BTreeMap::new(),
+            asked: BTreeMap::new(),
             trouble: BTreeMap::new(),
             news: BTreeMap::new(),
             wall: BTreeSet::new(),

@@ -8,7 +8,7 @@
 //! Where the rules are:
 //! - [`commit`]: reserve, publish, close, free, and the recovery table.
 //! - [`assign`]: which dispatch gets which worker.
-//! - [`outcome`]: what ends an attempt, retries, final phases.
+//! - [`outcome`]: what ends an attempt, retries, final phases. `queue`: who may wait.
 //! - [`cooldown`]: rests of workers and credentials, half-open.
 //! - [`instance`]: a Worker and its one instance: start, health, stop.
 //! - [`scale`]: who comes, who goes. [`update`]: who is replaced. [`backoff`]: failing starts.
@@ -35,6 +35,7 @@ pub mod instance;
 pub mod lease;
 mod observe;
 pub mod outcome;
+mod queue;
 pub mod rollup;
 pub mod scale;
 mod slots;

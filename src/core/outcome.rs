@@ -263,7 +263,6 @@ impl Core {
             self.roll_forward(key, d, &worker, now);
             return;
         }
-        let claimed = self.dispatches[key].queued;
         if let Some(deadline) = queue_deadline(d, &self.policy_of(key)) {
             if now.wall >= deadline && !self.is_claimed(d) {
                 let mut next = status.clone();
@@ -291,7 +290,7 @@ impl Core {
             }
             return;
         };
-        if !claimed && status.attempt == 0 && self.is_over_limit(&pool_key, key, pool.spec.dispatch.queue_limit) {
+        if status.attempt == 0 && !self.accept(key, pool.spec.dispatch.queue_limit) {
             let mut next = status.clone();
             finish(&mut next, DispatchPhase::Failed, QUEUE_FULL, now);
             let text = format!("{} dispatches wait already (spec.dispatch.queueLimit)", pool.spec.dispatch.queue_limit);
@@ -320,45 +319,5 @@ impl Core {
         let status = d.status.as_ref();
         let next = status.map_or(0, |s| s.attempt) + 1;
         self.claims.get(d.uid_str()).is_some_and(|n| *n == next)
-    }
-
-    /// True if `queueLimit` others have waited longer.
-    fn is_over_limit(&mut self, pool: &Key, key: &Key, limit: i32) -> bool {
-        let limit = usize::try_from(limit).unwrap_or(0);
-        let Some(p) = self.pools.get(pool) else { return false };
-        if p.waiting.len() <= limit {
-            return false;
-        }
-        let place = (self.dispatches[key].place.created, key.name.clone());
-        // Only the newest are over the limit, so the walk from that end is as long as what is refused.
-        let newest = p.waiting.iter().rev().take(p.waiting.len() - limit);
-        let mut over = false;
-        for at in newest {
-            self.visits.0 += 1;
-            over |= *at == place;
-            if over {
-                break;
-            }
-        }
-        over
-    }
-
-    fn enqueue(&mut self, key: &Key) {
-        if let Some(e) = self.dispatches.get_mut(key).filter(|e| !e.queued) {
-            e.queued = true;
-            let (pool, place) = (e.pool.clone(), e.place.clone());
-            self.pools.entry(pool.clone()).or_default().queue.insert(place);
-            self.mark_pool(&pool);
-        }
-    }
-
-    pub(super) fn unqueue(&mut self, key: &Key) {
-        if let Some(e) = self.dispatches.get_mut(key).filter(|e| e.queued) {
-            e.queued = false;
-            let (pool, place) = (e.pool.clone(), e.place.clone());
-            if let Some(p) = self.pools.get_mut(&pool) {
-                p.queue.remove(&place);
-            }
-        }
     }
 }

@@ -3,6 +3,7 @@
 use super::entries::Slot;
 use super::explain::Wait;
 use super::index::Wake;
+use super::observe::TOLD_AFTER;
 use super::{Core, Key, NoteType, Now, Object, Subject, Verb, conditions, scale, update};
 use crate::api::pool::{ContainerPoolStatus, CredentialRest, HistoryPolicy, NotReady, Recent};
 use crate::api::{ContainerPool, Time, names};
@@ -17,6 +18,9 @@ impl Core {
             self.forget_pool(key);
             return;
         };
+        if let Some(p) = self.pools.get_mut(key) {
+            p.admission.started(); // dispatches are decided before pools
+        }
         if obj.is_deleting() {
             self.wind_up(key, &obj);
         } else if !obj.metadata.finalizers.iter().flatten().any(|f| f == names::POOL_FINALIZER) {
@@ -224,9 +228,9 @@ impl Core {
             .collect()
     }
 
-    /// A write was refused or failed: after the third time people are told.
+    /// A write was refused or failed: after a few times people are told, once.
     pub(super) fn report_trouble(&mut self, subject: &Subject, why: &str, failures: u32, now: Now) {
-        if failures != 3 {
+        if failures != TOLD_AFTER {
             return;
         }
         let pool = match subject {

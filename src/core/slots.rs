@@ -128,6 +128,7 @@ impl Core {
                         self.visits.0 += 1;
                         self.mark_pool(&other);
                     }
+                    self.forget_credential(&shared);
                 }
             }
             Slot::Starting => {

@@ -2,33 +2,26 @@
 //! deleted, an answer is older than what was observed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../support/objects.rs"]
+mod objects;
 mod starts;
 mod unanswered;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use objects::{config, host, object};
 use poolkeeper::api::worker::WorkerPhase;
-use poolkeeper::api::{ContainerPool, Dispatch, RuntimeKind, Worker, names};
+use poolkeeper::api::{ContainerPool, Dispatch, Worker};
 use poolkeeper::core::template::template_hash;
 use poolkeeper::core::{
-    Action, Config, Core, Event, Fetched, HostKey, Key, Now, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
+    Action, Core, Event, Fetched, Key, Now, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
 };
 use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, Observation};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 const NOW: &str = "2026-01-01T01:30:00Z";
 const ASSIGNED: &str = "2026-01-01T00:30:00.000000Z";
-
-fn object<T: DeserializeOwned>(name: &str, version: u32, spec: Value, status: Value) -> Arc<T> {
-    let metadata = json!({"name": name, "namespace": "ns", "uid": format!("{name}-uid"), "generation": 1,
-        "resourceVersion": version.to_string(), "creationTimestamp": "2026-01-01T00:00:00Z",
-        "finalizers": [names::WORKER_FINALIZER, names::POOL_FINALIZER]});
-    let kind = std::any::type_name::<T>().rsplit("::").next().unwrap();
-    let value = json!({"apiVersion": "poolkeeper.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec, "status": status});
-    Arc::new(serde_json::from_value(value).unwrap())
-}
 
 /// The pool of these tests: its workers share a credential.
 fn pool() -> Arc<ContainerPool> {
@@ -61,14 +54,7 @@ fn dispatch(n: usize, assigned: &str, last_result: &Value) -> Arc<Dispatch> {
 
 /// The pool with a worker for each of these dispatches.
 fn core(dispatches: &[Arc<Dispatch>]) -> Core {
-    let mut core = Core::new(Config {
-        default_runtime: RuntimeKind::Process,
-        runtimes: vec![RuntimeKind::Process],
-        hosts: vec![(RuntimeKind::Process, vec![LOCAL_HOST.to_owned()])],
-        rollup_interval: Duration::from_secs(5),
-        local_credentials: true,
-        target: Arc::new(|_, _| unreachable!("nothing is published here")),
-    });
+    let mut core = Core::new(config());
     let running = |n| instance(n, InstanceState::Running);
     let all = 0..dispatches.len();
     let mut events = vec![Event::Pool(Seen::Present(pool()))];
@@ -82,10 +68,6 @@ fn core(dispatches: &[Arc<Dispatch>]) -> Core {
         core.apply(event, now());
     }
     core
-}
-
-fn host() -> HostKey {
-    HostKey { runtime: RuntimeKind::Process, host: LOCAL_HOST.to_owned() }
 }
 
 fn instance(n: usize, state: InstanceState) -> Instance {

@@ -53,6 +53,10 @@ async fn bad_requests_stay_and_say_what_would_be_right() {
         ("result.poolkeeper.dev/t", "3 Succeeded", "has not begun"),
         ("result.poolkeeper.dev/t", "2 Succeeded uid=another", "namesake"),
         ("result.poolkeeper.dev/nobody", "1 Succeeded", "no Dispatch"),
+        // Well formed; what the server takes is its own word.
+        ("dispatch.poolkeeper.dev/x", r#"{"priority":2000000000}"#, "spec.priority"),
+        ("dispatch.poolkeeper.dev/x", r#"{"leaseName":"Bad_Name"}"#, "spec.leaseName"),
+        ("dispatch.poolkeeper.dev/x", r#"{"retry":{"failed":-2}}"#, "spec.retry.failed"),
         ("cooldown.poolkeeper.dev/nobody", "5m", "neither a worker"),
         ("cooldown.poolkeeper.dev/p-0", "5 parsecs", "such as"),
     ] {

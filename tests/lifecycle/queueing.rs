@@ -59,6 +59,27 @@ async fn a_full_queue_refuses_and_a_queue_timeout_expires() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lower_limit_refuses_nobody_who_waits_also_after_a_restart() {
+    let mut w = World::new();
+    w.pool("p", json!({"max": 1, "dispatch": {"queueLimit": 3}})).await;
+    w.dispatch("hold", "p", json!({})).await;
+    w.until_assigned("hold").await;
+    for name in ["a", "b", "c"] {
+        w.dispatch(name, "p", json!({})).await;
+    }
+    w.until_pool("p", "counted", |p| p.status.as_ref().is_some_and(|s| s.queued == 3)).await;
+    w.patch_pool("p", json!({"spec": {"dispatch": {"queueLimit": 1}}})).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    w.restart().await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    w.dispatch("d", "p", json!({})).await;
+    assert_eq!(w.until_final("d").await, DispatchPhase::Failed, "it is over the new limit");
+    for name in ["a", "b", "c"] {
+        assert_eq!(phase(&w.dispatches().get(name).await.unwrap()), DispatchPhase::Pending, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dispatch_waits_for_its_pool() {
     let w = World::new();
     w.dispatch("t", "later", json!({})).await;

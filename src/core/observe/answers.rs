@@ -3,16 +3,37 @@
 use std::time::Duration;
 
 use crate::api::{Worker, names};
+use crate::core::entries::Trouble;
 use crate::core::index::Identity;
 use crate::core::{Action, Core, Fetched, Key, Now, Object, Settled, Subject};
 
 /// First wait after a write that was refused or failed; doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// Failures after which people are told: what passes within a moment is no news.
+pub(in crate::core) const TOLD_AFTER: u32 = 3;
+
+impl Trouble {
+    /// It happened again.
+    pub fn again(&mut self, why: &str, refused: bool, now: Now) {
+        self.failures += 1;
+        self.until = now.mono + (RETRY_MIN * 2u32.pow(self.failures.min(12) - 1)).min(RETRY_MAX);
+        if self.failures == 1 || (refused && !self.refused) {
+            why.clone_into(&mut self.why);
+        }
+        self.refused |= refused;
+    }
+
+    /// True once people are to know of it.
+    pub const fn is_told(&self) -> bool {
+        self.refused || self.failures >= TOLD_AFTER
+    }
+}
 
 impl Core {
     pub(in crate::core) fn settled(&mut self, subject: Subject, settled: Settled, now: Now) {
-        let asked = self.inflight.remove(&subject).unwrap_or_default();
+        let was = self.inflight.remove(&subject).unwrap_or_default();
+        let asked = self.asked.remove(&subject).unwrap_or_default();
         let news = self.news.remove(&subject);
         self.actions.extend(news.filter(|_| matches!(settled, Settled::Done(_))).map(Action::Note));
         let mut reserved = None;
@@ -25,17 +46,18 @@ impl Core {
             }
             self.forget_creating(key);
         }
-        match &settled {
+        match (&asked.by, &settled) {
+            (Some(by), _) => self.answer_request(by, &settled, now),
             // Its words were written, which is no reason to try again the sooner.
-            Settled::Done(_) | Settled::Refreshed(_) if self.is_put_off(&subject) => {}
-            Settled::Done(_) | Settled::Refreshed(_) => {
+            (None, Settled::Done(_) | Settled::Refreshed(_)) if self.is_put_off(&subject) => {}
+            (None, Settled::Done(_) | Settled::Refreshed(_)) => {
                 self.trouble.remove(&subject);
             }
-            Settled::Refused(why) | Settled::Failed(_, why) => self.trouble_with(&subject, why, now),
+            (None, Settled::Refused(why) | Settled::Failed(_, why)) => self.trouble_with(&subject, why, now),
         }
         match settled {
             Settled::Done(Some(fetched)) | Settled::Refreshed(fetched) | Settled::Failed(Some(fetched), _) => {
-                self.saw_fetched(&subject, fetched, &asked, now);
+                self.saw_fetched(&subject, fetched, &was, now);
             }
             _ => {}
         }
@@ -54,12 +76,27 @@ impl Core {
             let gated = self.pools.get_mut(key).map(|p| std::mem::take(&mut p.gated));
             self.dirty.extend(gated.into_iter().flatten().map(Subject::Worker));
         }
+        for pool in &asked.awaited_by {
+            if let (Subject::Dispatch(d), Some(p)) = (&subject, self.pools.get_mut(pool)) {
+                p.admission.expected(&d.name);
+            }
+            self.mark_pool(pool);
+        }
         if let Subject::Dispatch(key) = &subject {
             let pool = self.dispatches.get(key).map(|e| e.pool.clone());
             if let Some(p) = pool {
                 self.mark_pool(&p);
             }
             self.mark_namers(key);
+        }
+        // Of a Worker that is not there the next creation of its name waits for that; of these nothing does.
+        let is_gone = match &subject {
+            Subject::Dispatch(key) => !self.dispatches.contains_key(key),
+            Subject::Orphan(key) => !self.instances.contains_key(&**key),
+            _ => false,
+        };
+        if is_gone {
+            self.trouble.remove(&subject);
         }
         self.dirty.insert(subject);
     }
@@ -70,9 +107,7 @@ impl Core {
 
     pub(in crate::core) fn trouble_with(&mut self, subject: &Subject, why: &str, now: Now) {
         let t = self.trouble.entry(subject.clone()).or_default();
-        t.failures += 1;
-        t.until = now.mono + (RETRY_MIN * 2u32.pow(t.failures.min(12) - 1)).min(RETRY_MAX);
-        why.clone_into(&mut t.why);
+        t.again(why, false, now);
         let failures = t.failures;
         self.report_trouble(subject, why, failures, now);
     }
@@ -123,7 +158,9 @@ impl Core {
             }
             (Subject::Orphan(key), Fetched::Worker(found)) => {
                 let gone = found.as_ref().is_none_or(|w| w.uid_str() != key.uid);
-                self.orphan_ops.insert((**key).clone(), gone);
+                if self.instances.contains_key(&**key) {
+                    self.orphan_ops.insert((**key).clone(), gone);
+                }
                 if let Some(w) = found {
                     self.saw_worker(w, now);
                 }

@@ -32,6 +32,7 @@ impl Core {
                 place,
                 queued: false,
                 waiting: false,
+                accepted: false,
                 since: now.mono,
                 finished: None,
                 open_on: None,
@@ -60,6 +61,7 @@ impl Core {
         }
         self.mark_namers(key);
         let Some(e) = self.dispatches.swap_remove(key) else { return };
+        self.trouble.remove(&Subject::Dispatch(key.clone()));
         for w in self.named.get(e.obj.uid_str()).into_iter().flatten() {
             if let Some(w) = self.workers.get_mut(w) {
                 w.left_by = Some(e.obj.clone());
@@ -70,6 +72,7 @@ impl Core {
         if let Some(p) = self.pools.get_mut(&e.pool) {
             p.queue.remove(&e.place);
             p.waiting.remove(&(e.place.created, key.name.clone()));
+            p.admission.goes(e.place.created, &key.name, e.accepted);
             if let Some(t) = e.finished {
                 p.finals.remove(&(t, key.name.clone()));
             }
@@ -94,6 +97,12 @@ impl Core {
                 p.waiting.remove(&at)
             };
             (e.waiting, e.since) = (waiting, now.mono);
+            if waiting && status.attempt == 0 {
+                e.accepted = p.admission.comes(e.place.created, &key.name);
+            }
+        }
+        if !waiting || status.attempt > 0 {
+            p.admission.goes(e.place.created, &key.name, std::mem::take(&mut e.accepted));
         }
         if !waiting && e.queued {
             p.queue.remove(&e.place);

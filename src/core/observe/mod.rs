@@ -2,11 +2,15 @@
 
 mod answers;
 mod dispatches;
+#[cfg(test)]
+mod forgotten;
 mod pools;
 mod runtime;
 mod workers;
 
 use std::collections::BTreeSet;
+
+pub(super) use answers::TOLD_AFTER;
 
 use crate::core::{Core, Event, Key, Now, Object, Seen};
 

@@ -4,7 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::api::{ContainerPool, names};
+use crate::core::entries::PoolEntry;
+use crate::core::index::CredKey;
 use crate::core::{Core, Key, Now, Object, Subject};
+
+impl PoolEntry {
+    /// What was learned about a pool holds for no other one with its name.
+    fn forget(&mut self) {
+        (self.backoff, self.doors) = Default::default();
+        self.update.forget();
+    }
+}
 
 impl Core {
     pub(in crate::core) fn saw_pool(&mut self, pool: Arc<ContainerPool>, now: Now) {
@@ -14,10 +24,12 @@ impl Core {
             return;
         }
         if entry.obj.as_ref().is_some_and(|old| old.uid_str() != pool.uid_str()) {
-            (entry.backoff, entry.doors) = Default::default();
-            entry.update.forget();
+            entry.forget();
         }
         let old = entry.obj.replace(pool.clone());
+        if old.is_none() {
+            entry.admission.inherit(pool.status.as_ref().map_or(0, |s| s.queued));
+        }
         for w in std::mem::take(&mut entry.gated) {
             self.dirty.insert(Subject::Worker(w));
         }
@@ -31,9 +43,7 @@ impl Core {
             let after: BTreeSet<String> =
                 pool.spec.credentials.iter().map(crate::api::pool::Credential::identity).collect();
             for id in before.difference(&after) {
-                if let Some(c) = self.creds.get_mut(&(key.namespace.clone(), id.clone())) {
-                    c.pools.remove(&key);
-                }
+                self.leave_credential(&key, id);
             }
             for id in after {
                 self.creds.entry((key.namespace.clone(), id)).or_default().pools.insert(key.clone());
@@ -91,17 +101,35 @@ impl Core {
             return;
         };
         entry.obj = None;
-        for c in &old.spec.credentials {
-            if let Some(c) = self.creds.get_mut(&(key.namespace.clone(), c.identity())) {
-                c.pools.remove(key);
-            }
-        }
+        entry.forget();
         let (workers, waiting) = (entry.workers.clone(), entry.waiting.clone());
+        let gated = std::mem::take(&mut entry.gated);
+        for c in &old.spec.credentials {
+            self.leave_credential(key, &c.identity());
+        }
+        self.dirty.extend(gated.into_iter().map(Subject::Worker));
         for o in workers {
             self.mark_worker(&key.sibling(names::worker(&key.name, o)));
         }
         for (_, name) in waiting {
             self.mark_dispatch(&key.sibling(name));
+        }
+    }
+
+    /// A pool no longer names a credential: what it stored of its rest does not hold for the others any more.
+    fn leave_credential(&mut self, pool: &Key, identity: &str) {
+        let cred = (pool.namespace.clone(), identity.to_owned());
+        let Some(c) = self.creds.get_mut(&cred) else { return };
+        c.pools.remove(pool);
+        c.blocked.remove(pool);
+        self.dirty.extend(c.pools.iter().cloned().map(Subject::Pool));
+        self.forget_credential(&cred);
+    }
+
+    /// Forgets a credential that nobody names or runs on any more.
+    pub(in crate::core) fn forget_credential(&mut self, cred: &CredKey) {
+        if self.creds.get(cred).is_some_and(|c| c.pools.is_empty() && c.running.is_empty() && c.blocked.is_empty()) {
+            self.creds.remove(cred);
         }
     }
 }

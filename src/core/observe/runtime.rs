@@ -232,17 +232,19 @@ impl Core {
                 }
             }
             _ => {
-                if self.instances.get(key).is_some_and(|e| e.view == InstanceView::Gone) {
+                let orphan = Subject::Orphan(Box::new(key.clone()));
+                if self.instances.get(key).is_none_or(|e| e.view == InstanceView::Gone) {
                     self.instances.swap_remove(key);
                     self.orphan_ops.remove(key);
-                } else if self.instances.contains_key(key) {
-                    self.dirty.insert(Subject::Orphan(Box::new(key.clone())));
+                    self.trouble.remove(&orphan);
+                } else {
+                    self.dirty.insert(orphan);
                 }
             }
         }
     }
 
-    /// A host came or went: every worker on it is looked at. Rare, so a scan will do.
+    /// A host came or went: every worker on it is looked at, and every attempt that no worker leads to. Rare, so a scan will do.
     pub(in crate::core) fn reindex_host(&mut self, host: &HostKey, now: Now) {
         let on_it: Vec<Key> =
             self.workers.iter().filter(|(_, e)| Self::host_of(&e.obj) == *host).map(|(k, _)| k.clone()).collect();
@@ -253,6 +255,10 @@ impl Core {
             if let Some(d) = running {
                 self.mark_dispatch(&w.sibling(d.name));
             }
+        }
+        let known: BTreeSet<&str> = self.workers.values().map(|e| e.obj.uid_str()).collect();
+        for (_, open) in self.open_on.iter().filter(|(uid, _)| !known.contains(uid.as_str())) {
+            self.dirty.extend(open.iter().cloned().map(Subject::Dispatch));
         }
         let pools: Vec<Key> = self.pools.keys().cloned().collect();
         for p in pools {

@@ -1,0 +1,91 @@
+//! Whoever waits for something is looked at when it comes, also when nothing about itself changes.
+
+use std::slice::from_ref;
+
+use super::*;
+
+const IDENTITY: &str = "secret/s/k";
+
+/// A pool whose workers share a credential with those of the others, and what it tells of its rest.
+fn sharing(name: &str, version: u32, rests: Value) -> Arc<ContainerPool> {
+    let mut p = pool(name, version, json!({"max": 1, "credentials": [shared_credential("c")]}));
+    Arc::make_mut(&mut p).status.as_mut().unwrap().rate_limits = serde_json::from_value(rests).unwrap();
+    p
+}
+
+/// The workers that are reserved or freed.
+fn written(writes: &[(Subject, Verb)]) -> Vec<String> {
+    let one =
+        |(_, v): &(Subject, Verb)| if let Verb::WorkerStatus(w, _) = v { Some(w.metadata.name.clone()?) } else { None };
+    writes.iter().filter_map(one).collect()
+}
+
+/// Pool `b` has an idle worker and work for it, on a credential that pool `a` knows to be refused.
+fn parked() -> (Rig, Arc<ContainerPool>) {
+    let a = sharing("a", 1, json!([{"key": IDENTITY, "parked": true}]));
+    let b = sharing("b", 1, json!([]));
+    let idle = worker("b-0", 2, Some("c"), json!({"phase": "Ready", "idleSince": START}));
+    let t = object("t", 10, json!({"pool": "b"}), json!({"phase": "Pending"}));
+    let mut rig = Rig::new(&[a.clone(), b], &[idle], &[t]);
+    assert_eq!(written(&rig.writes()), [""; 0]);
+    for name in ["a", "b"] {
+        rig.settle(Subject::Pool(key(name)), Settled::Done(None));
+    }
+    rig.writes();
+    (rig, a)
+}
+
+#[test]
+fn a_credential_that_a_lost_pool_held_back_is_free_for_the_others() {
+    let (mut rig, a) = parked();
+    rig.apply(Event::Pool(Seen::Gone(a)));
+    assert_eq!(written(&rig.writes()), ["b-0"]);
+}
+
+#[test]
+fn a_credential_that_a_pool_no_longer_names_is_free_for_the_others() {
+    let (mut rig, mut a) = parked();
+    let new = Arc::make_mut(&mut a);
+    new.metadata.resource_version = Some("2".into());
+    new.spec.credentials.clear();
+    rig.apply(Event::Pool(Seen::Present(a)));
+    assert_eq!(written(&rig.writes()), ["b-0"]);
+}
+
+/// What was to be written there first is nobody's any more.
+#[test]
+fn a_worker_that_waits_for_a_pool_that_is_lost_is_freed() {
+    let a = sharing("a", 1, json!([{"key": IDENTITY, "strikes": 1, "until": "2026-01-01T00:10:00Z"}]));
+    let b = sharing("b", 1, json!([]));
+    let began = "2026-01-01T00:30:00Z";
+    let named = json!({"name": "t", "uid": "t-uid", "attempt": 1, "assignedAt": began});
+    let w = worker("b-0", 2, Some("c"), json!({"phase": "Busy", "dispatch": named}));
+    let last = json!({"attempt": 1, "outcome": "Succeeded", "closedAt": START});
+    let status = json!({"phase": "Succeeded", "attempt": 1, "assignedAt": began, "finishedAt": START,
+        "worker": {"name": "b-0", "uid": "b-0-uid"}, "lastResult": last});
+    let t = object("t", 10, json!({"pool": "b"}), status);
+    let mut rig = Rig::new(&[a.clone(), b], &[w], &[t]);
+    let first = rig.writes();
+    assert!(first.iter().any(|(s, _)| *s == Subject::Pool(key("a"))), "that it counts no more strikes: {first:?}");
+    rig.settle(Subject::Pool(key("a")), Settled::Failed(None, "no answer within 10s".into()));
+    assert_eq!(written(&rig.writes()), [""; 0]);
+
+    rig.apply(Event::Pool(Seen::Gone(a)));
+    assert_eq!(written(&rig.writes()), ["b-0"]);
+}
+
+/// Its finalizer was taken off by hand while nobody led.
+#[test]
+fn an_attempt_whose_worker_is_gone_ends_when_the_host_is_listed() {
+    let status = json!({"phase": "Assigned", "attempt": 1, "assignedAt": START,
+        "worker": {"name": "p-0", "uid": "p-0-uid"}});
+    let t: Arc<Dispatch> = object("t", 10, json!({"pool": "p"}), status);
+    let mut rig = Rig::without_host(&[pool("p", 1, json!({}))], &[], from_ref(&t));
+    let first = rig.writes();
+    assert!(first.iter().any(|(_, v)| matches!(v, Verb::GetWorker(_))), "{first:?}");
+    rig.settle(Subject::Dispatch(key("t")), Settled::Done(Some(Fetched::Worker(None))));
+    assert_eq!(closed(&rig.writes()), []);
+
+    rig.list_host(&[]);
+    assert_eq!(closed(&rig.writes()), [("t".to_owned(), Some("WorkerLost".to_owned()))]);
+}
