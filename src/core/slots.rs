@@ -19,8 +19,7 @@ impl Core {
             return Slot::Unavailable;
         }
         let subject = Subject::Worker(Key::of(&**w));
-        let failed = self.trouble.get(&subject).is_some_and(|t| t.until > now.mono);
-        if self.inflight.contains_key(&subject) || (failed && status.phase != WorkerPhase::Starting) {
+        if self.inflight.contains_key(&subject) {
             return Slot::Held;
         }
         if let Some(until) = until.filter(|u| *u > now.wall && status.phase != WorkerPhase::Starting) {
@@ -28,6 +27,7 @@ impl Core {
         }
         match status.phase {
             WorkerPhase::Starting => Slot::Starting,
+            _ if self.trouble.get(&subject).is_some_and(|t| t.until > now.mono) => Slot::Held,
             WorkerPhase::Ready | WorkerPhase::Busy if self.is_usable(e) && self.is_spent(e) => Slot::Spent,
             WorkerPhase::Ready | WorkerPhase::Busy if self.is_usable(e) => Slot::Idle {
                 cred: cred.unwrap_or_default(),
