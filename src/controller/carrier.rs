@@ -20,6 +20,9 @@ use crate::runtime::Instance;
 
 /// Requests to the API server under way at a time. More do not make it faster (`docs/performance.md`).
 const WRITES: usize = 32;
+/// How many of the others begin while one is under way that gives a dispatch its worker: each takes from the server what
+/// that one waits for.
+const BESIDE_URGENT: usize = 2;
 /// How long runtimes are waited for at the end. Who comes next, as the next leader, waits for that.
 const LAST_ORDERS: Duration = Duration::from_secs(1);
 /// Events taken in before the core decides: what happened together is decided together.
@@ -66,8 +69,8 @@ impl Carrier {
             runtimes,
             core: Core::new(config),
             inputs,
-            writes: Lane::new(WRITES),
-            orders: Lane::new(orders),
+            writes: Lane::new(WRITES, BESIDE_URGENT),
+            orders: Lane::new(orders, orders),
         }
     }
 
