@@ -2,6 +2,7 @@
 //! deleted, an answer is older than what was observed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod orphans;
 mod starts;
 mod unanswered;
 
@@ -92,6 +93,7 @@ fn instance(n: usize, state: InstanceState) -> Instance {
     Instance {
         key: InstanceKey { namespace: "ns".into(), worker: format!("p-{n}"), uid: format!("p-{n}-uid") },
         host: LOCAL_HOST.to_owned(),
+        own: true,
         handle: serde_json::from_value(handle(n)).unwrap(),
         state,
     }

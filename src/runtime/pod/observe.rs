@@ -1,4 +1,4 @@
-//! The watch on the Pods of this installation.
+//! The watch on the Pods of Workers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,10 +47,10 @@ impl Drop for Live {
     }
 }
 
-/// Follows the Pods of one installation, endlessly. See [`crate::runtime::Runtime::observe`].
-pub(super) fn observe(api: Api<Told>, installation: &str, seen: Arc<Seen>) -> BoxStream<'static, Observation> {
-    let ours = format!("{}={installation}", names::INSTALLATION);
-    let config = watcher::Config::default().labels(&ours).page_size(PAGE);
+/// Follows the Pods of Workers, endlessly. See [`crate::runtime::Runtime::observe`]. Those of every installation: whose Worker
+/// is there is not known here, and without the Worker what another installation made is left alone.
+pub(super) fn observe(api: Api<Told>, installation: String, seen: Arc<Seen>) -> BoxStream<'static, Observation> {
+    let config = watcher::Config::default().labels(names::WORKER_UID).page_size(PAGE);
     Box::pin(async_stream::stream! {
         let mut live = Live(seen.clone(), false);
         let mut events = watcher::watcher(api.clone(), config.clone()).boxed();
@@ -73,7 +73,7 @@ pub(super) fn observe(api: Api<Told>, installation: &str, seen: Arc<Seen>) -> Bo
                     listed = false;
                     listing.clear();
                 }
-                Ok(Event::InitApply(Told(pod))) => listing.extend(take(&seen, &pod)),
+                Ok(Event::InitApply(Told(pod))) => listing.extend(take(&seen, &installation, &pod)),
                 Ok(Event::InitDone) => {
                     failures = 0;
                     listed = true;
@@ -84,15 +84,15 @@ pub(super) fn observe(api: Api<Told>, installation: &str, seen: Arc<Seen>) -> Bo
                 Ok(Event::Apply(Told(pod))) => {
                     failures = 0;
                     live.set(true);
-                    let before = state::instance(&pod, None).and_then(|i| seen.get(&i.key));
-                    if let Some(now) = take(&seen, &pod).filter(|now| before.as_ref() != Some(now)) {
+                    let before = state::key(&pod).and_then(|key| seen.get(&key));
+                    if let Some(now) = take(&seen, &installation, &pod).filter(|now| before.as_ref() != Some(now)) {
                         yield Observation::Changed(now);
                     }
                 }
                 Ok(Event::Delete(Told(pod))) => {
                     failures = 0;
                     live.set(true);
-                    let Some(last) = state::instance(&pod, None) else { continue };
+                    let Some(last) = state::instance(&pod, &installation, None) else { continue };
                     seen.remove(&last.key);
                     // How it ended is worth more than that it is gone, and is seen only here if it was deleted running.
                     if matches!(last.state, InstanceState::Exited(_)) {
@@ -118,9 +118,9 @@ pub(super) fn observe(api: Api<Told>, installation: &str, seen: Arc<Seen>) -> Bo
     })
 }
 
-fn take(seen: &Seen, pod: &Pod) -> Option<Instance> {
-    let before = state::instance(pod, None).and_then(|i| seen.get(&i.key));
-    let now = state::instance(pod, before.as_ref())?;
+fn take(seen: &Seen, installation: &str, pod: &Pod) -> Option<Instance> {
+    let before = state::key(pod).and_then(|key| seen.get(&key));
+    let now = state::instance(pod, installation, before.as_ref())?;
     seen.put(now.clone(), state::is_hollow(pod));
     Some(now)
 }
