@@ -57,7 +57,7 @@ impl Carrier {
         inputs.push(watch::watch(client.clone(), ns, &options.health, Event::Pool));
         inputs.push(watch::watch(client.clone(), ns, &options.health, Event::Worker));
         inputs.push(watch::watch(client.clone(), ns, &options.health, Event::Dispatch));
-        for stream in order::observe(&runtimes) {
+        for stream in order::observe(&runtimes, &options.health) {
             inputs.push(stream);
         }
         Self {

@@ -18,7 +18,8 @@ use crate::runtime::{Instance, InstanceState, Observation};
 const MIN_PAUSE: Duration = Duration::from_millis(200);
 /// Longest such pause.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// Failures in a row after which it is said that Pods cannot be followed. One alone is a watch that was cut.
+/// Failures in a row after which it is said that Pods cannot be followed. One alone is a watch that was cut, unless the server
+/// refused it.
 const TOO_MANY: u32 = 2;
 
 /// How long a watch that was cut may show nothing before all is listed again. That it goes on is only seen by what it shows.
@@ -56,7 +57,9 @@ pub(super) fn observe(api: Api<Told>, installation: String, seen: Arc<Seen>) -> 
         let mut events = watcher::watcher(api.clone(), config.clone()).boxed();
         let mut listing = Vec::new();
         let mut failures = 0;
-        let mut listed = false;
+        // Whether all was listed, and since then the watch not cut.
+        let (mut listed, mut whole) = (false, false);
+        let mut unreachable = false;
         loop {
             let next = events.next();
             let next = if listed && failures > 0 { tokio::time::timeout(SILENCE, next).await } else { Ok(next.await) };
@@ -64,6 +67,10 @@ pub(super) fn observe(api: Api<Told>, installation: String, seen: Arc<Seen>) -> 
                 Ok(Some(event)) => event,
                 Ok(None) => break,
                 Err(_) => {
+                    failures = 0; // it stands
+                    if whole {
+                        continue;
+                    }
                     events = watcher::watcher(api.clone(), config.clone()).boxed();
                     continue;
                 }
@@ -75,8 +82,8 @@ pub(super) fn observe(api: Api<Told>, installation: String, seen: Arc<Seen>) -> 
                 }
                 Ok(Event::InitApply(Told(pod))) => listing.extend(take(&seen, &installation, &pod)),
                 Ok(Event::InitDone) => {
-                    failures = 0;
-                    listed = true;
+                    // That it can be listed says nothing about the watch that follows.
+                    (listed, whole, unreachable) = (true, true, false);
                     seen.keep(&listing.iter().map(|i: &Instance| &i.key).collect());
                     live.set(true);
                     yield Observation::Listed(std::mem::take(&mut listing));
@@ -102,9 +109,13 @@ pub(super) fn observe(api: Api<Told>, installation: String, seen: Arc<Seen>) -> 
                 }
                 Err(error) => {
                     failures += 1;
+                    if is_refused(&error) {
+                        failures = failures.max(TOO_MANY);
+                    }
+                    whole = false;
                     live.set(false);
                     if failures >= TOO_MANY {
-                        if failures == TOO_MANY {
+                        if !std::mem::replace(&mut unreachable, true) {
                             yield Observation::Unreachable(format!("Pods cannot be followed: {error}"));
                         }
                         // Goes on with a listing, which takes that back.
@@ -116,6 +127,14 @@ pub(super) fn observe(api: Api<Told>, installation: String, seen: Arc<Seen>) -> 
             }
         }
     })
+}
+
+/// True if the server answered that it will not: it was no connection that was cut, and will be so the next time.
+fn is_refused(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
+        return false;
+    };
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400..=407))
 }
 
 fn take(seen: &Seen, installation: &str, pod: &Pod) -> Option<Instance> {

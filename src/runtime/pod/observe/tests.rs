@@ -9,6 +9,7 @@ use http_body_util::StreamBody;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::clock::{Clock, SystemClock};
 use crate::runtime::InstanceKey;
 
 type Body = StreamBody<mpsc::UnboundedReceiver<Result<Frame<Bytes>, std::io::Error>>>;
@@ -134,4 +135,31 @@ async fn pods_of_every_installation_are_told_and_whose_they_are() {
         let told = server.told.next().await;
         assert!(matches!(&told, Some(Observation::Changed(i)) if i.own == own), "{installation}: {told:?}");
     }
+}
+
+/// As for a controller whose role lacks the verb: nothing that changes will be told, however often all is listed.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_refused_is_told_at_once_and_tried_ever_more_seldom() {
+    let answer = tower::service_fn(|request: http::Request<kube::client::Body>| {
+        let (code, body) = if request.uri().query().is_some_and(|q| q.contains("watch=true")) {
+            (
+                403,
+                json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "no watch", "code": 403}),
+            )
+        } else {
+            (200, json!({"metadata": {"resourceVersion": "5"}, "items": [pod("5", "True")]}))
+        };
+        let body = kube::client::Body::from(body.to_string().into_bytes());
+        let response = http::Response::builder().status(code).body(body).unwrap();
+        async { Ok::<_, std::io::Error>(response) }
+    });
+    let (seen, clock) = (Arc::new(Seen::default()), SystemClock::new());
+    let mut told = observe(Api::all(kube::Client::new(answer, "n")), "i".into(), seen);
+    for round in 0..20 {
+        assert!(matches!(told.next().await, Some(Observation::Listed(_))));
+        let lost = told.next().await;
+        assert!(matches!(&lost, Some(Observation::Unreachable(why)) if why.contains("no watch")), "{lost:?}");
+        assert!(round > 0 || clock.mono().is_zero(), "that it cannot be followed is known with the first answer");
+    }
+    assert!(clock.mono() > MAX_PAUSE * 10, "20 listings within {:?}", clock.mono());
 }
