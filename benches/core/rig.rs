@@ -102,6 +102,7 @@ fn instance(w: &Worker) -> Instance {
             uid: w.metadata.uid.clone().unwrap(),
         },
         host: LOCAL_HOST.to_owned(),
+        own: true,
         handle: Handle { id: "0123456789ab".into(), started: "2026-01-01T00:00:00Z".into() },
         state: InstanceState::Running,
     }

@@ -1,5 +1,6 @@
 //! The loop: what happens goes into the core, what it decides is carried out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -8,6 +9,7 @@ use futures::stream::{BoxStream, SelectAll};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Client;
 use kube::api::Api;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::lane::Lane;
@@ -23,6 +25,10 @@ const WRITES: usize = 32;
 /// How many of the others begin while one is under way that gives a dispatch its worker: each takes from the server what
 /// that one waits for.
 const BESIDE_URGENT: usize = 2;
+/// Reads of Leases under way at a time, beside those.
+const LOOKS: usize = 8;
+/// Longest pause before a Lease that could not be read is asked for again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long runtimes are waited for at the end. Who comes next, as the next leader, waits for that.
 const LAST_ORDERS: Duration = Duration::from_secs(1);
 /// Events taken in before the core decides: what happened together is decided together.
@@ -35,6 +41,9 @@ pub(super) struct Carrier {
     core: Core,
     inputs: SelectAll<BoxStream<'static, Event>>,
     writes: Lane,
+    /// Looks at Leases. One that fails is made again and again, so that it must not be in the way of a write.
+    looks: Lane,
+    looking: Arc<Semaphore>,
     orders: Lane,
 }
 
@@ -48,7 +57,7 @@ impl Carrier {
             hosts: options.runtimes.iter().map(|r| (r.kind(), r.hosts())).collect(),
             rollup_interval: options.rollup_interval,
             local_credentials: options.local_credentials,
-            target: std::sync::Arc::new(move |host: &HostKey, instance: &Instance| match targets.get(&host.runtime) {
+            target: Arc::new(move |host: &HostKey, instance: &Instance| match targets.get(&host.runtime) {
                 Some(runtime) => runtime.target(instance),
                 // No instance is ever observed of a runtime that is not there.
                 None => Target { runtime: host.runtime, host: None, id: String::new(), argv: Vec::new() },
@@ -60,7 +69,7 @@ impl Carrier {
         inputs.push(watch::watch(client.clone(), ns, &options.health, Event::Pool));
         inputs.push(watch::watch(client.clone(), ns, &options.health, Event::Worker));
         inputs.push(watch::watch(client.clone(), ns, &options.health, Event::Dispatch));
-        for stream in order::observe(&runtimes) {
+        for stream in order::observe(&runtimes, &options.health) {
             inputs.push(stream);
         }
         Self {
@@ -70,6 +79,8 @@ impl Carrier {
             core: Core::new(config),
             inputs,
             writes: Lane::new(WRITES, BESIDE_URGENT),
+            looks: Lane::new(usize::MAX, usize::MAX),
+            looking: Arc::new(Semaphore::new(LOOKS)),
             orders: Lane::new(orders, orders),
         }
     }
@@ -93,6 +104,7 @@ impl Carrier {
                 }
                 event = self.writes.next() => event,
                 event = self.orders.next() => event,
+                event = self.looks.next() => event,
                 event = self.inputs.next() => event,
                 () = tokio::time::sleep(pause) => Some(Event::Tick),
             };
@@ -100,6 +112,7 @@ impl Carrier {
             self.take(first, now);
             for _ in 0..BATCH {
                 let ready = self.writes.next().now_or_never().or_else(|| self.orders.next().now_or_never());
+                let ready = ready.or_else(|| self.looks.next().now_or_never());
                 let Some(event) = ready.or_else(|| self.inputs.next().now_or_never()) else { break };
                 self.take(event, now);
             }
@@ -175,7 +188,7 @@ impl Carrier {
                 };
                 self.orders.push(work.boxed());
             }
-            Action::GetLease(key) => self.writes.push(get_lease(client, key).boxed()),
+            Action::GetLease(key) => self.looks.push(get_lease(client, self.looking.clone(), key).boxed()),
             Action::Note(n) => {
                 let ids = self.options.ids.clone();
                 let work = async move {
@@ -191,17 +204,51 @@ impl Carrier {
 }
 
 /// Reads a Lease; an answer that says nothing about it leaves it as it was.
-async fn get_lease(client: Client, key: Key) -> Option<Event> {
+async fn get_lease(client: Client, turns: Arc<Semaphore>, key: Key) -> Option<Event> {
     let api: Api<Lease> = Api::namespaced(client, &key.namespace);
+    let mut pause = Duration::from_secs(1);
     let found = loop {
-        match tokio::time::timeout(Duration::from_secs(10), api.get_opt(&key.name)).await {
-            Ok(Ok(found)) => break found,
-            _ => tokio::time::sleep(Duration::from_secs(1)).await,
+        let turn = turns.acquire().await;
+        let answer = tokio::time::timeout(Duration::from_secs(10), api.get_opt(&key.name)).await;
+        drop(turn);
+        if let Ok(Ok(found)) = answer {
+            break found;
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     };
     let spec = found.and_then(|l| l.spec);
     let stamp = spec.as_ref().map(|s| format!("{:?} {:?}", s.renew_time, s.holder_identity));
     let seconds = spec.and_then(|s| s.lease_duration_seconds);
     let duration = seconds.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
     Some(Event::Lease(key, LeaseFact { stamp, duration }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Ids, SystemClock};
+
+    /// As in a namespace in which it may not: anybody there may name any Lease.
+    #[tokio::test(start_paused = true)]
+    async fn leases_that_cannot_be_read_keep_nobody_waiting() {
+        let answer = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+            let forbidden =
+                r#"{"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "no", "code": 403}"#;
+            let body = kube::client::Body::from(forbidden.as_bytes().to_vec());
+            http::Response::builder().status(403).body(body)
+        });
+        let options = Options::new(Vec::new(), Arc::new(SystemClock::new()), Ids::random());
+        let mut carrier = Carrier::new(Client::new(answer, "n"), options);
+        for n in 0..2 * WRITES {
+            carrier.carry(Action::GetLease(Key::new("n", format!("lease-{n}"))));
+        }
+        assert_eq!(carrier.writes.len(), (0, 0), "they are in the way of writes");
+        let stop = CancellationToken::new();
+        let ends = carrier.run(stop.clone());
+        tokio::pin!(ends);
+        assert!(tokio::time::timeout(Duration::from_secs(60), &mut ends).await.is_err());
+        stop.cancel();
+        assert!(tokio::time::timeout(Duration::from_secs(60), ends).await.is_ok(), "it cannot be stopped");
+    }
 }

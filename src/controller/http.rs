@@ -1,5 +1,6 @@
 //! Serves the probes and the metrics: `/livez`, `/readyz`, `/metrics`.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,20 +10,21 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::health::Health;
 use super::metrics::Metrics;
 use crate::clock::Clock;
 
-/// Connections at a time. More wait.
+/// Connections at a time. For one more the oldest is closed: anybody may connect, and a probe must not wait for them.
 const CONNECTIONS: usize = 64;
-/// A connection without a request for so long is closed.
-const IDLE: Duration = Duration::from_secs(10);
-/// A request that is not answered within this time is dropped.
+/// A page that is not made within this time is not served.
 const ANSWER: Duration = Duration::from_secs(10);
+/// Longest life of a connection, whatever it is at.
+const LIFE: Duration = Duration::from_secs(15);
 
 /// What is served.
 #[derive(Clone)]
@@ -37,10 +39,8 @@ pub struct Pages {
 
 /// Serves until it is dropped.
 pub async fn serve(listener: TcpListener, pages: Pages) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections: VecDeque<JoinHandle<()>> = VecDeque::with_capacity(CONNECTIONS);
     loop {
-        // It is never closed.
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -50,21 +50,26 @@ pub async fn serve(listener: TcpListener, pages: Pages) {
                 continue;
             }
         };
+        connections.retain(|connection| !connection.is_finished());
+        if connections.len() >= CONNECTIONS
+            && let Some(oldest) = connections.pop_front()
+        {
+            oldest.abort();
+        }
+        connections.push_back(tokio::spawn(attend(stream, pages.clone())));
+    }
+}
+
+/// Answers one request.
+async fn attend(stream: impl AsyncRead + AsyncWrite + Unpin, pages: Pages) {
+    let answer = service_fn(|request: Request<Incoming>| {
         let pages = pages.clone();
-        tokio::spawn(async move {
-            let answer = service_fn(|request: Request<Incoming>| {
-                let pages = pages.clone();
-                async move { Ok::<_, Infallible>(pages.answer(request.method(), request.uri().path()).await) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(IDLE)
-                .serve_connection(TokioIo::new(stream), answer);
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to the probes ended");
-            }
-            drop(place);
-        });
+        async move { Ok::<_, Infallible>(pages.answer(request.method(), request.uri().path()).await) }
+    });
+    let connection =
+        hyper::server::conn::http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), answer);
+    if let Ok(Err(error)) = tokio::time::timeout(LIFE, connection).await {
+        tracing::debug!(%error, "a connection to the probes ended");
     }
 }
 
@@ -106,4 +111,62 @@ fn page(code: StatusCode, mut text: String) -> Response<Full<Bytes>> {
     let kind = http::HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    fn pages() -> Pages {
+        Pages { health: Health::default(), metrics: Metrics::default(), clock: Arc::new(SystemClock::new()) }
+    }
+
+    /// The whole answer to a probe that would keep the connection.
+    async fn probe(address: std::net::SocketAddr) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn who_holds_connections_keeps_no_probe_waiting() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(serve(listener, pages()));
+        let mut silent = Vec::new();
+        for _ in 0..CONNECTIONS {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut newest = silent.pop().unwrap();
+        tokio::select! {
+            biased;
+            answer = probe(address) => assert!(answer.starts_with("HTTP/1.1 200"), "{answer}"),
+            _ = newest.read_u8() => panic!("the probe waits until a place comes back by itself"),
+        }
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_for_one_request() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(serve(listener, pages()));
+        let answer = probe(address).await;
+        assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
+        server.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_is_not_waited_for() {
+        let (mut client, server) = tokio::io::duplex(64);
+        client.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(3600), attend(server, pages())).await;
+        assert!(ended.is_ok(), "it holds its place for ever");
+    }
 }

@@ -138,10 +138,10 @@ mod tests {
         let push = |lane: &mut Lane, urgent: bool| {
             let (work, end) = work("", &begun);
             if urgent {
-                lane.push_urgent(work)
+                lane.push_urgent(work);
             } else {
-                lane.push(work)
-            };
+                lane.push(work);
+            }
             end
         };
         let urgent = push(&mut lane, true);

@@ -6,24 +6,59 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
+use super::health::Health;
 use crate::api::RuntimeKind;
 use crate::core::{Event, HostKey, RuntimeFact, RuntimeOrder};
-use crate::runtime::{Runtime, RuntimeError, StartError};
+use crate::runtime::{Observation, Runtime, RuntimeError, StartError};
+
+/// What the probes call the watch on Pods.
+const POD: &str = "Pod";
 
 /// The runtimes of a controller, by kind.
 pub(super) type Runtimes = BTreeMap<RuntimeKind, Arc<dyn Runtime>>;
 
 /// Follows every host of every runtime.
-pub(super) fn observe(runtimes: &Runtimes) -> Vec<BoxStream<'static, Event>> {
+pub(super) fn observe(runtimes: &Runtimes, health: &Health) -> Vec<BoxStream<'static, Event>> {
     let mut streams = Vec::new();
     for (kind, runtime) in runtimes {
         for name in runtime.hosts() {
             let host = HostKey { runtime: *kind, host: name.clone() };
-            let events = runtime.observe(&name);
-            streams.push(events.map(move |o| Event::Runtime(RuntimeFact::Observed(host.clone(), o))).boxed());
+            streams.push(follow(host, runtime.observe(&name), health));
         }
     }
     streams
+}
+
+/// Without the watch on Pods nothing can be done, so it counts as those of the three kinds do; an engine may be one host of
+/// several.
+fn follow(host: HostKey, observations: BoxStream<'static, Observation>, health: &Health) -> BoxStream<'static, Event> {
+    let watched = (host.runtime == RuntimeKind::Pod).then(|| health.clone());
+    if let Some(health) = &watched {
+        health.follows(POD);
+    }
+    let events = observations.map(move |observation| {
+        if let Some(health) = &watched {
+            tell(health, &observation);
+        }
+        Event::Runtime(RuntimeFact::Observed(host.clone(), observation))
+    });
+    events.boxed()
+}
+
+fn tell(health: &Health, observation: &Observation) {
+    match observation {
+        Observation::Listed(_) => {
+            if health.listed(POD) {
+                tracing::info!(kind = POD, "all is listed again");
+            }
+        }
+        Observation::Unreachable(why) => {
+            if health.failed(POD, false, why.clone()) {
+                tracing::warn!(kind = POD, error = why, "a watch failed; it is started again");
+            }
+        }
+        Observation::Changed(_) | Observation::Gone(_) => {}
+    }
 }
 
 /// Carries out one order.
@@ -54,4 +89,45 @@ pub(super) async fn carry_out(runtimes: Runtimes, order: RuntimeOrder) -> Event 
         },
     };
     Event::Runtime(fact)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+    use crate::controller::health::Standing;
+
+    fn observed(kind: RuntimeKind, health: &Health) -> BoxStream<'static, Event> {
+        let (listed, lost) = (Observation::Listed(Vec::new()), Observation::Unreachable("forbidden".to_owned()));
+        health.stands(Standing::Leader);
+        let host = HostKey { runtime: kind, host: "local".to_owned() };
+        follow(host, stream::iter([listed.clone(), lost, listed]).boxed(), health)
+    }
+
+    #[tokio::test]
+    async fn without_the_watch_on_pods_nobody_is_ready() {
+        let health = Health::default();
+        let mut events = observed(RuntimeKind::Pod, &health);
+        assert_eq!(health.ready().unwrap_err(), "Pod: the first list is under way");
+        events.next().await;
+        assert_eq!(health.ready().unwrap(), "leader");
+        events.next().await;
+        assert_eq!(health.ready().unwrap_err(), "the watch on Pod is lost: forbidden");
+        events.next().await;
+        assert_eq!(health.ready().unwrap(), "leader");
+    }
+
+    /// It may be one host of several, and no cluster's controller can do without the others.
+    #[tokio::test]
+    async fn an_engine_that_is_away_makes_nobody_unready() {
+        let health = Health::default();
+        let mut events = observed(RuntimeKind::Docker, &health);
+        health.follows("Worker");
+        health.listed("Worker");
+        for _ in 0..3 {
+            assert_eq!(health.ready().unwrap(), "leader");
+            events.next().await;
+        }
+    }
 }

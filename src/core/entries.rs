@@ -64,6 +64,8 @@ impl InstanceView {
 
 pub(super) struct InstanceEntry {
     pub host: HostKey,
+    /// This installation made it.
+    pub own: bool,
     pub view: InstanceView,
 }
 

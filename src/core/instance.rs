@@ -351,7 +351,8 @@ impl Core {
     pub(super) fn target_of(&self, w: &Worker) -> Option<Target> {
         let Some(InstanceView::There { handle, state }) = self.instance_view(w) else { return None };
         let (key, host) = (Self::instance_key(w), Self::host_of(w));
-        let instance = Instance { key, host: host.host.clone(), handle: handle.clone(), state: state.clone() };
+        let instance =
+            Instance { key, host: host.host.clone(), own: true, handle: handle.clone(), state: state.clone() };
         Some((self.cfg.target)(&host, &instance))
     }
 
@@ -363,15 +364,15 @@ impl Core {
         }
     }
 
-    /// An instance whose Worker is not in the cache. It is removed only after a live GET, and not while an attempt on
-    /// it is open.
+    /// An instance whose Worker is not in the cache. It is removed only if this installation made it, after a live GET,
+    /// and not while an attempt on it is open.
     pub(super) fn decide_orphan(&mut self, key: &InstanceKey, _now: Now, _wake: &mut Wake) {
         let worker = Key::new(key.namespace.clone(), key.worker.clone());
         if self.workers.get(&worker).is_some_and(|e| e.obj.uid_str() == key.uid) {
             self.mark_worker(&worker);
             return;
         }
-        let Some(host) = self.instances.get(key).map(|e| e.host.clone()) else { return };
+        let Some(host) = self.instances.get(key).filter(|e| e.own).map(|e| e.host.clone()) else { return };
         match self.orphan_ops.get(key) {
             None => self.write(Subject::Orphan(Box::new(key.clone())), Verb::GetWorker(worker)),
             Some(false) => {

@@ -83,6 +83,9 @@ pub struct Instance {
     pub key: InstanceKey,
     /// Host it is on.
     pub host: String,
+    /// Whether this installation made it. It is its Worker's in any case; but without a Worker only its own installation
+    /// may remove it.
+    pub own: bool,
     /// What it is called there, for ever.
     pub handle: Handle,
     /// How it is.
@@ -131,8 +134,8 @@ pub struct Exit {
 /// What a runtime reports about a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
-    /// All instances of this installation on the host, now. First, after each reconnect, and every 30 s or so where not all
-    /// that changes is sure to be told.
+    /// All instances of this installation on the host, now, and of others where these may be its Workers' all the same. First,
+    /// after each reconnect, and every 30 s or so where not all that changes is sure to be told.
     /// An instance that is not in it is gone, if its start had been answered before the listing began.
     Listed(Vec<Instance>),
     /// One instance changed.

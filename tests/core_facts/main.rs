@@ -4,6 +4,7 @@
 
 #[path = "../support/objects.rs"]
 mod objects;
+mod orphans;
 mod starts;
 mod unanswered;
 
@@ -74,6 +75,7 @@ fn instance(n: usize, state: InstanceState) -> Instance {
     Instance {
         key: InstanceKey { namespace: "ns".into(), worker: format!("p-{n}"), uid: format!("p-{n}-uid") },
         host: LOCAL_HOST.to_owned(),
+        own: true,
         handle: serde_json::from_value(handle(n)).unwrap(),
         state,
     }

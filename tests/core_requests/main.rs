@@ -127,6 +127,7 @@ fn instance(w: &Worker) -> Instance {
         host: LOCAL_HOST.to_owned(),
         handle: serde_json::from_value(json!({"id": "1", "started": "1"})).unwrap(),
         state: InstanceState::Running,
+        own: true,
     }
 }
 

@@ -331,7 +331,7 @@ fn instance(pod: &Pod) -> Instance {
     };
     let runs = pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running");
     let state = if runs { InstanceState::Running } else { InstanceState::Starting };
-    Instance { key, host: LOCAL_HOST.to_owned(), handle: Handle::default(), state }
+    Instance { key, host: LOCAL_HOST.to_owned(), own: true, handle: Handle::default(), state }
 }
 
 /// Events of the scheduler and of kwok are theirs.

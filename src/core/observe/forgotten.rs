@@ -89,6 +89,7 @@ fn an_orphan_that_goes_while_something_is_under_way_leaves_nothing() {
         host: LOCAL_HOST.to_owned(),
         handle: serde_json::from_value(json!({"id": "1", "started": "1"})).unwrap(),
         state: InstanceState::Running,
+        own: true,
     };
     let absent = || Event::Settled(orphan.clone(), Settled::Done(Some(Fetched::Worker(None))));
     let unasked = || Event::Settled(orphan.clone(), Settled::Failed(None, "no answer".into()));

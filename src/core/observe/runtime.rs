@@ -200,7 +200,7 @@ impl Core {
         // What has ended does not come back: a late answer may be older than the end.
         let ended = self.instances.get(&key).is_some_and(|e| e.view.is_dead());
         if !ended {
-            self.instances.insert(key.clone(), InstanceEntry { host: host.clone(), view });
+            self.instances.insert(key.clone(), InstanceEntry { host: host.clone(), own: i.own, view });
         }
         self.touch_instance(&key, now);
     }
@@ -209,7 +209,8 @@ impl Core {
         // An end with an exit code says more than that it is gone; the finalizer asks by a stop order.
         if !self.instances.get(key).is_some_and(|e| matches!(e.view, InstanceView::Ended(..)) && !self.is_leaving(key))
         {
-            self.instances.insert(key.clone(), InstanceEntry { host: host.clone(), view: InstanceView::Gone });
+            let (host, view) = (host.clone(), InstanceView::Gone);
+            self.instances.insert(key.clone(), InstanceEntry { host, own: true, view });
         }
         self.touch_instance(key, now);
     }

@@ -93,7 +93,13 @@ pub(super) async fn read(host: &Host, docker: &Docker, found: &ContainerInspectR
     };
     // The engine's word for a container that never ran is the year 1.
     let started = found.state.as_ref().and_then(|s| s.started_at.clone()).filter(|time| !time.starts_with("0001-"));
-    Some(Instance { key, host: host.name.clone(), handle: Handle { id, started: started.unwrap_or_default() }, state })
+    Some(Instance {
+        key,
+        host: host.name.clone(),
+        own: true,
+        handle: Handle { id, started: started.unwrap_or_default() },
+        state,
+    })
 }
 
 /// The value of the container's credential, which its output may repeat.

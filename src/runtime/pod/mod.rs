@@ -37,6 +37,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 const GOING: Duration = Duration::from_secs(60);
 /// A Pod that is waited for is asked for this often, should the watch not tell.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// What is said of a Pod that may be a Worker's and does not say so.
+const UNLABELLED: &str = "the Pod has lost its labels";
 /// Requests under way at a time. More do not make the API server faster.
 const REQUESTS: usize = 32;
 
@@ -50,8 +52,7 @@ pub struct PodRuntime {
 }
 
 impl PodRuntime {
-    /// `installation`: the id on every Pod of this installation; Pods of others are not seen. `namespace`: follow this one
-    /// only.
+    /// `installation`: the id on every Pod that is made here. `namespace`: follow this one only.
     pub fn new(client: Client, installation: String, namespace: Option<String>) -> Self {
         Self { client, installation, namespace, seen: Arc::default(), requests: Semaphore::new(REQUESTS) }
     }
@@ -64,15 +65,17 @@ impl PodRuntime {
         }
     }
 
-    /// The Pod of a Worker, if there is one.
+    /// The Pod of a Worker, if there is one. The Worker's uid alone says whose it is: there is no second one with it, while an
+    /// installation's id is lost with its Lease.
     async fn find(&self, key: &InstanceKey) -> Result<Option<Pod>, Failure> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
         let pod = self.asked(api.get_opt(&key.instance_name())).await?;
-        let ours = |pod: &Pod| {
-            let label = |name: &str| pod.metadata.labels.as_ref().and_then(|l| l.get(name));
-            label(names::WORKER_UID) == Some(&key.uid) && label(names::INSTALLATION) == Some(&self.installation)
-        };
+        let ours = |pod: &Pod| pod.metadata.labels.as_ref().and_then(|l| l.get(names::WORKER_UID)) == Some(&key.uid);
         Ok(pod.filter(ours))
+    }
+
+    fn instance(&self, pod: &Pod, before: Option<&Instance>) -> Option<Instance> {
+        state::instance(pod, &self.installation, before)
     }
 
     async fn create(&self, pod: &serde_json::Value, key: &InstanceKey) -> Result<Pod, Failure> {
@@ -147,7 +150,7 @@ impl Runtime for PodRuntime {
                     Some(namespace) => Api::namespaced(self.client.clone(), namespace),
                     None => Api::all(self.client.clone()),
                 };
-                observe::observe(api, &self.installation, self.seen.clone())
+                observe::observe(api, self.installation.clone(), self.seen.clone())
             }
             Err(why) => stream::iter([Observation::Unreachable(why)]).chain(stream::pending()).boxed(),
         }
@@ -171,8 +174,7 @@ impl Runtime for PodRuntime {
             Err(Failure::Lost(why)) => return Err(StartError::Unknown(why)),
         };
         let before = self.seen.get(&spec.key);
-        state::instance(&made, before.as_ref())
-            .ok_or_else(|| StartError::Unknown("the Pod has lost its labels".to_owned()))
+        self.instance(&made, before.as_ref()).ok_or_else(|| StartError::Unknown(UNLABELLED.to_owned()))
     }
 
     async fn stop(&self, host: &str, key: &InstanceKey) -> Result<(), RuntimeError> {
@@ -225,7 +227,11 @@ impl Runtime for PodRuntime {
         let Some(pod) = self.find(key).await? else { return Ok(None) };
         match state::is_hollow(&pod) {
             Some(why) => Err(RuntimeError::Refused(why)),
-            None => Ok(state::instance(&pod, self.seen.get(key).as_ref())),
+            // It is there, so that it is not gone.
+            None => match self.instance(&pod, self.seen.get(key).as_ref()) {
+                Some(instance) => Ok(Some(instance)),
+                None => Err(RuntimeError::Refused(UNLABELLED.to_owned())),
+            },
         }
     }
 

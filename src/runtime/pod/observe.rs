@@ -1,4 +1,4 @@
-//! The watch on the Pods of this installation.
+//! The watch on the Pods of Workers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,8 @@ use crate::runtime::{Instance, InstanceState, Observation};
 const MIN_PAUSE: Duration = Duration::from_millis(200);
 /// Longest such pause.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// Failures in a row after which it is said that Pods cannot be followed. One alone is a watch that was cut.
+/// Failures in a row after which it is said that Pods cannot be followed. One alone is a watch that was cut, unless the server
+/// refused it.
 const TOO_MANY: u32 = 2;
 
 /// How long a watch that was cut may show nothing before all is listed again. That it goes on is only seen by what it shows.
@@ -47,16 +48,18 @@ impl Drop for Live {
     }
 }
 
-/// Follows the Pods of one installation, endlessly. See [`crate::runtime::Runtime::observe`].
-pub(super) fn observe(api: Api<Told>, installation: &str, seen: Arc<Seen>) -> BoxStream<'static, Observation> {
-    let ours = format!("{}={installation}", names::INSTALLATION);
-    let config = watcher::Config::default().labels(&ours).page_size(PAGE);
+/// Follows the Pods of Workers, endlessly. See [`crate::runtime::Runtime::observe`]. Those of every installation: whose Worker
+/// is there is not known here, and without the Worker what another installation made is left alone.
+pub(super) fn observe(api: Api<Told>, installation: String, seen: Arc<Seen>) -> BoxStream<'static, Observation> {
+    let config = watcher::Config::default().labels(names::WORKER_UID).page_size(PAGE);
     Box::pin(async_stream::stream! {
         let mut live = Live(seen.clone(), false);
         let mut events = watcher::watcher(api.clone(), config.clone()).boxed();
         let mut listing = Vec::new();
         let mut failures = 0;
-        let mut listed = false;
+        // Whether all was listed, and since then the watch not cut.
+        let (mut listed, mut whole) = (false, false);
+        let mut unreachable = false;
         loop {
             let next = events.next();
             let next = if listed && failures > 0 { tokio::time::timeout(SILENCE, next).await } else { Ok(next.await) };
@@ -64,6 +67,10 @@ pub(super) fn observe(api: Api<Told>, installation: &str, seen: Arc<Seen>) -> Bo
                 Ok(Some(event)) => event,
                 Ok(None) => break,
                 Err(_) => {
+                    failures = 0; // it stands
+                    if whole {
+                        continue;
+                    }
                     events = watcher::watcher(api.clone(), config.clone()).boxed();
                     continue;
                 }
@@ -73,10 +80,10 @@ pub(super) fn observe(api: Api<Told>, installation: &str, seen: Arc<Seen>) -> Bo
                     listed = false;
                     listing.clear();
                 }
-                Ok(Event::InitApply(Told(pod))) => listing.extend(take(&seen, &pod)),
+                Ok(Event::InitApply(Told(pod))) => listing.extend(take(&seen, &installation, &pod)),
                 Ok(Event::InitDone) => {
-                    failures = 0;
-                    listed = true;
+                    // That it can be listed says nothing about the watch that follows.
+                    (listed, whole, unreachable) = (true, true, false);
                     seen.keep(&listing.iter().map(|i: &Instance| &i.key).collect());
                     live.set(true);
                     yield Observation::Listed(std::mem::take(&mut listing));
@@ -84,15 +91,15 @@ pub(super) fn observe(api: Api<Told>, installation: &str, seen: Arc<Seen>) -> Bo
                 Ok(Event::Apply(Told(pod))) => {
                     failures = 0;
                     live.set(true);
-                    let before = state::instance(&pod, None).and_then(|i| seen.get(&i.key));
-                    if let Some(now) = take(&seen, &pod).filter(|now| before.as_ref() != Some(now)) {
+                    let before = state::key(&pod).and_then(|key| seen.get(&key));
+                    if let Some(now) = take(&seen, &installation, &pod).filter(|now| before.as_ref() != Some(now)) {
                         yield Observation::Changed(now);
                     }
                 }
                 Ok(Event::Delete(Told(pod))) => {
                     failures = 0;
                     live.set(true);
-                    let Some(last) = state::instance(&pod, None) else { continue };
+                    let Some(last) = state::instance(&pod, &installation, None) else { continue };
                     seen.remove(&last.key);
                     // How it ended is worth more than that it is gone, and is seen only here if it was deleted running.
                     if matches!(last.state, InstanceState::Exited(_)) {
@@ -102,9 +109,13 @@ pub(super) fn observe(api: Api<Told>, installation: &str, seen: Arc<Seen>) -> Bo
                 }
                 Err(error) => {
                     failures += 1;
+                    if is_refused(&error) {
+                        failures = failures.max(TOO_MANY);
+                    }
+                    whole = false;
                     live.set(false);
                     if failures >= TOO_MANY {
-                        if failures == TOO_MANY {
+                        if !std::mem::replace(&mut unreachable, true) {
                             yield Observation::Unreachable(format!("Pods cannot be followed: {error}"));
                         }
                         // Goes on with a listing, which takes that back.
@@ -118,9 +129,17 @@ pub(super) fn observe(api: Api<Told>, installation: &str, seen: Arc<Seen>) -> Bo
     })
 }
 
-fn take(seen: &Seen, pod: &Pod) -> Option<Instance> {
-    let before = state::instance(pod, None).and_then(|i| seen.get(&i.key));
-    let now = state::instance(pod, before.as_ref())?;
+/// True if the server answered that it will not: it was no connection that was cut, and will be so the next time.
+fn is_refused(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
+        return false;
+    };
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400..=407))
+}
+
+fn take(seen: &Seen, installation: &str, pod: &Pod) -> Option<Instance> {
+    let before = state::key(pod).and_then(|key| seen.get(&key));
+    let now = state::instance(pod, installation, before.as_ref())?;
     seen.put(now.clone(), state::is_hollow(pod));
     Some(now)
 }

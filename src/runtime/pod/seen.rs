@@ -55,6 +55,7 @@ impl Drop for Going<'_> {
 
 /// What there is to say of a Pod beside whose it is.
 struct Pod {
+    own: bool,
     handle: Handle,
     state: InstanceState,
     hollow: Option<Box<str>>,
@@ -63,7 +64,7 @@ struct Pod {
 impl Pod {
     fn instance(&self, key: &InstanceKey) -> Instance {
         let (handle, state) = (self.handle.clone(), self.state.clone());
-        Instance { key: key.clone(), host: LOCAL_HOST.to_owned(), handle, state }
+        Instance { key: key.clone(), host: LOCAL_HOST.to_owned(), own: self.own, handle, state }
     }
 }
 
@@ -85,8 +86,8 @@ impl Seen {
 
     /// A Pod as it is now.
     pub fn put(&self, instance: Instance, hollow: Option<String>) {
-        let Instance { key, host: _, handle, state } = instance;
-        self.lock().pods.insert(key, Pod { handle, state, hollow: hollow.map(Into::into) });
+        let Instance { key, host: _, own, handle, state } = instance;
+        self.lock().pods.insert(key, Pod { own, handle, state, hollow: hollow.map(Into::into) });
     }
 
     /// A Pod is gone.

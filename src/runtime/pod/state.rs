@@ -12,18 +12,26 @@ const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 /// Why a container waits for the next try of something whose failure was told before, in better words.
 const BACKING_OFF: [&str; 2] = ["ImagePullBackOff", "CrashLoopBackOff"];
 
-/// The instance that a Pod is. None: it is none of ours. `before`: the same instance as it was last seen.
-pub(super) fn instance(pod: &Pod, before: Option<&Instance>) -> Option<Instance> {
+/// Whose instance a Pod is. None: it is no Worker's.
+pub(super) fn key(pod: &Pod) -> Option<InstanceKey> {
     let labels = pod.metadata.labels.as_ref()?;
-    let key = InstanceKey {
+    Some(InstanceKey {
         namespace: pod.metadata.namespace.clone()?,
         worker: labels.get(names::WORKER)?.clone(),
         uid: labels.get(names::WORKER_UID)?.clone(),
-    };
+    })
+}
+
+/// The instance that a Pod is. None: it is no Worker's. `installation`: this one. `before`: the same instance as it was
+/// last seen.
+pub(super) fn instance(pod: &Pod, installation: &str, before: Option<&Instance>) -> Option<Instance> {
+    let key = key(pod)?;
+    let own =
+        pod.metadata.labels.as_ref().and_then(|l| l.get(names::INSTALLATION)).is_some_and(|id| id == installation);
     let started = pod.metadata.creation_timestamp.as_ref().map(|t| t.0.to_string()).unwrap_or_default();
     let handle = Handle { id: pod.metadata.uid.clone()?, started };
     let state = settle(state(pod), before.map(|i| &i.state));
-    Some(Instance { key, host: LOCAL_HOST.to_owned(), handle, state })
+    Some(Instance { key, host: LOCAL_HOST.to_owned(), own, handle, state })
 }
 
 /// True for a Pod whose worker has ended although other containers keep it from ending: it will never take a task again.
@@ -145,7 +153,7 @@ mod tests {
     }
 
     fn seen(status: Value) -> InstanceState {
-        instance(&pod(status), None).unwrap().state
+        instance(&pod(status), "i", None).unwrap().state
     }
 
     fn waiting(reason: &str, message: &str) -> Value {
@@ -182,13 +190,13 @@ mod tests {
             json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]);
         let held = InstanceState::NotReady { why: "Unschedulable: 0/3 nodes".to_owned(), held: true };
         assert_eq!(seen(json!({"phase": "Pending", "conditions": no_room})), held);
-        let first = instance(&pod(waiting("ErrImagePull", "no such image x")), None).unwrap();
+        let first = instance(&pod(waiting("ErrImagePull", "no such image x")), "i", None).unwrap();
         let told = InstanceState::NotReady { why: "ErrImagePull: no such image x".to_owned(), held: false };
         assert_eq!(first.state, told);
-        let later = instance(&pod(waiting("ImagePullBackOff", "Back-off pulling image x")), Some(&first)).unwrap();
+        let later = instance(&pod(waiting("ImagePullBackOff", "Back-off pulling image x")), "i", Some(&first)).unwrap();
         assert_eq!(later.state, told);
         let other =
-            instance(&pod(waiting("CreateContainerConfigError", "secret \"t\" not found")), Some(&first)).unwrap();
+            instance(&pod(waiting("CreateContainerConfigError", "secret \"t\" not found")), "i", Some(&first)).unwrap();
         assert_ne!(other.state, told);
     }
 
@@ -196,6 +204,6 @@ mod tests {
     fn strangers_are_none_of_ours() {
         let mut stranger = pod(json!({}));
         stranger.metadata.labels = None;
-        assert_eq!(instance(&stranger, None), None);
+        assert_eq!(instance(&stranger, "i", None), None);
     }
 }

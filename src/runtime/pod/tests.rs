@@ -11,9 +11,51 @@ fn key(uid: &str) -> InstanceKey {
     InstanceKey { namespace: "n".into(), worker: "p-0".into(), uid: uid.into() }
 }
 
+/// The uid of a worker whose Pod has lost the label with the worker's name.
+const UNLABELLED: &str = "x";
+
 fn pod(uid: &str) -> Value {
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("p-0-{uid}"), "namespace": "n", "uid": uid,
-        "labels": {"poolkeeper.dev/installation": "i", "poolkeeper.dev/worker-uid": uid}}})
+    let mut labels = json!({"poolkeeper.dev/installation": "i", "poolkeeper.dev/worker-uid": uid});
+    if uid != UNLABELLED {
+        labels["poolkeeper.dev/worker"] = "p-0".into();
+    }
+    json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": format!("p-0-{uid}"), "namespace": "n", "uid": uid, "labels": labels}})
+}
+
+fn spec(uid: &str) -> InstanceSpec {
+    InstanceSpec {
+        key: key(uid),
+        pool: "p".into(),
+        host: LOCAL_HOST.into(),
+        image: Some("i".into()),
+        command: Vec::new(),
+        args: Vec::new(),
+        env: Vec::new(),
+        working_dir: None,
+        resources: None,
+        mounts: Vec::new(),
+        credential: None,
+        pod_template: None,
+    }
+}
+
+/// The id of an installation is lost with its Lease. Its Workers are there, and their Pods run.
+#[tokio::test(start_paused = true)]
+async fn a_workers_pod_is_its_own_whichever_installation_made_it() {
+    let runtime = PodRuntime { installation: "j".into(), ..runtime(Deleted::Goes) };
+    let found = runtime.check(LOCAL_HOST, &key("1")).await.unwrap().expect("it is there");
+    assert!(!found.own, "without its Worker it is not to be touched");
+    assert_eq!(runtime.start(&spec("1")).await.unwrap().handle, found.handle);
+    assert_eq!(runtime.stop(LOCAL_HOST, &key("1")).await, Ok(()));
+    assert_eq!(runtime.check(LOCAL_HOST, &key("1")).await, Ok(None), "it was deleted, and then it was gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_whose_labels_do_not_say_whose_it_is_is_not_gone() {
+    let runtime = runtime(Deleted::Stays);
+    let unknown = runtime.check(LOCAL_HOST, &key(UNLABELLED)).await;
+    assert!(matches!(&unknown, Err(RuntimeError::Refused(why)) if why.contains("label")), "{unknown:?}");
 }
 
 /// What becomes of Pods that are deleted.
@@ -32,7 +74,9 @@ fn runtime(deleted: Deleted) -> PodRuntime {
         let uid = request.uri().path().rsplit('-').next().unwrap().to_owned();
         let mut going = going.lock().unwrap_or_else(PoisonError::into_inner);
         let mut gone = gone.lock().unwrap_or_else(PoisonError::into_inner);
-        let (code, body) = if gone.contains(&uid) {
+        let (code, body) = if request.method() == http::Method::POST {
+            (409, json!({"kind": "Status", "status": "Failure", "reason": "AlreadyExists", "message": "", "code": 409}))
+        } else if gone.contains(&uid) {
             (404, json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "message": "gone", "code": 404}))
         } else {
             (200, pod(&uid))

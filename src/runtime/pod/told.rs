@@ -101,8 +101,8 @@ mod tests {
             "status": {"phase": "Failed", "containerStatuses": [ended]}});
         let whole: Pod = serde_json::from_value(pod.clone()).unwrap();
         let Told(told) = serde_json::from_value(pod).unwrap();
-        assert_eq!(state::instance(&told, None), state::instance(&whole, None));
-        assert!(state::instance(&told, None).is_some());
+        assert_eq!(state::instance(&told, "i", None), state::instance(&whole, "i", None));
+        assert!(state::instance(&told, "i", None).is_some());
         assert_eq!((told.metadata.resource_version.as_deref(), told.metadata.managed_fields), (Some("7"), None));
         assert_eq!(told.metadata.deletion_timestamp, whole.metadata.deletion_timestamp);
         assert_eq!(told.spec, None);

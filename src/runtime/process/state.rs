@@ -37,7 +37,7 @@ impl Known {
         if matches!(state, InstanceState::Exited(_)) {
             ended.cancel();
         }
-        let instance = Instance { key: record.key(), host: LOCAL_HOST.to_owned(), handle, state };
+        let instance = Instance { key: record.key(), host: LOCAL_HOST.to_owned(), own: true, handle, state };
         Self { instance, dir, shim: record.shim, ended }
     }
 }

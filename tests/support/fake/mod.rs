@@ -317,8 +317,8 @@ impl FakeRuntime {
         }
         let handle = Handle { id: world.ids.uid(), started: world.clock.now().to_string() };
         let (key, host) = (spec.key.clone(), spec.host.clone());
-        let instance =
-            Instance { key: key.clone(), host: host.clone(), handle: handle.clone(), state: InstanceState::Starting };
+        let (own, state) = (true, InstanceState::Starting);
+        let instance = Instance { key: key.clone(), host: host.clone(), own, handle: handle.clone(), state };
         world.instances.insert(key.uid.clone(), Held { instance: instance.clone(), tasks: BTreeSet::new() });
         let nth = world.starts.entry(key.uid.clone()).or_default();
         *nth += 1;

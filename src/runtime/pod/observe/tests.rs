@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
@@ -7,6 +9,7 @@ use http_body_util::StreamBody;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::clock::{Clock, SystemClock};
 use crate::runtime::InstanceKey;
 
 type Body = StreamBody<mpsc::UnboundedReceiver<Result<Frame<Bytes>, std::io::Error>>>;
@@ -23,9 +26,18 @@ fn pod(version: &str, ready: &str) -> Value {
                 "state": {"running": {}}}]}})
 }
 
+/// The same Pod as installation `i` made it, or another.
+fn made_by(installation: &str, version: &str) -> Value {
+    let mut pod = pod(version, "True");
+    pod["metadata"]["labels"]["poolkeeper.dev/installation"] = installation.into();
+    pod
+}
+
 /// An API server with one Pod. Every watch on it is handed to the test.
 struct Server {
     lists: Arc<AtomicUsize>,
+    /// Which labels the Pods must have that are asked for.
+    selectors: Arc<Mutex<BTreeSet<String>>>,
     watches: mpsc::UnboundedReceiver<Watch>,
     told: mpsc::UnboundedReceiver<Observation>,
     seen: Arc<Seen>,
@@ -36,9 +48,12 @@ impl Server {
         let lists = Arc::new(AtomicUsize::new(0));
         let (opened, watches) = mpsc::unbounded();
         let (says, told) = mpsc::unbounded();
-        let counted = lists.clone();
+        let selectors = Arc::new(Mutex::new(BTreeSet::new()));
+        let (counted, selected) = (lists.clone(), selectors.clone());
         let answer = tower::service_fn(move |request: http::Request<kube::client::Body>| {
             let (sender, receiver) = mpsc::unbounded();
+            let query = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
+            selected.lock().unwrap().extend(query.filter(|(k, _)| k == "labelSelector").map(|(_, v)| v.into_owned()));
             if request.uri().query().is_some_and(|q| q.contains("watch=true")) {
                 let _ = opened.unbounded_send(sender);
             } else {
@@ -50,13 +65,13 @@ impl Server {
             async { Ok::<_, std::io::Error>(http::Response::new(body)) }
         });
         let seen = Arc::new(Seen::default());
-        let mut observations = observe(Api::all(kube::Client::new(answer, "n")), "i", seen.clone());
+        let mut observations = observe(Api::all(kube::Client::new(answer, "n")), "i".into(), seen.clone());
         tokio::spawn(async move {
             while let Some(observation) = observations.next().await {
                 let _ = says.unbounded_send(observation);
             }
         });
-        let mut this = Self { lists, watches, told, seen };
+        let mut this = Self { lists, selectors, watches, told, seen };
         this.lists().await;
         this
     }
@@ -104,4 +119,47 @@ async fn a_watch_that_was_cut_and_says_nothing_is_begun_again() {
         server.lists().await;
     }
     assert_eq!(server.lists.load(Ordering::SeqCst), 4);
+}
+
+/// The id of an installation is lost with its Lease. Its Workers are there, and their Pods run.
+#[tokio::test(start_paused = true)]
+async fn pods_of_every_installation_are_told_and_whose_they_are() {
+    let mut server = Server::followed().await;
+    let selectors = server.selectors.lock().unwrap().clone();
+    assert!(selectors.iter().all(|s| s == "poolkeeper.dev/worker-uid"), "{selectors:?}");
+    let watch = server.watch().await;
+    for (n, (installation, own)) in [("i", true), ("j", false)].into_iter().enumerate() {
+        let pod = made_by(installation, &(6 + n).to_string());
+        let line = format!("{}\n", json!({"type": "MODIFIED", "object": pod}));
+        watch.unbounded_send(Ok(Frame::data(line.into()))).unwrap();
+        let told = server.told.next().await;
+        assert!(matches!(&told, Some(Observation::Changed(i)) if i.own == own), "{installation}: {told:?}");
+    }
+}
+
+/// As for a controller whose role lacks the verb: nothing that changes will be told, however often all is listed.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_refused_is_told_at_once_and_tried_ever_more_seldom() {
+    let answer = tower::service_fn(|request: http::Request<kube::client::Body>| {
+        let (code, body) = if request.uri().query().is_some_and(|q| q.contains("watch=true")) {
+            (
+                403,
+                json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "no watch", "code": 403}),
+            )
+        } else {
+            (200, json!({"metadata": {"resourceVersion": "5"}, "items": [pod("5", "True")]}))
+        };
+        let body = kube::client::Body::from(body.to_string().into_bytes());
+        let response = http::Response::builder().status(code).body(body).unwrap();
+        async { Ok::<_, std::io::Error>(response) }
+    });
+    let (seen, clock) = (Arc::new(Seen::default()), SystemClock::new());
+    let mut told = observe(Api::all(kube::Client::new(answer, "n")), "i".into(), seen);
+    for round in 0..20 {
+        assert!(matches!(told.next().await, Some(Observation::Listed(_))));
+        let lost = told.next().await;
+        assert!(matches!(&lost, Some(Observation::Unreachable(why)) if why.contains("no watch")), "{lost:?}");
+        assert!(round > 0 || clock.mono().is_zero(), "that it cannot be followed is known with the first answer");
+    }
+    assert!(clock.mono() > MAX_PAUSE * 10, "20 listings within {:?}", clock.mono());
 }
