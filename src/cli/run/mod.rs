@@ -27,6 +27,7 @@ mod summary;
 mod tasks;
 
 use std::io::{IsTerminal, Read, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,6 +89,8 @@ struct Prepared {
     count: Option<u64>,
     skipped: u64,
     stdin: Bytes,
+    /// Results without content, whose tasks run again.
+    emptied: Vec<PathBuf>,
 }
 
 async fn run(args: RunArgs) -> Result<u8, Failure> {
@@ -96,7 +99,7 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
     }
     let (clock, ids): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Ids::random());
     let prepared = prepare(&args, clock.clone(), ids).await?;
-    let Prepared { server, pool, runtime, stays, tasks, dir, count, skipped, stdin } = prepared;
+    let Prepared { server, pool, runtime, stays, tasks, dir, count, skipped, emptied, stdin } = prepared;
     let source = source(tasks.as_ref(), &dir, &args)?;
     let interrupted = signals::listen().map_err(|e| Failure::poolkeeper("listening for signals", e))?;
     let mut stack = Stack::start(server, runtime, &dir).await?;
@@ -114,6 +117,9 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
         dispatches: Api::namespaced(stack.client.clone(), stack::NAMESPACE),
         workers: Api::namespaced(stack.client.clone(), stack::NAMESPACE),
         executor: stack.executor.clone(),
+    for file in emptied {
+        progress.note(format!("{} is empty, as after a power loss: its task runs again", file.display()));
+    }
         progress: progress.clone(),
         clock,
         exit_codes: pool.spec.rate_limit.exit_codes.clone(),
@@ -124,6 +130,7 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
     let plan = engine::Plan {
         pool: pool.clone(),
         retry_failed: args.retry_failed,
+        keep: dir.is_kept(),
         timeout: args.timeout,
         keep: dir.is_kept(),
         start_hint: if stays { STAY_HINT } else { "" },
@@ -168,10 +175,12 @@ async fn prepare(args: &RunArgs, clock: Arc<dyn Clock>, ids: Ids) -> Result<Prep
         Some(out) => RunDir::open(out, args.resume, run_id, &args.command)?,
         None => RunDir::temporary(run_id)?,
     };
-    let mut skipped = 0;
+    let (mut skipped, mut emptied) = (0, Vec::new());
     if let Some(tasks) = tasks.as_ref().filter(|_| args.resume) {
         tasks.check(|item| {
-            skipped += u64::from(dir.is_done(item, &args.command)?);
+            let done = dir.is_done(item, &args.command)?;
+            skipped += u64::from(done);
+            emptied.extend(dir.emptied_result(item).filter(|_| !done));
             Ok(())
         })?;
         count = count.map(|n| n - skipped);
@@ -195,6 +204,7 @@ async fn read_stdin() -> Result<Bytes, Failure> {
     if std::io::stdin().is_terminal() {
         return Ok(Bytes::new());
     }
+        emptied,
     let mut read = tokio::task::spawn_blocking(|| {
         let mut all = Vec::new();
         // One that is closed, or a directory, is an empty one.

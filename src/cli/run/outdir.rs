@@ -77,7 +77,12 @@ impl RunDir {
         let wanted = RunRecord { run_id, command_hash: result::hash(None, command) };
         let file = own.join("run.json");
         let found = match fs::read(&file) {
-            Ok(bytes) => Some(serde_json::from_slice::<RunRecord>(&bytes).map_err(|e| wrong(e.into()))?),
+            // As if it were not there: its tasks' results name its command too, and its workers did not outlive the machine.
+            Ok(bytes) if result::is_emptied(&bytes) => None,
+            Ok(bytes) => Some(serde_json::from_slice::<RunRecord>(&bytes).map_err(|e| {
+                let file = file.display();
+                Failure::conflict(format!("{file}: {e}; remove it to go on with the results that are there"))
+            })?),
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(wrong(e)),
         };
@@ -85,7 +90,7 @@ impl RunDir {
         let record = match found {
             // It never came to a result, or was emptied by hand. Its workers may still be there, so it keeps its id.
             Some(found) if !used => RunRecord { run_id: found.run_id, ..wanted },
-            Some(_) if !resume => {
+            _ if used && !resume => {
                 return Err(Failure::conflict(format!(
                     "--out {name}: it holds the results of another run: add --resume to go on with that, or name another directory"
                 )));
@@ -150,6 +155,13 @@ impl RunDir {
         Ok(found.is_final())
     }
 
+    /// The file of a task that has a result without content.
+    pub fn emptied_result(&self, item: &Item) -> Option<PathBuf> {
+        let dir = self.task_dir(&item.id);
+        let file = dir.join(result::FILE);
+        (file.exists() && matches!(TaskResult::read(&dir), Ok(None))).then_some(file)
+    }
+
     /// Removes what only a living run needs.
     pub fn clean(&self) {
         // Fails, as it should, if a worker is left in it.
@@ -183,7 +195,9 @@ fn has_results(path: &Path) -> io::Result<bool> {
 
 fn write_new(path: &Path, record: &RunRecord) -> io::Result<()> {
     let new = path.with_extension("new");
-    fs::write(&new, serde_json::to_vec_pretty(record)?)?;
+    let mut file = File::create(&new)?;
+    file.write_all(&serde_json::to_vec_pretty(record)?)?;
+    file.sync_all()?;
     fs::rename(new, path)
 }
 
