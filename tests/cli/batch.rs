@@ -219,3 +219,14 @@ fn a_task_that_never_ran_says_why() {
     let result = place.json("out/line-1/result.json");
     assert_eq!((&result["outcome"], &result["message"]), (&"NotStarted".into(), &"Expired".into()));
 }
+
+#[test]
+fn bars_that_nobody_sees_hide_nothing() {
+    let place = Place::new();
+    let ran = batch(&place, "a\nb\n", &["--progress", "bar"], "[ $TASK = a ] || exit 9").exits(1);
+    ran.says(&["line-2 attempt 1 failed on pool-", "exit code 9", "tasks: 1 succeeded, 1 failed"]);
+    place
+        .run(&["--tasks", "tasks.txt", "--progress", "bar", "--", "no-such"])
+        .exits(127)
+        .says(&["no-such cannot be run"]);
+}
