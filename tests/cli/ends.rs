@@ -1,5 +1,6 @@
 //! Ends that nobody wished for: Ctrl-C, dead workers, workers that never come.
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 
 use rustix::process::Signal;
 
@@ -109,4 +110,39 @@ fn workers_that_do_not_start_end_the_run_with_the_reason() {
     place.write("token", "");
     let ran = place.run(&["--credential", "a=TOKEN:file:token", "--", "true"]).exits(125);
     ran.says(&["no worker can be started", "credential a"]);
+}
+
+/// As a container leaves it that a task ran with `-v $TMPDIR:/out`.
+#[test]
+fn what_a_task_left_of_another_user_is_named_and_ends_nothing() {
+    if !rustix::process::geteuid().is_root() {
+        writeln!(std::io::stderr(), "SKIPPED: cli::ends: only root can make a file of another user").unwrap();
+        return;
+    }
+    let place = Place::new();
+    place.open_to_all();
+    place.write("tasks.txt", "1\n");
+    let script = "echo $TMPDIR > there; until [ -e go ]; do :; done";
+    let args = ["run", "--local", "--tasks", "tasks.txt", "--out", "out", "--", "sh", "-c", script];
+    // Wherever the binary is, that user need not get there.
+    let binary = place.path("poolkeeper");
+    std::fs::copy(BINARY, &binary).unwrap();
+    let nobody = |args: &[&str]| {
+        let mut command = std::process::Command::new(&binary);
+        command.args(args).current_dir(place.path("")).env("TMPDIR", place.tmp()).stdin(std::process::Stdio::null());
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).uid(65534).gid(65534);
+        command
+    };
+    let run = nobody(&args).spawn().unwrap();
+    eventually("the task runs", || place.path("there").exists() && place.read("there").ends_with('\n'));
+    let theirs = std::path::PathBuf::from(place.read("there").trim_end()).join("theirs");
+    std::fs::create_dir(&theirs).unwrap();
+    std::fs::write(theirs.join("file"), "").unwrap();
+    place.write("go", "");
+    let gone = format!("{}/.gone.", place.path("out/.poolkeeper/workers").display());
+    Ran::from(run.wait_with_output().unwrap()).exits(0).says(&["tasks: 1 succeeded", "remove it by hand", &gone]);
+    // Nor does it keep the next one from running.
+    let args = [&args[..2], &["--resume"], &args[2..]].concat();
+    Ran::from(nobody(&args).output().unwrap()).exits(0).says(&["1 done before", &gone]);
+    place.is_clean();
 }

@@ -143,12 +143,17 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
     }
     let stopped = match &ended {
         Err(failure) if stack.is_broken() => Err(failure.clone()),
-        _ => stack
-            .end(&pool, ended.is_err(), &progress)
-            .await
-            .map_err(|e| Failure::poolkeeper("stopping", format!("{e:#}"))),
+        _ => match signals::unless(&interrupted, stack.end(&pool, ended.is_err(), &progress)).await {
+            Some(stopped) => stopped.map_err(|e| Failure::poolkeeper("stopping", format!("{e:#}"))),
+            None => Err(Failure::new(exit::INTERRUPTED, signals::LEFT)),
+        },
     };
-    dir.clean();
+    for path in dir.clean() {
+        progress.note(format!(
+            "cannot remove {}: there are files of another user in it, as it seems: remove it by hand",
+            path.display()
+        ));
+    }
     progress.finish();
     match (ended, stopped) {
         (Err(failure), _) => Ok(failure.exit),

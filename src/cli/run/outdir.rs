@@ -18,6 +18,7 @@ use super::failure::Failure;
 use super::ids;
 use super::result::{self, TaskResult};
 use super::tasks::Item;
+use crate::runtime::process;
 
 const OWN: &str = ".poolkeeper";
 
@@ -162,10 +163,11 @@ impl RunDir {
         (file.exists() && matches!(TaskResult::read(&dir), Ok(None))).then_some(file)
     }
 
-    /// Removes what only a living run needs.
-    pub fn clean(&self) {
+    /// Removes what only a living run needs. Answers what of it cannot be removed.
+    pub fn clean(&self) -> Vec<PathBuf> {
         // Fails, as it should, if a worker is left in it.
         let _ = fs::remove_dir(self.runtime_dir().join("workers"));
+        process::left_files(&self.runtime_dir())
     }
 }
 

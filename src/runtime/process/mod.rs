@@ -38,7 +38,7 @@ use crate::api::dispatch::Target;
 pub use client::ProcessExecutor;
 use record::WorkerDir;
 use state::Shared;
-pub use sweep::sweep_leftovers;
+pub use sweep::{left_files, sweep_leftovers};
 
 /// Time between two complete listings.
 const RELIST: Duration = Duration::from_secs(30);

@@ -147,9 +147,10 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
     match end {
         End::Abandoned => dir.remove(ProcessId::own()?),
         End::Command(code) | End::Told(code) => {
-            dir.remove_scratch()?;
             let exit = Exit { code: Some(code), out_of_memory: false, tail: tail.finish().await };
-            dir.write_exit(&exit.into())
+            dir.write_exit(&exit.into())?;
+            // After the word that it ended: what a task put there may not be this user's to remove.
+            dir.remove_scratch()
         }
     }
 }
