@@ -146,3 +146,21 @@ fn what_a_task_left_of_another_user_is_named_and_ends_nothing() {
     Ran::from(nobody(&args).output().unwrap()).exits(0).says(&["1 done before", &gone]);
     place.is_clean();
 }
+
+#[test]
+fn what_a_killed_run_left_in_the_temporary_directory_goes_with_the_next() {
+    let place = Place::new();
+    place.write("tasks.txt", "1\n");
+    let mut first = place.start_until(&["--tasks", "tasks.txt", "--", "sleep", "100"], "→");
+    let living = place.start_until(&["--tasks", "tasks.txt", "--", "sleep", "100"], "→");
+    first.child.kill().unwrap();
+    first.end();
+    let left = || std::fs::read_dir(place.tmp()).unwrap().count();
+    assert_eq!(left(), 2, "the test is of no use if it left nothing");
+    Ran::from(place.command(&["run", "--local", "--", "true"]).output().unwrap()).exits(0);
+    let left = left();
+    living.signal(Signal::TERM);
+    living.end().exits(130);
+    assert_eq!(left, 1, "that of the living one stays");
+    place.is_clean();
+}

@@ -88,15 +88,16 @@ struct Prepared {
     dir: Arc<RunDir>,
     count: Option<u64>,
     skipped: u64,
-    stdin: Bytes,
     /// Results without content, whose tasks run again.
     emptied: Vec<PathBuf>,
+    stdin: Bytes,
 }
 
 async fn run(args: RunArgs) -> Result<u8, Failure> {
     if !args.local {
         return Err(Failure::usage("run works on this machine only, so far: add --local"));
     }
+    outdir::sweep_temporary(&std::env::temp_dir()).await;
     let (clock, ids): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Ids::random());
     let prepared = prepare(&args, clock.clone(), ids).await?;
     let Prepared { server, pool, runtime, stays, tasks, dir, count, skipped, emptied, stdin } = prepared;
@@ -113,24 +114,24 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
         tasks: count,
         skipped,
     });
+    for file in emptied {
+        progress.note(format!("{} is empty, as after a power loss: its task runs again", file.display()));
+    }
     let job = Job {
         dispatches: Api::namespaced(stack.client.clone(), stack::NAMESPACE),
         workers: Api::namespaced(stack.client.clone(), stack::NAMESPACE),
         executor: stack.executor.clone(),
-    for file in emptied {
-        progress.note(format!("{} is empty, as after a power loss: its task runs again", file.display()));
-    }
         progress: progress.clone(),
         clock,
         exit_codes: pool.spec.rate_limit.exit_codes.clone(),
         command: args.command,
         stdin,
         live: tasks.is_none(),
+        keep: dir.is_kept(),
     };
     let plan = engine::Plan {
         pool: pool.clone(),
         retry_failed: args.retry_failed,
-        keep: dir.is_kept(),
         timeout: args.timeout,
         keep: dir.is_kept(),
         start_hint: if stays { STAY_HINT } else { "" },
@@ -200,6 +201,7 @@ async fn prepare(args: &RunArgs, clock: Arc<dyn Clock>, ids: Ids) -> Result<Prep
         dir: Arc::new(dir),
         count,
         skipped,
+        emptied,
         stdin,
     })
 }
@@ -209,7 +211,6 @@ async fn read_stdin() -> Result<Bytes, Failure> {
     if std::io::stdin().is_terminal() {
         return Ok(Bytes::new());
     }
-        emptied,
     let mut read = tokio::task::spawn_blocking(|| {
         let mut all = Vec::new();
         // One that is closed, or a directory, is an empty one.
