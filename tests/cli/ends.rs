@@ -112,6 +112,37 @@ fn workers_that_do_not_start_end_the_run_with_the_reason() {
     ran.says(&["no worker can be started", "credential a"]);
 }
 
+/// A file that is open for writing cannot be executed, for now: no fault of the command's.
+#[test]
+fn a_shortage_that_passes_does_not_end_the_batch() {
+    let place = Place::new();
+    place.write("tasks.txt", "1\n2\n");
+    std::fs::copy("/bin/true", place.path("prog")).unwrap();
+    let busy = std::fs::File::options().append(true).open(place.path("prog")).unwrap();
+    let started = place.start_until(&["--tasks", "tasks.txt", "--", "./prog"], "line-1 attempt 1 →");
+    drop(busy);
+    started.end().exits(0).says(&["tasks: 2 succeeded"]);
+    place.is_clean();
+}
+
+#[test]
+fn what_a_killed_run_left_in_the_temporary_directory_goes_with_the_next() {
+    let place = Place::new();
+    place.write("tasks.txt", "1\n");
+    let mut first = place.start_until(&["--tasks", "tasks.txt", "--", "sleep", "100"], "→");
+    let living = place.start_until(&["--tasks", "tasks.txt", "--", "sleep", "100"], "→");
+    first.child.kill().unwrap();
+    first.end();
+    let left = || std::fs::read_dir(place.tmp()).unwrap().count();
+    assert_eq!(left(), 2, "the test is of no use if it left nothing");
+    Ran::from(place.command(&["run", "--local", "--", "true"]).output().unwrap()).exits(0);
+    let left = left();
+    living.signal(Signal::TERM);
+    living.end().exits(130);
+    assert_eq!(left, 1, "that of the living one stays");
+    place.is_clean();
+}
+
 /// As a container leaves it that a task ran with `-v $TMPDIR:/out`.
 #[test]
 fn what_a_task_left_of_another_user_is_named_and_ends_nothing() {
@@ -148,19 +179,15 @@ fn what_a_task_left_of_another_user_is_named_and_ends_nothing() {
 }
 
 #[test]
-fn what_a_killed_run_left_in_the_temporary_directory_goes_with_the_next() {
+fn a_low_limit_of_open_files_is_raised_for_the_run_alone() {
     let place = Place::new();
-    place.write("tasks.txt", "1\n");
-    let mut first = place.start_until(&["--tasks", "tasks.txt", "--", "sleep", "100"], "→");
-    let living = place.start_until(&["--tasks", "tasks.txt", "--", "sleep", "100"], "→");
-    first.child.kill().unwrap();
-    first.end();
-    let left = || std::fs::read_dir(place.tmp()).unwrap().count();
-    assert_eq!(left(), 2, "the test is of no use if it left nothing");
-    Ran::from(place.command(&["run", "--local", "--", "true"]).output().unwrap()).exits(0);
-    let left = left();
-    living.signal(Signal::TERM);
-    living.end().exits(130);
-    assert_eq!(left, 1, "that of the living one stays");
+    place.write("tasks.txt", &"x\n".repeat(12));
+    // All of them run at once.
+    let task = "ulimit -Sn; echo >> started; until [ $(wc -l < started) -ge 12 ]; do sleep 0.1; done";
+    let mut command = std::process::Command::new("sh");
+    command.current_dir(place.path("")).env("TMPDIR", place.tmp()).stdin(std::process::Stdio::null());
+    let run = "ulimit -Sn 48; exec \"$0\" run --local --workers 12 --tasks tasks.txt -- sh -c \"$1\"";
+    let ran = Ran::from(command.args(["-c", run, BINARY, task]).output().unwrap()).exits(0);
+    assert_eq!(ran.lines(), ["48"; 12]);
     place.is_clean();
 }

@@ -47,6 +47,7 @@ use self::tasks::{Item, TaskFile};
 use crate::api::dispatch::Outcome;
 use crate::api::{ContainerPool, RuntimeKind};
 use crate::clock::{Clock, Ids, SystemClock};
+use crate::runtime::process;
 
 /// Id of the task of a single command.
 const SINGLE: &str = "command";
@@ -97,6 +98,8 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
     if !args.local {
         return Err(Failure::usage("run works on this machine only, so far: add --local"));
     }
+    // Each worker takes some. Without them, fewer go.
+    let _ = process::raise_open_files();
     outdir::sweep_temporary(&std::env::temp_dir()).await;
     let (clock, ids): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Ids::random());
     let prepared = prepare(&args, clock.clone(), ids).await?;

@@ -11,6 +11,7 @@ mod adopt;
 pub mod client;
 mod end;
 pub mod exec_client;
+mod limits;
 mod procfs;
 pub mod protocol;
 mod record;
@@ -36,6 +37,7 @@ use super::{
 use crate::api::RuntimeKind;
 use crate::api::dispatch::Target;
 pub use client::ProcessExecutor;
+pub use limits::raise_open_files;
 use record::WorkerDir;
 use state::Shared;
 pub use sweep::{left_files, sweep_leftovers};
