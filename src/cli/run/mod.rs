@@ -147,7 +147,7 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
     }
     let stopped = match &ended {
         Err(failure) if stack.is_broken() => Err(failure.clone()),
-        _ => match signals::unless(&interrupted, stack.end(&pool, ended.is_err(), &progress)).await {
+        _ => match signals::unless(&interrupted, Box::pin(stack.end(&pool, ended.is_err(), &progress))).await {
             Some(stopped) => stopped.map_err(|e| Failure::poolkeeper("stopping", format!("{e:#}"))),
             None => Err(Failure::new(exit::INTERRUPTED, signals::LEFT)),
         },

@@ -186,9 +186,9 @@ impl RunDir {
 pub async fn sweep_temporary(tmp: &Path) {
     let own = rustix::process::getuid().as_raw();
     for entry in fs::read_dir(tmp).into_iter().flatten().flatten() {
+        let named = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
         // Of a link, that of the link itself.
-        let mine = entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == own);
-        if !mine || !entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+        if !named || !entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == own) {
             continue;
         }
         // One whose pid is not written yet is about to be locked.

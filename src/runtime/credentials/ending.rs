@@ -52,7 +52,7 @@ impl Ending {
 }
 
 /// Takes a value out of one stream. Streams that mix have one each, or what one says would hide what the other does.
-#[derive(Debug, Default)]
+#[derive(Default)] // no Debug: it knows the value
 pub struct Redactor {
     value: Vec<u8>,
     /// For each length of a part that was seen: the longest shorter one that was seen with it (Knuth, Morris, Pratt).
@@ -168,7 +168,9 @@ mod tests {
         for (second, piece) in pieces {
             ending.push(&mut streams[usize::from(*second)], piece);
         }
-        streams.iter_mut().for_each(|stream| ending.close(stream));
+        for stream in &mut streams {
+            ending.close(stream);
+        }
         ending.text()
     }
 
@@ -187,11 +189,10 @@ mod tests {
 
     #[test]
     fn what_is_no_value_stays() {
-        for text in ["", "sesame-clos", "se sesame-", "ses"] {
-            let wanted = if text == "se sesame-" { "se ***" } else { text };
-            let wanted = if text == "sesame-clos" { text } else { wanted };
-            assert_eq!(told("sesame-open", &[(false, text.as_bytes())], false), wanted);
+        for text in ["", "sesame-clos", "sesesame-ope door", "ses"] {
+            assert_eq!(told("sesame-open", &[(false, text.as_bytes())], false), text);
         }
+        assert_eq!(told("sesame-open", &[(false, b"se sesame-")], false), "se ***", "it was about to print the rest");
         assert_eq!(told("short", &[(false, b"short")], false), "short");
         assert_eq!(
             told("ab\u{e4}cdef", &[(false, "1 ab\u{e4}cdef \u{e4}\u{df}".as_bytes())], true),
