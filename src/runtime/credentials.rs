@@ -3,15 +3,19 @@
 //! A value is fetched for each start of a worker and kept no longer than that start: a changed file or variable
 //! reaches the next worker. No error here carries anything that was read.
 
+mod ending;
+
 use std::fmt;
 use std::io;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::api::pool::Credential;
+pub use ending::{Ending, Redactor};
 
 /// Longest value, in bytes: Linux allows no longer environment string than 128 KiB, and no credential is near it.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -35,11 +39,6 @@ impl Secret {
     /// The value, for the one place that hands it to a worker.
     pub fn expose(&self) -> &str {
         &self.0
-    }
-
-    /// `text` with every occurrence of the value replaced by `***`: for output of a worker that goes into a status.
-    pub fn redact(&self, text: &str) -> String {
-        if self.0.len() < MIN_REDACTED { text.to_owned() } else { text.replace(&self.0, MASK) }
     }
 }
 
@@ -164,13 +163,17 @@ async fn run(name: &str, program: &str, args: &[String]) -> Result<Vec<u8>, Cred
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
+        let group = Group::of(&child);
         let bytes = match child.stdout.take() {
             Some(out) => read(out).await?,
             None => Vec::new(),
         };
-        Ok((bytes, child.wait().await?))
+        let status = child.wait().await?;
+        group.leave();
+        Ok((bytes, status))
     };
     let (bytes, status) = match tokio::time::timeout(COMMAND_TIMEOUT, work).await {
         Ok(done) => done.map_err(failed)?,
@@ -185,6 +188,29 @@ async fn run(name: &str, program: &str, args: &[String]) -> Result<Vec<u8>, Cred
         program: program.to_owned(),
         status: status.to_string(),
     })
+}
+
+/// All that a command started. Dropped before its leader was collected, so that its number is nobody else's, it is killed.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(leader: &Child) -> Self {
+        Self(leader.id().and_then(|pid| Pid::from_raw(pid.cast_signed())))
+    }
+
+    /// What a command that ended leaves running is meant to: an agent that keeps a key, for example.
+    fn leave(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // There is none left: fine.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
 }
 
 /// Reads to the end, or to where it is certainly too long.
@@ -259,10 +285,32 @@ mod tests {
         }
     }
 
+    /// All that a command started goes with it, not the direct child alone.
+    #[tokio::test]
+    async fn a_command_that_nobody_waits_for_is_ended_with_its_pipeline() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let script = format!("(exec 3>{}; echo started >&3; sleep 5; echo late >&3) | cat", fifo.display());
+        let resolving = tokio::spawn(async move { resolve(&command(&script)).await });
+        let said = tokio::task::spawn_blocking(move || {
+            let mut said = std::io::BufReader::new(std::fs::File::open(fifo).unwrap());
+            let mut first = String::new();
+            std::io::BufRead::read_line(&mut said, &mut first).unwrap();
+            (first, said)
+        });
+        let (first, mut said) = said.await.unwrap();
+        assert_eq!(first, "started\n");
+        resolving.abort();
+        assert!(resolving.await.unwrap_err().is_cancelled());
+        // The end of this stream is the end of all that could write to it.
+        let rest = tokio::task::spawn_blocking(move || std::io::read_to_string(&mut said).unwrap()).await.unwrap();
+        assert_eq!(rest, "");
+    }
+
     #[test]
     fn a_secret_is_not_printed() {
         let secret = Secret::new("sesame-open");
         assert_eq!(format!("{secret:?}"), "***");
-        assert_eq!(secret.redact("say sesame-open twice: sesame-open"), "say *** twice: ***");
     }
 }

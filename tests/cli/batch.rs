@@ -195,3 +195,38 @@ fn nobody_reads_so_it_stops() {
     Ran::from(child.wait_with_output().unwrap()).exits(141).says(&["nobody reads"]);
     place.is_clean();
 }
+
+#[test]
+fn a_short_queue_is_no_reason_to_fail() {
+    let place = Place::new();
+    place.write(
+        "pool.yaml",
+        "apiVersion: poolkeeper.dev/v1alpha1\nkind: ContainerPool\nmetadata: {name: p}\nspec: {max: 2, dispatch: {queueLimit: 1}}\n",
+    );
+    batch(&place, &numbers(12), &["-f", "pool.yaml"], "true").exits(0).says(&["tasks: 12 succeeded"]);
+}
+
+#[test]
+fn a_task_that_never_ran_says_why() {
+    let place = Place::new();
+    // No worker can be up so soon.
+    place.write(
+        "pool.yaml",
+        "apiVersion: poolkeeper.dev/v1alpha1\nkind: ContainerPool\nmetadata: {name: p}\nspec: {dispatch: {queueTimeout: 1ms}}\n",
+    );
+    let ran = batch(&place, "a\n", &["-f", "pool.yaml", "--out", "out"], "true").exits(1);
+    ran.says(&["line-1 never ran: Expired", "tasks: 0 succeeded, 1 failed"]);
+    let result = place.json("out/line-1/result.json");
+    assert_eq!((&result["outcome"], &result["message"]), (&"NotStarted".into(), &"Expired".into()));
+}
+
+#[test]
+fn bars_that_nobody_sees_hide_nothing() {
+    let place = Place::new();
+    let ran = batch(&place, "a\nb\n", &["--progress", "bar"], "[ $TASK = a ] || exit 9").exits(1);
+    ran.says(&["line-2 attempt 1 failed on pool-", "exit code 9", "tasks: 1 succeeded, 1 failed"]);
+    place
+        .run(&["--tasks", "tasks.txt", "--progress", "bar", "--", "no-such"])
+        .exits(127)
+        .says(&["no-such cannot be run"]);
+}

@@ -1,5 +1,6 @@
 //! Ends that nobody wished for: Ctrl-C, dead workers, workers that never come.
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 
 use rustix::process::Signal;
 
@@ -109,4 +110,84 @@ fn workers_that_do_not_start_end_the_run_with_the_reason() {
     place.write("token", "");
     let ran = place.run(&["--credential", "a=TOKEN:file:token", "--", "true"]).exits(125);
     ran.says(&["no worker can be started", "credential a"]);
+}
+
+/// A file that is open for writing cannot be executed, for now: no fault of the command's.
+#[test]
+fn a_shortage_that_passes_does_not_end_the_batch() {
+    let place = Place::new();
+    place.write("tasks.txt", "1\n2\n");
+    std::fs::copy("/bin/true", place.path("prog")).unwrap();
+    let busy = std::fs::File::options().append(true).open(place.path("prog")).unwrap();
+    let started = place.start_until(&["--tasks", "tasks.txt", "--", "./prog"], "line-1 attempt 1 →");
+    drop(busy);
+    started.end().exits(0).says(&["tasks: 2 succeeded"]);
+    place.is_clean();
+}
+
+#[test]
+fn what_a_killed_run_left_in_the_temporary_directory_goes_with_the_next() {
+    let place = Place::new();
+    place.write("tasks.txt", "1\n");
+    let mut first = place.start_until(&["--tasks", "tasks.txt", "--", "sleep", "100"], "→");
+    let living = place.start_until(&["--tasks", "tasks.txt", "--", "sleep", "100"], "→");
+    first.child.kill().unwrap();
+    first.end();
+    let left = || std::fs::read_dir(place.tmp()).unwrap().count();
+    assert_eq!(left(), 2, "the test is of no use if it left nothing");
+    Ran::from(place.command(&["run", "--local", "--", "true"]).output().unwrap()).exits(0);
+    let left = left();
+    living.signal(Signal::TERM);
+    living.end().exits(130);
+    assert_eq!(left, 1, "that of the living one stays");
+    place.is_clean();
+}
+
+/// As a container leaves it that a task ran with `-v $TMPDIR:/out`.
+#[test]
+fn what_a_task_left_of_another_user_is_named_and_ends_nothing() {
+    if !rustix::process::geteuid().is_root() {
+        writeln!(std::io::stderr(), "SKIPPED: cli::ends: only root can make a file of another user").unwrap();
+        return;
+    }
+    let place = Place::new();
+    place.open_to_all();
+    place.write("tasks.txt", "1\n");
+    let script = "echo $TMPDIR > there; until [ -e go ]; do :; done";
+    let args = ["run", "--local", "--tasks", "tasks.txt", "--out", "out", "--", "sh", "-c", script];
+    // Wherever the binary is, that user need not get there.
+    let binary = place.path("poolkeeper");
+    std::fs::copy(BINARY, &binary).unwrap();
+    let nobody = |args: &[&str]| {
+        let mut command = std::process::Command::new(&binary);
+        command.args(args).current_dir(place.path("")).env("TMPDIR", place.tmp()).stdin(std::process::Stdio::null());
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).uid(65534).gid(65534);
+        command
+    };
+    let run = nobody(&args).spawn().unwrap();
+    eventually("the task runs", || place.path("there").exists() && place.read("there").ends_with('\n'));
+    let theirs = std::path::PathBuf::from(place.read("there").trim_end()).join("theirs");
+    std::fs::create_dir(&theirs).unwrap();
+    std::fs::write(theirs.join("file"), "").unwrap();
+    place.write("go", "");
+    let gone = format!("{}/.gone.", place.path("out/.poolkeeper/workers").display());
+    Ran::from(run.wait_with_output().unwrap()).exits(0).says(&["tasks: 1 succeeded", "remove it by hand", &gone]);
+    // Nor does it keep the next one from running.
+    let args = [&args[..2], &["--resume"], &args[2..]].concat();
+    Ran::from(nobody(&args).output().unwrap()).exits(0).says(&["1 done before", &gone]);
+    place.is_clean();
+}
+
+#[test]
+fn a_low_limit_of_open_files_is_raised_for_the_run_alone() {
+    let place = Place::new();
+    place.write("tasks.txt", &"x\n".repeat(12));
+    // All of them run at once.
+    let task = "ulimit -Sn; echo >> started; until [ $(wc -l < started) -ge 12 ]; do sleep 0.1; done";
+    let mut command = std::process::Command::new("sh");
+    command.current_dir(place.path("")).env("TMPDIR", place.tmp()).stdin(std::process::Stdio::null());
+    let run = "ulimit -Sn 48; exec \"$0\" run --local --workers 12 --tasks tasks.txt -- sh -c \"$1\"";
+    let ran = Ran::from(command.args(["-c", run, BINARY, task]).output().unwrap()).exits(0);
+    assert_eq!(ran.lines(), ["48"; 12]);
+    place.is_clean();
 }

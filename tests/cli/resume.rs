@@ -83,3 +83,23 @@ fn after_a_crash_leftovers_are_gone_before_anything_starts() {
     assert!(!place.path("overlap").exists(), "{}", place.read("overlap"));
     assert!(!pids.iter().any(alive));
 }
+
+/// As a machine leaves it that lost its power before what was written reached the disk.
+#[test]
+fn what_a_power_loss_emptied_counts_as_not_there() {
+    let place = Place::new();
+    place.write("tasks.txt", "a\nb\n");
+    let script = "echo $TASK >> ran.txt";
+    run(&place, &[], script).exits(0);
+    place.write("ran.txt", "");
+    place.write("out/line-1/result.json", "");
+    run(&place, &["--resume"], script).exits(0).says(&["1 task to run, 1 done before", "line-1/result.json is empty"]);
+    assert_eq!(place.read("ran.txt"), "a\n");
+    place.write("out/line-2/result.json", &"\0".repeat(300));
+    place.write("out/.poolkeeper/run.json", "");
+    run(&place, &[], script).exits(4).says(&["--out out", "--resume"]);
+    run(&place, &["--resume"], script).exits(0).says(&["1 task to run, 1 done before", "line-2/result.json is empty"]);
+    assert_eq!(place.read("ran.txt"), "a\nb\n");
+    place.write("out/.poolkeeper/run.json", "{");
+    run(&place, &["--resume"], script).exits(4).says(&["run.json", "remove it"]);
+}

@@ -73,6 +73,14 @@ impl Place {
         serde_json::from_str(&self.read(name)).unwrap()
     }
 
+    /// Makes it a place for other users too.
+    pub fn open_to_all(&self) {
+        use std::os::unix::fs::PermissionsExt;
+        for (path, mode) in [(self.dir.path().to_owned(), 0o755), (self.path(""), 0o777), (self.tmp(), 0o1777)] {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        }
+    }
+
     /// `poolkeeper ARGS`, not yet started.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(BINARY);

@@ -88,7 +88,7 @@ pub enum ProgressKind {
     /// Bars on a terminal, else lines. For a single command only what is unusual.
     #[default]
     Auto,
-    /// A bar for each worker, and one for all tasks.
+    /// A bar for each worker, and one for all tasks; lines where no terminal shows them.
     Bar,
     /// A line for each step.
     Lines,

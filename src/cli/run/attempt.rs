@@ -48,6 +48,8 @@ pub struct Job {
     pub stdin: Bytes,
     /// True: what the command prints is passed on as it comes.
     pub live: bool,
+    /// True: results outlive the run.
+    pub keep: bool,
 }
 
 /// What is to be run.
@@ -271,7 +273,7 @@ impl Job {
     }
 
     fn record(&self, a: &Attempt, report: &DispatchResult, exit_code: i32, started: Timestamp) -> io::Result<()> {
-        let Some(dir) = &a.task.dir else { return Ok(()) };
+        let Some(dir) = a.task.dir.as_ref().filter(|_| self.keep) else { return Ok(()) };
         let result = TaskResult {
             id: a.task.id.clone(),
             hash: result::hash(a.task.text.as_deref(), &self.command),

@@ -26,12 +26,17 @@ pub struct Bars {
 }
 
 impl Bars {
-    /// For at most `width` workers.
-    pub fn new(width: i32) -> Self {
+    /// For at most `width` workers. None: standard error is no terminal that could show them, and what is printed beside
+    /// bars that are not shown would not be either.
+    pub fn new(width: i32) -> Option<Self> {
         let multi = MultiProgress::new();
+        if multi.is_hidden() {
+            return None;
+        }
         let total = multi.add(ProgressBar::new(0));
         total.set_style(style(TOTAL));
-        Self { multi, total, workers: Mutex::default(), room: usize::try_from(width).unwrap_or(0).min(MOST_BARS) }
+        let room = usize::try_from(width).unwrap_or(0).min(MOST_BARS);
+        Some(Self { multi, total, workers: Mutex::default(), room })
     }
 
     /// Draws what follows from one step.

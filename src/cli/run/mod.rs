@@ -27,6 +27,7 @@ mod summary;
 mod tasks;
 
 use std::io::{IsTerminal, Read, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,7 @@ use self::tasks::{Item, TaskFile};
 use crate::api::dispatch::Outcome;
 use crate::api::{ContainerPool, RuntimeKind};
 use crate::clock::{Clock, Ids, SystemClock};
+use crate::runtime::process;
 
 /// Id of the task of a single command.
 const SINGLE: &str = "command";
@@ -87,6 +89,8 @@ struct Prepared {
     dir: Arc<RunDir>,
     count: Option<u64>,
     skipped: u64,
+    /// Results without content, whose tasks run again.
+    emptied: Vec<PathBuf>,
     stdin: Bytes,
 }
 
@@ -94,9 +98,12 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
     if !args.local {
         return Err(Failure::usage("run works on this machine only, so far: add --local"));
     }
+    // Each worker takes some. Without them, fewer go.
+    let _ = process::raise_open_files();
+    outdir::sweep_temporary(&std::env::temp_dir()).await;
     let (clock, ids): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Ids::random());
     let prepared = prepare(&args, clock.clone(), ids).await?;
-    let Prepared { server, pool, runtime, stays, tasks, dir, count, skipped, stdin } = prepared;
+    let Prepared { server, pool, runtime, stays, tasks, dir, count, skipped, emptied, stdin } = prepared;
     let source = source(tasks.as_ref(), &dir, &args)?;
     let interrupted = signals::listen().map_err(|e| Failure::poolkeeper("listening for signals", e))?;
     let mut stack = Stack::start(server, runtime, &dir).await?;
@@ -110,6 +117,9 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
         tasks: count,
         skipped,
     });
+    for file in emptied {
+        progress.note(format!("{} is empty, as after a power loss: its task runs again", file.display()));
+    }
     let job = Job {
         dispatches: Api::namespaced(stack.client.clone(), stack::NAMESPACE),
         workers: Api::namespaced(stack.client.clone(), stack::NAMESPACE),
@@ -120,6 +130,7 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
         command: args.command,
         stdin,
         live: tasks.is_none(),
+        keep: dir.is_kept(),
     };
     let plan = engine::Plan {
         pool: pool.clone(),
@@ -136,12 +147,17 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
     }
     let stopped = match &ended {
         Err(failure) if stack.is_broken() => Err(failure.clone()),
-        _ => stack
-            .end(&pool, ended.is_err(), &progress)
-            .await
-            .map_err(|e| Failure::poolkeeper("stopping", format!("{e:#}"))),
+        _ => match signals::unless(&interrupted, Box::pin(stack.end(&pool, ended.is_err(), &progress))).await {
+            Some(stopped) => stopped.map_err(|e| Failure::poolkeeper("stopping", format!("{e:#}"))),
+            None => Err(Failure::new(exit::INTERRUPTED, signals::LEFT)),
+        },
     };
-    dir.clean();
+    for path in dir.clean() {
+        progress.note(format!(
+            "cannot remove {}: there are files of another user in it, as it seems: remove it by hand",
+            path.display()
+        ));
+    }
     progress.finish();
     match (ended, stopped) {
         (Err(failure), _) => Ok(failure.exit),
@@ -168,10 +184,12 @@ async fn prepare(args: &RunArgs, clock: Arc<dyn Clock>, ids: Ids) -> Result<Prep
         Some(out) => RunDir::open(out, args.resume, run_id, &args.command)?,
         None => RunDir::temporary(run_id)?,
     };
-    let mut skipped = 0;
+    let (mut skipped, mut emptied) = (0, Vec::new());
     if let Some(tasks) = tasks.as_ref().filter(|_| args.resume) {
         tasks.check(|item| {
-            skipped += u64::from(dir.is_done(item, &args.command)?);
+            let done = dir.is_done(item, &args.command)?;
+            skipped += u64::from(done);
+            emptied.extend(dir.emptied_result(item).filter(|_| !done));
             Ok(())
         })?;
         count = count.map(|n| n - skipped);
@@ -186,6 +204,7 @@ async fn prepare(args: &RunArgs, clock: Arc<dyn Clock>, ids: Ids) -> Result<Prep
         dir: Arc::new(dir),
         count,
         skipped,
+        emptied,
         stdin,
     })
 }

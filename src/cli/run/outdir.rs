@@ -9,7 +9,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -18,8 +18,12 @@ use super::failure::Failure;
 use super::ids;
 use super::result::{self, TaskResult};
 use super::tasks::Item;
+use crate::runtime::process;
 
 const OWN: &str = ".poolkeeper";
+const LOCK: &str = "run.lock";
+/// What the names of temporary ones start with.
+const TEMPORARY: &str = "poolkeeper-run-";
 
 /// What is remembered of a run.
 #[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub struct RunDir {
     resumed: bool,
     temporary: Option<tempfile::TempDir>,
     /// Its lock goes with it.
-    _lock: Option<File>,
+    _lock: File,
 }
 
 impl RunDir {
@@ -46,11 +50,18 @@ impl RunDir {
     /// # Errors
     /// It cannot be made.
     pub fn temporary(run_id: String) -> Result<Self, Failure> {
-        let dir = tempfile::Builder::new().prefix("poolkeeper-run-").tempdir();
-        let dir = dir.map_err(|e| {
+        let made = (|| {
+            let dir = tempfile::Builder::new().prefix(TEMPORARY).tempdir()?;
+            let own = dir.path().join(OWN);
+            DirBuilder::new().mode(0o700).create(&own)?;
+            // Nobody else knows of it, so it is free.
+            let lock = lock(&own.join(LOCK))?.map_err(|_| io::Error::other("its lock is taken"))?;
+            Ok((dir, lock))
+        })();
+        let (dir, lock) = made.map_err(|e: io::Error| {
             Failure::usage(format!("cannot make a directory in {}: {e}", std::env::temp_dir().display()))
         })?;
-        Ok(Self { path: dir.path().to_owned(), run_id, resumed: false, temporary: Some(dir), _lock: None })
+        Ok(Self { path: dir.path().to_owned(), run_id, resumed: false, temporary: Some(dir), _lock: lock })
     }
 
     /// Takes `path` for a run of `command`. With `resume` it may hold an earlier run, whose id is kept; `run_id` is used if
@@ -70,14 +81,19 @@ impl RunDir {
             )));
         }
         DirBuilder::new().recursive(true).mode(0o700).create(&own).map_err(wrong)?;
-        let lock = lock(&own.join("run.lock")).map_err(wrong)?.map_err(|pid| {
+        let lock = lock(&own.join(LOCK)).map_err(wrong)?.map_err(|pid| {
             let who = if pid.is_empty() { String::new() } else { format!(" (pid {pid})") };
             Failure::conflict(format!("--out {name}: a run{who} is using it: wait for that, or name another directory"))
         })?;
         let wanted = RunRecord { run_id, command_hash: result::hash(None, command) };
         let file = own.join("run.json");
         let found = match fs::read(&file) {
-            Ok(bytes) => Some(serde_json::from_slice::<RunRecord>(&bytes).map_err(|e| wrong(e.into()))?),
+            // As if it were not there: its tasks' results name its command too, and its workers did not outlive the machine.
+            Ok(bytes) if result::is_emptied(&bytes) => None,
+            Ok(bytes) => Some(serde_json::from_slice::<RunRecord>(&bytes).map_err(|e| {
+                let file = file.display();
+                Failure::conflict(format!("{file}: {e}; remove it to go on with the results that are there"))
+            })?),
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(wrong(e)),
         };
@@ -85,7 +101,7 @@ impl RunDir {
         let record = match found {
             // It never came to a result, or was emptied by hand. Its workers may still be there, so it keeps its id.
             Some(found) if !used => RunRecord { run_id: found.run_id, ..wanted },
-            Some(_) if !resume => {
+            _ if used && !resume => {
                 return Err(Failure::conflict(format!(
                     "--out {name}: it holds the results of another run: add --resume to go on with that, or name another directory"
                 )));
@@ -99,7 +115,7 @@ impl RunDir {
             None => wanted,
         };
         write_new(&file, &record).map_err(wrong)?;
-        Ok(Self { path, run_id: record.run_id, resumed: resume, temporary: None, _lock: Some(lock) })
+        Ok(Self { path, run_id: record.run_id, resumed: resume, temporary: None, _lock: lock })
     }
 
     /// Id that the run's workers carry.
@@ -150,10 +166,38 @@ impl RunDir {
         Ok(found.is_final())
     }
 
-    /// Removes what only a living run needs.
-    pub fn clean(&self) {
+    /// The file of a task that has a result without content.
+    pub fn emptied_result(&self, item: &Item) -> Option<PathBuf> {
+        let dir = self.task_dir(&item.id);
+        let file = dir.join(result::FILE);
+        (file.exists() && matches!(TaskResult::read(&dir), Ok(None))).then_some(file)
+    }
+
+    /// Removes what only a living run needs. Answers what of it cannot be removed.
+    pub fn clean(&self) -> Vec<PathBuf> {
         // Fails, as it should, if a worker is left in it.
         let _ = fs::remove_dir(self.runtime_dir().join("workers"));
+        process::left_files(&self.runtime_dir())
+    }
+}
+
+/// Removes the temporary directories in `tmp` of this user's runs that were killed, and what still runs of them. It is no
+/// trouble of this run if that fails.
+pub async fn sweep_temporary(tmp: &Path) {
+    let own = rustix::process::getuid().as_raw();
+    for entry in fs::read_dir(tmp).into_iter().flatten().flatten() {
+        let named = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
+        // Of a link, that of the link itself.
+        if !named || !entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == own) {
+            continue;
+        }
+        // One whose pid is not written yet is about to be locked.
+        let lock = File::open(entry.path().join(OWN).join(LOCK));
+        let Ok(lock) = lock.and_then(|file| Ok((file.metadata()?.len() > 0).then_some(file))) else { continue };
+        let Some(_lock) = lock.filter(|lock| lock.try_lock().is_ok()) else { continue };
+        if process::sweep_leftovers(&entry.path().join(OWN)).await.is_ok() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -183,7 +227,9 @@ fn has_results(path: &Path) -> io::Result<bool> {
 
 fn write_new(path: &Path, record: &RunRecord) -> io::Result<()> {
     let new = path.with_extension("new");
-    fs::write(&new, serde_json::to_vec_pretty(record)?)?;
+    let mut file = File::create(&new)?;
+    file.write_all(&serde_json::to_vec_pretty(record)?)?;
+    file.sync_all()?;
     fs::rename(new, path)
 }
 

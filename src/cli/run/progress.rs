@@ -37,11 +37,11 @@ pub struct Progress {
 impl Progress {
     /// `batch`: there is more than one task. `width`: most workers.
     pub fn new(kind: ProgressKind, batch: bool, width: i32, clock: Arc<dyn Clock>) -> Self {
+        let bars = || Bars::new(width).map_or(How::Lines, How::Bars);
         let how = match kind {
             ProgressKind::Auto if !batch => How::Unusual,
-            ProgressKind::Auto if io::stderr().is_terminal() => How::Bars(Bars::new(width)),
-            ProgressKind::Bar => How::Bars(Bars::new(width)),
-            ProgressKind::Auto | ProgressKind::Lines => How::Lines,
+            ProgressKind::Auto | ProgressKind::Bar => bars(),
+            ProgressKind::Lines => How::Lines,
             ProgressKind::Json => How::Json,
             ProgressKind::None => How::Nothing,
         };

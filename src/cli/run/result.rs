@@ -48,12 +48,13 @@ impl TaskResult {
         matches!(self.outcome, Outcome::Succeeded | Outcome::Failed | Outcome::TimedOut)
     }
 
-    /// Reads it from a task's directory. None: there is none.
+    /// Reads it from a task's directory. None: there is none, or one without content.
     ///
     /// # Errors
     /// It cannot be read, or is none.
     pub fn read(dir: &Path) -> io::Result<Option<Self>> {
         match std::fs::read(dir.join(FILE)) {
+            Ok(bytes) if is_emptied(&bytes) => Ok(None),
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -69,9 +70,15 @@ impl TaskResult {
         let mut file = std::fs::File::create(&new)?;
         serde_json::to_writer_pretty(&mut file, self)?;
         file.write_all(b"\n")?;
-        drop(file);
+        // Else the new name may be on the disk before what it names, and a power loss leaves a file without content.
+        file.sync_all()?;
         std::fs::rename(new, dir.join(FILE))
     }
+}
+
+/// True for a file that is as a power loss leaves one whose content did not reach the disk.
+pub fn is_emptied(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }
 
 /// Hash of a task and the command that is run for it, as `sha256:…`.

@@ -9,6 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::exit;
 
+/// What becomes of workers that were not waited for.
+pub const LEFT: &str =
+    "left at once; process workers end by themselves, containers are removed by the next run on Docker";
+
 /// From now on signals are ours. The token is cancelled by the first. One that is ignored stays so: that is what `nohup`
 /// asks for.
 ///
@@ -35,14 +39,20 @@ pub fn listen() -> std::io::Result<CancellationToken> {
             first.cancel();
         }
         if signals.next().await.is_some() {
-            let _ = writeln!(
-                std::io::stderr(),
-                "poolkeeper: left at once; process workers end by themselves, containers are removed by the next run on Docker"
-            );
+            let _ = writeln!(std::io::stderr(), "poolkeeper: {LEFT}");
             std::process::exit(exit::INTERRUPTED.into());
         }
     });
     Ok(token)
+}
+
+/// Waits for something unless it is interrupted: `None`. The interrupt that ended the run before does not count; another
+/// one then leaves at once.
+pub async fn unless<T>(interrupted: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    if interrupted.is_cancelled() {
+        return Some(work.await);
+    }
+    interrupted.run_until_cancelled(work).await
 }
 
 /// Whether a signal is ignored, from `/proc/PID/status`.
@@ -55,6 +65,18 @@ fn is_ignored(status: &str, signal: i32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_interrupt_is_heard_while_the_end_is_waited_for() {
+        let token = CancellationToken::new();
+        let (end, ()) = tokio::join!(unless(&token, std::future::pending::<()>()), async { token.cancel() });
+        assert_eq!(end, None);
+        let slow = async {
+            tokio::task::yield_now().await;
+            1
+        };
+        assert_eq!(unless(&token, slow).await, Some(1));
+    }
 
     #[test]
     fn what_is_ignored_is_read_from_the_mask() {

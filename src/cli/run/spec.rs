@@ -103,7 +103,7 @@ pub fn plan(args: &RunArgs, file: Option<Value>, around: &Surroundings<'_>) -> R
     if args.tasks.is_none() {
         limit_to_one_task(spec);
     }
-    bound_what_is_in_flight(spec);
+    set_dispatch(spec);
     refuse_what_is_not_honoured(spec)?;
     Ok(Plan { pool, runtime, stays })
 }
@@ -172,16 +172,24 @@ fn limit_to_one_task(spec: &mut Map<String, Value>) {
     spec.entry("max").or_insert_with(|| json!(max));
 }
 
-/// `run` itself bounds what is in flight. As much may wait, and as much is remembered: enough for a watch that must start
-/// over to miss no end, and no more, since it is memory.
-fn bound_what_is_in_flight(spec: &mut Map<String, Value>) {
+/// `run` itself bounds what is in flight: as much may wait, whatever the file says, or tasks would be refused unrun. As much
+/// is remembered: enough for a watch that must start over to miss no end, and no more, since it is memory. And a task may
+/// take as long as it takes: what ends one is `--timeout`, or a limit that was written down.
+fn set_dispatch(spec: &mut Map<String, Value>) {
     let max = spec.get("max").and_then(Value::as_i64).unwrap_or_else(|| defaults::max().into());
     let needed = max.saturating_mul(IN_FLIGHT_PER_WORKER).clamp(1, 1_000_000);
-    let dispatch = spec.entry("dispatch").or_insert_with(|| json!({}));
-    if let Some(dispatch) = dispatch.as_object_mut() {
-        dispatch.entry("queueLimit").or_insert_with(|| json!(needed.max(defaults::queue_limit().into())));
-        dispatch.entry("history").or_insert_with(|| json!({"limit": needed}));
+    let dispatch = spec.entry("dispatch").or_insert(Value::Null);
+    if dispatch.is_null() {
+        *dispatch = json!({});
     }
+    let Some(dispatch) = dispatch.as_object_mut() else { return };
+    dispatch.retain(|_, value| !value.is_null());
+    let limit = dispatch.entry("queueLimit").or_insert_with(|| json!(needed.max(defaults::queue_limit().into())));
+    if limit.as_i64().is_some_and(|limit| (0..needed).contains(&limit)) {
+        *limit = json!(needed);
+    }
+    dispatch.entry("timeout").or_insert_with(|| json!("0s"));
+    dispatch.entry("history").or_insert_with(|| json!({"limit": needed}));
 }
 
 fn refuse_what_is_not_honoured(spec: &Map<String, Value>) -> Result<(), Failure> {
@@ -237,7 +245,7 @@ mod tests {
         let plan = planned(|_| (), None).unwrap();
         assert_eq!(plan.runtime, RuntimeKind::Process);
         assert_eq!(plan.pool["metadata"], json!({"name": "pool", "namespace": "default"}));
-        let dispatch = json!({"queueLimit": 1000, "history": {"limit": 16}});
+        let dispatch = json!({"queueLimit": 1000, "timeout": "0s", "history": {"limit": 16}});
         assert_eq!(plan.pool["spec"], json!({"runtime": "Process", "dispatch": dispatch}));
     }
 
@@ -281,10 +289,28 @@ mod tests {
 
     #[test]
     fn a_wide_pool_gets_a_queue_that_fits() {
-        let plan = planned(|a| a.workers = Some(600), None).unwrap();
-        assert_eq!(plan.pool["spec"]["dispatch"], json!({"queueLimit": 1200, "history": {"limit": 1200}}));
-        let plan = planned(|_| (), pool(json!({"dispatch": {"queueLimit": 7, "history": {"ttl": "1m"}}}))).unwrap();
-        assert_eq!(plan.pool["spec"]["dispatch"], json!({"queueLimit": 7, "history": {"ttl": "1m"}}));
+        let dispatch =
+            |workers, spec| planned(|a| a.workers = workers, pool(spec)).unwrap().pool["spec"]["dispatch"].clone();
+        let wide = json!({"queueLimit": 1200, "timeout": "0s", "history": {"limit": 1200}});
+        assert_eq!(dispatch(Some(600), json!({})), wide);
+        assert_eq!(dispatch(Some(600), json!({"dispatch": null})), wide);
+        // A queue that is too short for what run keeps in flight would refuse most of a batch.
+        let limit = |given: Value| dispatch(Some(4), json!({"dispatch": {"queueLimit": given}}))["queueLimit"].clone();
+        for (given, wanted) in [(json!(0), 8), (json!(7), 8), (json!(8), 8), (json!(9), 9), (Value::Null, 1000)] {
+            assert_eq!(limit(given.clone()), wanted, "{given}");
+        }
+        // What is none is for the API to refuse.
+        assert_eq!((limit(json!(-1)), limit(json!("few"))), (json!(-1), json!("few")));
+        assert_eq!(dispatch(None, json!({"dispatch": {"history": {"ttl": "1m"}}}))["history"], json!({"ttl": "1m"}));
+    }
+
+    #[test]
+    fn an_attempt_takes_as_long_as_it_takes_unless_the_file_says_otherwise() {
+        let timeout = |spec| planned(|_| (), pool(spec)).unwrap().pool["spec"]["dispatch"]["timeout"].clone();
+        for spec in [json!({}), json!({"dispatch": {}}), json!({"dispatch": {"timeout": null}})] {
+            assert_eq!(timeout(spec.clone()), "0s", "{spec}");
+        }
+        assert_eq!(timeout(json!({"dispatch": {"timeout": "8h"}})), "8h");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bollard::Docker;
+use bollard::container::LogOutput;
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum as Status, ContainerSummary};
 use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder};
 use futures::stream::StreamExt;
@@ -12,7 +13,7 @@ use super::host::Host;
 use crate::api::names;
 use crate::api::names::CREDENTIAL_ENV;
 use crate::api::worker::Handle;
-use crate::runtime::credentials::Secret;
+use crate::runtime::credentials::{Ending, Redactor, Secret};
 use crate::runtime::{Exit, Instance, InstanceKey, InstanceState};
 
 /// How much of a dead instance's output is kept, in bytes.
@@ -88,7 +89,7 @@ pub(super) async fn read(host: &Host, docker: &Docker, found: &ContainerInspectR
         None => InstanceState::Exited(Exit {
             code: state.exit_code.and_then(|code| i32::try_from(code).ok()),
             out_of_memory: state.oom_killed.unwrap_or_default(),
-            tail: tail(docker, &id, secret(labels, config.env.as_deref().unwrap_or_default())).await,
+            tail: tail(docker, &id, secret(labels, config.env.as_deref().unwrap_or_default()).as_ref()).await,
         }),
     };
     // The engine's word for a container that never ran is the year 1.
@@ -110,44 +111,24 @@ fn secret(labels: &Labels, env: &[String]) -> Option<Secret> {
 }
 
 /// The end of a container's output; empty if it cannot be had (some log drivers cannot be read back).
-async fn tail(docker: &Docker, id: &str, secret: Option<Secret>) -> String {
-    // A secret that is cut in two would not be recognised: keep so much more that only whole ones are looked at.
-    let keep = TAIL_BYTES + secret.as_ref().map_or(0, |secret| secret.expose().len());
+async fn tail(docker: &Docker, id: &str, secret: Option<&Secret>) -> String {
     let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(TAIL_LINES).build();
     let mut lines = std::pin::pin!(docker.logs(id, Some(options)));
-    let mut end: Vec<u8> = Vec::new();
+    // The engine leaves out what was before these lines, which may be the start of a value that has several.
+    let (mut stdout, mut stderr) = (Redactor::after_a_cut(secret), Redactor::after_a_cut(secret));
+    let mut end = Ending::new(TAIL_BYTES);
     while let Some(Ok(piece)) = lines.next().await {
-        end.extend_from_slice(piece.as_ref());
-        if end.len() > 2 * keep {
-            end.drain(..end.len() - keep);
-        }
+        let stream = if matches!(piece, LogOutput::StdErr { .. }) { &mut stderr } else { &mut stdout };
+        end.push(stream, piece.as_ref());
     }
-    end.drain(..end.len().saturating_sub(keep));
-    let text = String::from_utf8_lossy(&end).into_owned();
-    let text = secret.map_or_else(|| text.clone(), |secret| secret.redact(&text));
-    last_bytes(text.trim_end(), TAIL_BYTES).to_owned()
-}
-
-/// The longest end of `text` that has at most `limit` bytes.
-fn last_bytes(text: &str, limit: usize) -> &str {
-    let mut start = text.len().saturating_sub(limit);
-    while !text.is_char_boundary(start) {
-        start += 1;
-    }
-    &text[start..]
+    end.close(&mut stdout);
+    end.close(&mut stderr);
+    end.text().trim_end().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_tail_is_cut_between_characters() {
-        assert_eq!(last_bytes("abc", 10), "abc");
-        assert_eq!(last_bytes("abc", 2), "bc");
-        assert_eq!(last_bytes("aäb", 2), "b");
-        assert_eq!(last_bytes("aäb", 3), "äb");
-    }
 
     #[test]
     fn the_secret_is_the_named_variable() {

@@ -73,7 +73,8 @@ impl Session {
                 Ok(Self { events: Events { frames: read, window }, stdin })
             }
             Some(Ok(Frame::Refused(json))) => match serde_json::from_slice::<Refusal>(&json) {
-                Ok(Refusal { code, message }) => Err(ExecError::Command { message, code }),
+                Ok(Refusal { message, passing: true, .. }) => Err(ExecError::Worker(message)),
+                Ok(Refusal { message, code, .. }) => Err(ExecError::Command { message, code }),
                 Err(error) => Err(lost(error.into())),
             },
             Some(Err(error)) => Err(lost(error)),

@@ -11,6 +11,7 @@ mod adopt;
 pub mod client;
 mod end;
 pub mod exec_client;
+mod limits;
 mod procfs;
 pub mod protocol;
 mod record;
@@ -36,9 +37,10 @@ use super::{
 use crate::api::RuntimeKind;
 use crate::api::dispatch::Target;
 pub use client::ProcessExecutor;
+pub use limits::raise_open_files;
 use record::WorkerDir;
 use state::Shared;
-pub use sweep::sweep_leftovers;
+pub use sweep::{left_files, sweep_leftovers};
 
 /// Time between two complete listings.
 const RELIST: Duration = Duration::from_secs(30);

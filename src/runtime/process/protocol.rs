@@ -48,6 +48,9 @@ pub struct Refusal {
     pub code: i32,
     /// What was wrong, with its name.
     pub message: String,
+    /// True: that was not the program, which may well run in another worker, or later.
+    #[serde(default)]
+    pub passing: bool,
 }
 
 /// One message.

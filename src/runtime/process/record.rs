@@ -6,7 +6,7 @@
 //! | `socket` | where the shim listens |
 //! | `tmp` | `TMPDIR` of all that runs in the worker |
 //! | `results` | result files of tasks |
-//! | `exit.json` | how it ended: written by the shim as its last act, when nothing else of the worker runs |
+//! | `exit.json` | how it ended: written by the shim when nothing else of the worker runs |
 //! | `shim.log` | what the shim had to say; empty unless something is wrong |
 //!
 //! The directory appears and disappears by rename, so one without a record is nobody's worker. Names with a dot
@@ -133,15 +133,16 @@ impl WorkerDir {
         made.inspect_err(|_| drop(remove_tree(&new.0)))
     }
 
-    /// Removes it with all that is in it. Fine if it is not there.
+    /// Removes it with all that is in it. Fine if it is not there. For when nothing of the worker runs any more: what cannot
+    /// be removed then, since it is another user's, keeps nobody from going on, and stays under the name that [`left`] finds.
     pub fn remove(&self, by: ProcessId) -> io::Result<()> {
         let gone = self.beside("gone", by);
-        remove_tree(&gone)?; // of an earlier try that failed half way
         match fs::rename(&self.0, &gone) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => remove_tree(&gone),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed?,
         }
+        discard(&gone);
+        Ok(())
     }
 
     /// Removes what only a living worker needs.
@@ -150,8 +151,8 @@ impl WorkerDir {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        remove_tree(&self.tmp())?;
-        remove_tree(&self.results())
+        remove_tree(&self.results())?;
+        remove_tree(&self.tmp())
     }
 
     /// The record. None: there is no such worker.
@@ -188,11 +189,28 @@ pub fn mover(name: &str) -> Option<ProcessId> {
     parts.next().map(|_| id)
 }
 
+/// Removes what nobody needs any more, as far as that can be done.
+pub fn discard(path: &Path) {
+    if let Err(error) = remove_tree(path) {
+        tracing::warn!(path = %path.display(), %error, "what a worker left cannot be removed: remove it by hand");
+    }
+}
+
+/// What workers left in a run directory that could not be removed.
+pub fn left(run_dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(workers(run_dir)).into_iter().flatten().flatten();
+    let mut left: Vec<PathBuf> =
+        entries.filter(|e| e.file_name().to_string_lossy().starts_with(".gone.")).map(|e| e.path()).collect();
+    left.sort();
+    left
+}
+
 /// Removes a directory with all that is in it, also where a task took away its own permission to. Fine if it is not there.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            permit(path)?;
+            // Who may not be permitted one thing may be another.
+            let _ = permit(path);
             fs::remove_dir_all(path)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -241,6 +259,19 @@ mod tests {
         for name in ["ab-c", ".gone.12.ab-c", ".old.12.345.ab-c", ".gone.x.345.ab-c"] {
             assert_eq!(mover(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_removed_is_told_and_in_nobodys_way() {
+        let run = tempfile::tempdir().unwrap();
+        fs::create_dir(workers(run.path())).unwrap();
+        let id = ProcessId { pid: 12, start: 345 };
+        let dir = WorkerDir::of(run.path(), "ab-c").unwrap();
+        // No directory, so that not even root can remove it as one.
+        fs::write(dir.path(), "").unwrap();
+        dir.remove(id).unwrap();
+        assert_eq!(left(run.path()), [workers(run.path()).join(".gone.12.345.ab-c")]);
+        dir.remove(id).unwrap();
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::shim::Setup;
-use super::{LOCAL_HOST, ProcessOptions};
+use super::{LOCAL_HOST, ProcessOptions, limits};
 use crate::runtime::{InstanceSpec, StartError, credentials};
 
 /// What the shim of this instance is told. Fetches the credential.
@@ -29,6 +29,7 @@ pub async fn setup(spec: &InstanceSpec, options: &ProcessOptions, current_dir: &
         working_dir,
         owner_grace_ms: options.owner_grace.as_millis().try_into().unwrap_or(u64::MAX),
         kill_grace_ms: options.kill_grace.as_millis().try_into().unwrap_or(u64::MAX),
+        open_files: limits::open_files_before(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! What a run that died left behind.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::end;
 use super::procfs::{self, ProcessId};
@@ -14,7 +14,7 @@ use crate::runtime::{InstanceKey, RuntimeError};
 /// there are returned. After an error some may be left, and calling again goes on. No directory: nothing to do.
 ///
 /// # Errors
-/// When something still runs after it was killed, or files cannot be removed.
+/// When something still runs after it was killed, or files cannot be looked at. For those that cannot be removed: [`left_files`].
 pub async fn sweep_leftovers(run_dir: &Path) -> Result<Vec<InstanceKey>, RuntimeError> {
     let workers = record::workers(run_dir);
     let refused = |error: io::Error| RuntimeError::Refused(format!("{}: {error}", workers.display()));
@@ -32,7 +32,7 @@ pub async fn sweep_leftovers(run_dir: &Path) -> Result<Vec<InstanceKey>, Runtime
         let trouble = |error: io::Error| RuntimeError::Refused(format!("{}: {error}", path.display()));
         if let Some(mover) = record::mover(&name.to_string_lossy()) {
             if !mover.is_alive() {
-                record::remove_tree(&path).map_err(trouble)?;
+                record::discard(&path);
             }
             continue;
         }
@@ -56,4 +56,10 @@ pub async fn sweep_leftovers(run_dir: &Path) -> Result<Vec<InstanceKey>, Runtime
         swept.push(record.key());
     }
     Ok(swept)
+}
+
+/// Directories that workers left in a run directory and that could not be removed: as a rule for files of another user in
+/// them, as who a container ran that a task started.
+pub fn left_files(run_dir: &Path) -> Vec<PathBuf> {
+    record::left(run_dir)
 }

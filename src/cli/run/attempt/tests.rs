@@ -74,6 +74,7 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
         exit_codes: vec![75],
         stdin: Bytes::new(),
         live: false,
+        keep: true,
     };
     let task =
         TaskRef { id: "line-1".into(), line: 1, text: Some("work".into()), dir: Some(dir.path().join("line-1")) };

@@ -34,6 +34,9 @@ impl Engine {
         if !t.recorded {
             self.record(&t, &status, last)?;
         }
+        if let Some(why) = why_not_run(&status) {
+            self.progress.note(format!("{} never ran: {why}", t.task.id));
+        }
         if last.outcome == Outcome::WorkerLost && !self.worked {
             let message = status.last_result.and_then(|r| r.message).unwrap_or_default();
             return Err(self.hopeless(&message));
@@ -54,7 +57,7 @@ impl Engine {
             hash: result::hash(t.task.text.as_deref(), &self.job.command),
             outcome: last.outcome,
             exit_code: last.exit_code,
-            message: status.last_result.as_ref().and_then(|r| r.message.clone()),
+            message: status.last_result.as_ref().map_or_else(|| why_not_run(status), |r| r.message.clone()),
             attempts: status.attempt,
             worker: status.worker.as_ref().map(|w| w.name.clone()),
             started_at: status.assigned_at.as_ref().map(|at| at.0),
@@ -158,6 +161,15 @@ fn final_outcome(status: &DispatchStatus, timed_out: bool) -> Outcome {
         // Never ran: refused, or gone.
         (_, None) => Outcome::NotStarted,
     }
+}
+
+/// Why a task ended of which there was no attempt. None: there was one.
+fn why_not_run(status: &DispatchStatus) -> Option<String> {
+    let phase = || match status.phase {
+        DispatchPhase::Failed => "its Dispatch is gone".to_owned(),
+        phase => format!("{phase:?}"),
+    };
+    (status.attempt == 0).then(|| status.reason.clone().unwrap_or_else(phase))
 }
 
 pub(super) fn output_closed() -> Failure {

@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::codec::{FramedRead, FramedWrite};
 
+use super::limits;
 use super::procfs::ProcessId;
 use super::protocol::{Codec, Frame};
 use super::record::WorkerDir;
@@ -50,6 +51,8 @@ pub struct Setup {
     pub owner_grace_ms: u64,
     /// Time between SIGTERM and SIGKILL, in milliseconds.
     pub kill_grace_ms: u64,
+    /// How many files all that runs in the worker may have open, unless it asks for more. None: as many as this process.
+    pub open_files: Option<u64>,
 }
 
 /// Whether the worker could start. Goes to its standard output.
@@ -88,6 +91,9 @@ fn run(dir: &Path) -> io::Result<()> {
     let mut setup = Vec::new();
     io::stdin().read_to_end(&mut setup)?;
     let setup: Setup = serde_json::from_slice(&setup)?;
+    if let Some(limit) = setup.open_files {
+        limits::lower_open_files(limit)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(WorkerDir::at(dir), setup))
 }
@@ -105,7 +111,7 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
     let worker = Arc::new(Worker { reaper: reaper.clone(), env, working_dir: setup.working_dir, kill_grace });
     let command = match setup.argv.is_empty() {
         true => None,
-        false => match worker.spawn_command(&setup.argv, &tail) {
+        false => match worker.spawn_command(&setup.argv, &tail).await {
             Ok(command) => Some(command),
             Err(refusal) => return answer(&Answer::Refused(refusal.message)),
         },
@@ -147,9 +153,10 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
     match end {
         End::Abandoned => dir.remove(ProcessId::own()?),
         End::Command(code) | End::Told(code) => {
-            dir.remove_scratch()?;
             let exit = Exit { code: Some(code), out_of_memory: false, tail: tail.finish().await };
-            dir.write_exit(&exit.into())
+            dir.write_exit(&exit.into())?;
+            // After the word that it ended: what a task put there may not be this user's to remove.
+            dir.remove_scratch()
         }
     }
 }

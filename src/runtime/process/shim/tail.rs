@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::task::JoinSet;
 
-use crate::runtime::credentials::Secret;
+use crate::runtime::credentials::{Ending, Redactor, Secret};
 
 /// Longest tail, in bytes.
 const LONGEST: usize = 1024;
@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Reads a command's output and remembers its end.
 pub struct Tail {
-    last: Arc<Mutex<Vec<u8>>>,
+    last: Arc<Mutex<Ending>>,
     readers: Mutex<JoinSet<()>>,
     secret: Option<Secret>,
 }
@@ -23,22 +23,18 @@ pub struct Tail {
 impl Tail {
     /// Of nothing yet. `secret` will not show in it.
     pub fn new(secret: Option<Secret>) -> Self {
-        Self { last: Arc::default(), readers: Mutex::default(), secret }
+        Self { last: Arc::new(Mutex::new(Ending::new(LONGEST))), readers: Mutex::default(), secret }
     }
 
     /// Reads a stream to its end.
     pub fn follow(&self, mut stream: impl AsyncRead + Unpin + Send + 'static) {
-        // So much more, that a secret which is cut in two by the start of the tail is still recognised.
-        let keep = LONGEST + self.secret.as_ref().map_or(0, |secret| secret.expose().len());
-        let last = self.last.clone();
+        let (last, mut redactor) = (self.last.clone(), Redactor::new(self.secret.as_ref()));
         lock(&self.readers).spawn(async move {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-                let mut last = lock(&last);
-                last.extend_from_slice(buffer.get(..count).unwrap_or_default());
-                let surplus = last.len().saturating_sub(keep);
-                last.drain(..surplus);
+                lock(&last).push(&mut redactor, buffer.get(..count).unwrap_or_default());
             }
+            lock(&last).close(&mut redactor);
         });
     }
 
@@ -48,13 +44,7 @@ impl Tail {
         let end = async { while readers.join_next().await.is_some() {} };
         // What holds them open longer is outside this worker: it was handed a descriptor.
         let _ = tokio::time::timeout(PATIENCE, end).await;
-        let text = String::from_utf8_lossy(&lock(&self.last)).into_owned();
-        let text = self.secret.map_or_else(|| text.clone(), |secret| secret.redact(&text));
-        let mut from = text.len().saturating_sub(LONGEST);
-        while !text.is_char_boundary(from) {
-            from += 1;
-        }
-        text.get(from..).unwrap_or_default().to_owned()
+        lock(&self.last).text()
     }
 }
 
@@ -76,5 +66,15 @@ mod tests {
         assert!(text.len() <= LONGEST);
         assert!(!text.contains("open"), "{text}");
         assert!(text.ends_with(&"y".repeat(LONGEST - 5)));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_repeats_the_secret_shows_none_of_it() {
+        let token = "0123456789abcdefghijklmnopqrstuvwxyzABCD";
+        let tail = Tail::new(Some(Secret::new(token)));
+        tail.follow(std::io::Cursor::new(format!("auth: {token}\n").repeat(50)));
+        let text = tail.finish().await;
+        assert!(!token.as_bytes().windows(4).any(|part| text.as_bytes().windows(4).any(|w| w == part)), "{text}");
+        assert!(text.ends_with("auth: ***\nauth: ***\n"), "{text}");
     }
 }

@@ -30,9 +30,20 @@ pub async fn serve(
     request: &[u8],
 ) {
     let client = Mutex::new(output);
-    let started = match serde_json::from_slice::<ExecRequest>(request) {
-        Ok(request) => worker.spawn_task(&request),
-        Err(error) => Err(Refusal { code: 126, message: format!("not understood: {error}") }),
+    let (queue, queued) = mpsc::unbounded_channel();
+    let hung_up = hung_up(input, queue);
+    tokio::pin!(hung_up);
+    let start = async {
+        match serde_json::from_slice::<ExecRequest>(request) {
+            Ok(request) => worker.spawn_task(&request).await,
+            Err(error) => Err(Refusal { code: 126, message: format!("not understood: {error}"), passing: false }),
+        }
+    };
+    let started = tokio::select! {
+        biased;
+        // It may run elsewhere by now: it must not start here any more.
+        () = &mut hung_up => return,
+        started = start => started,
     };
     let Started { leader, stdin, stdout, stderr, exit } = match started {
         Ok(started) => started,
@@ -42,7 +53,6 @@ pub async fn serve(
             return;
         }
     };
-    let (queue, queued) = mpsc::unbounded_channel();
     let (ended, end) = watch::channel(false);
     let work = async {
         send(&client, Frame::Started).await?;
@@ -59,7 +69,7 @@ pub async fn serve(
     let feed = feed(stdin, queued, &client);
     let finished = tokio::select! {
         biased;
-        () = hung_up(input, queue) => false,
+        () = hung_up => false,
         done = work => done.is_ok(),
         // Ends only if the client cannot be written to.
         _ = feed => false,
