@@ -92,11 +92,12 @@ fn table(lines: &[(&str, &'static str)]) -> BTreeMap<String, BTreeSet<&'static s
     lines.iter().map(|(what, verbs)| ((*what).to_owned(), verbs.split(' ').collect())).collect()
 }
 
-/// What `src/controller` and `src/runtime/pod` ask for.
+/// What `src/controller` and `src/runtime/pod` ask for, by reading them: a right that is missing fails
+/// scripts/ci/cluster.d/50-kubernetes.sh, one too many fails nothing but a reader of this table.
 fn controller() -> BTreeMap<String, BTreeSet<&'static str>> {
     table(&[
         ("poolkeeper.dev/containerpools", "get list watch update patch"),
-        ("poolkeeper.dev/workers", "get list watch create update patch delete"),
+        ("poolkeeper.dev/workers", "get list watch create update delete"),
         ("poolkeeper.dev/dispatches", "get list watch create patch delete"),
         ("poolkeeper.dev/containerpools/status", "patch"),
         ("poolkeeper.dev/workers/status", "patch"),
@@ -347,11 +348,7 @@ fn uninstall_is_a_hook_with_an_account_of_its_own() {
     }
     assert_eq!(
         rights(one(&objects, "ClusterRole", "pk-poolkeeper-uninstall")),
-        table(&[
-            ("poolkeeper.dev/containerpools", "get list watch delete"),
-            ("poolkeeper.dev/workers", "get list watch"),
-            ("poolkeeper.dev/dispatches", "get list watch"),
-        ])
+        table(&[("poolkeeper.dev/containerpools", "list delete"), ("poolkeeper.dev/workers", "list"),])
     );
     assert_eq!(pod(job)["spec"]["serviceAccountName"], "pk-poolkeeper-uninstall");
     assert_eq!(texts(&container(job)["args"]), ["uninstall", "--wait-timeout=100s", "--keep-crds"]);
@@ -400,6 +397,57 @@ fn selectors_find_the_controllers_and_not_the_hook() {
     assert!(pod(one(&alone, "Deployment", "pk-poolkeeper"))["spec"]["topologySpreadConstraints"].is_null());
 }
 
+#[test]
+fn a_network_policy_names_the_api_server_where_it_is_told() {
+    let Some(objects) = render(&["--set=networkPolicy.enabled=true"]) else { return };
+    let egress = &one(&objects, "NetworkPolicy", "pk-poolkeeper")["spec"]["egress"];
+    assert_eq!(egress[1], json!({"ports": [{"port": 443, "protocol": "TCP"}, {"port": 6443, "protocol": "TCP"}]}));
+    let cidrs = "networkPolicy.enabled=true,networkPolicy.apiServerCidrs={10.0.0.1/32,fd00::1/128}";
+    let Some(objects) = render(&["--set", cidrs]) else { return };
+    let egress = &one(&objects, "NetworkPolicy", "pk-poolkeeper")["spec"]["egress"];
+    assert_eq!(egress[1]["to"], json!([{"ipBlock": {"cidr": "10.0.0.1/32"}}, {"ipBlock": {"cidr": "fd00::1/128"}}]));
+    assert_eq!(egress[1]["ports"].as_array().unwrap().len(), 2);
+    assert!(egress[0]["to"].is_null(), "DNS may be anywhere");
+}
+
+/// `helm template` leaves NOTES.txt out, and a dry run wants a cluster: here they are part of a ConfigMap, in a copy.
+fn notes(flags: &[&str]) -> Option<String> {
+    let helm = helm()?;
+    let dir = tempfile::tempdir().unwrap();
+    let copied = Command::new("cp").args(["-r", CHART]).arg(dir.path()).status().unwrap();
+    assert!(copied.success());
+    let chart = dir.path().join("poolkeeper");
+    let text = std::fs::read_to_string(chart.join("templates/NOTES.txt")).unwrap();
+    let text = format!("{{{{- define \"notes\" -}}}}\n{text}{{{{- end }}}}\n");
+    std::fs::write(chart.join("templates/_notes.tpl"), text).unwrap();
+    let map =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: notes}\ndata: {text: {{ include \"notes\" . | toJson }}}\n";
+    std::fs::write(chart.join("templates/notes.yaml"), map).unwrap();
+    let out = Command::new(helm)
+        .args(["template", "pk", "--namespace=sys", "--kube-version=1.33.0", "--show-only=templates/notes.yaml"])
+        .arg(&chart)
+        .args(flags)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let map: Value = serde_saphyr::from_str(&String::from_utf8(out.stdout).unwrap()).unwrap();
+    Some(map["data"]["text"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn notes_warn_of_what_is_special() {
+    const ELECTION: &str = "Warning: pools and the controller share namespace sys";
+    const NAMESPACE: &str = "before you delete namespace team";
+    let Some(all) = notes(&[]) else { return };
+    assert!(!all.contains(ELECTION) && !all.contains("before you delete"), "{all}");
+    let Some(team) = notes(&["--set=watchNamespace=team"]) else { return };
+    assert!(team.contains(NAMESPACE) && !team.contains(ELECTION), "{team}");
+    let Some(own) = notes(&["--set=watchNamespace=sys"]) else { return };
+    assert!(own.contains(ELECTION), "{own}");
+    let Some(own) = notes(&["--set=watchNamespace=sys,rbac.dispatcher=false"]) else { return };
+    assert!(!own.contains(ELECTION), "{own}");
+}
+
 /// Values and where they show in the Deployment.
 #[test]
 fn values_are_honoured() {
@@ -415,7 +463,7 @@ fn values_are_honoured() {
         ("leaderElection.enabled=false", format!("{first}/args/2"), json!("--leader-elect=false")),
         ("extraArgs[0]=--x", format!("{first}/args/6"), json!("--x")),
         ("logLevel=debug", format!("{first}/env/1"), json!({"name": "POOLKEEPER_LOG", "value": "debug"})),
-        ("extraEnv[0].name=A,extraEnv[0].value=b", format!("{first}/env/2"), json!({"name": "A", "value": "b"})),
+        ("extraEnv[0].name=A,extraEnv[0].value=b", format!("{first}/env/1"), json!({"name": "A", "value": "b"})),
         ("podAnnotations.a=b", format!("{template}/metadata/annotations/a"), json!("b")),
         ("podLabels.a=b", format!("{template}/metadata/labels/a"), json!("b")),
         ("commonLabels.a=b", "/metadata/labels/a".to_owned(), json!("b")),
@@ -430,6 +478,12 @@ fn values_are_honoured() {
         let deployment = one(&objects, "Deployment", "pk-poolkeeper");
         assert_eq!(deployment.pointer(&pointer), Some(&want), "{set}: {pointer} of {deployment:#}");
     }
+    // What the program logs by itself is for the program to say.
+    let Some(objects) = render(&[]) else { return };
+    assert!(!objects.iter().any(|o| o.to_string().contains("POOLKEEPER_LOG")));
+    let Some(objects) = render(&["--set=logLevel=debug"]) else { return };
+    let job = one(&objects, "Job", "pk-poolkeeper-uninstall");
+    assert_eq!(container(job)["env"], json!([{"name": "POOLKEEPER_LOG", "value": "debug"}]));
     // Names that YAML would take for a number or a truth value.
     let Some(objects) = render(&["--set-string=watchNamespace=1,serviceAccount.name=y,fullnameOverride=2"]) else {
         return;
@@ -452,6 +506,30 @@ fn values_are_honoured() {
     assert!(rights(one(&objects, "Role", "other-election")).contains_key("coordination.k8s.io/leases[other]"));
 }
 
+/// A chart may have this one as a dependency that its values switch on.
+#[test]
+fn it_can_be_an_optional_part_of_another_chart() {
+    let Some(helm) = helm() else { return };
+    let parent = tempfile::tempdir().unwrap();
+    let chart = format!(
+        "apiVersion: v2\nname: parent\nversion: 1.0.0\ndependencies:\n\
+         - {{name: poolkeeper, version: {}, condition: poolkeeper.enabled}}\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    std::fs::write(parent.path().join("Chart.yaml"), chart).unwrap();
+    std::fs::create_dir(parent.path().join("charts")).unwrap();
+    std::os::unix::fs::symlink(CHART, parent.path().join("charts/poolkeeper")).unwrap();
+    for on in [true, false] {
+        let out = Command::new(&helm)
+            .args(["template", "pk", "--kube-version=1.33.0", "--set", &format!("poolkeeper.enabled={on}")])
+            .arg(parent.path())
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        assert_eq!(String::from_utf8(out.stdout).unwrap().contains("kind: Deployment"), on);
+    }
+}
+
 /// Each is refused with words that name the value and what is wrong.
 #[test]
 fn wrong_values_are_refused_by_name() {
@@ -469,6 +547,7 @@ fn wrong_values_are_refused_by_name() {
         ("extraArgs=--x", &["/extraArgs", "want array"]),
         ("extraEnv[0].value=x", &["/extraEnv/0", "'name'"]),
         ("resources.limit.memory=1Gi", &["/resources", "'limit'", "not allowed"]),
+        ("networkPolicy.apiServerCidrs[0]=10.0.0.1", &["/networkPolicy/apiServerCidrs/0", "pattern"]),
         ("networkPolicy.apiServerPorts[0]=70000", &["/networkPolicy/apiServerPorts/0", "maximum"]),
         ("livenessProbe.httpGet.path=/x", &["/livenessProbe", "'httpGet'", "not allowed"]),
         ("replicas=2,leaderElection.enabled=false", &["replicas: more than one needs leaderElection.enabled=true"]),
