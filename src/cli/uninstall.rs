@@ -27,8 +27,8 @@ const NAMED: usize = 10;
 const BUSY: &str = "report, cancel or delete their dispatches, or wait longer with --wait-timeout";
 /// What can be done where there is none: who lets go of pools and workers is away, or cannot.
 const STUCK: &str = "no dispatch holds it: does the controller run, and what does its log say? \
-                     `kubectl get pods -A -l app.kubernetes.io/name=poolkeeper` shows it; without one, and for a node that was lost, \
-                     see docs/kubernetes.md";
+                     `kubectl get pods -A -l app.kubernetes.io/name=poolkeeper` shows it; without one, or where a node was lost, \
+                     docs/kubernetes.md has the rescue";
 
 /// Delete all pools, wait until their workers are gone, then delete the CustomResourceDefinitions
 ///
