@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The Helm chart: helm's own checks, what it renders (tests/chart.rs), and, for several sets of values, that Kubernetes
+# The Helm chart: helm's own checks, what it renders (tests/chart), and, for several sets of values, that Kubernetes
 # knows every kind and field of it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
