@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The Helm chart: helm's own checks, what it renders (tests/chart.rs), and, for several sets of values, that Kubernetes
+# The Helm chart: helm's own checks, what it renders (tests/chart), and, for several sets of values, that Kubernetes
 # knows every kind and field of it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -43,6 +43,7 @@ tolerations: [{key: k, operator: Exists, effect: NoSchedule}]
 affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}
 topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]
 podDisruptionBudget: {maxUnavailable: 50%}
-networkPolicy: {enabled: true, metricsFrom: [{namespaceSelector: {matchLabels: {name: monitoring}}}]}
+logLevel: debug
+networkPolicy: {enabled: true, apiServerCidrs: [10.0.0.1/32], metricsFrom: [{namespaceSelector: {matchLabels: {name: monitoring}}}]}
 EOF
 echo "the chart renders what Kubernetes knows"

@@ -23,6 +23,12 @@ const LOOK: Duration = Duration::from_secs(1);
 const SAY: usize = 10;
 /// Workers that are named when time is up.
 const NAMED: usize = 10;
+/// What can be done where work is left.
+const BUSY: &str = "report, cancel or delete their dispatches, or wait longer with --wait-timeout";
+/// What can be done where there is none: who lets go of pools and workers is away, or cannot.
+const STUCK: &str = "no dispatch holds it: does the controller run, and what does its log say? \
+                     `kubectl get pods -A -l app.kubernetes.io/name=poolkeeper` shows it; without one, or where a node was lost, \
+                     docs/kubernetes.md has the rescue";
 
 /// Delete all pools, wait until their workers are gone, then delete the CustomResourceDefinitions
 ///
@@ -75,13 +81,11 @@ impl UninstallArgs {
         let limit = self.wait_timeout.get();
         let emptied = tokio::time::timeout(limit, self.empty(&client)).await;
         let Ok(emptied) = emptied else {
-            let left = self.left(&client).await?;
+            let (left, busy) = self.left(&client).await?;
+            let advice = if busy { BUSY } else { STUCK };
             return Err(Failure::new(
                 exit::WAITED,
-                format!(
-                    "after {} there still is {left}; report, cancel or delete their dispatches, or wait longer with --wait-timeout",
-                    self.wait_timeout
-                ),
+                format!("after {} there still is {left}; {advice}", self.wait_timeout),
             ));
         };
         emptied?;
@@ -110,29 +114,29 @@ impl UninstallArgs {
                 break;
             }
             if look > 0 && look % SAY == 0 {
-                say(&format!("waiting for {}", self.left(client).await?));
+                say(&format!("waiting for {}", self.left(client).await?.0));
             }
             tokio::time::sleep(LOOK).await;
         }
         Ok(())
     }
 
-    /// What is left, for people.
-    async fn left(&self, client: &Client) -> Result<String, Failure> {
-        let workers = listed(self.api::<Worker>(client).list(&ListParams::default()).await)?;
-        let one = |w: &Worker| {
-            let name = format!("{}/{}", w.namespace().unwrap_or_default(), w.name_any());
-            match w.status.as_ref().and_then(|s| s.dispatch.as_ref()) {
-                Some(dispatch) => format!("{name} (busy with {})", dispatch.name),
-                None => name,
-            }
-        };
-        let names: Vec<String> = workers.iter().take(NAMED).map(one).collect();
-        Ok(match workers.len() {
-            0 => "a pool without workers".to_owned(),
-            n if n > NAMED => format!("{} and {} more workers", names.join(", "), n - NAMED),
+    /// What is left, for people, and whether any of it has a dispatch. Busy workers come first.
+    async fn left(&self, client: &Client) -> Result<(String, bool), Failure> {
+        let mut workers = listed(self.api::<Worker>(client).list(&ListParams::default()).await)?;
+        let busy = |w: &Worker| w.status.as_ref().is_some_and(|s| s.dispatch.is_some());
+        workers.sort_by_key(|w| !busy(w));
+        let mut names: Vec<String> = workers.iter().map(worker).collect();
+        if workers.is_empty() {
+            let pools = listed(self.api::<ContainerPool>(client).list(&ListParams::default()).await)?;
+            names = pools.iter().map(|p| format!("pool {}", named(p))).collect();
+        }
+        let text = match names.len() {
+            0 => "nothing any more".to_owned(),
+            n if n > NAMED => format!("{} and {} more", names[..NAMED].join(", "), n - NAMED),
             _ => names.join(", "),
-        })
+        };
+        Ok((text, workers.iter().any(busy)))
     }
 
     fn api<K>(&self, client: &Client) -> Api<K>
@@ -144,6 +148,19 @@ impl UninstallArgs {
             None => Api::all(client.clone()),
         }
     }
+}
+
+fn named<K: ResourceExt>(object: &K) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}
+
+/// A worker, with what it does and what was last told about it.
+fn worker(worker: &Worker) -> String {
+    let status = worker.status.as_ref();
+    let busy = status.and_then(|s| s.dispatch.as_ref()).map(|d| format!("busy with {}", d.name));
+    let message = status.and_then(|s| s.message.clone()).filter(|m| !m.is_empty());
+    let more: Vec<String> = busy.into_iter().chain(message).collect();
+    if more.is_empty() { named(worker) } else { format!("{} ({})", named(worker), more.join("; ")) }
 }
 
 /// A kind that is not served has no objects.

@@ -71,6 +71,7 @@ async fn a_leader_hands_over_and_uninstall_leaves_nothing() {
     let (code, stderr) = ends(&[&uninstall[..], &["1500ms"]].concat()).await;
     assert_eq!(code, 5, "{stderr}");
     assert!(stderr.contains("default/agents-0 (busy with t1)") && stderr.contains("--wait-timeout"), "{stderr}");
+    assert!(stderr.contains("report, cancel or delete"), "{stderr}");
 
     let result = json!({"spec": {"result": {"attempt": 1, "outcome": "Succeeded"}}});
     dispatches.patch("t1", &PatchParams::default(), &Patch::Merge(result)).await.unwrap();
@@ -83,6 +84,36 @@ async fn a_leader_hands_over_and_uninstall_leaves_nothing() {
 
     assert_eq!(second.end(Signal::INT).await, 0);
     assert_eq!(holder().await, None, "the lease is handed over");
+}
+
+/// Nobody lets go of them: what is said then is what is known of them, and that it is not about dispatches.
+#[tokio::test]
+async fn uninstall_without_a_controller_asks_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path()).await;
+    let kubeconfig = server.kubeconfig.to_str().unwrap();
+    let pools = Api::<ContainerPool>::default_namespaced(server.client.clone());
+    let workers = Api::<Worker>::default_namespaced(server.client.clone());
+    let kept = |finalizer: &str| Patch::Merge(json!({"metadata": {"finalizers": [finalizer]}}));
+    let params = PatchParams::default();
+    let uninstall = ["uninstall", "--kubeconfig", kubeconfig, "--wait-timeout", "1200ms"];
+
+    create(&pools, "agents", json!({"min": 1, "max": 1, "image": "a"})).await;
+    pools.patch("agents", &params, &kept("poolkeeper.dev/pool")).await.unwrap();
+    let (code, stderr) = ends(&uninstall).await;
+    assert_eq!(code, 5, "{stderr}");
+    assert!(stderr.contains("there still is pool default/agents;"), "{stderr}");
+    assert!(stderr.contains("kubectl get pods -A -l app.kubernetes.io/name=poolkeeper"), "{stderr}");
+
+    let spec = json!({"pool": "agents", "poolGeneration": 1, "runtime": "Pod", "templateHash": "h"});
+    create(&workers, "agents-0", spec).await;
+    workers.patch("agents-0", &params, &kept("poolkeeper.dev/instance")).await.unwrap();
+    let status = Patch::Merge(json!({"status": {"phase": "Draining", "message": "node n1 does not answer"}}));
+    workers.patch_status("agents-0", &params, &status).await.unwrap();
+    let (code, stderr) = ends(&uninstall).await;
+    assert_eq!(code, 5, "{stderr}");
+    assert!(stderr.contains("there still is default/agents-0 (node n1 does not answer);"), "{stderr}");
+    assert!(stderr.contains("kubectl get pods") && !stderr.contains("dispatches"), "{stderr}");
 }
 
 #[tokio::test]

@@ -235,7 +235,31 @@ helm uninstall poolkeeper --namespace poolkeeper --wait --timeout 5m
 [ -z "$(kubectl get cpool,pkw -A -o name)" ]
 [ -z "$(k get pods -o name)" ]
 [ -z "$(kubectl get clusterrole,clusterrolebinding -o name | grep poolkeeper)" ]
+kubectl delete namespace poolkeeper --timeout=120s
+
+step "one namespace: a controller without rights over the cluster, and a busy worker that is forced"
+other=$ns ns=e2e-one
+kubectl create namespace "$ns"
+until_true "the service account" k get serviceaccount default
+pool | sed "s/namespace: $ns/namespace: $other/" | kubectl apply -f -
+pool | kubectl apply -f -
+helm install one charts/poolkeeper --namespace poolkeeper-one --create-namespace \
+  --set "crds.install=false,watchNamespace=$ns" --wait --timeout 3m
+k wait cpool/agents --for=condition=Ready --timeout=60s
+dispatch stays
+k delete cpool agents --wait=false
+k annotate cpool agents poolkeeper.dev/force-delete=true
+k wait cpool/agents --for=delete --timeout=60s
+finished stays Failed
+is Forced pkd/stays '{.status.reason}'
+pool | kubectl apply -f -
+k wait cpool/agents --for=condition=Ready --timeout=60s
+[ -z "$(kubectl -n "$other" get cpool agents -o jsonpath='{.status}{.metadata.finalizers}')" ]
+helm uninstall one --namespace poolkeeper-one --wait --timeout 5m
+[ -z "$(k get cpool,pkw,pods -o name)" ]
+[ -z "$(k get role,rolebinding -o name | grep one-poolkeeper)" ]
+kubectl -n "$other" get cpool agents
 kubectl delete crd containerpools.poolkeeper.dev workers.poolkeeper.dev dispatches.poolkeeper.dev --timeout=60s
-kubectl delete namespace "$ns" poolkeeper --timeout=120s
+kubectl delete namespace "$other" "$ns" poolkeeper-one --timeout=120s
 
 echo "$passed passed, 0 failed"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# docs/kubernetes.md says what is true: its commands run as they stand there, in order. Not run is a block after a line
-# `<!-- not run: why -->`; the pool's image is the one that the node has.
+# README.md (In Kubernetes) and docs/kubernetes.md say what is true: their commands run as they stand there, in order. Not run
+# is a block of the page after a line `<!-- not run: why -->`; the pool's image is the one that the node has.
 #
 # Needs what 50-kubernetes.sh needs.
 set -euo pipefail
@@ -20,22 +20,78 @@ awk -v out="$work/block" '
   { before = $0 }
 ' "$page"
 
+# typed PAGE HEADING FROM TO: the first block under a heading, with one thing replaced.
+typed() {
+  echo "--- $1: $2"
+  awk -v heading="## $2" '
+    /^## / { here = $0 == heading }
+    /^```/ { if (on) exit; on = here && $0 == "```sh"; next }
+    on
+  ' "$root/$1" >"$work/typed"
+  [ -s "$work/typed" ] || fail "$1: no commands under $2"
+  if [ $# -gt 2 ]; then
+    grep -qF -- "$3" "$work/typed" || fail "$1: $2 has no $3"
+    sed -i "s|$3|$4|" "$work/typed"
+  fi
+  bash -euxo pipefail "$work/typed" </dev/null || fail "the commands of $1, $2"
+}
+fail() {
+  echo "FAILED: $*" >&2
+  kubectl get cpool,pkw,pkd,pods -A >&2 || true
+  exit 1
+}
+crds=(containerpools.poolkeeper.dev workers.poolkeeper.dev dispatches.poolkeeper.dev)
+
 scripts/cluster/cluster load target/image/poolkeeper.tar
+root=$PWD
 cd "$work"
+
+typed README.md "In Kubernetes" ./my-agent true
+# What it promises: the worker rests, and the task goes on elsewhere.
+kubectl wait pkd/task-42 --for=jsonpath='{.status.attempt}'=2 --timeout=1m
+kubectl annotate cpool agents result.poolkeeper.dev/task-42='2 Succeeded'
+kubectl wait pkd/task-42 --for=jsonpath='{.status.phase}'=Succeeded --timeout=1m
+helm uninstall poolkeeper --namespace poolkeeper --wait
+kubectl delete crd "${crds[@]}" --timeout=60s
+
 count=0
 for block in "$work"/block-*; do
   line=$((10#${block##*-}))
   echo "--- docs/kubernetes.md:$line"
   if ! bash -euxo pipefail "$block" </dev/null; then
-    echo "FAILED: the commands after docs/kubernetes.md:$line" >&2
-    kubectl get cpool,pkw,pkd,pods -A >&2 || true
-    exit 1
+    fail "the commands after docs/kubernetes.md:$line"
   fi
   count=$((count + 1))
 done
-[ "$count" -ge 8 ] || { echo "FAILED: only $count blocks were found" >&2; exit 1; }
+[ "$count" -ge 12 ] || fail "only $count blocks were found"
 
-kubectl delete --ignore-not-found rolebinding/supervisor rolebinding/supervisor-exec rolebinding/supervisor-pods \
+# An image that is nowhere, and what a controller that ran before has left.
+helm install poolkeeper charts/poolkeeper --namespace poolkeeper --create-namespace --set image.tag=none
+kubectl wait --for=condition=Established crd "${crds[@]}" --timeout=60s
+kubectl create -f - <<'Y'
+apiVersion: poolkeeper.dev/v1alpha1
+kind: ContainerPool
+metadata: {name: left, finalizers: [poolkeeper.dev/pool]}
+spec: {image: a}
+---
+apiVersion: poolkeeper.dev/v1alpha1
+kind: Worker
+metadata: {name: left-0, finalizers: [poolkeeper.dev/instance]}
+spec: {pool: left, poolGeneration: 1, runtime: Pod, templateHash: h}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: left-0-1, labels: {app.kubernetes.io/managed-by: poolkeeper}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: worker, image: "docker.io/library/busybox:local", command: [sleep, infinity]}]
+Y
+typed docs/kubernetes.md "If the controller never ran"
+[ -z "$(kubectl get cpool,pkw,pods -o name)" ] || fail "something is left"
+[ -z "$(kubectl get clusterrole,clusterrolebinding -o name | grep poolkeeper)" ] || fail "a role is left"
+kubectl delete crd "${crds[@]}" --timeout=60s
+
+kubectl delete --ignore-not-found secret/tokens rolebinding/supervisor rolebinding/supervisor-exec rolebinding/supervisor-pods \
   role/exec role/pods serviceaccount/supervisor
 kubectl delete namespace poolkeeper --timeout=120s
 echo "$count blocks passed, 0 failed"
