@@ -105,7 +105,8 @@ fn workers_that_do_not_start_end_the_run_with_the_reason() {
         ("sh, -c, echo out of luck; exit 9", &["no worker can be started", "exited with code 9", "out of luck"]),
     ] {
         place.write("pool.yaml", &pool.replace("CMD", command));
-        place.run(&["-f", "pool.yaml", "--", "true"]).exits(125).says(words);
+        // A short task may be done before its worker's end is seen.
+        place.run(&["-f", "pool.yaml", "--", "sleep", "600"]).exits(125).says(words);
     }
     place.write("token", "");
     let ran = place.run(&["--credential", "a=TOKEN:file:token", "--", "true"]).exits(125);
