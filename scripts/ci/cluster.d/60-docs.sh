@@ -61,22 +61,31 @@ for block in "$work"/block-*; do
   if ! bash -euxo pipefail "$block" </dev/null; then
     fail "the commands after docs/kubernetes.md:$line"
   fi
+  if grep -q restartedAt "$block"; then
+    # All workers are new ones, with what the Secret has now.
+    pods=$(kubectl get pods -l poolkeeper.dev/pool=agents --field-selector=status.phase=Running -o name)
+    [ -n "$pods" ] || fail "no worker is left"
+    for pod in $pods; do
+      [ "$(kubectl exec "$pod" -- sh -c 'echo "$API_TOKEN"')" = NEWER ] || fail "$pod has an old token"
+    done
+  fi
   count=$((count + 1))
 done
 [ "$count" -ge 12 ] || fail "only $count blocks were found"
 
-# An image that is nowhere, and what a controller that ran before has left.
+# An image that is nowhere, and what a controller that ran before has left, some of it in a namespace that is being deleted.
 helm install poolkeeper charts/poolkeeper --namespace poolkeeper --create-namespace --set image.tag=none
 kubectl wait --for=condition=Established crd "${crds[@]}" --timeout=60s
+kubectl create namespace left
 kubectl create -f - <<'Y'
 apiVersion: poolkeeper.dev/v1alpha1
 kind: ContainerPool
-metadata: {name: left, finalizers: [poolkeeper.dev/pool]}
+metadata: {name: left, namespace: left, finalizers: [poolkeeper.dev/pool]}
 spec: {image: a}
 ---
 apiVersion: poolkeeper.dev/v1alpha1
 kind: Worker
-metadata: {name: left-0, finalizers: [poolkeeper.dev/instance]}
+metadata: {name: left-0, namespace: left, finalizers: [poolkeeper.dev/instance]}
 spec: {pool: left, poolGeneration: 1, runtime: Pod, templateHash: h}
 ---
 apiVersion: v1
@@ -86,8 +95,10 @@ spec:
   terminationGracePeriodSeconds: 1
   containers: [{name: worker, image: "docker.io/library/busybox:local", command: [sleep, infinity]}]
 Y
+kubectl delete namespace left --wait=false
 typed docs/kubernetes.md "If the controller never ran"
 [ -z "$(kubectl get cpool,pkw,pods -o name)" ] || fail "something is left"
+kubectl wait --for=delete namespace/left --timeout=60s
 [ -z "$(kubectl get clusterrole,clusterrolebinding -o name | grep poolkeeper)" ] || fail "a role is left"
 kubectl delete crd "${crds[@]}" --timeout=60s
 
