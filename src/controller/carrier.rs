@@ -22,9 +22,6 @@ use crate::runtime::Instance;
 
 /// Requests to the API server under way at a time. More do not make it faster (`docs/performance.md`).
 const WRITES: usize = 32;
-/// How many of the others begin while one is under way that gives a dispatch its worker: each takes from the server what
-/// that one waits for.
-const BESIDE_URGENT: usize = 2;
 /// Reads of Leases under way at a time, beside those.
 const LOOKS: usize = 8;
 /// Longest pause before a Lease that could not be read is asked for again.
@@ -78,10 +75,10 @@ impl Carrier {
             runtimes,
             core: Core::new(config),
             inputs,
-            writes: Lane::new(WRITES, BESIDE_URGENT),
-            looks: Lane::new(usize::MAX, usize::MAX),
+            writes: Lane::new(WRITES),
+            looks: Lane::new(usize::MAX),
             looking: Arc::new(Semaphore::new(LOOKS)),
-            orders: Lane::new(orders, orders),
+            orders: Lane::new(orders),
         }
     }
 
