@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use poolkeeper::api::Dispatch;
 use poolkeeper::api::dispatch::{DispatchPhase, Outcome};
 use serde_json::{Value, json};
 
@@ -14,6 +15,13 @@ fn by_credential(max: i32, names: &[&str]) -> Value {
     let credentials: Vec<Value> =
         names.iter().map(|n| json!({"name": n, "env": "TOKEN", "fromEnv": from(n)})).collect();
     json!({"max": max, "min": max, "cooldown": "60s", "credentials": credentials, "rateLimit": {"scope": "Credential", "probeAfter": "30s"}})
+}
+
+/// Waits for the second attempt.
+async fn tried_again(w: &World, name: &str) {
+    let second =
+        |d: &Dispatch| phase(d) == DispatchPhase::Assigned && d.status.as_ref().is_some_and(|s| s.attempt == 2);
+    w.until_dispatch(name, "again", second).await;
 }
 
 /// A rest doubles with each strike, up to maxCooldown; a success ends the series.
@@ -166,8 +174,7 @@ async fn a_long_resting_worker_makes_room_for_a_free_credential() {
     w.until_assigned("t").await;
     let before = w.now();
     w.report("t", json!({"outcome": "RateLimited", "retryAfter": "2h"})).await;
-    w.until_dispatch("t", "again", |d| phase(d) == DispatchPhase::Assigned && d.status.clone().unwrap().attempt == 2)
-        .await;
+    tried_again(&w, "t").await;
     assert!(w.now().duration_since(before) < SignedDuration::from_mins(2));
     assert_eq!(w.all_workers().await[0].spec.credential.as_deref(), Some("b"));
 }
@@ -184,8 +191,7 @@ async fn the_end_of_a_rest_is_noticed_by_a_pool_without_workers() {
     let before = w.now();
     w.report("t", json!({"outcome": "RateLimited", "retryAfter": "20m"})).await;
     w.until_workers("gone", <[_]>::is_empty).await;
-    w.until_dispatch("t", "again", |d| phase(d) == DispatchPhase::Assigned && d.status.clone().unwrap().attempt == 2)
-        .await;
+    tried_again(&w, "t").await;
     assert!(w.now().duration_since(before) < SignedDuration::from_mins(21));
 }
 
@@ -202,8 +208,7 @@ async fn a_credential_that_is_back_before_the_idle_workers_one_is_used() {
     w.until_assigned("t").await;
     let before = w.now();
     w.report("t", json!({"outcome": "RateLimited", "retryAfter": "2h"})).await;
-    w.until_dispatch("t", "again", |d| phase(d) == DispatchPhase::Assigned && d.status.clone().unwrap().attempt == 2)
-        .await;
+    tried_again(&w, "t").await;
     assert!(w.now().duration_since(before) < SignedDuration::from_mins(6));
     assert_eq!(w.all_workers().await[0].spec.credential.as_deref(), Some("b"));
 }
