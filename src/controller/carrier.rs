@@ -217,7 +217,8 @@ async fn get_lease(client: Client, turns: Arc<Semaphore>, key: Key) -> Option<Ev
     let spec = found.and_then(|l| l.spec);
     let stamp = spec.as_ref().map(|s| format!("{:?} {:?}", s.renew_time, s.holder_identity));
     let seconds = spec.and_then(|s| s.lease_duration_seconds);
-    let duration = seconds.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs);
+    // A real API server takes no Lease of 0 s; it would be looked at without a pause.
+    let duration = seconds.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0).map(Duration::from_secs);
     Some(Event::Lease(key, LeaseFact { stamp, duration }))
 }
 

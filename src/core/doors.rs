@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::entries::Trouble;
 use super::index::Wake;
@@ -14,6 +15,9 @@ use crate::api::pool::CredentialRest;
 use crate::api::worker::Cooldown;
 use crate::api::{ContainerPool, Dispatch, DispatchSpec, Period, Time, names};
 
+/// Bad requests are looked at again after this: what is in the way of one may go without a word to its pool, such as another
+/// pool's Dispatch that has its name.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Reason of a rest that a person set.
 const BY_HAND: &str = "set by hand";
 
@@ -120,6 +124,9 @@ impl Core {
                     now,
                 );
             }
+        }
+        if !bad.is_empty() {
+            wake.after(now.mono + LOOK_AGAIN);
         }
         if let Some(p) = self.pools.get_mut(key) {
             p.doors.bad = bad;

@@ -3,7 +3,7 @@
 use super::entries::Slot;
 use super::explain::Wait;
 use super::index::Wake;
-use super::observe::TOLD_AFTER;
+use super::observe::{Attempted, TOLD_AFTER};
 use super::{Core, Key, NoteType, Now, Object, Subject, Verb, conditions, scale, update};
 use crate::api::pool::{ContainerPoolStatus, CredentialRest, HistoryPolicy, NotReady, Recent};
 use crate::api::{ContainerPool, Time, names};
@@ -228,8 +228,8 @@ impl Core {
             .collect()
     }
 
-    /// A write was refused or failed: after a few times people are told, once.
-    pub(super) fn report_trouble(&mut self, subject: &Subject, why: &str, failures: u32, now: Now) {
+    /// Something was refused or failed: after a few times people are told, once.
+    pub(super) fn report_trouble(&mut self, subject: &Subject, what: Attempted, why: &str, failures: u32, now: Now) {
         if failures != TOLD_AFTER {
             return;
         }
@@ -243,7 +243,7 @@ impl Core {
             Subject::Lease(_) | Subject::Orphan(_) => None,
         };
         if let Some(pool) = pool {
-            self.note("ContainerPool", &*pool, NoteType::Warning, "WriteFailed", why.to_owned(), now);
+            self.note("ContainerPool", &*pool, NoteType::Warning, what.reason(), why.to_owned(), now);
         }
     }
 }

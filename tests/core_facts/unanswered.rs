@@ -13,12 +13,14 @@ struct Unanswered {
     at: Now,
     message: Option<String>,
     warned: Option<String>,
+    /// Reasons of the pool's Warnings, and the words.
+    pool_warned: Vec<(&'static str, String)>,
 }
 
 impl Unanswered {
     fn new() -> Self {
         let (core, obj) = starting();
-        Self { core, obj, at: now(), message: None, warned: None }
+        Self { core, obj, at: now(), message: None, warned: None, pool_warned: Vec::new() }
     }
 
     fn tell(&mut self, fact: RuntimeFact) {
@@ -60,6 +62,7 @@ impl Unanswered {
             for action in decided {
                 match action {
                     Action::Note(note) if note.kind == "Worker" => self.warned = Some(note.text),
+                    Action::Note(note) => self.pool_warned.push((note.reason, note.text)),
                     Action::Write(_, Verb::WorkerStatus(_, status)) if status.phase == WorkerPhase::Starting => {
                         self.message = status.message.clone();
                         self.written(*status);
@@ -99,6 +102,15 @@ fn a_start_without_an_answer_is_told_and_made_again_after_ever_longer_pauses() {
     let end = worker.core.decide(worker.at);
     let told = "not ready after 5m (spec.health.startTimeout): webhook is down";
     assert!(end.iter().any(|a| matches!(a, Action::Note(note) if note.text.ends_with(told))), "{end:?}");
+}
+
+#[test]
+fn a_pool_is_told_once_that_starts_fail() {
+    let mut worker = Unanswered::new();
+    for _ in 0..5 {
+        worker.again("webhook is down");
+    }
+    assert_eq!(worker.pool_warned, [("StartFailed", "webhook is down".to_owned())]);
 }
 
 #[test]

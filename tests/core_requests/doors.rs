@@ -2,6 +2,8 @@
 
 use std::slice::from_ref;
 
+use poolkeeper::core::Object;
+
 use super::*;
 
 const DOOR: &str = "dispatch.poolkeeper.dev/t";
@@ -37,9 +39,12 @@ impl Rig {
         let (writes, notes) = self.decide();
         let mut shown = Vec::new();
         for (s, v) in &writes {
-            if let Verb::PoolStatus(_, next) = v {
+            if let Verb::PoolStatus(base, next) = v {
                 shown.extend(next.conditions.iter().find(|c| c.type_ == "RequestsAccepted").cloned());
-                self.settle(s.clone(), Settled::Done(None));
+                let mut written = (**base).clone();
+                written.metadata.resource_version = Some((base.version() + 1).to_string());
+                written.status = Some((**next).clone());
+                self.settle(s.clone(), Settled::Done(Some(Fetched::Pool(Some(Arc::new(written))))));
             }
         }
         (writes, warnings(notes), shown)
@@ -137,10 +142,10 @@ fn another_value_is_neither_delayed_nor_blamed() {
     assert_eq!((created(&writes), told), (vec!["t".to_owned()], vec![]));
 
     // It is taken off while it is under way, and comes again later.
-    rig.apply(Event::Pool(Seen::Present(annotated(&p, 21, &[]))));
+    rig.apply(Event::Pool(Seen::Present(annotated(&p, 30, &[]))));
     rig.settle(t(), refused("who asked for it?"));
     rig.look();
-    rig.apply(Event::Pool(Seen::Present(annotated(&p, 22, &[(DOOR, "")]))));
+    rig.apply(Event::Pool(Seen::Present(annotated(&p, 40, &[(DOOR, "")]))));
     let (writes, told, _) = rig.look();
     assert_eq!((created(&writes), told), (vec!["t".to_owned()], vec![]));
 }
@@ -201,6 +206,23 @@ fn two_pools_that_ask_for_one_name_are_both_told() {
     rig.settle(t(), done(made(&asked.unwrap(), 20)));
     let (_, notes) = rig.decide();
     assert!(notes.iter().any(|n| n.key == key("b") && n.text.contains("NameTaken")), "{notes:?}");
+}
+
+/// The other pool's history ends, and nothing about the pool that wants the name changes.
+#[test]
+fn a_name_that_another_pool_had_is_taken_when_it_is_free() {
+    let a = pool("a", 1, json!({}));
+    let b = annotated(&pool("b", 1, json!({})), 2, &[(DOOR, "")]);
+    let others: Arc<Dispatch> = object("t", 10, json!({"pool": "a"}), json!({"phase": "Pending"}));
+    let mut rig = Rig::new(&[a, b], &[], from_ref(&others));
+    let (_, told, _) = rig.look();
+    assert!(told.iter().any(|text| text.contains("NameTaken")), "{told:?}");
+    for _ in 0..3 {
+        rig.passed += Duration::from_secs(10);
+        rig.look(); // nothing is left to be written
+    }
+    rig.apply(Event::Dispatch(Seen::Gone(others)));
+    rig.until(&t(), &mut Vec::new(), creates);
 }
 
 /// What was told of a pool that is gone was not told of the next one with its name.

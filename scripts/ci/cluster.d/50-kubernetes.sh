@@ -179,6 +179,26 @@ k wait cpool/held --for=condition=Ready --timeout=90s
 is "$uid" pkw/held-0 '{.metadata.uid}'
 k delete cpool held --timeout=60s
 
+# Only the node of a cluster of our own may be made deaf.
+if [ -n "${CLUSTER_STATE:-}" ]; then
+  step "a lost node: nothing is taken for ended until somebody says so"
+  dispatch lost '{"retry":{"workerLost":0}}'
+  pod=$(k get pkd lost -o jsonpath='{.status.target.id}')
+  worker=$(k get pkd lost -o jsonpath='{.status.worker.name} {.status.worker.uid}')
+  pkill -STOP -x kubelet
+  k delete pod "$pod" --wait=false
+  until_true "the Pod is Terminating" says T k get pod "$pod" -o jsonpath='{.metadata.deletionTimestamp}'
+  # On a node that answers it would be gone by then.
+  until_true "its grace is over" eval '[ "$(date -u +%FT%TZ)" \> "$(k get pod "$pod" -o jsonpath={.metadata.deletionTimestamp})" ]'
+  is Assigned pkd/lost '{.status.phase}'
+  k delete pod "$pod" --force
+  finished lost Failed
+  is WorkerLost pkd/lost '{.status.lastResult.outcome}'
+  until_true "the worker is replaced" eval '! is "${worker#* }" "pkw/${worker% *}" "{.metadata.uid}"'
+  pkill -CONT -x kubelet
+  k wait cpool/agents --for=condition=Ready --timeout=60s
+fi
+
 step "a foreground deletion waits for a busy worker"
 dispatch last
 pod=$(k get pkd last -o jsonpath='{.status.target.id}')

@@ -13,6 +13,28 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 /// Failures after which people are told: what passes within a moment is no news.
 pub(in crate::core) const TOLD_AFTER: u32 = 3;
 
+/// What failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::core) enum Attempted {
+    /// A write to the API server.
+    Write,
+    /// The start of an instance.
+    Start,
+    /// The end of an instance.
+    Stop,
+}
+
+impl Attempted {
+    /// Reason of the Event that tells of it.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Write => "WriteFailed",
+            Self::Start => "StartFailed",
+            Self::Stop => "StopFailed",
+        }
+    }
+}
+
 impl Trouble {
     /// It happened again.
     pub fn again(&mut self, why: &str, refused: bool, now: Now) {
@@ -53,7 +75,9 @@ impl Core {
             (None, Settled::Done(_) | Settled::Refreshed(_)) => {
                 self.trouble.remove(&subject);
             }
-            (None, Settled::Refused(why) | Settled::Failed(_, why)) => self.trouble_with(&subject, why, now),
+            (None, Settled::Refused(why) | Settled::Failed(_, why)) => {
+                self.trouble_with(&subject, Attempted::Write, why, now);
+            }
         }
         match settled {
             Settled::Done(Some(fetched)) | Settled::Refreshed(fetched) | Settled::Failed(Some(fetched), _) => {
@@ -105,11 +129,11 @@ impl Core {
         matches!(subject, Subject::Worker(key) if self.workers.get(key).is_some_and(|e| e.not_now.is_some()))
     }
 
-    pub(in crate::core) fn trouble_with(&mut self, subject: &Subject, why: &str, now: Now) {
+    pub(in crate::core) fn trouble_with(&mut self, subject: &Subject, what: Attempted, why: &str, now: Now) {
         let t = self.trouble.entry(subject.clone()).or_default();
         t.again(why, false, now);
         let failures = t.failures;
-        self.report_trouble(subject, why, failures, now);
+        self.report_trouble(subject, what, why, failures, now);
     }
 
     pub(in crate::core) fn forget_creating(&mut self, worker: &Key) {

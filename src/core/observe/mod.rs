@@ -10,7 +10,7 @@ mod workers;
 
 use std::collections::BTreeSet;
 
-pub(super) use answers::TOLD_AFTER;
+pub(super) use answers::{Attempted, TOLD_AFTER};
 
 use crate::core::{Core, Event, Key, Now, Object, Seen};
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::Attempted;
 use crate::api::worker::WorkerPhase;
 use crate::core::entries::{HostEntry, InstanceEntry, InstanceView, Op, WorkerEntry};
 use crate::core::{Core, HostKey, Key, Now, Object, RuntimeFact, Subject, worker_status};
@@ -63,7 +64,7 @@ impl Core {
                     (Ok(()), Some(host)) => self.instance_gone(&host, &key, now),
                     (Err(e), _) => {
                         let subject = self.subject_of(&key);
-                        self.trouble_with(&subject, &e.to_string(), now);
+                        self.trouble_with(&subject, Attempted::Stop, &e.to_string(), now);
                     }
                     _ => {}
                 }
@@ -79,7 +80,7 @@ impl Core {
                             Err(_) if self.instances.contains_key(&key) => e.start_unknown = false,
                             Err(why) => {
                                 let why = why.to_string();
-                                self.trouble_with(&Subject::Worker(worker.clone()), &why, now);
+                                self.trouble_with(&Subject::Worker(worker.clone()), Attempted::Start, &why, now);
                             }
                             Ok(found) => {
                                 e.start_unknown = false;
@@ -126,7 +127,7 @@ impl Core {
         }
         let why = error.to_string();
         e.not_now = Some(why.clone());
-        self.trouble_with(&Subject::Worker(worker), &why, now);
+        self.trouble_with(&Subject::Worker(worker), Attempted::Start, &why, now);
     }
 
     /// A start is put off no longer.
