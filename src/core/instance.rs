@@ -310,32 +310,6 @@ impl Core {
         self.check_if_due(key, now, wake);
     }
 
-    /// Has a worker looked at: every `health.interval`, and at once if nothing is known of its instance.
-    pub(super) fn check_if_due(&mut self, key: &Key, now: Now, wake: &mut Wake) {
-        let Some(e) = self.workers.get(key) else { return };
-        if e.op.is_some() {
-            return;
-        }
-        let (w, checked, missed) = (e.obj.clone(), e.checked, e.missed);
-        let host = Self::host_of(&w);
-        if !self.host_listed(&host) || self.is_dead(&w) {
-            return; // a listing will tell
-        }
-        let policy = self.pool_obj(&self.workers[key].pool).map(|p| p.spec.health.clone()).unwrap_or_default();
-        // A worker that missed a check is asked again soon: it takes no work until it answers.
-        let pause = if missed == 0 { policy.interval.get() } else { policy.interval.get().min(policy.timeout.get()) };
-        let due =
-            if checked == Duration::ZERO || self.instance_view(&w).is_none() { now.mono } else { checked + pause };
-        if now.mono < due {
-            wake.after(due);
-            return;
-        }
-        if let Some(e) = self.workers.get_mut(key) {
-            e.begin(Op::Check);
-        }
-        self.actions.push(Action::Runtime(RuntimeOrder::Check(host, Self::instance_key(&w), policy.timeout.get())));
-    }
-
     fn write_worker(&mut self, key: &Key, status: WorkerStatus, now: Now) {
         let base = self.workers[key].obj.clone();
         self.write(Subject::Worker(key.clone()), Verb::WorkerStatus(base, Box::new(status)));

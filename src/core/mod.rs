@@ -10,7 +10,7 @@
 //! - [`assign`]: which dispatch gets which worker.
 //! - [`outcome`]: what ends an attempt, retries, final phases. `queue`: who may wait.
 //! - [`cooldown`]: rests of workers and credentials, half-open.
-//! - [`instance`]: a Worker and its one instance: start, health, stop.
+//! - [`instance`]: a Worker and its one instance: start, health, stop. `checks`: when it is looked at.
 //! - [`scale`]: who comes, who goes. [`update`]: who is replaced. [`backoff`]: failing starts.
 //! - [`doors`]: requests in annotations. [`rollup`]: the pool's status. [`explain`]: why something waits.
 //! - [`history`]: how long finished dispatches stay. [`lease`]: holders that vanish.
@@ -21,6 +21,7 @@
 pub mod assign;
 pub mod backoff;
 mod census;
+mod checks;
 pub mod commit;
 mod conditions;
 pub mod cooldown;
