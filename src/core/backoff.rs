@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::observe::Attempted;
 use super::{Core, Key, NoteType, Now, cooldown};
 use crate::api::pool::StartBackoff;
 use crate::api::{Time, Worker, names};
@@ -67,7 +68,7 @@ impl Core {
                     "ContainerPool",
                     &*obj,
                     NoteType::Warning,
-                    "StartFailed",
+                    Attempted::Start.reason(),
                     format!("{}: {why}", Key::of(w).name),
                     now,
                 );

@@ -41,7 +41,7 @@ impl Core {
 /// pause later. A controller is then woken now and then, not for each of thousands of workers.
 fn together(due: Duration, pause: Duration) -> Duration {
     let step = (pause.as_millis() / 60).max(1);
-    let millis = due.as_nanos().div_ceil(1_000_000).div_ceil(step) * step;
+    let millis = due.as_nanos().div_ceil(1_000_000).next_multiple_of(step);
     Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
