@@ -249,6 +249,9 @@ impl Stage {
             accidents.push(format!("{name} was accepted and never seen"));
         }
         accidents.extend(workers_before_pods(&seen));
+        // Whoever plays the kubelet has not done its part, and a Worker rightly waits for it.
+        let terminating = pods.iter().filter(|p| p.metadata.deletion_timestamp.is_some());
+        accidents.extend(terminating.map(|p| format!("the Pod {:?} is Terminating and stays", p.metadata.name)));
         let evidence = Evidence {
             marks: marks(&seen),
             events: bodies(&seen, &self.load.events(), &self.killed.lock().unwrap()),
