@@ -20,10 +20,12 @@ if [ $# -gt 0 ]; then patches=("${@/#/tests/breaks/}"); patches=("${patches[@]/%
 
 mkdir -p "$tree"
 # Newer files only, so that what did not change is not compiled again. Nothing of an earlier run stays.
-git ls-files -co --exclude-standard -z | while IFS= read -r -d '' f; do
+git ls-files -co --exclude-standard | while read -r f; do
     [ -f "$f" ] || continue
+    echo "$f"
     cmp -s "$f" "$tree/$f" || { mkdir -p "$tree/$(dirname "$f")"; cp "$f" "$tree/$f"; }
-done
+done | sort >"$log"
+(cd "$tree" && find . -type f -printf '%P\n') | sort | comm -23 - "$log" | (cd "$tree" && xargs -r -d '\n' rm)
 
 version=0.0.0-break
 sed -i "0,/^version = .*/s//version = \"$version\"/" "$tree/Cargo.toml"
