@@ -251,7 +251,9 @@ impl Stage {
         accidents.extend(workers_before_pods(&seen));
         // Whoever plays the kubelet has not done its part, and a Worker rightly waits for it.
         let terminating = pods.iter().filter(|p| p.metadata.deletion_timestamp.is_some());
-        accidents.extend(terminating.map(|p| format!("the Pod {:?} is Terminating and stays", p.metadata.name)));
+        accidents.extend(terminating.map(|p| {
+            format!("Pod {:?} is Terminating: its node leaves it there", p.metadata.name.as_deref().unwrap_or_default())
+        }));
         let evidence = Evidence {
             marks: marks(&seen),
             events: bodies(&seen, &self.load.events(), &self.killed.lock().unwrap()),

@@ -122,7 +122,7 @@ pub fn audit(evidence: &Evidence) -> (Vec<Violation>, BTreeMap<String, u64>) {
         violations: Vec::new(),
     };
     for text in &evidence.accidents {
-        audit.complain("the controller works", text.clone());
+        audit.complain("every part works", text.clone());
     }
     let mut events = evidence.events.iter().peekable();
     for record in &evidence.records {
