@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use poolkeeper::api::worker::{Handle, WorkerPhase};
 use poolkeeper::api::{ContainerPool, Dispatch, Worker, crd, names};
 use poolkeeper::local::{Change, Record};
@@ -251,9 +251,7 @@ impl Stage {
         accidents.extend(workers_before_pods(&seen));
         // Whoever plays the kubelet has not done its part, and a Worker rightly waits for it.
         let terminating = pods.iter().filter(|p| p.metadata.deletion_timestamp.is_some());
-        accidents.extend(terminating.map(|p| {
-            format!("Pod {:?} is Terminating: its node leaves it there", p.metadata.name.as_deref().unwrap_or_default())
-        }));
+        accidents.extend(terminating.map(|p| format!("Pod {} is Terminating: its node leaves it there", p.name_any())));
         let evidence = Evidence {
             marks: marks(&seen),
             events: bodies(&seen, &self.load.events(), &self.killed.lock().unwrap()),
