@@ -25,10 +25,13 @@ use crate::fake::{Cause, FakeEvent, What};
 use crate::load::{Demand, Load, after};
 use crate::recorder::{KINDS, Recorder, Seen};
 
-/// Nothing but Leases is written for this long: all is quiet. Longer than any wait of these pools.
-const QUIET: Duration = Duration::from_secs(7);
-/// Then nothing may be written for this long.
-const IDLE: Duration = Duration::from_secs(3);
+/// How often it is looked whether all is done. The waits below are counted in looks and not by a clock: whoever pauses a
+/// whole machine pauses the controllers too, and they have something to do when it goes on.
+const LOOK: Duration = Duration::from_millis(500);
+/// Nothing but Leases is written for so many looks, 7 s: all is quiet. Longer than any wait of these pools.
+const QUIET: u32 = 14;
+/// Then nothing may be written for so many, 3 s.
+const IDLE: u32 = 6;
 
 pub struct Stage {
     pub namespace: Namespace,
@@ -189,30 +192,39 @@ impl Stage {
     /// No more work comes; waits until all is done and quiet, and looks then whether it stays so. Gives when it was quiet.
     async fn wind_down(&self, limit: Duration) -> Option<Duration> {
         self.load.stop();
-        let began = Instant::now();
-        // `is_done` reads all there is.
-        while began.elapsed() < limit && !self.is_done() {
-            sleep(Duration::from_millis(250)).await;
-        }
-        while began.elapsed() < limit + QUIET {
-            let (now, last) = (self.now(), self.last_write());
-            if now > last + QUIET && (self.is_done() || began.elapsed() >= limit) {
-                sleep(IDLE).await;
+        let enough = u32::try_from(limit.as_millis() / LOOK.as_millis()).unwrap();
+        let (mut last, mut still) = (None, 0);
+        for look in 0..enough + QUIET {
+            sleep(LOOK).await;
+            let write = self.last_write();
+            still = if last == Some(write) { still + 1 } else { 0 };
+            last = Some(write);
+            if still >= QUIET && (look >= enough || self.is_done()) {
+                let now = self.now();
+                for _ in 0..IDLE {
+                    sleep(LOOK).await;
+                }
                 return Some(now);
             }
-            sleep(Duration::from_millis(500)).await;
         }
         None
     }
 
-    /// Every dispatch is final, every worker is free and up, what goes is gone, and no pool waits to see whether a start that
-    /// followed a failed one went well. How long that takes is also up to kwok.
+    /// Every dispatch is final, every worker is free and up, what goes is gone, and every pool has its size and says so. How
+    /// long that takes is also up to kwok.
     fn is_done(&self) -> bool {
         let dispatches: Vec<Dispatch> = self.recorder.all("dispatches");
         let workers: Vec<Worker> = self.recorder.all("workers");
         let pods: Vec<Pod> = self.recorder.all("pods");
         let pools: Vec<ContainerPool> = self.recorder.all("containerpools");
-        let waits = |p: &ContainerPool| p.status.as_ref().is_some_and(|s| s.start_backoff.is_some());
+        let is_settled = |p: &ContainerPool| {
+            let count = workers.iter().filter(|w| w.spec.pool == p.name_any()).count();
+            let want = p.spec.max.min(p.spec.min.max(p.spec.warm));
+            p.status.as_ref().is_some_and(|s| {
+                // A start that followed a failed one may have to be waited for.
+                s.ready == s.workers && s.queued == 0 && s.start_backoff.is_none() && s.workers == want
+            }) && i32::try_from(count) == Ok(want)
+        };
         let is_free = |w: &Worker| {
             let up = w.status.as_ref().is_some_and(|s| s.dispatch.is_none() && s.phase == WorkerPhase::Ready);
             up && w.metadata.deletion_timestamp.is_none()
@@ -221,13 +233,13 @@ impl Stage {
         dispatches.iter().all(|d| d.status.as_ref().is_some_and(|s| s.phase.is_final()))
             && workers.iter().all(is_free)
             && pods.iter().all(is_up)
-            && !pools.iter().any(waits)
+            && pools.iter().all(is_settled)
     }
 
-    /// When anything was written last that counts.
-    fn last_write(&self) -> Duration {
+    /// The version of what was written last that counts.
+    fn last_write(&self) -> u64 {
         let records = self.recorder.records();
-        records.iter().rev().find(|(r, _)| is_counted(r)).map_or(Duration::ZERO, |(_, at)| *at)
+        records.iter().rev().find(|(r, _)| is_counted(r)).map_or(0, |(r, _)| r.resource_version)
     }
 
     /// Ends the work, and judges all that was.
@@ -301,6 +313,13 @@ impl Verdict {
             let _ = writeln!(text, "  VIOLATION [{}] after write {}: {}", v.rule, v.at, v.text);
         }
         text
+    }
+
+    /// The violations' rules, and the beginning of the first one's text.
+    pub fn brief(&self) -> String {
+        let rules: BTreeSet<&str> = self.violations.iter().map(|v| v.rule).collect();
+        let first: String = self.violations.iter().take(1).flat_map(|v| v.text.chars().take(300)).collect();
+        format!("{rules:?}: {first}")
     }
 
     /// The last writes.

@@ -4,7 +4,7 @@
 //! One seed is one schedule of faults. `POOLKEEPER_SEEDS=100` runs that many (default 4) from `POOLKEEPER_FIRST_SEED`
 //! (default 1), `POOLKEEPER_BESIDE` (default 10) at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -233,7 +233,7 @@ async fn invariants_hold_in_storms() {
     let (first, count) = (env("POOLKEEPER_FIRST_SEED", 1), env("POOLKEEPER_SEEDS", 4));
     let beside = usize::try_from(env("POOLKEEPER_BESIDE", 10)).unwrap();
     let tally: Arc<Mutex<BTreeMap<String, u64>>> = Arc::default();
-    let failed: Arc<Mutex<BTreeSet<u64>>> = Arc::default();
+    let failed: Arc<Mutex<BTreeMap<u64, String>>> = Arc::default();
     let runs = futures::stream::iter(first..first + count).map(|seed| {
         let (tally, failed) = (tally.clone(), failed.clone());
         tokio::spawn(async move {
@@ -247,7 +247,7 @@ async fn invariants_hold_in_storms() {
             }
             if !verdict.violations.is_empty() {
                 println!("seed {seed}: {}\n{text}\n{}\n{logs}", verdict.text(), verdict.tail(60));
-                failed.lock().unwrap().insert(seed);
+                failed.lock().unwrap().insert(seed, verdict.brief());
             }
             true
         })
@@ -260,5 +260,6 @@ async fn invariants_hold_in_storms() {
         println!("{n:8}  {what}");
     }
     let failed = failed.lock().unwrap();
-    assert!(failed.is_empty(), "violations with seeds {failed:?}");
+    // The last lines are what a CI shows of a long log.
+    assert!(failed.is_empty(), "violations with these seeds, more above: {failed:#?}");
 }
