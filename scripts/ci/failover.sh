@@ -4,7 +4,8 @@
 #
 #   scripts/ci/failover.sh [ARGUMENT...]   arguments for the tests, as the name of one
 #
-# POOLKEEPER_SEEDS (100) storms, POOLKEEPER_BESIDE of them at a time; PROFILE=release for an optimised build. The cluster is
+# POOLKEEPER_SEEDS (100) storms, POOLKEEPER_BESIDE of them at a time; PROFILE=release for an optimised build;
+# POOLKEEPER_PAUSE=6: everything stands still for 6 s after every 12, as on a machine that others use too. The cluster is
 # one of this run's own, with nodes of kwok, in PID, network and mount namespaces: it meets no other, and all of it goes when
 # this script does, even by kill -9.
 set -euo pipefail
@@ -14,9 +15,21 @@ cluster=$PWD/scripts/cluster/cluster
 
 say() { echo "failover.sh: $*" >&2; }
 
+# Stops all of this PID namespace but for its process 1 and itself. Waits without a child that would be left when it is killed.
+pause_again_and_again() {
+  local never
+  exec {never}<> <(:)
+  while true; do
+    read -rt 12 -u "$never" || true
+    kill -STOP -1
+    read -rt "$POOLKEEPER_PAUSE" -u "$never" || true
+    kill -CONT -1
+  done
+}
+
 # Process 1 of the namespaces.
 inside() {
-  local status=0 program=$1 environment log
+  local status=0 program=$1 environment log pauses
   shift
   # There is no network but this.
   ip link set lo up
@@ -25,8 +38,17 @@ inside() {
   if [ "$status" -eq 0 ]; then
     eval "$environment"
     export POOLKEEPER_TEST_API=$KUBECONFIG POOLKEEPER_TEST_KWOK=1 POOLKEEPER_TEST_ETCD=http://127.0.0.1:$((API_PORT + 1))
+    if [ -n "${POOLKEEPER_PAUSE:-}" ]; then
+      pause_again_and_again &
+      pauses=$!
+    fi
     # One after the other: they share the cluster, and some stop its parts.
     "$program" --nocapture --test-threads=1 "$@" || status=1
+    if [ -n "${pauses:-}" ]; then
+      kill "$pauses"
+      wait "$pauses" || true
+      kill -CONT -1
+    fi
     "$cluster" status || status=1
   fi
   if [ "$status" -ne 0 ]; then
