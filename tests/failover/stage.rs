@@ -32,6 +32,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const QUIET: u32 = 14;
 /// Then nothing may be written for so many, 3 s.
 const IDLE: u32 = 6;
+/// So long the recorder may lag behind the server.
+const CATCH_UP: Duration = Duration::from_secs(60);
 
 pub struct Stage {
     pub namespace: Namespace,
@@ -200,6 +202,11 @@ impl Stage {
             still = if last == Some(write) { still + 1 } else { 0 };
             last = Some(write);
             if still >= QUIET && (look >= enough || self.is_done()) {
+                // What a watch shows late was not written late, be it an Event.
+                self.recorder.catch_up(CATCH_UP).await;
+                if self.last_write() != write {
+                    continue;
+                }
                 let now = self.now();
                 for _ in 0..IDLE {
                     sleep(LOOK).await;
@@ -246,7 +253,7 @@ impl Stage {
     pub async fn judge(&self, limit: Duration) -> Verdict {
         let asked = self.now();
         let quiet_at = self.wind_down(limit).await;
-        let behind = self.recorder.catch_up(Duration::from_secs(60)).await;
+        let behind = self.recorder.catch_up(CATCH_UP).await;
         let seen: Vec<Seen> = self.recorder.records();
         let pods = self.recorder.all::<Pod>("pods");
         let instances = pods.iter().filter(|p| label(p, names::WORKER_UID).is_some()).map(instance).collect();
