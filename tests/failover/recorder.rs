@@ -297,6 +297,12 @@ impl Recorder {
         *self.newest.borrow()
     }
 
+    /// The version of the newest record of such a kind.
+    pub fn last(&self, counts: impl Fn(&Record) -> bool) -> Option<u64> {
+        let records = self.records.lock().unwrap();
+        records.iter().rev().find(|(_, (record, _))| counts(record)).map(|(version, _)| *version)
+    }
+
     pub fn records(&self) -> Vec<Seen> {
         self.records.lock().unwrap().values().cloned().collect()
     }

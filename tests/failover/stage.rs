@@ -195,12 +195,12 @@ impl Stage {
     async fn wind_down(&self, limit: Duration) -> Option<Duration> {
         self.load.stop();
         let enough = u32::try_from(limit.as_millis() / LOOK.as_millis()).unwrap();
-        let (mut last, mut still) = (None, 0);
+        let (mut last, mut still) = (self.last_write(), 0);
         for look in 0..enough + QUIET {
             sleep(LOOK).await;
             let write = self.last_write();
-            still = if last == Some(write) { still + 1 } else { 0 };
-            last = Some(write);
+            still = if write == last { still + 1 } else { 0 };
+            last = write;
             if still >= QUIET && (look >= enough || self.is_done()) {
                 // What a watch shows late was not written late, be it an Event.
                 self.recorder.catch_up(CATCH_UP).await;
@@ -226,7 +226,7 @@ impl Stage {
         let pools: Vec<ContainerPool> = self.recorder.all("containerpools");
         let is_settled = |p: &ContainerPool| {
             let count = workers.iter().filter(|w| w.spec.pool == p.name_any()).count();
-            let want = p.spec.max.min(p.spec.min.max(p.spec.warm));
+            let want = audit::end::size_at_rest(&p.spec);
             p.status.as_ref().is_some_and(|s| {
                 // A start that followed a failed one may have to be waited for.
                 s.ready == s.workers && s.queued == 0 && s.start_backoff.is_none() && s.workers == want
@@ -244,9 +244,8 @@ impl Stage {
     }
 
     /// The version of what was written last that counts.
-    fn last_write(&self) -> u64 {
-        let records = self.recorder.records();
-        records.iter().rev().find(|(r, _)| is_counted(r)).map_or(0, |(r, _)| r.resource_version)
+    fn last_write(&self) -> Option<u64> {
+        self.recorder.last(is_counted)
     }
 
     /// Ends the work, and judges all that was.

@@ -3,12 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use poolkeeper::api::ContainerPool;
 use poolkeeper::api::dispatch::DispatchPhase;
 use poolkeeper::api::worker::WorkerPhase;
+use poolkeeper::api::{ContainerPool, ContainerPoolSpec};
 use poolkeeper::runtime::InstanceState;
 
 use super::{Audit, is_final, is_open, state_of, status_of};
+
+/// How many workers a pool keeps while nothing waits and no credential of it is refused.
+pub fn size_at_rest(spec: &ContainerPoolSpec) -> i32 {
+    spec.max.min(spec.min.max(spec.warm))
+}
 
 impl Audit<'_> {
     pub(super) fn end(&mut self) {
@@ -127,7 +132,7 @@ impl Audit<'_> {
             format!("{name}: {count} of {}..{}", s.min, s.max)
         });
         if !touched && queued == 0 {
-            let want = s.max.min(s.min.max(s.warm));
+            let want = size_at_rest(s);
             self.check(count == want, "who idles too long leaves", || {
                 format!("{name}: {count} workers, {want} wanted")
             });

@@ -13,7 +13,7 @@
 
 mod choices;
 mod dispatches;
-mod end;
+pub mod end;
 pub mod evidence;
 mod instances;
 mod pools;
