@@ -5,6 +5,8 @@
 //! It stops after `POOLKEEPER_STOP_AFTER` (default 5) failed ones.
 //! `POOLKEEPER_SEED=17` runs one and prints all that happened, with `POOLKEEPER_HISTORY=1` every version of every object,
 //! and with `POOLKEEPER_LOG=debug` what the controllers say. A failure prints the plan and the seed.
+//! `POOLKEEPER_HASHES=FILE` writes a hash of each seed's history to FILE. A change that only moves code leaves every hash
+//! as it was: compare the files of two commits.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 #[path = "../support/audit/mod.rs"]
@@ -28,6 +30,7 @@ use std::sync::Mutex;
 
 use audit::Violation;
 use plan::Plan;
+use sha2::{Digest as _, Sha256};
 use world::Run;
 
 /// What must have occurred at least once in a run of many seeds.
@@ -165,6 +168,8 @@ fn invariants_hold_under_faults() {
     let next = Mutex::new(first);
     let tally: Mutex<BTreeMap<String, u64>> = Mutex::default();
     let failed: Mutex<Vec<(u64, String)>> = Mutex::default();
+    let hashes: Mutex<BTreeMap<u64, String>> = Mutex::default();
+    let hashes_file = std::env::var_os("POOLKEEPER_HASHES");
     let work = || {
         loop {
             let seed = {
@@ -180,6 +185,11 @@ fn invariants_hold_under_faults() {
             let (violations, counted) = audit::audit(evidence);
             if std::env::var("POOLKEEPER_PROGRESS").is_ok() {
                 println!("seed {seed}: {} writes, {} violations", evidence.records.len(), violations.len());
+            }
+            if hashes_file.is_some() {
+                let hash =
+                    Sha256::digest(history(&run)).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+                hashes.lock().unwrap().insert(seed, hash);
             }
             let mut tally = tally.lock().unwrap();
             *tally.entry("runs".to_owned()).or_default() += 1;
@@ -201,6 +211,11 @@ fn invariants_hold_under_faults() {
     let (tally, mut failed) = (tally.into_inner().unwrap(), failed.into_inner().unwrap());
     for (what, n) in &tally {
         println!("{n:8}  {what}");
+    }
+    if let Some(file) = &hashes_file {
+        let lines: String =
+            hashes.into_inner().unwrap().iter().map(|(seed, hash)| format!("{seed} {hash}\n")).collect();
+        std::fs::write(file, lines).unwrap();
     }
     failed.sort();
     for (_, text) in &failed {
