@@ -9,6 +9,7 @@
 //!   knows the words only.
 //! - [`local`]: a small Kubernetes API in this process. Knows nothing of pools.
 //! - [`controller`]: watches feed the core, its actions become writes. Holds no rule.
+//! - [`supervisor`]: asks for workers, runs tasks in them, and reports how they ended. Needs a client only.
 //! - [`cli`]: the commands.
 
 #![deny(clippy::disallowed_methods, clippy::expect_used, clippy::panic, clippy::unwrap_used)]
@@ -22,3 +23,4 @@ pub mod controller;
 pub mod core;
 pub mod local;
 pub mod runtime;
+pub mod supervisor;

@@ -16,7 +16,6 @@
 //! - [`history`]: how long finished dispatches stay. [`lease`]: holders that vanish.
 //! - [`election`]: which of several controllers leads.
 //! - `census`: how many there are of everything, for who asks.
-//! - [`verdict`]: what a command's end means.
 
 pub mod assign;
 pub mod backoff;
@@ -45,7 +44,6 @@ pub mod template;
 #[cfg(test)]
 mod testkit;
 pub mod update;
-pub mod verdict;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;

@@ -19,8 +19,8 @@ use super::result::{self, TaskResult};
 use crate::api::dispatch::{Dispatch, DispatchResult, MAX_TEXT, Outcome, ReportedOutcome, Target, WorkerRef};
 use crate::api::{Worker, names};
 use crate::clock::Clock;
-use crate::core::verdict::{Verdict, verdict};
 use crate::runtime::exec::{ExecError, Executor, Output, Running, Task, TaskEnd};
+use crate::supervisor::outcome::{self, Verdict};
 
 /// How long the runtime may take to say that a worker is dead with which contact was lost. After that it is destroyed.
 pub const LOST_GRACE: Duration = Duration::from_secs(20);
@@ -248,11 +248,8 @@ impl Job {
     }
 
     async fn exited(&self, a: &Attempt, Exited { code, file, started }: &Exited) -> End {
-        let failed = |message| Verdict { outcome: ReportedOutcome::Failed, retry_after: None, message: Some(message) };
-        let Verdict { outcome, retry_after, message } = match file {
-            Ok(file) => verdict(*code, file.as_deref(), &self.exit_codes).unwrap_or_else(|bad| failed(bad.to_string())),
-            Err(why) => failed(format!("the result file cannot be read: {why}")),
-        };
+        let file = file.as_ref().map(Option::as_deref).map_err(String::as_str);
+        let Verdict { outcome, retry_after, message } = outcome::decide(*code, file, &self.exit_codes);
         let report = DispatchResult { attempt: a.number, outcome, retry_after, message: message.map(|m| cut(&m)) };
         // What will be tried again has no result yet.
         let ended = matches!(outcome, ReportedOutcome::Succeeded) || (outcome == ReportedOutcome::Failed && a.last_try);

@@ -1,27 +1,27 @@
-//! What the end of a command means: first its result file, then its exit code.
+//! The outcome of a command, from its result file and its exit code.
 
 use serde::Deserialize;
 
 use crate::api::Period;
 use crate::api::dispatch::ReportedOutcome;
 
-/// What is reported of an attempt.
+/// What to report of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// How it ended.
     pub outcome: ReportedOutcome,
-    /// With RateLimited: the rest that was named.
+    /// With RateLimited: the rest that the command asked for.
     pub retry_after: Option<Period>,
     /// For people.
     pub message: Option<String>,
 }
 
-/// A result file that cannot be read as one.
+/// A result file that is not valid.
 #[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
 #[error("the result file is not valid: {0}; write JSON such as {{\"outcome\":\"RateLimited\",\"retryAfter\":\"90s\"}}")]
 pub struct BadResultFile(String);
 
-/// Fields of a result file. Unknown ones are refused: a misspelt `retryAfter` would shorten a rest unseen.
+/// The fields of a result file. Unknown ones are refused, because a misspelt `retryAfter` would silently shorten a rest.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ResultFile {
@@ -30,11 +30,10 @@ struct ResultFile {
     message: Option<String>,
 }
 
-/// Decides the outcome of a command that exited. `exit_codes`: those that mean RateLimited.
+/// Decides the outcome of a command that exited. `exit_codes` are the codes that mean RateLimited.
 ///
 /// # Errors
-/// When there is a result file that is not valid. The attempt then counts as Failed: a command that meant to report
-/// must not be taken at its exit code's word.
+/// There is a result file, and it is not valid.
 pub fn verdict(exit_code: i32, result_file: Option<&[u8]>, exit_codes: &[i32]) -> Result<Verdict, BadResultFile> {
     if let Some(bytes) = result_file.filter(|b| !b.trim_ascii().is_empty()) {
         let file: ResultFile = serde_json::from_slice(bytes).map_err(|e| BadResultFile(e.to_string()))?;
