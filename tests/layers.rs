@@ -1,6 +1,11 @@
 //! The layers that `src/lib.rs` draws hold: who may name whom.
 
+#[path = "support/source.rs"]
+mod source;
+
 use std::path::Path;
+
+use source::Source;
 
 /// A layer, the others that it may name, and what no line of it may contain.
 const LAYERS: [(&str, &[&str], &[&str]); 9] = [
@@ -31,39 +36,17 @@ const LAYERS: [(&str, &[&str], &[&str]); 9] = [
 fn wrongs(layer: &str, uses: &[&str], never: &[&str], text: &str) -> Vec<String> {
     let code: String =
         text.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|l| [l, "\n"]).collect();
+    let paths = Source::read(text).paths;
     let others = ["api", "cli", "clock", "controller", "core", "local", "runtime", "standalone", "supervisor"]
         .into_iter()
         .filter(|other| *other != layer.trim_end_matches(".rs") && !uses.contains(other))
         .filter(|other| {
-            code.split("crate::").skip(1).any(|path| first_names(path).any(|name| name == *other))
-                || code.contains(&format!("super::{other}::"))
+            let crate_path = |p: &Vec<String>| p[0] == "crate" && p.get(1).is_some_and(|name| name == other);
+            let super_path = |p: &Vec<String>| p.windows(3).any(|p| p[0] == "super" && p[1] == *other);
+            paths.iter().any(|p| crate_path(p) || super_path(p))
         })
         .map(|other| format!("names crate::{other}"));
     others.chain(never.iter().filter(|word| code.contains(**word)).map(|word| format!("contains `{word}`"))).collect()
-}
-
-/// The first name of each path that follows `crate::`, that is `a` of `a::B`, or `a` and `c` of `{a::{B, D}, c}`.
-fn first_names(path: &str) -> impl Iterator<Item = &str> {
-    let (mut depth, mut end) = (0, path.len());
-    let mut starts = vec![0];
-    for (at, c) in path.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        if depth == 1 && (c == '{' || c == ',') {
-            starts.push(at + 1);
-        }
-        if depth == 0 && !c.is_alphanumeric() && c != '_' {
-            end = at;
-            break;
-        }
-    }
-    starts.into_iter().filter(move |at| *at < end).map(move |at| {
-        let name = path[at..end].trim_start();
-        &name[..name.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(name.len())]
-    })
 }
 
 fn look(path: &Path, check: &mut dyn FnMut(&Path, &str)) {
