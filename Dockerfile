@@ -8,8 +8,11 @@ RUN rustup target add "$(uname -m)-unknown-linux-musl"
 WORKDIR /src
 # Without rust-toolchain.toml, which would fetch rustfmt and clippy.
 COPY Cargo.toml Cargo.lock ./
+# Cargo reads the manifest of every member of the workspace, and wants each to have a source. Only tests use this one.
+COPY crates/testkit/Cargo.toml crates/testkit/
 # First an empty program: a layer with the dependencies, kept as long as Cargo.toml and Cargo.lock are the same.
-RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs \
+RUN mkdir src crates/testkit/src && touch src/lib.rs crates/testkit/src/lib.rs \
+    && echo 'fn main() {}' >src/main.rs \
     && cargo build --release --locked --bin poolkeeper --target "$(uname -m)-unknown-linux-musl"
 COPY src src
 # Files are copied with their times: without touch, cargo would take the empty program for the newer one.

@@ -5,8 +5,8 @@
 #   scripts/breaks.sh [NAME...]      all, or those named
 #
 # A patch begins with what it breaks, then `expect: REGEX` over the rule that is violated, and `seeds: FIRST COUNT`.
-# The copy lies in target/breaks and shares the target directory, so that only this crate is compiled again. It has a
-# version of its own: Cargo takes crates of the same name and version for the same, wherever they are, and who builds
+# The copy lies in target/breaks and shares the target directory, so that only this workspace is compiled again. Its crates
+# have a version of their own: Cargo takes crates of the same name and version for the same, wherever they are, and who builds
 # this tree next would get what was built from a broken one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,8 +26,10 @@ git ls-files -co --exclude-standard -z | while IFS= read -r -d '' f; do
 done
 
 version=0.0.0-break
-sed -i "0,/^version = .*/s//version = \"$version\"/" "$tree/Cargo.toml"
-sed -i "/^name = \"poolkeeper\"$/{n;s/^version = .*/version = \"$version\"/}" "$tree/Cargo.lock"
+for manifest in "$tree/Cargo.toml" "$tree/crates/testkit/Cargo.toml"; do
+    sed -i "0,/^version = .*/s//version = \"$version\"/" "$manifest"
+done
+sed -i -E "/^name = \"poolkeeper(-testkit)?\"$/{n;s/^version = .*/version = \"$version\"/}" "$tree/Cargo.lock"
 
 # No program: it would take the place of the one that other tests run, which may be now.
 rm -f "$tree/src/main.rs"

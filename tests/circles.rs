@@ -6,13 +6,10 @@
 //! but what it defines itself, its children may use only if it does not use them. So types that several children share live
 //! in a child of their own, which the `mod.rs` re-exports.
 
-#[path = "support/source.rs"]
-mod source;
-
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
-use source::Source;
+use poolkeeper_testkit::source::Source;
 
 /// The directories of `src` in which no circle is allowed. To come, when their files are in place: `core`, `local`.
 const ROOTS: [&str; 0] = [];

@@ -2,10 +2,7 @@
 //! are in `benches/core`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../benches/core/rig.rs"]
-mod rig;
-
-use rig::{Rig, Shape, Step};
+use poolkeeper_testkit::rig::{Rig, Shape, Step};
 
 /// Visits for each 100 events, and the most for one event, of 200 dispatches.
 fn visits(shape: Shape) -> (u64, u64) {

@@ -1,15 +1,12 @@
 //! The CRDs: the files are up to date, and every rule takes what is right and refuses what is wrong.
 
-#[allow(dead_code, reason = "shared with other tests")]
-#[path = "support/rules.rs"]
-mod rules;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use jsonschema::error::ValidationErrorKind;
 use kube_cel::{CompiledSchema, ErrorKind, Validator, apply_defaults, compile_schema};
 use poolkeeper::{api, cli};
+use poolkeeper_testkit::rules;
 use serde_json::{Map, Value, json};
 
 const KINDS: [&str; 3] = ["ContainerPool", "Dispatch", "Worker"];

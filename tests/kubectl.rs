@@ -1,23 +1,17 @@
-//! Every rule of the three kinds as kubectl meets it: the table of `tests/support/rules.rs` by `kubectl apply` and
+//! Every rule of the three kinds as kubectl meets it: the table of `crates/testkit/src/rules.rs` by `kubectl apply` and
 //! `kubectl patch`, and what `kubectl scale` may set.
 //!
 //! Needs kubectl on the PATH and a real API server: `POOLKEEPER_TEST_API` is its kubeconfig. `scripts/ci/conformance.sh` has
 //! both. `tests/conformance` holds the whole answers, and the rules that the schemas have beside this table.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-#[allow(dead_code, reason = "shared with other tests")]
-#[path = "support/cluster.rs"]
-mod cluster;
-#[path = "support/rules.rs"]
-mod rules;
-
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use cluster::Namespace;
-use rules::Case;
+use poolkeeper_testkit::cluster::{self, Namespace};
+use poolkeeper_testkit::rules::{self, Case};
 
 /// How many kubectl run at a time: each is mostly waiting for its own start.
 const BESIDE: usize = 3;

@@ -1,11 +1,8 @@
 //! The layers that `src/lib.rs` draws hold: who may name whom.
 
-#[path = "support/source.rs"]
-mod source;
-
 use std::path::Path;
 
-use source::Source;
+use poolkeeper_testkit::source::Source;
 
 /// A layer, the others that it may name, and what no line of it may contain.
 const LAYERS: [(&str, &[&str], &[&str]); 9] = [

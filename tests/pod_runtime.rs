@@ -1,7 +1,5 @@
 //! What only runtime Pod has: the words of a scheduler, a kubelet and a quota. On a real node, where there is one.
 
-mod support;
-
 use std::collections::BTreeMap;
 
 use futures::StreamExt;
@@ -12,8 +10,8 @@ use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use poolkeeper::api::pool::{Credential, Resources, SecretKeyRef};
 use poolkeeper::runtime::{InstanceSpec, InstanceState, Observation, StartError};
+use poolkeeper_testkit::subject::{Subject, next, soon};
 use serde_json::{Value, json};
-use support::subject::{Subject, next, soon};
 
 fn template(value: Value) -> Option<serde_json::Map<String, Value>> {
     value.as_object().cloned()

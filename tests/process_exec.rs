@@ -1,7 +1,5 @@
 //! `poolkeeper exec --socket …`, as a supervisor in any language uses a target's argv. And what it costs.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -9,7 +7,7 @@ use std::time::Duration;
 use poolkeeper::api::dispatch::Target;
 use poolkeeper::runtime::exec::{Executor, Task};
 use poolkeeper::runtime::process::ProcessExecutor;
-use support::subject::{Subject, runs, soon, until};
+use poolkeeper_testkit::subject::{Subject, runs, soon, until};
 
 fn command(target: &Target, more: &[&str]) -> Command {
     let mut command = Command::new(&target.argv[0]);

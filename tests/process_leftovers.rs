@@ -1,8 +1,6 @@
 //! What becomes of Process workers when those around them die. Everything here is real: this test binary runs
 //! itself again as the owner that is killed.
 
-mod support;
-
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -17,7 +15,7 @@ use poolkeeper::runtime::process::{ProcessExecutor, ProcessOptions, ProcessRunti
 use poolkeeper::runtime::{
     Instance, InstanceKey, InstanceSpec, InstanceState, LOCAL_HOST, Observation, Runtime, RuntimeError,
 };
-use support::subject::{next, process_options, runs, soon, until};
+use poolkeeper_testkit::subject::{next, process_options, runs, soon, until};
 
 const OWNER_DIR: &str = "POOLKEEPER_TEST_OWNER_DIR";
 const OWNER_GRACE: &str = "POOLKEEPER_TEST_OWNER_GRACE_MS";

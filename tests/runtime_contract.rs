@@ -1,10 +1,8 @@
 //! One contract for every runtime, and one for every executor. A case that fails for one of them is a bug there,
 //! or a hole in the contract's words in `src/runtime/mod.rs`: look which.
 
-mod support;
-
-use support::subject::Subject;
-use support::{contract, exec_contract};
+use poolkeeper_testkit::subject::Subject;
+use poolkeeper_testkit::{contract, exec_contract};
 
 /// Makes a test of each case for each runtime.
 macro_rules! cases {

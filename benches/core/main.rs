@@ -4,11 +4,9 @@
 //! `-- --only N` runs one shape alone, for a profiler.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_precision_loss)]
 
-mod rig;
-
 use std::collections::BTreeMap;
 
-use rig::{Rig, Shape, Step};
+use poolkeeper_testkit::rig::{Rig, Shape, Step};
 
 const SHAPES: [(&str, Shape); 9] = [
     ("one pool, idle", Shape { pools: 1, workers: 10, waiting: 0, credentials: 0 }),

@@ -18,8 +18,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt};
 
-use crate::count::{Writes, count};
-use crate::fake::FakeRuntime;
+use poolkeeper_testkit::fake::FakeRuntime;
+use poolkeeper_testkit::writes::{Writes, count};
 
 const NS: &str = "default";
 const ROUNDS: usize = 5;

@@ -7,10 +7,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_precision_loss)]
 
 mod cluster;
-mod count;
-#[allow(dead_code)]
-#[path = "../../tests/support/fake/mod.rs"]
-mod fake;
 mod in_process;
 
 use tokio::signal::unix::{SignalKind, signal};

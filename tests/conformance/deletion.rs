@@ -155,7 +155,7 @@ async fn a_collection_is_deleted_by_selector(env: Subject) {
 }
 
 async fn dependents_go_with_their_last_owner(env: Subject) {
-    if !env.collects_garbage().await {
+    if !collects_garbage(&env).await {
         return;
     }
     let reference = |owner: &Value| {

@@ -13,14 +13,10 @@
 mod subject;
 mod deletion;
 mod exchange;
-#[path = "../support/gadget.rs"]
-mod gadget;
 mod rules;
 mod scale;
 mod schema;
 mod stories;
 mod subresources;
-#[path = "../support/rules.rs"]
-mod table;
 mod watching;
 mod writes;

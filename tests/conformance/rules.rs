@@ -1,13 +1,13 @@
-//! Every rule of the three kinds: the table of `tests/support/rules.rs` with both ways to write, and a value that breaks
+//! Every rule of the three kinds: the table of `crates/testkit/src/rules.rs` with both ways to write, and a value that breaks
 //! it for each constraint of the schemas, found by walking them. A new rule has no recorded answer, and fails.
 use std::sync::LazyLock;
 
+use poolkeeper_testkit::rules as table;
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
 use crate::exchange::{JSON, MERGE, compare};
 use crate::subject::*;
-use crate::table;
 
 on_both! { the_table, pools, dispatches, workers }
 

@@ -14,7 +14,7 @@ use poolkeeper::clock::Ids;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-pub use crate::gadget::*;
+pub use poolkeeper_testkit::gadget::*;
 
 /// Makes of each test, a function of a [`Subject`], one for either server.
 macro_rules! on_both {
@@ -53,7 +53,7 @@ pub const COLLECTIONS: [&str; 6] = [
 
 /// Runs a test against an embedded server of its own.
 pub async fn on_local<F: Future<Output = ()>>(test: impl FnOnce(Subject) -> F) {
-    let (subject, _) = crate::gadget::subject(poolkeeper::local::History::Full);
+    let (subject, _) = poolkeeper_testkit::gadget::subject(poolkeeper::local::History::Full);
     make_namespace(&subject).await;
     test(subject).await;
 }
@@ -144,19 +144,17 @@ async fn tidy(subject: &Subject) {
     subject.raw("PUT", "/api/v1/namespaces/NS/finalize", "application/json", empty).await;
 }
 
-impl Subject {
-    /// Whether somebody collects dependents: the embedded server does; beside a real one a controller manager has to
-    /// run, which makes a ServiceAccount in every namespace.
-    pub async fn collects_garbage(&self) -> bool {
-        static TOLD: Once = Once::new();
-        if self.local.is_some() {
-            return true;
-        }
-        let accounts = Api::<ServiceAccount>::namespaced(self.client.clone(), "default");
-        let found = accounts.get_opt("default").await.unwrap().is_some();
-        if !found {
-            TOLD.call_once(|| skipped("garbage collection on the real API server: no controller manager runs there"));
-        }
-        found
+/// True if dependents are garbage-collected. The embedded server does that; a real one needs a controller manager, which
+/// makes a ServiceAccount in every namespace.
+pub async fn collects_garbage(subject: &Subject) -> bool {
+    static TOLD: Once = Once::new();
+    if subject.local.is_some() {
+        return true;
     }
+    let accounts = Api::<ServiceAccount>::namespaced(subject.client.clone(), "default");
+    let found = accounts.get_opt("default").await.unwrap().is_some();
+    if !found {
+        TOLD.call_once(|| skipped("garbage collection on the real API server: no controller manager runs there"));
+    }
+    found
 }

@@ -2,8 +2,6 @@
 //! deleted, an answer is older than what was observed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../support/objects.rs"]
-mod objects;
 mod orphans;
 mod starts;
 mod unanswered;
@@ -11,7 +9,6 @@ mod unanswered;
 use std::sync::Arc;
 use std::time::Duration;
 
-use objects::{config, host, object};
 use poolkeeper::api::worker::WorkerPhase;
 use poolkeeper::api::{ContainerPool, Dispatch, Worker};
 use poolkeeper::core::template::template_hash;
@@ -19,6 +16,7 @@ use poolkeeper::core::{
     Action, Core, Event, Fetched, Key, Now, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
 };
 use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, Observation};
+use poolkeeper_testkit::objects::{config, host, object};
 use serde_json::{Value, json};
 
 const NOW: &str = "2026-01-01T01:30:00Z";

@@ -4,20 +4,18 @@
 
 mod doors;
 mod marks;
-#[path = "../support/objects.rs"]
-mod objects;
 mod queue;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use objects::{config, host, object};
 use poolkeeper::api::{Condition, ContainerPool, ContainerPoolSpec, Dispatch, Worker};
 use poolkeeper::core::template::template_hash;
 use poolkeeper::core::{
     Action, Core, Event, Fetched, Key, Note, NoteType, Now, RuntimeFact, Seen, Settled, Subject, Verb,
 };
 use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, Observation};
+use poolkeeper_testkit::objects::{config, host, object};
 use serde_json::{Value, json};
 
 /// When these tests begin.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use poolkeeper::local::Change;
 use poolkeeper::runtime::LOCAL_HOST;
 
-use crate::audit::audit;
-use crate::audit::evidence::Evidence;
-use crate::fake::{FakeEvent, What};
+use poolkeeper_testkit::audit::audit;
+use poolkeeper_testkit::audit::evidence::Evidence;
+use poolkeeper_testkit::fake::{FakeEvent, What};
 
 /// How a history becomes wrong, and the rule that is broken then.
 type Lie = (&'static str, fn(&mut Evidence));

@@ -216,7 +216,7 @@ async fn crash(pair: &mut Pair, component: &str) {
 fn has_cluster() -> bool {
     let there = ["CLUSTER_STATE", "API_PORT"].iter().all(|name| std::env::var_os(name).is_some());
     if !there {
-        crate::cluster::skipped("CLUSTER_STATE and API_PORT name no cluster whose parts may be killed");
+        poolkeeper_testkit::cluster::skipped("CLUSTER_STATE and API_PORT name no cluster whose parts may be killed");
     }
     there
 }

@@ -18,8 +18,8 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::fake::{FakeEvent, What};
 use crate::recorder::Recorder;
+use poolkeeper_testkit::fake::{FakeEvent, What};
 
 /// An API server that is silent for so long is asked again.
 const PATIENCE: Duration = Duration::from_secs(5);

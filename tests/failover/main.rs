@@ -6,16 +6,8 @@
 //! `scripts/ci/failover.sh` does all of that.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-#[path = "../support/audit/mod.rs"]
-mod audit;
 mod bites;
-#[allow(dead_code, reason = "shared with other tests")]
-#[path = "../support/cluster.rs"]
-mod cluster;
 mod etcd;
-#[allow(dead_code, reason = "shared with other tests")]
-#[path = "../support/fake/mod.rs"]
-mod fake;
 mod leaders;
 mod load;
 mod process;

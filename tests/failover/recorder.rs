@@ -17,8 +17,8 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::cluster::client_that_tries_again;
 use crate::etcd::Etcd;
+use poolkeeper_testkit::cluster::client_that_tries_again;
 
 /// The API server ends a watch after so long, in seconds, and it is begun anew where it ended.
 const WATCH: u32 = 10;

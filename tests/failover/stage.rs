@@ -18,12 +18,12 @@ use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::audit;
-use crate::audit::evidence::{Evidence, Mark, SECRET};
-use crate::cluster::Namespace;
-use crate::fake::{Cause, FakeEvent, What};
 use crate::load::{Demand, Load, after};
 use crate::recorder::{KINDS, Recorder, Seen};
+use poolkeeper_testkit::audit;
+use poolkeeper_testkit::audit::evidence::{Evidence, Mark, SECRET};
+use poolkeeper_testkit::cluster::Namespace;
+use poolkeeper_testkit::fake::{Cause, FakeEvent, What};
 
 /// How often it is looked whether all is done. The waits below are counted in looks and not by a clock: whoever pauses a
 /// whole machine pauses the controllers too, and they have something to do when it goes on.

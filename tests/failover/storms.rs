@@ -211,7 +211,7 @@ async fn run(plan: Plan) -> Option<(Verdict, String)> {
     for (place, controller) in places.alive.lock().unwrap().iter_mut() {
         if let Some(ended) = controller.ended() {
             let text = format!("controller-{place} ended: {ended}");
-            verdict.violations.push(crate::audit::Violation { rule: "the controller works", at: 0, text });
+            verdict.violations.push(poolkeeper_testkit::audit::Violation { rule: "the controller works", at: 0, text });
         }
     }
     for (what, n) in proxy.tally() {

@@ -11,11 +11,11 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::fake::Fault as RuntimeFault;
 use crate::net::{Cut, Rules};
 use crate::plan::{Fault, Mischief, Who, Whose};
 use crate::users::{annotate_pool, api, delete, dispatches, merge, pools, workers};
 use crate::world::World;
+use poolkeeper_testkit::fake::Fault as RuntimeFault;
 
 /// Sets a rule for some time.
 async fn rule(world: &World, who: Who, seconds: u64, set: impl Fn(&mut Rules), reset: impl Fn(&mut Rules)) {

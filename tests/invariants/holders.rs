@@ -16,10 +16,10 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::audit::evidence::LEASE_SECONDS;
-use crate::fake::FakeRuntime;
 use crate::net::Ledger;
 use crate::plan::{Plan, Task};
+use poolkeeper_testkit::audit::evidence::LEASE_SECONDS;
+use poolkeeper_testkit::fake::FakeRuntime;
 
 /// The newest version of each dispatch, as the supervisors' own watch shows it.
 type Feed = Arc<Mutex<BTreeMap<String, watch::Sender<Option<Arc<Dispatch>>>>>>;

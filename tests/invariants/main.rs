@@ -9,12 +9,7 @@
 //! as it was: compare the files of two commits.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-#[path = "../support/audit/mod.rs"]
-mod audit;
 mod clock;
-#[allow(dead_code, reason = "shared with other tests")]
-#[path = "../support/fake/mod.rs"]
-mod fake;
 mod faults;
 mod ghost;
 mod holders;
@@ -28,8 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Mutex;
 
-use audit::Violation;
 use plan::Plan;
+use poolkeeper_testkit::audit::{self, Violation};
 use sha2::{Digest as _, Sha256};
 use world::Run;
 

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
-use crate::audit::evidence::Mark;
+use poolkeeper_testkit::audit::evidence::Mark;
 
 /// More requests than this in one run mean that somebody goes round in circles.
 const TOO_MANY: u64 = 60_000;

@@ -13,8 +13,8 @@ use poolkeeper::runtime::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::evidence::SECRET;
-use crate::fake::FakeRuntime;
+use poolkeeper_testkit::audit::evidence::SECRET;
+use poolkeeper_testkit::fake::FakeRuntime;
 
 pub struct View {
     pub fake: FakeRuntime,

@@ -15,13 +15,13 @@ use poolkeeper::local::{History, LocalApi, Options};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::evidence::{Evidence, GHOST};
 use crate::clock::{RecordClock, SimClock};
-use crate::fake::FakeRuntime;
 use crate::holders::Holders;
 use crate::net::{Death, Ledger, Net, Rules, Wires};
 use crate::plan::{self, Plan};
 use crate::view::View;
+use poolkeeper_testkit::audit::evidence::{Evidence, GHOST};
+use poolkeeper_testkit::fake::FakeRuntime;
 
 /// How long after a fault everything is taken to be as if it had not been.
 pub const SETTLE: Duration = Duration::from_secs(75);

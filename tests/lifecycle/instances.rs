@@ -7,8 +7,8 @@ use poolkeeper::api::dispatch::{DispatchPhase, Outcome};
 use poolkeeper::runtime::{Exit, LOCAL_HOST};
 use serde_json::json;
 
-use crate::support::fake::Fault;
 use crate::world::{World, phase};
+use poolkeeper_testkit::fake::Fault;
 
 /// A worker that ends at once makes the pool wait longer and longer, and says why.
 #[tokio::test(start_paused = true)]

@@ -1,8 +1,6 @@
 //! What a user of the API sees, rule by rule: the whole controller on virtual time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../support/mod.rs"]
-mod support;
 mod world;
 
 mod dispatching;

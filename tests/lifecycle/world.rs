@@ -13,7 +13,7 @@ use poolkeeper::runtime::{LOCAL_HOST, Runtime};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::fake::FakeRuntime;
+use poolkeeper_testkit::fake::FakeRuntime;
 
 pub const NS: &str = "default";
 

@@ -1,15 +1,12 @@
 //! What a dispatch costs the API server: it is what limits a cluster, so it is counted exactly.
 
-#[path = "../../benches/cycle/count.rs"]
-mod count;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use count::{Writes, count};
 use poolkeeper::api::dispatch::DispatchPhase;
 use poolkeeper::api::worker::WorkerPhase;
 use poolkeeper::local::{Change, Record};
+use poolkeeper_testkit::writes::{Writes, count};
 use serde_json::json;
 
 use crate::world::{World, phase};

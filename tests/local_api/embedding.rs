@@ -10,7 +10,7 @@ use poolkeeper::local::{Change, History, LocalApi, LocalError, Options};
 use serde_json::json;
 use tower::{BoxError, Service, ServiceExt, service_fn};
 
-use crate::gadget::*;
+use poolkeeper_testkit::gadget::*;
 
 /// The text of the refusal of a CRD whose schema was changed like that.
 fn refusal(patch: serde_json::Value) -> String {

@@ -3,7 +3,5 @@
 //! What it has in common with a real one is in `tests/conformance`.
 
 mod embedding;
-#[path = "../support/gadget.rs"]
-mod gadget;
 mod speed;
 mod watching;

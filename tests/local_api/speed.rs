@@ -4,7 +4,7 @@ use std::time::Instant;
 use poolkeeper::local::History;
 use serde_json::json;
 
-use crate::gadget::*;
+use poolkeeper_testkit::gadget::*;
 
 #[tokio::test]
 #[ignore = "measures"]

@@ -8,7 +8,7 @@ use kube::runtime::watcher;
 use poolkeeper::local::{Change, History};
 use serde_json::json;
 
-use crate::gadget::*;
+use poolkeeper_testkit::gadget::*;
 
 /// `TYPE name` of an event, `TYPE` for bookmarks, `ERROR code` for errors.
 fn show(event: &WatchEvent<DynamicObject>) -> String {

@@ -1,5 +1,4 @@
 //! A test kind, a place to keep it, and short ways to write to it.
-#![allow(dead_code)]
 
 use std::sync::Arc;
 

@@ -1,7 +1,6 @@
 //! A [`Core`] with workers and waiting dispatches, and an API server that does at once what it is asked.
 //!
-//! Used by the bench beside it and by `tests/core_visits.rs`.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! Used by the bench `core` and by `tests/core_visits.rs`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -1,7 +1,6 @@
 //! What was written, by what it was for, read from the history of the in-process API.
 //!
-//! Used by the bench beside it and by `tests/lifecycle/writes.rs`.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! Used by the bench `cycle` and by `tests/lifecycle/writes.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,4 @@
 //! Objects as a server would show them, and what a core needs to know to take them in.
-#![allow(dead_code)]
 
 use std::sync::Arc;
 use std::time::Duration;

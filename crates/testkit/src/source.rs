@@ -1,8 +1,6 @@
 //! Reads Rust sources as far as tests of their structure need: which paths a file names, without comments, strings and
 //! test modules.
 
-#![allow(dead_code)] // each test uses a part of it
-
 use std::collections::BTreeSet;
 
 /// The code of one file.

@@ -83,6 +83,7 @@ impl FakeRuntime {
     }
 
     /// The same world, seen by another controller.
+    #[must_use]
     pub fn view(&self, name: &str) -> Self {
         Self { view: name.to_owned(), ..self.clone() }
     }
