@@ -182,20 +182,6 @@ impl Outcome {
     pub const fn is_reported(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::RateLimited | Self::Unauthorized)
     }
-
-    /// Every outcome, for tables and counters.
-    pub const ALL: [Self; 10] = [
-        Self::Succeeded,
-        Self::Failed,
-        Self::RateLimited,
-        Self::Unauthorized,
-        Self::WorkerLost,
-        Self::TimedOut,
-        Self::HolderLost,
-        Self::Cancelled,
-        Self::Forced,
-        Self::NotStarted,
-    ];
 }
 
 impl From<ReportedOutcome> for Outcome {
@@ -206,13 +192,6 @@ impl From<ReportedOutcome> for Outcome {
             ReportedOutcome::RateLimited => Self::RateLimited,
             ReportedOutcome::Unauthorized => Self::Unauthorized,
         }
-    }
-}
-
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The variants' names are the words of the API.
-        write!(f, "{self:?}")
     }
 }
 

@@ -17,6 +17,7 @@ pub mod period;
 pub mod pool;
 mod rules;
 mod schema;
+pub mod vocabulary;
 pub mod worker;
 
 pub use dispatch::{Dispatch, DispatchSpec, DispatchStatus};

@@ -326,7 +326,7 @@ impl Metrics {
             }
             Milestone::Closed { pool, attempt, outcome } => {
                 if status.last_result.as_ref().is_some_and(|r| r.attempt == *attempt && r.outcome == *outcome) {
-                    let outcome = words::outcome(*outcome);
+                    let outcome = outcome.as_str();
                     self.0.attempts.get_or_create(&of_pool_and(pool, "outcome", outcome)).inc();
                     lock(&self.0.outcomes).entry(pool.clone()).or_default().insert(outcome);
                 }

@@ -21,10 +21,10 @@ pub(super) async fn record(client: Client, ids: Ids, note: Note) -> bool {
             namespace: Some(note.key.namespace.to_string()),
             ..ObjectMeta::default()
         },
-        action: Some(note.reason.to_owned()),
+        action: Some(note.reason.to_string()),
         event_time: Some(MicroTime(note.at)),
         note: Some(note.text.clone()),
-        reason: Some(note.reason.to_owned()),
+        reason: Some(note.reason.to_string()),
         regarding: Some(ObjectReference {
             api_version: Some(format!("{GROUP}/{VERSION}")),
             kind: Some(note.kind.to_owned()),
@@ -44,7 +44,7 @@ pub(super) async fn record(client: Client, ids: Ids, note: Note) -> bool {
     let api: Api<Event> = Api::namespaced(client, &note.key.namespace);
     let recorded = api.create(&PostParams::default(), &event).await;
     if let Err(error) = &recorded {
-        tracing::warn!(reason = note.reason, key = %note.key, %error, "an Event could not be recorded");
+        tracing::warn!(reason = %note.reason, key = %note.key, %error, "an Event could not be recorded");
     }
     recorded.is_ok()
 }

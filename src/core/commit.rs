@@ -7,8 +7,9 @@ use super::index::Wake;
 use super::{Core, Key, Now, Object, Subject, Verb, assign, conditions, dispatch_status};
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, LastResult, Outcome, Target, WorkerRef};
 use crate::api::pool::Scope;
+use crate::api::vocabulary::{DispatchAccepted, DispatchAssigned, EventReason};
 use crate::api::worker::{DispatchRef, WorkerPhase, WorkerStatus};
-use crate::api::{Dispatch, Time, Worker};
+use crate::api::{Condition, Dispatch, Time, Worker};
 
 /// What the recovery table says about a worker that names attempt `n` of a dispatch, seeing one version of the dispatch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,10 +97,10 @@ pub fn published(
     status.worker = Some(WorkerRef { name: Key::of(worker).name.to_string(), uid: worker.uid_str().to_owned() });
     status.target = Some(target);
     status.assigned_at = Some(named.assigned_at.clone());
-    if status.conditions.iter().any(|c| c.type_ == "Accepted") {
-        conditions::set(&mut status.conditions, "Accepted", true, "Accepted", "", now); // its pool was missing
+    if Condition::find::<DispatchAccepted>(&status.conditions).is_some() {
+        conditions::set(&mut status.conditions, DispatchAccepted::Accepted, "", now); // its pool was missing
     }
-    conditions::set(&mut status.conditions, "Assigned", true, "Assigned", "", now);
+    conditions::set(&mut status.conditions, DispatchAssigned::Assigned, "", now);
     status
 }
 
@@ -235,9 +236,9 @@ impl Core {
         let known = base.status.as_ref().and_then(|s| s.last_result.as_ref()).map_or(0, |r| r.attempt);
         let closed = status.last_result.as_ref().filter(|r| r.attempt > known);
         let reason = closed.and_then(|r| match r.outcome {
-            Outcome::RateLimited | Outcome::Unauthorized => Some("AttemptLimited"),
+            Outcome::RateLimited | Outcome::Unauthorized => Some(EventReason::AttemptLimited),
             Outcome::Cancelled => None,
-            outcome => (!outcome.is_reported()).then_some("AttemptLost"),
+            outcome => (!outcome.is_reported()).then_some(EventReason::AttemptLost),
         });
         if let (Some(reason), Some(r)) = (reason, closed) {
             let name = status.worker.as_ref().map(|w| w.name.clone()).unwrap_or_default();

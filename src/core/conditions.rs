@@ -1,12 +1,18 @@
 //! Conditions change their time only when their status changes.
 
 use super::Now;
+use crate::api::vocabulary::Reason;
 use crate::api::{Condition, Time};
 
-/// Sets one condition.
-pub(super) fn set(list: &mut Vec<Condition>, type_: &str, status: bool, reason: &str, message: &str, now: Now) {
-    let status = if status { "True" } else { "False" };
-    let at = list.iter_mut().find(|c| c.type_ == type_);
+/// Sets the condition that a reason belongs to.
+pub(super) fn set<R: Reason>(list: &mut Vec<Condition>, reason: R, message: &str, now: Now) {
+    set_to(list, reason.status(), reason, message, now);
+}
+
+/// As [`set`], where the status does not follow from the reason.
+pub(super) fn set_to<R: Reason>(list: &mut Vec<Condition>, status: bool, reason: R, message: &str, now: Now) {
+    let (status, reason) = (Condition::status_word(status), reason.as_str());
+    let at = list.iter_mut().find(|c| c.type_ == R::CONDITION);
     match at {
         Some(c) => {
             if c.status != status {
@@ -17,7 +23,7 @@ pub(super) fn set(list: &mut Vec<Condition>, type_: &str, status: bool, reason: 
             message.clone_into(&mut c.message);
         }
         None => list.push(Condition {
-            type_: type_.to_owned(),
+            type_: R::CONDITION.to_owned(),
             status: status.to_owned(),
             reason: reason.to_owned(),
             message: message.to_owned(),

@@ -74,7 +74,7 @@ pub fn worker_rest(old: Cooldown, closed: &Limited<'_>) -> Option<Cooldown> {
         (Outcome::RateLimited, Some(end)) if !cleared => Cooldown {
             until: Some(until.map_or(end.clone(), |u| Time::from(u.max(end.0)))),
             strikes: old.strikes + i32::from(fresh),
-            reason: Some(closed.result.message.clone().unwrap_or_else(|| "RateLimited".to_owned())),
+            reason: Some(closed.result.message.clone().unwrap_or_else(|| Outcome::RateLimited.to_string())),
             cleared_at: old.cleared_at,
         },
         (Outcome::Succeeded, _) if fresh => Cooldown { until: None, strikes: 0, reason: None, ..old },
@@ -105,13 +105,13 @@ pub fn credential_entry(
             CredentialRest {
                 until: Some(end.clone()),
                 strikes: rest.strikes + i32::from(fresh),
-                reason: Some(closed.result.message.clone().unwrap_or_else(|| "RateLimited".to_owned())),
+                reason: Some(closed.result.message.clone().unwrap_or_else(|| Outcome::RateLimited.to_string())),
                 ..old.clone()
             }
         }
         (Outcome::Unauthorized, _) if own => CredentialRest {
             parked: true,
-            reason: Some(closed.result.message.clone().unwrap_or_else(|| "Unauthorized".to_owned())),
+            reason: Some(closed.result.message.clone().unwrap_or_else(|| Outcome::Unauthorized.to_string())),
             ..old.clone()
         },
         (Outcome::Succeeded, _) if fresh && old.strikes > 0 => CredentialRest { strikes: 0, ..old.clone() },

@@ -12,6 +12,7 @@ use super::{Core, Fetched, Key, NoteType, Now, Object, Settled, Subject, Verb, c
 use crate::api::dispatch::{Outcome, Retry};
 use crate::api::doors::{self, CooldownChange, Request, ResultRequest};
 use crate::api::pool::CredentialRest;
+use crate::api::vocabulary::{EventReason, RequestReason};
 use crate::api::worker::Cooldown;
 use crate::api::{ContainerPool, Dispatch, DispatchSpec, Period, Time, names};
 
@@ -119,7 +120,7 @@ impl Core {
                     "ContainerPool",
                     &**obj,
                     NoteType::Warning,
-                    "RequestRefused",
+                    EventReason::RequestRefused,
                     format!("annotation {k}: {text}"),
                     now,
                 );
@@ -178,7 +179,10 @@ impl Core {
             return if ours {
                 Step::Remove
             } else {
-                Step::Bad(format!("NameTaken: a Dispatch {task:?} of another request exists; choose another task name"))
+                Step::Bad(format!(
+                    "{}: a Dispatch {task:?} of another request exists; choose another task name",
+                    RequestReason::NameTaken
+                ))
             };
         }
         if obj.is_deleting() {
@@ -187,7 +191,8 @@ impl Core {
         let limit = obj.spec.dispatch.queue_limit;
         if self.pools.get(key).is_some_and(|p| !p.admission.has_room(limit)) {
             return Step::Bad(format!(
-                "QueueFull: {limit} dispatches wait already (spec.dispatch.queueLimit); it is tried again"
+                "{}: {limit} dispatches wait already (spec.dispatch.queueLimit); it is tried again",
+                RequestReason::QueueFull
             ));
         }
         let mut d = Dispatch::new(task, DispatchSpec { pool: key.name.to_string(), ..spec.clone() });

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::{HostKey, Key};
 use crate::api::dispatch::{DispatchResult, DispatchStatus};
 use crate::api::pool::ContainerPoolStatus;
+use crate::api::vocabulary::EventReason;
 use crate::api::worker::WorkerStatus;
 use crate::api::{ContainerPool, Dispatch, Worker};
 use crate::runtime::{Instance, InstanceKey, InstanceSpec, Observation, RuntimeError, StartError};
@@ -188,8 +189,8 @@ pub struct Note {
     pub uid: String,
     /// Normal or Warning.
     pub type_: NoteType,
-    /// In one CamelCase word.
-    pub reason: &'static str,
+    /// Why, in one word.
+    pub reason: EventReason,
     /// For people, at most 1 KiB.
     pub text: String,
     /// When.

@@ -6,6 +6,7 @@ use super::assign::Gate;
 use super::entries::InstanceView;
 use super::{Core, Key, Now, Object};
 use crate::api::names;
+use crate::api::vocabulary::PoolReady;
 
 /// Starting workers that are asked why they do not come.
 const LOOKED_AT: usize = 20;
@@ -40,21 +41,21 @@ pub enum Wait {
 }
 
 impl Wait {
-    /// One CamelCase word.
-    pub const fn reason(&self) -> &'static str {
+    /// As the reason of the pool's condition Ready.
+    pub const fn reason(&self) -> PoolReady {
         match self {
-            Self::Nothing => "Available",
-            Self::Paused => "Paused",
-            Self::Deleting => "Deleting",
-            Self::Refused(_) => "Refused",
-            Self::StartsFail(..) => "StartsFail",
-            Self::HostUnreachable(_) => "HostUnreachable",
-            Self::Starting => "Starting",
-            Self::StartsWait(_) => "StartsWait",
-            Self::Resting(_) => "Resting",
-            Self::Parked => "CredentialsRefused",
-            Self::Probing(_) => "Probing",
-            Self::Busy => "Busy",
+            Self::Nothing => PoolReady::Available,
+            Self::Paused => PoolReady::Paused,
+            Self::Deleting => PoolReady::Deleting,
+            Self::Refused(_) => PoolReady::Refused,
+            Self::StartsFail(..) => PoolReady::StartsFail,
+            Self::HostUnreachable(_) => PoolReady::HostUnreachable,
+            Self::Starting => PoolReady::Starting,
+            Self::StartsWait(_) => PoolReady::StartsWait,
+            Self::Resting(_) => PoolReady::Resting,
+            Self::Parked => PoolReady::CredentialsRefused,
+            Self::Probing(_) => PoolReady::Probing,
+            Self::Busy => PoolReady::Busy,
         }
     }
 

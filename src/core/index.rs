@@ -13,6 +13,7 @@ use super::entries::{
 };
 use super::lease::LeaseEntry;
 use super::{Action, Config, HostKey, Key, Note, NoteType, Now, Object, Subject, Verb};
+use crate::api::vocabulary::EventReason;
 use crate::api::{ContainerPool, RuntimeKind, Worker};
 use crate::runtime::{InstanceKey, LOCAL_HOST};
 
@@ -246,7 +247,7 @@ impl Core {
         kind: &'static str,
         object: &K,
         type_: NoteType,
-        reason: &'static str,
+        reason: EventReason,
         text: impl Into<String>,
         now: Now,
     ) {
@@ -258,7 +259,7 @@ impl Core {
     pub(super) fn note_when_done<K: Object>(
         &mut self,
         object: &K,
-        reason: &'static str,
+        reason: EventReason,
         text: impl Into<String>,
         now: Now,
     ) {
@@ -312,7 +313,7 @@ fn make_note<K: Object>(
     kind: &'static str,
     object: &K,
     type_: NoteType,
-    reason: &'static str,
+    reason: EventReason,
     mut text: String,
     now: Now,
 ) -> Note {

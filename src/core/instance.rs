@@ -11,8 +11,9 @@ use super::{
     Action, Core, HostKey, Key, NoteType, Now, Object, RuntimeOrder, Subject, Verb, conditions, worker_status,
 };
 use crate::api::dispatch::Target;
+use crate::api::vocabulary::{EventReason, WorkerHealthy, WorkerReady};
 use crate::api::worker::{WorkerPhase, WorkerStatus};
-use crate::api::{Time, Worker, names};
+use crate::api::{Condition, Time, Worker, names};
 use crate::runtime::{Exit, Instance, InstanceKey, InstanceSpec, InstanceState};
 
 /// A worker that ends so soon after it became Ready counts as one that did not start.
@@ -119,7 +120,7 @@ impl Core {
                 status.handle = Some(handle);
                 status.idle_since = Some(Time::from(now.wall));
                 status.message = None;
-                conditions::set(&mut status.conditions, "Ready", true, "Running", "", now);
+                conditions::set(&mut status.conditions, WorkerReady::Running, "", now);
                 let took = self.workers.get(key).filter(|e| e.checked != Duration::ZERO);
                 if let Some(took) = took.map(|e| now.mono.saturating_sub(e.checked)) {
                     self.pools.entry(pool_key.clone()).or_default().start_took = Some(took);
@@ -170,7 +171,7 @@ impl Core {
         if worker_status(w).message != waits {
             let mut status = w.status.clone().unwrap_or_default();
             if let Some(why) = &waits {
-                self.note("Worker", w, NoteType::Warning, "NotReady", why.clone(), now);
+                self.note("Worker", w, NoteType::Warning, EventReason::NotReady, why.clone(), now);
             }
             status.message = waits;
             self.write_worker(key, status, now);
@@ -253,8 +254,8 @@ impl Core {
                     let mut next = status.clone();
                     next.phase = WorkerPhase::Failed;
                     next.message = Some(why.clone());
-                    conditions::set(&mut next.conditions, "Ready", false, "InstanceLost", &why, now);
-                    self.note("Worker", w, NoteType::Warning, "InstanceLost", why, now);
+                    conditions::set(&mut next.conditions, WorkerReady::InstanceLost, &why, now);
+                    self.note("Worker", w, NoteType::Warning, EventReason::InstanceLost, why, now);
                     self.write_worker(key, next, now);
                 }
                 return;
@@ -266,7 +267,7 @@ impl Core {
                 };
                 self.count_start_failure(&pool, w, &text, now);
             } else {
-                self.note("Worker", w, NoteType::Warning, "InstanceLost", why, now);
+                self.note("Worker", w, NoteType::Warning, EventReason::InstanceLost, why, now);
             }
             self.delete_worker(key, now);
             return;
@@ -282,7 +283,14 @@ impl Core {
         let paused = self.pool_obj(&pool).is_some_and(|p| p.spec.paused);
         let missed = self.workers[key].missed;
         if missed >= MISSED_CHECKS && self.host_listed(&Self::host_of(w)) && !paused {
-            self.note("Worker", w, NoteType::Warning, "Unhealthy", format!("{missed} checks in a row failed"), now);
+            self.note(
+                "Worker",
+                w,
+                NoteType::Warning,
+                EventReason::Unhealthy,
+                format!("{missed} checks in a row failed"),
+                now,
+            );
             self.delete_worker(key, now);
             return;
         }
@@ -291,18 +299,18 @@ impl Core {
             _ => None,
         };
         let healthy = missed == 0 && waits.is_none();
-        let shown = status.conditions.iter().find(|c| c.type_ == "Healthy").is_none_or(|c| c.status == "True");
+        let shown = Condition::find::<WorkerHealthy>(&status.conditions).is_none_or(Condition::is_true);
         let e = &self.workers[key];
         let sure = self.instance_view(w).is_some() && e.op.is_none() && e.checked != Duration::ZERO;
         if sure && healthy != shown {
             let mut next = status.clone();
             let reason = match (healthy, &waits) {
-                (true, _) => "CheckPassed",
-                (false, None) => "CheckFailed",
-                (false, Some(_)) => "NotReady",
+                (true, _) => WorkerHealthy::CheckPassed,
+                (false, None) => WorkerHealthy::CheckFailed,
+                (false, Some(_)) => WorkerHealthy::NotReady,
             };
             let why = waits.clone().unwrap_or_default();
-            conditions::set(&mut next.conditions, "Healthy", healthy, reason, &why, now);
+            conditions::set(&mut next.conditions, reason, &why, now);
             next.message = waits;
             self.write_worker(key, next, now);
             return;

@@ -7,11 +7,9 @@ use crate::api::dispatch::{
     DispatchPhase, DispatchSpec, DispatchStatus, LastResult, Outcome, ReportedOutcome, Retries,
 };
 use crate::api::pool::{DispatchPolicy, Scope};
+use crate::api::vocabulary::{DispatchAccepted, DispatchAssigned, DispatchFinished, EventReason, Reason};
 use crate::api::worker::Cooldown;
-use crate::api::{Dispatch, Period, Time, names};
-
-/// Final reason of a dispatch that found the queue full.
-pub const QUEUE_FULL: &str = "QueueFull";
+use crate::api::{Condition, Dispatch, Period, Time, names};
 
 /// How the open attempt ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,24 +77,24 @@ pub fn closed(dispatch: &Dispatch, end: End, other_credential: bool, now: Now) -
         Some(used) => {
             status.phase = DispatchPhase::Pending;
             status.retries = (used != Retries::default()).then_some(used);
-            conditions::set(&mut status.conditions, "Assigned", false, &outcome.to_string(), "", now);
+            conditions::set(&mut status.conditions, DispatchAssigned::Ended(outcome), "", now);
         }
         None => {
             let phase = final_phase(outcome);
             let phase =
                 if dispatch.spec.cancel && phase == DispatchPhase::Failed { DispatchPhase::Cancelled } else { phase };
-            finish(&mut status, phase, &outcome.to_string(), now);
+            finish(&mut status, phase, DispatchFinished::Ended(outcome), now);
         }
     }
     status
 }
 
 /// Makes a status final.
-fn finish(status: &mut DispatchStatus, phase: DispatchPhase, reason: &str, now: Now) {
+fn finish(status: &mut DispatchStatus, phase: DispatchPhase, reason: DispatchFinished, now: Now) {
     status.phase = phase;
     status.finished_at = Some(Time::from(now.wall));
-    status.reason = (phase == DispatchPhase::Failed).then(|| reason.to_owned());
-    conditions::set(&mut status.conditions, "Finished", true, reason, "", now);
+    status.reason = (phase == DispatchPhase::Failed).then(|| reason.as_str().to_owned());
+    conditions::set(&mut status.conditions, reason, "", now);
 }
 
 /// When the open attempt runs out of time. None: never.
@@ -246,7 +244,9 @@ impl Core {
         let pool_key = self.dispatches[key].pool.clone();
         let pool = self.pool_obj(&pool_key);
         if d.spec.cancel || pool.as_ref().is_some_and(|p| p.is_deleting()) {
-            let (reason, mut next) = (if d.spec.cancel { "Cancelled" } else { "PoolDeleted" }, status.clone());
+            let cancelled = DispatchFinished::Ended(Outcome::Cancelled);
+            let reason = if d.spec.cancel { cancelled } else { DispatchFinished::PoolDeleted };
+            let mut next = status.clone();
             finish(&mut next, DispatchPhase::Cancelled, reason, now);
             self.unqueue(key);
             self.close(key, next, now);
@@ -266,7 +266,7 @@ impl Core {
         if let Some(deadline) = queue_deadline(d, &self.policy_of(key)) {
             if now.wall >= deadline && !self.is_claimed(d) {
                 let mut next = status.clone();
-                finish(&mut next, DispatchPhase::Expired, "Expired", now);
+                finish(&mut next, DispatchPhase::Expired, DispatchFinished::Expired, now);
                 self.unqueue(key);
                 self.close(key, next, now);
                 return;
@@ -278,23 +278,23 @@ impl Core {
         }
         let Some(pool) = pool else {
             self.unqueue(key);
-            let accepted = status.conditions.iter().find(|c| c.type_ == "Accepted").map(|c| c.status == "True");
+            let accepted = Condition::find::<DispatchAccepted>(&status.conditions).map(Condition::is_true);
             if accepted != Some(false) {
                 let mut next = status.clone();
                 let text = format!(
                     "there is no ContainerPool {:?} in namespace {:?}; waiting for it",
                     pool_key.name, key.namespace
                 );
-                conditions::set(&mut next.conditions, "Accepted", false, "PoolNotFound", &text, now);
+                conditions::set(&mut next.conditions, DispatchAccepted::PoolNotFound, &text, now);
                 self.close(key, next, now);
             }
             return;
         };
         if status.attempt == 0 && !self.accept(key, pool.spec.dispatch.queue_limit) {
             let mut next = status.clone();
-            finish(&mut next, DispatchPhase::Failed, QUEUE_FULL, now);
+            finish(&mut next, DispatchPhase::Failed, DispatchFinished::QueueFull, now);
             let text = format!("{} dispatches wait already (spec.dispatch.queueLimit)", pool.spec.dispatch.queue_limit);
-            self.note_when_done(d, QUEUE_FULL, text, now);
+            self.note_when_done(d, EventReason::QueueFull, text, now);
             self.close(key, next, now);
             return;
         }

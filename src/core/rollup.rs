@@ -6,7 +6,11 @@ use super::index::Wake;
 use super::observe::{Attempted, TOLD_AFTER};
 use super::{Core, Key, NoteType, Now, Object, Subject, Verb, conditions, scale, update};
 use crate::api::pool::{ContainerPoolStatus, CredentialRest, HistoryPolicy, NotReady, Recent};
-use crate::api::{ContainerPool, Time, names};
+use crate::api::vocabulary::{
+    EventReason, NotReadyReason, PoolProgressing, PoolReady, PoolRequestsAccepted, PoolRuntimeAllowed,
+    PoolScalingLimited,
+};
+use crate::api::{Condition, ContainerPool, Time, names};
 
 /// Longest list in a pool's status.
 const LIST: usize = 20;
@@ -92,11 +96,11 @@ impl Core {
 
     /// Events on transitions of the pool's conditions Ready and Progressing.
     fn story(&mut self, obj: &ContainerPool, old: &ContainerPoolStatus, next: &ContainerPoolStatus, now: Now) {
-        let find = |s: &ContainerPoolStatus| s.conditions.iter().find(|c| c.type_ == "Ready").cloned();
+        let find = |s: &ContainerPoolStatus| Condition::find::<PoolReady>(&s.conditions).cloned();
         let (before, after) = (find(old), find(next));
         if let Some(after) = after.filter(|a| before.as_ref().is_none_or(|b| b.status != a.status)) {
-            let type_ = if after.status == "True" || before.is_none() { NoteType::Normal } else { NoteType::Warning };
-            let reason = if after.status == "True" { "Ready" } else { "NotReady" };
+            let type_ = if after.is_true() || before.is_none() { NoteType::Normal } else { NoteType::Warning };
+            let reason = if after.is_true() { EventReason::Ready } else { EventReason::NotReady };
             self.note("ContainerPool", obj, type_, reason, after.message, now);
         }
         if let Some((warning, reason, text)) = update::told(old, next) {
@@ -138,32 +142,28 @@ impl Core {
             _ => available >= obj.spec.min,
         };
         let (bad, c) = (p.doors.bad.clone(), &mut s.conditions);
-        let reason = if !ready && wait == Wait::Nothing { "BelowMin" } else { wait.reason() };
+        let reason = if !ready && wait == Wait::Nothing { PoolReady::BelowMin } else { wait.reason() };
         let text = if ready { String::new() } else { wait.to_string() };
-        conditions::set(c, "Ready", ready, if ready { "Available" } else { reason }, &text, now);
+        conditions::set(c, if ready { PoolReady::Available } else { reason }, &text, now);
         let short = scale::want(&obj.spec, counts) > available;
-        let scaling = (short || s.starting > 0, if short { "Scaling" } else { "Steady" }, String::new());
+        let reason = if short { PoolProgressing::Scaling } else { PoolProgressing::Steady };
+        let scaling = (short || s.starting > 0, reason, String::new());
         let (goes_on, reason, text) = update.unwrap_or(scaling);
-        conditions::set(c, "Progressing", goes_on, reason, &text, now);
+        conditions::set_to(c, goes_on, reason, &text, now);
         let limited = counts.queued > 0 && s.workers >= obj.spec.max;
         let text = if limited { wait.to_string() } else { String::new() };
-        conditions::set(c, "ScalingLimited", limited, if limited { "MaxReached" } else { "WithinRange" }, &text, now);
-        conditions::set(
-            c,
-            "RuntimeAllowed",
-            refused.is_none(),
-            if refused.is_none() { "Allowed" } else { "Refused" },
-            refused.as_deref().unwrap_or_default(),
-            now,
-        );
+        let reason = if limited { PoolScalingLimited::MaxReached } else { PoolScalingLimited::WithinRange };
+        conditions::set(c, reason, &text, now);
+        let reason = if refused.is_none() { PoolRuntimeAllowed::Allowed } else { PoolRuntimeAllowed::Refused };
+        conditions::set(c, reason, refused.as_deref().unwrap_or_default(), now);
         let first = bad.iter().next().map(|(k, (_, text))| format!("annotation {k}: {text}"));
         let text = match first {
             Some(t) if bad.len() > 1 => format!("{t} (and {} more)", bad.len() - 1),
             Some(t) => t,
             None => String::new(),
         };
-        let reason = if bad.is_empty() { "Accepted" } else { "Refused" };
-        conditions::set(c, "RequestsAccepted", bad.is_empty(), reason, &text, now);
+        let reason = if bad.is_empty() { PoolRequestsAccepted::Accepted } else { PoolRequestsAccepted::Refused };
+        conditions::set(c, reason, &text, now);
         s
     }
 
@@ -210,18 +210,22 @@ impl Core {
                 let worker = names::worker(&key.name, o);
                 let e = self.workers.get(&key.sibling(worker.clone()));
                 let (reason, until) = match e.map(|e| (&e.slot, &e.obj)) {
-                    Some((Some(Slot::Resting { until }), _)) => ("Resting", Some(Time::from(*until))),
+                    Some((Some(Slot::Resting { until }), _)) => {
+                        (NotReadyReason::Resting.as_str(), Some(Time::from(*until)))
+                    }
                     Some((Some(Slot::Starting), w)) => match &super::worker_status(w).message {
-                        Some(why) => (why.split(':').next().unwrap_or("Starting"), None),
-                        None => ("Starting", None),
+                        Some(why) => (why.split(':').next().unwrap_or(NotReadyReason::Starting.as_str()), None),
+                        None => (NotReadyReason::Starting.as_str(), None),
                     },
-                    Some((Some(Slot::Spent), _)) => ("Spent", None),
-                    Some((_, w)) if w.is_deleting() => ("Draining", None),
-                    Some((_, w)) if !self.host_listed(&Self::host_of(w)) => ("HostUnreachable", None),
-                    Some((_, w)) if self.is_dead(w) => ("InstanceLost", None),
-                    Some((_, w)) if w.spec.cordoned => ("Cordoned", None),
-                    Some((_, w)) if self.identity_of(w).is_err() => ("Outdated", None),
-                    _ => ("Unhealthy", None),
+                    Some((Some(Slot::Spent), _)) => (NotReadyReason::Spent.as_str(), None),
+                    Some((_, w)) if w.is_deleting() => (NotReadyReason::Draining.as_str(), None),
+                    Some((_, w)) if !self.host_listed(&Self::host_of(w)) => {
+                        (NotReadyReason::HostUnreachable.as_str(), None)
+                    }
+                    Some((_, w)) if self.is_dead(w) => (NotReadyReason::InstanceLost.as_str(), None),
+                    Some((_, w)) if w.spec.cordoned => (NotReadyReason::Cordoned.as_str(), None),
+                    Some((_, w)) if self.identity_of(w).is_err() => (NotReadyReason::Outdated.as_str(), None),
+                    _ => (NotReadyReason::Unhealthy.as_str(), None),
                 };
                 NotReady { worker, reason: reason.to_owned(), until }
             })

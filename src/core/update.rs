@@ -23,14 +23,8 @@ use super::instance::EARLY_END;
 use super::template::Templates;
 use super::{Core, Key, Now, Object, Subject, cooldown, worker_status};
 use crate::api::pool::{ContainerPoolSpec, ContainerPoolStatus};
-use crate::api::{ContainerPool, names};
-
-/// Reason of the condition Progressing while an update goes on.
-pub const ROLLING: &str = "RollingUpdate";
-/// Its reason while workers of the new template do not start.
-pub const STALLED: &str = "UpdateStalled";
-/// Its reason while the pool is paused.
-pub const PAUSED: &str = "UpdatePaused";
+use crate::api::vocabulary::{EventReason, PoolProgressing, Reason};
+use crate::api::{Condition, ContainerPool, names};
 
 /// When who can take no work is due to be replaced: before who can.
 const USELESS: Timestamp = Timestamp::MIN;
@@ -308,7 +302,7 @@ impl Core {
         key: &Key,
         obj: &ContainerPool,
         status: &ContainerPoolStatus,
-    ) -> Option<(bool, &'static str, String)> {
+    ) -> Option<(bool, PoolProgressing, String)> {
         let p = self.pools.get(key)?;
         let coming = !p.starting.is_empty() || !p.creating.is_empty() || p.backoff.failures > 0;
         if !p.has_outdated() && p.update.owed.is_empty() && !(coming && reason_of(status).is_some()) {
@@ -317,11 +311,11 @@ impl Core {
         let (updated, all) = (p.updated() - p.starting.len().min(p.updated()), p.workers.len() + p.update.owed.len());
         let text = format!("{updated} of {all} updated");
         Some(if obj.spec.paused {
-            (false, PAUSED, format!("{text}; the pool is paused (spec.paused)"))
+            (false, PoolProgressing::UpdatePaused, format!("{text}; the pool is paused (spec.paused)"))
         } else if p.backoff.failures > 0 {
-            (false, STALLED, format!("{text}; workers do not start: {}", p.backoff.message))
+            (false, PoolProgressing::UpdateStalled, format!("{text}; workers do not start: {}", p.backoff.message))
         } else {
-            (true, ROLLING, text)
+            (true, PoolProgressing::RollingUpdate, text)
         })
     }
 }
@@ -331,20 +325,26 @@ fn max(spec: &ContainerPoolSpec) -> usize {
 }
 
 /// Why an update goes on, as a status tells it. None: it tells of none.
-pub(super) fn reason_of(status: &ContainerPoolStatus) -> Option<&'static str> {
-    let reason = &status.conditions.iter().find(|c| c.type_ == "Progressing")?.reason;
-    [ROLLING, STALLED, PAUSED].into_iter().find(|r| r == reason)
+pub(super) fn reason_of(status: &ContainerPoolStatus) -> Option<PoolProgressing> {
+    use PoolProgressing::{RollingUpdate, UpdatePaused, UpdateStalled};
+    let reason = &Condition::find::<PoolProgressing>(&status.conditions)?.reason;
+    [RollingUpdate, UpdateStalled, UpdatePaused].into_iter().find(|r| r.as_str() == reason)
 }
 
 /// What is told when a pool's status begins to tell something else of an update: a warning or not, the reason, a text.
-pub(super) fn told(old: &ContainerPoolStatus, next: &ContainerPoolStatus) -> Option<(bool, &'static str, String)> {
+pub(super) fn told(old: &ContainerPoolStatus, next: &ContainerPoolStatus) -> Option<(bool, EventReason, String)> {
+    use PoolProgressing::{RollingUpdate, UpdatePaused, UpdateStalled};
     let text = |s: &ContainerPoolStatus| {
-        s.conditions.iter().find(|c| c.type_ == "Progressing").map(|c| c.message.clone()).unwrap_or_default()
+        Condition::find::<PoolProgressing>(&s.conditions).map(|c| c.message.clone()).unwrap_or_default()
     };
     match (reason_of(old), reason_of(next)) {
-        (None, Some(ROLLING | PAUSED)) => Some((false, "UpdateStarted", text(next))),
-        (Some(ROLLING | PAUSED) | None, Some(STALLED)) => Some((true, STALLED, text(next))),
-        (Some(_), None) => Some((false, "UpdateDone", format!("all {} workers are up to date", next.workers))),
+        (None, Some(RollingUpdate | UpdatePaused)) => Some((false, EventReason::UpdateStarted, text(next))),
+        (Some(RollingUpdate | UpdatePaused) | None, Some(UpdateStalled)) => {
+            Some((true, EventReason::UpdateStalled, text(next)))
+        }
+        (Some(_), None) => {
+            Some((false, EventReason::UpdateDone, format!("all {} workers are up to date", next.workers)))
+        }
         _ => None,
     }
 }
@@ -402,23 +402,24 @@ mod tests {
         }
     }
 
-    fn says(reason: &str) -> ContainerPoolStatus {
+    fn says(reason: PoolProgressing) -> ContainerPoolStatus {
         let mut s = ContainerPoolStatus::default();
         let now = Now::new(Timestamp::UNIX_EPOCH, Duration::ZERO);
-        super::super::conditions::set(&mut s.conditions, "Progressing", true, reason, "3 of 8 updated", now);
+        super::super::conditions::set(&mut s.conditions, reason, "3 of 8 updated", now);
         s
     }
 
     #[test]
     fn each_transition_is_told_once() {
-        let reason = |a: &str, b: &str| told(&says(a), &says(b)).map(|(_, r, _)| r);
-        assert_eq!(reason("Steady", ROLLING), Some("UpdateStarted"));
-        assert_eq!(reason(ROLLING, ROLLING), None);
-        assert_eq!(reason(ROLLING, PAUSED), None);
-        assert_eq!(reason(ROLLING, STALLED), Some(STALLED));
-        assert_eq!(reason(STALLED, STALLED), None);
-        assert_eq!(reason(STALLED, ROLLING), None);
-        assert_eq!(reason(ROLLING, "Steady"), Some("UpdateDone"));
-        assert_eq!(reason("Scaling", "Steady"), None);
+        use PoolProgressing::{RollingUpdate, Scaling, Steady, UpdatePaused, UpdateStalled};
+        let reason = |a, b| told(&says(a), &says(b)).map(|(_, r, _)| r.as_str());
+        assert_eq!(reason(Steady, RollingUpdate), Some("UpdateStarted"));
+        assert_eq!(reason(RollingUpdate, RollingUpdate), None);
+        assert_eq!(reason(RollingUpdate, UpdatePaused), None);
+        assert_eq!(reason(RollingUpdate, UpdateStalled), Some("UpdateStalled"));
+        assert_eq!(reason(UpdateStalled, UpdateStalled), None);
+        assert_eq!(reason(UpdateStalled, RollingUpdate), None);
+        assert_eq!(reason(RollingUpdate, Steady), Some("UpdateDone"));
+        assert_eq!(reason(Scaling, Steady), None);
     }
 }

@@ -62,7 +62,7 @@ impl Unanswered {
             for action in decided {
                 match action {
                     Action::Note(note) if note.kind == "Worker" => self.warned = Some(note.text),
-                    Action::Note(note) => self.pool_warned.push((note.reason, note.text)),
+                    Action::Note(note) => self.pool_warned.push((note.reason.as_str(), note.text)),
                     Action::Write(_, Verb::WorkerStatus(_, status)) if status.phase == WorkerPhase::Starting => {
                         self.message = status.message.clone();
                         self.written(*status);

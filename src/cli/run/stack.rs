@@ -18,7 +18,8 @@ use super::outdir::RunDir;
 use super::progress::Progress;
 use super::refusal::refusal;
 use super::spec::Plan;
-use crate::api::{ContainerPool, GROUP, RuntimeKind, VERSION, Worker, crd, names};
+use crate::api::vocabulary::PoolRuntimeAllowed;
+use crate::api::{Condition, ContainerPool, GROUP, RuntimeKind, VERSION, Worker, crd, names};
 use crate::clock::{Clock, Ids};
 use crate::controller;
 use crate::local::{History, LocalApi, Options};
@@ -197,7 +198,7 @@ fn is_forbidden() -> bool {
 /// A message of the pool that says that its runtime is refused.
 pub fn refused_runtime(pool: &ContainerPool) -> Option<String> {
     let conditions = &pool.status.as_ref()?.conditions;
-    let refused = conditions.iter().find(|c| c.type_ == "RuntimeAllowed" && c.status == "False")?;
+    let refused = Condition::find::<PoolRuntimeAllowed>(conditions).filter(|c| !c.is_true())?;
     Some(refused.message.clone())
 }
 

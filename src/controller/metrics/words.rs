@@ -1,23 +1,6 @@
 //! The values of labels: what happened, in a word.
-use crate::api::dispatch::Outcome;
 use crate::core::{Event, RuntimeFact, RuntimeOrder, Settled, Verb};
 use crate::runtime::{RuntimeError, StartError};
-
-/// The name that the API has for it.
-pub(super) fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Succeeded => "Succeeded",
-        Outcome::Failed => "Failed",
-        Outcome::RateLimited => "RateLimited",
-        Outcome::Unauthorized => "Unauthorized",
-        Outcome::WorkerLost => "WorkerLost",
-        Outcome::TimedOut => "TimedOut",
-        Outcome::HolderLost => "HolderLost",
-        Outcome::Cancelled => "Cancelled",
-        Outcome::Forced => "Forced",
-        Outcome::NotStarted => "NotStarted",
-    }
-}
 
 /// Kind and verb of a request.
 pub(in crate::controller) fn request(verb: &Verb) -> (&'static str, &'static str) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::api::vocabulary::EventReason;
 use crate::api::{Worker, names};
 use crate::core::entries::Trouble;
 use crate::core::index::Identity;
@@ -26,11 +27,11 @@ pub(in crate::core) enum Attempted {
 
 impl Attempted {
     /// Reason of the Event that tells of it.
-    pub const fn reason(self) -> &'static str {
+    pub const fn reason(self) -> EventReason {
         match self {
-            Self::Write => "WriteFailed",
-            Self::Start => "StartFailed",
-            Self::Stop => "StopFailed",
+            Self::Write => EventReason::WriteFailed,
+            Self::Start => EventReason::StartFailed,
+            Self::Stop => EventReason::StopFailed,
         }
     }
 }

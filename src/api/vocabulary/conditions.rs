@@ -1,0 +1,186 @@
+//! Conditions: for each kind of object its condition types, and for each type its reasons.
+
+use super::Outcome;
+
+/// A reason of one condition type of one kind. The reason decides the status, which is why no status is given with it.
+pub trait Reason: Copy {
+    /// The kind of object that has the condition.
+    const KIND: &'static str;
+    /// The condition's type.
+    const CONDITION: &'static str;
+
+    /// The reason, as it stands in objects.
+    fn as_str(self) -> &'static str;
+
+    /// The condition's status with this reason.
+    fn status(self) -> bool;
+}
+
+/// A condition type and its reasons, for the documentation.
+#[derive(Clone, Copy, Debug)]
+pub struct ConditionWords {
+    /// The kind of object that has it.
+    pub kind: &'static str,
+    /// Its type.
+    pub type_: &'static str,
+    /// What it says.
+    pub meaning: &'static str,
+    /// Its reasons.
+    pub reasons: &'static [ReasonWords],
+    /// The status with which its reason can also be any [`Outcome`].
+    pub outcomes: Option<bool>,
+}
+
+/// A reason of a condition, for the documentation.
+#[derive(Clone, Copy, Debug)]
+pub struct ReasonWords {
+    /// The reason.
+    pub reason: &'static str,
+    /// The condition's status with it.
+    pub status: bool,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+/// Makes an enum of the reasons of each condition. `@outcomes = STATUS` adds every [`Outcome`] to them.
+macro_rules! conditions {
+    ($($name:ident: $kind:ident $type_:ident, $about:literal {
+        $($word:ident = $status:literal: $meaning:literal, $remedy:literal;)+
+        $(@outcomes = $outcomes:literal;)?
+    })+) => {
+        /// Every condition type.
+        pub const CONDITIONS: &[ConditionWords] = &[$(ConditionWords {
+            kind: stringify!($kind),
+            type_: stringify!($type_),
+            meaning: $about,
+            reasons: &[$(ReasonWords {
+                reason: stringify!($word), status: $status, meaning: $meaning, remedy: $remedy,
+            }),+],
+            outcomes: conditions!(@option $($outcomes)?),
+        }),+];
+
+        $(conditions!(@one $name, $kind, $type_, $about, [$($word, $status, $meaning;)+] $($outcomes)?);)+
+    };
+    (@option) => { None };
+    (@option $outcomes:literal) => { Some($outcomes) };
+    (@one $name:ident, $kind:ident, $type_:ident, $about:literal,
+        [$($word:ident, $status:literal, $meaning:literal;)+] $($outcomes:literal)?) => {
+        #[doc = $about]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $(#[doc = $meaning] $word,)+
+            $(
+                /// An attempt ended. The reason is its outcome.
+                #[doc = concat!("The status is ", stringify!($outcomes), ".")]
+                Ended(Outcome),
+            )?
+        }
+
+        impl Reason for $name {
+            const KIND: &'static str = stringify!($kind);
+            const CONDITION: &'static str = stringify!($type_);
+
+            fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$word => stringify!($word),)+
+                    $(Self::Ended(outcome) => conditions!(@outcome outcome $outcomes),)?
+                }
+            }
+
+            fn status(self) -> bool {
+                match self {
+                    $(Self::$word => $status,)+
+                    $(Self::Ended(_) => $outcomes,)?
+                }
+            }
+        }
+    };
+    (@outcome $outcome:ident $outcomes:literal) => { $outcome.as_str() };
+}
+
+conditions! {
+    PoolReady: ContainerPool Ready, "Whether at least `spec.min` workers are idle, busy or resting, and the pool can start others." {
+        Available = true: "At least `spec.min` workers are idle, busy or resting.", "Nothing.";
+        BelowMin = false: "Fewer workers are up than `spec.min`, and nothing is known that prevents the start of more.",
+            "Wait. If it lasts, read `status.notReady` and the Events of the pool.";
+        Paused = false: "`spec.paused` is true, so no worker is started, and fewer than `spec.min` are up.",
+            "Set `spec.paused` to false.";
+        Deleting = false: "The pool is being deleted. Waiting dispatches are cancelled, and busy workers finish first.",
+            "Wait, or cancel the dispatches that run. The annotation `poolkeeper.dev/force-delete=true` on the pool ends them at once.";
+        Refused = false: "The pool asks for something that this controller does not allow. The condition RuntimeAllowed has the same message.",
+            "Change the field that the message names, or the configuration of the controller.";
+        StartsFail = false: "Workers do not start. The next try is at `status.startBackoff.until`; the time between tries doubles from 1 s to 5 min.",
+            "Read the message: it has the exit code and the last lines of the newest failure. A changed pool is tried at once.";
+        HostUnreachable = false: "A host of the pool's runtime does not answer. Nothing on it is started, stopped or given up.",
+            "Make the host reachable. The message has the error.";
+        Starting = false: "Fewer workers are up than `spec.min`; others are being started.",
+            "Wait. `spec.health.startTimeout` limits how long a start may take.";
+        StartsWait = false: "Every worker that is being started waits for something outside of it, such as an image, room on a node or a quota.",
+            "Provide what the message names.";
+        Resting = false: "Fewer workers are up than `spec.min`, and those that are there, or their credentials, rest after a rate limit.",
+            "Wait until `status.nextAvailableTime`, or end a rest: annotate the pool with `cooldown.poolkeeper.dev/NAME=clear`.";
+        CredentialsRefused = false: "Every credential of the pool was refused by the service that it is for.",
+            "Change the credentials in the pool. If only the content of a Secret changed, annotate the pool with \
+             `cooldown.poolkeeper.dev/CREDENTIAL=clear`.";
+        Probing = false: "Fewer workers are up than `spec.min`. A rest has ended, and one attempt runs alone to find out whether the limit is over.",
+            "Wait. `spec.rateLimit.probeAfter` limits how long the others wait for it.";
+        Busy = false: "Fewer workers are up than `spec.min`, and all that are up are busy.",
+            "Wait. If it lasts, read `status.notReady`.";
+    }
+    PoolProgressing: ContainerPool Progressing, "Whether workers are being started or replaced." {
+        Steady = false: "The pool has the workers that it wants.", "Nothing.";
+        Scaling = true: "Workers are being started.", "Wait.";
+        RollingUpdate = true: "Workers made from an older template are being replaced. The message says how many are done.",
+            "Wait. `spec.update.maxUnavailable` sets how many may be away at a time. Busy workers are replaced when they are done.";
+        UpdateStalled = false: "Workers made from the new template do not start, so no more of the old ones are removed.",
+            "Correct the template. The message has the newest failure.";
+        UpdatePaused = false: "Workers are out of date, and `spec.paused` is true.", "Set `spec.paused` to false.";
+    }
+    PoolScalingLimited: ContainerPool ScalingLimited, "Whether dispatches wait although the pool has as many workers as it may have." {
+        WithinRange = false: "No dispatch waits for a worker above `spec.max`.", "Nothing.";
+        MaxReached = true: "Dispatches wait, and the pool has `spec.max` workers. The message says what the next dispatch waits for.",
+            "Wait, or raise `spec.max`.";
+    }
+    PoolRuntimeAllowed: ContainerPool RuntimeAllowed, "Whether this controller may run the workers that the pool asks for." {
+        Allowed = true: "It may.", "Nothing.";
+        Refused = false: "The runtime, a host, a missing image or the source of a credential does not fit this controller.",
+            "Change the field that the message names, or the configuration of the controller (`--runtimes`).";
+    }
+    PoolRequestsAccepted: ContainerPool RequestsAccepted, "Whether all requests in the pool's annotations can be carried out." {
+        Accepted = true: "None is refused.", "Nothing.";
+        Refused = false: "At least one annotation cannot be read, or cannot be carried out. The message names the first one and how many more there are.",
+            "Correct the annotation or remove it. One that waits for something, such as QueueFull, is tried again.";
+    }
+    WorkerReady: Worker Ready, "Whether the worker's instance runs." {
+        Running = true: "The instance runs and has been ready.", "Nothing.";
+        InstanceLost = false: "The instance ended while the worker rests. The Worker keeps its place until the rest is over, then it is replaced.",
+            "Read the message: it says how the instance ended.";
+    }
+    WorkerHealthy: Worker Healthy, "Whether the checks of the worker succeed. Absent until one has failed." {
+        CheckPassed = true: "The checks succeed again.", "Nothing.";
+        CheckFailed = false: "At least one check failed or took longer than `spec.health.timeout`. After 3 in a row an idle worker is replaced.",
+            "Look at the load of the host and the logs of the instance.";
+        NotReady = false: "The runtime says that the instance runs but is not ready. The message has its words.",
+            "Provide what the message names, for example what the Pod's readiness probe waits for.";
+    }
+    DispatchAccepted: Dispatch Accepted, "Whether there is a pool for the dispatch. Absent until there was none." {
+        Accepted = true: "The pool exists now.", "Nothing.";
+        PoolNotFound = false: "There is no ContainerPool with the name in `spec.pool` in the namespace. The dispatch waits for it.",
+            "Create the pool, or delete the dispatch if the name is wrong.";
+    }
+    DispatchAssigned: Dispatch Assigned, "Whether an attempt has been assigned to a worker." {
+        Assigned = true: "An attempt was assigned. `status.target` says how to reach the worker while it is open.",
+            "Nothing. Run the task, and report its end in `spec.result`.";
+        @outcomes = false;
+    }
+    DispatchFinished: Dispatch Finished, "Whether the dispatch is final. Absent until then. With phase Failed, `status.reason` has the same reason." {
+        QueueFull = true: "It was refused, because as many dispatches waited as `spec.dispatch.queueLimit` of the pool allows. It never ran.",
+            "Create it again later, or raise the limit.";
+        Expired = true: "It waited longer than its `queueTimeout`. It never ran, or has not run since its last attempt ended.",
+            "Raise `spec.queueTimeout` of the Dispatch or `spec.dispatch.queueTimeout` of the pool, or give the pool more workers.";
+        PoolDeleted = true: "Its pool was deleted while it waited.", "Create it again with another pool.";
+        @outcomes = true;
+    }
+}
