@@ -6,7 +6,7 @@ use clap::Args;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
-use super::run::failure::{Failure, exit};
+use super::exit::{Exit, Failure};
 
 /// The flags that name a cluster.
 #[derive(Args, Clone, Debug, Default)]
@@ -36,7 +36,7 @@ impl ClusterArgs {
         }
         Config::infer().await.map_err(|e| {
             let right = "name a kubeconfig with --kubeconfig";
-            Failure::new(exit::UNREACHABLE, format!("no cluster is configured: {e}; {right}"))
+            Failure::new(Exit::Unreachable, format!("no cluster is configured: {e}; {right}"))
         })
     }
 }

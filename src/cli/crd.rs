@@ -1,16 +1,34 @@
 //! `poolkeeper crd`: the CustomResourceDefinitions, for `kubectl apply -f -` or as files.
 
-use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
+use clap::Args;
 
+use super::context::{Context, Run};
+use super::exit::{Exit, Failure};
+use super::output;
 use crate::api::crd;
 
-/// Name of the file and its text, for each definition.
+/// Print the CustomResourceDefinitions as YAML
+#[derive(Args, Clone, Debug)]
+pub struct CrdArgs {
+    /// Write them to this directory instead, a file each; may be given again
+    #[arg(long)]
+    dir: Vec<PathBuf>,
+}
+
+impl Run for CrdArgs {
+    async fn run(self, _: &Context) -> Result<Exit, Failure> {
+        print(&self.dir).map_err(|error| Failure::new(Exit::Failed, format!("{error:#}")))?;
+        Ok(Exit::Success)
+    }
+}
+
+/// The file name and the text of each definition.
 ///
 /// # Errors
-/// None in practice: a definition that YAML cannot say.
+/// A definition cannot be written as YAML. This does not happen in practice.
 pub fn files() -> Result<Vec<(String, String)>> {
     crd::all()
         .into_iter()
@@ -22,18 +40,12 @@ pub fn files() -> Result<Vec<(String, String)>> {
         .collect()
 }
 
-/// Writes the definitions to stdout as one stream of YAML documents or, with `dirs`, as one file each in each of them.
-///
-/// # Errors
-/// A directory or a file cannot be written, or stdout is closed.
-pub fn print(dirs: &[PathBuf]) -> Result<()> {
+/// Prints the definitions as one stream of YAML documents or, with `dirs`, writes a file for each to each directory.
+fn print(dirs: &[PathBuf]) -> Result<()> {
     let files = files()?;
     if dirs.is_empty() {
-        let mut out = std::io::stdout().lock();
-        for (_, text) in files {
-            write!(out, "---\n{text}")?;
-        }
-        return Ok(out.flush()?);
+        let documents: String = files.into_iter().map(|(_, text)| format!("---\n{text}")).collect();
+        return Ok(output::data(documents.as_bytes())?);
     }
     for dir in dirs {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make the directory {}", dir.display()))?;

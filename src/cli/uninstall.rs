@@ -3,8 +3,6 @@
 //! Pools and Workers have finalizers. Without a controller nobody removes these, and what is to be deleted stays for ever;
 //! so this comes before the controller goes. The chart runs it as a hook.
 
-use std::io::Write;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,7 +11,9 @@ use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
 
 use super::cluster::ClusterArgs;
-use super::run::failure::{Failure, exit};
+use super::context::{Context, Run};
+use super::exit::{Exit, Failure};
+use super::output::say;
 use crate::api::{ContainerPool, Period, Worker, crd};
 use crate::controller::causes::with_causes;
 
@@ -50,33 +50,20 @@ pub struct UninstallArgs {
     cluster: ClusterArgs,
 }
 
-impl UninstallArgs {
-    /// Runs it. To be called outside of any async runtime.
-    pub fn run(self) -> ExitCode {
-        let ended = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new(exit::FAILED, format!("starting: {error}")))
-            .and_then(|runtime| runtime.block_on(self.uninstall()));
-        match ended {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => {
-                say(&failure.to_string());
-                ExitCode::from(failure.exit)
-            }
-        }
-    }
-
-    async fn uninstall(self) -> Result<(), Failure> {
+impl Run for UninstallArgs {
+    async fn run(self, _: &Context) -> Result<Exit, Failure> {
         let config = self.cluster.config().await?;
         let server = config.cluster_url.clone();
-        let client = Client::try_from(config).map_err(|e| Failure::new(exit::FAILED, e.to_string()))?;
+        let client = Client::try_from(config).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
         self.remove_all(client).await.map_err(|failure| match failure.exit {
-            exit::UNREACHABLE => Failure::new(failure.exit, format!("the API server {server}: {failure}")),
+            Exit::Unreachable => Failure::new(failure.exit, format!("the API server {server}: {failure}")),
             _ => failure,
-        })
+        })?;
+        Ok(Exit::Success)
     }
+}
 
+impl UninstallArgs {
     async fn remove_all(self, client: Client) -> Result<(), Failure> {
         let limit = self.wait_timeout.get();
         let emptied = tokio::time::timeout(limit, self.empty(&client)).await;
@@ -84,7 +71,7 @@ impl UninstallArgs {
             let (left, busy) = self.left(&client).await?;
             let advice = if busy { BUSY } else { STUCK };
             return Err(Failure::new(
-                exit::WAITED,
+                Exit::WaitedTooLong,
                 format!("after {} there still is {left}; {advice}", self.wait_timeout),
             ));
         };
@@ -182,14 +169,9 @@ fn gone(answer: Result<(), kube::Error>) -> Result<(), Failure> {
 
 fn failure(error: &kube::Error) -> Failure {
     let code = match error {
-        kube::Error::Api(status) if matches!(status.code, 401 | 403) => exit::FORBIDDEN,
-        kube::Error::Api(_) => exit::FAILED,
-        _ => exit::UNREACHABLE,
+        kube::Error::Api(status) if matches!(status.code, 401 | 403) => Exit::Forbidden,
+        kube::Error::Api(_) => Exit::Failed,
+        _ => Exit::Unreachable,
     };
     Failure::new(code, with_causes(error))
-}
-
-fn say(text: &str) {
-    // Nobody to tell is no reason to stop.
-    let _ = writeln!(std::io::stderr(), "poolkeeper: {text}");
 }

@@ -9,7 +9,7 @@ use clap::{ArgAction, Args};
 use crate::api::{Period, RuntimeKind};
 use crate::cli::LogFormat;
 use crate::cli::cluster::ClusterArgs;
-use crate::cli::run::failure::Failure;
+use crate::cli::exit::Failure;
 use crate::core::election::Timing;
 
 /// Keep the pools of a cluster

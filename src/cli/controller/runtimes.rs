@@ -6,7 +6,7 @@ use kube::Client;
 
 use super::args::ControllerArgs;
 use crate::api::RuntimeKind;
-use crate::cli::run::failure::{Failure, exit};
+use crate::cli::exit::{Exit, Failure};
 use crate::runtime::Runtime;
 use crate::runtime::docker::{DockerOptions, DockerRuntime};
 use crate::runtime::pod::PodRuntime;
@@ -24,7 +24,7 @@ pub async fn make(
 ) -> Result<Vec<Arc<dyn Runtime>>, Failure> {
     let mut runtimes: Vec<Arc<dyn Runtime>> = Vec::new();
     for kind in kinds {
-        let failed = |e: &dyn std::fmt::Display| Failure::new(exit::UNREACHABLE, format!("runtime {kind}: {e}"));
+        let failed = |e: &dyn std::fmt::Display| Failure::new(Exit::Unreachable, format!("runtime {kind}: {e}"));
         let installation = installation.to_owned();
         runtimes.push(match kind {
             RuntimeKind::Docker => {

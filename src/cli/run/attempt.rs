@@ -18,6 +18,7 @@ use super::progress::Progress;
 use super::result::{self, TaskResult};
 use crate::api::dispatch::{Dispatch, DispatchResult, MAX_TEXT, Outcome, ReportedOutcome, Target, WorkerRef};
 use crate::api::{Worker, names};
+use crate::cli::output;
 use crate::clock::Clock;
 use crate::runtime::exec::{ExecError, Executor, Output, Running, Task, TaskEnd};
 use crate::supervisor::outcome::{self, Verdict};
@@ -125,7 +126,7 @@ impl Sink {
                 Some((std::fs::File::create(dir.join("stdout"))?, std::fs::File::create(dir.join("stderr"))?))
             }
         };
-        Ok(Self { files, live: live.then(|| (tokio::io::stdout(), tokio::io::stderr())) })
+        Ok(Self { files, live: live.then(output::live) })
     }
 
     async fn write(&mut self, piece: &Output) -> io::Result<()> {

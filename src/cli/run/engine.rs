@@ -17,12 +17,12 @@ use endings::{output_closed, output_failure};
 
 use super::attempt::{Attempt, End, Job, TaskRef};
 use super::event::Event;
-use super::failure::{Failure, exit};
 use super::ids;
 use super::progress::Progress;
 use super::spec::IN_FLIGHT_PER_WORKER;
 use crate::api::dispatch::{Dispatch, DispatchSpec, DispatchStatus, Outcome, Retry};
 use crate::api::{ContainerPool, Period, Worker};
+use crate::cli::exit::{Exit, Failure};
 
 /// Further attempts after a worker was lost. A task that brings down its worker each time must not do so for ever.
 const WORKER_LOST_RETRIES: i32 = 3;
@@ -176,7 +176,7 @@ impl Engine {
             tokio::select! {
                 biased;
                 () = interrupted.cancelled() => {
-                    return Err(Failure::new(exit::INTERRUPTED, "interrupted; stopping what was started (again: leave at once)"));
+                    return Err(Failure::new(Exit::Interrupted, "interrupted; stopping what was started (again: leave at once)"));
                 }
                 failure = &mut broken => return Err(failure),
                 Some(done) = self.work.join_next() => {
@@ -328,12 +328,12 @@ impl Engine {
                     End::Reported { code, recorded } => (t.exit_code, t.recorded) = (Some(code), recorded),
                     End::Stale | End::Lost => {}
                     End::NoCommand { code, message } => {
-                        let code = u8::try_from(code).unwrap_or(exit::POOLKEEPER);
+                        let code = if code == 126 { Exit::CommandNotExecutable } else { Exit::CommandNotFound };
                         let command = self.job.command.first().map(String::as_str).unwrap_or_default();
                         return Err(Failure::new(code, format!("{command} cannot be run in a worker: {message}")));
                     }
                     End::Broken(why) if why.contains("Broken pipe") => return Err(output_closed()),
-                    End::Broken(why) => return Err(Failure::new(exit::POOLKEEPER, why)),
+                    End::Broken(why) => return Err(Failure::new(Exit::Poolkeeper, why)),
                 }
                 self.finish_if_over(&name)
             }

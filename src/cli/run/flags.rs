@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::failure::Failure;
+use crate::cli::exit::Failure;
 
 /// What flags are read against.
 pub struct Surroundings<'a> {

@@ -6,47 +6,47 @@
 //! - `stack`: the API, the controller and the runtime, in this process.
 //! - `engine`, `attempt`: Dispatches in flight, and one execution.
 //! - `event`, `progress`, `bars`, `summary`: telling what happens.
-//! - `failure`, `signals`: other ends.
 
 pub mod args;
 mod attempt;
 mod bars;
 mod engine;
 mod event;
-pub mod failure;
 mod flags;
 mod ids;
 mod outdir;
 mod progress;
 mod refusal;
 mod result;
-mod signals;
 mod spec;
 mod stack;
 mod summary;
 mod tasks;
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use kube::Api;
+use tokio::signal::unix::SignalKind;
+use tokio_util::sync::CancellationToken;
 
 use self::args::RunArgs;
 use self::attempt::{Job, TaskRef};
 use self::engine::{Engine, Last, Source};
 use self::event::Event;
-use self::failure::{Failure, exit};
 use self::outdir::RunDir;
 use self::progress::Progress;
 use self::stack::{Server, Stack};
 use self::tasks::{Item, TaskFile};
+use super::context::{Context, Run};
+use super::exit::{Exit, Failure};
+use super::{output, signals};
 use crate::api::dispatch::Outcome;
 use crate::api::{ContainerPool, RuntimeKind};
-use crate::clock::{Clock, Ids, SystemClock};
+use crate::clock::{Clock, Ids};
 use crate::runtime::process;
 
 /// Id of the task of a single command.
@@ -54,29 +54,15 @@ const SINGLE: &str = "command";
 /// Why a worker may not start that nobody gave a command.
 const STAY_HINT: &str = " (with --image alone a worker runs `sleep infinity`; if the image has no sleep, name spec.command in a \
                          file: see examples/local-pool.yaml, and --file)";
+/// What becomes of workers that were not waited for.
+const LEFT: &str = "left at once; process workers end by themselves, containers are removed by the next run on Docker";
 /// After this long it is said that standard input is waited for.
 const STDIN_PATIENCE: Duration = Duration::from_secs(1);
 
-impl RunArgs {
-    /// Runs it. To be called outside of any async runtime.
-    pub fn run(self) -> ExitCode {
-        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return say(&Failure::poolkeeper("starting", error)),
-        };
-        let code = match runtime.block_on(run(self)) {
-            Ok(code) => ExitCode::from(code),
-            Err(failure) => say(&failure),
-        };
-        // A thread may sit in a read or write that never returns.
-        runtime.shutdown_background();
-        code
+impl Run for RunArgs {
+    async fn run(self, cx: &Context) -> Result<Exit, Failure> {
+        run(self, cx).await
     }
-}
-
-fn say(failure: &Failure) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "poolkeeper: {failure}");
-    ExitCode::from(failure.exit)
 }
 
 /// All that is known before anything is started.
@@ -94,18 +80,18 @@ struct Prepared {
     stdin: Bytes,
 }
 
-async fn run(args: RunArgs) -> Result<u8, Failure> {
+async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     if !args.local {
         return Err(Failure::usage("run works on this machine only, so far: add --local"));
     }
     // Each worker takes some. Without them, fewer go.
     let _ = process::raise_open_files();
     outdir::sweep_temporary(&std::env::temp_dir()).await;
-    let (clock, ids): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::new()), Ids::random());
-    let prepared = prepare(&args, clock.clone(), ids).await?;
+    let clock = cx.clock.clone();
+    let prepared = prepare(&args, clock.clone(), cx.ids.clone()).await?;
     let Prepared { server, pool, runtime, stays, tasks, dir, count, skipped, emptied, stdin } = prepared;
     let source = source(tasks.as_ref(), &dir, &args)?;
-    let interrupted = signals::listen().map_err(|e| Failure::poolkeeper("listening for signals", e))?;
+    let interrupted = listen().map_err(|e| Failure::poolkeeper("listening for signals", e))?;
     let mut stack = Stack::start(server, runtime, &dir).await?;
 
     let progress = Arc::new(Progress::new(args.progress, tasks.is_some(), pool.spec.max, clock.clone()));
@@ -149,7 +135,7 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
         Err(failure) if stack.is_broken() => Err(failure.clone()),
         _ => match signals::unless(&interrupted, Box::pin(stack.end(&pool, ended.is_err(), &progress))).await {
             Some(stopped) => stopped.map_err(|e| Failure::poolkeeper("stopping", format!("{e:#}"))),
-            None => Err(Failure::new(exit::INTERRUPTED, signals::LEFT)),
+            None => Err(Failure::new(Exit::Interrupted, LEFT)),
         },
     };
     for path in dir.clean() {
@@ -165,6 +151,12 @@ async fn run(args: RunArgs) -> Result<u8, Failure> {
         (Ok(last), Ok(())) if tasks.is_none() => Ok(single_exit(last)),
         (Ok(_), Ok(())) => Ok(progress.summary(|s| s.exit())),
     }
+}
+
+/// Signals that stop the run. One that is ignored stays so.
+fn listen() -> std::io::Result<CancellationToken> {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    signals::listen(&signals::unless_ignored(&kinds), Some(LEFT))
 }
 
 /// Finds every mistake that can be found before anything is started.
@@ -223,7 +215,7 @@ async fn read_stdin() -> Result<Bytes, Failure> {
     let all = match tokio::time::timeout(STDIN_PATIENCE, &mut read).await {
         Ok(all) => all,
         Err(_) => {
-            let _ = writeln!(std::io::stderr(), "poolkeeper: reading standard input to its end (</dev/null for none)");
+            output::say("reading standard input to its end (</dev/null for none)");
             read.await
         }
     };
@@ -251,15 +243,15 @@ fn todo(item: Result<Item, Failure>, dir: &RunDir, command: &[String]) -> Result
 }
 
 /// Exit code of a single command. What its result file says goes before its own code.
-fn single_exit(last: Option<Last>) -> u8 {
-    let Some(last) = last else { return exit::POOLKEEPER };
-    let own = last.exit_code.map_or(exit::FAILED, |code| u8::try_from(code.clamp(0, 255)).unwrap_or(exit::FAILED));
+fn single_exit(last: Option<Last>) -> Exit {
+    let Some(last) = last else { return Exit::Poolkeeper };
+    let own = last.exit_code.map_or(1, |code| u8::try_from(code.clamp(1, 255)).unwrap_or(1));
     match last.outcome {
-        Outcome::Succeeded => exit::OK,
-        Outcome::TimedOut => exit::TIMED_OUT,
-        _ if last.timed_out => exit::TIMED_OUT,
-        Outcome::Failed | Outcome::RateLimited | Outcome::Unauthorized => own.max(exit::FAILED),
-        _ => exit::POOLKEEPER,
+        Outcome::Succeeded => Exit::Success,
+        Outcome::TimedOut => Exit::TimedOut,
+        _ if last.timed_out => Exit::TimedOut,
+        Outcome::Failed | Outcome::RateLimited | Outcome::Unauthorized => Exit::Command(own),
+        _ => Exit::Poolkeeper,
     }
 }
 
@@ -269,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_single_command_ends_as_its_command_did() {
-        let exit = |outcome, exit_code, timed_out| single_exit(Some(Last { outcome, exit_code, timed_out }));
+        let exit = |outcome, exit_code, timed_out| single_exit(Some(Last { outcome, exit_code, timed_out })).code();
         assert_eq!(exit(Outcome::Succeeded, Some(0), false), 0);
         assert_eq!(exit(Outcome::Succeeded, Some(3), false), 0);
         assert_eq!(exit(Outcome::Failed, Some(137), false), 137);
@@ -277,6 +269,6 @@ mod tests {
         assert_eq!(exit(Outcome::RateLimited, Some(75), true), 124);
         assert_eq!(exit(Outcome::TimedOut, None, false), 124);
         assert_eq!(exit(Outcome::WorkerLost, None, false), 125);
-        assert_eq!(single_exit(None), 125);
+        assert_eq!(single_exit(None), Exit::Poolkeeper);
     }
 }

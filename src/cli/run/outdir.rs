@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::failure::Failure;
 use super::ids;
 use super::result::{self, TaskResult};
 use super::tasks::Item;
+use crate::cli::exit::Failure;
 use crate::runtime::process;
 
 const OWN: &str = ".poolkeeper";
@@ -237,7 +237,7 @@ fn write_new(path: &Path, record: &RunRecord) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::api::dispatch::Outcome;
-    use crate::cli::run::failure::exit;
+    use crate::cli::exit::Exit;
 
     fn command(word: &str) -> Vec<String> {
         vec![word.to_owned()]
@@ -254,7 +254,7 @@ mod tests {
         let first = open(&out, false, "true").unwrap();
         let error = open(&out, true, "true").unwrap_err();
         assert!(
-            error.exit == exit::CONFLICT && error.message.contains(&format!("pid {}", std::process::id())),
+            error.exit == Exit::Conflict && error.message.contains(&format!("pid {}", std::process::id())),
             "{error}"
         );
         drop(first);
@@ -271,7 +271,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("thesis.tex"), "").unwrap();
         let error = open(dir.path(), true, "true").unwrap_err();
-        assert!(error.exit == exit::CONFLICT && error.message.contains("not empty"), "{error}");
+        assert!(error.exit == Exit::Conflict && error.message.contains("not empty"), "{error}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
@@ -306,8 +306,8 @@ mod tests {
         }
         let other = Item { text: "y".into(), ..item.clone() };
         let error = run.is_done(&other, &command("true")).unwrap_err();
-        assert!(error.exit == exit::CONFLICT && error.message.contains("\"a\""), "{error}");
+        assert!(error.exit == Exit::Conflict && error.message.contains("\"a\""), "{error}");
         fs::write(task_dir.join(result::FILE), "{").unwrap();
-        assert_eq!(run.is_done(&item, &command("true")).unwrap_err().exit, exit::CONFLICT);
+        assert_eq!(run.is_done(&item, &command("true")).unwrap_err().exit, Exit::Conflict);
     }
 }

@@ -1,7 +1,7 @@
 //! Telling what happens, on standard error; and printing what tasks printed, whole and never into the middle of a line.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use super::args::ProgressKind;
 use super::bars::Bars;
 use super::event::Event;
-use super::failure::Failure;
 use super::summary::Summary;
+use crate::cli::exit::Failure;
+use crate::cli::output;
 use crate::clock::Clock;
 
 /// How it is told.
@@ -105,16 +106,12 @@ impl Progress {
     pub fn print(&self, stdout: &Path, stderr: &Path) -> io::Result<()> {
         let _whole = self.printing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mut text) = open(stderr)? {
-            self.without_bars(|| drop(io::copy(&mut text, &mut io::stderr().lock())));
+            self.without_bars(|| output::copy_to_stderr(&mut text));
         }
         let Some(mut data) = open(stdout)? else { return Ok(()) };
-        let mut copy = || {
-            let mut out = io::stdout().lock();
-            io::copy(&mut data, &mut out)?;
-            out.flush()
-        };
+        let mut copy = || output::copy_to_stdout(&mut data);
         // Bars are only in the way where both streams end on one terminal; a slow pipe must not hold them up.
-        if io::stdout().is_terminal() { self.without_bars(copy) } else { copy() }
+        if output::is_stdout_a_terminal() { self.without_bars(copy) } else { copy() }
     }
 
     fn without_bars<T>(&self, f: impl FnOnce() -> T) -> T {
@@ -132,7 +129,7 @@ impl Progress {
 
     /// Prints a line, or several that belong together. A closed standard error is no reason to stop working.
     fn say(text: &str) {
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        output::line(text);
     }
 }
 

@@ -5,10 +5,10 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::args::RunArgs;
-use super::failure::Failure;
 use super::flags::{Surroundings, credentials, env, mounts};
 use crate::api::pool::defaults;
 use crate::api::{GROUP, Period, RuntimeKind, VERSION};
+use crate::cli::exit::{Exit, Failure};
 
 /// Name of a pool that got none.
 const DEFAULT_NAME: &str = "pool";
@@ -36,11 +36,7 @@ pub struct Plan {
 pub fn read_file(path: &Path) -> Result<Value, Failure> {
     let name = path.display();
     let text = std::fs::read_to_string(path).map_err(|e| {
-        let exit = if e.kind() == std::io::ErrorKind::NotFound {
-            super::failure::exit::NOT_FOUND
-        } else {
-            super::failure::exit::USAGE
-        };
+        let exit = if e.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Usage };
         Failure::new(exit, format!("--file {name}: {e}"))
     })?;
     let value: Value = serde_saphyr::from_str(&text).map_err(|e| Failure::usage(format!("--file {name}: {e}")))?;

@@ -13,13 +13,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::params;
-use super::failure::{Failure, exit};
 use super::outdir::RunDir;
 use super::progress::Progress;
 use super::refusal::refusal;
 use super::spec::Plan;
 use crate::api::vocabulary::PoolRuntimeAllowed;
 use crate::api::{Condition, ContainerPool, GROUP, RuntimeKind, VERSION, Worker, crd, names};
+use crate::cli::exit::{Exit, Failure};
 use crate::clock::{Clock, Ids};
 use crate::controller;
 use crate::local::{History, LocalApi, Options};
@@ -178,9 +178,9 @@ async fn docker(dir: &RunDir) -> Result<Parts, Failure> {
         installation: dir.run_id().to_owned(),
         owner_process: OwnerProcess::current(),
     };
-    let runtime = DockerRuntime::new(options).map_err(|e| Failure::new(exit::UNREACHABLE, e.to_string()))?;
+    let runtime = DockerRuntime::new(options).map_err(|e| Failure::new(Exit::Unreachable, e.to_string()))?;
     let failed =
-        |e: RuntimeError| Failure::new(if is_forbidden() { exit::FORBIDDEN } else { exit::UNREACHABLE }, e.to_string());
+        |e: RuntimeError| Failure::new(if is_forbidden() { Exit::Forbidden } else { Exit::Unreachable }, e.to_string());
     runtime.probe(LOCAL_HOST).await.map_err(failed)?;
     // Those of this directory and of any other dead run: nobody else would remove them.
     runtime.sweep_leftovers(None).await.map_err(failed)?;
@@ -237,7 +237,7 @@ mod tests {
             (json!({"runtime": "Process", "image": "a"}), &["runtime Process has no image"]),
         ] {
             let error = create(spec, None).await.unwrap_err();
-            assert_eq!(error.exit, exit::USAGE);
+            assert_eq!(error.exit, Exit::Usage);
             for word in words {
                 assert!(error.message.contains(word), "{word}: {error}");
             }

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::event::{Event, count, time};
-use super::failure::exit;
 use crate::api::dispatch::Outcome;
 use crate::api::names;
+use crate::cli::exit::Exit;
 
 /// Sums over what happened.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -94,11 +94,11 @@ impl Summary {
     }
 
     /// Exit code of a batch that was not broken off.
-    pub const fn exit(&self) -> u8 {
+    pub const fn exit(&self) -> Exit {
         match (self.failed, self.rate_limited) {
-            (0, 0) => exit::OK,
-            (0, _) => exit::RATE_LIMITED,
-            _ => exit::FAILED,
+            (0, 0) => Exit::Success,
+            (0, _) => Exit::RateLimited,
+            _ => Exit::Failed,
         }
     }
 
@@ -211,7 +211,7 @@ mod tests {
         ] {
             s.add(&event, at(now));
         }
-        assert_eq!((s.attempts, s.limits, s.left(), s.exit()), (3, 2, 2, 75));
+        assert_eq!((s.attempts, s.limits, s.left(), s.exit()), (3, 2, 2, Exit::RateLimited));
         assert_eq!(
             s.text(at(20), Duration::from_secs(20)),
             "tasks: 1 succeeded, 1 rate limited, 2 not run in 20s; 3 attempts, 2 rate limits met, 17s rested\n\
@@ -221,7 +221,7 @@ mod tests {
         );
         assert_eq!(s.json(at(20), Duration::ZERO)["workers"][0]["restedSeconds"], 17.0);
         s.add(&task(Outcome::WorkerLost), at(20));
-        assert_eq!((s.failed, s.exit()), (1, 1));
+        assert_eq!((s.failed, s.exit()), (1, Exit::Failed));
     }
 
     #[test]

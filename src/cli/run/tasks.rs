@@ -8,8 +8,8 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::failure::{Failure, exit};
 use super::ids::MAX_ID;
+use crate::cli::exit::{Exit, Failure};
 
 /// Longest task, in bytes: Linux allows no longer `TASK=…` in an environment.
 pub const MAX_TASK: usize = 128 * 1024 - "TASK=".len() - 1;
@@ -44,7 +44,7 @@ impl TaskFile {
         let stdin = path == Path::new("-");
         let name = if stdin { "standard input".to_owned() } else { path.display().to_string() };
         let wrong = |e: &io::Error| {
-            let code = if e.kind() == io::ErrorKind::NotFound { exit::NOT_FOUND } else { exit::USAGE };
+            let code = if e.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Usage };
             Failure::new(code, format!("--tasks {name}: {e}"))
         };
         let jsonl = jsonl || path.extension().is_some_and(|e| e == "jsonl");
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_said() {
         let error = TaskFile::open(Path::new("/no/such"), false).unwrap_err();
-        assert_eq!((error.exit, error.message.contains("--tasks /no/such: No such file")), (exit::NOT_FOUND, true));
+        assert_eq!((error.exit, error.message.contains("--tasks /no/such: No such file")), (Exit::NotFound, true));
         assert!(TaskFile::open(Path::new("/"), false).unwrap_err().message.contains("is a directory"));
     }
 }

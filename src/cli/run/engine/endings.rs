@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::{Done, Engine, InFlight, Last};
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome};
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::run::attempt::params;
 use crate::cli::run::event::Event;
-use crate::cli::run::failure::{Failure, exit};
 use crate::cli::run::result::{self, TaskResult};
 
 impl Engine {
@@ -121,7 +121,7 @@ impl Engine {
                 let message = format!(
                     "no worker could take a task for {timeout} (--timeout): all of them rest; --resume goes on with --out"
                 );
-                Err(Failure::new(if failed { exit::FAILED } else { exit::RATE_LIMITED }, message))
+                Err(Failure::new(if failed { Exit::Failed } else { Exit::RateLimited }, message))
             }
             _ => Ok(()),
         }
@@ -131,7 +131,7 @@ impl Engine {
     pub(super) fn hopeless(&self, message: &str) -> Failure {
         let hint = self.plan.start_hint;
         Failure::new(
-            exit::POOLKEEPER,
+            Exit::Poolkeeper,
             format!("no worker can be started, or lives long enough for a task: {message}{hint}"),
         )
     }
@@ -145,7 +145,7 @@ impl Engine {
                 let message = format!(
                     "every credential was refused as unauthorized ({names}): replace them, and run the rest with --resume"
                 );
-                Err(Failure::new(exit::FAILED, message))
+                Err(Failure::new(Exit::Failed, message))
             }
             _ => Ok(()),
         }
@@ -173,7 +173,7 @@ fn why_not_run(status: &DispatchStatus) -> Option<String> {
 }
 
 pub(super) fn output_closed() -> Failure {
-    Failure::new(exit::OUTPUT_CLOSED, "nobody reads standard output any more; stopping what was started")
+    Failure::new(Exit::OutputClosed, "nobody reads standard output any more; stopping what was started")
 }
 
 pub(super) fn output_failure(error: &std::io::Error) -> Failure {

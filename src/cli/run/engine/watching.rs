@@ -11,8 +11,8 @@ use super::{Engine, HOPELESS_STARTS};
 use crate::api::dispatch::{Dispatch, DispatchPhase, DispatchStatus};
 use crate::api::worker::WorkerPhase;
 use crate::api::{ContainerPool, Worker};
+use crate::cli::exit::Failure;
 use crate::cli::run::event::Event;
-use crate::cli::run::failure::Failure;
 use crate::cli::run::stack;
 
 impl Engine {

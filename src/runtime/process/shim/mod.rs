@@ -72,6 +72,7 @@ enum End {
 }
 
 /// Runs a shim in the directory of a worker. Returns when nothing of the worker is left but that.
+#[allow(clippy::disallowed_methods)] // A program of its own, with its own output.
 pub fn main(dir: &Path) -> ExitCode {
     match run(dir) {
         Ok(()) => ExitCode::SUCCESS,
@@ -183,6 +184,7 @@ impl Told {
 }
 
 /// Says whether it could start, and lets go of the streams: the controller waits for their end.
+#[allow(clippy::disallowed_methods)] // A program of its own, with its own output.
 fn answer(answer: &Answer) -> io::Result<()> {
     let mut out = io::stdout();
     serde_json::to_writer(&mut out, answer)?;

@@ -1,35 +1,27 @@
-//! Ctrl-C: the first ends the run in order, the second ends it at once.
-
-use std::io::Write;
+//! Signals that stop a command: the first ends it in order, the second ends it at once.
 
 use futures::StreamExt;
 use futures::stream::select_all;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::failure::exit;
+use super::exit::Exit;
+use super::output;
 
-/// What becomes of workers that were not waited for.
-pub const LEFT: &str =
-    "left at once; process workers end by themselves, containers are removed by the next run on Docker";
-
-/// From now on signals are ours. The token is cancelled by the first. One that is ignored stays so: that is what `nohup`
-/// asks for.
+/// Listens for these signals from now on. The first one cancels the token. The second one ends the process, with `parting`
+/// as its last words.
 ///
 /// # Errors
 /// The system refuses.
-pub fn listen() -> std::io::Result<CancellationToken> {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+pub fn listen(kinds: &[SignalKind], parting: Option<&'static str>) -> std::io::Result<CancellationToken> {
     let mut signals = Vec::new();
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        if !is_ignored(&status, kind.as_raw_value()) {
-            let mut signal = signal(kind)?;
-            signals.push(Box::pin(async_stream::stream! {
-                while signal.recv().await.is_some() {
-                    yield;
-                }
-            }));
-        }
+    for kind in kinds {
+        let mut signal = signal(*kind)?;
+        signals.push(Box::pin(async_stream::stream! {
+            while signal.recv().await.is_some() {
+                yield;
+            }
+        }));
     }
     let token = CancellationToken::new();
     let first = token.clone();
@@ -39,15 +31,23 @@ pub fn listen() -> std::io::Result<CancellationToken> {
             first.cancel();
         }
         if signals.next().await.is_some() {
-            let _ = writeln!(std::io::stderr(), "poolkeeper: {LEFT}");
-            std::process::exit(exit::INTERRUPTED.into());
+            if let Some(parting) = parting {
+                output::say(parting);
+            }
+            std::process::exit(Exit::Interrupted.code().into());
         }
     });
     Ok(token)
 }
 
-/// Waits for something unless it is interrupted: `None`. The interrupt that ended the run before does not count; another
-/// one then leaves at once.
+/// Leaves out the signals that this process ignores: `nohup` asks for that.
+pub fn unless_ignored(kinds: &[SignalKind]) -> Vec<SignalKind> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    kinds.iter().copied().filter(|kind| !is_ignored(&status, kind.as_raw_value())).collect()
+}
+
+/// Waits for `work`, and answers `None` if a signal comes first. A signal that came before does not count; the next one
+/// then ends the process at once.
 pub async fn unless<T>(interrupted: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
     if interrupted.is_cancelled() {
         return Some(work.await);
@@ -55,7 +55,7 @@ pub async fn unless<T>(interrupted: &CancellationToken, work: impl Future<Output
     interrupted.run_until_cancelled(work).await
 }
 
-/// Whether a signal is ignored, from `/proc/PID/status`.
+/// True if a signal is ignored, by the text of `/proc/PID/status`.
 fn is_ignored(status: &str, signal: i32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();

@@ -1,0 +1,144 @@
+//! How `poolkeeper` ends: every exit code, and the error of a command.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// An exit code of `poolkeeper`.
+///
+/// | code | name | used by |
+/// |---|---|---|
+/// | 0 to 7 | [`Success`](Self::Success) to [`Forbidden`](Self::Forbidden) | every command, and `run` before its command starts |
+/// | 1, 75 | [`Failed`](Self::Failed), [`RateLimited`](Self::RateLimited) | `run --tasks`: the end of a batch |
+/// | 124 to 127 | [`TimedOut`](Self::TimedOut) to [`CommandNotFound`](Self::CommandNotFound) | `run`, as `timeout`, `xargs` and shells do |
+/// | 130, 141 | [`Interrupted`](Self::Interrupted), [`OutputClosed`](Self::OutputClosed) | commands that run until a signal; `run` |
+/// | any | [`Command`](Self::Command) | `run` with a single command |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: all is well; of a batch, every task succeeded.
+    Success,
+    /// 1: something failed; of a batch, at least one task.
+    Failed,
+    /// 2: an argument, a pool or a task file is wrong.
+    Usage,
+    /// 3: a file is not there.
+    NotFound,
+    /// 4: something is in the way, such as results of another run.
+    Conflict,
+    /// 5: what was waited for did not come in time.
+    WaitedTooLong,
+    /// 6: no Docker Engine, or no cluster, answers.
+    Unreachable,
+    /// 7: the Docker Engine or the cluster refuses this user.
+    Forbidden,
+    /// 75, sysexits' `EX_TEMPFAIL`: of a batch only rate-limited tasks are left.
+    RateLimited,
+    /// 124: `--timeout` ended the command.
+    TimedOut,
+    /// 125: Poolkeeper itself failed.
+    Poolkeeper,
+    /// 126: the command is there, but cannot be executed.
+    CommandNotExecutable,
+    /// 127: the command is not there.
+    CommandNotFound,
+    /// 130: a signal, such as Ctrl-C, stopped it.
+    Interrupted,
+    /// 141, which is 128 + SIGPIPE: nobody reads the output any more.
+    OutputClosed,
+    /// The exit code of the command that `run` ran; 128 + signal number if a signal ended it.
+    Command(u8),
+}
+
+impl Exit {
+    /// The number.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::Conflict => 4,
+            Self::WaitedTooLong => 5,
+            Self::Unreachable => 6,
+            Self::Forbidden => 7,
+            Self::RateLimited => 75,
+            Self::TimedOut => 124,
+            Self::Poolkeeper => 125,
+            Self::CommandNotExecutable => 126,
+            Self::CommandNotFound => 127,
+            Self::Interrupted => 130,
+            Self::OutputClosed => 141,
+            Self::Command(code) => code,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+/// Why a command fails, and the exit code that says so. The message says what happened, to what, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// The message for people.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with any exit code.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+
+    /// An argument or a file is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// Something is in the way.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(Exit::Conflict, message)
+    }
+
+    /// Poolkeeper failed while it did `what`.
+    pub fn poolkeeper(what: impl Display, error: impl Display) -> Self {
+        Self::new(Exit::Poolkeeper, format!("{what}: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_has_one_meaning() {
+        use Exit::{
+            CommandNotExecutable, CommandNotFound, Conflict, Failed, Forbidden, Interrupted, NotFound, OutputClosed,
+            Poolkeeper, RateLimited, Success, TimedOut, Unreachable, Usage, WaitedTooLong,
+        };
+        let all = [
+            Success,
+            Failed,
+            Usage,
+            NotFound,
+            Conflict,
+            WaitedTooLong,
+            Unreachable,
+            Forbidden,
+            RateLimited,
+            TimedOut,
+            Poolkeeper,
+            CommandNotExecutable,
+            CommandNotFound,
+            Interrupted,
+            OutputClosed,
+        ];
+        let codes = all.map(Exit::code);
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 75, 124, 125, 126, 127, 130, 141]);
+        assert_eq!(Exit::Command(3).code(), 3);
+    }
+}
