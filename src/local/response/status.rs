@@ -1,12 +1,12 @@
 //! Failures as the API server words them: a `Status` object with code, reason, message and details.
 use serde_json::{Map, Value, json};
 
-use super::fields::FieldError;
-use super::kinds::Kind;
+use crate::local::schema::field_error::FieldError;
+use crate::local::schema::kind::{Kind, qualified};
 
 /// A failed request. Becomes the `Status` body of the response, or the object of an ERROR watch event.
 #[derive(Debug, Clone)]
-pub(super) struct ApiError {
+pub(crate) struct ApiError {
     pub code: u16,
     /// Empty where the real server gives none.
     pub reason: &'static str,
@@ -180,9 +180,4 @@ impl ApiError {
         }
         status
     }
-}
-
-/// `name.group`, or `name` in the core group.
-pub(super) fn qualified(name: &str, group: &str) -> String {
-    if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
 }

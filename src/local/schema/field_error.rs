@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// What kind of mistake; decides the first words of the message and the reason in `details.causes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FieldErrorKind {
+pub(crate) enum FieldErrorKind {
     Required,
     Duplicate,
     Invalid,
@@ -45,7 +45,7 @@ impl FieldErrorKind {
 
 /// One mistake in one field.
 #[derive(Debug, Clone)]
-pub(super) struct FieldError {
+pub(crate) struct FieldError {
     pub kind: FieldErrorKind,
     /// The path; `<nil>` is the object itself, as Go prints it.
     pub field: String,

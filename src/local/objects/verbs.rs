@@ -1,96 +1,38 @@
-//! Reading and writing objects: what a kube-apiserver does between the request and its store.
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+//! Reading and writing objects, one at a time.
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::cel::Rules;
-use super::change::{NAMESPACE_DIFFERS, check_identity, check_name, prepare};
-use super::decode::decode;
-use super::fields::{FieldError, FieldErrorKind};
-use super::kinds::{Kind, rename};
-use super::state::{State, Version};
-use super::status::ApiError;
-use super::store::{Key, Stored};
-use super::validate::validate;
-use super::{Change, meta};
-use crate::clock::{Clock, Ids};
-
-/// The server without its HTTP.
-pub(super) struct Api {
-    pub kinds: Vec<Arc<Kind>>,
-    pub clock: Arc<dyn Clock>,
-    pub ids: Ids,
-    pub rules: Rules,
-    pub state: Mutex<State>,
-}
-
-/// What the query says about a write.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct WriteOptions {
-    pub dry_run: bool,
-    pub unknown_fields: UnknownFields,
-}
-
-/// What becomes of fields that the schema does not know (`fieldValidation`). They are never stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum UnknownFields {
-    Refuse,
-    Warn,
-    Ignore,
-}
-
-/// Where a new version of an object comes from; decides how mistakes in it are reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
-    Body,
-    Patch,
-}
-
-/// Which part of an object a write may change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
-    /// All but the status, if that is a subresource.
-    Main,
-    Status,
-}
+use crate::local::objects::api::Api;
+use crate::local::objects::change::{NAMESPACE_DIFFERS, check_identity, check_name, prepare};
+use crate::local::record::Change;
+use crate::local::request::decode::decode;
+use crate::local::request::options::{DeleteOptions, Part, Source, WriteOptions};
+use crate::local::response::status::ApiError;
+use crate::local::schema::field_error::{FieldError, FieldErrorKind};
+use crate::local::schema::kind::Kind;
+use crate::local::schema::meta;
+use crate::local::schema::validate::validate;
+use crate::local::store::committed::{State, Version};
+use crate::local::store::object::{Key, Stored};
 
 /// What a write did.
-pub(super) struct Written {
+pub(crate) struct Written {
     pub stored: Arc<Stored>,
     pub created: bool,
     pub warnings: Vec<String>,
 }
 
 /// What a delete did.
-pub(super) enum Deleted {
+pub(crate) enum Deleted {
     Gone(Arc<Stored>),
     /// Finalizers hold it.
     Pending(Arc<Stored>),
 }
 
-/// The body of a delete.
-#[derive(Debug, Default)]
-pub(super) struct DeleteOptions {
-    pub uid: Option<String>,
-    pub resource_version: Option<String>,
-    pub dry_run: bool,
-}
-
 const RULES_SKIPPED: &str = "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
 
 impl Api {
-    pub fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic while the lock is held leaves at worst a write that no watch saw: go on with it.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The kind in whose form the objects of a store are kept.
-    pub fn stored_kind(&self, store: u16) -> &Kind {
-        // The first kind with that number; the others are views of it. Every number comes from a kind.
-        let kind = self.kinds.iter().find(|k| k.store == store && k.traits.renamed.is_empty());
-        kind.unwrap_or(&self.kinds[0])
-    }
-
     /// # Errors
     /// Anything that a body can have wrong; 409 if the name is taken.
     pub fn create(
@@ -162,12 +104,12 @@ impl Api {
         }
         // Only now: the real server applies the status's default when it reads what it has stored.
         let unsettled = kind.schema.apply_defaults(&mut object);
-        let object = self.to_stored(kind, object);
+        let object = self.kinds.to_stored(kind, object);
         let stored = if options.dry_run {
             Arc::new(Stored::new(state.revision(), object))
         } else {
             let version = Version { object, unsettled };
-            let stored = state.commit(self.stored_kind(kind.store), key.clone(), Change::Added, version, None, now);
+            let stored = state.commit(self.kinds.stored(kind.store), key.clone(), Change::Added, version, None, now);
             self.collect(state, &key);
             stored
         };
@@ -246,7 +188,7 @@ impl Api {
             return Err(ApiError::invalid(kind, meta::text(&new, "name"), &errors));
         }
         let unsettled = kind.schema.apply_defaults(&mut new);
-        let new = self.to_stored(kind, new);
+        let new = self.kinds.to_stored(kind, new);
         let released = meta::is_deleting(&stored.object) && meta::list(&new, "finalizers").is_empty();
         let result = if new == *stored.object && !stored.unsettled {
             stored
@@ -254,13 +196,13 @@ impl Api {
             Arc::new(Stored::new(stored.revision, new))
         } else if released {
             // What else the request changed is lost: the object goes as it was. The client gets what it asked for.
-            self.erase(state, self.stored_kind(kind.store), &key, stored);
+            self.erase(state, self.kinds.stored(kind.store), &key, stored);
             Arc::new(Stored::new(state.revision(), new))
         } else {
             let owners_changed = meta::owners(&new) != meta::owners(&stored.object);
             let (now, new) = (self.clock.now(), Version { object: new, unsettled });
             let result =
-                state.commit(self.stored_kind(kind.store), key.clone(), Change::Modified, new, Some(stored), now);
+                state.commit(self.kinds.stored(kind.store), key.clone(), Change::Modified, new, Some(stored), now);
             if owners_changed {
                 self.collect(state, &key);
             }
@@ -304,11 +246,11 @@ impl Api {
             let held = !meta::list(&stored.object, "finalizers").is_empty();
             return Ok(if held { Deleted::Pending(self.marked(&stored)) } else { Deleted::Gone(stored) });
         }
-        Ok(self.remove(state, self.stored_kind(kind.store), &key).unwrap_or(Deleted::Gone(stored)))
+        Ok(self.remove(state, self.kinds.stored(kind.store), &key).unwrap_or(Deleted::Gone(stored)))
     }
 
     /// Deletes an object, or marks it as being deleted if it has finalizers. `None` if it is not there.
-    pub(super) fn remove(&self, state: &mut State, kind: &Kind, key: &Key) -> Option<Deleted> {
+    pub(crate) fn remove(&self, state: &mut State, kind: &Kind, key: &Key) -> Option<Deleted> {
         let stored = state.get(key)?;
         if meta::list(&stored.object, "finalizers").is_empty() {
             return Some(Deleted::Gone(self.erase(state, kind, key, stored)));
@@ -354,12 +296,5 @@ impl Api {
         } else {
             errors.append(&mut self.rules.check(&kind.schema, new, old));
         }
-    }
-
-    fn to_stored(&self, kind: &Kind, mut object: Value) -> Value {
-        if !kind.traits.renamed.is_empty() {
-            rename(&mut object, kind.traits.renamed.iter().copied(), &self.stored_kind(kind.store).api_version());
-        }
-        object
     }
 }

@@ -1,9 +1,9 @@
 //! The patch formats.
-use json_patch::{AddOperation, Patch, PatchOperation};
+use json_patch::{AddOperation, PatchOperation};
 use serde_json::Value;
 
-use super::kinds::Kind;
-use super::status::ApiError;
+use crate::local::response::status::ApiError;
+use crate::local::schema::kind::Kind;
 
 const JSON: &str = "application/json-patch+json";
 const MERGE: &str = "application/merge-patch+json";
@@ -14,12 +14,12 @@ const APPLY: &str = "application/apply-patch+yaml";
 const MAX_OPERATIONS: usize = 10_000;
 
 /// A patch that was read but not yet applied.
-pub(super) enum Change {
-    Json(Patch),
+pub(crate) enum Patch {
+    Json(json_patch::Patch),
     Merge(Value),
 }
 
-impl Change {
+impl Patch {
     /// Reads a patch of the given media type.
     ///
     /// # Errors
@@ -30,7 +30,7 @@ impl Change {
             JSON => {
                 let operations: Vec<Value> = serde_json::from_slice(body).map_err(read)?;
                 let operations: Result<_, _> = operations.into_iter().map(serde_json::from_value).collect();
-                let patch = Patch(operations.map_err(|_| ApiError::patch_rejected())?);
+                let patch = json_patch::Patch(operations.map_err(|_| ApiError::patch_rejected())?);
                 if patch.0.len() > MAX_OPERATIONS {
                     return Err(ApiError::too_large(format!(
                         "Request entity too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",

@@ -1,19 +1,19 @@
 //! What a request may change of an object: its identity, and which part it wrote to.
 use serde_json::Value;
 
-use super::fields::FieldError;
-use super::kinds::Kind;
-use super::meta;
-use super::objects::{Part, Source};
-use super::status::ApiError;
-use super::store::Key;
+use crate::local::request::options::{Part, Source};
+use crate::local::response::status::ApiError;
+use crate::local::schema::field_error::FieldError;
+use crate::local::schema::kind::Kind;
+use crate::local::schema::meta;
+use crate::local::store::object::Key;
 
 /// Of an object whose namespace is not that of the path.
-pub(super) const NAMESPACE_DIFFERS: &str =
+pub(crate) const NAMESPACE_DIFFERS: &str =
     "the namespace of the provided object does not match the namespace sent on the request";
 
 /// The new version must be about the object that the path names.
-pub(super) fn check_name(object: &Value, namespace: &str, name: &str) -> Result<(), ApiError> {
+pub(crate) fn check_name(object: &Value, namespace: &str, name: &str) -> Result<(), ApiError> {
     let why = match (meta::text(object, "name"), meta::text(object, "namespace")) {
         ("", _) => format!("the name of the object ({name} based on URL) was undeterminable: name must be provided"),
         (n, _) if n != name => format!("the name of the object ({n}) does not match the name on the URL ({name})"),
@@ -24,7 +24,7 @@ pub(super) fn check_name(object: &Value, namespace: &str, name: &str) -> Result<
 }
 
 /// Compares uid and resourceVersion of the new version with those of the old one.
-pub(super) fn check_identity(kind: &Kind, key: &Key, new: &Value, old: &Value, source: Source) -> Result<(), ApiError> {
+pub(crate) fn check_identity(kind: &Kind, key: &Key, new: &Value, old: &Value, source: Source) -> Result<(), ApiError> {
     let (uid, old_uid) = (meta::text(new, "uid"), meta::text(old, "uid"));
     if source == Source::Body && !uid.is_empty() && uid != old_uid {
         let why = format!(
@@ -46,7 +46,7 @@ pub(super) fn check_identity(kind: &Kind, key: &Key, new: &Value, old: &Value, s
 }
 
 /// Puts back what a client may not change through this part of the object.
-pub(super) fn prepare(kind: &Kind, new: &mut Value, old: &Value, part: Part) {
+pub(crate) fn prepare(kind: &Kind, new: &mut Value, old: &Value, part: Part) {
     if part == Part::Status {
         let status = new.get("status").cloned();
         *new = old.clone();

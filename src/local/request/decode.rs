@@ -1,14 +1,14 @@
 //! From the body of a request to an object that can be compared and kept.
 use serde_json::Value;
 
-use super::fields::FieldError;
-use super::kinds::Kind;
-use super::meta;
-use super::objects::{Source, UnknownFields, WriteOptions};
-use super::status::ApiError;
+use crate::local::request::options::{Source, UnknownFields, WriteOptions};
+use crate::local::response::status::ApiError;
+use crate::local::schema::field_error::FieldError;
+use crate::local::schema::kind::Kind;
+use crate::local::schema::meta;
 
 /// Checks the type of a body, takes out what the schema does not know, and fills in defaults.
-pub(super) fn decode(
+pub(crate) fn decode(
     kind: &Kind,
     object: &mut Value,
     source: Source,

@@ -2,7 +2,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::fields::FieldError;
+use crate::local::schema::field_error::FieldError;
 
 const STRINGS: [&str; 7] =
     ["name", "generateName", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"];
@@ -11,17 +11,17 @@ const MAPS: [&str; 2] = ["labels", "annotations"];
 /// The fields of an owner reference.
 const OWNER: [&str; 6] = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
 /// Finalizers that need no domain.
-pub(super) const STANDARD_FINALIZERS: [&str; 3] = ["orphan", "foregroundDeletion", "kubernetes"];
+pub(crate) const STANDARD_FINALIZERS: [&str; 3] = ["orphan", "foregroundDeletion", "kubernetes"];
 /// Accepted and left out.
 const IGNORED: [&str; 2] = ["managedFields", "selfLink"];
 
 /// A string in the metadata; empty if missing.
-pub(super) fn text<'a>(object: &'a Value, key: &str) -> &'a str {
+pub(crate) fn text<'a>(object: &'a Value, key: &str) -> &'a str {
     object["metadata"][key].as_str().unwrap_or_default()
 }
 
 /// The metadata as a map, made if it is missing.
-pub(super) fn of(object: &mut Value) -> &mut Map<String, Value> {
+pub(crate) fn of(object: &mut Value) -> &mut Map<String, Value> {
     let metadata = &mut object["metadata"];
     if !metadata.is_object() {
         *metadata = json!({});
@@ -33,20 +33,20 @@ pub(super) fn of(object: &mut Value) -> &mut Map<String, Value> {
 }
 
 /// The strings of a list in the metadata, such as `finalizers`.
-pub(super) fn list<'a>(object: &'a Value, key: &str) -> Vec<&'a str> {
+pub(crate) fn list<'a>(object: &'a Value, key: &str) -> Vec<&'a str> {
     object["metadata"][key].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-pub(super) fn owners(object: &Value) -> &[Value] {
+pub(crate) fn owners(object: &Value) -> &[Value] {
     object["metadata"]["ownerReferences"].as_array().map_or(&[], Vec::as_slice)
 }
 
-pub(super) fn is_deleting(object: &Value) -> bool {
+pub(crate) fn is_deleting(object: &Value) -> bool {
     !text(object, "deletionTimestamp").is_empty()
 }
 
 /// A time as metadata carries it, in whole seconds.
-pub(super) fn time(t: Timestamp) -> String {
+pub(crate) fn time(t: Timestamp) -> String {
     t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
@@ -55,7 +55,7 @@ pub(super) fn time(t: Timestamp) -> String {
 ///
 /// # Errors
 /// What has the wrong type.
-pub(super) fn normalize(object: &mut Value) -> Result<Vec<String>, String> {
+pub(crate) fn normalize(object: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
     let mut wrong = None;
     of(object).retain(|key, value| {
@@ -95,7 +95,7 @@ pub(super) fn normalize(object: &mut Value) -> Result<Vec<String>, String> {
 }
 
 /// The checks of a new object's metadata.
-pub(super) fn validate_new(object: &Value, namespaced: bool) -> Vec<FieldError> {
+pub(crate) fn validate_new(object: &Value, namespaced: bool) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let generate = text(object, "generateName");
     if !generate.is_empty() {
@@ -120,7 +120,7 @@ pub(super) fn validate_new(object: &Value, namespaced: bool) -> Vec<FieldError> 
 }
 
 /// The checks of changed metadata.
-pub(super) fn validate_change(object: &Value, old: &Value) -> Vec<FieldError> {
+pub(crate) fn validate_change(object: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if is_deleting(old) {
         let before = list(old, "finalizers");
@@ -236,7 +236,7 @@ fn is_word(s: &str) -> bool {
 }
 
 /// An optional DNS prefix, a slash and a name: keys of labels and annotations, names of finalizers.
-pub(super) fn qualified_name(field: &str, shown: &str, name: &str, errors: &mut Vec<FieldError>) {
+pub(crate) fn qualified_name(field: &str, shown: &str, name: &str, errors: &mut Vec<FieldError>) {
     let mut bad = |detail: String| errors.push(FieldError::invalid(field, &shown.into(), detail));
     let name = match name.split_once('/') {
         Some((_, rest)) if rest.contains('/') => {
@@ -271,7 +271,7 @@ pub(super) fn qualified_name(field: &str, shown: &str, name: &str, errors: &mut 
 }
 
 /// The value of a label.
-pub(super) fn label_value(field: &str, value: &str, errors: &mut Vec<FieldError>) {
+pub(crate) fn label_value(field: &str, value: &str, errors: &mut Vec<FieldError>) {
     if value.len() > 63 {
         errors.push(FieldError::invalid(field, &value.into(), "must be no more than 63 characters"));
     }

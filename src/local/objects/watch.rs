@@ -8,23 +8,16 @@ use bytes::Bytes;
 use futures::Stream;
 use tokio::time::sleep;
 
-use super::kinds::Kind;
-use super::objects::Api;
-use super::render::{bookmark_line, error_line, event_line};
-use super::select::Selector;
-use super::state::Event;
-use super::status::ApiError;
-use super::store::Stored;
-use super::{Change, meta};
-
-/// What the query says about a watch.
-pub(super) struct WatchOptions {
-    pub selector: Selector,
-    /// `None` and 0: from the current state.
-    pub resource_version: Option<u64>,
-    pub bookmarks: bool,
-    pub timeout: Option<Duration>,
-}
+use crate::local::objects::api::Api;
+use crate::local::record::Change;
+use crate::local::request::options::WatchOptions;
+use crate::local::request::select::Selector;
+use crate::local::response::json::{self, bookmark_line, error_line, event_line};
+use crate::local::response::status::ApiError;
+use crate::local::schema::kind::Kind;
+use crate::local::schema::meta;
+use crate::local::store::committed::Event;
+use crate::local::store::object::Stored;
 
 /// The time between two bookmarks.
 const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
@@ -50,7 +43,7 @@ enum Next {
 }
 
 /// Starts a watch. The stream ends at the timeout, or after an ERROR event.
-pub(super) fn watch(
+pub(crate) fn watch(
     api: Arc<Api>,
     kind: Arc<Kind>,
     namespace: Option<String>,
@@ -166,9 +159,9 @@ impl Watcher {
             Some(before) if !now && event.change != Change::Deleted => {
                 let mut object = (*before.object).clone();
                 meta::of(&mut object).insert("resourceVersion".into(), event.now.revision.to_string().into());
-                self.api.render(&self.kind, &Stored::new(event.now.revision, object))
+                json::object(&self.kind, &Stored::new(event.now.revision, object))
             }
-            _ => self.api.render(&self.kind, &event.now),
+            _ => json::object(&self.kind, &event.now),
         };
         event_line(out, event_type, &object);
     }
@@ -176,7 +169,7 @@ impl Watcher {
     fn added(&self, items: &[Arc<Stored>]) -> Vec<u8> {
         let mut lines = Vec::new();
         for item in items {
-            event_line(&mut lines, "ADDED", &self.api.render(&self.kind, item));
+            event_line(&mut lines, "ADDED", &json::object(&self.kind, item));
         }
         lines
     }

@@ -4,25 +4,17 @@ use std::sync::Arc;
 use base64::Engine;
 use bytes::Bytes;
 
-use super::kinds::Kind;
-use super::objects::{Api, DeleteOptions};
-use super::select::Selector;
-use super::state::{Page, State};
-use super::status::ApiError;
-use super::store::Stored;
+use crate::local::objects::api::Api;
+use crate::local::request::options::{DeleteOptions, ListOptions};
+use crate::local::request::select::Selector;
+use crate::local::response::json;
+use crate::local::response::status::ApiError;
+use crate::local::schema::kind::Kind;
+use crate::local::schema::meta;
+use crate::local::store::committed::{Page, State};
+use crate::local::store::object::Stored;
 
 const BASE64: base64::engine::GeneralPurpose = base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
-/// What the query says about a list.
-pub(super) struct ListOptions {
-    pub selector: Selector,
-    /// 0: no limit.
-    pub limit: usize,
-    pub token: Option<String>,
-    pub resource_version: Option<u64>,
-    /// `resourceVersionMatch=Exact`.
-    pub exact: bool,
-}
 
 impl Api {
     /// # Errors
@@ -45,7 +37,7 @@ impl Api {
         let items = self.select(state, kind, namespace, &options.selector);
         // From a cache, as version 0 allows, the real server reads no pages.
         if options.limit == 0 || options.resource_version == Some(0) || items.len() <= options.limit {
-            return Ok(self.render_list(kind, &items, revision, None));
+            return Ok(json::list(kind, &items, revision, None));
         }
         let items: Arc<[Arc<Stored>]> = items.into();
         let page = state.keep_page(items, options.selector.is_empty());
@@ -68,11 +60,11 @@ impl Api {
         let end = start.saturating_add(limit).min(page.items.len());
         let left = page.items.len() - end;
         let rest = (left > 0).then(|| (BASE64.encode(format!("{}:{end}", page.id)), page.counted.then_some(left)));
-        self.render_list(kind, &page.items[start..end], page.revision, rest)
+        json::list(kind, &page.items[start..end], page.revision, rest)
     }
 
     /// The objects that a selector shows, as they are now.
-    pub(super) fn select(
+    pub(crate) fn select(
         &self,
         state: &State,
         kind: &Kind,
@@ -102,14 +94,13 @@ impl Api {
             (self.select(&state, kind, namespace, selector), state.revision())
         };
         for item in &items {
-            let (namespace, name) =
-                (super::meta::text(&item.object, "namespace"), super::meta::text(&item.object, "name"));
+            let (namespace, name) = (meta::text(&item.object, "namespace"), meta::text(&item.object, "name"));
             match self.delete(kind, namespace, name, options) {
                 // Gone with an owner that was deleted before it.
                 Err(e) if e.code == 404 => {}
                 result => _ = result?,
             }
         }
-        Ok(self.render_list(kind, &items, revision, None))
+        Ok(json::list(kind, &items, revision, None))
     }
 }

@@ -5,11 +5,12 @@ use std::fmt::Write;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::cel::Rule;
+use crate::local::schema::format::Format;
+use crate::local::schema::rule::Rule;
 
 /// One node of a structural schema.
 #[derive(Debug, Default)]
-pub(super) struct Schema {
+pub(crate) struct Schema {
     /// The allowed types by name; empty: any. Two for int-or-string.
     pub types: Vec<String>,
     pub nullable: bool,
@@ -37,7 +38,7 @@ pub(super) struct Schema {
 
 /// Restrictions on a value that do not depend on its structure.
 #[derive(Debug, Default)]
-pub(super) struct Values {
+pub(crate) struct Values {
     pub allowed: Vec<Value>,
     pub minimum: Option<f64>,
     pub exclusive_minimum: bool,
@@ -58,7 +59,7 @@ pub(super) struct Values {
 
 /// What an object may hold beside its properties.
 #[derive(Debug, Default)]
-pub(super) enum Additional {
+pub(crate) enum Additional {
     #[default]
     None,
     /// `additionalProperties: true`: scalars are kept, what is inside objects is pruned.
@@ -68,31 +69,11 @@ pub(super) enum Additional {
 
 /// `x-kubernetes-list-type`.
 #[derive(Debug, Default)]
-pub(super) enum ListType {
+pub(crate) enum ListType {
     #[default]
     Atomic,
     Set,
     Map(Vec<String>),
-}
-
-/// The string formats that are checked. Those that the real server does not check either are left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
-    DateTime,
-    Date,
-    Duration,
-    Byte,
-}
-
-impl Format {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::DateTime => "date-time",
-            Self::Date => "date",
-            Self::Duration => "duration",
-            Self::Byte => "byte",
-        }
-    }
 }
 
 const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
@@ -170,6 +151,18 @@ impl Schema {
     /// The schema of a field of an object.
     pub fn field(&self, name: &str) -> Option<&Self> {
         self.properties.get(name).or(if let Additional::Of(s) = &self.additional { Some(s) } else { None })
+    }
+
+    /// The item of the old list that an item of the new one replaces: known only in lists of type map.
+    pub fn correlated<'o>(&self, item: &Value, old: Option<&'o Value>) -> Option<&'o Value> {
+        let ListType::Map(keys) = &self.list else { return None };
+        let key = key_of(keys, item);
+        old?.as_array()?.iter().find(|o| key_of(keys, o) == key)
+    }
+
+    /// Whether its keys are data and not names of fields.
+    pub fn is_map(&self) -> bool {
+        !matches!(self.additional, Additional::None)
     }
 
     /// Removes what the schema does not know from a whole object and returns the paths removed, sorted.
@@ -274,6 +267,11 @@ impl Values {
             max_properties: whole("maxProperties"),
         })
     }
+}
+
+/// The part of an item that tells it from others in a list of type map.
+pub(crate) fn key_of(keys: &[String], item: &Value) -> Value {
+    keys.iter().filter_map(|k| item.get(k).map(|v| (k.clone(), v.clone()))).collect::<serde_json::Map<_, _>>().into()
 }
 
 fn strings(list: &Value) -> Vec<String> {

@@ -1,14 +1,14 @@
 //! Label and field selectors of list, watch and deletecollection.
 use serde_json::Value;
 
-use super::kinds::Kind;
-use super::meta;
-use super::status::ApiError;
-use super::store::to_json;
+use crate::local::response::status::ApiError;
+use crate::local::schema::kind::Kind;
+use crate::local::schema::meta;
+use crate::local::store::object::to_json;
 
 /// Which objects a request is about. The default selects all.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Selector {
+pub(crate) struct Selector {
     labels: Vec<LabelTerm>,
     fields: Vec<FieldTerm>,
 }

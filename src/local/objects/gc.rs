@@ -4,21 +4,22 @@
 //! time later; no client can rely on seeing the dependents in between.
 use serde_json::Value;
 
-use super::objects::Api;
-use super::state::State;
-use super::store::Key;
-use super::{Change, meta};
+use crate::local::objects::api::Api;
+use crate::local::record::Change;
+use crate::local::schema::meta;
+use crate::local::store::committed::State;
+use crate::local::store::object::Key;
 
 impl Api {
     /// Collects what depends on a deleted object, and what depends on that.
-    pub(super) fn collect_dependents(&self, state: &mut State, uid: &str) {
+    pub(crate) fn collect_dependents(&self, state: &mut State, uid: &str) {
         for key in state.dependents(uid) {
             self.collect(state, &key);
         }
     }
 
     /// Deletes an object none of whose owners is there; takes away references to missing ones if another is.
-    pub(super) fn collect(&self, state: &mut State, key: &Key) {
+    pub(crate) fn collect(&self, state: &mut State, key: &Key) {
         let Some(stored) = state.get(key) else { return };
         let owners = meta::owners(&stored.object);
         let (present, missing): (Vec<&Value>, Vec<&Value>) =
@@ -26,7 +27,7 @@ impl Api {
         if missing.is_empty() {
             return;
         }
-        let kind = self.stored_kind(key.store);
+        let kind = self.kinds.stored(key.store);
         if present.is_empty() {
             self.remove(state, kind, key);
         } else {
@@ -41,7 +42,7 @@ impl Api {
     fn is_present(&self, state: &State, dependent: &Key, owner: &Value) -> bool {
         let text = |key: &str| owner[key].as_str().unwrap_or_default();
         let group = text("apiVersion").split_once('/').map_or("", |(group, _)| group);
-        let Some(kind) = self.kinds.iter().find(|k| k.group == group && k.kind == text("kind")) else { return true };
+        let Some(kind) = self.kinds.of_reference(group, text("kind")) else { return true };
         if kind.namespaced && dependent.namespace.is_empty() {
             return true;
         }

@@ -1,17 +1,18 @@
-//! The kinds served: those of the given CRDs, and a few built in.
+//! The kinds that a server serves.
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceDefinitionVersion,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::schema::Schema;
-use super::status::qualified;
-use super::{LocalError, Resource};
+use crate::local::options::LocalError;
+use crate::local::record::Resource;
+use crate::local::schema::compile::Schema;
 
-/// One kind in one version, with all that its requests need to know.
-pub(super) struct Kind {
+/// One kind in one version: its names, its schema, and how its objects are stored.
+pub(crate) struct Kind {
     pub group: String,
     pub version: String,
     pub kind: String,
@@ -21,19 +22,19 @@ pub(super) struct Kind {
     pub schema: Schema,
     /// Whether `/status` is served (and the status then left alone by writes to the object itself).
     pub status: bool,
-    /// Fields that a field selector may name, beside those of the metadata.
-    selectable: Vec<(String, Vec<String>)>,
+    /// The paths of fields that a field selector may name, by label, besides those of the metadata.
+    pub selectable: Vec<(String, Vec<String>)>,
     pub traits: Traits,
-    /// Where its objects are: two kinds with the same number are two views of the same objects.
+    /// The number of the store of its objects. Two kinds with the same number are two views of the same objects.
     pub store: u16,
 }
 
 /// In what built-in kinds differ from custom resources.
 #[derive(Clone, Copy)]
-pub(super) struct Traits {
+pub(crate) struct Traits {
     /// Keeps a `metadata.generation`.
     pub generation: bool,
-    /// PUT of an object that is not there creates it.
+    /// PUT of an object that does not exist creates it.
     pub create_on_update: bool,
     /// PUT without a resourceVersion overwrites.
     pub unconditional_update: bool,
@@ -54,18 +55,42 @@ const CUSTOM: Traits = Traits {
     renamed: &[],
 };
 
-const BUILT_IN: Traits = Traits { generation: false, strategic: true, typed: true, ..CUSTOM };
+pub(crate) const BUILT_IN: Traits = Traits { generation: false, strategic: true, typed: true, ..CUSTOM };
 
-/// core/v1 and events.k8s.io/v1 name the fields of the same Event differently.
-const CORE_EVENT: &[(&str, &str)] = &[
-    ("involvedObject", "regarding"),
-    ("message", "note"),
-    ("reportingComponent", "reportingController"),
-    ("count", "deprecatedCount"),
-    ("firstTimestamp", "deprecatedFirstTimestamp"),
-    ("lastTimestamp", "deprecatedLastTimestamp"),
-    ("source", "deprecatedSource"),
-];
+/// The kinds that a server serves.
+pub(crate) struct Kinds(pub Vec<Arc<Kind>>);
+
+impl Kinds {
+    /// How many stores they have.
+    pub fn stores(&self) -> usize {
+        self.0.iter().map(|k| usize::from(k.store) + 1).max().unwrap_or_default()
+    }
+
+    /// The kind that a path names.
+    pub fn of_path(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
+        self.0.iter().find(|k| k.group == group && k.version == version && k.plural == plural).cloned()
+    }
+
+    /// The kind that a reference names.
+    pub fn of_reference(&self, group: &str, kind: &str) -> Option<&Kind> {
+        self.0.iter().find(|k| k.group == group && k.kind == kind).map(|k| &**k)
+    }
+
+    /// The kind in whose form the objects of a store are kept.
+    pub fn stored(&self, store: u16) -> &Kind {
+        // The first kind with that number; the others are views of it. Every number comes from a kind.
+        let kind = self.0.iter().find(|k| k.store == store && k.traits.renamed.is_empty());
+        kind.unwrap_or(&self.0[0])
+    }
+
+    /// An object of a kind in the form in which its store keeps it.
+    pub fn to_stored(&self, kind: &Kind, mut object: Value) -> Value {
+        if !kind.traits.renamed.is_empty() {
+            rename(&mut object, kind.traits.renamed.iter().copied(), &self.stored(kind.store).api_version());
+        }
+        object
+    }
+}
 
 impl Kind {
     /// `plural.group`.
@@ -137,7 +162,11 @@ impl Kind {
         })
     }
 
-    fn built_in(group: &str, kind: &str, plural: &str, schema: &Value, store: u16) -> Result<Self, LocalError> {
+    /// A built-in kind, in version v1 of its group.
+    ///
+    /// # Errors
+    /// A schema that does not compile.
+    pub fn built_in(group: &str, kind: &str, plural: &str, schema: &Value, store: u16) -> Result<Self, LocalError> {
         let schema = Schema::compile(schema, "schema")
             .map_err(|message| LocalError::Crd { name: qualified(plural, group), message })?;
         Ok(Self {
@@ -157,7 +186,7 @@ impl Kind {
 }
 
 /// Gives fields at the root of an object other names, and the object another version.
-pub(super) fn rename<'n>(object: &mut Value, names: impl Iterator<Item = (&'n str, &'n str)>, api_version: &str) {
+fn rename<'n>(object: &mut Value, names: impl Iterator<Item = (&'n str, &'n str)>, api_version: &str) {
     let Some(map) = object.as_object_mut() else { return };
     for (from, to) in names {
         if let Some(value) = map.remove(from) {
@@ -167,71 +196,12 @@ pub(super) fn rename<'n>(object: &mut Value, names: impl Iterator<Item = (&'n st
     map.insert("apiVersion".into(), api_version.into());
 }
 
-/// The kinds built in: Leases, Events (one kind seen through two groups) and Namespaces. `store` numbers from there.
-pub(super) fn built_in(store: u16) -> Result<Vec<Kind>, LocalError> {
-    let mut lease = Kind::built_in("coordination.k8s.io", "Lease", "leases", &lease_schema(), store)?;
-    lease.traits.create_on_update = true;
-    let mut event = Kind::built_in("events.k8s.io", "Event", "events", &event_schema(false), store + 1)?;
-    event.traits = Traits { create_on_update: true, unconditional_update: true, ..BUILT_IN };
-    event.selectable = event_fields("regarding", "reportingController");
-    let mut core_event = Kind::built_in("", "Event", "events", &event_schema(true), store + 1)?;
-    core_event.traits = Traits { renamed: CORE_EVENT, ..event.traits };
-    core_event.selectable = event_fields("involvedObject", "reportingComponent");
-    let any = json!({"type": "object", "properties": {
-        "spec": {"type": "object", "properties": {"finalizers": {"type": "array", "items": {"type": "string"}}}},
-        "status": {"type": "object", "default": {"phase": "Active"}, "properties": {"phase": {"type": "string"}}},
-    }});
-    let mut namespace = Kind::built_in("", "Namespace", "namespaces", &any, store + 2)?;
-    namespace.namespaced = false;
-    namespace.status = true;
-    namespace.traits.unconditional_update = true;
-    Ok(vec![lease, event, core_event, namespace])
-}
-
-fn event_fields(regarding: &str, controller: &str) -> Vec<(String, Vec<String>)> {
-    let parts = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"];
-    let of = |part| format!("{regarding}.{part}");
-    let labels = parts.into_iter().map(of).chain(["reason".into(), "type".into(), controller.to_owned()]);
-    labels.map(|l| (l.clone(), keys(&l))).collect()
-}
-
 /// The keys of a JSON path of plain fields, such as `.spec.replicas`.
-fn keys(path: &str) -> Vec<String> {
+pub(crate) fn keys(path: &str) -> Vec<String> {
     path.trim_start_matches('.').split('.').map(str::to_owned).collect()
 }
 
-fn lease_schema() -> Value {
-    let text = json!({"type": "string"});
-    let time = json!({"type": "string", "format": "date-time"});
-    json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
-        "holderIdentity": text, "leaseDurationSeconds": {"type": "integer", "minimum": 0, "exclusiveMinimum": true, "x-go": true},
-        "acquireTime": time, "renewTime": time, "leaseTransitions": {"type": "integer", "minimum": 0, "x-go": true},
-        "strategy": text, "preferredHolder": text,
-    }}}})
-}
-
-fn event_schema(core: bool) -> Value {
-    let text = json!({"type": "string"});
-    let whole = json!({"type": "integer"});
-    let time = json!({"type": "string", "format": "date-time"});
-    let reference = json!({"type": "object", "properties": {
-        "kind": text, "namespace": text, "name": text, "uid": text, "apiVersion": text, "resourceVersion": text,
-        "fieldPath": text,
-    }});
-    let mut properties = json!({
-        "eventTime": time, "action": text, "reason": text, "type": text, "reportingInstance": text,
-        "regarding": reference, "related": reference, "note": text, "reportingController": text,
-        "series": {"type": "object", "properties": {"count": whole, "lastObservedTime": time}},
-        "deprecatedCount": whole, "deprecatedFirstTimestamp": time, "deprecatedLastTimestamp": time,
-        "deprecatedSource": {"type": "object", "properties": {"component": text, "host": text}},
-    });
-    if core {
-        for (here, stored) in CORE_EVENT {
-            properties[*here] = properties[*stored].take();
-            if let Some(map) = properties.as_object_mut() {
-                map.remove(*stored);
-            }
-        }
-    }
-    json!({"type": "object", "properties": properties})
+/// `name.group`, or `name` in the core group.
+pub(crate) fn qualified(name: &str, group: &str) -> String {
+    if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
 }

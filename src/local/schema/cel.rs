@@ -2,41 +2,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
+use kube_cel::KubeCelExt;
 use kube_cel::cel::objects::{Key, Map};
 use kube_cel::cel::{Context, ExecutionError, Value as Cel};
-use kube_cel::{CompilationError, CompilationResult, KubeCelExt};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::fields::FieldError;
-use super::schema::{Format, Schema};
-use super::validate::{correlated, go_duration, is_map};
-
-/// One compiled rule.
-#[derive(Debug)]
-pub(super) struct Rule(CompilationResult);
-
-impl Rule {
-    /// Compiles the rules of one schema node.
-    ///
-    /// # Errors
-    /// The first rule or message expression that does not compile.
-    pub fn compile_all(schema: &Value) -> Result<Vec<Self>, String> {
-        let Some(rules) = schema.get("x-kubernetes-validations") else { return Ok(Vec::new()) };
-        if rules.as_array().is_some_and(|l| l.iter().any(|r| r["optionalOldSelf"] == Value::Bool(true))) {
-            return Err("optionalOldSelf is not supported".into());
-        }
-        let compiled = kube_cel::compile_schema(&json!({"x-kubernetes-validations": rules}));
-        compiled.validations.into_iter().map(|r| r.map(Self).map_err(|e: CompilationError| e.to_string())).collect()
-    }
-
-    /// Whether it reads `oldSelf`.
-    pub fn is_transition(&self) -> bool {
-        self.0.is_transition_rule
-    }
-}
+use crate::local::schema::compile::Schema;
+use crate::local::schema::field_error::FieldError;
+use crate::local::schema::format::{Format, go_duration};
+use crate::local::schema::rule::Rule;
 
 /// The functions that rules may call. Built once.
-pub(super) struct Rules(Context<'static>);
+pub(crate) struct Rules(Context<'static>);
 
 impl Rules {
     pub fn new() -> Self {
@@ -115,7 +92,7 @@ impl Run<'_> {
             Value::Array(items) => {
                 let Some(s) = schema.items.as_deref().filter(|s| s.ruled) else { return };
                 for (i, item) in items.iter().enumerate() {
-                    let old = correlated(schema, item, old.as_ref().map(|o| o.json));
+                    let old = schema.correlated(item, old.as_ref().map(|o| o.json));
                     let old = old.map(|json| Node { json, cel: None });
                     self.node(s, Node { json: item, cel: None }, old, &format!("{path}[{i}]"));
                 }
@@ -273,7 +250,7 @@ const RESERVED: [&str; 21] = [
 
 /// The name under which rules know a property. Keys of maps are data and keep theirs.
 fn cel_key(schema: &Schema, name: &str) -> Key {
-    if is_map(schema) {
+    if schema.is_map() {
         return string_key(name);
     }
     if RESERVED.contains(&name) {

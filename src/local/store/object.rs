@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Where an object is. The order of keys is the order of lists.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
+pub(crate) struct Key {
     /// [`super::kinds::Kind::store`].
     pub store: u16,
     /// Empty for kinds without namespaces.
@@ -17,13 +17,13 @@ pub(super) struct Key {
 
 /// One version of an object. Never changes.
 #[derive(Debug)]
-pub(super) struct Stored {
+pub(crate) struct Stored {
     pub revision: u64,
     pub object: Arc<Value>,
     /// Whether defaults were filled in after it was written, as a real server does when it reads an object. Then
     /// even a write that changes nothing else writes these, and is an event.
     pub unsettled: bool,
-    pub(super) json: OnceLock<Bytes>,
+    pub(crate) json: OnceLock<Bytes>,
 }
 
 impl Stored {
@@ -38,13 +38,13 @@ impl Stored {
 }
 
 /// Prints a JSON value.
-pub(super) fn to_json(value: &Value) -> Bytes {
+pub(crate) fn to_json(value: &Value) -> Bytes {
     // Printing fails only on maps with keys that are no strings, which a `Value` can't hold.
     serde_json::to_vec(value).unwrap_or_default().into()
 }
 
 /// Keeps the newest version of each object, and the number of the last write.
-pub(super) trait Store: Send {
+pub(crate) trait Store: Send {
     fn get(&self, key: &Key) -> Option<Arc<Stored>>;
     /// The objects of one kind, in all namespaces or one, in order of their keys.
     fn list(&self, store: u16, namespace: Option<&str>) -> Vec<Arc<Stored>>;
@@ -55,7 +55,7 @@ pub(super) trait Store: Send {
 }
 
 /// Objects in memory.
-pub(super) struct MemoryStore {
+pub(crate) struct MemoryStore {
     objects: BTreeMap<Key, Arc<Stored>>,
     revision: u64,
 }

@@ -1,16 +1,16 @@
 //! Validation of values against a schema, with the messages of `kube-openapi`.
-use base64::Engine;
 use serde_json::Value;
 
-use super::fields::FieldError;
-use super::schema::{Additional, Format, ListType, Schema};
+use crate::local::schema::compile::{ListType, Schema, key_of};
+use crate::local::schema::field_error::FieldError;
+use crate::local::schema::format::has_format;
 
 /// Checks a value (the whole object if `path` is empty). `old` is the value that it replaces: what did not
 /// change is not checked again (ratcheting, on by default since Kubernetes 1.30).
 ///
 /// `shown` is what error messages put before a path: the real server checks a status apart from its object, so
 /// that the field is `status.x` and the message speaks of `x`.
-pub(super) fn validate(schema: &Schema, value: &Value, old: Option<&Value>, root: &str) -> Vec<FieldError> {
+pub(crate) fn validate(schema: &Schema, value: &Value, old: Option<&Value>, root: &str) -> Vec<FieldError> {
     let mut walk = Walk { root, errors: Vec::new() };
     walk.value(schema, value, old, "");
     if schema.keyed_lists {
@@ -161,7 +161,7 @@ impl Walk<'_> {
     fn array(&mut self, schema: &Schema, items: &[Value], old: Option<&Value>, path: &str) {
         if let Some(s) = &schema.items {
             for (i, item) in items.iter().enumerate() {
-                self.value(s, item, correlated(schema, item, old), &format!("{path}[{i}]"));
+                self.value(s, item, schema.correlated(item, old), &format!("{path}[{i}]"));
             }
         }
         if let Some(min) = schema.values.min_items.filter(|min| (items.len() as u64) < *min) {
@@ -240,17 +240,6 @@ impl Walk<'_> {
     }
 }
 
-/// The item of the old list that an item of the new one replaces: known only in lists of type map.
-pub(super) fn correlated<'o>(schema: &Schema, item: &Value, old: Option<&'o Value>) -> Option<&'o Value> {
-    let ListType::Map(keys) = &schema.list else { return None };
-    let key = key_of(keys, item);
-    old?.as_array()?.iter().find(|o| key_of(keys, o) == key)
-}
-
-fn key_of(keys: &[String], item: &Value) -> Value {
-    keys.iter().filter_map(|k| item.get(k).map(|v| (k.clone(), v.clone()))).collect::<serde_json::Map<_, _>>().into()
-}
-
 fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -261,52 +250,4 @@ fn type_name(value: &Value) -> &'static str {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     }
-}
-
-fn has_format(format: Format, s: &str) -> bool {
-    match format {
-        // The parser is laxer than RFC 3339.
-        Format::DateTime => {
-            s.as_bytes().get(10).is_some_and(|c| b"Tt".contains(c)) && s.parse::<jiff::Timestamp>().is_ok()
-        }
-        Format::Date => s.len() == 10 && s.parse::<jiff::civil::Date>().is_ok(),
-        Format::Duration => go_duration(s).is_some(),
-        Format::Byte => base64::engine::general_purpose::STANDARD.decode(s).is_ok(),
-    }
-}
-
-/// Nanoseconds of what Go's `time.ParseDuration` reads.
-pub(super) fn go_duration(s: &str) -> Option<i64> {
-    let (negative, mut rest) = match s.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, s.strip_prefix('+').unwrap_or(s)),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    if rest.is_empty() {
-        return None;
-    }
-    let mut total = 0_i64;
-    while !rest.is_empty() {
-        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.')?);
-        let number: f64 = number.parse().ok()?;
-        let (unit, after) = UNITS.iter().find_map(|(name, ns)| Some((*ns, after.strip_prefix(name)?)))?;
-        let nanos = number * unit;
-        // Go refuses what does not fit 63 bits, about 292 years.
-        if nanos >= 9.2e18 {
-            return None;
-        }
-        total = total.checked_add(nanos as i64)?;
-        rest = after;
-    }
-    Some(if negative { -total } else { total })
-}
-
-const UNITS: [(&str, f64); 8] =
-    [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12)];
-
-/// Whether an `additionalProperties` schema exists; for the CEL conversion, which must not escape map keys.
-pub(super) fn is_map(schema: &Schema) -> bool {
-    !matches!(schema.additional, Additional::None)
 }

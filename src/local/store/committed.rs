@@ -6,13 +6,15 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::kinds::Kind;
-use super::store::{Key, MemoryStore, Store, Stored};
-use super::{Change, History, Record, meta};
+use crate::local::options::History;
+use crate::local::record::{Change, Record};
+use crate::local::schema::kind::Kind;
+use crate::local::schema::meta;
+use crate::local::store::object::{Key, MemoryStore, Store, Stored};
 
 /// A change as watches see it.
 #[derive(Debug, Clone)]
-pub(super) struct Event {
+pub(crate) struct Event {
     pub change: Change,
     pub namespace: String,
     /// The new version; for [`Change::Deleted`] the last one, with the revision of the deletion.
@@ -21,7 +23,7 @@ pub(super) struct Event {
 }
 
 /// What is to be written.
-pub(super) struct Version {
+pub(crate) struct Version {
     pub object: Value,
     /// [`Stored::unsettled`].
     pub unsettled: bool,
@@ -34,7 +36,7 @@ impl From<Value> for Version {
 }
 
 /// The newest events of one kind, by revision.
-pub(super) struct Log {
+pub(crate) struct Log {
     events: VecDeque<Event>,
     /// Events up to this revision may be missing.
     forgotten: u64,
@@ -85,7 +87,7 @@ impl Log {
 }
 
 /// The rest of a list that is read in pages.
-pub(super) struct Page {
+pub(crate) struct Page {
     pub id: u64,
     pub revision: u64,
     pub items: Arc<[Arc<Stored>]>,
@@ -93,7 +95,7 @@ pub(super) struct Page {
     pub counted: bool,
 }
 
-pub(super) struct State {
+pub(crate) struct State {
     store: Box<dyn Store>,
     /// By [`Kind::store`].
     logs: Vec<Log>,

@@ -1,0 +1,8 @@
+//! What a kube-apiserver does between the request and its store.
+
+pub(crate) mod api;
+mod change;
+mod gc;
+mod list;
+pub(crate) mod verbs;
+pub(crate) mod watch;

@@ -1,0 +1,52 @@
+//! From a body to JSON, and to the options of a delete.
+use serde_json::{Value, json};
+
+use crate::local::request::options::DeleteOptions;
+use crate::local::request::query::{Query, bad_dry_run, bad_option};
+use crate::local::response::status::ApiError;
+
+pub(crate) fn read_json(content_type: &str, body: &[u8]) -> Result<Value, ApiError> {
+    let media = content_type.split(';').next().unwrap_or_default().trim();
+    if !["", "application/json"].contains(&media) {
+        return Err(ApiError::unsupported_media_type(&["application/json"]));
+    }
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|e| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {e}")))?;
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(ApiError::bad_request("couldn't get version/kind; json parse error: not a JSON object"))
+    }
+}
+
+pub(crate) fn delete_options(query: &Query, content_type: &str, body: &[u8]) -> Result<DeleteOptions, ApiError> {
+    let body = if body.is_empty() { json!({}) } else { read_json(content_type, body)? };
+    let policy = body["propagationPolicy"].as_str().or(query.text("propagationPolicy"));
+    match policy {
+        None | Some("Background") => {}
+        Some(policy @ ("Foreground" | "Orphan")) => {
+            return Err(ApiError::not_implemented(&format!("propagationPolicy {policy}")));
+        }
+        Some(other) => {
+            return Err(bad_option(
+                "DeleteOptions",
+                "propagationPolicy",
+                other,
+                &["Foreground", "Background", "Orphan", "nil"],
+            ));
+        }
+    }
+    if body["orphanDependents"] == Value::Bool(true) || query.flag("orphanDependents") {
+        return Err(ApiError::not_implemented("orphanDependents"));
+    }
+    let text = |key: &str| body["preconditions"][key].as_str().map(str::to_owned);
+    let in_body: Vec<&str> = body["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if in_body.iter().any(|v| *v != "All") {
+        return Err(bad_dry_run("DeleteOptions", &in_body));
+    }
+    Ok(DeleteOptions {
+        uid: text("uid"),
+        resource_version: text("resourceVersion"),
+        dry_run: !in_body.is_empty() || query.dry_run("DeleteOptions")?,
+    })
+}

@@ -1,0 +1,62 @@
+//! What a request asks of its verb.
+use std::time::Duration;
+
+use crate::local::request::select::Selector;
+
+/// What the query says about a write.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WriteOptions {
+    pub dry_run: bool,
+    pub unknown_fields: UnknownFields,
+}
+
+/// What becomes of fields that the schema does not know (`fieldValidation`). They are never stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UnknownFields {
+    Refuse,
+    Warn,
+    Ignore,
+}
+
+/// Where a new version of an object comes from; decides how mistakes in it are reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Body,
+    Patch,
+}
+
+/// Which part of an object a write may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All but the status, if that is a subresource.
+    Main,
+    Status,
+}
+
+/// The body of a delete.
+#[derive(Debug, Default)]
+pub(crate) struct DeleteOptions {
+    pub uid: Option<String>,
+    pub resource_version: Option<String>,
+    pub dry_run: bool,
+}
+
+/// What the query says about a list.
+pub(crate) struct ListOptions {
+    pub selector: Selector,
+    /// 0: no limit.
+    pub limit: usize,
+    pub token: Option<String>,
+    pub resource_version: Option<u64>,
+    /// `resourceVersionMatch=Exact`.
+    pub exact: bool,
+}
+
+/// What the query says about a watch.
+pub(crate) struct WatchOptions {
+    pub selector: Selector,
+    /// `None` and 0: from the current state.
+    pub resource_version: Option<u64>,
+    pub bookmarks: bool,
+    pub timeout: Option<Duration>,
+}

@@ -1,0 +1,83 @@
+//! The built-in kinds: Leases, Events (one kind seen through two groups) and Namespaces.
+use serde_json::{Value, json};
+
+use crate::local::options::LocalError;
+use crate::local::schema::kind::{BUILT_IN, Kind, Traits, keys};
+
+/// core/v1 and events.k8s.io/v1 name the fields of the same Event differently.
+const CORE_EVENT: &[(&str, &str)] = &[
+    ("involvedObject", "regarding"),
+    ("message", "note"),
+    ("reportingComponent", "reportingController"),
+    ("count", "deprecatedCount"),
+    ("firstTimestamp", "deprecatedFirstTimestamp"),
+    ("lastTimestamp", "deprecatedLastTimestamp"),
+    ("source", "deprecatedSource"),
+];
+
+/// The built-in kinds. Their stores are numbered from `store`.
+///
+/// # Errors
+/// A schema that does not compile.
+pub(crate) fn kinds(store: u16) -> Result<Vec<Kind>, LocalError> {
+    let mut lease = Kind::built_in("coordination.k8s.io", "Lease", "leases", &lease_schema(), store)?;
+    lease.traits.create_on_update = true;
+    let mut event = Kind::built_in("events.k8s.io", "Event", "events", &event_schema(false), store + 1)?;
+    event.traits = Traits { create_on_update: true, unconditional_update: true, ..BUILT_IN };
+    event.selectable = event_fields("regarding", "reportingController");
+    let mut core_event = Kind::built_in("", "Event", "events", &event_schema(true), store + 1)?;
+    core_event.traits = Traits { renamed: CORE_EVENT, ..event.traits };
+    core_event.selectable = event_fields("involvedObject", "reportingComponent");
+    let any = json!({"type": "object", "properties": {
+        "spec": {"type": "object", "properties": {"finalizers": {"type": "array", "items": {"type": "string"}}}},
+        "status": {"type": "object", "default": {"phase": "Active"}, "properties": {"phase": {"type": "string"}}},
+    }});
+    let mut namespace = Kind::built_in("", "Namespace", "namespaces", &any, store + 2)?;
+    namespace.namespaced = false;
+    namespace.status = true;
+    namespace.traits.unconditional_update = true;
+    Ok(vec![lease, event, core_event, namespace])
+}
+
+fn event_fields(regarding: &str, controller: &str) -> Vec<(String, Vec<String>)> {
+    let parts = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"];
+    let of = |part| format!("{regarding}.{part}");
+    let labels = parts.into_iter().map(of).chain(["reason".into(), "type".into(), controller.to_owned()]);
+    labels.map(|l| (l.clone(), keys(&l))).collect()
+}
+
+fn lease_schema() -> Value {
+    let text = json!({"type": "string"});
+    let time = json!({"type": "string", "format": "date-time"});
+    json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+        "holderIdentity": text, "leaseDurationSeconds": {"type": "integer", "minimum": 0, "exclusiveMinimum": true, "x-go": true},
+        "acquireTime": time, "renewTime": time, "leaseTransitions": {"type": "integer", "minimum": 0, "x-go": true},
+        "strategy": text, "preferredHolder": text,
+    }}}})
+}
+
+fn event_schema(core: bool) -> Value {
+    let text = json!({"type": "string"});
+    let whole = json!({"type": "integer"});
+    let time = json!({"type": "string", "format": "date-time"});
+    let reference = json!({"type": "object", "properties": {
+        "kind": text, "namespace": text, "name": text, "uid": text, "apiVersion": text, "resourceVersion": text,
+        "fieldPath": text,
+    }});
+    let mut properties = json!({
+        "eventTime": time, "action": text, "reason": text, "type": text, "reportingInstance": text,
+        "regarding": reference, "related": reference, "note": text, "reportingController": text,
+        "series": {"type": "object", "properties": {"count": whole, "lastObservedTime": time}},
+        "deprecatedCount": whole, "deprecatedFirstTimestamp": time, "deprecatedLastTimestamp": time,
+        "deprecatedSource": {"type": "object", "properties": {"component": text, "host": text}},
+    });
+    if core {
+        for (here, stored) in CORE_EVENT {
+            properties[*here] = properties[*stored].take();
+            if let Some(map) = properties.as_object_mut() {
+                map.remove(*stored);
+            }
+        }
+    }
+    json!({"type": "object", "properties": properties})
+}

@@ -1,0 +1,11 @@
+//! The kinds that are served, and what a valid object of each is.
+
+pub(crate) mod built_in;
+pub(crate) mod cel;
+pub(crate) mod compile;
+pub(crate) mod field_error;
+mod format;
+pub(crate) mod kind;
+pub(crate) mod meta;
+mod rule;
+pub(crate) mod validate;

@@ -1,0 +1,141 @@
+//! Answers one request: reads it, calls the verb, writes the response.
+use std::sync::Arc;
+
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, StreamBody};
+use serde_json::json;
+use tower::BoxError;
+
+use crate::local::objects::api::Api;
+use crate::local::objects::verbs::{Deleted, Written};
+use crate::local::objects::watch::watch;
+use crate::local::request::body::{delete_options, read_json};
+use crate::local::request::negotiate::negotiate;
+use crate::local::request::options::{Part, Source};
+use crate::local::request::patch::Patch;
+use crate::local::request::query::Query;
+use crate::local::request::routes::{Target, target};
+use crate::local::response::http::{ResponseBody, json_response, plain};
+use crate::local::response::json;
+use crate::local::response::json::to_json;
+use crate::local::response::status::ApiError;
+use crate::local::schema::kind::Kind;
+use crate::local::schema::meta;
+
+/// Answers one request.
+pub(crate) async fn handle(
+    api: Arc<Api>,
+    request: Request<kube::client::Body>,
+) -> Result<Response<ResponseBody>, BoxError> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    Ok(answer(&api, &parts, &body).unwrap_or_else(|e| {
+        if e.reason.is_empty() && e.code == 404 {
+            plain(StatusCode::NOT_FOUND, e.message)
+        } else {
+            json_response(StatusCode::from_u16(e.code).unwrap_or_default(), to_json(&e.to_json()), &[])
+        }
+    }))
+}
+
+fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<Response<ResponseBody>, ApiError> {
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let target = target(&api.kinds, parts.uri.path())?;
+    let accept = parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
+    negotiate(accept)?;
+    let kind = &target.kind;
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let namespace = target.namespace.as_deref();
+    let one = namespace.unwrap_or_default();
+    let Some(name) = target.name.as_deref() else {
+        return match parts.method {
+            Method::GET if query.flag("watch") => watch_response(api, &target, &query),
+            Method::GET => {
+                let namespace = namespace.filter(|_| kind.namespaced);
+                Ok(json_response(StatusCode::OK, api.list(kind, namespace, &query.list(kind)?)?, &[]))
+            }
+            Method::POST if namespace.is_some() => {
+                let object = read_json(content_type, body)?;
+                let written = api.create(kind, one, object, query.write("CreateOptions")?)?;
+                Ok(written_response(kind, &written))
+            }
+            Method::DELETE if namespace.is_some() => {
+                let options = delete_options(&query, content_type, body)?;
+                Ok(json_response(
+                    StatusCode::OK,
+                    api.delete_collection(kind, namespace, &query.selector(kind)?, &options)?,
+                    &[],
+                ))
+            }
+            Method::PUT | Method::PATCH => Err(ApiError::bad_request("name must be provided")),
+            _ => Err(ApiError::method_not_allowed(kind, &parts.method)),
+        };
+    };
+    let part = match target.subresource.as_deref() {
+        None => Part::Main,
+        Some("status") if kind.status => Part::Status,
+        Some("status") => return Err(ApiError::no_route()),
+        Some(other) => return Err(ApiError::not_implemented(&format!("the subresource {other:?}"))),
+    };
+    match parts.method {
+        Method::GET => {
+            if let Some(asked) = query.resource_version_of_get()? {
+                let current = api.lock().revision();
+                if asked > current {
+                    return Err(ApiError::future_version(asked, current));
+                }
+            }
+            let stored = api.get(kind, one, name)?;
+            Ok(json_response(StatusCode::OK, json::object(kind, &stored), &[]))
+        }
+        Method::PUT => {
+            let object = read_json(content_type, body)?;
+            let written =
+                api.update(kind, one, name, (part, Source::Body), query.write("UpdateOptions")?, |_| Ok(object))?;
+            Ok(written_response(kind, &written))
+        }
+        Method::PATCH => {
+            let change = Patch::parse(kind, content_type, body)?;
+            let options = query.write("PatchOptions")?;
+            let written = api.update(kind, one, name, (part, Source::Patch), options, |old| change.apply(old))?;
+            Ok(written_response(kind, &written))
+        }
+        Method::DELETE if part == Part::Main => {
+            if kind.plural == "namespaces" && kind.group.is_empty() {
+                return Err(ApiError::not_implemented("deletion of namespaces"));
+            }
+            let options = delete_options(&query, content_type, body)?;
+            Ok(json_response(
+                StatusCode::OK,
+                match api.delete(kind, one, name, &options)? {
+                    Deleted::Pending(stored) => json::object(kind, &stored),
+                    Deleted::Gone(stored) => to_json(&json!({
+                        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+                        "details": {
+                            "name": name, "group": kind.group, "kind": kind.plural, "uid": meta::text(&stored.object, "uid"),
+                        },
+                    })),
+                },
+                &[],
+            ))
+        }
+        _ => Err(ApiError::method_not_allowed(kind, &parts.method)),
+    }
+}
+
+fn watch_response(api: &Arc<Api>, target: &Target, query: &Query) -> Result<Response<ResponseBody>, ApiError> {
+    let kind = &target.kind;
+    let options = query.watch(kind)?;
+    let namespace = target.namespace.clone().filter(|_| kind.namespaced);
+    let lines = watch(Arc::clone(api), Arc::clone(kind), namespace, options);
+    let frames = futures::StreamExt::map(lines, |line| line.map(http_body::Frame::data));
+    let body = StreamBody::new(frames).map_err(|never| match never {}).boxed_unsync();
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+fn written_response(kind: &Kind, written: &Written) -> Response<ResponseBody> {
+    let status = if written.created { StatusCode::CREATED } else { StatusCode::OK };
+    json_response(status, json::object(kind, &written.stored), &written.warnings)
+}
