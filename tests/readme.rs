@@ -148,16 +148,39 @@ fn contains(whole: &serde_json::Value, part: &serde_json::Value) -> bool {
     }
 }
 
+/// The anchor that a heading gets on GitHub.
+fn heading_anchor(line: &str) -> String {
+    let words = line.trim_start_matches('#').trim().to_lowercase();
+    let kept = words.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
 #[test]
 fn every_link_leads_somewhere() {
     let docs = files(&root().join("docs")).into_iter().filter(|p| p.extension().is_some_and(|e| e == "md"));
-    let pages = ["README.md", "CHANGELOG.md", "model/README.md"].map(|p| root().join(p));
+    let pages = [
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "model/README.md",
+        "charts/poolkeeper/README.md",
+    ]
+    .map(|p| root().join(p));
     for page in docs.chain(pages) {
         let text = std::fs::read_to_string(&page).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let target = link.split('#').next().unwrap();
-            let here = target.is_empty() || target.starts_with("https://");
-            assert!(here || page.parent().unwrap().join(target).exists(), "{}: no {link}", page.display());
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if target.is_empty() { page.clone() } else { page.parent().unwrap().join(target) };
+            assert!(target.exists(), "{}: no {link}", page.display());
+            if !anchor.is_empty() {
+                let headings = std::fs::read_to_string(&target).unwrap();
+                let mut found = headings.lines().filter(|line| line.starts_with('#')).map(heading_anchor);
+                assert!(found.any(|a| a == anchor), "{}: no heading for {link}", page.display());
+            }
         }
     }
 }

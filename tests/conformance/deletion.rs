@@ -93,7 +93,7 @@ async fn finalizers_hold_an_object(env: Subject) {
 }
 
 /// An update that takes off the last finalizer is refused if another object has the name by then. A merge patch is not: it
-/// may delete the namesake, in spite of the uid that it carries (decision 100).
+/// may delete the namesake, in spite of the uid that it carries (docs/decisions/0007-finalizers-by-update.md).
 async fn a_namesake_outlives_those_who_let_go_of_the_one_before(env: Subject) {
     let api = env.gadgets();
     let mut new = gadget("a", json!({"max": 5}));
