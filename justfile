@@ -10,9 +10,10 @@ check:
 test *WORD:
     cargo test {{WORD}}
 
-# Writes what is generated: the CRDs, for kubectl and for the chart.
+# Writes what is generated: the CRDs, for kubectl and for the chart, and the pages of metrics and operations.
 generate:
     cargo run --locked --quiet -- crd --dir crds --dir charts/poolkeeper/files/crds
+    POOLKEEPER_GENERATE=1 cargo test --locked --quiet --lib the_page_of
 
 # A pool of processes works through the example's tasks.
 local *ARGS:

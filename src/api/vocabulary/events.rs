@@ -26,9 +26,9 @@ events! {
     UpdateDone("ContainerPool"): "All workers are made from the present template.", "Nothing.";
     StartFailed("ContainerPool"): "A worker did not start, or ended within 10 s of its start.",
         "Read the message: it has the exit code and the last lines of the output.";
-    StopFailed("ContainerPool"): "A worker's instance could not be stopped three times in a row. It is tried again.",
+    StopFailed("ContainerPool"): "A worker's instance could not be stopped three times in a row. The controller retries.",
         "Make the host work. The message has the error.";
-    WriteFailed("ContainerPool"): "The API server refused a write of the controller, or did not answer, three times in a row. It is tried again.",
+    WriteFailed("ContainerPool"): "The API server refused a write of the controller, or did not answer, three times in a row. The controller retries.",
         "Read the message. Often it is an admission webhook, a quota or a missing right of the controller.";
     RequestRefused("ContainerPool"): "An annotation of the pool cannot be read or carried out.",
         "Correct the annotation that the message names, or remove it.";

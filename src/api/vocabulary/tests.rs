@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::*;
@@ -137,4 +138,68 @@ fn literals(code: &str) -> Vec<(usize, &str)> {
         };
     }
     found
+}
+
+/// Where the generated half of `docs/operations.md` begins.
+const MARK: &str = "<!-- From here on generated: POOLKEEPER_GENERATE=1 cargo test --lib the_page_of. Do not edit. -->\n";
+
+/// With POOLKEEPER_GENERATE=1 the generated half is written anew. The half before it is written by hand.
+#[test]
+fn the_page_of_operations_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
+    let there = std::fs::read_to_string(path).unwrap_or_default();
+    let head = there.split(MARK).next().unwrap_or_default();
+    let page = format!("{head}{MARK}{}", page());
+    if std::env::var_os("POOLKEEPER_GENERATE").is_some() {
+        std::fs::write(path, &page).unwrap();
+        return;
+    }
+    assert!(there == page, "docs/operations.md is stale: just generate");
+}
+
+/// A section for each condition and each of its reasons, and for each other word.
+fn page() -> String {
+    let mut page = String::new();
+    for condition in CONDITIONS {
+        let (kind, type_) = (condition.kind, condition.type_);
+        write!(page, "\n## {kind}: condition {type_}\n\n{}\n", condition.meaning).unwrap();
+        for r in condition.reasons {
+            let status = Condition::status_word(r.status);
+            section(&mut page, &format!("{type_}={status}, {}", r.reason), r.meaning, r.remedy);
+        }
+        if let Some(status) = condition.outcomes.map(Condition::status_word) {
+            let meaning = "An attempt ended, and the reason is its [outcome](#outcomes).";
+            section(&mut page, &format!("{type_}={status}, an outcome"), meaning, "See the outcome.");
+        }
+    }
+    page.push_str("\n## Outcomes\n\nHow an attempt ended: `status.lastResult.outcome` of a Dispatch.\n");
+    for w in Outcome::ALL {
+        section(&mut page, w.as_str(), w.meaning(), w.remedy());
+    }
+    page.push_str(
+        "\n## Workers that are not ready\n\nReasons in `status.notReady` of a pool. A worker that is starting can have the \
+         first word of its runtime's message instead, such as `ErrImagePull`.\n\n| reason | meaning | what to do |\n|---|---|---|\n",
+    );
+    for w in NotReadyReason::ALL {
+        writeln!(page, "| {w} | {} | {} |", w.meaning(), w.remedy()).unwrap();
+    }
+    page.push_str(
+        "\n## Requests that wait\n\nThe first word of a message of RequestsAccepted, where it is one of these.\n\n\
+         | word | meaning | what to do |\n|---|---|---|\n",
+    );
+    for w in RequestReason::ALL {
+        writeln!(page, "| {w} | {} | {} |", w.meaning(), w.remedy()).unwrap();
+    }
+    page.push_str("\n## Events\n\n| reason | recorded on | meaning | what to do |\n|---|---|---|---|\n");
+    for w in EventReason::ALL {
+        writeln!(page, "| {w} | {} | {} | {} |", w.kinds(), w.meaning(), w.remedy()).unwrap();
+    }
+    page
+}
+
+fn section(page: &mut String, title: &str, meaning: &str, remedy: &str) {
+    write!(page, "\n### {title}\n\n{meaning}\n").unwrap();
+    if remedy != "Nothing." {
+        write!(page, "\nWhat to do: {remedy}\n").unwrap();
+    }
 }

@@ -76,7 +76,7 @@ async fn without_a_loop_there_are_no_pools() {
 async fn the_page_of_the_metrics_is_up_to_date() {
     let text = sample(vec![census("a"), census("b")]).await;
     let mut page = String::from(
-        "<!-- Generated: POOLKEEPER_GENERATE=1 cargo test --lib page_of_the_metrics. Do not edit. -->\n# Metrics\n\n\
+        "<!-- Generated: POOLKEEPER_GENERATE=1 cargo test --lib the_page_of. Do not edit. -->\n# Metrics\n\n\
          `poolkeeper controller` serves them at `/metrics` (`--http-bind`), in the OpenMetrics format. A pool's series go \
          when it is deleted. A controller that does not lead has none of the loop, of pools and of workers; sum over \
          all controllers.\n\n| metric | type | labels | what |\n|---|---|---|---|\n",
@@ -103,5 +103,5 @@ async fn the_page_of_the_metrics_is_up_to_date() {
         std::fs::write(path, &page).unwrap();
     }
     let there = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(there == page, "docs/metrics.md is stale: POOLKEEPER_GENERATE=1 cargo test --lib page_of_the_metrics");
+    assert!(there == page, "docs/metrics.md is stale: POOLKEEPER_GENERATE=1 cargo test --lib the_page_of");
 }
