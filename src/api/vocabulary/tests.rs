@@ -141,7 +141,8 @@ fn literals(code: &str) -> Vec<(usize, &str)> {
 }
 
 /// Where the generated half of `docs/operations.md` begins.
-const MARK: &str = "<!-- From here on generated: POOLKEEPER_GENERATE=1 cargo test --lib the_page_of. Do not edit. -->\n";
+const MARK: &str =
+    "<!-- From here on generated: POOLKEEPER_GENERATE=1 cargo test --lib the_page_of. Do not edit. -->\n";
 
 /// With POOLKEEPER_GENERATE=1 the generated half is written anew. The half before it is written by hand.
 #[test]
