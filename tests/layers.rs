@@ -73,7 +73,10 @@ fn no_layer_names_what_it_must_not() {
 #[test]
 fn this_test_can_fail() {
     let wrongs = |text| wrongs("core", &["api"], &["tokio"], text);
-    assert_eq!(wrongs("use crate::api::Worker;\nuse crate::core::Key;\n// crate::local, tokio"), Vec::<String>::new());
+    assert_eq!(
+        wrongs("use crate::api::Worker;\nuse crate::core::ObjectKey;\n// crate::local, tokio"),
+        Vec::<String>::new()
+    );
     assert_eq!(wrongs("use crate::local::Server;"), ["names crate::local"]);
     assert_eq!(wrongs("use crate::{api::{Worker, local}, cli};"), ["names crate::cli"]);
     assert_eq!(wrongs("use crate::{\n    cli::{a, b},\n    local\n};"), ["names crate::cli", "names crate::local"]);

@@ -17,7 +17,7 @@ use super::metrics::{Answer, Milestone, words};
 use super::order::{self, Runtimes};
 use super::{Options, note, watch, writes};
 use crate::api::dispatch::Target;
-use crate::core::{Action, Config, Core, Event, HostKey, Key, LeaseFact, Now, Verb};
+use crate::core::{Action, Config, Core, HostKey, Input, LeaseFact, Now, ObjectKey, Verb};
 use crate::runtime::Instance;
 
 /// Requests to the API server under way at a time. More do not make it faster (`docs/performance.md`).
@@ -36,7 +36,7 @@ pub(super) struct Carrier {
     options: Options,
     runtimes: Runtimes,
     core: Core,
-    inputs: SelectAll<BoxStream<'static, Event>>,
+    inputs: SelectAll<BoxStream<'static, Input>>,
     writes: Lane,
     /// Looks at Leases. One that fails is made again and again, so that it must not be in the way of a write.
     looks: Lane,
@@ -63,9 +63,9 @@ impl Carrier {
         let orders = options.runtimes.iter().map(|r| r.parallel()).max().unwrap_or(1);
         let ns = options.namespace.as_deref();
         let mut inputs = SelectAll::new();
-        inputs.push(watch::watch(client.clone(), ns, &options.health, Event::Pool));
-        inputs.push(watch::watch(client.clone(), ns, &options.health, Event::Worker));
-        inputs.push(watch::watch(client.clone(), ns, &options.health, Event::Dispatch));
+        inputs.push(watch::watch(client.clone(), ns, &options.health, Input::Pool));
+        inputs.push(watch::watch(client.clone(), ns, &options.health, Input::Worker));
+        inputs.push(watch::watch(client.clone(), ns, &options.health, Input::Dispatch));
         for stream in order::observe(&runtimes, &options.health) {
             inputs.push(stream);
         }
@@ -103,7 +103,7 @@ impl Carrier {
                 event = self.orders.next() => event,
                 event = self.looks.next() => event,
                 event = self.inputs.next() => event,
-                () = tokio::time::sleep(pause) => Some(Event::Tick),
+                () = tokio::time::sleep(pause) => Some(Input::Tick),
             };
             let now = self.now();
             self.take(first, now);
@@ -129,7 +129,7 @@ impl Carrier {
         Now::new(self.options.clock.now(), self.options.clock.mono())
     }
 
-    fn take(&mut self, event: Option<Event>, now: Now) {
+    fn take(&mut self, event: Option<Input>, now: Now) {
         if let Some(event) = event {
             tracing::trace!(?event, "seen");
             self.options.metrics.took(&event);
@@ -154,7 +154,7 @@ impl Carrier {
                 let (labels, urgent) = (words::request(&verb), verb.assigns());
                 let milestone = match &verb {
                     Verb::DispatchStatus(base, next) => {
-                        Milestone::of(base, next, self.core.waiting_since(&Key::of(&**base)))
+                        Milestone::of(base, next, self.core.waiting_since(&ObjectKey::of(&**base)))
                     }
                     _ => None,
                 };
@@ -165,7 +165,7 @@ impl Carrier {
                     if let Some(milestone) = milestone {
                         counts.reached(&milestone, &settled, &*clock);
                     }
-                    Some(Event::Settled(subject, settled))
+                    Some(Input::Settled(subject, settled))
                 };
                 // Somebody waits for these. They cannot crowd out the others for long: without those no worker gets free.
                 if urgent {
@@ -186,7 +186,7 @@ impl Carrier {
                 self.orders.push(work.boxed());
             }
             Action::GetLease(key) => self.looks.push(get_lease(client, self.looking.clone(), key).boxed()),
-            Action::Note(n) => {
+            Action::Record(n) => {
                 let ids = self.options.ids.clone();
                 let work = async move {
                     let start = clock.mono();
@@ -201,7 +201,7 @@ impl Carrier {
 }
 
 /// Reads a Lease; an answer that says nothing about it leaves it as it was.
-async fn get_lease(client: Client, turns: Arc<Semaphore>, key: Key) -> Option<Event> {
+async fn get_lease(client: Client, turns: Arc<Semaphore>, key: ObjectKey) -> Option<Input> {
     let api: Api<Lease> = Api::namespaced(client, &key.namespace);
     let mut pause = Duration::from_secs(1);
     let found = loop {
@@ -219,7 +219,7 @@ async fn get_lease(client: Client, turns: Arc<Semaphore>, key: Key) -> Option<Ev
     let seconds = spec.and_then(|s| s.lease_duration_seconds);
     // A real API server takes no Lease of 0 s; it would be looked at without a pause.
     let duration = seconds.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0).map(Duration::from_secs);
-    Some(Event::Lease(key, LeaseFact { stamp, duration }))
+    Some(Input::Lease(key, LeaseFact { stamp, duration }))
 }
 
 #[cfg(test)]
@@ -239,7 +239,7 @@ mod tests {
         let options = Options::new(Vec::new(), Arc::new(SystemClock::new()), Ids::random());
         let mut carrier = Carrier::new(Client::new(answer, "n"), options);
         for n in 0..2 * WRITES {
-            carrier.carry(Action::GetLease(Key::new("n", format!("lease-{n}"))));
+            carrier.carry(Action::GetLease(ObjectKey::new("n", format!("lease-{n}"))));
         }
         assert_eq!(carrier.writes.len(), (0, 0), "they are in the way of writes");
         let stop = CancellationToken::new();

@@ -6,10 +6,10 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 
-use crate::core::Event;
+use crate::core::Input;
 
 /// What a request comes to: an event for the loop, or nothing.
-pub(super) type Work = BoxFuture<'static, Option<Event>>;
+pub(super) type Work = BoxFuture<'static, Option<Input>>;
 
 /// Futures of which a bounded number run; the others wait, each kind in order.
 pub(super) struct Lane {
@@ -45,7 +45,7 @@ impl Lane {
     }
 
     /// The end of one of them; never, if there is none.
-    pub async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<Input> {
         match self.running.next().await {
             Some(event) => {
                 self.fill();

@@ -23,7 +23,7 @@ use super::health::{Health, Standing};
 use crate::api::Dispatch;
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome};
 use crate::clock::Clock;
-use crate::core::{Event, Fetched, Key, PoolCensus, Settled};
+use crate::core::{Fetched, Input, ObjectKey, PoolCensus, Settled};
 
 pub(super) mod words;
 
@@ -58,7 +58,7 @@ struct Inner {
     assignment: Histogram,
     attempts: Family<PoolLabels<3>, Counter>,
     /// Outcomes for which a pool has a series.
-    outcomes: Mutex<BTreeMap<Key, BTreeSet<&'static str>>>,
+    outcomes: Mutex<BTreeMap<ObjectKey, BTreeSet<&'static str>>>,
     leader: Gauge,
     lanes: Family<Labels<2>, Gauge>,
     pools: Gauge,
@@ -91,7 +91,7 @@ pub(super) enum Milestone {
     /// Its dispatch is published on a worker: since when it waited and when it was assigned.
     Published { waited: Option<Duration>, assigned: Option<jiff::Timestamp> },
     /// It is closed.
-    Closed { pool: Key, attempt: i32, outcome: Outcome },
+    Closed { pool: ObjectKey, attempt: i32, outcome: Outcome },
 }
 
 impl Default for Metrics {
@@ -207,11 +207,11 @@ fn set<S: EncodeLabelSet + Clone + Debug + Hash + Eq>(family: &Family<S, Gauge>,
     family.get_or_create(&labels).set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
-fn of_pool(key: &Key) -> PoolLabels<2> {
+fn of_pool(key: &ObjectKey) -> PoolLabels<2> {
     [("namespace", key.namespace.to_string()), ("pool", key.name.to_string())]
 }
 
-fn of_pool_and(key: &Key, name: &'static str, value: &str) -> PoolLabels<3> {
+fn of_pool_and(key: &ObjectKey, name: &'static str, value: &str) -> PoolLabels<3> {
     [("namespace", key.namespace.to_string()), ("pool", key.name.to_string()), (name, value.to_owned())]
 }
 
@@ -262,7 +262,7 @@ impl Metrics {
             let age = pool.oldest.map_or(0.0, |created| now.duration_since(created).as_secs_f64().max(0.0));
             m.oldest.get_or_create(&of_pool(&pool.key)).set(age);
         }
-        let there: BTreeSet<&Key> = answer.pools.iter().map(|p| &p.key).collect();
+        let there: BTreeSet<&ObjectKey> = answer.pools.iter().map(|p| &p.key).collect();
         lock(&m.outcomes).retain(|pool, outcomes| {
             let stays = there.contains(pool);
             if !stays {
@@ -282,15 +282,15 @@ impl Metrics {
     }
 
     /// The loop took in an event.
-    pub(super) fn took(&self, event: &Event) {
+    pub(super) fn took(&self, event: &Input) {
         let source = match event {
-            Event::Pool(_) => "pools",
-            Event::Worker(_) => "workers",
-            Event::Dispatch(_) => "dispatches",
-            Event::Settled(..) => "writes",
-            Event::Runtime(_) => "runtimes",
-            Event::Lease(..) => "leases",
-            Event::Tick => "time",
+            Input::Pool(_) => "pools",
+            Input::Worker(_) => "workers",
+            Input::Dispatch(_) => "dispatches",
+            Input::Settled(..) => "writes",
+            Input::Runtime(_) => "runtimes",
+            Input::Lease(..) => "leases",
+            Input::Tick => "time",
         };
         self.0.events.get_or_create(&[("source", source)]).inc();
     }
@@ -339,7 +339,7 @@ impl Milestone {
     /// What a change of a Dispatch's status is, if it is one. `waited`: since when the dispatch waits.
     pub(super) fn of(base: &Dispatch, next: &DispatchStatus, waited: Option<Duration>) -> Option<Self> {
         let old = crate::core::dispatch_status(base);
-        let pool = || Key::of(base).sibling(base.spec.pool.clone());
+        let pool = || ObjectKey::of(base).sibling(base.spec.pool.clone());
         match &next.last_result {
             Some(r) if old.last_result.as_ref().is_none_or(|o| o.attempt != r.attempt) => {
                 Some(Self::Closed { pool: pool(), attempt: r.attempt, outcome: r.outcome })

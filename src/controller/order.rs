@@ -8,7 +8,7 @@ use futures::stream::BoxStream;
 
 use super::health::Health;
 use crate::api::RuntimeKind;
-use crate::core::{Event, HostKey, RuntimeFact, RuntimeOrder};
+use crate::core::{HostKey, Input, RuntimeFact, RuntimeOrder};
 use crate::runtime::{Observation, Runtime, RuntimeError, StartError};
 
 /// What the probes call the watch on Pods.
@@ -18,7 +18,7 @@ const POD: &str = "Pod";
 pub(super) type Runtimes = BTreeMap<RuntimeKind, Arc<dyn Runtime>>;
 
 /// Follows every host of every runtime.
-pub(super) fn observe(runtimes: &Runtimes, health: &Health) -> Vec<BoxStream<'static, Event>> {
+pub(super) fn observe(runtimes: &Runtimes, health: &Health) -> Vec<BoxStream<'static, Input>> {
     let mut streams = Vec::new();
     for (kind, runtime) in runtimes {
         for name in runtime.hosts() {
@@ -31,7 +31,7 @@ pub(super) fn observe(runtimes: &Runtimes, health: &Health) -> Vec<BoxStream<'st
 
 /// Without the watch on Pods nothing can be done, so it counts as those of the three kinds do; an engine may be one host of
 /// several.
-fn follow(host: HostKey, observations: BoxStream<'static, Observation>, health: &Health) -> BoxStream<'static, Event> {
+fn follow(host: HostKey, observations: BoxStream<'static, Observation>, health: &Health) -> BoxStream<'static, Input> {
     let watched = (host.runtime == RuntimeKind::Pod).then(|| health.clone());
     if let Some(health) = &watched {
         health.follows(POD);
@@ -40,7 +40,7 @@ fn follow(host: HostKey, observations: BoxStream<'static, Observation>, health: 
         if let Some(health) = &watched {
             tell(health, &observation);
         }
-        Event::Runtime(RuntimeFact::Observed(host.clone(), observation))
+        Input::Runtime(RuntimeFact::Observed(host.clone(), observation))
     });
     events.boxed()
 }
@@ -62,7 +62,7 @@ fn tell(health: &Health, observation: &Observation) {
 }
 
 /// Carries out one order.
-pub(super) async fn carry_out(runtimes: Runtimes, order: RuntimeOrder) -> Event {
+pub(super) async fn carry_out(runtimes: Runtimes, order: RuntimeOrder) -> Input {
     let missing = |host: &HostKey| format!("this controller has no runtime {}", host.runtime);
     let fact = match order {
         RuntimeOrder::Start(host, spec) => {
@@ -88,7 +88,7 @@ pub(super) async fn carry_out(runtimes: Runtimes, order: RuntimeOrder) -> Event 
             None => RuntimeFact::Checked(key, Err(RuntimeError::Refused(missing(&host)))),
         },
     };
-    Event::Runtime(fact)
+    Input::Runtime(fact)
 }
 
 #[cfg(test)]
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::controller::health::Standing;
 
-    fn observed(kind: RuntimeKind, health: &Health) -> BoxStream<'static, Event> {
+    fn observed(kind: RuntimeKind, health: &Health) -> BoxStream<'static, Input> {
         let (listed, lost) = (Observation::Listed(Vec::new()), Observation::Unreachable("forbidden".to_owned()));
         health.stands(Standing::Leader);
         let host = HostKey { runtime: kind, host: "local".to_owned() };

@@ -17,15 +17,15 @@ use serde::de::DeserializeOwned;
 use super::causes::with_causes;
 use super::health::Health;
 use super::kept::{Kept, Told};
-use crate::core::{Event, Key, Seen};
+use crate::core::{Input, ObjectKey, Seen};
 
 /// Follows one kind, endlessly.
 pub(super) fn watch<K>(
     client: Client,
     namespace: Option<&str>,
     health: &Health,
-    wrap: fn(Seen<K>) -> Event,
-) -> BoxStream<'static, Event>
+    wrap: fn(Seen<K>) -> Input,
+) -> BoxStream<'static, Input>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Kept
@@ -74,7 +74,7 @@ fn is_missing(error: &watcher::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
-fn translate<K>(event: watcher::Event<Told<K>>, listing: &mut BTreeSet<Key>) -> Option<Seen<K>>
+fn translate<K>(event: watcher::Event<Told<K>>, listing: &mut BTreeSet<ObjectKey>) -> Option<Seen<K>>
 where
     K: Kept + Resource<DynamicType = ()>,
 {
@@ -93,8 +93,8 @@ where
     }
 }
 
-fn key<K: Resource>(object: &Told<K>) -> Key {
-    Key::new(object.namespace().unwrap_or_default(), object.name_any())
+fn key<K: Resource>(object: &Told<K>) -> ObjectKey {
+    ObjectKey::new(object.namespace().unwrap_or_default(), object.name_any())
 }
 
 /// An object that these types cannot read, of a newer version perhaps, is there but left alone.

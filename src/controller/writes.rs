@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::kept::Kept;
 use crate::api::{ContainerPool, Dispatch, Worker, names};
-use crate::core::{Fetched, Key, Object, Settled, Verb};
+use crate::core::{Fetched, Object, ObjectKey, Settled, Verb};
 
 /// A request that was not answered within this time is taken for lost.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -91,7 +91,7 @@ pub(super) async fn carry_out(client: Client, verb: Verb) -> Settled {
     }
 }
 
-fn api<K: Kind>(client: &Client, key: &Key) -> Api<K> {
+fn api<K: Kind>(client: &Client, key: &ObjectKey) -> Api<K> {
     Api::namespaced(client.clone(), &key.namespace)
 }
 
@@ -135,7 +135,7 @@ async fn status<K: Kind, S: Serialize>(client: &Client, base: &K, old: Option<&S
 
 /// A merge patch on exactly the version that it was decided on.
 async fn patch<K: Kind>(client: &Client, base: &K, mut body: Value, status: bool) -> Settled {
-    let key = Key::of(base);
+    let key = ObjectKey::of(base);
     let version = json!({"resourceVersion": base.object_meta().resource_version, "uid": base.object_meta().uid});
     match body.get_mut("metadata") {
         Some(Value::Object(meta)) => meta.extend(version.as_object().cloned().unwrap_or_default()),
@@ -154,7 +154,7 @@ async fn patch<K: Kind>(client: &Client, base: &K, mut body: Value, status: bool
 }
 
 async fn create<K: Kind>(client: &Client, object: K) -> Settled {
-    let key = Key::of(&object);
+    let key = ObjectKey::of(&object);
     match answered(api::<K>(client, &key).create(&PostParams::default(), &object)).await {
         Ok(object) => Settled::Done(Some(K::fetched(Some(object.kept())))),
         Err(e) => recover::<K>(client, &key, e).await,
@@ -166,7 +166,7 @@ async fn create<K: Kind>(client: &Client, object: K) -> Settled {
 /// carries is looked at before, that of an update with the removal (Store.Update and DefaultUpdatedObjectInfo in
 /// k8s.io/apiserver 0.33). Two controllers that let go of the same worker would remove its successor.
 async fn remove_finalizer<K: Kind>(client: &Client, base: &K, finalizer: &str) -> Settled {
-    let key = Key::of(base);
+    let key = ObjectKey::of(base);
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &key.namespace, &ApiResource::erase::<K>(&()));
     let mut object = match answered(api.get_opt(&key.name)).await {
         Ok(Some(object)) => object,
@@ -189,7 +189,7 @@ async fn remove_finalizer<K: Kind>(client: &Client, base: &K, finalizer: &str) -
 }
 
 async fn remove_annotation(client: &Client, base: &ContainerPool, annotation: &str, value: &str) -> Settled {
-    let key = Key::of(base);
+    let key = ObjectKey::of(base);
     let path = format!("/metadata/annotations/{}", annotation.replace('~', "~0").replace('/', "~1"));
     let ops = json!([{"op": "test", "path": path, "value": value}, {"op": "remove", "path": path}]);
     // Operations that do not parse would be a slip in the line above: a test runs it.
@@ -204,7 +204,7 @@ async fn remove_annotation(client: &Client, base: &ContainerPool, annotation: &s
 }
 
 async fn delete<K: Kind>(client: &Client, base: &K) -> Settled {
-    let key = Key::of(base);
+    let key = ObjectKey::of(base);
     let preconditions = Preconditions {
         uid: base.object_meta().uid.clone(),
         resource_version: base.object_meta().resource_version.clone(),
@@ -216,14 +216,14 @@ async fn delete<K: Kind>(client: &Client, base: &K) -> Settled {
     }
 }
 
-async fn get<K: Kind>(client: &Client, key: &Key) -> Settled {
+async fn get<K: Kind>(client: &Client, key: &ObjectKey) -> Settled {
     match read::<K>(client, key).await {
         Ok(fetched) => Settled::Done(Some(fetched)),
         Err(e) => Settled::Failed(None, e.to_string()),
     }
 }
 
-async fn read<K: Kind>(client: &Client, key: &Key) -> Result<Fetched, Failure> {
+async fn read<K: Kind>(client: &Client, key: &ObjectKey) -> Result<Fetched, Failure> {
     answered(api::<K>(client, key).get_opt(&key.name)).await.map(|found| K::fetched(found.map(K::kept)))
 }
 
@@ -248,7 +248,7 @@ async fn answered<T>(request: impl Future<Output = Result<T, kube::Error>>) -> R
 }
 
 /// Reads the object after a write that did not succeed.
-async fn recover<K: Kind>(client: &Client, key: &Key, failure: Failure) -> Settled {
+async fn recover<K: Kind>(client: &Client, key: &ObjectKey, failure: Failure) -> Settled {
     let code = match &failure {
         Failure::Api(s) => s.code,
         _ => 0,

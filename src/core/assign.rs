@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::entries::Slot;
 use super::index::Wake;
-use super::{Core, Key, Now, Object, cooldown};
+use super::{Core, Now, Object, ObjectKey, cooldown};
 use crate::api::pool::ContainerPoolSpec;
 use crate::api::worker::WorkerStatus;
 use crate::api::{ContainerPool, names};
@@ -13,9 +13,9 @@ use crate::api::{ContainerPool, names};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// The worker that rested longest.
-    pub worker: Key,
+    pub worker: ObjectKey,
     /// The head of the queue.
-    pub dispatch: Key,
+    pub dispatch: ObjectKey,
 }
 
 /// Whether a credential lets another attempt begin.
@@ -34,7 +34,7 @@ pub enum Gate {
 }
 
 /// The head of the queue and the worker for it, if there are both.
-pub(super) fn choose(core: &mut Core, pool: &Key, now: Now, wake: &mut Wake) -> Option<Choice> {
+pub(super) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake: &mut Wake) -> Option<Choice> {
     loop {
         let obj = core.pool_obj(pool).filter(|p| may_assign(p))?;
         let entry = core.pools.get(pool)?;
@@ -80,7 +80,7 @@ fn note_gate(gate: Gate, wake: &mut Wake) {
 }
 
 impl Core {
-    fn worker_rests(&self, worker: &Key, now: Now) -> bool {
+    fn worker_rests(&self, worker: &ObjectKey, now: Now) -> bool {
         let until = self.workers.get(worker).and_then(|e| e.obj.status.as_ref()?.cooldown.as_ref()?.until.clone());
         until.is_some_and(|u| u.0 > now.wall)
     }
@@ -88,10 +88,10 @@ impl Core {
     /// Whether a credential of a pool lets another attempt begin. `except`: a worker whose open attempt no longer counts.
     pub(super) fn gate(
         &mut self,
-        pool: &Key,
+        pool: &ObjectKey,
         spec: &ContainerPoolSpec,
         identity: Option<&str>,
-        except: Option<&Key>,
+        except: Option<&ObjectKey>,
         now: Now,
     ) -> Gate {
         let Some(id) = identity else { return Gate::Open };
@@ -112,7 +112,7 @@ impl Core {
             return Gate::Full;
         }
         if let Some(until) = until.filter(|_| rest.strikes > 0) {
-            let since = (until, Key::new("", ""));
+            let since = (until, ObjectKey::new("", ""));
             let probe = cred.running.range(since..).find(|(_, k)| Some(k) != except);
             if let Some((assigned, _)) = probe {
                 let follow = cooldown::after(*assigned, spec.rate_limit.probe_after.get());
@@ -126,7 +126,7 @@ impl Core {
 
     /// The dispatch that a worker may take in the very write that frees it: the head of the queue, if no other worker,
     /// each of which has rested longer, can have it. `status`: what the worker's status is about to be.
-    pub(super) fn next_for(&mut self, worker: &Key, status: &WorkerStatus, now: Now) -> Option<Key> {
+    pub(super) fn next_for(&mut self, worker: &ObjectKey, status: &WorkerStatus, now: Now) -> Option<ObjectKey> {
         let e = self.workers.get(worker)?;
         let (pool, w) = (e.pool.clone(), e.obj.clone());
         let obj = self.pool_obj(&pool).filter(|p| may_assign(p))?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::observe::Attempted;
-use super::{Core, Key, NoteType, Now, cooldown};
+use super::{Core, EventType, Now, ObjectKey, cooldown};
 use crate::api::pool::StartBackoff;
 use crate::api::{Time, Worker, names};
 
@@ -58,28 +58,28 @@ impl Backoff {
 }
 
 impl Core {
-    pub(super) fn count_start_failure(&mut self, pool: &Key, w: &Worker, why: &str, now: Now) {
+    pub(super) fn count_start_failure(&mut self, pool: &ObjectKey, w: &Worker, why: &str, now: Now) {
         // Of a template that is no longer wanted nothing follows.
         let wanted = self.pools.get_mut(pool).filter(|p| p.update.templates.made(w));
         if let Some(p) = wanted {
             p.backoff.fail(why, now.wall);
             if let Some(obj) = p.obj.clone() {
-                self.note(
+                self.record(
                     "ContainerPool",
                     &*obj,
-                    NoteType::Warning,
+                    EventType::Warning,
                     Attempted::Start.reason(),
-                    format!("{}: {why}", Key::of(w).name),
+                    format!("{}: {why}", ObjectKey::of(w).name),
                     now,
                 );
             }
-            self.replacement_failed(pool, names::ordinal(&pool.name, &Key::of(w).name));
+            self.replacement_failed(pool, names::ordinal(&pool.name, &ObjectKey::of(w).name));
         }
         self.mark_pool(pool);
     }
 
     /// A worker lives for some time after it became Ready. What that says is said of its own template.
-    pub(super) fn started_well(&mut self, worker: &Key, pool: &Key) {
+    pub(super) fn started_well(&mut self, worker: &ObjectKey, pool: &ObjectKey) {
         let Some(obj) = self.workers.get(worker).map(|e| e.obj.clone()) else { return };
         let its = self.pools.get_mut(pool).filter(|p| p.update.templates.made(&obj));
         if let Some(p) = its.filter(|p| p.backoff.failures > 0) {

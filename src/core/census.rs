@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Core, Key, Now};
+use super::{Core, Now, ObjectKey};
 
 /// One pool in numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolCensus {
     /// Which pool.
-    pub key: Key,
+    pub key: ObjectKey,
     /// Workers by what they are: `idle`, `busy`, `resting`, `starting`, `unavailable`. Each worker is in one.
     pub workers: [(&'static str, usize); 5],
     /// Dispatches that wait.
@@ -24,7 +24,7 @@ pub struct PoolCensus {
 impl Core {
     /// All pools that exist, in order of their names.
     pub fn census(&self, now: Now) -> Vec<PoolCensus> {
-        let one = |(key, p): (&Key, &super::entries::PoolEntry)| {
+        let one = |(key, p): (&ObjectKey, &super::entries::PoolEntry)| {
             let obj = p.obj.as_ref()?;
             let stored = obj.status.iter().flat_map(|s| &s.rate_limits).filter(|r| !p.due_rests.contains_key(&r.key));
             let rests = |r: &&crate::api::pool::CredentialRest| {
@@ -49,7 +49,7 @@ impl Core {
     }
 
     /// Monotonic time since which a dispatch was seen to wait: for its first attempt, or again. None: it does not wait.
-    pub fn waiting_since(&self, dispatch: &Key) -> Option<Duration> {
+    pub fn waiting_since(&self, dispatch: &ObjectKey) -> Option<Duration> {
         self.dispatches.get(dispatch).filter(|e| e.waiting).map(|e| e.since)
     }
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::entries::Op;
 use super::index::Wake;
-use super::{Action, Core, Key, Now, RuntimeOrder};
+use super::{Action, Core, Now, ObjectKey, RuntimeOrder};
 
 impl Core {
     /// Has a worker looked at: every `health.interval`, and at once if nothing is known of its instance.
-    pub(super) fn check_if_due(&mut self, key: &Key, now: Now, wake: &mut Wake) {
+    pub(super) fn check_if_due(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         let Some(e) = self.workers.get(key) else { return };
         if e.op.is_some() {
             return;

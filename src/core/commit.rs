@@ -4,7 +4,7 @@
 
 use super::cooldown::{self, Limited};
 use super::index::Wake;
-use super::{Core, Key, Now, Object, Subject, Verb, assign, conditions, dispatch_status};
+use super::{Core, Now, Object, ObjectKey, Subject, Verb, assign, conditions, dispatch_status};
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, LastResult, Outcome, Target, WorkerRef};
 use crate::api::pool::Scope;
 use crate::api::vocabulary::{DispatchAccepted, DispatchAssigned, EventReason};
@@ -63,7 +63,7 @@ pub fn reserved(worker: &Worker, dispatch: &Dispatch, now: Now) -> WorkerStatus 
     let attempt = dispatch.status.as_ref().map_or(0, |s| s.attempt) + 1;
     status.phase = WorkerPhase::Busy;
     status.dispatch = Some(DispatchRef {
-        name: Key::of(dispatch).name.to_string(),
+        name: ObjectKey::of(dispatch).name.to_string(),
         uid: dispatch.uid_str().to_owned(),
         attempt,
         assigned_at: Time::from(now.wall),
@@ -94,7 +94,7 @@ pub fn published(
     let mut status = dispatch.status.clone().unwrap_or_default();
     status.phase = DispatchPhase::Assigned;
     status.attempt = named.attempt;
-    status.worker = Some(WorkerRef { name: Key::of(worker).name.to_string(), uid: worker.uid_str().to_owned() });
+    status.worker = Some(WorkerRef { name: ObjectKey::of(worker).name.to_string(), uid: worker.uid_str().to_owned() });
     status.target = Some(target);
     status.assigned_at = Some(named.assigned_at.clone());
     if Condition::find::<DispatchAccepted>(&status.conditions).is_some() {
@@ -108,7 +108,7 @@ pub fn published(
 pub fn not_started(dispatch: &Dispatch, worker: &Worker, named: &DispatchRef, now: Now) -> DispatchStatus {
     let mut status = dispatch.status.clone().unwrap_or_default();
     status.attempt = named.attempt;
-    status.worker = Some(WorkerRef { name: Key::of(worker).name.to_string(), uid: worker.uid_str().to_owned() });
+    status.worker = Some(WorkerRef { name: ObjectKey::of(worker).name.to_string(), uid: worker.uid_str().to_owned() });
     status.target = None;
     status.assigned_at = Some(named.assigned_at.clone());
     status.last_result = Some(LastResult {
@@ -123,7 +123,14 @@ pub fn not_started(dispatch: &Dispatch, worker: &Worker, named: &DispatchRef, no
 
 impl Core {
     /// A worker that names a dispatch. Returns true if there is nothing else to decide about it now.
-    pub(super) fn decide_named(&mut self, key: &Key, worker: &Worker, named: &DispatchRef, now: Now, wake: &mut Wake) {
+    pub(super) fn decide_named(
+        &mut self,
+        key: &ObjectKey,
+        worker: &Worker,
+        named: &DispatchRef,
+        now: Now,
+        wake: &mut Wake,
+    ) {
         let dispatch = key.sibling(named.name.clone());
         let gone = self.workers.get(key).is_some_and(|e| e.dispatch_gone.as_deref() == Some(&named.uid));
         let present = self.dispatches.get(&dispatch).map(|e| e.obj.clone()).filter(|d| d.uid_str() == named.uid);
@@ -161,7 +168,7 @@ impl Core {
     }
 
     /// Frees a worker, with the rest that follows from the result; reserves it again in the same write where that is allowed.
-    fn free(&mut self, key: &Key, worker: &Worker, closed: Option<&Limited<'_>>, now: Now) {
+    fn free(&mut self, key: &ObjectKey, worker: &Worker, closed: Option<&Limited<'_>>, now: Now) {
         let pool_key = self.workers[key].pool.clone();
         let mut status = freed(worker, now);
         if let Some(closed) = closed {
@@ -188,12 +195,12 @@ impl Core {
         }
     }
 
-    pub(super) fn scope_of(&self, pool: &Key) -> Scope {
+    pub(super) fn scope_of(&self, pool: &ObjectKey) -> Scope {
         self.pool_obj(pool).map_or(crate::api::pool::defaults::scope(), |p| p.spec.rate_limit.scope)
     }
 
     /// Takes a dispatch off the queue for a worker whose reservation is being written.
-    pub(super) fn claim(&mut self, worker: &Key, dispatch: &Key, status: &WorkerStatus) {
+    pub(super) fn claim(&mut self, worker: &ObjectKey, dispatch: &ObjectKey, status: &WorkerStatus) {
         if let Some(e) = self.workers.get_mut(worker) {
             e.reserving = status.dispatch.clone();
         }
@@ -204,7 +211,7 @@ impl Core {
     }
 
     /// A dispatch that a worker names for its next attempt: publish it, or close it as never started.
-    pub(super) fn roll_forward(&mut self, key: &Key, dispatch: &Dispatch, worker: &Key, now: Now) {
+    pub(super) fn roll_forward(&mut self, key: &ObjectKey, dispatch: &Dispatch, worker: &ObjectKey, now: Now) {
         let Some(e) = self.workers.get(worker) else { return };
         let (w, base) = (e.obj.clone(), self.dispatches[key].obj.clone());
         let Some(named) = w.status.as_ref().and_then(|s| s.dispatch.clone()) else { return };
@@ -220,7 +227,7 @@ impl Core {
     }
 
     /// Reserves the longest rested eligible worker for each eligible dispatch of a pool, in order.
-    pub(super) fn assign(&mut self, pool: &Key, now: Now, wake: &mut Wake) {
+    pub(super) fn assign(&mut self, pool: &ObjectKey, now: Now, wake: &mut Wake) {
         while let Some(choice) = assign::choose(self, pool, now, wake) {
             let (w, d) = (self.workers[&choice.worker].obj.clone(), self.dispatches[&choice.dispatch].obj.clone());
             let status = reserved(&w, &d, now);
@@ -231,7 +238,7 @@ impl Core {
     }
 
     /// Closes the open attempt of a dispatch.
-    pub(super) fn close(&mut self, key: &Key, status: DispatchStatus, now: Now) {
+    pub(super) fn close(&mut self, key: &ObjectKey, status: DispatchStatus, now: Now) {
         let base = self.dispatches[key].obj.clone();
         let known = base.status.as_ref().and_then(|s| s.last_result.as_ref()).map_or(0, |r| r.attempt);
         let closed = status.last_result.as_ref().filter(|r| r.attempt > known);
@@ -246,7 +253,7 @@ impl Core {
             let rest =
                 r.until.as_ref().map(|t| format!("; the rest that follows ends at {:.0}", t.0)).unwrap_or_default();
             let text = format!("attempt {} on {name} ended as {}{said}{rest}", r.attempt, r.outcome);
-            self.note_when_done(&*base, reason, text, now);
+            self.record_when_done(&*base, reason, text, now);
         }
         self.write(Subject::Dispatch(key.clone()), Verb::DispatchStatus(base, Box::new(status)));
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Core, Key, Now, Object};
+use super::{Core, Now, Object, ObjectKey};
 use crate::api::dispatch::{LastResult, Outcome};
 use crate::api::pool::{ContainerPoolSpec, CredentialRest, Scope};
 use crate::api::worker::Cooldown;
@@ -149,7 +149,7 @@ impl Core {
     }
 
     /// True if every pool shows the rest that follows for the worker's credential; else has it written.
-    pub(super) fn rest_is_written(&mut self, pool: &Key, worker: &Worker, closed: &Limited<'_>) -> bool {
+    pub(super) fn rest_is_written(&mut self, pool: &ObjectKey, worker: &Worker, closed: &Limited<'_>) -> bool {
         let Ok(Some(identity)) = self.identity_of(worker) else { return true };
         let scope = self.scope_of(pool);
         let rest = self.credential_rest(&pool.namespace, &identity);
@@ -167,7 +167,7 @@ impl Core {
                     if let Some(next) = credential_entry(&rest, base, own, scope, closed) {
                         p.due_rests.insert(identity.clone(), next);
                     }
-                    p.gated.insert(Key::of(worker));
+                    p.gated.insert(ObjectKey::of(worker));
                 }
                 self.mark_pool(&other);
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::entries::Trouble;
 use super::index::Wake;
-use super::{Core, Fetched, Key, NoteType, Now, Object, Settled, Subject, Verb, cooldown};
+use super::{Core, EventType, Fetched, Now, Object, ObjectKey, Settled, Subject, Verb, cooldown};
 use crate::api::dispatch::{Outcome, Retry};
 use crate::api::doors::{self, CooldownChange, Request, ResultRequest};
 use crate::api::pool::CredentialRest;
@@ -36,7 +36,7 @@ pub(super) struct Doors {
 
 /// One annotation.
 pub(super) struct Asker {
-    pool: Key,
+    pool: ObjectKey,
     annotation: String,
     value: String,
 }
@@ -47,7 +47,7 @@ pub(super) struct Asked {
     /// Whose request it is.
     pub by: Option<Asker>,
     /// Pools with requests that come after it. The object that it is about may not lead to them.
-    pub awaited_by: BTreeSet<Key>,
+    pub awaited_by: BTreeSet<ObjectKey>,
 }
 
 impl Doors {
@@ -69,7 +69,7 @@ enum Step {
 
 impl Core {
     /// Looks at each request of a pool; starts what it asks for.
-    pub(super) fn open_doors(&mut self, key: &Key, obj: &Arc<ContainerPool>, now: Now, wake: &mut Wake) {
+    pub(super) fn open_doors(&mut self, key: &ObjectKey, obj: &Arc<ContainerPool>, now: Now, wake: &mut Wake) {
         let annotations = obj.metadata.annotations.clone().unwrap_or_default();
         let requests = doors::parse_all(&key.name, &annotations);
         let mut bad = BTreeMap::new();
@@ -116,10 +116,10 @@ impl Core {
         let known = self.pools.get(key).map(|p| p.doors.bad.clone()).unwrap_or_default();
         for (k, (value, text)) in &bad {
             if known.get(k) != Some(&(value.clone(), text.clone())) {
-                self.note(
+                self.record(
                     "ContainerPool",
                     &**obj,
-                    NoteType::Warning,
+                    EventType::Warning,
                     EventReason::RequestRefused,
                     format!("annotation {k}: {text}"),
                     now,
@@ -169,7 +169,14 @@ impl Core {
         trouble.again(why, refused, now);
     }
 
-    fn dispatch_door(&mut self, key: &Key, obj: &ContainerPool, task: &str, spec: &DispatchSpec, value: &str) -> Step {
+    fn dispatch_door(
+        &mut self,
+        key: &ObjectKey,
+        obj: &ContainerPool,
+        task: &str,
+        spec: &DispatchSpec,
+        value: &str,
+    ) -> Step {
         let dispatch = key.sibling(task);
         let hash = doors::value_hash(value);
         if let Some(e) = self.dispatches.get(&dispatch) {
@@ -203,7 +210,7 @@ impl Core {
         Step::Write(subject, Verb::CreateDispatch(Box::new(d)))
     }
 
-    fn result_door(&mut self, key: &Key, r: &ResultRequest) -> Step {
+    fn result_door(&mut self, key: &ObjectKey, r: &ResultRequest) -> Step {
         let dispatch = key.sibling(r.dispatch.as_str());
         let Some(e) = self.dispatches.get(&dispatch) else {
             return Step::Bad(format!("there is no Dispatch {:?}", r.dispatch));
@@ -254,7 +261,7 @@ impl Core {
     #[allow(clippy::too_many_arguments, reason = "one request, taken apart")]
     fn cooldown_door(
         &mut self,
-        key: &Key,
+        key: &ObjectKey,
         obj: &Arc<ContainerPool>,
         annotation: &str,
         value: &str,
@@ -289,7 +296,7 @@ impl Core {
         self.rest_credential(key, &c.identity(), &at, clear)
     }
 
-    fn rest_worker(&mut self, worker: &Key, at: &Time, clear: bool) -> Step {
+    fn rest_worker(&mut self, worker: &ObjectKey, at: &Time, clear: bool) -> Step {
         let Some(e) = self.workers.get(worker) else {
             return Step::Bad(format!("there is no Worker {:?}", worker.name));
         };
@@ -308,7 +315,7 @@ impl Core {
         Step::Write(Subject::Worker(worker.clone()), Verb::WorkerStatus(base, Box::new(status)))
     }
 
-    fn rest_credential(&mut self, key: &Key, identity: &str, at: &Time, clear: bool) -> Step {
+    fn rest_credential(&mut self, key: &ObjectKey, identity: &str, at: &Time, clear: bool) -> Step {
         // A rest holds for every pool that names the credential, wherever it is stored; so a clear goes to all that store one.
         let shared =
             self.creds.get(&(key.namespace.clone(), identity.to_owned())).map(|c| c.pools.clone()).unwrap_or_default();

@@ -12,7 +12,7 @@ use super::doors::Doors;
 use super::queue::Admission;
 use super::tally::{Ordinals, Tally};
 use super::update::Update;
-use super::{HostKey, Key};
+use super::{HostKey, ObjectKey};
 use crate::api::worker::{DispatchRef, Handle, WorkerSpec};
 use crate::api::{ContainerPool, Dispatch, Worker};
 use crate::runtime::{Exit, InstanceState};
@@ -78,7 +78,7 @@ pub(super) enum Op {
 
 pub(super) struct WorkerEntry {
     pub obj: Arc<Worker>,
-    pub pool: Key,
+    pub pool: ObjectKey,
     pub ordinal: Option<i32>,
     pub slot: Option<Slot>,
     /// What it is asked to do by a write under way.
@@ -123,7 +123,7 @@ impl WorkerEntry {
 
 pub(super) struct DispatchEntry {
     pub obj: Arc<Dispatch>,
-    pub pool: Key,
+    pub pool: ObjectKey,
     pub place: Place,
     /// In which sets of the pool it stands.
     pub queued: bool,
@@ -171,7 +171,7 @@ pub(super) struct PoolEntry {
     /// Rests to be written, by identity.
     pub due_rests: BTreeMap<String, crate::api::pool::CredentialRest>,
     /// Workers that are freed only once a credential's rest is written.
-    pub gated: BTreeSet<Key>,
+    pub gated: BTreeSet<ObjectKey>,
     pub rolled_up: Option<Duration>,
     /// How long the newest start took.
     pub start_took: Option<Duration>,
@@ -180,11 +180,11 @@ pub(super) struct PoolEntry {
 #[derive(Default)]
 pub(super) struct CredEntry {
     /// Open attempts on it: when they were assigned, and to whom.
-    pub running: BTreeSet<(Timestamp, Key)>,
+    pub running: BTreeSet<(Timestamp, ObjectKey)>,
     /// Pools that name it.
-    pub pools: BTreeSet<Key>,
+    pub pools: BTreeSet<ObjectKey>,
     /// Pools that have work and idle workers on it, and wait for an attempt on it to end.
-    pub blocked: BTreeSet<Key>,
+    pub blocked: BTreeSet<ObjectKey>,
 }
 
 #[derive(Default)]
@@ -218,7 +218,7 @@ mod tests {
             ("WorkerEntry", size_of::<WorkerEntry>(), 352),
             ("InstanceEntry", size_of::<InstanceEntry>(), 128),
             ("Subject", size_of::<Subject>(), 40),
-            ("Key", size_of::<Key>(), 32),
+            ("ObjectKey", size_of::<ObjectKey>(), 32),
         ] {
             assert!(size <= most, "{what}: {size} bytes");
         }

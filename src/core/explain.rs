@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::assign::Gate;
 use super::entries::InstanceView;
-use super::{Core, Key, Now, Object};
+use super::{Core, Now, Object, ObjectKey};
 use crate::api::names;
 use crate::api::vocabulary::PoolReady;
 
@@ -94,7 +94,7 @@ impl std::fmt::Display for Wait {
 
 impl Core {
     /// What the head of a pool's queue waits for, or would.
-    pub fn explain(&mut self, key: &Key, now: Now) -> Wait {
+    pub fn explain(&mut self, key: &ObjectKey, now: Now) -> Wait {
         let Some(obj) = self.pool_obj(key) else { return Wait::Refused("there is no such pool".to_owned()) };
         if obj.is_deleting() {
             return Wait::Deleting;
@@ -158,7 +158,7 @@ impl Core {
     }
 
     /// Why no worker of those being started comes, if none does. A few speak for all.
-    fn starts_wait(&self, key: &Key) -> Option<String> {
+    fn starts_wait(&self, key: &ObjectKey) -> Option<String> {
         let p = self.pools.get(key).filter(|p| p.creating.is_empty())?;
         let mut first = None;
         for o in p.starting.iter().take(LOOKED_AT) {

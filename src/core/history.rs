@@ -1,7 +1,7 @@
 //! How long finished dispatches stay: until `history.ttl` or `history.limit`, and their worker is freed.
 
 use super::index::Wake;
-use super::{Core, Key, Now, Object, Subject, Verb, cooldown};
+use super::{Core, Now, Object, ObjectKey, Subject, Verb, cooldown};
 use crate::api::pool::HistoryPolicy;
 
 /// Deletes under way at a time. More would not be faster, and each is passed by again for each that ends.
@@ -9,7 +9,7 @@ const AT_A_TIME: usize = 32;
 
 impl Core {
     /// Deletes what has been kept long enough. One delete is all that a dispatch's end costs.
-    pub(super) fn expire_history(&mut self, key: &Key, policy: &HistoryPolicy, now: Now, wake: &mut Wake) {
+    pub(super) fn expire_history(&mut self, key: &ObjectKey, policy: &HistoryPolicy, now: Now, wake: &mut Wake) {
         let limit = usize::try_from(policy.limit).unwrap_or(0);
         let Some(p) = self.pools.get(key) else { return };
         let mut over = p.finals.len().saturating_sub(limit);

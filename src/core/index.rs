@@ -12,7 +12,7 @@ use super::entries::{
     CredEntry, DispatchEntry, HostEntry, InstanceEntry, InstanceView, PoolEntry, Trouble, WorkerEntry,
 };
 use super::lease::LeaseEntry;
-use super::{Action, Config, HostKey, Key, Note, NoteType, Now, Object, Subject, Verb};
+use super::{Action, Config, Event, EventType, HostKey, Now, Object, ObjectKey, Subject, Verb};
 use crate::api::vocabulary::EventReason;
 use crate::api::{ContainerPool, RuntimeKind, Worker};
 use crate::runtime::{InstanceKey, LOCAL_HOST};
@@ -30,15 +30,15 @@ pub struct Visits(pub u64);
 /// them, only a listing walks them, and the same events walk them in the same order.
 pub struct Core {
     pub(super) cfg: Config,
-    pub(super) pools: BTreeMap<Key, PoolEntry>,
-    pub(super) workers: IndexMap<Key, Box<WorkerEntry>>,
-    pub(super) dispatches: IndexMap<Key, DispatchEntry>,
+    pub(super) pools: BTreeMap<ObjectKey, PoolEntry>,
+    pub(super) workers: IndexMap<ObjectKey, Box<WorkerEntry>>,
+    pub(super) dispatches: IndexMap<ObjectKey, DispatchEntry>,
     pub(super) creds: BTreeMap<CredKey, CredEntry>,
     pub(super) hosts: BTreeMap<HostKey, HostEntry>,
     pub(super) instances: IndexMap<InstanceKey, InstanceEntry>,
-    pub(super) leases: BTreeMap<Key, LeaseEntry>,
+    pub(super) leases: BTreeMap<ObjectKey, LeaseEntry>,
     /// Workers that name a dispatch, by its uid.
-    pub(super) named: IndexMap<String, BTreeSet<Key>>,
+    pub(super) named: IndexMap<String, BTreeSet<ObjectKey>>,
     /// Dispatches for which a reservation is being written: uid, and attempt.
     pub(super) claims: BTreeMap<String, i32>,
     /// Instances without a Worker: true once a live GET showed that there is none.
@@ -46,7 +46,7 @@ pub struct Core {
     /// Orphans that are being stopped.
     pub(super) stopping: BTreeSet<InstanceKey>,
     /// Dispatches with an open attempt, by the uid of its worker.
-    pub(super) open_on: IndexMap<String, BTreeSet<Key>>,
+    pub(super) open_on: IndexMap<String, BTreeSet<ObjectKey>>,
     pub(super) synced: (bool, bool, bool),
     pub(super) dirty: BTreeSet<Subject>,
     /// Subjects with a write or a live GET under way, and who they were when it began.
@@ -55,7 +55,7 @@ pub struct Core {
     pub(super) asked: BTreeMap<Subject, Asked>,
     pub(super) trouble: BTreeMap<Subject, Trouble>,
     /// What is told once the write under way is done: one that lost a race would tell of what never was.
-    pub(super) news: BTreeMap<Subject, Note>,
+    pub(super) news: BTreeMap<Subject, Event>,
     wall: BTreeSet<(Timestamp, Subject)>,
     mono: BTreeSet<(Duration, Subject)>,
     wakes: IndexMap<Subject, Wake>,
@@ -208,13 +208,13 @@ impl Core {
         }
     }
 
-    pub(super) fn mark_pool(&mut self, key: &Key) {
+    pub(super) fn mark_pool(&mut self, key: &ObjectKey) {
         self.dirty.insert(Subject::Pool(key.clone()));
     }
-    pub(super) fn mark_worker(&mut self, key: &Key) {
+    pub(super) fn mark_worker(&mut self, key: &ObjectKey) {
         self.dirty.insert(Subject::Worker(key.clone()));
     }
-    pub(super) fn mark_dispatch(&mut self, key: &Key) {
+    pub(super) fn mark_dispatch(&mut self, key: &ObjectKey) {
         self.dirty.insert(Subject::Dispatch(key.clone()));
     }
 
@@ -242,33 +242,33 @@ impl Core {
         .unwrap_or_default()
     }
 
-    pub(super) fn note<K: Object>(
+    pub(super) fn record<K: Object>(
         &mut self,
         kind: &'static str,
         object: &K,
-        type_: NoteType,
+        type_: EventType,
         reason: EventReason,
         text: impl Into<String>,
         now: Now,
     ) {
-        let note = make_note(kind, object, type_, reason, text.into(), now);
-        self.actions.push(Action::Note(note));
+        let event = event_about(kind, object, type_, reason, text.into(), now);
+        self.actions.push(Action::Record(event));
     }
 
-    /// As [`Core::note`], once the write about this dispatch that is asked for now is done.
-    pub(super) fn note_when_done<K: Object>(
+    /// As [`Core::event`], once the write about this dispatch that is asked for now is done.
+    pub(super) fn record_when_done<K: Object>(
         &mut self,
         object: &K,
         reason: EventReason,
         text: impl Into<String>,
         now: Now,
     ) {
-        let note = make_note("Dispatch", object, NoteType::Warning, reason, text.into(), now);
-        self.news.insert(Subject::Dispatch(note.key.clone()), note);
+        let event = event_about("Dispatch", object, EventType::Warning, reason, text.into(), now);
+        self.news.insert(Subject::Dispatch(event.key.clone()), event);
     }
 
     /// The spec of a pool that is known.
-    pub(super) fn pool_obj(&self, key: &Key) -> Option<Arc<ContainerPool>> {
+    pub(super) fn pool_obj(&self, key: &ObjectKey) -> Option<Arc<ContainerPool>> {
         self.pools.get(key)?.obj.clone()
     }
 
@@ -309,17 +309,17 @@ impl Core {
     }
 }
 
-fn make_note<K: Object>(
+fn event_about<K: Object>(
     kind: &'static str,
     object: &K,
-    type_: NoteType,
+    type_: EventType,
     reason: EventReason,
     mut text: String,
     now: Now,
-) -> Note {
+) -> Event {
     if let Some((cut, _)) = text.char_indices().find(|(i, _)| *i > 1000) {
         text.truncate(cut);
         text.push('…');
     }
-    Note { kind, key: Key::of(object), uid: object.uid_str().to_owned(), type_, reason, text, at: now.wall }
+    Event { kind, key: ObjectKey::of(object), uid: object.uid_str().to_owned(), type_, reason, text, at: now.wall }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::entries::{InstanceView, Op};
 use super::index::Wake;
 use super::{
-    Action, Core, HostKey, Key, NoteType, Now, Object, RuntimeOrder, Subject, Verb, conditions, worker_status,
+    Action, Core, EventType, HostKey, Now, Object, ObjectKey, RuntimeOrder, Subject, Verb, conditions, worker_status,
 };
 use crate::api::dispatch::Target;
 use crate::api::vocabulary::{EventReason, WorkerHealthy, WorkerReady};
@@ -48,7 +48,7 @@ fn describe_worker(exit: &Exit, when: &str) -> String {
 }
 
 impl Core {
-    pub(super) fn decide_worker(&mut self, key: &Key, now: Now, wake: &mut Wake) {
+    pub(super) fn decide_worker(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         self.reindex_worker(key, now);
         let Some(e) = self.workers.get(key) else { return };
         let (w, pool, failed) = (e.obj.clone(), e.pool.clone(), e.start_failed.clone());
@@ -79,7 +79,7 @@ impl Core {
         }
     }
 
-    pub(super) fn delete_worker(&mut self, key: &Key, now: Now) {
+    pub(super) fn delete_worker(&mut self, key: &ObjectKey, now: Now) {
         let Some(base) = self.workers.get(key).map(|e| e.obj.clone()) else { return };
         if self.inflight.contains_key(&Subject::Worker(key.clone())) {
             return;
@@ -89,7 +89,7 @@ impl Core {
     }
 
     /// Deleting, and no dispatch named: stop the instance, then let go of the name.
-    fn let_go(&mut self, key: &Key, w: &Worker) {
+    fn let_go(&mut self, key: &ObjectKey, w: &Worker) {
         let host = Self::host_of(w);
         let instance = Self::instance_key(w);
         let Some(e) = self.workers.get_mut(key) else { return };
@@ -110,7 +110,7 @@ impl Core {
     }
 
     /// Not Ready yet.
-    fn bring_up(&mut self, key: &Key, w: &Worker, pool_key: &Key, now: Now, wake: &mut Wake) {
+    fn bring_up(&mut self, key: &ObjectKey, w: &Worker, pool_key: &ObjectKey, now: Now, wake: &mut Wake) {
         let Some(pool) = self.pool_obj(pool_key) else { return };
         let view = self.instance_view(w).cloned();
         match view {
@@ -171,7 +171,7 @@ impl Core {
         if worker_status(w).message != waits {
             let mut status = w.status.clone().unwrap_or_default();
             if let Some(why) = &waits {
-                self.note("Worker", w, NoteType::Warning, EventReason::NotReady, why.clone(), now);
+                self.record("Worker", w, EventType::Warning, EventReason::NotReady, why.clone(), now);
             }
             status.message = waits;
             self.write_worker(key, status, now);
@@ -203,7 +203,7 @@ impl Core {
         self.actions.push(Action::Runtime(RuntimeOrder::Start(host, Box::new(spec))));
     }
 
-    fn fail_start(&mut self, key: &Key, why: String) {
+    fn fail_start(&mut self, key: &ObjectKey, why: String) {
         if let Some(e) = self.workers.get_mut(key) {
             e.start_failed = Some(why);
         }
@@ -212,7 +212,7 @@ impl Core {
 
     /// A runtime refused a start.
     pub(super) fn start_failed(&mut self, instance: &InstanceKey, why: String, now: Now) {
-        let key = Key::new(instance.namespace.clone(), instance.worker.clone());
+        let key = ObjectKey::new(instance.namespace.clone(), instance.worker.clone());
         if self.workers.get(&key).is_some_and(|e| e.obj.uid_str() == instance.uid) {
             let _ = now;
             self.fail_start(&key, why);
@@ -242,7 +242,7 @@ impl Core {
     }
 
     /// Started, and idle.
-    fn keep_up(&mut self, key: &Key, w: &Worker, status: &WorkerStatus, now: Now, wake: &mut Wake) {
+    fn keep_up(&mut self, key: &ObjectKey, w: &Worker, status: &WorkerStatus, now: Now, wake: &mut Wake) {
         let pool = self.workers[key].pool.clone();
         if self.is_dead(w) {
             let resting = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).is_some_and(|u| u.0 > now.wall);
@@ -255,7 +255,7 @@ impl Core {
                     next.phase = WorkerPhase::Failed;
                     next.message = Some(why.clone());
                     conditions::set(&mut next.conditions, WorkerReady::InstanceLost, &why, now);
-                    self.note("Worker", w, NoteType::Warning, EventReason::InstanceLost, why, now);
+                    self.record("Worker", w, EventType::Warning, EventReason::InstanceLost, why, now);
                     self.write_worker(key, next, now);
                 }
                 return;
@@ -267,7 +267,7 @@ impl Core {
                 };
                 self.count_start_failure(&pool, w, &text, now);
             } else {
-                self.note("Worker", w, NoteType::Warning, EventReason::InstanceLost, why, now);
+                self.record("Worker", w, EventType::Warning, EventReason::InstanceLost, why, now);
             }
             self.delete_worker(key, now);
             return;
@@ -283,10 +283,10 @@ impl Core {
         let paused = self.pool_obj(&pool).is_some_and(|p| p.spec.paused);
         let missed = self.workers[key].missed;
         if missed >= MISSED_CHECKS && self.host_listed(&Self::host_of(w)) && !paused {
-            self.note(
+            self.record(
                 "Worker",
                 w,
-                NoteType::Warning,
+                EventType::Warning,
                 EventReason::Unhealthy,
                 format!("{missed} checks in a row failed"),
                 now,
@@ -318,14 +318,14 @@ impl Core {
         self.check_if_due(key, now, wake);
     }
 
-    fn write_worker(&mut self, key: &Key, status: WorkerStatus, now: Now) {
+    fn write_worker(&mut self, key: &ObjectKey, status: WorkerStatus, now: Now) {
         let base = self.workers[key].obj.clone();
         self.write(Subject::Worker(key.clone()), Verb::WorkerStatus(base, Box::new(status)));
         self.reindex_worker(key, now);
     }
 
     /// True if nothing but rest keeps a started worker from taking work.
-    pub(super) fn can_work(&self, key: &Key) -> bool {
+    pub(super) fn can_work(&self, key: &ObjectKey) -> bool {
         self.workers.get(key).is_some_and(|e| !e.obj.is_deleting() && self.is_usable(e))
     }
 
@@ -349,7 +349,7 @@ impl Core {
     /// An instance whose Worker is not in the cache. It is removed only if this installation made it, after a live GET,
     /// and not while an attempt on it is open.
     pub(super) fn decide_orphan(&mut self, key: &InstanceKey, _now: Now, _wake: &mut Wake) {
-        let worker = Key::new(key.namespace.clone(), key.worker.clone());
+        let worker = ObjectKey::new(key.namespace.clone(), key.worker.clone());
         if self.workers.get(&worker).is_some_and(|e| e.obj.uid_str() == key.uid) {
             self.mark_worker(&worker);
             return;

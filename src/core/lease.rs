@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::index::Wake;
-use super::{Action, Core, Key, LeaseFact, Now, Subject};
+use super::{Action, Core, LeaseFact, Now, ObjectKey, Subject};
 use crate::api::Dispatch;
 
 /// Taken for a Lease that names no duration, or does not exist. client-go's default for leader election.
@@ -15,7 +15,7 @@ pub const DEFAULT_DURATION: Duration = Duration::from_secs(15);
 #[derive(Default)]
 pub(super) struct LeaseEntry {
     /// Dispatches with an open attempt that name it.
-    users: BTreeSet<Key>,
+    users: BTreeSet<ObjectKey>,
     seen: Option<LeaseFact>,
     /// Monotonic time at which `seen` was first seen so.
     changed: Duration,
@@ -41,7 +41,7 @@ impl Core {
     /// Begins or ends to follow the Lease of a dispatch.
     pub(super) fn lease_of(&mut self, d: &Dispatch) {
         let Some(name) = &d.spec.lease_name else { return };
-        let (key, dispatch) = (Key::of(d).sibling(name.clone()), Key::of(d));
+        let (key, dispatch) = (ObjectKey::of(d).sibling(name.clone()), ObjectKey::of(d));
         let open = d.status.as_ref().is_some_and(|s| s.is_open() && !s.phase.is_final());
         if open {
             if self.leases.entry(key.clone()).or_default().users.insert(dispatch) {
@@ -54,16 +54,16 @@ impl Core {
 
     pub(super) fn unlease(&mut self, d: &Dispatch) {
         let Some(name) = &d.spec.lease_name else { return };
-        let key = Key::of(d).sibling(name.clone());
+        let key = ObjectKey::of(d).sibling(name.clone());
         if let Some(e) = self.leases.get_mut(&key) {
-            e.users.remove(&Key::of(d));
+            e.users.remove(&ObjectKey::of(d));
             if e.users.is_empty() {
                 self.leases.remove(&key);
             }
         }
     }
 
-    pub(super) fn saw_lease(&mut self, key: &Key, fact: LeaseFact, now: Now) {
+    pub(super) fn saw_lease(&mut self, key: &ObjectKey, fact: LeaseFact, now: Now) {
         let Some(e) = self.leases.get_mut(key) else { return };
         e.waiting = false;
         if e.seen.as_ref().is_none_or(|s| s.stamp != fact.stamp) {
@@ -76,7 +76,7 @@ impl Core {
     }
 
     /// One look for all dispatches that name it: three times in its duration, and at its end.
-    pub(super) fn decide_lease(&mut self, key: &Key, now: Now, wake: &mut Wake) {
+    pub(super) fn decide_lease(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         let Some(e) = self.leases.get_mut(key) else { return };
         let users = if e.ran_out() { e.users.clone() } else { BTreeSet::new() };
         if !e.waiting {
@@ -97,7 +97,7 @@ impl Core {
     }
 
     /// True if the Lease was not renewed for its duration, as a look at it showed.
-    pub(super) fn lease_ran_out(&self, key: &Key) -> bool {
+    pub(super) fn lease_ran_out(&self, key: &ObjectKey) -> bool {
         self.leases.get(key).is_some_and(LeaseEntry::ran_out)
     }
 }

@@ -1,7 +1,7 @@
 //! Every decision, and nothing else: no I/O, no clock, no async.
 //!
 //! [`Core`] holds what is known, indexed so that no event costs a scan. [`Core::apply`] takes in one
-//! [`Event`]; [`Core::decide`] returns the [`Action`]s that follow. Whoever carries an action out reports its
+//! [`Input`]; [`Core::decide`] returns the [`Action`]s that follow. Whoever carries an action out reports its
 //! end as an event; until then nothing else is decided about the same object. The same events in the same
 //! order give the same actions.
 //!
@@ -27,10 +27,10 @@ pub mod cooldown;
 pub mod doors;
 pub mod election;
 mod entries;
-mod event;
 pub mod explain;
 pub mod history;
 mod index;
+mod input;
 pub mod instance;
 pub mod lease;
 mod observe;
@@ -52,10 +52,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 pub use census::PoolCensus;
-pub use event::{
-    Action, Event, Fetched, LeaseFact, Note, NoteType, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
-};
 pub use index::{Core, Visits};
+pub use input::{
+    Action, Event, EventType, Fetched, Input, LeaseFact, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
+};
 
 use crate::api::dispatch::{DispatchStatus, Target};
 use crate::api::worker::WorkerStatus;
@@ -64,20 +64,20 @@ use crate::runtime::Instance;
 
 /// Namespace and name. Clones share their texts: of a worker alone there are five at rest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
+pub struct ObjectKey {
     /// Namespace.
     pub namespace: Arc<str>,
     /// Name.
     pub name: Arc<str>,
 }
 
-impl Key {
+impl ObjectKey {
     /// From its parts.
     pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
 
-    /// Key of an object. Every kind that is watched is namespaced.
+    /// ObjectKey of an object. Every kind that is watched is namespaced.
     pub fn of<K: Object>(object: &K) -> Self {
         let meta = object.object_meta();
         Self::new(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
@@ -90,7 +90,7 @@ impl Key {
     }
 }
 
-impl std::fmt::Display for Key {
+impl std::fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
     }

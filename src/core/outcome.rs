@@ -2,7 +2,7 @@
 
 use super::cooldown;
 use super::index::Wake;
-use super::{Core, Key, Now, Object, Subject, Verb, conditions, dispatch_status};
+use super::{Core, Now, Object, ObjectKey, Subject, Verb, conditions, dispatch_status};
 use crate::api::dispatch::{
     DispatchPhase, DispatchSpec, DispatchStatus, LastResult, Outcome, ReportedOutcome, Retries,
 };
@@ -113,7 +113,7 @@ pub fn queue_deadline(dispatch: &Dispatch, policy: &DispatchPolicy) -> Option<ji
 }
 
 impl Core {
-    pub(super) fn decide_dispatch(&mut self, key: &Key, now: Now, wake: &mut Wake) {
+    pub(super) fn decide_dispatch(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         let Some(d) = self.dispatches.get(key).map(|e| e.obj.clone()) else { return };
         let status = dispatch_status(&d);
         if status.phase.is_final() {
@@ -127,12 +127,12 @@ impl Core {
         }
     }
 
-    fn policy_of(&self, key: &Key) -> DispatchPolicy {
+    fn policy_of(&self, key: &ObjectKey) -> DispatchPolicy {
         let pool = self.dispatches.get(key).map(|e| e.pool.clone());
         pool.and_then(|p| self.pool_obj(&p)).map(|p| p.spec.dispatch.clone()).unwrap_or_default()
     }
 
-    fn decide_open(&mut self, key: &Key, d: &Dispatch, status: &DispatchStatus, now: Now, wake: &mut Wake) {
+    fn decide_open(&mut self, key: &ObjectKey, d: &Dispatch, status: &DispatchStatus, now: Now, wake: &mut Wake) {
         let Some(worker) = status.worker.clone() else { return };
         let reported = d.spec.result.as_ref().filter(|r| r.attempt == status.attempt).cloned();
         let end = if let Some(r) = reported {
@@ -151,7 +151,7 @@ impl Core {
     /// Why an open attempt ends though nobody reported, if it does.
     fn unreported_end(
         &mut self,
-        key: &Key,
+        key: &ObjectKey,
         d: &Dispatch,
         status: &DispatchStatus,
         worker: &crate::api::dispatch::WorkerRef,
@@ -210,7 +210,7 @@ impl Core {
     }
 
     /// When the rest ends that follows if the open attempt was rate limited.
-    fn rest_after(&mut self, key: &Key, d: &Dispatch, retry_after: Option<Period>, now: Now) -> Time {
+    fn rest_after(&mut self, key: &ObjectKey, d: &Dispatch, retry_after: Option<Period>, now: Now) -> Time {
         let status = d.status.clone().unwrap_or_default();
         let worker = status.worker.as_ref().map(|w| key.sibling(w.name.clone()));
         let pool = key.sibling(d.spec.pool.clone());
@@ -230,7 +230,7 @@ impl Core {
         Time::from(cooldown::deadline(&spec, old.strikes, until, assigned_at, retry_after, &seed, now))
     }
 
-    fn has_other_credential(&self, key: &Key, worker: &str) -> bool {
+    fn has_other_credential(&self, key: &ObjectKey, worker: &str) -> bool {
         let Some(e) = self.workers.get(&key.sibling(worker)) else { return false };
         let own = self.identity_of(&e.obj);
         self.pool_obj(&e.pool).is_some_and(|p| match own {
@@ -240,7 +240,7 @@ impl Core {
         })
     }
 
-    fn decide_waiting(&mut self, key: &Key, d: &Dispatch, status: &DispatchStatus, now: Now, wake: &mut Wake) {
+    fn decide_waiting(&mut self, key: &ObjectKey, d: &Dispatch, status: &DispatchStatus, now: Now, wake: &mut Wake) {
         let pool_key = self.dispatches[key].pool.clone();
         let pool = self.pool_obj(&pool_key);
         if d.spec.cancel || pool.as_ref().is_some_and(|p| p.is_deleting()) {
@@ -294,7 +294,7 @@ impl Core {
             let mut next = status.clone();
             finish(&mut next, DispatchPhase::Failed, DispatchFinished::QueueFull, now);
             let text = format!("{} dispatches wait already (spec.dispatch.queueLimit)", pool.spec.dispatch.queue_limit);
-            self.note_when_done(d, EventReason::QueueFull, text, now);
+            self.record_when_done(d, EventReason::QueueFull, text, now);
             self.close(key, next, now);
             return;
         }

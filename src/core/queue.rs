@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Core, Key};
+use super::{Core, ObjectKey};
 
 /// Whom a pool's queue has taken, and who is to be judged.
 #[derive(Default)]
@@ -73,7 +73,7 @@ impl Admission {
 impl Core {
     /// True if a dispatch that had no attempt yet may wait: it was accepted, or there is room for it. Of those that are not
     /// judged the oldest go first; and each is passed by once, however many there are.
-    pub(super) fn accept(&mut self, key: &Key, limit: i32) -> bool {
+    pub(super) fn accept(&mut self, key: &ObjectKey, limit: i32) -> bool {
         let Some(e) = self.dispatches.get(key) else { return false };
         if e.accepted {
             return true;
@@ -95,7 +95,7 @@ impl Core {
         !admission.fresh.remove(&own)
     }
 
-    pub(super) fn enqueue(&mut self, key: &Key) {
+    pub(super) fn enqueue(&mut self, key: &ObjectKey) {
         if let Some(e) = self.dispatches.get_mut(key).filter(|e| !e.queued) {
             e.queued = true;
             let (pool, place) = (e.pool.clone(), e.place.clone());
@@ -104,7 +104,7 @@ impl Core {
         }
     }
 
-    pub(super) fn unqueue(&mut self, key: &Key) {
+    pub(super) fn unqueue(&mut self, key: &ObjectKey) {
         if let Some(e) = self.dispatches.get_mut(key).filter(|e| e.queued) {
             e.queued = false;
             let (pool, place) = (e.pool.clone(), e.place.clone());

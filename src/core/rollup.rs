@@ -4,7 +4,7 @@ use super::entries::Slot;
 use super::explain::Wait;
 use super::index::Wake;
 use super::observe::{Attempted, TOLD_AFTER};
-use super::{Core, Key, NoteType, Now, Object, Subject, Verb, conditions, scale, update};
+use super::{Core, EventType, Now, Object, ObjectKey, Subject, Verb, conditions, scale, update};
 use crate::api::pool::{ContainerPoolStatus, CredentialRest, HistoryPolicy, NotReady, Recent};
 use crate::api::vocabulary::{
     EventReason, NotReadyReason, PoolProgressing, PoolReady, PoolRequestsAccepted, PoolRuntimeAllowed,
@@ -16,7 +16,7 @@ use crate::api::{Condition, ContainerPool, Time, names};
 const LIST: usize = 20;
 
 impl Core {
-    pub(super) fn decide_pool(&mut self, key: &Key, now: Now, wake: &mut Wake) {
+    pub(super) fn decide_pool(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         let Some(obj) = self.pool_obj(key) else {
             self.expire_history(key, &HistoryPolicy::default(), now, wake);
             self.forget_pool(key);
@@ -41,7 +41,7 @@ impl Core {
     }
 
     /// An entry without a pool stays while workers or dispatches refer to it.
-    fn forget_pool(&mut self, key: &Key) {
+    fn forget_pool(&mut self, key: &ObjectKey) {
         let unused = |p: &super::entries::PoolEntry| {
             p.workers.is_empty() && p.creating.is_empty() && p.waiting.is_empty() && p.finals.is_empty()
         };
@@ -51,7 +51,7 @@ impl Core {
     }
 
     /// The pool is being deleted: what waits is cancelled and idle workers go by their own decisions, busy ones finish.
-    fn wind_up(&mut self, key: &Key, obj: &ContainerPool) {
+    fn wind_up(&mut self, key: &ObjectKey, obj: &ContainerPool) {
         let Some(p) = self.pools.get(key) else { return };
         let finalizer = obj.metadata.finalizers.iter().flatten().any(|f| f == names::POOL_FINALIZER);
         if p.waiting.is_empty()
@@ -64,7 +64,7 @@ impl Core {
         }
     }
 
-    fn roll_up(&mut self, key: &Key, obj: &ContainerPool, now: Now, wake: &mut Wake) {
+    fn roll_up(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
         if self.inflight.contains_key(&Subject::Pool(key.clone())) {
             return;
         }
@@ -99,17 +99,17 @@ impl Core {
         let find = |s: &ContainerPoolStatus| Condition::find::<PoolReady>(&s.conditions).cloned();
         let (before, after) = (find(old), find(next));
         if let Some(after) = after.filter(|a| before.as_ref().is_none_or(|b| b.status != a.status)) {
-            let type_ = if after.is_true() || before.is_none() { NoteType::Normal } else { NoteType::Warning };
+            let type_ = if after.is_true() || before.is_none() { EventType::Normal } else { EventType::Warning };
             let reason = if after.is_true() { EventReason::Ready } else { EventReason::NotReady };
-            self.note("ContainerPool", obj, type_, reason, after.message, now);
+            self.record("ContainerPool", obj, type_, reason, after.message, now);
         }
         if let Some((warning, reason, text)) = update::told(old, next) {
-            let type_ = if warning { NoteType::Warning } else { NoteType::Normal };
-            self.note("ContainerPool", obj, type_, reason, text, now);
+            let type_ = if warning { EventType::Warning } else { EventType::Normal };
+            self.record("ContainerPool", obj, type_, reason, text, now);
         }
     }
 
-    fn status_of(&mut self, key: &Key, obj: &ContainerPool, now: Now) -> ContainerPoolStatus {
+    fn status_of(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now) -> ContainerPoolStatus {
         let mut s = obj.status.clone().unwrap_or_default();
         let counts = self.counts(key, obj, now);
         let by_credential = self.resting_by_credential(key, now);
@@ -168,7 +168,7 @@ impl Core {
     }
 
     /// Rests of the pool's credentials, with those that are due.
-    fn rests(&self, key: &Key, obj: &ContainerPool) -> Vec<CredentialRest> {
+    fn rests(&self, key: &ObjectKey, obj: &ContainerPool) -> Vec<CredentialRest> {
         let Some(p) = self.pools.get(key) else { return Vec::new() };
         let mut rests: Vec<CredentialRest> = obj.status.as_ref().map(|s| s.rate_limits.clone()).unwrap_or_default();
         for (id, due) in &p.due_rests {
@@ -182,7 +182,7 @@ impl Core {
         rests
     }
 
-    fn recent(&self, key: &Key) -> Vec<Recent> {
+    fn recent(&self, key: &ObjectKey) -> Vec<Recent> {
         let Some(p) = self.pools.get(key) else { return Vec::new() };
         let newest =
             p.finals.iter().rev().take(LIST).filter_map(|(_, name)| self.dispatches.get(&key.sibling(name.clone())));
@@ -200,7 +200,7 @@ impl Core {
             .collect()
     }
 
-    fn not_ready(&self, key: &Key) -> Vec<NotReady> {
+    fn not_ready(&self, key: &ObjectKey) -> Vec<NotReady> {
         let Some(p) = self.pools.get(key) else { return Vec::new() };
         let resting = p.resting.iter().map(|(_, o)| *o);
         let unavailable = p.unavailable.iter().chain(&p.update.spent).copied();
@@ -247,7 +247,7 @@ impl Core {
             Subject::Lease(_) | Subject::Orphan(_) => None,
         };
         if let Some(pool) = pool {
-            self.note("ContainerPool", &*pool, NoteType::Warning, what.reason(), why.to_owned(), now);
+            self.record("ContainerPool", &*pool, EventType::Warning, what.reason(), why.to_owned(), now);
         }
     }
 }

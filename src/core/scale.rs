@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::assign::Gate;
 use super::entries::PoolEntry;
 use super::index::Wake;
-use super::{Core, HostKey, Key, Now, Subject, Verb, cooldown, template};
+use super::{Core, HostKey, Now, ObjectKey, Subject, Verb, cooldown, template};
 use crate::api::pool::ContainerPoolSpec;
 use crate::api::worker::{WorkerPhase, WorkerSpec};
 use crate::api::{ContainerPool, RuntimeKind, Worker, names};
@@ -58,7 +58,7 @@ fn count(n: usize) -> i32 {
 
 impl Core {
     /// Idle workers of a pool whose credential rests or is refused.
-    pub(super) fn resting_by_credential(&mut self, pool: &Key, now: Now) -> i32 {
+    pub(super) fn resting_by_credential(&mut self, pool: &ObjectKey, now: Now) -> i32 {
         let creds: Vec<(String, usize)> = self
             .pools
             .get(pool)
@@ -73,7 +73,7 @@ impl Core {
         count(n)
     }
 
-    pub(super) fn counts(&mut self, pool: &Key, obj: &ContainerPool, now: Now) -> Counts {
+    pub(super) fn counts(&mut self, pool: &ObjectKey, obj: &ContainerPool, now: Now) -> Counts {
         let by_credential = self.resting_by_credential(pool, now);
         let (mut credential_free, mut credential_back) = (obj.spec.credentials.is_empty(), None);
         for c in &obj.spec.credentials {
@@ -95,7 +95,7 @@ impl Core {
     }
 
     /// Lets go who is not wanted, and has made who is missing.
-    pub(super) fn scale(&mut self, key: &Key, obj: &ContainerPool, now: Now, wake: &mut Wake) {
+    pub(super) fn scale(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
         let counts = self.counts(key, obj, now);
         // Nobody else need be there who waits for it: the pool may have no worker on that credential, or no work.
         if let Some(back) = counts.credential_back {
@@ -112,7 +112,7 @@ impl Core {
 
     /// Above max workers that are not busy leave at once; above want after `idleTimeout`. Those that are not up yet first:
     /// they have done nothing, and may never come.
-    fn shrink(&mut self, key: &Key, obj: &ContainerPool, want: i32, now: Now, wake: &mut Wake) {
+    fn shrink(&mut self, key: &ObjectKey, obj: &ContainerPool, want: i32, now: Now, wake: &mut Wake) {
         let Some(p) = self.pools.get(key) else { return };
         let staying = count(p.staying());
         let (above_max, above_want) = (staying - obj.spec.max, staying - want);
@@ -158,7 +158,7 @@ impl Core {
 
     /// With work queued, no room and another credential free, a worker whose credential rests longer than a start
     /// takes makes room for one on the free credential.
-    fn swap_resting(&mut self, key: &Key, obj: &ContainerPool, counts: Counts, now: Now) {
+    fn swap_resting(&mut self, key: &ObjectKey, obj: &ContainerPool, counts: Counts, now: Now) {
         let Some(p) = self.pools.get(key) else { return };
         let coming = count(p.starting.len() + p.creating.len() + p.deleting.len() + p.held.len());
         if counts.queued <= coming
@@ -187,7 +187,7 @@ impl Core {
         }
     }
 
-    fn grow(&mut self, key: &Key, obj: &ContainerPool, want: i32, now: Now, wake: &mut Wake) {
+    fn grow(&mut self, key: &ObjectKey, obj: &ContainerPool, want: i32, now: Now, wake: &mut Wake) {
         let Some(p) = self.pools.get(key) else { return };
         let exist = count(p.workers.len() + p.creating.len());
         // What was let go to be replaced comes again, also where less is wanted by now.
@@ -242,7 +242,7 @@ impl Core {
     }
 
     /// The free credential with the fewest workers, in the order of the spec.
-    fn next_credential(&mut self, key: &Key, obj: &ContainerPool, now: Now) -> Option<String> {
+    fn next_credential(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now) -> Option<String> {
         let mut best: Option<(usize, String)> = None;
         for c in &obj.spec.credentials {
             let rest = self.credential_rest(&key.namespace, &c.identity());
@@ -256,17 +256,17 @@ impl Core {
         best.map(|(_, name)| name)
     }
 
-    fn least_used(&self, key: &Key, obj: &ContainerPool) -> Option<String> {
+    fn least_used(&self, key: &ObjectKey, obj: &ContainerPool) -> Option<String> {
         obj.spec.credentials.iter().min_by_key(|c| self.made_with(key, &c.name)).map(|c| c.name.clone())
     }
 
     /// Workers of a pool that have a credential, with those that are being made.
-    fn made_with(&self, key: &Key, credential: &str) -> usize {
+    fn made_with(&self, key: &ObjectKey, credential: &str) -> usize {
         self.pools.get(key).map_or(0, |p| p.tally.with_credential(credential) + p.coming.with_credential(credential))
     }
 
     /// The listed host with the fewest workers that has room, in the order of the spec.
-    fn next_host(&self, key: &Key, obj: &ContainerPool) -> Option<HostKey> {
+    fn next_host(&self, key: &ObjectKey, obj: &ContainerPool) -> Option<HostKey> {
         let runtime = self.runtime_of(obj);
         let configured = self.cfg.hosts_of(runtime);
         let of = |host: &str| HostKey { runtime, host: host.to_owned() };
@@ -307,7 +307,7 @@ impl Core {
 }
 
 fn new_worker(pool: &ContainerPool, ordinal: i32, host: HostKey, credential: Option<String>) -> Worker {
-    let key = Key::of(pool);
+    let key = ObjectKey::of(pool);
     let entry = pool.spec.credentials.iter().find(|c| Some(&c.name) == credential.as_ref());
     let template_hash = template::template_hash(&pool.spec, entry);
     let mut w = Worker::new(

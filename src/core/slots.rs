@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::entries::{InstanceView, Slot, WorkerEntry};
-use super::{Core, Key, Now, Object, Subject, worker_status};
+use super::{Core, Now, Object, ObjectKey, Subject, worker_status};
 use crate::api::worker::WorkerPhase;
 use crate::runtime::InstanceState;
 
@@ -18,7 +18,7 @@ impl Core {
         if w.is_deleting() {
             return Slot::Unavailable;
         }
-        let subject = Subject::Worker(Key::of(&**w));
+        let subject = Subject::Worker(ObjectKey::of(&**w));
         if self.inflight.contains_key(&subject) {
             return Slot::Held;
         }
@@ -51,7 +51,7 @@ impl Core {
     }
 
     /// Puts a worker where it now belongs.
-    pub(super) fn reindex_worker(&mut self, key: &Key, now: Now) {
+    pub(super) fn reindex_worker(&mut self, key: &ObjectKey, now: Now) {
         let Some(e) = self.workers.get(key) else { return };
         let slot = self.slot_of(e, now);
         if e.slot.as_ref() == Some(&slot) {
@@ -100,7 +100,7 @@ impl Core {
     }
 
     /// Takes a worker out of the index it stood in.
-    pub(super) fn unslot(&mut self, key: &Key, pool: &Key, ordinal: i32, slot: &Slot) {
+    pub(super) fn unslot(&mut self, key: &ObjectKey, pool: &ObjectKey, ordinal: i32, slot: &Slot) {
         let p = self.pools.entry(pool.clone()).or_default();
         match slot {
             Slot::Idle { cred, last, since } => {

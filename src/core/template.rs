@@ -7,7 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::entries::WorkerEntry;
-use super::{Core, Key};
+use super::{Core, ObjectKey};
 use crate::api::Worker;
 use crate::api::pool::{ContainerPoolSpec, Credential};
 
@@ -86,7 +86,7 @@ impl Core {
 
     /// Identity of a Worker's credential. `Err`: its pool has no such credential, or has given it another source since.
     pub(super) fn identity_of(&self, worker: &Worker) -> Result<Option<String>, ()> {
-        let pool = self.pools.get(&Key::of(worker).sibling(worker.spec.pool.as_str()));
+        let pool = self.pools.get(&ObjectKey::of(worker).sibling(worker.spec.pool.as_str()));
         let known = pool.and_then(|p| Some((p.obj.as_ref()?, &p.update.templates)));
         match (&worker.spec.credential, known) {
             (_, Some((_, templates))) if !templates.gave(worker) => Err(()),

@@ -21,7 +21,7 @@ use super::entries::{PoolEntry, Slot, WorkerEntry};
 use super::index::Wake;
 use super::instance::EARLY_END;
 use super::template::Templates;
-use super::{Core, Key, Now, Object, Subject, cooldown, worker_status};
+use super::{Core, Now, Object, ObjectKey, Subject, cooldown, worker_status};
 use crate::api::pool::{ContainerPoolSpec, ContainerPoolStatus};
 use crate::api::vocabulary::{EventReason, PoolProgressing, Reason};
 use crate::api::{Condition, ContainerPool, names};
@@ -113,7 +113,7 @@ impl Core {
     }
 
     /// True if a worker that is about to be free is not to take work again.
-    pub(super) fn goes_when_idle(&self, key: &Key, spec: &ContainerPoolSpec, now: Now) -> bool {
+    pub(super) fn goes_when_idle(&self, key: &ObjectKey, spec: &ContainerPoolSpec, now: Now) -> bool {
         let Some(e) = self.workers.get(key) else { return false };
         let due = self.due_of(e).is_some_and(|t| t <= now.wall);
         let room = || self.pools.get(&e.pool).is_some_and(|p| p.backoff.failures == 0 && p.room(spec) > 0);
@@ -121,7 +121,7 @@ impl Core {
     }
 
     /// Puts a worker where it belongs among those that are to be replaced.
-    pub(super) fn reindex_due(&mut self, key: &Key) {
+    pub(super) fn reindex_due(&mut self, key: &ObjectKey) {
         let Some(e) = self.workers.get(key) else { return };
         let due = match &e.slot {
             Some(Slot::Idle { .. }) => self.due_of(e),
@@ -137,7 +137,7 @@ impl Core {
         !kept && self.is_outdated(e)
     }
 
-    fn set_due(&mut self, key: &Key, due: Option<Timestamp>) {
+    fn set_due(&mut self, key: &ObjectKey, due: Option<Timestamp>) {
         let Some(e) = self.workers.get_mut(key) else { return };
         let (old, ordinal) = (std::mem::replace(&mut e.due, due), e.ordinal.unwrap_or(-1));
         if old == due {
@@ -155,7 +155,7 @@ impl Core {
     }
 
     /// The pool's template may be another one: what failed before says nothing of it.
-    pub(super) fn take_template(&mut self, key: &Key, spec: &ContainerPoolSpec) {
+    pub(super) fn take_template(&mut self, key: &ObjectKey, spec: &ContainerPoolSpec) {
         let Some(p) = self.pools.get_mut(key) else { return };
         let templates = Templates::of(spec);
         if p.update.templates != Templates::default() && p.update.templates != templates {
@@ -165,7 +165,7 @@ impl Core {
     }
 
     /// A worker became Ready.
-    pub(super) fn came_up(&mut self, key: &Key, now: Now) {
+    pub(super) fn came_up(&mut self, key: &ObjectKey, now: Now) {
         let Some(e) = self.workers.get_mut(key) else { return };
         let (Some(ordinal), pool) = (e.ordinal, e.pool.clone()) else { return };
         e.young = Some(now.mono);
@@ -175,7 +175,7 @@ impl Core {
     }
 
     /// A worker of the present template did not start. If it was to replace another one the pool still owes that.
-    pub(super) fn replacement_failed(&mut self, pool: &Key, ordinal: Option<i32>) {
+    pub(super) fn replacement_failed(&mut self, pool: &ObjectKey, ordinal: Option<i32>) {
         let (Some(p), Some(ordinal)) = (self.pools.get_mut(pool), ordinal) else { return };
         if p.has_outdated() {
             p.update.going.insert(ordinal);
@@ -183,14 +183,14 @@ impl Core {
     }
 
     /// The write that was to delete a worker is over, and it stays.
-    pub(super) fn stays(&mut self, pool: &Key, ordinal: Option<i32>) {
+    pub(super) fn stays(&mut self, pool: &ObjectKey, ordinal: Option<i32>) {
         if let (Some(p), Some(o)) = (self.pools.get_mut(pool), ordinal) {
             p.update.going.remove(&o);
         }
     }
 
     /// A worker is being deleted.
-    pub(super) fn leaves(&mut self, pool: &Key, ordinal: i32) {
+    pub(super) fn leaves(&mut self, pool: &ObjectKey, ordinal: i32) {
         if let Some(p) = self.pools.get_mut(pool).filter(|p| p.update.going.contains(&ordinal)) {
             p.update.leaving.insert(ordinal);
         }
@@ -214,7 +214,7 @@ impl Core {
     }
 
     /// Lets idle workers go that are due to be replaced, as many as may be away.
-    pub(super) fn replace_due(&mut self, key: &Key, obj: &ContainerPool, now: Now, wake: &mut Wake) {
+    pub(super) fn replace_due(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
         self.grow_up(key, now, wake);
         if obj.spec.paused || self.runtime_refused(obj).is_some() {
             return;
@@ -262,7 +262,7 @@ impl Core {
     }
 
     /// False: not now.
-    fn let_one_go(&mut self, pool: &Key, ordinal: i32, now: Now, wake: &mut Wake) -> bool {
+    fn let_one_go(&mut self, pool: &ObjectKey, ordinal: i32, now: Now, wake: &mut Wake) -> bool {
         self.visits.0 += 1;
         let worker = pool.sibling(names::worker(&pool.name, ordinal));
         if let Some(t) = self.trouble.get(&Subject::Worker(worker.clone())).filter(|t| t.until > now.mono) {
@@ -274,7 +274,7 @@ impl Core {
     }
 
     /// Who lived for a while after it became Ready started well.
-    fn grow_up(&mut self, key: &Key, now: Now, wake: &mut Wake) {
+    fn grow_up(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         loop {
             let Some(p) = self.pools.get_mut(key) else { return };
             let Some(&(since, ordinal)) = p.update.young.first() else { return };
@@ -299,7 +299,7 @@ impl Core {
     /// The condition Progressing while workers are replaced because of their template: status, reason, text.
     pub(super) fn progress_of_update(
         &self,
-        key: &Key,
+        key: &ObjectKey,
         obj: &ContainerPool,
         status: &ContainerPoolStatus,
     ) -> Option<(bool, PoolProgressing, String)> {

@@ -13,7 +13,7 @@ use poolkeeper::api::worker::WorkerPhase;
 use poolkeeper::api::{ContainerPool, Dispatch, Worker};
 use poolkeeper::core::template::template_hash;
 use poolkeeper::core::{
-    Action, Core, Event, Fetched, Key, Now, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
+    Action, Core, Fetched, Input, Now, ObjectKey, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
 };
 use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, Observation};
 use poolkeeper_testkit::objects::{config, host, object};
@@ -56,13 +56,13 @@ fn core(dispatches: &[Arc<Dispatch>]) -> Core {
     let mut core = Core::new(config());
     let running = |n| instance(n, InstanceState::Running);
     let all = 0..dispatches.len();
-    let mut events = vec![Event::Pool(Seen::Present(pool()))];
-    events.extend(all.clone().map(|n| Event::Worker(Seen::Present(worker(n, 2)))));
-    events.extend(dispatches.iter().map(|d| Event::Dispatch(Seen::Present(d.clone()))));
-    events.push(Event::Pool(Seen::Listed([Key::new("ns", "p")].into())));
-    events.push(Event::Worker(Seen::Listed(all.clone().map(|n| Key::new("ns", format!("p-{n}"))).collect())));
-    events.push(Event::Dispatch(Seen::Listed(all.clone().map(|n| Key::new("ns", format!("t{n}"))).collect())));
-    events.push(Event::Runtime(RuntimeFact::Observed(host(), Observation::Listed(all.map(running).collect()))));
+    let mut events = vec![Input::Pool(Seen::Present(pool()))];
+    events.extend(all.clone().map(|n| Input::Worker(Seen::Present(worker(n, 2)))));
+    events.extend(dispatches.iter().map(|d| Input::Dispatch(Seen::Present(d.clone()))));
+    events.push(Input::Pool(Seen::Listed([ObjectKey::new("ns", "p")].into())));
+    events.push(Input::Worker(Seen::Listed(all.clone().map(|n| ObjectKey::new("ns", format!("p-{n}"))).collect())));
+    events.push(Input::Dispatch(Seen::Listed(all.clone().map(|n| ObjectKey::new("ns", format!("t{n}"))).collect())));
+    events.push(Input::Runtime(RuntimeFact::Observed(host(), Observation::Listed(all.map(running).collect()))));
     for event in events {
         core.apply(event, now());
     }
@@ -111,7 +111,7 @@ fn a_rest_is_not_forgotten_with_its_dispatch() {
     assert_eq!(rest(&first), Some(("2026-01-01T02:00:00Z".into(), 1)), "the credential's rest is written first");
 
     // That write is still under way.
-    core.apply(Event::Dispatch(Seen::Gone(d)), now());
+    core.apply(Input::Dispatch(Seen::Gone(d)), now());
     let then = verbs(&mut core);
     let harmful = then.iter().find(|v| matches!(v, Verb::DeleteWorker(_) | Verb::GetDispatch(_)));
     assert!(harmful.is_none(), "its worker waits for it: {then:?}");
@@ -127,11 +127,11 @@ fn rests_that_wait_to_be_written_are_counted_once() {
         let seen = verbs(&mut core);
         assert_eq!(rest(&seen), Some(("2026-01-01T02:00:00Z".into(), 2)), "round {version}");
         for n in [0, 1] {
-            core.apply(Event::Worker(Seen::Present(worker(n, version))), now());
+            core.apply(Input::Worker(Seen::Present(worker(n, version))), now());
         }
         assert_eq!(rest(&verbs(&mut core)), None, "one write at a time");
         let failed = Settled::Refreshed(Fetched::Pool(Some(pool())));
-        core.apply(Event::Settled(Subject::Pool(Key::new("ns", "p")), failed), now());
+        core.apply(Input::Settled(Subject::Pool(ObjectKey::new("ns", "p")), failed), now());
     }
 }
 
@@ -139,7 +139,7 @@ fn rests_that_wait_to_be_written_are_counted_once() {
 fn a_worker_is_freed_though_the_dispatch_that_ended_on_it_is_deleted() {
     let d = dispatch(0, ASSIGNED, &json!({"attempt": 1, "outcome": "Succeeded", "closedAt": NOW}));
     let mut core = core(std::slice::from_ref(&d));
-    core.apply(Event::Dispatch(Seen::Gone(d)), now());
+    core.apply(Input::Dispatch(Seen::Gone(d)), now());
     let then = verbs(&mut core);
     let freed = |v: &Verb| matches!(v, Verb::WorkerStatus(_, s) if s.dispatch.is_none());
     assert!(then.iter().any(freed), "{then:?}");
@@ -150,7 +150,7 @@ fn a_worker_is_freed_though_the_dispatch_that_ended_on_it_is_deleted() {
 fn an_open_attempt_whose_dispatch_is_deleted_is_asked_for() {
     let d = dispatch(0, ASSIGNED, &Value::Null);
     let mut core = core(std::slice::from_ref(&d));
-    core.apply(Event::Dispatch(Seen::Gone(d)), now());
+    core.apply(Input::Dispatch(Seen::Gone(d)), now());
     let then = verbs(&mut core);
     assert!(then.iter().any(|v| matches!(v, Verb::GetDispatch(_))), "{then:?}");
 }
@@ -161,7 +161,7 @@ fn starting() -> (Core, Arc<Worker>) {
     let asked = verbs(&mut core).into_iter().find_map(|v| if let Verb::CreateWorker(w) = v { Some(w) } else { None });
     let made: Arc<Worker> = object("p-0", 2, serde_json::to_value(asked.unwrap().spec).unwrap(), Value::Null);
     let done = Settled::Done(Some(Fetched::Worker(Some(made.clone()))));
-    core.apply(Event::Settled(Subject::Worker(Key::new("ns", "p-0")), done), now());
+    core.apply(Input::Settled(Subject::Worker(ObjectKey::new("ns", "p-0")), done), now());
     let first = core.decide(now());
     assert!(first.iter().any(|a| matches!(a, Action::Runtime(RuntimeOrder::Start(..)))), "{first:?}");
     (core, made)
@@ -172,9 +172,9 @@ fn starting() -> (Core, Arc<Worker>) {
 fn an_answer_to_a_start_does_not_take_back_what_was_observed() {
     let (mut core, _) = starting();
     let observed = Observation::Changed(instance(0, InstanceState::Running));
-    core.apply(Event::Runtime(RuntimeFact::Observed(host(), observed)), now());
+    core.apply(Input::Runtime(RuntimeFact::Observed(host(), observed)), now());
     let answer = instance(0, InstanceState::Starting);
-    core.apply(Event::Runtime(RuntimeFact::Started(answer.key.clone(), Ok(answer))), now());
+    core.apply(Input::Runtime(RuntimeFact::Started(answer.key.clone(), Ok(answer))), now());
     let then = verbs(&mut core);
     let ready = |v: &Verb| matches!(v, Verb::WorkerStatus(_, s) if s.phase == WorkerPhase::Ready);
     assert!(then.iter().any(ready), "{then:?}");
@@ -186,14 +186,14 @@ fn an_answer_to_a_check_does_not_take_back_what_was_observed() {
     let mut core = core(&[]);
     let spec = serde_json::to_value(&worker(0, 2).spec).unwrap();
     let idle: Arc<Worker> = object("p-0", 2, spec, json!({"phase": "Ready", "handle": handle(0), "idleSince": NOW}));
-    core.apply(Event::Worker(Seen::Present(idle)), now());
+    core.apply(Input::Worker(Seen::Present(idle)), now());
     let first = core.decide(now());
     assert!(first.iter().any(|a| matches!(a, Action::Runtime(RuntimeOrder::Check(..)))), "{first:?}");
 
     let waits = InstanceState::NotReady { why: "its probe fails".into(), held: false };
-    core.apply(Event::Runtime(RuntimeFact::Observed(host(), Observation::Changed(instance(0, waits)))), now());
+    core.apply(Input::Runtime(RuntimeFact::Observed(host(), Observation::Changed(instance(0, waits)))), now());
     let answer = instance(0, InstanceState::Running);
-    core.apply(Event::Runtime(RuntimeFact::Checked(answer.key.clone(), Ok(Some(answer)))), now());
+    core.apply(Input::Runtime(RuntimeFact::Checked(answer.key.clone(), Ok(Some(answer)))), now());
     let then = verbs(&mut core);
     let told = |v: &Verb| matches!(v, Verb::WorkerStatus(_, s) if s.message.as_deref() == Some("its probe fails"));
     assert!(then.iter().any(told), "{then:?}");
@@ -209,20 +209,20 @@ fn a_dispatch_is_removed_only_when_its_worker_was_seen_to_be_free() {
     let idle = |version| {
         let spec = serde_json::to_value(&worker(0, 2).spec).unwrap();
         let w = object("p-0", version, spec, json!({"phase": "Ready", "handle": handle(0), "idleSince": NOW}));
-        Event::Worker(Seen::Present(w))
+        Input::Worker(Seen::Present(w))
     };
     let removed = |v: &Verb| matches!(v, Verb::DeleteDispatch(_));
 
     let mut late = core(&[]);
     late.apply(idle(1), now());
-    late.apply(Event::Dispatch(Seen::Present(d.clone())), now());
+    late.apply(Input::Dispatch(Seen::Present(d.clone())), now());
     let first = verbs(&mut late);
     assert!(!first.iter().any(removed), "{first:?}");
     assert!(first.iter().any(|v| matches!(v, Verb::GetWorker(w) if &*w.name == "p-0")), "{first:?}");
-    let Event::Worker(Seen::Present(free)) = idle(3) else { unreachable!() };
+    let Input::Worker(Seen::Present(free)) = idle(3) else { unreachable!() };
     let found = Settled::Done(Some(Fetched::Worker(Some(free))));
-    late.apply(Event::Settled(Subject::Pool(Key::new("ns", "p")), Settled::Done(None)), now());
-    late.apply(Event::Settled(Subject::Dispatch(Key::new("ns", "t0")), found), now());
+    late.apply(Input::Settled(Subject::Pool(ObjectKey::new("ns", "p")), Settled::Done(None)), now());
+    late.apply(Input::Settled(Subject::Dispatch(ObjectKey::new("ns", "t0")), found), now());
     let then = verbs(&mut late);
     assert!(then.iter().any(removed), "{then:?}");
 
@@ -237,16 +237,16 @@ fn a_dispatch_is_removed_only_when_its_worker_was_seen_to_be_free() {
 #[test]
 fn an_answer_about_one_dispatch_says_nothing_of_the_next() {
     let mut core = core(&[]);
-    core.apply(Event::Worker(Seen::Present(worker(0, 2))), now());
+    core.apply(Input::Worker(Seen::Present(worker(0, 2))), now());
     let asked = verbs(&mut core);
     assert!(asked.iter().any(|v| matches!(v, Verb::GetDispatch(d) if &*d.name == "t0")), "{asked:?}");
 
     let mut next = worker(0, 3);
     let named = Arc::make_mut(&mut next).status.as_mut().unwrap().dispatch.as_mut().unwrap();
     (named.name, named.uid) = ("t1".into(), "t1-uid".into());
-    core.apply(Event::Worker(Seen::Present(next)), now());
+    core.apply(Input::Worker(Seen::Present(next)), now());
     let gone = Settled::Done(Some(Fetched::Dispatch(None)));
-    core.apply(Event::Settled(Subject::Worker(Key::new("ns", "p-0")), gone), now());
+    core.apply(Input::Settled(Subject::Worker(ObjectKey::new("ns", "p-0")), gone), now());
     let then = verbs(&mut core);
     assert!(!then.iter().any(|v| matches!(v, Verb::DeleteWorker(_))), "{then:?}");
     assert!(then.iter().any(|v| matches!(v, Verb::GetDispatch(d) if &*d.name == "t1")), "{then:?}");
@@ -257,7 +257,7 @@ fn an_answer_about_one_dispatch_says_nothing_of_the_next() {
 fn an_answer_about_one_worker_says_nothing_of_the_next() {
     let mut core = core(&[]);
     let first = dispatch(0, ASSIGNED, &Value::Null);
-    core.apply(Event::Dispatch(Seen::Present(first.clone())), now());
+    core.apply(Input::Dispatch(Seen::Present(first.clone())), now());
     let asked = verbs(&mut core);
     assert!(asked.iter().any(|v| matches!(v, Verb::GetWorker(w) if &*w.name == "p-0")), "{asked:?}");
 
@@ -268,9 +268,9 @@ fn an_answer_about_one_worker_says_nothing_of_the_next() {
     status.attempt = 2;
     let on = status.worker.as_mut().unwrap();
     (on.name, on.uid) = ("p-1".into(), "p-1-uid".into());
-    core.apply(Event::Dispatch(Seen::Present(next)), now());
+    core.apply(Input::Dispatch(Seen::Present(next)), now());
     let gone = Settled::Done(Some(Fetched::Worker(None)));
-    core.apply(Event::Settled(Subject::Dispatch(Key::new("ns", "t0")), gone), now());
+    core.apply(Input::Settled(Subject::Dispatch(ObjectKey::new("ns", "t0")), gone), now());
     let then = verbs(&mut core);
     assert!(!then.iter().any(|v| matches!(v, Verb::DispatchStatus(..))), "{then:?}");
     assert!(then.iter().any(|v| matches!(v, Verb::GetWorker(w) if &*w.name == "p-1")), "{then:?}");
@@ -295,9 +295,9 @@ fn an_answer_about_one_object_says_nothing_of_the_next_with_its_name() {
     let mut again = cancelled("12".into());
     let new = Arc::make_mut(&mut again);
     (new.metadata.uid, new.status) = (Some("t0-again".into()), None);
-    core.apply(Event::Dispatch(Seen::Present(again)), now());
+    core.apply(Input::Dispatch(Seen::Present(again)), now());
     let gone = Settled::Refreshed(Fetched::Dispatch(None));
-    core.apply(Event::Settled(Subject::Dispatch(Key::new("ns", "t0")), gone), now());
+    core.apply(Input::Settled(Subject::Dispatch(ObjectKey::new("ns", "t0")), gone), now());
     let then = verbs(&mut core);
     assert!(then.iter().any(|v| closes(v, "t0-again")), "{then:?}");
 }
@@ -309,26 +309,26 @@ fn who_cannot_be_reserved_is_not_chosen_again_at_once() {
     for n in [0, 1] {
         let spec = serde_json::to_value(&worker(n, 2).spec).unwrap();
         let idle = object(&format!("p-{n}"), 2, spec, json!({"phase": "Ready", "handle": handle(n), "idleSince": NOW}));
-        core.apply(Event::Worker(Seen::Present(idle)), now());
+        core.apply(Input::Worker(Seen::Present(idle)), now());
         let running = Observation::Changed(instance(n, InstanceState::Running));
-        core.apply(Event::Runtime(RuntimeFact::Observed(host(), running)), now());
+        core.apply(Input::Runtime(RuntimeFact::Observed(host(), running)), now());
     }
     let waiting: Arc<Dispatch> = object("t", 3, json!({"pool": "p"}), json!({"phase": "Pending"}));
-    core.apply(Event::Dispatch(Seen::Present(waiting)), now());
+    core.apply(Input::Dispatch(Seen::Present(waiting)), now());
     let reserved = |core: &mut Core| {
         let of = |a| if let Action::Write(_, Verb::WorkerStatus(w, s)) = a { Some((w, s)) } else { None };
         let all: Vec<_> = core.decide(now()).into_iter().filter_map(of).filter(|(_, s)| s.dispatch.is_some()).collect();
-        all.into_iter().map(|(w, _)| Key::of(&*w)).collect::<Vec<_>>()
+        all.into_iter().map(|(w, _)| ObjectKey::of(&*w)).collect::<Vec<_>>()
     };
     let first = reserved(&mut core);
     assert_eq!(first.len(), 1);
     let failed = Settled::Failed(None, "etcdserver: mvcc: database space exceeded".into());
-    core.apply(Event::Settled(Subject::Worker(first[0].clone()), failed.clone()), now());
-    core.apply(Event::Settled(Subject::Pool(Key::new("ns", "p")), Settled::Done(None)), now());
+    core.apply(Input::Settled(Subject::Worker(first[0].clone()), failed.clone()), now());
+    core.apply(Input::Settled(Subject::Pool(ObjectKey::new("ns", "p")), Settled::Done(None)), now());
     let second = reserved(&mut core);
     assert_eq!(second.len(), 1);
     assert_ne!(second, first);
-    core.apply(Event::Settled(Subject::Worker(second[0].clone()), failed), now());
+    core.apply(Input::Settled(Subject::Worker(second[0].clone()), failed), now());
     assert!(reserved(&mut core).is_empty(), "both wait");
     let again = core.decide(later(1));
     assert!(again.iter().any(|a| matches!(a, Action::Write(_, Verb::WorkerStatus(_, s)) if s.dispatch.is_some())));
@@ -342,17 +342,17 @@ fn who_can_take_no_work_and_is_outdated_goes() {
         let mut core = core(&[]);
         let status = json!({"phase": "Ready", "handle": handle(0), "idleSince": NOW});
         let w: Arc<Worker> = object("p-0", 2, serde_json::to_value(spec).unwrap(), status);
-        core.apply(Event::Worker(Seen::Present(w)), now());
+        core.apply(Input::Worker(Seen::Present(w)), now());
         let observed = Observation::Changed(instance(0, waits.clone()));
-        core.apply(Event::Runtime(RuntimeFact::Observed(host(), observed)), now());
+        core.apply(Input::Runtime(RuntimeFact::Observed(host(), observed)), now());
         // Why it waits is written first.
         let told =
             verbs(&mut core).into_iter().find_map(|v| if let Verb::WorkerStatus(_, s) = v { Some(s) } else { None });
         let told = serde_json::to_value(told.unwrap()).unwrap();
         let w: Arc<Worker> = object("p-0", 3, serde_json::to_value(spec).unwrap(), told);
         let done = Settled::Done(Some(Fetched::Worker(Some(w))));
-        core.apply(Event::Settled(Subject::Worker(Key::new("ns", "p-0")), done), now());
-        core.apply(Event::Settled(Subject::Pool(Key::new("ns", "p")), Settled::Done(None)), now());
+        core.apply(Input::Settled(Subject::Worker(ObjectKey::new("ns", "p-0")), done), now());
+        core.apply(Input::Settled(Subject::Pool(ObjectKey::new("ns", "p")), Settled::Done(None)), now());
         verbs(&mut core).iter().any(|v| matches!(v, Verb::DeleteWorker(_)))
     };
     let mut spec = worker(0, 2).spec.clone();

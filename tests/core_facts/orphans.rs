@@ -9,11 +9,11 @@ fn swept(own: bool) -> (bool, bool) {
     let mut core = core(&[]);
     core.decide(now());
     let found = Instance { own, ..instance(7, InstanceState::Running) };
-    core.apply(Event::Runtime(RuntimeFact::Observed(host(), Observation::Changed(found.clone()))), now());
+    core.apply(Input::Runtime(RuntimeFact::Observed(host(), Observation::Changed(found.clone()))), now());
     let orphan = Subject::Orphan(Box::new(found.key));
     let asked = core.decide(now()).iter().any(|a| matches!(a, Action::Write(s, _) if *s == orphan));
     if asked {
-        core.apply(Event::Settled(orphan, Settled::Done(Some(Fetched::Worker(None)))), now());
+        core.apply(Input::Settled(orphan, Settled::Done(Some(Fetched::Worker(None)))), now());
     }
     (asked, core.decide(now()).iter().any(|a| matches!(a, Action::Runtime(RuntimeOrder::Stop(..)))))
 }
@@ -30,9 +30,9 @@ fn a_worker_lives_on_an_instance_that_another_installation_made() {
     let open = dispatch(0, ASSIGNED, &Value::Null);
     let mut core = core(&[open]);
     let others = Instance { own: false, ..instance(0, InstanceState::Running) };
-    core.apply(Event::Runtime(RuntimeFact::Observed(host(), Observation::Listed(vec![others.clone()]))), now());
+    core.apply(Input::Runtime(RuntimeFact::Observed(host(), Observation::Listed(vec![others.clone()]))), now());
     let lost = |v: &Verb| matches!(v, Verb::DispatchStatus(_, s) if s.last_result.is_some());
     assert!(!verbs(&mut core).iter().any(lost), "it runs");
-    core.apply(Event::Runtime(RuntimeFact::Observed(host(), Observation::Gone(others.key))), now());
+    core.apply(Input::Runtime(RuntimeFact::Observed(host(), Observation::Gone(others.key))), now());
     assert!(verbs(&mut core).iter().any(lost), "only what the runtime says is an end");
 }

@@ -24,7 +24,7 @@ impl Unanswered {
     }
 
     fn tell(&mut self, fact: RuntimeFact) {
-        self.core.apply(Event::Runtime(fact), self.at);
+        self.core.apply(Input::Runtime(fact), self.at);
     }
 
     fn lost(&mut self, words: &str) {
@@ -48,7 +48,7 @@ impl Unanswered {
     fn written(&mut self, status: WorkerStatus) {
         let next = self.change(|w| w.status = Some(status));
         let done = Settled::Done(Some(Fetched::Worker(Some(next))));
-        self.core.apply(Event::Settled(Subject::Worker(Key::new("ns", "p-0")), done), self.at);
+        self.core.apply(Input::Settled(Subject::Worker(ObjectKey::new("ns", "p-0")), done), self.at);
     }
 
     /// What is decided about it next, and the time until then. Writes of its message are done at once.
@@ -61,8 +61,8 @@ impl Unanswered {
             }
             for action in decided {
                 match action {
-                    Action::Note(note) if note.kind == "Worker" => self.warned = Some(note.text),
-                    Action::Note(note) => self.pool_warned.push((note.reason.as_str(), note.text)),
+                    Action::Record(note) if note.kind == "Worker" => self.warned = Some(note.text),
+                    Action::Record(note) => self.pool_warned.push((note.reason.as_str(), note.text)),
                     Action::Write(_, Verb::WorkerStatus(_, status)) if status.phase == WorkerPhase::Starting => {
                         self.message = status.message.clone();
                         self.written(*status);
@@ -101,7 +101,7 @@ fn a_start_without_an_answer_is_told_and_made_again_after_ever_longer_pauses() {
     worker.pass(Duration::from_secs(300));
     let end = worker.core.decide(worker.at);
     let told = "not ready after 5m (spec.health.startTimeout): webhook is down";
-    assert!(end.iter().any(|a| matches!(a, Action::Note(note) if note.text.ends_with(told))), "{end:?}");
+    assert!(end.iter().any(|a| matches!(a, Action::Record(note) if note.text.ends_with(told))), "{end:?}");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn what_a_start_without_an_answer_made_is_not_waited_for() {
             assert!(is_ready, "{ready:?}");
             assert_eq!(pause.as_millis(), expected);
             let failed = Settled::Failed(None, "no answer".into());
-            worker.core.apply(Event::Settled(Subject::Worker(Key::new("ns", "p-0")), failed), worker.at);
+            worker.core.apply(Input::Settled(Subject::Worker(ObjectKey::new("ns", "p-0")), failed), worker.at);
         }
     }
 }
@@ -163,7 +163,7 @@ fn a_worker_whose_start_has_no_answer_is_let_go_at_once() {
     worker.lost("webhook is down");
     let at = serde_json::from_value(json!(NOW)).unwrap();
     let deleted = worker.change(|w| w.metadata.deletion_timestamp = Some(at));
-    worker.core.apply(Event::Worker(Seen::Present(deleted)), worker.at);
+    worker.core.apply(Input::Worker(Seen::Present(deleted)), worker.at);
     let (stop, pause) = worker.next();
     assert!(matches!(stop, Action::Runtime(RuntimeOrder::Stop(..))), "{stop:?}");
     assert_eq!(pause, Duration::ZERO);

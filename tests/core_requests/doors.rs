@@ -16,8 +16,8 @@ fn refused(why: &str) -> Settled {
     Settled::Refused(why.into())
 }
 
-fn warnings(notes: Vec<Note>) -> Vec<String> {
-    notes.into_iter().filter(|n| n.type_ == NoteType::Warning).map(|n| n.text).collect()
+fn warnings(notes: Vec<Event>) -> Vec<String> {
+    notes.into_iter().filter(|n| n.type_ == EventType::Warning).map(|n| n.text).collect()
 }
 
 /// A pool that has this annotation and does nothing else.
@@ -137,15 +137,15 @@ fn another_value_is_neither_delayed_nor_blamed() {
     }
     rig.settle(t(), refused("too large"));
     rig.look();
-    rig.apply(Event::Pool(Seen::Present(annotated(&p, 20, &[(DOOR, "")]))));
+    rig.apply(Input::Pool(Seen::Present(annotated(&p, 20, &[(DOOR, "")]))));
     let (writes, told, _) = rig.look();
     assert_eq!((created(&writes), told), (vec!["t".to_owned()], vec![]));
 
     // It is taken off while it is under way, and comes again later.
-    rig.apply(Event::Pool(Seen::Present(annotated(&p, 30, &[]))));
+    rig.apply(Input::Pool(Seen::Present(annotated(&p, 30, &[]))));
     rig.settle(t(), refused("who asked for it?"));
     rig.look();
-    rig.apply(Event::Pool(Seen::Present(annotated(&p, 40, &[(DOOR, "")]))));
+    rig.apply(Input::Pool(Seen::Present(annotated(&p, 40, &[(DOOR, "")]))));
     let (writes, told, _) = rig.look();
     assert_eq!((created(&writes), told), (vec!["t".to_owned()], vec![]));
 }
@@ -174,7 +174,7 @@ fn a_result_that_is_refused_is_told_once_and_stops_nothing_else() {
     assert!(!shown.is_empty() && shown.iter().all(|c| c.status == "False"), "{shown:?}");
 
     rig.settle(t(), refused("spec.result: the rule"));
-    rig.apply(Event::Dispatch(Seen::Present(d(11, true))));
+    rig.apply(Input::Dispatch(Seen::Present(d(11, true))));
     assert_eq!(closed(&rig.writes()).len(), 1, "its cancel is not put off");
 }
 
@@ -189,8 +189,8 @@ fn a_request_comes_after_the_removal_of_the_last_one_of_its_name() {
     let mut rig = Rig::new(from_ref(&p), &[], from_ref(&old));
     let (first, ..) = rig.look();
     assert!(first.iter().any(|(_, v)| matches!(v, Verb::DeleteDispatch(_))), "{first:?}");
-    rig.apply(Event::Dispatch(Seen::Gone(old)));
-    rig.apply(Event::Pool(Seen::Present(annotated(&p, 20, &[(DOOR, "")]))));
+    rig.apply(Input::Dispatch(Seen::Gone(old)));
+    rig.apply(Input::Pool(Seen::Present(annotated(&p, 20, &[(DOOR, "")]))));
     assert_eq!(created(&rig.writes()), [""; 0], "one write at a time");
     rig.settle(t(), Settled::Done(Some(Fetched::Dispatch(None))));
     assert_eq!(created(&rig.writes()), ["t"]);
@@ -221,7 +221,7 @@ fn a_name_that_another_pool_had_is_taken_when_it_is_free() {
         rig.passed += Duration::from_secs(10);
         rig.look(); // nothing is left to be written
     }
-    rig.apply(Event::Dispatch(Seen::Gone(others)));
+    rig.apply(Input::Dispatch(Seen::Gone(others)));
     rig.until(&t(), &mut Vec::new(), creates);
 }
 
@@ -234,11 +234,11 @@ fn a_pool_that_is_made_anew_is_told_anew() {
     assert_eq!(rig.look().1.len(), 1);
     assert_eq!(rig.look().1.len(), 0);
 
-    rig.apply(Event::Pool(Seen::Gone(p.clone())));
+    rig.apply(Input::Pool(Seen::Gone(p.clone())));
     rig.look();
     let mut again = (*p).clone();
     (again.metadata.uid, again.metadata.resource_version) = (Some("p-again".into()), Some("30".into()));
-    rig.apply(Event::Pool(Seen::Present(Arc::new(again))));
+    rig.apply(Input::Pool(Seen::Present(Arc::new(again))));
     assert_eq!(rig.look().1.len(), 1);
 }
 
@@ -252,6 +252,6 @@ fn a_worker_takes_no_dispatch_while_its_rest_is_written() {
         writes.iter().filter(|(_, v)| matches!(v, Verb::WorkerStatus(..))).map(|(s, _)| s.clone()).collect::<Vec<_>>()
     };
     assert_eq!(about(&rig.look().0), [Subject::Worker(key("p-0"))]);
-    rig.apply(Event::Dispatch(Seen::Present(waits("t"))));
+    rig.apply(Input::Dispatch(Seen::Present(waits("t"))));
     assert_eq!(about(&rig.look().0), []);
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use poolkeeper::api::{Condition, ContainerPool, ContainerPoolSpec, Dispatch, Worker};
 use poolkeeper::core::template::template_hash;
 use poolkeeper::core::{
-    Action, Core, Event, Fetched, Key, Note, NoteType, Now, RuntimeFact, Seen, Settled, Subject, Verb,
+    Action, Core, Event, EventType, Fetched, Input, Now, ObjectKey, RuntimeFact, Seen, Settled, Subject, Verb,
 };
 use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, Observation};
 use poolkeeper_testkit::objects::{config, host, object};
@@ -39,23 +39,23 @@ impl Rig {
     fn without_host(pools: &[Arc<ContainerPool>], workers: &[Arc<Worker>], dispatches: &[Arc<Dispatch>]) -> Self {
         let mut rig = Self { core: Core::new(config()), passed: Duration::ZERO };
         for p in pools {
-            rig.apply(Event::Pool(Seen::Present(p.clone())));
+            rig.apply(Input::Pool(Seen::Present(p.clone())));
         }
         for w in workers {
-            rig.apply(Event::Worker(Seen::Present(w.clone())));
+            rig.apply(Input::Worker(Seen::Present(w.clone())));
         }
         for d in dispatches {
-            rig.apply(Event::Dispatch(Seen::Present(d.clone())));
+            rig.apply(Input::Dispatch(Seen::Present(d.clone())));
         }
-        rig.apply(Event::Pool(Seen::Listed(pools.iter().map(|p| Key::of(&**p)).collect())));
-        rig.apply(Event::Worker(Seen::Listed(workers.iter().map(|w| Key::of(&**w)).collect())));
-        rig.apply(Event::Dispatch(Seen::Listed(dispatches.iter().map(|d| Key::of(&**d)).collect())));
+        rig.apply(Input::Pool(Seen::Listed(pools.iter().map(|p| ObjectKey::of(&**p)).collect())));
+        rig.apply(Input::Worker(Seen::Listed(workers.iter().map(|w| ObjectKey::of(&**w)).collect())));
+        rig.apply(Input::Dispatch(Seen::Listed(dispatches.iter().map(|d| ObjectKey::of(&**d)).collect())));
         rig
     }
 
     fn list_host(&mut self, workers: &[Arc<Worker>]) {
         let instances = workers.iter().map(|w| instance(w)).collect();
-        self.apply(Event::Runtime(RuntimeFact::Observed(host(), Observation::Listed(instances))));
+        self.apply(Input::Runtime(RuntimeFact::Observed(host(), Observation::Listed(instances))));
     }
 
     fn now(&self) -> Now {
@@ -63,17 +63,17 @@ impl Rig {
         Now::new(start + self.passed, Duration::from_secs(1000) + self.passed)
     }
 
-    fn apply(&mut self, event: Event) {
+    fn apply(&mut self, event: Input) {
         self.core.apply(event, self.now());
     }
 
     /// What is asked for now: writes, and Warnings.
-    fn decide(&mut self) -> (Vec<(Subject, Verb)>, Vec<Note>) {
+    fn decide(&mut self) -> (Vec<(Subject, Verb)>, Vec<Event>) {
         let (mut writes, mut notes) = (Vec::new(), Vec::new());
         for action in self.core.decide(self.now()) {
             match action {
                 Action::Write(subject, verb) => writes.push((subject, verb)),
-                Action::Note(note) => notes.push(note),
+                Action::Record(note) => notes.push(note),
                 _ => {}
             }
         }
@@ -85,12 +85,12 @@ impl Rig {
     }
 
     fn settle(&mut self, subject: Subject, settled: Settled) {
-        self.apply(Event::Settled(subject, settled));
+        self.apply(Input::Settled(subject, settled));
     }
 }
 
-fn key(name: &str) -> Key {
-    Key::new("ns", name)
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::new("ns", name)
 }
 
 fn pool(name: &str, version: u32, spec: Value) -> Arc<ContainerPool> {

@@ -38,7 +38,7 @@ fn parked() -> (Rig, Arc<ContainerPool>) {
 #[test]
 fn a_credential_that_a_lost_pool_held_back_is_free_for_the_others() {
     let (mut rig, a) = parked();
-    rig.apply(Event::Pool(Seen::Gone(a)));
+    rig.apply(Input::Pool(Seen::Gone(a)));
     assert_eq!(written(&rig.writes()), ["b-0"]);
 }
 
@@ -48,7 +48,7 @@ fn a_credential_that_a_pool_no_longer_names_is_free_for_the_others() {
     let new = Arc::make_mut(&mut a);
     new.metadata.resource_version = Some("2".into());
     new.spec.credentials.clear();
-    rig.apply(Event::Pool(Seen::Present(a)));
+    rig.apply(Input::Pool(Seen::Present(a)));
     assert_eq!(written(&rig.writes()), ["b-0"]);
 }
 
@@ -70,7 +70,7 @@ fn a_worker_that_waits_for_a_pool_that_is_lost_is_freed() {
     rig.settle(Subject::Pool(key("a")), Settled::Failed(None, "no answer within 10s".into()));
     assert_eq!(written(&rig.writes()), [""; 0]);
 
-    rig.apply(Event::Pool(Seen::Gone(a)));
+    rig.apply(Input::Pool(Seen::Gone(a)));
     assert_eq!(written(&rig.writes()), ["b-0"]);
 }
 

@@ -31,7 +31,7 @@ fn who_waits_again_takes_nobodys_place_in_the_queue() {
     let first = rig.writes();
     assert_eq!(refused(&first), [""; 0]);
 
-    rig.apply(Event::Dispatch(Seen::Present(waits("zz"))));
+    rig.apply(Input::Dispatch(Seen::Present(waits("zz"))));
     let then = rig.writes();
     assert_eq!(refused(&then), ["zz"], "there is no place for another one");
 }
@@ -44,7 +44,7 @@ fn who_was_accepted_is_not_judged_again() {
     let reserved = |(s, v): &(Subject, Verb)| *s == Subject::Worker(key("p-0")) && matches!(v, Verb::WorkerStatus(..));
     assert!(first.iter().any(reserved), "{first:?}");
 
-    rig.apply(Event::Pool(Seen::Present(limited_to(0, 2))));
+    rig.apply(Input::Pool(Seen::Present(limited_to(0, 2))));
     let mut busy = idle();
     let w = Arc::make_mut(&mut busy);
     (w.metadata.resource_version, w.spec.cordoned) = (Some("3".into()), true);
@@ -61,17 +61,17 @@ fn annotations_over_the_limit_stay() {
     let mut rig = Rig::new(&[p], &[], &[]);
     let (first, told) = rig.decide();
     assert_eq!(created(&first), ["t0", "t1", "t2", "t3", "t4"]);
-    let full = |n: &&Note| n.text.contains("QueueFull");
+    let full = |n: &&Event| n.text.contains("QueueFull");
     assert_eq!(told.iter().filter(full).count(), 5, "{told:?}");
 
     // Another one comes by the second door before the first are there: their places are taken.
-    rig.apply(Event::Dispatch(Seen::Present(waits("other"))));
+    rig.apply(Input::Dispatch(Seen::Present(waits("other"))));
     assert_eq!(refused(&rig.writes()), ["other"]);
     // Some are shown by the watch first, some by the answer.
     for (n, (subject, verb)) in first.into_iter().filter(|(s, _)| matches!(s, Subject::Dispatch(_))).enumerate() {
         let Verb::CreateDispatch(d) = verb else { unreachable!() };
         if n % 2 == 0 {
-            rig.apply(Event::Dispatch(Seen::Present(made(&d, 20))));
+            rig.apply(Input::Dispatch(Seen::Present(made(&d, 20))));
             assert_eq!(created(&rig.writes()), [""; 0]);
         }
         rig.settle(subject, done(made(&d, 20)));
@@ -89,7 +89,7 @@ fn who_waited_before_a_start_was_accepted() {
     let first = rig.writes();
     assert_eq!(refused(&first), ["e"], "four waited when it was last told");
 
-    rig.apply(Event::Dispatch(Seen::Present(waits("f"))));
+    rig.apply(Input::Dispatch(Seen::Present(waits("f"))));
     assert_eq!(refused(&rig.writes()), ["f"], "that is over");
 }
 
@@ -101,7 +101,7 @@ fn what_waited_before_a_start_lets_nobody_in_later() {
     let mut rig = Rig::new(&[p], &[], &[]);
     rig.writes();
     for name in ["a", "b"] {
-        rig.apply(Event::Dispatch(Seen::Present(waits(name))));
+        rig.apply(Input::Dispatch(Seen::Present(waits(name))));
     }
     assert_eq!(refused(&rig.writes()), ["b"]);
 }
@@ -110,11 +110,11 @@ fn what_waited_before_a_start_lets_nobody_in_later() {
 fn a_refusal_that_failed_is_judged_anew() {
     let mut rig = Rig::new(&[limited_to(1, 1)], &[], &["a", "b"].map(waits));
     assert_eq!(refused(&rig.writes()), ["b"]);
-    rig.apply(Event::Dispatch(Seen::Gone(waits("a"))));
+    rig.apply(Input::Dispatch(Seen::Gone(waits("a"))));
     rig.writes();
     rig.settle(Subject::Dispatch(key("b")), Settled::Refreshed(Fetched::Dispatch(Some(waits("b")))));
     assert_eq!(refused(&rig.writes()), [""; 0], "there is room by now");
-    rig.apply(Event::Dispatch(Seen::Present(waits("c"))));
+    rig.apply(Input::Dispatch(Seen::Present(waits("c"))));
     assert_eq!(refused(&rig.writes()), ["c"]);
 }
 

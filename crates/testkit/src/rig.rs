@@ -13,8 +13,8 @@ use poolkeeper::api::pool::{ContainerPoolSpec, Credential, Scope, SecretKeyRef};
 use poolkeeper::api::worker::{Handle, WorkerPhase, WorkerSpec, WorkerStatus};
 use poolkeeper::api::{ContainerPool, Dispatch, Period, RuntimeKind, Time, Worker, names};
 use poolkeeper::core::{
-    Action, Config, Core, Event, Fetched, HostKey, Key, Now, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
-    template,
+    Action, Config, Core, Fetched, HostKey, Input, Now, ObjectKey, RuntimeFact, RuntimeOrder, Seen, Settled, Subject,
+    Verb, template,
 };
 use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, Observation};
 
@@ -75,8 +75,8 @@ pub struct Rig {
     now: Now,
     version: u64,
     made: usize,
-    pools: BTreeMap<Key, Arc<ContainerPool>>,
-    workers: BTreeMap<Key, Arc<Worker>>,
+    pools: BTreeMap<ObjectKey, Arc<ContainerPool>>,
+    workers: BTreeMap<ObjectKey, Arc<Worker>>,
     assigned: VecDeque<Arc<Dispatch>>,
     actions: VecDeque<Action>,
     pub costs: BTreeMap<Step, Cost>,
@@ -93,7 +93,7 @@ fn instance_life() -> Duration {
 }
 
 fn instance(w: &Worker) -> Instance {
-    let key = Key::of(w);
+    let key = ObjectKey::of(w);
     Instance {
         key: InstanceKey {
             namespace: key.namespace.to_string(),
@@ -145,27 +145,27 @@ impl Rig {
         let mut events = Vec::new();
         for p in 0..self.shape.pools {
             let pool = Arc::new(self.pool(p, per_pool));
-            self.pools.insert(Key::of(&*pool), pool.clone());
-            events.push(Event::Pool(Seen::Present(pool.clone())));
+            self.pools.insert(ObjectKey::of(&*pool), pool.clone());
+            events.push(Input::Pool(Seen::Present(pool.clone())));
             for o in 0..per_pool {
                 let w = Arc::new(self.worker(&pool, o));
-                self.workers.insert(Key::of(&*w), w.clone());
-                events.push(Event::Worker(Seen::Present(w)));
+                self.workers.insert(ObjectKey::of(&*w), w.clone());
+                events.push(Input::Worker(Seen::Present(w)));
             }
         }
         let instances = self.workers.values().map(|w| instance(w)).collect();
-        events.push(Event::Runtime(RuntimeFact::Observed(host(), Observation::Listed(instances))));
-        events.push(Event::Pool(Seen::Listed(self.pools.keys().cloned().collect())));
-        events.push(Event::Worker(Seen::Listed(self.workers.keys().cloned().collect())));
+        events.push(Input::Runtime(RuntimeFact::Observed(host(), Observation::Listed(instances))));
+        events.push(Input::Pool(Seen::Listed(self.pools.keys().cloned().collect())));
+        events.push(Input::Worker(Seen::Listed(self.workers.keys().cloned().collect())));
         let mut dispatches = BTreeSet::new();
         if self.shape.waiting > 0 {
             for _ in 0..self.shape.waiting + self.shape.workers {
                 let d = self.make();
-                dispatches.insert(Key::of(&*d));
-                events.push(Event::Dispatch(Seen::Present(d)));
+                dispatches.insert(ObjectKey::of(&*d));
+                events.push(Input::Dispatch(Seen::Present(d)));
             }
         }
-        events.push(Event::Dispatch(Seen::Listed(dispatches)));
+        events.push(Input::Dispatch(Seen::Listed(dispatches)));
         for event in events {
             self.core.apply(event, self.now);
         }
@@ -257,7 +257,7 @@ impl Rig {
     pub fn run(&mut self, cycles: usize) {
         for _ in 0..cycles {
             let d = self.make();
-            self.feed(Step::Seen, Event::Dispatch(Seen::Present(d)));
+            self.feed(Step::Seen, Input::Dispatch(Seen::Present(d)));
             self.settle();
             let d = self.assigned.pop_front().expect("a dispatch is assigned");
             let mut d = Dispatch::clone(&d);
@@ -268,7 +268,7 @@ impl Rig {
                 message: None,
             });
             d.metadata.resource_version = Some(self.next_version());
-            self.feed(Step::Result, Event::Dispatch(Seen::Present(Arc::new(d))));
+            self.feed(Step::Result, Input::Dispatch(Seen::Present(Arc::new(d))));
             self.settle();
         }
     }
@@ -281,7 +281,7 @@ impl Rig {
             self.now = Now::new(self.now.wall + later, self.now.mono + later);
             let at = n * 7919 % self.workers.len();
             let w = self.workers.values().nth(at).cloned().unwrap();
-            let gone = Event::Runtime(RuntimeFact::Observed(host(), Observation::Gone(instance(&w).key)));
+            let gone = Input::Runtime(RuntimeFact::Observed(host(), Observation::Gone(instance(&w).key)));
             self.feed(Step::Other, gone);
             self.settle();
         }
@@ -296,8 +296,8 @@ impl Rig {
             p.metadata.generation = p.metadata.generation.map(|g| g + 1);
             p.metadata.resource_version = Some(self.next_version());
             let p = Arc::new(p);
-            self.pools.insert(Key::of(&*p), p.clone());
-            self.feed(Step::Other, Event::Pool(Seen::Present(p)));
+            self.pools.insert(ObjectKey::of(&*p), p.clone());
+            self.feed(Step::Other, Input::Pool(Seen::Present(p)));
             self.settle();
         }
     }
@@ -307,7 +307,7 @@ impl Rig {
         for _ in 0..times {
             let later = instance_life();
             self.now = Now::new(self.now.wall + later, self.now.mono + later);
-            self.feed(Step::Other, Event::Tick);
+            self.feed(Step::Other, Input::Tick);
             self.settle();
         }
     }
@@ -327,7 +327,7 @@ impl Rig {
     }
 
     /// One event: what it costs to take it in and to decide what follows.
-    fn feed(&mut self, step: Step, event: Event) {
+    fn feed(&mut self, step: Step, event: Input) {
         self.now = Now::new(self.now.wall + BEAT, self.now.mono + BEAT);
         let before = self.core.visits().0;
         let start = Instant::now();
@@ -348,7 +348,7 @@ impl Rig {
             match action {
                 Action::Write(subject, verb) => self.write(subject, verb),
                 Action::Runtime(order) => self.order(order),
-                Action::Note(_) => {}
+                Action::Record(_) => {}
                 Action::GetLease(_) => panic!("nobody has a lease here"),
             }
         }
@@ -357,16 +357,16 @@ impl Rig {
     fn order(&mut self, order: RuntimeOrder) {
         let fact = match order {
             RuntimeOrder::Start(_, spec) => {
-                let w = self.workers[&Key::new(spec.key.namespace.clone(), spec.key.worker.clone())].clone();
+                let w = self.workers[&ObjectKey::new(spec.key.namespace.clone(), spec.key.worker.clone())].clone();
                 RuntimeFact::Started(spec.key, Ok(instance(&w)))
             }
             RuntimeOrder::Stop(_, key) => RuntimeFact::Stopped(key, Ok(())),
             RuntimeOrder::Check(_, key, _) => {
-                let w = self.workers[&Key::new(key.namespace.clone(), key.worker.clone())].clone();
+                let w = self.workers[&ObjectKey::new(key.namespace.clone(), key.worker.clone())].clone();
                 RuntimeFact::Checked(key, Ok(Some(instance(&w))))
             }
         };
-        self.feed(Step::Other, Event::Runtime(fact));
+        self.feed(Step::Other, Input::Runtime(fact));
     }
 
     fn write(&mut self, subject: Subject, verb: Verb) {
@@ -384,8 +384,8 @@ impl Rig {
                 w.status = Some(*next);
                 w.metadata.resource_version = Some(version);
                 let w = Arc::new(w);
-                self.workers.insert(Key::of(&*w), w.clone());
-                (step, Fetched::Worker(Some(w.clone())), Some(Event::Worker(Seen::Present(w))))
+                self.workers.insert(ObjectKey::of(&*w), w.clone());
+                (step, Fetched::Worker(Some(w.clone())), Some(Input::Worker(Seen::Present(w))))
             }
             Verb::DispatchStatus(base, next) => {
                 let mut d = Dispatch::clone(&base);
@@ -396,20 +396,20 @@ impl Rig {
                 if step == Step::Published {
                     self.assigned.push_back(d.clone());
                 }
-                (step, Fetched::Dispatch(Some(d.clone())), Some(Event::Dispatch(Seen::Present(d))))
+                (step, Fetched::Dispatch(Some(d.clone())), Some(Input::Dispatch(Seen::Present(d))))
             }
             Verb::DeleteDispatch(base) => {
                 let mut d = Dispatch::clone(&base);
                 d.metadata.resource_version = Some(version);
-                (Step::Deleted, Fetched::Dispatch(None), Some(Event::Dispatch(Seen::Gone(Arc::new(d)))))
+                (Step::Deleted, Fetched::Dispatch(None), Some(Input::Dispatch(Seen::Gone(Arc::new(d)))))
             }
             Verb::PoolStatus(base, next) => {
                 let mut p = ContainerPool::clone(&base);
                 p.status = Some(*next);
                 p.metadata.resource_version = Some(version);
                 let p = Arc::new(p);
-                self.pools.insert(Key::of(&*p), p.clone());
-                (Step::RolledUp, Fetched::Pool(Some(p.clone())), Some(Event::Pool(Seen::Present(p))))
+                self.pools.insert(ObjectKey::of(&*p), p.clone());
+                (Step::RolledUp, Fetched::Pool(Some(p.clone())), Some(Input::Pool(Seen::Present(p))))
             }
             Verb::CreateWorker(w) => {
                 let mut w = *w;
@@ -418,8 +418,8 @@ impl Rig {
                 w.metadata = self.meta(&name);
                 (w.metadata.finalizers, w.metadata.labels) = (kept.finalizers, kept.labels);
                 let w = Arc::new(w);
-                assert!(self.workers.insert(Key::of(&*w), w.clone()).is_none(), "{name} is there already");
-                (Step::Other, Fetched::Worker(Some(w.clone())), Some(Event::Worker(Seen::Present(w))))
+                assert!(self.workers.insert(ObjectKey::of(&*w), w.clone()).is_none(), "{name} is there already");
+                (Step::Other, Fetched::Worker(Some(w.clone())), Some(Input::Worker(Seen::Present(w))))
             }
             Verb::DeleteWorker(base) => {
                 let mut w = Worker::clone(&base);
@@ -427,19 +427,19 @@ impl Rig {
                     Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.now.wall));
                 w.metadata.resource_version = Some(version);
                 let w = Arc::new(w);
-                self.workers.insert(Key::of(&*w), w.clone());
-                (Step::Other, Fetched::Worker(Some(w.clone())), Some(Event::Worker(Seen::Present(w))))
+                self.workers.insert(ObjectKey::of(&*w), w.clone());
+                (Step::Other, Fetched::Worker(Some(w.clone())), Some(Input::Worker(Seen::Present(w))))
             }
             Verb::RemoveWorkerFinalizer(base) => {
                 let mut w = Worker::clone(&base);
                 w.metadata.resource_version = Some(version);
-                self.workers.remove(&Key::of(&w));
-                (Step::Other, Fetched::Worker(None), Some(Event::Worker(Seen::Gone(Arc::new(w)))))
+                self.workers.remove(&ObjectKey::of(&w));
+                (Step::Other, Fetched::Worker(None), Some(Input::Worker(Seen::Gone(Arc::new(w)))))
             }
             other => panic!("not expected here: {other:?}"),
         };
         *self.writes.entry(step).or_default() += 1;
-        self.feed(step, Event::Settled(subject, Settled::Done(Some(fetched))));
+        self.feed(step, Input::Settled(subject, Settled::Done(Some(fetched))));
         if let Some(echo) = echo {
             self.feed(Step::Echo, echo);
         }

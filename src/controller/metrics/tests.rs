@@ -5,7 +5,7 @@ use crate::clock::SystemClock;
 
 fn census(name: &str) -> PoolCensus {
     PoolCensus {
-        key: Key::new("ns", name),
+        key: ObjectKey::new("ns", name),
         workers: [("idle", 2), ("busy", 1), ("resting", 0), ("starting", 0), ("unavailable", 0)],
         waiting: 3,
         oldest: None,
@@ -16,7 +16,7 @@ fn census(name: &str) -> PoolCensus {
 /// Metrics of which each has a series.
 async fn sample(pools: Vec<PoolCensus>) -> String {
     let (metrics, clock) = (Metrics::default(), SystemClock::new());
-    metrics.took(&Event::Tick);
+    metrics.took(&Input::Tick);
     metrics.wrote(("Worker", "status"), "done", Duration::from_millis(3));
     metrics.ran(("Docker", "start"), "done", Duration::from_millis(300));
     close(&metrics, "a", &clock);

@@ -1,5 +1,5 @@
 //! The values of labels: what happened, in a word.
-use crate::core::{Event, RuntimeFact, RuntimeOrder, Settled, Verb};
+use crate::core::{Input, RuntimeFact, RuntimeOrder, Settled, Verb};
 use crate::runtime::{RuntimeError, StartError};
 
 /// Kind and verb of a request.
@@ -46,8 +46,8 @@ pub(in crate::controller) fn operation(order: &RuntimeOrder) -> (&'static str, &
 }
 
 /// How an operation ended, in a word.
-pub(in crate::controller) fn answer(event: &Event) -> &'static str {
-    let Event::Runtime(fact) = event else { return "done" };
+pub(in crate::controller) fn answer(event: &Input) -> &'static str {
+    let Input::Runtime(fact) = event else { return "done" };
     match fact {
         RuntimeFact::Observed(..)
         | RuntimeFact::Started(_, Ok(_))

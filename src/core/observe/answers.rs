@@ -6,7 +6,7 @@ use crate::api::vocabulary::EventReason;
 use crate::api::{Worker, names};
 use crate::core::entries::Trouble;
 use crate::core::index::Identity;
-use crate::core::{Action, Core, Fetched, Key, Now, Object, Settled, Subject};
+use crate::core::{Action, Core, Fetched, Now, Object, ObjectKey, Settled, Subject};
 
 /// First wait after a write that was refused or failed; doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -58,7 +58,7 @@ impl Core {
         let was = self.inflight.remove(&subject).unwrap_or_default();
         let asked = self.asked.remove(&subject).unwrap_or_default();
         let news = self.news.remove(&subject);
-        self.actions.extend(news.filter(|_| matches!(settled, Settled::Done(_))).map(Action::Note));
+        self.actions.extend(news.filter(|_| matches!(settled, Settled::Done(_))).map(Action::Record));
         let mut reserved = None;
         if let Subject::Worker(key) = &subject {
             if let Some(e) = self.workers.get_mut(key) {
@@ -137,7 +137,7 @@ impl Core {
         self.report_trouble(subject, what, why, failures, now);
     }
 
-    pub(in crate::core) fn forget_creating(&mut self, worker: &Key) {
+    pub(in crate::core) fn forget_creating(&mut self, worker: &ObjectKey) {
         let Some((pool, _)) = worker.name.rsplit_once('-') else { return };
         let pool = worker.sibling(pool);
         if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &worker.name))
@@ -199,7 +199,7 @@ impl Core {
     }
 
     /// What a live GET of the worker of a dispatch's newest attempt showed.
-    fn worker_fact(&mut self, dispatch: &Key, found: Option<&Worker>) {
+    fn worker_fact(&mut self, dispatch: &ObjectKey, found: Option<&Worker>) {
         let Some(d) = self.dispatches.get_mut(dispatch) else { return };
         let status = d.obj.status.clone().unwrap_or_default();
         let Some(worker) = status.worker else { return };

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use crate::api::Dispatch;
 use crate::api::dispatch::DispatchPhase;
 use crate::core::entries::{DispatchEntry, Place};
-use crate::core::{Core, Key, Now, Object, Subject, dispatch_status};
+use crate::core::{Core, Now, Object, ObjectKey, Subject, dispatch_status};
 use crate::runtime::InstanceKey;
 
 impl Core {
     pub(in crate::core) fn saw_dispatch(&mut self, d: Arc<Dispatch>, now: Now) {
-        let key = Key::of(&*d);
+        let key = ObjectKey::of(&*d);
         if let Some(e) = self.dispatches.get(&key) {
             if e.obj.covers(&d) {
                 return;
@@ -47,14 +47,14 @@ impl Core {
     }
 
     /// Whoever names a dispatch has to be looked at when it changes.
-    pub(in crate::core) fn mark_namers(&mut self, key: &Key) {
+    pub(in crate::core) fn mark_namers(&mut self, key: &ObjectKey) {
         let Some(e) = self.dispatches.get(key) else { return };
         for w in self.named.get(e.obj.uid_str()).cloned().unwrap_or_default() {
             self.mark_worker(&w);
         }
     }
 
-    pub(in crate::core) fn lost_dispatch(&mut self, key: &Key, version: Option<u64>) {
+    pub(in crate::core) fn lost_dispatch(&mut self, key: &ObjectKey, version: Option<u64>) {
         let Some(e) = self.dispatches.get(key) else { return };
         if version.is_some_and(|v| e.obj.version() > v) {
             return;
@@ -83,7 +83,7 @@ impl Core {
 
     /// Puts a dispatch into the sets of its pool in which it belongs. The queue itself is left to
     /// [`Core::decide_dispatch`], since a place in it may need a live GET first.
-    pub(in crate::core) fn reindex_dispatch(&mut self, key: &Key, now: Now) {
+    pub(in crate::core) fn reindex_dispatch(&mut self, key: &ObjectKey, now: Now) {
         let Some(e) = self.dispatches.get_mut(key) else { return };
         let obj = e.obj.clone();
         let status = dispatch_status(&obj);
@@ -130,7 +130,7 @@ impl Core {
     }
 
     /// An attempt was opened on, or closed from, a worker uid.
-    pub(in crate::core) fn move_open(&mut self, key: &Key, from: Option<String>, to: Option<String>) {
+    pub(in crate::core) fn move_open(&mut self, key: &ObjectKey, from: Option<String>, to: Option<String>) {
         if let Some(uid) = from {
             if let Some(set) = self.open_on.get_mut(&uid) {
                 set.remove(key);

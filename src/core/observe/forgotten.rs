@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::api::{ContainerPool, RuntimeKind, Worker};
 use crate::core::template::template_hash;
 use crate::core::testkit::dispatch;
-use crate::core::{Config, Core, Event, Fetched, HostKey, Key, Now, RuntimeFact, Seen, Settled, Subject};
+use crate::core::{Config, Core, Fetched, HostKey, Input, Now, ObjectKey, RuntimeFact, Seen, Settled, Subject};
 use crate::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, Observation, RuntimeError};
 
 fn core() -> Core {
@@ -43,14 +43,14 @@ fn host() -> HostKey {
 
 #[test]
 fn a_dispatch_takes_its_trouble_with_it() {
-    let (mut core, key) = (core(), Key::new("ns", "d"));
+    let (mut core, key) = (core(), ObjectKey::new("ns", "d"));
     let d = Arc::new(dispatch("ns", "d", "nowhere"));
-    let refused = || Event::Settled(Subject::Dispatch(key.clone()), Settled::Refused("no".into()));
-    core.apply(Event::Dispatch(Seen::Present(d.clone())), now());
+    let refused = || Input::Settled(Subject::Dispatch(key.clone()), Settled::Refused("no".into()));
+    core.apply(Input::Dispatch(Seen::Present(d.clone())), now());
     core.decide(now());
     core.apply(refused(), now());
     assert_eq!(core.trouble.len(), 1);
-    core.apply(Event::Dispatch(Seen::Gone(d)), now());
+    core.apply(Input::Dispatch(Seen::Gone(d)), now());
     assert_eq!(core.trouble.len(), 0);
     // The answer to what was under way comes last.
     core.apply(refused(), now());
@@ -62,20 +62,20 @@ fn a_credential_is_forgotten_with_its_last_pool_and_attempt() {
     let mut core = core();
     let spec = json!({"runtime": "Process", "credentials": [{"name": "c", "env": "TOKEN", "fromEnv": "PATH"}]});
     let p: Arc<ContainerPool> = object("ContainerPool", "p", 1, &spec, &json!({}));
-    core.apply(Event::Pool(Seen::Present(p.clone())), now());
+    core.apply(Input::Pool(Seen::Present(p.clone())), now());
     assert_eq!(core.creds.len(), 1);
-    core.apply(Event::Pool(Seen::Gone(p.clone())), now());
+    core.apply(Input::Pool(Seen::Gone(p.clone())), now());
     assert_eq!(core.creds.len(), 0);
 
     let hash = template_hash(&p.spec, p.spec.credentials.first());
     let spec = json!({"pool": "p", "runtime": "Process", "host": "local", "credential": "c", "poolGeneration": 1, "templateHash": hash});
     let named = json!({"name": "d", "uid": "d", "attempt": 1, "assignedAt": "2026-01-01T00:00:00Z"});
     let w: Arc<Worker> = object("Worker", "p-0", 2, &spec, &json!({"phase": "Busy", "dispatch": named}));
-    core.apply(Event::Pool(Seen::Present(p.clone())), now());
-    core.apply(Event::Worker(Seen::Present(w.clone())), now());
-    core.apply(Event::Pool(Seen::Gone(p)), now());
+    core.apply(Input::Pool(Seen::Present(p.clone())), now());
+    core.apply(Input::Worker(Seen::Present(w.clone())), now());
+    core.apply(Input::Pool(Seen::Gone(p)), now());
     assert_eq!(core.creds.len(), 1, "an attempt on it is open");
-    core.apply(Event::Worker(Seen::Gone(w)), now());
+    core.apply(Input::Worker(Seen::Gone(w)), now());
     assert_eq!(core.creds.len(), 0);
 }
 
@@ -83,7 +83,7 @@ fn a_credential_is_forgotten_with_its_last_pool_and_attempt() {
 fn an_orphan_that_goes_while_something_is_under_way_leaves_nothing() {
     let key = InstanceKey { namespace: "ns".into(), worker: "p-0".into(), uid: "u".into() };
     let orphan = Subject::Orphan(Box::new(key.clone()));
-    let observed = |o| Event::Runtime(RuntimeFact::Observed(host(), o));
+    let observed = |o| Input::Runtime(RuntimeFact::Observed(host(), o));
     let instance = Instance {
         key: key.clone(),
         host: LOCAL_HOST.to_owned(),
@@ -91,10 +91,10 @@ fn an_orphan_that_goes_while_something_is_under_way_leaves_nothing() {
         state: InstanceState::Running,
         own: true,
     };
-    let absent = || Event::Settled(orphan.clone(), Settled::Done(Some(Fetched::Worker(None))));
-    let unasked = || Event::Settled(orphan.clone(), Settled::Failed(None, "no answer".into()));
-    let unstopped = || Event::Runtime(RuntimeFact::Stopped(key.clone(), Err(RuntimeError::Refused("no".into()))));
-    for late in [&absent as &dyn Fn() -> Event, &unasked, &unstopped] {
+    let absent = || Input::Settled(orphan.clone(), Settled::Done(Some(Fetched::Worker(None))));
+    let unasked = || Input::Settled(orphan.clone(), Settled::Failed(None, "no answer".into()));
+    let unstopped = || Input::Runtime(RuntimeFact::Stopped(key.clone(), Err(RuntimeError::Refused("no".into()))));
+    for late in [&absent as &dyn Fn() -> Input, &unasked, &unstopped] {
         let mut core = core();
         core.apply(observed(Observation::Listed(vec![instance.clone()])), now());
         core.decide(now());

@@ -1,4 +1,4 @@
-//! Taking in events: the caches and their indexes.
+//! Taking in inputs: the caches and their indexes.
 
 mod answers;
 mod dispatches;
@@ -12,46 +12,46 @@ use std::collections::BTreeSet;
 
 pub(super) use answers::{Attempted, TOLD_AFTER};
 
-use crate::core::{Core, Event, Key, Now, Object, Seen};
+use crate::core::{Core, Input, Now, Object, ObjectKey, Seen};
 
 impl Core {
-    /// Takes in one event. What follows from it is decided by [`Core::decide`].
-    pub fn apply(&mut self, event: Event, now: Now) {
-        match event {
-            Event::Pool(Seen::Present(p)) => self.saw_pool(p, now),
-            Event::Pool(Seen::Gone(p)) => self.lost_pool(&Key::of(&*p), Some(p.version())),
-            Event::Pool(Seen::Listed(keys)) => {
+    /// Takes in one input. What follows from it is decided by [`Core::decide`].
+    pub fn apply(&mut self, input: Input, now: Now) {
+        match input {
+            Input::Pool(Seen::Present(p)) => self.saw_pool(p, now),
+            Input::Pool(Seen::Gone(p)) => self.lost_pool(&ObjectKey::of(&*p), Some(p.version())),
+            Input::Pool(Seen::Listed(keys)) => {
                 self.synced.0 = true;
-                let known: Vec<Key> =
+                let known: Vec<ObjectKey> =
                     self.pools.iter().filter(|(_, p)| p.obj.is_some()).map(|(k, _)| k.clone()).collect();
                 for k in known.iter().filter(|k| !keys.contains(k)) {
                     self.lost_pool(k, None);
                 }
             }
-            Event::Worker(Seen::Present(w)) => self.saw_worker(w, now),
-            Event::Worker(Seen::Gone(w)) => self.lost_worker(&Key::of(&*w), Some(w.version())),
-            Event::Worker(Seen::Listed(keys)) => {
+            Input::Worker(Seen::Present(w)) => self.saw_worker(w, now),
+            Input::Worker(Seen::Gone(w)) => self.lost_worker(&ObjectKey::of(&*w), Some(w.version())),
+            Input::Worker(Seen::Listed(keys)) => {
                 self.synced.1 = true;
                 for k in missing(self.workers.keys(), &keys) {
                     self.lost_worker(&k, None);
                 }
             }
-            Event::Dispatch(Seen::Present(d)) => self.saw_dispatch(d, now),
-            Event::Dispatch(Seen::Gone(d)) => self.lost_dispatch(&Key::of(&*d), Some(d.version())),
-            Event::Dispatch(Seen::Listed(keys)) => {
+            Input::Dispatch(Seen::Present(d)) => self.saw_dispatch(d, now),
+            Input::Dispatch(Seen::Gone(d)) => self.lost_dispatch(&ObjectKey::of(&*d), Some(d.version())),
+            Input::Dispatch(Seen::Listed(keys)) => {
                 self.synced.2 = true;
                 for k in missing(self.dispatches.keys(), &keys) {
                     self.lost_dispatch(&k, None);
                 }
             }
-            Event::Settled(subject, settled) => self.settled(subject, settled, now),
-            Event::Runtime(fact) => self.runtime_fact(fact, now),
-            Event::Lease(key, fact) => self.saw_lease(&key, fact, now),
-            Event::Tick => {}
+            Input::Settled(subject, settled) => self.settled(subject, settled, now),
+            Input::Runtime(fact) => self.runtime_fact(fact, now),
+            Input::Lease(key, fact) => self.saw_lease(&key, fact, now),
+            Input::Tick => {}
         }
     }
 }
 
-fn missing<'a>(known: impl Iterator<Item = &'a Key>, listed: &BTreeSet<Key>) -> Vec<Key> {
+fn missing<'a>(known: impl Iterator<Item = &'a ObjectKey>, listed: &BTreeSet<ObjectKey>) -> Vec<ObjectKey> {
     known.filter(|k| !listed.contains(*k)).cloned().collect()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::api::{ContainerPool, names};
 use crate::core::entries::PoolEntry;
 use crate::core::index::CredKey;
-use crate::core::{Core, Key, Now, Object, Subject};
+use crate::core::{Core, Now, Object, ObjectKey, Subject};
 
 impl PoolEntry {
     /// What was learned about a pool holds for no other one with its name.
@@ -18,7 +18,7 @@ impl PoolEntry {
 
 impl Core {
     pub(in crate::core) fn saw_pool(&mut self, pool: Arc<ContainerPool>, now: Now) {
-        let key = Key::of(&*pool);
+        let key = ObjectKey::of(&*pool);
         let entry = self.pools.entry(key.clone()).or_default();
         if entry.obj.as_ref().is_some_and(|old| old.covers(&pool)) {
             return;
@@ -55,7 +55,8 @@ impl Core {
         }
         if changed || began_to_go {
             self.reindex_pool(&key, now);
-            let waiting: Vec<Key> = self.pools[&key].waiting.iter().map(|(_, n)| key.sibling(n.clone())).collect();
+            let waiting: Vec<ObjectKey> =
+                self.pools[&key].waiting.iter().map(|(_, n)| key.sibling(n.clone())).collect();
             for d in waiting {
                 self.mark_dispatch(&d);
             }
@@ -81,8 +82,8 @@ impl Core {
     }
 
     /// Marks and reindexes every worker of a pool: its spec changed.
-    pub(in crate::core) fn reindex_pool(&mut self, key: &Key, now: Now) {
-        let workers: Vec<Key> =
+    pub(in crate::core) fn reindex_pool(&mut self, key: &ObjectKey, now: Now) {
+        let workers: Vec<ObjectKey> =
             self.pools[key].workers.iter().map(|o| key.sibling(names::worker(&key.name, *o))).collect();
         for w in workers {
             self.reindex_worker(&w, now);
@@ -95,7 +96,7 @@ impl Core {
         }
     }
 
-    pub(in crate::core) fn lost_pool(&mut self, key: &Key, version: Option<u64>) {
+    pub(in crate::core) fn lost_pool(&mut self, key: &ObjectKey, version: Option<u64>) {
         let Some(entry) = self.pools.get_mut(key) else { return };
         let Some(old) = entry.obj.as_ref().filter(|o| version.is_none_or(|v| o.version() <= v)).cloned() else {
             return;
@@ -117,7 +118,7 @@ impl Core {
     }
 
     /// A pool no longer names a credential: what it stored of its rest does not hold for the others any more.
-    fn leave_credential(&mut self, pool: &Key, identity: &str) {
+    fn leave_credential(&mut self, pool: &ObjectKey, identity: &str) {
         let cred = (pool.namespace.clone(), identity.to_owned());
         let Some(c) = self.creds.get_mut(&cred) else { return };
         c.pools.remove(pool);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Attempted;
 use crate::api::worker::WorkerPhase;
 use crate::core::entries::{HostEntry, InstanceEntry, InstanceView, Op, WorkerEntry};
-use crate::core::{Core, HostKey, Key, Now, Object, RuntimeFact, Subject, worker_status};
+use crate::core::{Core, HostKey, Now, Object, ObjectKey, RuntimeFact, Subject, worker_status};
 use crate::runtime::{Instance, InstanceKey, InstanceState, Observation, StartError};
 
 impl Core {
@@ -26,7 +26,7 @@ impl Core {
                     self.observed(&host, i, now);
                 }
                 for k in gone {
-                    if let Some(e) = self.workers.get_mut(&Key::new(k.namespace.clone(), k.worker.clone())) {
+                    if let Some(e) = self.workers.get_mut(&ObjectKey::new(k.namespace.clone(), k.worker.clone())) {
                         e.checked = Duration::ZERO;
                         e.missed = e.missed.max(1);
                     }
@@ -72,7 +72,7 @@ impl Core {
             }
             RuntimeFact::Checked(key, result) => {
                 let host = self.end_op(&key, Op::Check);
-                let worker = Key::new(key.namespace.clone(), key.worker.clone());
+                let worker = ObjectKey::new(key.namespace.clone(), key.worker.clone());
                 if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
                     e.checked = now.mono;
                     if e.start_unknown {
@@ -115,7 +115,7 @@ impl Core {
 
     /// A start did not come about as far as is known. Whoever answered so is not asked again at once.
     fn put_off(&mut self, instance: &InstanceKey, error: &StartError, now: Now) {
-        let worker = Key::new(instance.namespace.clone(), instance.worker.clone());
+        let worker = ObjectKey::new(instance.namespace.clone(), instance.worker.clone());
         let same = |e: &&mut Box<WorkerEntry>| e.obj.uid_str() == instance.uid && !e.obj.is_deleting();
         let Some(e) = self.workers.get_mut(&worker).filter(same) else { return };
         if matches!(error, StartError::NotNow(_)) {
@@ -131,7 +131,7 @@ impl Core {
     }
 
     /// A start is put off no longer.
-    pub(in crate::core) fn put_off_no_longer(&mut self, worker: &Key) {
+    pub(in crate::core) fn put_off_no_longer(&mut self, worker: &ObjectKey) {
         if self.workers.get_mut(worker).is_some_and(|e| e.not_now.take().is_some()) {
             self.trouble.remove(&Subject::Worker(worker.clone()));
         }
@@ -139,7 +139,7 @@ impl Core {
 
     /// An observation showed an instance.
     fn observed(&mut self, host: &HostKey, i: Instance, now: Now) {
-        let worker = Key::new(i.key.namespace.clone(), i.key.worker.clone());
+        let worker = ObjectKey::new(i.key.namespace.clone(), i.key.worker.clone());
         if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == i.key.uid) {
             e.observed = true;
         }
@@ -149,7 +149,7 @@ impl Core {
     /// The answer to an order shows an instance as it was at some time since the order began. What was observed meanwhile may
     /// be newer, and if it is not, the observation goes on; only an end is final.
     fn answered(&mut self, host: &HostKey, i: Instance, now: Now) {
-        let worker = Key::new(i.key.namespace.clone(), i.key.worker.clone());
+        let worker = ObjectKey::new(i.key.namespace.clone(), i.key.worker.clone());
         let is_old = self.workers.get(&worker).is_some_and(|e| e.obj.uid_str() == i.key.uid && e.observed);
         if !is_old || matches!(i.state, InstanceState::Exited(_)) {
             self.saw_instance(host, i, now);
@@ -158,7 +158,7 @@ impl Core {
 
     /// Ends an order, and says on which host it was.
     pub(in crate::core) fn end_op(&mut self, key: &InstanceKey, op: Op) -> Option<HostKey> {
-        let worker = Key::new(key.namespace.clone(), key.worker.clone());
+        let worker = ObjectKey::new(key.namespace.clone(), key.worker.clone());
         if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
             if e.op == Some(op) {
                 e.op = None;
@@ -171,7 +171,7 @@ impl Core {
     }
 
     pub(in crate::core) fn subject_of(&self, key: &InstanceKey) -> Subject {
-        let worker = Key::new(key.namespace.clone(), key.worker.clone());
+        let worker = ObjectKey::new(key.namespace.clone(), key.worker.clone());
         match self.workers.get(&worker) {
             Some(e) if e.obj.uid_str() == key.uid => Subject::Worker(worker),
             _ => Subject::Orphan(Box::new(key.clone())),
@@ -180,7 +180,7 @@ impl Core {
 
     pub(in crate::core) fn saw_instance(&mut self, host: &HostKey, i: Instance, now: Now) {
         let key = i.key.clone();
-        let worker = Key::new(key.namespace.clone(), key.worker.clone());
+        let worker = ObjectKey::new(key.namespace.clone(), key.worker.clone());
         if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
             // While it is held, the time that a start may take does not run.
             let held = |s: &InstanceState| matches!(s, InstanceState::NotReady { held: true, .. });
@@ -217,13 +217,13 @@ impl Core {
     }
 
     pub(in crate::core) fn is_leaving(&self, key: &InstanceKey) -> bool {
-        let worker = Key::new(key.namespace.clone(), key.worker.clone());
+        let worker = ObjectKey::new(key.namespace.clone(), key.worker.clone());
         self.workers.get(&worker).is_none_or(|e| e.obj.uid_str() != key.uid || e.obj.is_deleting())
     }
 
     /// Marks all that depends on an instance.
     pub(in crate::core) fn touch_instance(&mut self, key: &InstanceKey, now: Now) {
-        let worker = Key::new(key.namespace.clone(), key.worker.clone());
+        let worker = ObjectKey::new(key.namespace.clone(), key.worker.clone());
         match self.workers.get(&worker) {
             Some(e) if e.obj.uid_str() == key.uid => {
                 let running = e.obj.status.as_ref().and_then(|s| s.dispatch.clone());
@@ -248,7 +248,7 @@ impl Core {
 
     /// A host came or went: every worker on it is looked at, and every attempt that no worker leads to. Rare, so a scan will do.
     pub(in crate::core) fn reindex_host(&mut self, host: &HostKey, now: Now) {
-        let on_it: Vec<Key> =
+        let on_it: Vec<ObjectKey> =
             self.workers.iter().filter(|(_, e)| Self::host_of(&e.obj) == *host).map(|(k, _)| k.clone()).collect();
         for w in on_it {
             self.reindex_worker(&w, now);
@@ -262,7 +262,7 @@ impl Core {
         for (_, open) in self.open_on.iter().filter(|(uid, _)| !known.contains(uid.as_str())) {
             self.dirty.extend(open.iter().cloned().map(Subject::Dispatch));
         }
-        let pools: Vec<Key> = self.pools.keys().cloned().collect();
+        let pools: Vec<ObjectKey> = self.pools.keys().cloned().collect();
         for p in pools {
             self.mark_pool(&p);
         }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::api::worker::WorkerPhase;
 use crate::api::{Worker, names};
 use crate::core::entries::{InstanceView, WorkerEntry};
-use crate::core::{Core, Key, Now, Object, Subject};
+use crate::core::{Core, Now, Object, ObjectKey, Subject};
 
 impl Core {
     pub(in crate::core) fn saw_worker(&mut self, worker: Arc<Worker>, now: Now) {
-        let key = Key::of(&*worker);
+        let key = ObjectKey::of(&*worker);
         // Each is kept in several places: that of an entry that is there is shared by all.
         let key = self.workers.get_key_value(&key).map_or(key, |(known, _)| known.clone());
         let old = self.workers.get(&key).map(|e| e.obj.clone());
@@ -96,7 +96,7 @@ impl Core {
     }
 
     /// A worker no longer names this attempt.
-    pub(in crate::core) fn unname(&mut self, worker: &Key, was: &crate::api::worker::DispatchRef) {
+    pub(in crate::core) fn unname(&mut self, worker: &ObjectKey, was: &crate::api::worker::DispatchRef) {
         if let Some(set) = self.named.get_mut(&was.uid) {
             set.remove(worker);
             if set.is_empty() {
@@ -119,7 +119,7 @@ impl Core {
         self.mark_dispatch(&key);
     }
 
-    pub(in crate::core) fn lost_worker(&mut self, key: &Key, version: Option<u64>) {
+    pub(in crate::core) fn lost_worker(&mut self, key: &ObjectKey, version: Option<u64>) {
         let Some(e) = self.workers.get(key) else { return };
         if version.is_some_and(|v| e.obj.version() > v) {
             return;

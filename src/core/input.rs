@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{HostKey, Key};
+use super::{HostKey, ObjectKey};
 use crate::api::dispatch::{DispatchResult, DispatchStatus};
 use crate::api::pool::ContainerPoolStatus;
 use crate::api::vocabulary::EventReason;
@@ -19,13 +19,13 @@ use crate::runtime::{Instance, InstanceKey, InstanceSpec, Observation, RuntimeEr
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// A Dispatch.
-    Dispatch(Key),
+    Dispatch(ObjectKey),
     /// A Worker.
-    Worker(Key),
+    Worker(ObjectKey),
     /// A ContainerPool.
-    Pool(Key),
+    Pool(ObjectKey),
     /// A Lease that holders renew.
-    Lease(Key),
+    Lease(ObjectKey),
     /// An instance without a Worker. Rare, and the largest: what every other one takes must not follow it.
     Orphan(Box<InstanceKey>),
 }
@@ -38,7 +38,7 @@ pub enum Seen<K> {
     /// It is gone; this was its last version.
     Gone(Arc<K>),
     /// The watch was (re)started: objects of this kind that are not named here are not there.
-    Listed(BTreeSet<Key>),
+    Listed(BTreeSet<ObjectKey>),
 }
 
 /// What a live GET showed. Unlike absence from a watch this is a fact, at the time of asking.
@@ -89,7 +89,7 @@ pub struct LeaseFact {
 
 /// Something that happened.
 #[derive(Clone, Debug)]
-pub enum Event {
+pub enum Input {
     /// From the watch on pools.
     Pool(Seen<ContainerPool>),
     /// From the watch on Workers.
@@ -101,7 +101,7 @@ pub enum Event {
     /// From a runtime.
     Runtime(RuntimeFact),
     /// The end of an [`Action::GetLease`].
-    Lease(Key, LeaseFact),
+    Lease(ObjectKey, LeaseFact),
     /// Time has passed.
     Tick,
 }
@@ -135,11 +135,11 @@ pub enum Verb {
     /// Delete a Dispatch: preconditions uid and resourceVersion.
     DeleteDispatch(Arc<Dispatch>),
     /// A live GET.
-    GetWorker(Key),
+    GetWorker(ObjectKey),
     /// A live GET.
-    GetDispatch(Key),
+    GetDispatch(ObjectKey),
     /// A live GET.
-    GetPool(Key),
+    GetPool(ObjectKey),
 }
 
 impl Verb {
@@ -171,7 +171,7 @@ pub enum RuntimeOrder {
 
 /// `type` of a Kubernetes Event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoteType {
+pub enum EventType {
     /// Something to know.
     Normal,
     /// Something to look at.
@@ -180,15 +180,15 @@ pub enum NoteType {
 
 /// A Kubernetes Event to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct Event {
     /// About which object: kind, name, namespace, uid.
     pub kind: &'static str,
-    /// Key of the object.
-    pub key: Key,
+    /// ObjectKey of the object.
+    pub key: ObjectKey,
     /// Uid of the object.
     pub uid: String,
     /// Normal or Warning.
-    pub type_: NoteType,
+    pub type_: EventType,
     /// Why, in one word.
     pub reason: EventReason,
     /// For people, at most 1 KiB.
@@ -200,12 +200,12 @@ pub struct Note {
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Ask the API server; answer with [`Event::Settled`] for this subject.
+    /// Ask the API server; answer with [`Input::Settled`] for this subject.
     Write(Subject, Verb),
-    /// Ask a runtime; answer with [`Event::Runtime`].
+    /// Ask a runtime; answer with [`Input::Runtime`].
     Runtime(RuntimeOrder),
-    /// Read a Lease; answer with [`Event::Lease`].
-    GetLease(Key),
+    /// Read a Lease; answer with [`Input::Lease`].
+    GetLease(ObjectKey),
     /// Record an Event. No answer.
-    Note(Note),
+    Record(Event),
 }
