@@ -1,8 +1,8 @@
 #!/bin/sh
-# Plays an agent whose API allows three calls, and then none for two seconds: each worker has limits of its own.
+# Simulates an agent whose API allows three calls and then none for two seconds. Each worker has limits of its own.
 # Portable sh: it also runs in a busybox image.
 #
-# The count is kept in the worker's own temporary directory, so it is gone when the worker is.
+# The count is stored in the worker's own temporary directory, which is removed with the worker.
 
 CALLS_ALLOWED=3
 LIMITED_FOR=2 # seconds
@@ -10,7 +10,7 @@ LIMITED_FOR=2 # seconds
 state="${TMPDIR:-/tmp}/limited-agent"
 now=$(date +%s)
 
-# What this worker's API remembers: the calls that were made, and until when it refuses more.
+# The state of this worker's API: the number of calls, and until when it refuses more.
 calls=0 until=0
 [ -f "$state" ] && read -r calls until < "$state"
 
@@ -21,7 +21,7 @@ if [ "$calls" -ge "$CALLS_ALLOWED" ]; then
   fi
   if [ "$now" -lt "$until" ]; then
     echo "429 Too Many Requests" >&2
-    # An API that names a time is best quoted. Without this file, exit code 75 means "rest for as long as --cooldown says".
+    # If the API names a time, report it. Without this file, exit code 75 means "rest for as long as --cooldown says".
     # printf '{"outcome":"RateLimited","retryAfter":"%ss"}' "$((until - now))" > "$POOLKEEPER_RESULT"
     exit 75
   fi
