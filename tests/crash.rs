@@ -19,7 +19,7 @@ use rand::{RngExt, SeedableRng};
 const PATIENCE: Duration = Duration::from_secs(120);
 const TASKS: usize = 40;
 
-/// A task says when it starts and when it ends, and who it is. Every fifth meets a rate limit once in a worker.
+/// A task says when it starts and when it ends, and its own name. Every fifth meets a rate limit once in a worker.
 const SCRIPT: &str = r#"
 me=$POOLKEEPER_TASK_ID.$POOLKEEPER_ATTEMPT.$POOLKEEPER_WORKER.$$
 echo "start $POOLKEEPER_TASK_ID $me" >> "$MARKS/log"
@@ -149,7 +149,7 @@ fn crash(image: Option<String>) {
     while killed < kills {
         let mut batch = Batch::new(image.clone());
         batches += 1;
-        // Each batch is finished in the end, and each gets at most six kills, so that both halves of it are hit.
+        // Each batch is finished in the end, and each gets at most six kills, so both halves of it are hit.
         for _ in 0..6.min(kills - killed) {
             let mut child = batch.start();
             if batch.kill_after(&mut child, rng.random_range(0..16)) {

@@ -123,7 +123,7 @@ impl Server {
         Self { kind, strict: jsonschema::validator_for(&strict).unwrap(), cel: compile_schema(&schema), schema }
     }
 
-    /// Tells the story; an error before the last step is a mistake in the table.
+    /// Plays the case; an error before the last step is a mistake in the table.
     fn tell(&self, case: &rules::Case, see: &mut dyn FnMut(Seen<'_>)) -> Result<(), Vec<String>> {
         let objects = case.objects();
         let mut stored: Option<Value> = None;

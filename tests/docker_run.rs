@@ -75,7 +75,7 @@ impl Run {
         Self { child, told, seen: Vec::new() }
     }
 
-    /// Reads what it tells until something is told for which `f` holds.
+    /// Reads its events until one for which `f` holds.
     fn until(&mut self, what: &str, f: impl Fn(&Value) -> bool) -> Value {
         loop {
             match self.told.recv_timeout(PATIENCE) {
@@ -85,8 +85,10 @@ impl Run {
                         return v;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("never told: {what}. It told {:#?}", self.seen),
-                Err(RecvTimeoutError::Disconnected) => panic!("ended before it told: {what}. It told {:#?}", self.seen),
+                Err(RecvTimeoutError::Timeout) => panic!("never reported: {what}. It reported {:#?}", self.seen),
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("ended before it reported: {what}. It reported {:#?}", self.seen)
+                }
             }
         }
     }
@@ -209,7 +211,7 @@ fn a_stopped_engine_is_waited_for() {
     assert_eq!(containers("e2e-stop"), Vec::<String>::new());
 }
 
-/// An entrypoint that ends at once: told with exit code, last words, and what to set; and it does not hang.
+/// An entrypoint that ends at once: reported with exit code, last words, and what to set; and it does not hang.
 #[test]
 fn an_image_that_ends_at_once_is_told_why() {
     let Some(_engine) = engine() else { return };

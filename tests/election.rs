@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 const NAME: &str = "poolkeeper";
 
-/// What happened, in order: who began or ended a term, and with which installation's id.
+/// What happened, in order: which candidate began or ended a term, and with which installation's id.
 type Log = Arc<Mutex<Vec<(String, &'static str, String)>>>;
 
 struct World {

@@ -240,6 +240,8 @@ const PAGES: usize = 13;
 const HELP: usize = 6;
 const CRDS_AND_CHART: usize = 46;
 const SOURCES: usize = 392;
+/// Not required to be 0: some are data. A little room, so that a move does not fail.
+const TESTS: usize = 195;
 
 /// Stands for what is not prose: no pattern crosses it.
 const CODE: char = '\u{1}';
@@ -512,6 +514,13 @@ fn the_crds_and_the_chart_are_in_plain_english() {
 #[test]
 fn the_sources_are_in_plain_english() {
     at_most(SOURCES, &faults_below(&["src"], rust, &["rs"]));
+}
+
+#[test]
+fn the_tests_get_no_worse() {
+    let mut found = faults_below(&["tests", "benches", "crates", "model/src"], rust, &["rs"]);
+    found.retain(|f| f.file != "tests/english.rs");
+    at_most(TESTS, &found);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! `kubectl patch`, and what `kubectl scale` may set.
 //!
 //! Needs kubectl on the PATH and a real API server: `POOLKEEPER_TEST_API` is its kubeconfig. `scripts/ci/conformance.sh` has
-//! both. `tests/conformance` holds the whole answers, and the rules that the schemas have beside this table.
+//! both. `tests/conformance` holds the whole answers, and the rules of the schemas that are not in this table.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::io::Write;
@@ -19,7 +19,7 @@ const BESIDE: usize = 3;
 /// kubectl in a namespace of its own.
 struct Kubectl {
     namespace: Namespace,
-    /// Where it keeps what the server offers, so that nothing is left in the user's home.
+    /// Its cache of what the server offers, so nothing is left in the user's home.
     cache: tempfile::TempDir,
 }
 
@@ -83,7 +83,7 @@ impl Kubectl {
         let last = objects.len() - 1;
         let mut was = Value::Null;
         for (i, mut object) in objects.into_iter().enumerate() {
-            // Each in a name of its own, but for those that are about names.
+            // Each in a name of its own, except those that are about names.
             if object["metadata"]["name"] == "agents" {
                 object["metadata"]["name"] = json!(name);
             }
@@ -154,7 +154,7 @@ async fn apply_keeps_every_rule() {
     kubectl.namespace.delete().await;
 }
 
-/// What a pool may not be by birth it may not become; the other kinds' specs cannot change but as their stories say.
+/// What a pool may not be by birth it may not become; the other kinds' specs cannot change except as their cases say.
 #[tokio::test]
 async fn patch_keeps_every_rule() {
     let Some(kubectl) = Kubectl::new().await else { return };

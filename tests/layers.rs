@@ -1,4 +1,4 @@
-//! The layers that `src/lib.rs` draws hold: who may name whom.
+//! The layers that `src/lib.rs` draws hold: which layer may name which.
 
 use std::path::Path;
 

@@ -20,7 +20,7 @@ use poolkeeper_testkit::subject::{next, process_options, runs, soon, until};
 const OWNER_DIR: &str = "POOLKEEPER_TEST_OWNER_DIR";
 const OWNER_GRACE: &str = "POOLKEEPER_TEST_OWNER_GRACE_MS";
 
-/// What a worker is made to run, so that there is something to find: a child in its own session that ignores
+/// What a worker runs, so that there is something to find: a child in its own session that ignores
 /// SIGTERM and has forgotten its environment.
 const STUBBORN: &str = "setsid env -i sh -c 'trap \"\" TERM; echo $$; sleep 300; sleep 300' & wait";
 
@@ -149,7 +149,7 @@ async fn a_sweep_takes_what_a_dead_run_left_and_nothing_else() {
 async fn a_sweep_finds_what_a_killed_shim_left() {
     let dir = tempfile::tempdir().unwrap();
     let mut owner = Owner::run(dir.path(), Duration::from_secs(1000));
-    // This child has kept its mark: it is how it is found when its shim is no more.
+    // This child still has its mark: that is how it is found after its shim has ended.
     let target = Target {
         runtime: poolkeeper::api::RuntimeKind::Process,
         host: None,

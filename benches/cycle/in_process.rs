@@ -180,7 +180,7 @@ async fn measure(workers: usize, total: usize, in_flight: usize) {
     let mut sum: Option<(Writes, usize, usize, usize)> = None;
     for round in 0..ROUNDS {
         let world = World::new(workers).await;
-        // Its own controller lets go of this one: the pool of these PATCHes has none.
+        // Its own controller stops: the pool of these PATCHes has none.
         let plain = World::new(1).await;
         plain.stop.cancel();
         let (rate, mut times) = plain.patches(2_000).await;

@@ -1,5 +1,5 @@
 //! The whole controller: dispatch cycles a second, how long an assignment takes, and what is written for it. Each figure
-//! stands beside that of plain status PATCHes on the same API in the same run.
+//! is compared with that of plain status PATCHes on the same API in the same run.
 //!
 //! - `cargo bench --bench cycle`: the controller in this process, over the in-process API and the fake runtime.
 //! - `cargo bench --bench cycle -- --kubeconfig FILE [SCENARIO…]`: `poolkeeper controller` as a process of its own, on a

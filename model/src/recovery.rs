@@ -12,7 +12,7 @@ pub enum Fate {
     NotStarted,
     /// The holder reported: free, with the rest that is due.
     Reported(Outcome),
-    /// The attempt ended and nobody reported, or nothing is known of it: its task may still run.
+    /// The attempt ended without a report, or nothing is known of it: its task may still run.
     Unreported,
 }
 

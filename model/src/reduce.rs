@@ -1,4 +1,4 @@
-//! Fewer states: what can no longer matter is dropped, and of states that differ in names alone one is kept.
+//! Fewer states: what can no longer matter is dropped, and of states that differ only in names one remains.
 
 use crate::rules::Rules;
 use crate::state::{DEAD, Dispatch, Instance, Outcome, PAIR, PLACES, State, Thread, key, parts};
@@ -69,7 +69,7 @@ fn reduce_attempts(next: &mut State, state: &State, name: usize, incarnation: us
 
 fn reduce_dispatch(next: &mut State, state: &State, name: usize, incarnation: usize, rules: &Rules) {
     let before = state.dispatches[name][incarnation];
-    // named by nobody
+    // not named by any worker
     let named = next.workers.iter().any(|worker| {
         worker.names != 0 && {
             let (n, i, _) = parts(worker.names - 1);

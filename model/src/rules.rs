@@ -1,6 +1,6 @@
 //! The rules of the protocol, one field each: true means that the rule is in force.
 
-/// What is done about an end that nobody reported.
+/// What is done about an end without a report.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Unreported {
     /// Just free the worker.

@@ -92,7 +92,7 @@ pub fn search(rules: &Rules, limits: Limits) -> Report {
 }
 
 impl Search<'_> {
-    /// The labels of the steps to a state, replayed without renaming, so that names stay the same along the trace.
+    /// The labels of the steps to a state, replayed without renaming, so names stay the same along the trace.
     fn trace(&self, to: usize, violation: Option<&'static str>) -> String {
         let mut path = Vec::new();
         let mut at = to;
@@ -201,7 +201,7 @@ fn hash(state: &State) -> u64 {
     hasher.0 ^ (hasher.0 >> 32)
 }
 
-/// A multiplicative hash: fast, the same in every run, and good enough for keys that nobody chooses.
+/// A multiplicative hash: fast, the same in every run, and good enough for keys that no attacker chooses.
 struct Fx(u64);
 
 impl Hasher for Fx {

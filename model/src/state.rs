@@ -23,11 +23,11 @@ pub enum Outcome {
     Done,
     /// Reported: RateLimited or Unauthorized.
     Limited,
-    /// Nobody reported: the runtime confirmed that the instance is gone.
+    /// Without a report: the runtime confirmed that the instance is gone.
     WorkerLost,
-    /// Nobody reported: TimedOut, HolderLost or Forced.
+    /// Without a report: TimedOut, HolderLost or Forced.
     Ended,
-    /// Nobody reported: the user cancelled it. As a final phase also Expired: ended before it was published.
+    /// Without a report: the user cancelled it. As a final phase also Expired: ended before it was published.
     Cancelled,
     /// It was reserved and never published.
     NotStarted,
@@ -81,7 +81,7 @@ pub struct Instance {
     pub forced: bool,
     /// Tasks that run in the container: key + 1, sorted descending.
     pub tasks: [u8; 2],
-    /// Ghost: an attempt ended here and nobody reported it, so its task may still run.
+    /// Ghost: an attempt ended here without a report, so its task may still run.
     pub tainted: bool,
     /// Ghost: a rate limit was closed and is not yet written.
     pub owed: bool,

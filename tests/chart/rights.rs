@@ -1,4 +1,4 @@
-//! Who may do what.
+//! The rights that the chart gives.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,7 @@ fn the_controller_may_do_what_it_does_and_no_more() {
         texts(&container(one(&objects, "Deployment", "pk-poolkeeper"))["args"]).contains(&"--lease-name=pk-poolkeeper")
     );
 
-    // And nobody gives it more: whoever is bound to its account is bound to these two.
+    // And nothing gives it more: every binding of its account refers to these two.
     for binding in kind(&objects, "ClusterRoleBinding").chain(kind(&objects, "RoleBinding")) {
         let account = binding["subjects"][0]["name"].as_str().unwrap();
         let role = binding["roleRef"]["name"].as_str().unwrap();
@@ -95,7 +95,7 @@ fn a_dispatcher_changes_no_pool() {
             ("coordination.k8s.io/leases", "get create update patch"),
         ])
     );
-    // Whoever views changes nothing, and nobody writes what the controller says.
+    // A viewer changes nothing, and no user writes the controller's status.
     let to = |name: &str| {
         let labels = one(&objects, "ClusterRole", name)["metadata"]["labels"].as_object().unwrap();
         let to = labels.keys().filter_map(|k| k.strip_prefix("rbac.authorization.k8s.io/aggregate-to-"));

@@ -59,7 +59,7 @@ async fn large_output_arrives_whole_and_a_slow_reader_holds_the_task_back() {
         other => panic!("{other:?}"),
     };
     take(within(running.output.next()).await);
-    // Time enough for 64 MiB, if anybody took them.
+    // Time enough for 64 MiB, if they were read.
     for _ in 0..10 {
         assert_eq!(fx.sh(&target, "test -e /tmp/done").await.end, TaskEnd::Exited(1));
     }

@@ -17,7 +17,7 @@ use crate::fixture::{Fixture, Observed, within, words};
 const CUT: &str = "cut";
 
 /// Passes everything between its socket and the engine's, but, once, not the answer to a request whose first line
-/// contains `lose`: the engine does what it is asked, and nobody hears of it.
+/// contains `lose`: the engine does what was requested, and the client gets no answer.
 struct Proxy {
     socket: PathBuf,
     lost: Arc<AtomicBool>,
@@ -56,7 +56,7 @@ impl Proxy {
                         return;
                     }
                     if line.contains(lose) && !flag.swap(true, Ordering::SeqCst) {
-                        // The rest of the request, and the first of the answer, which is kept.
+                        // The rest of the request, and the start of the answer, which is not passed on.
                         let (mut from_client, _) = client.split();
                         let (mut from_engine, mut to_engine) = engine.split();
                         tokio::select! {

@@ -74,7 +74,7 @@ async fn a_death_and_a_removal_are_seen_as_they_happen() {
     let checked = fx.runtime.check(LOCAL_HOST, &spec.key).await.unwrap().unwrap();
     assert_eq!((checked.state, checked.handle), (InstanceState::Exited(exit.clone()), instance.handle));
 
-    // Who comes later sees the dead one too.
+    // A later observer sees the dead one too.
     let late = fx.observe().await.listed().await;
     assert!(late.iter().any(|i| i.key == spec.key && i.state == InstanceState::Exited(exit.clone())), "{late:?}");
     // It is the same instance, and is not started again.

@@ -19,7 +19,7 @@ async fn refused(fx: &Fixture, spec: InstanceSpec) -> String {
 #[tokio::test]
 async fn an_image_that_cannot_be_had_is_named_with_what_to_do() {
     let Some(fx) = Fixture::new().await else { return };
-    // A port on which nobody listens, so that no network is needed to be refused.
+    // A port without a listener: no network is needed to be refused.
     let why = refused(&fx, InstanceSpec { image: Some("127.0.0.1:9/no/such:1".into()), ..fx.spec() }).await;
     for part in ["127.0.0.1:9/no/such:1", "host local", "docker pull", "spec.image", "connection refused"] {
         assert!(why.contains(part), "{part:?} in {why}");

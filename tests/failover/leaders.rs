@@ -18,7 +18,7 @@ const RATE: f64 = 32.0;
 const SIZE: i32 = 12;
 /// All that is asked for must be done, and all must be quiet, after so long.
 const END: Duration = Duration::from_secs(300);
-/// After this long nobody takes over any more.
+/// After this long no candidate takes over any more.
 const NEVER: Duration = Duration::from_secs(60);
 
 /// One cluster, and scenarios that stop its parts: one at a time.
@@ -66,7 +66,7 @@ impl Pair {
             if let Some(at) = at {
                 return self.controllers.remove(at);
             }
-            assert!(began.elapsed() < NEVER, "nobody leads ({holder:?})\n{}", self.logs());
+            assert!(began.elapsed() < NEVER, "no leader ({holder:?})\n{}", self.logs());
             sleep(Duration::from_millis(50)).await;
         }
     }

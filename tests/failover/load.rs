@@ -37,7 +37,7 @@ pub struct Demand {
     /// Parts of all attempts that end so; the rest succeed.
     pub rate_limited: f64,
     pub failed: f64,
-    /// Nobody says how they ended.
+    /// Their end is never reported.
     pub silent: f64,
     /// Part of all dispatches that are cancelled at some time.
     pub cancelled: f64,
@@ -254,7 +254,7 @@ impl Load {
         self.tell(What::TaskStarted { key: key.clone(), dispatch: uid.clone(), attempt: n, beside });
         sleep(Duration::from_millis(rng.random_range(10..=self.demand.longest))).await;
         let there = self.pod(&target.id).await.is_some_and(|p| p.metadata.uid.as_ref() == Some(&pod_uid));
-        // It ends here before anybody hears of it.
+        // It ends here before any client learns of it.
         self.tell(What::TaskEnded { key, dispatch: uid.clone(), attempt: n });
         if let Some(tasks) = self.running.lock().unwrap().get_mut(&pod_uid) {
             tasks.retain(|t| *t != (uid.clone(), n));
@@ -268,7 +268,7 @@ impl Load {
             r if r < demand.rate_limited => "RateLimited",
             r if r < demand.rate_limited + demand.failed => "Failed",
             r if r < demand.rate_limited + demand.failed + demand.silent => {
-                self.count("attempt that nobody reported");
+                self.count("attempt without a report");
                 return;
             }
             _ => "Succeeded",

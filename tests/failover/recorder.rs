@@ -22,7 +22,7 @@ use poolkeeper_testkit::cluster::client_that_tries_again;
 
 /// The API server ends a watch after so long, in seconds, and it is begun anew where it ended.
 const WATCH: u32 = 10;
-/// Whatever takes longer is given up and tried again: a recorder that hangs would be taken for a controller that does.
+/// A request that takes longer is abandoned and retried: a recorder that hangs would be taken for a controller that does.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Group, version, kind, plural.
@@ -146,7 +146,7 @@ impl Recorder {
         (watch.0, watch.1) = (what, self.start.elapsed());
     }
 
-    /// Says what went wrong, and waits before it is tried again.
+    /// Says what went wrong, and waits before the retry.
     async fn pause(&self, kind: Kind, why: String) {
         self.says(kind, "pauses".to_owned());
         self.watches.lock().unwrap().entry(kind.3).or_default().2 = why;
@@ -190,7 +190,7 @@ impl Recorder {
         rv
     }
 
-    /// What there is of a kind; asks until it is told.
+    /// The objects of a kind; retries until there is an answer.
     async fn list(&self, kind: Kind) -> ObjectList<DynamicObject> {
         loop {
             match timeout(PATIENCE, self.api(kind).list(&ListParams::default())).await {
@@ -225,7 +225,7 @@ impl Recorder {
         for (change, object) in missed.into_iter().flatten() {
             self.take(kind, change, object);
         }
-        // What etcd has told is in the records already.
+        // What etcd has reported is in the records already.
         let there: Vec<&str> = items.iter().filter_map(|o| o["metadata"]["uid"].as_str()).collect();
         let gone: Vec<Arc<Value>> = {
             let now = self.now.lock().unwrap();

@@ -25,8 +25,8 @@ use poolkeeper_testkit::audit::evidence::{Evidence, Mark, SECRET};
 use poolkeeper_testkit::cluster::Namespace;
 use poolkeeper_testkit::fake::{Cause, FakeEvent, What};
 
-/// How often it is looked whether all is done. The waits below are counted in looks and not by a clock: whoever pauses a
-/// whole machine pauses the controllers too, and they have something to do when it goes on.
+/// How often the test looks whether all is done. The waits below are counted in looks and not by a clock: a pause of the
+/// whole machine pauses the controllers too, and they have work to do when it continues.
 const LOOK: Duration = Duration::from_millis(500);
 /// Nothing but Leases is written for so many looks, 7 s: all is quiet. Longer than any wait of these pools.
 const QUIET: u32 = 14;
@@ -39,7 +39,7 @@ pub struct Stage {
     pub namespace: Namespace,
     pub recorder: Recorder,
     pub load: Load,
-    /// Uids of Pods that somebody else than a controller removed.
+    /// Uids of Pods that were not removed by a controller.
     pub killed: Mutex<BTreeSet<String>>,
     /// Times at which conclusions about choices are not sound.
     pub troubled: Mutex<Vec<(Duration, Duration)>>,
@@ -133,8 +133,8 @@ impl Stage {
         Some(Self { namespace, recorder, load, killed: Mutex::default(), troubled: Mutex::default() })
     }
 
-    /// Removes the Pods, for which a cluster has few places. The namespace could not go without a controller that lets go of
-    /// its Workers, and whoever would try it for ever slows down the tests that follow; a test cluster goes as a whole.
+    /// Removes the Pods, for which a cluster has few places. The namespace cannot be removed without a controller that
+    /// removes its Workers' finalizers, and endless attempts would slow down the tests that follow; a test cluster is removed as a whole.
     pub async fn clear(&self) {
         let api: Api<Pod> = Api::namespaced(self.namespace.client.clone(), &self.namespace.name);
         let _ = api.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default()).await;
@@ -144,7 +144,7 @@ impl Stage {
         self.recorder.start.elapsed()
     }
 
-    /// Who holds the Lease, as it stands now.
+    /// The current holder of the Lease.
     pub async fn holder(&self) -> Option<String> {
         let api: Api<Lease> = Api::namespaced(self.namespace.client.clone(), &self.namespace.name);
         let lease = api.get_opt("poolkeeper").await.ok()??;
@@ -267,7 +267,7 @@ impl Stage {
             accidents.push(format!("{name} was accepted and never seen"));
         }
         accidents.extend(workers_before_pods(&seen));
-        // Whoever plays the kubelet has not done its part, and a Worker rightly waits for it.
+        // The simulated kubelet has not done its part, and a Worker rightly waits for it.
         let terminating = pods.iter().filter(|p| p.metadata.deletion_timestamp.is_some());
         accidents.extend(terminating.map(|p| format!("Pod {} is Terminating: its node leaves it there", p.name_any())));
         let evidence = Evidence {
@@ -372,7 +372,7 @@ fn is_judged(record: &Record) -> bool {
         && (record.resource.plural != "events" || record.object["regarding"]["kind"] != "Pod")
 }
 
-/// When each write was seen, and who held the Lease then.
+/// When each write was seen, and the holder of the Lease at that time.
 fn marks(seen: &[Seen]) -> BTreeMap<u64, Mark> {
     let mut holder = String::new();
     let mut marks = BTreeMap::new();
@@ -442,7 +442,7 @@ fn bodies(seen: &[Seen], tasks: &[FakeEvent], killed: &BTreeSet<String>) -> Vec<
     events
 }
 
-/// Workers that went although their Pod was still there: the auditor counts a Pod as gone once it is told to go.
+/// Workers that were removed although their Pod still existed: the auditor counts a Pod as gone once its deletion was requested.
 fn workers_before_pods(seen: &[Seen]) -> Vec<String> {
     let mut there: BTreeSet<String> = BTreeSet::new();
     let mut wrong = Vec::new();
@@ -458,7 +458,7 @@ fn workers_before_pods(seen: &[Seen]) -> Vec<String> {
                 }
             }
             "workers" if record.change == Change::Deleted && there.contains(&record.uid) => {
-                wrong.push(format!("{} went before its Pod", record.name));
+                wrong.push(format!("{} was removed before its Pod", record.name));
             }
             _ => {}
         }
@@ -466,7 +466,7 @@ fn workers_before_pods(seen: &[Seen]) -> Vec<String> {
     wrong
 }
 
-/// What is left between times of trouble.
+/// What is left between faults.
 fn calm(troubled: &[(Duration, Duration)], end: Duration) -> Vec<(Duration, Duration)> {
     let mut troubled = troubled.to_vec();
     troubled.push((Duration::ZERO, Duration::from_secs(15)));

@@ -39,7 +39,7 @@ enum Fault {
     Killed(usize, Duration),
     /// SIGSTOP of a controller, and SIGCONT after a while.
     Stalled(usize, Duration),
-    /// Somebody removes a worker's Pod.
+    /// A user removes a worker's Pod.
     PodRemoved,
 }
 
@@ -115,7 +115,7 @@ impl Plan {
     }
 }
 
-/// The places of controllers: each keeps its name, whoever is in it.
+/// The places of controllers: each has a fixed name, whichever controller is in it.
 struct Places<'a> {
     plan: &'a Plan,
     stage: &'a Stage,

@@ -1,7 +1,7 @@
 //! On a real API server.
 //!
 //! - `server`: what the API server counted. `plain`: what a plain status PATCH takes there.
-//! - `process`: the controller. `supervisor`: who asks it for workers.
+//! - `process`: the controller. `supervisor`: the program that requests workers.
 //! - `scenarios`: dispatches under several loads. `rest`: many workers without any.
 
 mod plain;
@@ -150,7 +150,7 @@ pub async fn run(args: Args) {
     let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.expect("the kubeconfig");
     let client = Client::try_from(config).expect("a client");
     println!("load before: {}\n", load());
-    row(["what", "figure", "beside", "aim"]);
+    row(["what", "figure", "compared with", "aim"]);
     println!("|---|---|---|---|");
     if SCENARIOS.iter().any(|s| *s != "rest" && args.wants(s)) {
         scenarios::run(&client, &args).await;

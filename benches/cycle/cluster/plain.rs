@@ -89,7 +89,7 @@ impl Plain {
         (rates.into_iter().fold(0.0, f64::max), rates)
     }
 
-    /// PATCHes 20 times a second until it is told to stop: how long one takes under the load of others.
+    /// PATCHes 20 times a second until it is stopped: how long one takes under the load of others.
     pub fn probe(&self, stop: tokio_util::sync::CancellationToken) -> tokio::task::JoinHandle<Vec<Duration>> {
         let (api, from, probes) = (self.api.clone(), self.round + 250_000, self.probes.clone());
         tokio::spawn(async move {

@@ -19,7 +19,7 @@ const FEW: &str = "few";
 const FEW_WORKERS: usize = 32;
 /// How long each number of writers writes, for the server's rate.
 const RATE_SPAN: Duration = Duration::from_secs(4);
-/// PATCHes before, and as many after each scenario: those that its latency stands beside.
+/// PATCHes before, and as many after each scenario. Its latency is compared with them.
 const PATCHES: usize = 200;
 /// Dispatches in flight, for saturation.
 const IN_FLIGHT: usize = 128;
@@ -160,7 +160,7 @@ impl Stage<'_> {
         self.latency(what, &o);
         let late = o.assigned.saturating_sub(span);
         row([
-            &format!("{what}: beside a PATCH under the same load"),
+            &format!("{what}: compared with a PATCH under the same load"),
             &format!(
                 "p50 {:.1}x, p99 {:.1}x",
                 percentile(&o.waits, 50) / percentile(&probes, 50),
@@ -237,7 +237,7 @@ impl Stage<'_> {
         let took = o.assigned.as_secs_f64();
         // Reserve and publish; and creation, where it is in the time.
         let writes = total * if held { 2 } else { 3 };
-        let what = if held { "held back, let go at once" } else { "created at once" };
+        let what = if held { "held back, released at once" } else { "created at once" };
         row([
             &format!("burst of {total} onto {total} warm workers, {what}"),
             &format!(

@@ -50,7 +50,7 @@ impl Counters {
         self.requests.iter().filter(|(k, _)| wanted(k)).map(|(_, n)| n).sum()
     }
 
-    /// What the benchmark and the controller did with Dispatches, Workers and pools, and the Events beside them.
+    /// What the benchmark and the controller did with Dispatches, Workers and pools, and their Events.
     pub fn cycle(&self) -> Cycle {
         let ours = |k: &[String; 5]| k[0] == "poolkeeper.dev";
         let write = |k: &[String; 5]| ["POST", "PUT", "PATCH", "DELETE"].contains(&k[3].as_str());
@@ -82,7 +82,7 @@ impl Counters {
     }
 
     /// Writes of the controller while nothing is asked of it: (its own kinds and Events, Pods, Leases outside of
-    /// kube-node-lease). kwok's nodes renew theirs, so that Leases are told apart by the caller.
+    /// kube-node-lease). kwok's nodes renew theirs, so the caller tells Leases apart.
     pub fn describe(&self, wanted: impl Fn(&str, &str) -> bool) -> Vec<String> {
         self.requests
             .iter()
@@ -107,7 +107,7 @@ pub struct Cycle {
     pub refused: u64,
     /// PATCHes that changed nothing, and did not reach the store.
     pub no_ops: u64,
-    /// All successful writes of the three kinds, by anybody.
+    /// All successful writes of the three kinds, by any client.
     pub writes: u64,
 }
 

@@ -184,7 +184,7 @@ impl Steps<'_> {
         if dispatch.pending() && dispatch.attempt < self.rules.attempts && !self.rules.report_not_early {
             let mut next = self.now;
             next.dispatches[name][incarnation].report = (dispatch.attempt + 1, Outcome::Done);
-            self.fault(format_args!("somebody reports on the next attempt of d{}", name + 1), next);
+            self.fault(format_args!("a report on the next attempt of d{}", name + 1), next);
         }
         let mut next = self.now;
         next.dispatches[name][incarnation].gone = true;

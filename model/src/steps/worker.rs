@@ -79,7 +79,7 @@ impl Steps<'_> {
     fn check_reserve(&self, uid: usize) -> Option<&'static str> {
         let instance = &self.now.instances[uid];
         if instance.tainted {
-            Some("V_TAINT: worker reused after an end nobody reported")
+            Some("V_TAINT: worker reused after an end without a report")
         } else if instance.owed {
             Some("V_COOLDOWN: reserved though its rate limit was never written")
         } else if instance.stopped {
