@@ -34,3 +34,4 @@ pub use options::{History, LocalError, Options};
 pub use record::{Change, Record, Resource};
 pub use response::http::ResponseBody;
 pub use server::{LocalApi, LocalService};
+pub use store::{Store, StoreError};

@@ -4,10 +4,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use futures::lock::Mutex as AsyncMutex;
 use http::{Request, Response};
 use tower::{BoxError, Service};
 
-use crate::local::objects::api::Api;
+use crate::local::objects::api::{Api, Writer};
 use crate::local::options::{LocalError, Options};
 use crate::local::record::Record;
 use crate::local::response::http::ResponseBody;
@@ -15,7 +16,9 @@ use crate::local::schema::built_in;
 use crate::local::schema::cel::Rules;
 use crate::local::schema::kind::{Kind, Kinds};
 use crate::local::service;
-use crate::local::store::committed::State;
+use crate::local::store::Store;
+use crate::local::store::committed::Committed;
+use crate::local::store::memory::MemoryStore;
 
 /// The server. Clones are the same server.
 #[derive(Clone)]
@@ -27,6 +30,14 @@ impl LocalApi {
     /// # Errors
     /// A CRD that cannot be served: a schema, pattern or rule that does not compile, several served versions.
     pub fn new(options: Options) -> Result<Self, LocalError> {
+        Self::with_store(options, MemoryStore)
+    }
+
+    /// An empty server that commits every write to a store.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_store(options: Options, store: impl Store) -> Result<Self, LocalError> {
         let mut kinds = Vec::new();
         for (crd, number) in options.crds.iter().zip(0_u16..) {
             kinds.push(Arc::new(Kind::custom(crd, number)?));
@@ -34,8 +45,10 @@ impl LocalApi {
         let first_built_in = u16::try_from(kinds.len()).unwrap_or(u16::MAX);
         kinds.extend(built_in::kinds(first_built_in)?.into_iter().map(Arc::new));
         let kinds = Kinds(kinds);
-        let state = Mutex::new(State::new(kinds.stores(), options.history));
-        Ok(Self(Arc::new(Api { kinds, clock: options.clock, ids: options.ids, rules: Rules::new(), state })))
+        let committed = Mutex::new(Committed::new(kinds.stores(), options.history));
+        let writer = Arc::new(AsyncMutex::new(Writer::new(Box::new(store))));
+        let Options { clock, ids, .. } = options;
+        Ok(Self(Arc::new(Api { kinds, clock, ids, rules: Rules::new(), committed, writer })))
     }
 
     /// A client of this server. Must be called in a tokio runtime.

@@ -29,7 +29,7 @@ pub(crate) async fn handle(
 ) -> Result<Response<ResponseBody>, BoxError> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    Ok(answer(&api, &parts, &body).unwrap_or_else(|e| {
+    Ok(answer(&api, &parts, &body).await.unwrap_or_else(|e| {
         if e.reason.is_empty() && e.code == 404 {
             plain(StatusCode::NOT_FOUND, e.message)
         } else {
@@ -38,7 +38,7 @@ pub(crate) async fn handle(
     }))
 }
 
-fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<Response<ResponseBody>, ApiError> {
+async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<Response<ResponseBody>, ApiError> {
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let target = target(&api.kinds, parts.uri.path())?;
     let accept = parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
@@ -56,14 +56,14 @@ fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<R
             }
             Method::POST if namespace.is_some() => {
                 let object = read_json(content_type, body)?;
-                let written = api.create(kind, one, object, query.write("CreateOptions")?)?;
+                let written = api.create(kind, one, object, query.write("CreateOptions")?).await?;
                 Ok(written_response(kind, &written))
             }
             Method::DELETE if namespace.is_some() => {
                 let options = delete_options(&query, content_type, body)?;
                 Ok(json_response(
                     StatusCode::OK,
-                    api.delete_collection(kind, namespace, &query.selector(kind)?, &options)?,
+                    api.delete_collection(kind, namespace, &query.selector(kind)?, &options).await?,
                     &[],
                 ))
             }
@@ -90,14 +90,15 @@ fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<R
         }
         Method::PUT => {
             let object = read_json(content_type, body)?;
-            let written =
-                api.update(kind, one, name, (part, Source::Body), query.write("UpdateOptions")?, |_| Ok(object))?;
+            let written = api
+                .update(kind, one, name, (part, Source::Body), query.write("UpdateOptions")?, |_| Ok(object))
+                .await?;
             Ok(written_response(kind, &written))
         }
         Method::PATCH => {
             let change = Patch::parse(kind, content_type, body)?;
             let options = query.write("PatchOptions")?;
-            let written = api.update(kind, one, name, (part, Source::Patch), options, |old| change.apply(old))?;
+            let written = api.update(kind, one, name, (part, Source::Patch), options, |old| change.apply(old)).await?;
             Ok(written_response(kind, &written))
         }
         Method::DELETE if part == Part::Main => {
@@ -107,7 +108,7 @@ fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<R
             let options = delete_options(&query, content_type, body)?;
             Ok(json_response(
                 StatusCode::OK,
-                match api.delete(kind, one, name, &options)? {
+                match api.delete(kind, one, name, &options).await? {
                     Deleted::Pending(stored) => json::object(kind, &stored),
                     Deleted::Gone(stored) => to_json(&json!({
                         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",

@@ -1,10 +1,17 @@
-//! The state of a server, which the verbs share.
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+//! The state of a server, which the verbs share, and how a write is committed.
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
+
+use futures::lock::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use crate::clock::{Clock, Ids};
+use crate::local::response::status::ApiError;
 use crate::local::schema::cel::Rules;
 use crate::local::schema::kind::Kinds;
-use crate::local::store::committed::State;
+use crate::local::store::committed::{Committed, lock};
+use crate::local::store::log::Batch;
+use crate::local::store::transaction::Transaction;
+use crate::local::store::{Store, StoreError};
 
 /// A server without its HTTP.
 pub(crate) struct Api {
@@ -12,12 +19,61 @@ pub(crate) struct Api {
     pub clock: Arc<dyn Clock>,
     pub ids: Ids,
     pub rules: Rules,
-    pub state: Mutex<State>,
+    pub committed: Mutex<Committed>,
+    /// Held by the one write that decides and commits. Reads do not need it.
+    pub writer: Arc<AsyncMutex<Writer>>,
+}
+
+/// The right to write.
+pub(crate) struct Writer {
+    store: Box<dyn Store>,
+    /// Whether a commit has begun and not ended.
+    committing: bool,
+}
+
+impl Writer {
+    pub fn new(store: Box<dyn Store>) -> Self {
+        Self { store, committing: false }
+    }
 }
 
 impl Api {
-    pub fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic while the lock is held leaves at worst a write that no watch saw: go on with it.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What readers see. Hold it for a look only.
+    pub fn lock(&self) -> MutexGuard<'_, Committed> {
+        lock(&self.committed)
+    }
+
+    /// Lets `decide` make changes, commits them together, and then shows them to readers and watches.
+    ///
+    /// # Errors
+    /// Those of `decide`, and 500 if the store does not commit. Nothing has changed then.
+    pub async fn write<T>(
+        self: &Arc<Self>,
+        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        let writer = Arc::clone(&self.writer).lock_owned().await;
+        let mut transaction = Transaction::new(&self.committed);
+        let result = decide(&mut transaction)?;
+        let batch = transaction.into_batch();
+        if batch.is_empty() {
+            return Ok(result);
+        }
+        let mut commit = Box::pin(Arc::clone(self).commit(writer, batch));
+        let done = match futures::poll!(commit.as_mut()) {
+            Poll::Ready(done) => done,
+            // A client may go away and drop this request. The commit then ends in a task of its own.
+            Poll::Pending => tokio::spawn(commit).await.unwrap_or(Err(StoreError::Interrupted)),
+        };
+        done.map(|()| result).map_err(|e| ApiError::internal(&e))
+    }
+
+    async fn commit(self: Arc<Self>, mut writer: OwnedMutexGuard<Writer>, batch: Batch) -> Result<(), StoreError> {
+        if writer.committing {
+            return Err(StoreError::Interrupted);
+        }
+        writer.committing = true;
+        let done = writer.store.commit(&batch.records).await;
+        writer.committing = false;
+        done.map(|()| self.lock().apply(batch))
     }
 }

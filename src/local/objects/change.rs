@@ -6,7 +6,7 @@ use crate::local::response::status::ApiError;
 use crate::local::schema::field_error::FieldError;
 use crate::local::schema::kind::Kind;
 use crate::local::schema::meta;
-use crate::local::store::object::Key;
+use crate::local::store::object::ObjectKey;
 
 /// Of an object whose namespace is not that of the path.
 pub(crate) const NAMESPACE_DIFFERS: &str =
@@ -24,7 +24,13 @@ pub(crate) fn check_name(object: &Value, namespace: &str, name: &str) -> Result<
 }
 
 /// Compares uid and resourceVersion of the new version with those of the old one.
-pub(crate) fn check_identity(kind: &Kind, key: &Key, new: &Value, old: &Value, source: Source) -> Result<(), ApiError> {
+pub(crate) fn check_identity(
+    kind: &Kind,
+    key: &ObjectKey,
+    new: &Value,
+    old: &Value,
+    source: Source,
+) -> Result<(), ApiError> {
     let (uid, old_uid) = (meta::text(new, "uid"), meta::text(old, "uid"));
     if source == Source::Body && !uid.is_empty() && uid != old_uid {
         let why = format!(

@@ -11,7 +11,7 @@ use crate::local::response::json;
 use crate::local::response::status::ApiError;
 use crate::local::schema::kind::Kind;
 use crate::local::schema::meta;
-use crate::local::store::committed::{Page, State};
+use crate::local::store::committed::{Committed, Page};
 use crate::local::store::object::Stored;
 
 const BASE64: base64::engine::GeneralPurpose = base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -44,7 +44,7 @@ impl Api {
         Ok(self.page(kind, page, 0, options.limit))
     }
 
-    fn next_page(&self, state: &State, kind: &Kind, token: &str, limit: usize) -> Result<Bytes, ApiError> {
+    fn next_page(&self, state: &Committed, kind: &Kind, token: &str, limit: usize) -> Result<Bytes, ApiError> {
         let bad = || ApiError::bad_request("continue key is not valid");
         let text = BASE64.decode(token).ok().and_then(|b| String::from_utf8(b).ok()).ok_or_else(bad)?;
         let (id, start) = text.split_once(':').ok_or_else(bad)?;
@@ -66,7 +66,7 @@ impl Api {
     /// The objects that a selector shows, as they are now.
     pub(crate) fn select(
         &self,
-        state: &State,
+        state: &Committed,
         kind: &Kind,
         namespace: Option<&str>,
         selector: &Selector,
@@ -82,8 +82,8 @@ impl Api {
     ///
     /// # Errors
     /// 409 for a failed precondition, at the first object that fails it.
-    pub fn delete_collection(
-        &self,
+    pub async fn delete_collection(
+        self: &Arc<Self>,
         kind: &Kind,
         namespace: Option<&str>,
         selector: &Selector,
@@ -95,7 +95,7 @@ impl Api {
         };
         for item in &items {
             let (namespace, name) = (meta::text(&item.object, "namespace"), meta::text(&item.object, "name"));
-            match self.delete(kind, namespace, name, options) {
+            match self.delete(kind, namespace, name, options).await {
                 // Gone with an owner that was deleted before it.
                 Err(e) if e.code == 404 => {}
                 result => _ = result?,

@@ -13,8 +13,8 @@ use crate::local::schema::field_error::{FieldError, FieldErrorKind};
 use crate::local::schema::kind::Kind;
 use crate::local::schema::meta;
 use crate::local::schema::validate::validate;
-use crate::local::store::committed::{State, Version};
-use crate::local::store::object::{Key, Stored};
+use crate::local::store::object::{ObjectKey, Stored};
+use crate::local::store::transaction::{Transaction, Version};
 
 /// What a write did.
 pub(crate) struct Written {
@@ -35,21 +35,20 @@ const RULES_SKIPPED: &str = "some validation rules were not checked because the 
 impl Api {
     /// # Errors
     /// Anything that a body can have wrong; 409 if the name is taken.
-    pub fn create(
-        &self,
+    pub async fn create(
+        self: &Arc<Self>,
         kind: &Kind,
         namespace: &str,
         mut object: Value,
         options: WriteOptions,
     ) -> Result<Written, ApiError> {
         let warnings = decode(kind, &mut object, Source::Body, options)?;
-        let state = &mut *self.lock();
-        self.create_in(state, kind, namespace, object, warnings, options)
+        self.write(|transaction| self.create_in(transaction, kind, namespace, object, warnings, options)).await
     }
 
     fn create_in(
         &self,
-        state: &mut State,
+        transaction: &mut Transaction<'_>,
         kind: &Kind,
         namespace: &str,
         mut object: Value,
@@ -77,10 +76,13 @@ impl Api {
         if kind.traits.generation {
             metadata.insert("generation".into(), 1.into());
         }
-        let key_of =
-            |o: &Value| Key { store: kind.store, namespace: namespace.into(), name: meta::text(o, "name").into() };
+        let key_of = |o: &Value| ObjectKey {
+            store: kind.store,
+            namespace: namespace.into(),
+            name: meta::text(o, "name").into(),
+        };
         if meta::text(&object, "name").is_empty() && !meta::text(&object, "generateName").is_empty() {
-            self.generate_name(&mut object, |o| state.get(&key_of(o)).is_some());
+            self.generate_name(&mut object, |o| transaction.get(&key_of(o)).is_some());
         }
         let mut errors = meta::validate_new(&object, kind.namespaced);
         errors.append(&mut validate(&kind.schema, &object, None, ""));
@@ -99,18 +101,19 @@ impl Api {
             return Err(ApiError::unset_on_create());
         }
         let key = key_of(&object);
-        if let Some(taken) = state.get(&key) {
+        if let Some(taken) = transaction.get(&key) {
             return Err(ApiError::already_exists(kind, &name, meta::is_deleting(&taken.object)));
         }
         // Only now: the real server applies the status's default when it reads what it has stored.
         let unsettled = kind.schema.apply_defaults(&mut object);
         let object = self.kinds.to_stored(kind, object);
         let stored = if options.dry_run {
-            Arc::new(Stored::new(state.revision(), object))
+            Arc::new(Stored::new(transaction.revision(), object))
         } else {
             let version = Version { object, unsettled };
-            let stored = state.commit(self.kinds.stored(kind.store), key.clone(), Change::Added, version, None, now);
-            self.collect(state, &key);
+            let stored =
+                transaction.change(self.kinds.stored(kind.store), key.clone(), Change::Added, version, None, now);
+            self.collect(transaction, &key);
             stored
         };
         Ok(Written { stored, created: true, warnings })
@@ -137,7 +140,7 @@ impl Api {
     /// # Errors
     /// 404.
     pub fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Result<Arc<Stored>, ApiError> {
-        let key = Key { store: kind.store, namespace: namespace.into(), name: name.into() };
+        let key = ObjectKey { store: kind.store, namespace: namespace.into(), name: name.into() };
         self.lock().get(&key).ok_or_else(|| ApiError::not_found(kind, name))
     }
 
@@ -145,8 +148,8 @@ impl Api {
     ///
     /// # Errors
     /// 404, 409 for another resourceVersion or uid, 422 for an invalid result, and those of `change`.
-    pub fn update(
-        &self,
+    pub async fn update(
+        self: &Arc<Self>,
         kind: &Kind,
         namespace: &str,
         name: &str,
@@ -154,16 +157,28 @@ impl Api {
         options: WriteOptions,
         change: impl FnOnce(&Value) -> Result<Value, ApiError>,
     ) -> Result<Written, ApiError> {
-        let state = &mut *self.lock();
-        let key = Key { store: kind.store, namespace: namespace.into(), name: name.into() };
-        let Some(stored) = state.get(&key) else {
+        let place = (namespace, name);
+        self.write(|transaction| self.update_in(transaction, kind, place, (part, source), options, change)).await
+    }
+
+    fn update_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        kind: &Kind,
+        (namespace, name): (&str, &str),
+        (part, source): (Part, Source),
+        options: WriteOptions,
+        change: impl FnOnce(&Value) -> Result<Value, ApiError>,
+    ) -> Result<Written, ApiError> {
+        let key = ObjectKey { store: kind.store, namespace: namespace.into(), name: name.into() };
+        let Some(stored) = transaction.get(&key) else {
             if !(source == Source::Body && kind.traits.create_on_update) {
                 return Err(ApiError::not_found(kind, name));
             }
             let mut object = change(&Value::Null)?;
             let warnings = decode(kind, &mut object, source, options)?;
             check_name(&object, namespace, name)?;
-            return self.create_in(state, kind, namespace, object, warnings, options);
+            return self.create_in(transaction, kind, namespace, object, warnings, options);
         };
         let old = kind.view(&stored.object);
         let mut new = change(&old)?;
@@ -196,15 +211,21 @@ impl Api {
             Arc::new(Stored::new(stored.revision, new))
         } else if released {
             // What else the request changed is lost: the object goes as it was. The client gets what it asked for.
-            self.erase(state, self.kinds.stored(kind.store), &key, stored);
-            Arc::new(Stored::new(state.revision(), new))
+            self.erase(transaction, self.kinds.stored(kind.store), &key, stored);
+            Arc::new(Stored::new(transaction.revision(), new))
         } else {
             let owners_changed = meta::owners(&new) != meta::owners(&stored.object);
             let (now, new) = (self.clock.now(), Version { object: new, unsettled });
-            let result =
-                state.commit(self.kinds.stored(kind.store), key.clone(), Change::Modified, new, Some(stored), now);
+            let result = transaction.change(
+                self.kinds.stored(kind.store),
+                key.clone(),
+                Change::Modified,
+                new,
+                Some(stored),
+                now,
+            );
             if owners_changed {
-                self.collect(state, &key);
+                self.collect(transaction, &key);
             }
             result
         };
@@ -213,16 +234,26 @@ impl Api {
 
     /// # Errors
     /// 404, 409 for a failed precondition.
-    pub fn delete(
-        &self,
+    pub async fn delete(
+        self: &Arc<Self>,
         kind: &Kind,
         namespace: &str,
         name: &str,
         options: &DeleteOptions,
     ) -> Result<Deleted, ApiError> {
-        let state = &mut *self.lock();
-        let key = Key { store: kind.store, namespace: namespace.into(), name: name.into() };
-        let stored = state.get(&key).ok_or_else(|| ApiError::not_found(kind, name))?;
+        self.write(|transaction| self.delete_in(transaction, kind, namespace, name, options)).await
+    }
+
+    fn delete_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, ApiError> {
+        let key = ObjectKey { store: kind.store, namespace: namespace.into(), name: name.into() };
+        let stored = transaction.get(&key).ok_or_else(|| ApiError::not_found(kind, name))?;
         let (uid, version) = (meta::text(&stored.object, "uid"), meta::text(&stored.object, "resourceVersion"));
         if let Some(asked) = options.uid.as_deref().filter(|asked| *asked != uid) {
             return Err(ApiError::precondition(
@@ -246,21 +277,21 @@ impl Api {
             let held = !meta::list(&stored.object, "finalizers").is_empty();
             return Ok(if held { Deleted::Pending(self.marked(&stored)) } else { Deleted::Gone(stored) });
         }
-        Ok(self.remove(state, self.kinds.stored(kind.store), &key).unwrap_or(Deleted::Gone(stored)))
+        Ok(self.remove(transaction, self.kinds.stored(kind.store), &key).unwrap_or(Deleted::Gone(stored)))
     }
 
     /// Deletes an object, or marks it as being deleted if it has finalizers. `None` if it is not there.
-    pub(crate) fn remove(&self, state: &mut State, kind: &Kind, key: &Key) -> Option<Deleted> {
-        let stored = state.get(key)?;
+    pub(crate) fn remove(&self, transaction: &mut Transaction<'_>, kind: &Kind, key: &ObjectKey) -> Option<Deleted> {
+        let stored = transaction.get(key)?;
         if meta::list(&stored.object, "finalizers").is_empty() {
-            return Some(Deleted::Gone(self.erase(state, kind, key, stored)));
+            return Some(Deleted::Gone(self.erase(transaction, kind, key, stored)));
         }
         if meta::is_deleting(&stored.object) {
             return Some(Deleted::Pending(stored));
         }
         let marked = (*self.marked(&stored).object).clone();
         let now = self.clock.now();
-        Some(Deleted::Pending(state.commit(kind, key.clone(), Change::Modified, marked, Some(stored), now)))
+        Some(Deleted::Pending(transaction.change(kind, key.clone(), Change::Modified, marked, Some(stored), now)))
     }
 
     /// The object as being deleted.
@@ -278,11 +309,17 @@ impl Api {
         Arc::new(Stored::new(stored.revision, object))
     }
 
-    fn erase(&self, state: &mut State, kind: &Kind, key: &Key, stored: Arc<Stored>) -> Arc<Stored> {
+    fn erase(
+        &self,
+        transaction: &mut Transaction<'_>,
+        kind: &Kind,
+        key: &ObjectKey,
+        stored: Arc<Stored>,
+    ) -> Arc<Stored> {
         let object = (*stored.object).clone();
         let uid = meta::text(&object, "uid").to_owned();
-        let gone = state.commit(kind, key.clone(), Change::Deleted, object, Some(stored), self.clock.now());
-        self.collect_dependents(state, &uid);
+        let gone = transaction.change(kind, key.clone(), Change::Deleted, object, Some(stored), self.clock.now());
+        self.collect_dependents(transaction, &uid);
         gone
     }
 

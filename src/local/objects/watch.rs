@@ -16,7 +16,7 @@ use crate::local::response::json::{self, bookmark_line, error_line, event_line};
 use crate::local::response::status::ApiError;
 use crate::local::schema::kind::Kind;
 use crate::local::schema::meta;
-use crate::local::store::committed::Event;
+use crate::local::store::log::Event;
 use crate::local::store::object::Stored;
 
 /// The time between two bookmarks.

@@ -135,6 +135,12 @@ impl ApiError {
         Self::new(422, "Invalid", "the server rejected our request due to an error in our request")
     }
 
+    /// A failure of the server itself.
+    pub fn internal(error: &dyn std::error::Error) -> Self {
+        Self::new(500, "InternalError", format!("Internal error occurred: {error}"))
+            .with("causes", vec![json!({"message": error.to_string()})])
+    }
+
     pub fn unset_on_create() -> Self {
         Self::new(500, "", "resourceVersion should not be set on objects to be created")
     }

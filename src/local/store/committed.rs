@@ -1,108 +1,32 @@
-//! All that changes, behind one lock: the store, the history that watches read, the auditor's record.
+//! What readers and watches see: the last committed version of every object, and how it came about.
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
-
-use jiff::Timestamp;
-use serde_json::Value;
-use tokio::sync::Notify;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::local::options::History;
 use crate::local::record::{Change, Record};
-use crate::local::schema::kind::Kind;
 use crate::local::schema::meta;
-use crate::local::store::object::{Key, MemoryStore, Store, Stored};
-
-/// A change as watches see it.
-#[derive(Debug, Clone)]
-pub(crate) struct Event {
-    pub change: Change,
-    pub namespace: String,
-    /// The new version; for [`Change::Deleted`] the last one, with the revision of the deletion.
-    pub now: Arc<Stored>,
-    pub before: Option<Arc<Stored>>,
-}
-
-/// What is to be written.
-pub(crate) struct Version {
-    pub object: Value,
-    /// [`Stored::unsettled`].
-    pub unsettled: bool,
-}
-
-impl From<Value> for Version {
-    fn from(object: Value) -> Self {
-        Self { object, unsettled: false }
-    }
-}
-
-/// The newest events of one kind, by revision.
-pub(crate) struct Log {
-    events: VecDeque<Event>,
-    /// Events up to this revision may be missing.
-    forgotten: u64,
-    /// The revision of the last event that is missing.
-    dropped: u64,
-    pub changed: Arc<Notify>,
-}
-
-impl Log {
-    fn new() -> Self {
-        Self { events: VecDeque::new(), forgotten: 0, dropped: 0, changed: Arc::new(Notify::new()) }
-    }
-
-    /// Whether a new watch may start after that revision.
-    pub fn reaches(&self, revision: u64) -> bool {
-        revision >= self.forgotten
-    }
-
-    /// Whether a running watch that has seen that revision has missed nothing.
-    pub fn follows(&self, revision: u64) -> bool {
-        revision >= self.dropped
-    }
-
-    /// The events after a revision, oldest first.
-    pub fn after(&self, revision: u64) -> impl Iterator<Item = &Event> {
-        self.events.range(self.events.partition_point(|e| e.now.revision <= revision)..)
-    }
-
-    fn push(&mut self, event: Event, keep: usize) {
-        self.events.push_back(event);
-        while self.events.len() > keep {
-            if let Some(old) = self.events.pop_front() {
-                self.dropped = old.now.revision;
-                self.forgotten = self.forgotten.max(self.dropped);
-            }
-        }
-        self.changed.notify_waiters();
-    }
-
-    fn forget(&mut self, revision: u64) {
-        if let Some(last) = self.events.back() {
-            self.dropped = last.now.revision;
-        }
-        self.events.clear();
-        self.forgotten = revision;
-        self.changed.notify_waiters();
-    }
-}
+use crate::local::store::log::{Batch, Log};
+use crate::local::store::object::{ObjectKey, Stored};
 
 /// The rest of a list that is read in pages.
 pub(crate) struct Page {
     pub id: u64,
     pub revision: u64,
     pub items: Arc<[Arc<Stored>]>,
-    /// Whether clients are told how many are left: not where a selector chose them.
+    /// Whether the client may know how many are left: not if a selector chose them.
     pub counted: bool,
 }
 
-pub(crate) struct State {
-    store: Box<dyn Store>,
-    /// By [`Kind::store`].
+pub(crate) struct Committed {
+    objects: BTreeMap<ObjectKey, Arc<Stored>>,
+    /// The number of the last change.
+    revision: u64,
+    /// By [`Kind::store`](crate::local::schema::kind::Kind::store).
     logs: Vec<Log>,
     history: History,
     records: Vec<Record>,
-    /// Who names an owner with that uid.
-    dependents: BTreeMap<String, BTreeSet<Key>>,
+    /// The objects that name an owner with that uid.
+    dependents: BTreeMap<String, BTreeSet<ObjectKey>>,
     pages: VecDeque<Page>,
     next_page: u64,
 }
@@ -110,10 +34,18 @@ pub(crate) struct State {
 /// How many lists may be read in pages at once. The oldest expires.
 const PAGES: usize = 16;
 
-impl State {
+/// Takes the lock, which is never held for longer than a look or one batch in memory.
+pub(crate) fn lock(committed: &Mutex<Committed>) -> MutexGuard<'_, Committed> {
+    // A panic while the lock is held leaves at worst a change that no watch saw: go on with it.
+    committed.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Committed {
+    /// Empty. Revisions start above 0, which means "any" in requests.
     pub fn new(stores: usize, history: History) -> Self {
         Self {
-            store: Box::new(MemoryStore::new()),
+            objects: BTreeMap::new(),
+            revision: 1,
             logs: (0..stores).map(|_| Log::new()).collect(),
             history,
             records: Vec::new(),
@@ -124,15 +56,21 @@ impl State {
     }
 
     pub fn revision(&self) -> u64 {
-        self.store.revision()
+        self.revision
     }
 
-    pub fn get(&self, key: &Key) -> Option<Arc<Stored>> {
-        self.store.get(key)
+    pub fn get(&self, key: &ObjectKey) -> Option<Arc<Stored>> {
+        self.objects.get(key).cloned()
     }
 
+    /// The objects of one store, in all namespaces or one, in the order of their keys.
     pub fn list(&self, store: u16, namespace: Option<&str>) -> Vec<Arc<Stored>> {
-        self.store.list(store, namespace)
+        let first = ObjectKey { store, namespace: namespace.unwrap_or_default().into(), name: String::new() };
+        self.objects
+            .range(first..)
+            .take_while(|(key, _)| key.store == store && namespace.is_none_or(|ns| key.namespace == ns))
+            .map(|(_, stored)| Arc::clone(stored))
+            .collect()
     }
 
     pub fn log(&self, store: u16) -> &Log {
@@ -143,58 +81,40 @@ impl State {
         self.records.clone()
     }
 
-    /// Forgets what watches read. The auditor's record stays.
+    /// Drops the events that watches read, and the pages of lists. The records stay.
     pub fn compact(&mut self) {
-        let revision = self.revision();
+        let revision = self.revision;
         self.logs.iter_mut().for_each(|log| log.forget(revision));
         self.pages.clear();
     }
 
     /// The objects that name an owner with that uid.
-    pub fn dependents(&self, uid: &str) -> Vec<Key> {
-        self.dependents.get(uid).into_iter().flatten().cloned().collect()
+    pub fn dependents(&self, uid: &str) -> BTreeSet<ObjectKey> {
+        self.dependents.get(uid).cloned().unwrap_or_default()
     }
 
-    /// Writes one version: gives it the next revision, puts it in place, and tells watches and auditor.
-    /// For a deletion `object` is the last version.
-    pub fn commit(
-        &mut self,
-        kind: &Kind,
-        key: Key,
-        change: Change,
-        version: impl Into<Version>,
-        before: Option<Arc<Stored>>,
-        time: Timestamp,
-    ) -> Arc<Stored> {
-        let revision = self.revision() + 1;
-        let Version { mut object, unsettled } = version.into();
-        meta::of(&mut object).insert("resourceVersion".into(), revision.to_string().into());
-        let now = Arc::new(Stored { unsettled, ..Stored::new(revision, object) });
-        self.index(&key, before.as_deref(), (change != Change::Deleted).then_some(&*now));
-        if self.history == History::Full {
-            self.records.push(Record {
-                resource_version: revision,
-                time,
-                change,
-                resource: kind.resource(),
-                namespace: kind.namespaced.then(|| key.namespace.clone()),
-                name: key.name.clone(),
-                uid: meta::text(&now.object, "uid").into(),
-                object: Arc::clone(&now.object),
-            });
-        }
+    /// Takes in a batch that the store has: puts every version in place, and shows the events to the watches.
+    pub fn apply(&mut self, batch: Batch) {
         let keep = match self.history {
             History::Full => usize::MAX,
             History::Window(n) => n,
         };
-        let event = Event { change, namespace: key.namespace.clone(), now: Arc::clone(&now), before };
-        let log = &mut self.logs[usize::from(key.store)];
-        self.store.write(key, (change != Change::Deleted).then(|| Arc::clone(&now)), revision);
-        log.push(event, keep);
-        now
+        for (key, event) in batch.events {
+            let now = (event.change != Change::Deleted).then_some(&event.now);
+            self.index(&key, event.before.as_deref(), now.map(|now| &**now));
+            self.revision = event.now.revision;
+            match now {
+                Some(now) => self.objects.insert(key.clone(), Arc::clone(now)),
+                None => self.objects.remove(&key),
+            };
+            self.logs[usize::from(key.store)].push(event, keep);
+        }
+        if self.history == History::Full {
+            self.records.extend(batch.records);
+        }
     }
 
-    fn index(&mut self, key: &Key, before: Option<&Stored>, now: Option<&Stored>) {
+    fn index(&mut self, key: &ObjectKey, before: Option<&Stored>, now: Option<&Stored>) {
         let uids = |s: Option<&Stored>| -> Vec<String> {
             s.map_or(&[][..], |s| meta::owners(&s.object))
                 .iter()
@@ -222,8 +142,7 @@ impl State {
         if self.pages.len() == PAGES {
             self.pages.pop_front();
         }
-        let page = Page { id, revision: self.revision(), items, counted };
-        self.pages.push_back(page);
+        self.pages.push_back(Page { id, revision: self.revision, items, counted });
         &self.pages[self.pages.len() - 1]
     }
 
