@@ -1,20 +1,18 @@
 //! The API `poolkeeper.dev/v1alpha1`: types, defaults, names, grammar. No behaviour.
 //!
-//! Unknown fields are refused by the CRD's validation, never by these types: an old controller must be
-//! able to read a newer object.
+//! The CRDs' validation refuses unknown fields. These types do not: an old controller must be able to read a newer object.
 //!
-//! A newer version may also add values to an enum, and these types do not read them: a list of
-//! `Dispatch` would then fail as a whole. Who lists or watches therefore wraps the type in one that confines
-//! the error to its object and keeps the name and uid, such as `kube::core::DeserializeGuard`.
-//! Such an object exists: its slot, name and dispatch are taken. Leave it alone, and do not take
-//! it for gone.
+//! A newer version can add values to an enum, and these types do not read them: a list of `Dispatch` would then fail as a
+//! whole. Code that lists or watches therefore wraps the type in one that confines the error to its object and keeps the
+//! name and uid, such as `kube::core::DeserializeGuard`. An unreadable object still exists: its slot, its name and its
+//! dispatch are taken. Leave it alone, and do not treat it as deleted.
 
 pub mod crd;
 pub mod dispatch;
-pub mod doors;
 pub mod names;
 pub mod period;
 pub mod pool;
+pub mod requests;
 mod rules;
 mod schema;
 pub mod vocabulary;

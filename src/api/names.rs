@@ -1,22 +1,22 @@
 //! Every annotation, label, finalizer and name that Poolkeeper writes or reads on objects, in one place.
 
-/// Prefix of the annotation that asks for a Dispatch: `dispatch.poolkeeper.dev/<task>`.
-pub const DISPATCH_DOOR: &str = "dispatch.poolkeeper.dev/";
+/// Prefix of the annotation that requests a Dispatch: `dispatch.poolkeeper.dev/<task>`.
+pub const DISPATCH_REQUEST: &str = "dispatch.poolkeeper.dev/";
 /// Prefix of the annotation that reports a result: `result.poolkeeper.dev/<task>`.
-pub const RESULT_DOOR: &str = "result.poolkeeper.dev/";
+pub const RESULT_REQUEST: &str = "result.poolkeeper.dev/";
 /// Prefix of the annotation that sets or clears a cooldown: `cooldown.poolkeeper.dev/<worker|credential>`.
-pub const COOLDOWN_DOOR: &str = "cooldown.poolkeeper.dev/";
+pub const COOLDOWN_REQUEST: &str = "cooldown.poolkeeper.dev/";
 
 /// On a Worker or a pool: `true` ends its open attempts as Forced.
 pub const FORCE_DELETE: &str = "poolkeeper.dev/force-delete";
-/// On a Dispatch made from an annotation: the uid of the pool that carried it.
+/// On a Dispatch created from an annotation: the uid of the annotated pool.
 pub const REQUEST_POOL_UID: &str = "poolkeeper.dev/request-pool-uid";
-/// On a Dispatch made from an annotation: a hash of the annotation's value.
+/// On a Dispatch created from an annotation: a hash of the annotation's value.
 pub const REQUEST_HASH: &str = "poolkeeper.dev/request-hash";
 
-/// What every label of Poolkeeper's own begins with.
+/// Prefix of every label that Poolkeeper defines.
 pub const PREFIX: &str = "poolkeeper.dev/";
-/// On Pods: who made them ([`MANAGER`]). One of Kubernetes' recommended labels.
+/// On Pods: the program that created them ([`MANAGER`]). One of Kubernetes' recommended labels.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// On Workers, Pods and containers: the pool's name.
 pub const POOL: &str = "poolkeeper.dev/pool";
@@ -28,22 +28,21 @@ pub const WORKER_UID: &str = "poolkeeper.dev/worker-uid";
 pub const NAMESPACE: &str = "poolkeeper.dev/namespace";
 /// On Pods and containers: the id of the installation that owns them.
 pub const INSTALLATION: &str = "poolkeeper.dev/installation";
-/// On containers: the variable that holds the worker's credential, so that its value can be kept out of what is told of
-/// the worker's output.
+/// On containers: the variable that holds the worker's credential. Its value is removed from reported output of the worker.
 pub const CREDENTIAL_ENV: &str = "poolkeeper.dev/credential-env";
 /// On containers of a local run: `<boot id>/<pid>/<start time of pid in clock ticks>` of the process that owns them, and
-/// its pid namespace, if it is known.
+/// its pid namespace if that is known.
 pub const OWNER_PROCESS: &str = "poolkeeper.dev/owner-process";
 
-/// Finalizer of Workers: removed when the runtime confirmed that the instance is gone.
+/// Finalizer of Workers. It is removed when the runtime has confirmed that the instance is gone.
 pub const WORKER_FINALIZER: &str = "poolkeeper.dev/instance";
-/// Finalizer of pools: removed when no pending Dispatch and no Worker is left.
+/// Finalizer of pools. It is removed when no pending Dispatch and no Worker is left.
 pub const POOL_FINALIZER: &str = "poolkeeper.dev/pool";
 
-/// What reports Events and owns fields.
+/// The name under which Poolkeeper records Events and owns fields.
 pub const MANAGER: &str = "poolkeeper";
 
-/// Longest pool name: `<pool>-<ordinal>-<uid8>` must fit the 63 characters of a label and a host name.
+/// Maximum length of a pool's name: `<pool>-<ordinal>-<uid8>` must fit the 63 characters of a label and a host name.
 pub const MAX_POOL_NAME: usize = 50;
 
 /// Name of the Worker at `ordinal` of `pool`.
@@ -51,7 +50,7 @@ pub fn worker(pool: &str, ordinal: i32) -> String {
     format!("{pool}-{ordinal}")
 }
 
-/// The ordinal in a Worker's name, if it is one of `pool`.
+/// The ordinal in a Worker's name, if the Worker belongs to `pool`.
 pub fn ordinal(pool: &str, worker: &str) -> Option<i32> {
     let n = worker.strip_prefix(pool)?.strip_prefix('-')?;
     let parsed: i32 = n.parse().ok()?;

@@ -10,8 +10,8 @@ use super::entries::Trouble;
 use super::index::Wake;
 use super::{Core, EventType, Fetched, Now, Object, ObjectKey, Settled, Subject, Verb, cooldown};
 use crate::api::dispatch::{Outcome, Retry};
-use crate::api::doors::{self, CooldownChange, Request, ResultRequest};
 use crate::api::pool::CredentialRest;
+use crate::api::requests::{self, CooldownChange, Request, ResultRequest};
 use crate::api::vocabulary::{EventReason, RequestReason};
 use crate::api::worker::Cooldown;
 use crate::api::{ContainerPool, Dispatch, DispatchSpec, Period, Time, names};
@@ -71,7 +71,7 @@ impl Core {
     /// Looks at each request of a pool; starts what it asks for.
     pub(super) fn open_doors(&mut self, key: &ObjectKey, obj: &Arc<ContainerPool>, now: Now, wake: &mut Wake) {
         let annotations = obj.metadata.annotations.clone().unwrap_or_default();
-        let requests = doors::parse_all(&key.name, &annotations);
+        let requests = requests::parse_all(&key.name, &annotations);
         let mut bad = BTreeMap::new();
         for door in &requests {
             let step = match &door.request {
@@ -178,7 +178,7 @@ impl Core {
         value: &str,
     ) -> Step {
         let dispatch = key.sibling(task);
-        let hash = doors::value_hash(value);
+        let hash = requests::value_hash(value);
         if let Some(e) = self.dispatches.get(&dispatch) {
             let mark = |name: &str| e.obj.metadata.annotations.as_ref().and_then(|a| a.get(name)).cloned();
             let ours = mark(names::REQUEST_POOL_UID).as_deref() == Some(obj.uid_str())

@@ -8,7 +8,7 @@ use proptest::sample::select;
 use super::*;
 use crate::api::Dispatch;
 
-fn one(key: &str, value: &str) -> Result<Request, DoorError> {
+fn one(key: &str, value: &str) -> Result<Request, RequestError> {
     parse("agents", key, value).unwrap_or_else(|| panic!("{key} is taken for something else"))
 }
 
@@ -60,8 +60,8 @@ proptest! {
     }
 
     #[test]
-    fn no_value_is_too_strange(door in select(&[DISPATCH_DOOR, RESULT_DOOR, COOLDOWN_DOOR][..]), value in ".*") {
-        let read = one(&format!("{door}task-42"), &value);
+    fn no_value_is_too_strange(prefix in select(&[DISPATCH_REQUEST, RESULT_REQUEST, COOLDOWN_REQUEST][..]), value in ".*") {
+        let read = one(&format!("{prefix}task-42"), &value);
         if let Err(e) = read {
             prop_assert!(e.to_string().contains("for example"), "{}", e);
         }
@@ -70,7 +70,7 @@ proptest! {
     #[test]
     fn every_name_that_is_read_is_one_that_kubernetes_takes(text in "[a-zA-Z0-9._/-]{0,70}") {
         let right = text.len() <= 63 && text.split('.').all(is_label);
-        prop_assert_eq!(one(&format!("{DISPATCH_DOOR}{text}"), "").is_ok(), right);
+        prop_assert_eq!(one(&format!("{DISPATCH_REQUEST}{text}"), "").is_ok(), right);
     }
 }
 
@@ -123,7 +123,7 @@ fn the_examples_of_the_design_mean_what_it_says() {
 
 #[test]
 fn what_is_wrong_is_named_with_what_would_be_right() {
-    let long = format!("{DISPATCH_DOOR}{}", "a".repeat(64));
+    let long = format!("{DISPATCH_REQUEST}{}", "a".repeat(64));
     let long_message = format!("Failed message={}", "x".repeat(MAX_TEXT + 1));
     for (key, value, says) in [
         ("dispatches.poolkeeper.dev/a", "", "there is no such annotation: use dispatch.poolkeeper.dev/TASK"),
@@ -168,8 +168,8 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
 
 #[test]
 fn every_example_in_an_error_is_right() {
-    for door in [DISPATCH_DOOR, RESULT_DOOR, COOLDOWN_DOOR, "other.poolkeeper.dev/"] {
-        let example = example(door);
+    for prefix in [DISPATCH_REQUEST, RESULT_REQUEST, COOLDOWN_REQUEST, "other.poolkeeper.dev/"] {
+        let example = example(prefix);
         let (key, value) = example.split_once('=').unwrap();
         one(key, value.trim_matches('\'')).unwrap();
     }

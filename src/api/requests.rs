@@ -1,4 +1,4 @@
-//! The annotation door: what a pool's annotations may ask for, read and printed in one place.
+//! Requests in annotations: what the annotations of a pool can ask for. Read and printed in one place.
 //!
 //! | annotation | value |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | `result.poolkeeper.dev/<task>` | `[ATTEMPT] OUTCOME [retryAfter=90s] [uid=UID] [message=all that follows]` |
 //! | `cooldown.poolkeeper.dev/<worker or credential>` | `90s`, or `clear` |
 //!
-//! What is read here is well formed; bounds of numbers and texts are the CRD's, and the API server's answer names them.
+//! The result is well formed. The CRD bounds numbers and lengths, and the API server's answer names what is out of bounds.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -15,14 +15,14 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::dispatch::{DispatchResult, MAX_TEXT, ReportedOutcome, Retry};
-use super::names::{COOLDOWN_DOOR, DISPATCH_DOOR, RESULT_DOOR};
+use super::names::{COOLDOWN_REQUEST, DISPATCH_REQUEST, RESULT_REQUEST};
 use super::period::BadPeriod;
 use super::{DispatchSpec, GROUP, Period};
 
-/// Longest name after the slash of an annotation's key.
+/// Maximum length of the name after the slash of an annotation's key.
 pub const MAX_NAME: usize = 63;
 
-/// Fields of the Dispatch spec that a request may set.
+/// Fields of the Dispatch spec that a request can set.
 pub const FIELDS: [&str; 7] = ["pool", "priority", "queueTimeout", "timeout", "leaseName", "retry", "note"];
 const RETRY_FIELDS: [&str; 3] = ["rateLimited", "workerLost", "failed"];
 const OUTCOMES: [ReportedOutcome; 4] =
@@ -31,15 +31,15 @@ const OUTCOMES: [ReportedOutcome; 4] =
 /// What one annotation asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// Make a Dispatch.
+    /// Create a Dispatch.
     Dispatch(DispatchRequest),
     /// Report on an attempt.
     Result(ResultRequest),
-    /// Set or clear a rest by hand.
+    /// Set or clear a rest.
     Cooldown(CooldownRequest),
 }
 
-/// Make a Dispatch.
+/// Request to create a Dispatch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DispatchRequest {
     /// Name of the Dispatch.
@@ -48,25 +48,25 @@ pub struct DispatchRequest {
     pub spec: DispatchSpec,
 }
 
-/// Report on an attempt.
+/// Report on an attempt of a Dispatch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResultRequest {
     /// Name of the Dispatch.
     pub dispatch: String,
-    /// Which attempt, from 1. None: the only one, of a Dispatch that retries nothing.
+    /// The attempt, from 1. None: the only attempt, of a Dispatch without retries.
     pub attempt: Option<i32>,
     /// How it ended.
     pub outcome: ReportedOutcome,
-    /// With RateLimited: the rest that the server named.
+    /// With RateLimited: the time after which the service accepts requests again.
     pub retry_after: Option<Period>,
-    /// Uid of the Dispatch: the report is for no namesake. No spaces.
+    /// Uid of the Dispatch, without spaces. A report for an earlier Dispatch of the same name is then refused.
     pub uid: Option<String>,
     /// Free text.
     pub message: Option<String>,
 }
 
 impl ResultRequest {
-    /// As a Dispatch's `spec.result`, for `attempt`, if the annotation named none.
+    /// The `spec.result` of the Dispatch. It is for `attempt` if the annotation has no number.
     pub fn result(&self, attempt: i32) -> DispatchResult {
         DispatchResult {
             attempt: self.attempt.unwrap_or(attempt),
@@ -77,10 +77,10 @@ impl ResultRequest {
     }
 }
 
-/// Set or clear a rest by hand.
+/// Request to set or clear a rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CooldownRequest {
-    /// A Worker of the pool or one of its credentials, by name. A Worker goes first.
+    /// Name of a Worker of the pool or of one of its credentials. If both exist, the Worker is meant.
     pub target: String,
     /// What to do.
     pub change: CooldownChange,
@@ -89,27 +89,27 @@ pub struct CooldownRequest {
 /// What to do about a rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CooldownChange {
-    /// Rest this long from now; above zero.
+    /// Rest this long from now. Above zero.
     Rest(Period),
     /// End the rest.
     Clear,
 }
 
-/// An annotation of one of the doors.
+/// An annotation that contains a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Annotation {
     /// The whole key.
     pub key: String,
     /// The value as it was written.
     pub value: String,
-    /// What it asks for, or why nobody can tell.
-    pub request: Result<Request, DoorError>,
+    /// The request, or why the annotation cannot be read.
+    pub request: Result<Request, RequestError>,
 }
 
-/// An annotation that cannot be acted on. Its text names the annotation, what is wrong and what would be right.
+/// An annotation that cannot be read. The message names the annotation, what is wrong and what would be right.
 #[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
 #[error("annotation {key}: {problem}; for example {}", example(key))]
-pub struct DoorError {
+pub struct RequestError {
     /// The whole key.
     pub key: String,
     /// What is wrong.
@@ -118,10 +118,12 @@ pub struct DoorError {
 
 /// What is wrong with an annotation.
 #[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each variant is described by its text")]
+#[allow(missing_docs, reason = "the message of each variant describes it")]
 pub enum Problem {
-    #[error("there is no such annotation: use {DISPATCH_DOOR}TASK, {RESULT_DOOR}TASK or {COOLDOWN_DOOR}WORKER")]
-    UnknownDoor,
+    #[error(
+        "there is no such annotation: use {DISPATCH_REQUEST}TASK, {RESULT_REQUEST}TASK or {COOLDOWN_REQUEST}WORKER"
+    )]
+    UnknownRequest,
     #[error(
         "what follows the slash must be a name of at most {MAX_NAME} lower case letters, digits, hyphens and dots, \
          with a letter or digit at both ends of each part"
@@ -131,7 +133,7 @@ pub enum Problem {
     NotAnObject { error: String },
     #[error("{field:?} is not a field of a request: use {}", known.join(", "))]
     UnknownField { field: String, known: &'static [&'static str] },
-    #[error("a result is not part of a request: report it with {RESULT_DOOR}TASK")]
+    #[error("a result is not part of a request: report it with {RESULT_REQUEST}TASK")]
     ResultInRequest,
     #[error("cancel is not part of a request: take the annotation away, or set spec.cancel of the Dispatch")]
     CancelInRequest,
@@ -161,18 +163,18 @@ pub enum Problem {
     BadCooldown { value: String },
 }
 
-/// A right annotation, of the kind that `key` was meant to be.
+/// A correct annotation of the kind that `key` seems to be.
 fn example(key: &str) -> String {
-    if key.starts_with(RESULT_DOOR) {
-        format!("{RESULT_DOOR}task-42='1 RateLimited retryAfter=90s'")
-    } else if key.starts_with(COOLDOWN_DOOR) {
-        format!("{COOLDOWN_DOOR}agents-0='90s'")
+    if key.starts_with(RESULT_REQUEST) {
+        format!("{RESULT_REQUEST}task-42='1 RateLimited retryAfter=90s'")
+    } else if key.starts_with(COOLDOWN_REQUEST) {
+        format!("{COOLDOWN_REQUEST}agents-0='90s'")
     } else {
-        format!("{DISPATCH_DOOR}task-42='{{\"priority\":5}}'")
+        format!("{DISPATCH_REQUEST}task-42='{{\"priority\":5}}'")
     }
 }
 
-/// Reads every door annotation of the pool named `pool`, in the order of their keys. Others are left out.
+/// Reads every annotation of the pool `pool` that contains a request, in the order of their keys.
 pub fn parse_all(pool: &str, annotations: &BTreeMap<String, String>) -> Vec<Annotation> {
     annotations
         .iter()
@@ -183,19 +185,19 @@ pub fn parse_all(pool: &str, annotations: &BTreeMap<String, String>) -> Vec<Anno
         .collect()
 }
 
-/// Reads one annotation of the pool named `pool`. None: not one of a door.
+/// Reads one annotation of the pool `pool`. None: its prefix is not one of Poolkeeper's.
 ///
 /// # Errors
-/// Inside, a [`DoorError`] for a door that does not exist and for a name or value that is not of its form.
-pub fn parse(pool: &str, key: &str, value: &str) -> Option<Result<Request, DoorError>> {
+/// The inner result is a [`RequestError`] if the prefix is unknown, or the name or the value is malformed.
+pub fn parse(pool: &str, key: &str, value: &str) -> Option<Result<Request, RequestError>> {
     let (prefix, name) = key.split_once('/')?;
     prefix.strip_suffix(GROUP)?.strip_suffix('.')?;
-    let fail = |problem| DoorError { key: key.to_owned(), problem };
+    let fail = |problem| RequestError { key: key.to_owned(), problem };
     let read: fn(&str, &str, &str) -> Result<Request, Problem> = match key.strip_suffix(name) {
-        Some(DISPATCH_DOOR) => |pool, name, value| dispatch(pool, name, value).map(Request::Dispatch),
-        Some(RESULT_DOOR) => |_, name, value| result(name, value).map(Request::Result),
-        Some(COOLDOWN_DOOR) => |_, name, value| cooldown(name, value).map(Request::Cooldown),
-        _ => return Some(Err(fail(Problem::UnknownDoor))),
+        Some(DISPATCH_REQUEST) => |pool, name, value| dispatch(pool, name, value).map(Request::Dispatch),
+        Some(RESULT_REQUEST) => |_, name, value| result(name, value).map(Request::Result),
+        Some(COOLDOWN_REQUEST) => |_, name, value| cooldown(name, value).map(Request::Cooldown),
+        _ => return Some(Err(fail(Problem::UnknownRequest))),
     };
     if !is_name(name) {
         return Some(Err(fail(Problem::BadName)));
@@ -203,7 +205,7 @@ pub fn parse(pool: &str, key: &str, value: &str) -> Option<Result<Request, DoorE
     Some(read(pool, name, value).map_err(fail))
 }
 
-/// A short hash of a value, to tell whether a Dispatch was made for this very request.
+/// A short hash of a value. It shows whether a Dispatch was created for exactly this request.
 pub fn value_hash(value: &str) -> String {
     Sha256::digest(value.as_bytes()).iter().take(8).fold(String::new(), |mut hex, byte| {
         // Writing to a String cannot fail.
@@ -212,7 +214,7 @@ pub fn value_hash(value: &str) -> String {
     })
 }
 
-/// A DNS-1123 subdomain that fits the key of an annotation.
+/// True for a DNS-1123 subdomain that is short enough for the key of an annotation.
 fn is_name(name: &str) -> bool {
     let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     let part = |part: &str| {
@@ -236,7 +238,7 @@ fn dispatch(pool: &str, name: &str, value: &str) -> Result<DispatchRequest, Prob
             "retry" => known(value.as_object().into_iter().flat_map(Map::keys), &RETRY_FIELDS)?,
             field => known([field], &FIELDS)?,
         }
-        // Alone, so that the error is known to be this field's.
+        // One field at a time, so that the error can name the field.
         spec(pool, Map::from_iter([(field.clone(), value.clone())]))
             .map_err(|e| Problem::BadField { field: field.clone(), error: e.to_string() })?;
     }
@@ -333,9 +335,9 @@ impl Request {
     /// The annotation's key.
     pub fn key(&self) -> String {
         match self {
-            Self::Dispatch(r) => format!("{DISPATCH_DOOR}{}", r.name),
-            Self::Result(r) => format!("{RESULT_DOOR}{}", r.dispatch),
-            Self::Cooldown(r) => format!("{COOLDOWN_DOOR}{}", r.target),
+            Self::Dispatch(r) => format!("{DISPATCH_REQUEST}{}", r.name),
+            Self::Result(r) => format!("{RESULT_REQUEST}{}", r.dispatch),
+            Self::Cooldown(r) => format!("{COOLDOWN_REQUEST}{}", r.target),
         }
     }
 
@@ -350,7 +352,7 @@ impl Request {
 }
 
 impl fmt::Display for DispatchRequest {
-    /// The annotation's value: what differs from the defaults, as JSON, or nothing.
+    /// The annotation's value: JSON with the fields that differ from the defaults, or an empty string.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut fields = serde_json::to_value(&self.spec).map_err(|_| fmt::Error)?;
         let Some(fields) = fields.as_object_mut() else { return Err(fmt::Error) };
