@@ -43,8 +43,7 @@ fn hash(mut shape: Value) -> String {
     if let Some(fields) = shape.as_object_mut() {
         fields.retain(|_, v| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty()));
     }
-    let digest = Sha256::digest(shape.to_string().as_bytes());
-    digest.iter().take(5).map(|b| format!("{b:02x}")).collect()
+    hex::encode(&Sha256::digest(shape.to_string().as_bytes())[..5])
 }
 
 fn credential_part(hash: &str) -> Option<&str> {

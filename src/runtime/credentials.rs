@@ -1,6 +1,6 @@
-//! Where the value of a credential comes from, and a type that does not let it slip out.
+//! Where the value of a credential comes from, and a type that does not leak it.
 //!
-//! A value is fetched for each start of a worker and kept no longer than that start: a changed file or variable
+//! A value is fetched for each start of a worker and erased from memory after that start, so a changed file or variable
 //! reaches the next worker. No error here carries anything that was read.
 
 mod ending;
@@ -11,6 +11,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
@@ -18,27 +20,30 @@ use crate::api::pool::Credential;
 pub use ending::{Ending, Redactor};
 
 /// Longest value, in bytes: Linux allows no longer environment string than 128 KiB, and no credential is near it.
-const MAX_BYTES: u64 = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
+/// How much is read at most: a value of the greatest length, and one byte that shows that it is longer.
+const MAX_READ: usize = MAX_BYTES + 1;
 /// How long a `fromCommand` may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
-/// What is printed in place of a value.
+/// Printed instead of a value.
 const MASK: &str = "***";
 /// A value shorter than this is not searched for in texts: replacing it would garble them and hide nothing.
 const MIN_REDACTED: usize = 6;
 
-/// A value that must not be printed. `Debug` shows `***`; there is no `Display` and no `Serialize`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+/// A value that must not be printed. `Debug` shows `***`; there is no `Display` and no `Serialize`. Its memory is erased
+/// when it is dropped.
+#[derive(Clone)]
+pub struct Secret(SecretString);
 
 impl Secret {
-    /// Takes a value into custody.
-    pub fn new(value: impl Into<String>) -> Self {
+    /// Makes a copy of the value. The caller erases its own.
+    pub fn new(value: &str) -> Self {
         Self(value.into())
     }
 
-    /// The value, for the one place that hands it to a worker.
+    /// The value, for the code that gives it to a worker or hides it in output.
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 }
 
@@ -131,31 +136,36 @@ pub async fn resolve(credential: &Credential) -> Result<Secret, CredentialError>
     let (origin, bytes) = if let Some(variable) = &credential.from_env {
         let value = std::env::var_os(variable)
             .ok_or_else(|| CredentialError::Unset { name: name(), variable: variable.clone() })?;
-        (format!("variable {variable}"), std::os::unix::ffi::OsStringExt::into_vec(value))
+        (format!("variable {variable}"), std::os::unix::ffi::OsStringExt::into_vec(value).into())
     } else if let Some(path) = &credential.from_file {
         let failed = |error| CredentialError::File { name: name(), path: path.clone(), error };
         let file = tokio::fs::File::open(path).await.map_err(failed)?;
-        (format!("file {path}"), without_newline(read(file).await.map_err(failed)?))
+        (format!("file {path}"), read(file).await.map_err(failed)?)
     } else if let Some((program, args)) = credential.from_command.split_first() {
-        (format!("command {program}"), without_newline(run(&credential.name, program, args).await?))
+        (format!("command {program}"), run(&credential.name, program, args).await?)
     } else {
         return Err(CredentialError::SecretKeyRef { name: name() });
     };
     let wrong = |problem| CredentialError::Value { name: name(), origin: origin.clone(), problem };
-    if bytes.len() as u64 > MAX_BYTES {
+    if bytes.len() > MAX_BYTES {
         return Err(wrong("is longer than 64 KiB"));
     }
-    let value = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8"))?;
+    // Files and commands end in a newline, and a variable that was set from one may end in it too.
+    let value = str::from_utf8(&bytes).map_err(|_| wrong("is not UTF-8"))?.trim_end_matches(['\n', '\r']);
     if value.is_empty() {
         return Err(wrong("is empty"));
     }
     if value.contains('\0') {
         return Err(wrong("contains a NUL byte"));
     }
-    Ok(Secret(value))
+    // A header that it is put into would be cut there, or refused.
+    if value.contains(['\n', '\r']) {
+        return Err(wrong("contains a line break: a credential is one line"));
+    }
+    Ok(Secret::new(value))
 }
 
-async fn run(name: &str, program: &str, args: &[String]) -> Result<Vec<u8>, CredentialError> {
+async fn run(name: &str, program: &str, args: &[String]) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
     let failed = |error| CredentialError::Command { name: name.to_owned(), program: program.to_owned(), error };
     let work = async {
         let mut child = Command::new(program)
@@ -169,7 +179,7 @@ async fn run(name: &str, program: &str, args: &[String]) -> Result<Vec<u8>, Cred
         let group = Group::of(&child);
         let bytes = match child.stdout.take() {
             Some(out) => read(out).await?,
-            None => Vec::new(),
+            None => Zeroizing::default(),
         };
         let status = child.wait().await?;
         group.leave();
@@ -180,7 +190,7 @@ async fn run(name: &str, program: &str, args: &[String]) -> Result<Vec<u8>, Cred
         Err(_) => return Err(failed(io::Error::new(io::ErrorKind::TimedOut, "no answer within 30 s"))),
     };
     // What is cut off may make the command fail as well; that it says too much goes first.
-    if status.success() || bytes.len() as u64 > MAX_BYTES {
+    if status.success() || bytes.len() > MAX_BYTES {
         return Ok(bytes);
     }
     Err(CredentialError::CommandFailed {
@@ -214,21 +224,11 @@ impl Drop for Group {
 }
 
 /// Reads to the end, or to where it is certainly too long.
-async fn read(from: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    from.take(MAX_BYTES + 2).read_to_end(&mut bytes).await?;
+async fn read(from: impl AsyncRead + Unpin) -> io::Result<Zeroizing<Vec<u8>>> {
+    // As large as it may become: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_READ + 1));
+    from.take(MAX_READ as u64).read_to_end(&mut bytes).await?;
     Ok(bytes)
-}
-
-/// Cuts off one newline at the end, as files and commands have it.
-fn without_newline(mut bytes: Vec<u8>) -> Vec<u8> {
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
-        }
-    }
-    bytes
 }
 
 #[cfg(test)]
@@ -241,22 +241,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_gives_its_output_without_the_last_newline() {
-        let secret = resolve(&command("printf 'one\\ntwo\\n'")).await.unwrap();
-        assert_eq!(secret.expose(), "one\ntwo");
-    }
-
-    #[tokio::test]
-    async fn a_file_gives_its_content_without_the_last_newline() {
+    async fn trailing_newlines_are_removed_whatever_the_source() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
-        std::fs::write(&path, "sesame-open\r\n").unwrap();
-        let from = Credential { from_file: Some(path.display().to_string()), ..Credential::default() };
-        assert_eq!(resolve(&from).await.unwrap().expose(), "sesame-open");
+        for end in ["", "\n", "\n\n", "\r\n", "\r\n\r\n"] {
+            std::fs::write(&path, format!("sesame open{end}")).unwrap();
+            let file = Credential { from_file: Some(path.display().to_string()), ..Credential::default() };
+            for from in [file, command(&format!("cat {}", path.display()))] {
+                assert_eq!(resolve(&from).await.unwrap().expose(), "sesame open");
+            }
+        }
     }
 
     #[tokio::test]
-    async fn a_variable_is_taken_as_it_is() {
+    async fn a_line_break_inside_is_refused() {
+        for script in ["printf 'one\\ntwo\\n'", "printf 'one\\rtwo'"] {
+            let error = resolve(&command(script)).await.unwrap_err().to_string();
+            assert_eq!(error, "credential a: the value from command sh contains a line break: a credential is one line");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_variable_gives_its_value() {
         let from = Credential { from_env: Some("PATH".into()), ..Credential::default() };
         assert_eq!(resolve(&from).await.unwrap().expose(), std::env::var("PATH").unwrap());
         let from = Credential { from_env: Some("POOLKEEPER_NOT_SET".into()), ..Credential::default() };
@@ -269,7 +275,7 @@ mod tests {
             let error = resolve(&command(script)).await.unwrap_err();
             assert!(!format!("{error} {error:?}").contains("sesame"), "{error:?}");
         }
-        for script in ["true", "printf '\\377sesame'", "head -c 70000 /dev/zero | tr '\\0' x"] {
+        for script in ["true", "printf '\\377sesame'", "echo; echo", "head -c 70000 /dev/zero | tr '\\0' x"] {
             let error = resolve(&command(script)).await.unwrap_err();
             assert!(matches!(error, CredentialError::Value { .. }), "{error:?}");
             assert!(!format!("{error:?}").contains("sesame"));

@@ -1,6 +1,5 @@
 //! A task's id as part of the name of a Dispatch, and as the name of a directory. Different tasks get different names.
 
-use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
@@ -31,16 +30,7 @@ pub fn dir_name(id: &str) -> String {
 }
 
 fn short_hash(id: &str) -> String {
-    hex(&Sha256::digest(id.as_bytes())[..HASH_BYTES])
-}
-
-/// Lower case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex::encode(&Sha256::digest(id.as_bytes())[..HASH_BYTES])
 }
 
 #[cfg(test)]

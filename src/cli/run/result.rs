@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::ids::hex;
 use crate::api::dispatch::Outcome;
 
 /// Name of the file.
@@ -89,7 +88,7 @@ pub fn hash(task: Option<&str>, command: &[String]) -> String {
         hasher.update((word.len() as u64).to_be_bytes());
         hasher.update(word.as_bytes());
     }
-    format!("sha256:{}", hex(&hasher.finalize()))
+    format!("sha256:{}", hex::encode(hasher.finalize()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use secrecy::zeroize::Zeroizing;
+
 use super::{MASK, MIN_REDACTED, Secret};
 
 /// A part of a value is hidden, where something cut the output within it, if it has at least so many bytes.
@@ -54,7 +56,7 @@ impl Ending {
 /// Takes a value out of one stream. Streams that mix have one each, or what one says would hide what the other does.
 #[derive(Default)] // no Debug: it knows the value
 pub struct Redactor {
-    value: Vec<u8>,
+    value: Zeroizing<Vec<u8>>,
     /// For each length of a part that was seen: the longest shorter one that was seen with it (Knuth, Morris, Pratt).
     shorter: Vec<usize>,
     /// What may still turn out to be part of a value, and whether it is known to be.
@@ -70,7 +72,7 @@ impl Redactor {
     /// For a stream from its start.
     pub fn new(secret: Option<&Secret>) -> Self {
         let value = secret.map(|secret| secret.expose().as_bytes()).filter(|value| value.len() >= MIN_REDACTED);
-        let value = value.unwrap_or_default().to_vec();
+        let value = Zeroizing::new(value.unwrap_or_default().to_vec());
         let mut shorter = vec![0; value.len() + 1];
         for (at, byte) in value.iter().enumerate().skip(1) {
             let mut length = shorter[at];

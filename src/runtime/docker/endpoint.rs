@@ -139,7 +139,7 @@ impl Endpoint {
 
     fn of_context(dir: &Path, context: &str, source_name: String) -> Result<Self, EndpointError> {
         // The CLI names the folders of a context by the hash of its name.
-        let id: String = Sha256::digest(context.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = hex::encode(Sha256::digest(context.as_bytes()));
         let file = dir.join("contexts/meta").join(&id).join("meta.json");
         let meta = std::fs::read_to_string(&file)
             .map_err(|e| e.to_string())
@@ -221,7 +221,7 @@ mod tests {
         let vars = [("HOME", home.path().to_str().unwrap())];
         let docker = home.path().join(".docker");
         // sha256 of "gpu1", as `docker context create gpu1` names the folder.
-        let id: String = Sha256::digest(b"gpu1").iter().map(|b| format!("{b:02x}")).collect();
+        let id = hex::encode(Sha256::digest(b"gpu1"));
         let meta = docker.join("contexts/meta").join(id);
         std::fs::create_dir_all(&meta).unwrap();
         std::fs::write(docker.join("config.json"), r#"{"auths":{},"currentContext":"gpu1"}"#).unwrap();

@@ -167,7 +167,7 @@ impl Executor for ProcessExecutor {
 
     async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {
         // Names of dispatches may be as long as a file name may be.
-        let digest: String = Sha256::digest(dispatch).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex::encode(&Sha256::digest(dispatch)[..8]);
         let path = results(target)?.join(format!("{digest}-{attempt}.json"));
         match tokio::fs::remove_file(&path).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(trouble(&path, &error)),

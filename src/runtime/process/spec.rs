@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::shim::Setup;
+use super::shim::{SecretVariable, Setup};
 use super::{LOCAL_HOST, ProcessOptions, limits};
 use crate::runtime::{InstanceSpec, StartError, credentials};
 
@@ -15,17 +15,18 @@ pub async fn setup(spec: &InstanceSpec, options: &ProcessOptions, current_dir: &
             format!("workingDir {} does not exist on this machine: make it, or name another", working_dir.display());
         return Err(StartError::Refused(message));
     }
-    let mut env: Vec<_> = spec.env.iter().map(|var| (var.name.clone(), var.value.clone())).collect();
-    let mut secret = None;
-    if let Some(credential) = &spec.credential {
-        let value = credentials::resolve(credential).await.map_err(|error| StartError::Refused(error.to_string()))?;
-        env.push((credential.env.clone(), value.expose().to_owned()));
-        secret = Some(value.expose().to_owned());
-    }
+    let env = spec.env.iter().map(|var| (var.name.clone(), var.value.clone())).collect();
+    let credential = match &spec.credential {
+        Some(credential) => {
+            let value = credentials::resolve(credential).await.map_err(|error| StartError::Refused(error.to_string()))?;
+            Some(SecretVariable { name: credential.env.clone(), value })
+        }
+        None => None,
+    };
     Ok(Setup {
         argv: spec.command.iter().chain(&spec.args).cloned().collect(),
         env,
-        secret,
+        credential,
         working_dir,
         owner_grace_ms: options.owner_grace.as_millis().try_into().unwrap_or(u64::MAX),
         kill_grace_ms: options.kill_grace.as_millis().try_into().unwrap_or(u64::MAX),

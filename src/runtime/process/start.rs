@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::SinkExt;
+use secrecy::zeroize::Zeroizing;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -82,7 +83,7 @@ async fn launch(
     let talk = async {
         dir.write_record(record)?;
         if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(&serde_json::to_vec(setup)?).await?;
+            stdin.write_all(&Zeroizing::new(serde_json::to_vec(setup)?)).await?;
         }
         let mut answer = Vec::new();
         if let Some(mut stdout) = child.stdout.take() {

@@ -19,7 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
-use serde::{Deserialize, Serialize};
+use secrecy::zeroize::Zeroizing;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -36,15 +37,15 @@ use child::Worker;
 use reaper::Reaper;
 use tail::Tail;
 
-/// What a shim needs to know. Comes on its standard input; holds the credential, so it has no `Debug`.
+/// What a shim needs to know. It comes on standard input; it holds the credential, so it has no `Debug`.
 #[derive(Serialize, Deserialize)]
 pub struct Setup {
     /// Program and arguments of the worker. Empty: the worker is the shim alone.
     pub argv: Vec<String>,
-    /// Variables for all that runs in the worker, the credential's last.
+    /// Variables for all that runs in the worker.
     pub env: Vec<(String, String)>,
-    /// The value of the credential, which must not show in what is told of the output.
-    pub secret: Option<String>,
+    /// The variable of the credential. Its value must not show in what is reported of the output.
+    pub credential: Option<SecretVariable>,
     /// Working directory of all that runs in the worker.
     pub working_dir: PathBuf,
     /// How long to live without a controller, in milliseconds.
@@ -53,6 +54,24 @@ pub struct Setup {
     pub kill_grace_ms: u64,
     /// How many files all that runs in the worker may have open, unless it asks for more. None: as many as this process.
     pub open_files: Option<u64>,
+}
+
+/// A variable with a credential.
+#[derive(Serialize, Deserialize)]
+pub struct SecretVariable {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    #[serde(serialize_with = "exposed", deserialize_with = "hidden")]
+    pub value: Secret,
+}
+
+fn exposed<S: Serializer>(value: &Secret, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(value.expose())
+}
+
+fn hidden<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D::Error> {
+    Ok(Secret::new(&Zeroizing::new(String::deserialize(from)?)))
 }
 
 /// Whether the worker could start. Goes to its standard output.
@@ -89,7 +108,7 @@ fn run(dir: &Path) -> io::Result<()> {
     rustix::process::setsid()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     std::env::set_current_dir(dir)?;
-    let mut setup = Vec::new();
+    let mut setup = Zeroizing::new(Vec::new());
     io::stdin().read_to_end(&mut setup)?;
     let setup: Setup = serde_json::from_slice(&setup)?;
     if let Some(limit) = setup.open_files {
@@ -104,11 +123,13 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
     let reaper = Reaper::start()?;
     let listener = UnixListener::bind("socket")?;
     std::fs::set_permissions("socket", std::fs::Permissions::from_mode(0o600))?;
-    let tail = Tail::new(setup.secret.map(Secret::new));
     let owner_grace = Duration::from_millis(setup.owner_grace_ms);
     let kill_grace = Duration::from_millis(setup.kill_grace_ms);
     let mut env = vec![("TMPDIR".to_owned(), dir.tmp().to_string_lossy().into_owned())];
     env.extend(setup.env);
+    // Last, so that no other variable of that name hides it.
+    env.extend(setup.credential.as_ref().map(|c| (c.name.clone(), c.value.expose().to_owned())));
+    let tail = Tail::new(setup.credential.map(|credential| credential.value));
     let worker = Arc::new(Worker { reaper: reaper.clone(), env, working_dir: setup.working_dir, kill_grace });
     let command = match setup.argv.is_empty() {
         true => None,
