@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use poolkeeper_testkit::program;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -56,7 +57,7 @@ impl Batch {
 
     fn start(&self) -> Child {
         let marks = self.dir.path().join("marks");
-        let mut c = Command::new(env!("CARGO_BIN_EXE_poolkeeper"));
+        let mut c = program::command(env!("CARGO_BIN_EXE_poolkeeper"));
         c.args(["run", "--local", "--workers", "4", "--cooldown", "1s", "--progress", "none", "--tasks"]);
         c.arg(self.dir.path().join("tasks.txt")).arg("--out").arg(self.out());
         if self.out().exists() {

@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use poolkeeper_testkit::program;
 use serde_json::Value;
 
 const IMAGE: &str = "poolkeeper-test:1";
@@ -59,7 +60,7 @@ struct Run {
 
 impl Run {
     fn start(pool: &str, args: &[&str]) -> Self {
-        let mut c = Command::new(env!("CARGO_BIN_EXE_poolkeeper"));
+        let mut c = program::command(env!("CARGO_BIN_EXE_poolkeeper"));
         c.args(["run", pool, "--local", "--image", IMAGE, "--progress", "json"]).args(args);
         let mut child = c.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (send, told) = channel();
@@ -144,7 +145,7 @@ fn a_batch_runs_inside_containers_and_leaves_none() {
 #[test]
 fn a_command_sees_the_end_of_its_input_inside_a_container() {
     let Some(_engine) = engine() else { return };
-    let mut c = Command::new(env!("CARGO_BIN_EXE_poolkeeper"));
+    let mut c = program::command(env!("CARGO_BIN_EXE_poolkeeper"));
     c.args(["run", "e2e-cat", "--local", "--image", IMAGE, "--", "sh", "-c", "cat; hostname >&2"]);
     let mut child = c.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"to the end\n").unwrap();

@@ -83,7 +83,7 @@ impl Place {
 
     /// `poolkeeper ARGS`, not yet started.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut command = poolkeeper_testkit::program::command(BINARY);
         command.args(args).current_dir(self.path("")).env("TMPDIR", self.tmp()).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use poolkeeper_testkit::program;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -12,7 +13,7 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_poolkeeper");
 
 /// A command line with nothing of the tester's own cluster in it.
 pub fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(BINARY);
+    let mut command = Command::from(program::command(BINARY));
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST").env("HOME", "/nonexistent");
     command

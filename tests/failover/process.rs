@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
+use poolkeeper_testkit::program;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Short times of an election: how long the Lease holds, how long its holder goes on, how often it is looked at.
@@ -21,7 +22,7 @@ impl Controller {
     /// Starts one that keeps the pools of a namespace, and has its Lease there; `elect`: together with others.
     pub fn start(name: &str, kubeconfig: &Path, namespace: &str, dir: &Path, elect: bool) -> Self {
         let log = dir.join(format!("{name}.log"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_poolkeeper"));
+        let mut command = program::command(env!("CARGO_BIN_EXE_poolkeeper"));
         command.arg("controller").arg("--kubeconfig").arg(kubeconfig).args(["--http-bind", "127.0.0.1:0"]);
         command.args(["--namespace", namespace, "--lease-namespace", namespace]);
         if elect {

@@ -3,6 +3,7 @@
 //!
 //! - [`fake`]: a runtime in memory, with faults; the ground truth of the simulation.
 //! - [`audit`]: judges what the store and the runtime remember, without the code under test.
+//! - [`program`]: starts the program under test.
 //! - [`subject`], [`contract`], [`exec_contract`]: a runtime under test, and what every runtime and executor must do.
 //! - [`cluster`]: the real cluster under test, where there is one.
 //! - [`gadget`], [`rules`]: a test kind for API servers, and the table of what they must accept and refuse.
@@ -18,6 +19,7 @@ pub mod exec_contract;
 pub mod fake;
 pub mod gadget;
 pub mod objects;
+pub mod program;
 pub mod rig;
 pub mod rules;
 pub mod source;

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use poolkeeper::runtime::process::{ProcessExecutor, ProcessOptions, ProcessRunti
 use poolkeeper::runtime::{Instance, InstanceKey, InstanceSpec, InstanceState, LOCAL_HOST, Observation, Runtime};
 
 use super::fake::FakeRuntime;
+use super::program;
 
 /// Longest wait for anything. A condition that takes so long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -249,18 +249,9 @@ impl Subject {
 /// The binary under test as shim, in this run directory.
 pub fn process_options(run_dir: &std::path::Path) -> ProcessOptions {
     let mut options = ProcessOptions::new(run_dir, "test-installation");
-    options.binary = Some(binary());
+    options.binary = Some(program::binary());
     options.kill_grace = Duration::from_millis(500);
     options
-}
-
-/// The program under test. Cargo builds it before any integration test. This is a library, for which Cargo does not set
-/// `CARGO_BIN_EXE_poolkeeper`; the program lies one directory above the tests that use it.
-pub fn binary() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let binary = test.ancestors().nth(2).unwrap().join("poolkeeper");
-    assert!(binary.exists(), "{} is missing", binary.display());
-    binary
 }
 
 /// What happens within the time that anything may take.
