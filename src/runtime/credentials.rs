@@ -257,7 +257,10 @@ mod tests {
     async fn a_line_break_inside_is_refused() {
         for script in ["printf 'one\\ntwo\\n'", "printf 'one\\rtwo'"] {
             let error = resolve(&command(script)).await.unwrap_err().to_string();
-            assert_eq!(error, "credential a: the value from command sh contains a line break: a credential is one line");
+            assert_eq!(
+                error,
+                "credential a: the value from command sh contains a line break: a credential is one line"
+            );
         }
     }
 

@@ -1,6 +1,5 @@
 //! A task's id as part of the name of a Dispatch, and as the name of a directory. Different tasks get different names.
 
-
 use sha2::{Digest, Sha256};
 
 /// Longest id, in bytes: a note of the Dispatch and an environment variable carry it.

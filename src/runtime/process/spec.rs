@@ -18,7 +18,8 @@ pub async fn setup(spec: &InstanceSpec, options: &ProcessOptions, current_dir: &
     let env = spec.env.iter().map(|var| (var.name.clone(), var.value.clone())).collect();
     let credential = match &spec.credential {
         Some(credential) => {
-            let value = credentials::resolve(credential).await.map_err(|error| StartError::Refused(error.to_string()))?;
+            let value =
+                credentials::resolve(credential).await.map_err(|error| StartError::Refused(error.to_string()))?;
             Some(SecretVariable { name: credential.env.clone(), value })
         }
         None => None,
