@@ -10,6 +10,7 @@
 //! - [`local`]: a small Kubernetes API in this process. Knows nothing of pools.
 //! - [`controller`]: watches feed the core, its actions become writes. Holds no rule.
 //! - [`supervisor`]: asks for workers, runs tasks in them, and reports how they ended. Needs a client only.
+//! - [`standalone`]: `local`, a controller and runtimes in one process, for `run --local`.
 //! - [`cli`]: the commands.
 
 #![deny(clippy::disallowed_methods, clippy::expect_used, clippy::panic, clippy::unwrap_used)]
@@ -23,4 +24,5 @@ pub mod controller;
 pub mod core;
 pub mod local;
 pub mod runtime;
+pub mod standalone;
 pub mod supervisor;

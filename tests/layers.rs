@@ -5,7 +5,7 @@ use std::path::Path;
 use poolkeeper_testkit::source::Source;
 
 /// A layer, the others that it may name, and what no line of it may contain.
-const LAYERS: [(&str, &[&str], &[&str]); 9] = [
+const LAYERS: [(&str, &[&str], &[&str]); 10] = [
     ("clock.rs", &[], &["kube::"]),
     ("api", &[], &["tokio", "async ", "bollard"]),
     (
@@ -25,11 +25,12 @@ const LAYERS: [(&str, &[&str], &[&str]); 9] = [
     (
         "supervisor",
         &["api", "clock", "runtime"],
-        &["runtime::process", "runtime::docker", "runtime::pod", "print!", "println!", "io::stdout", "io::stderr"],
+        &["runtime::process", "runtime::docker", "runtime::pod", "NAMESPACE", "io::stdout", "io::stderr"],
     ),
+    ("standalone", &["api", "clock", "controller", "local", "runtime", "supervisor"], &["io::stdout", "io::stderr"]),
 ];
 
-/// What is wrong with the text of one file of a layer. Comments may name everything.
+/// What is wrong with one file of a layer. Comments may name everything.
 fn wrongs(layer: &str, uses: &[&str], never: &[&str], text: &str) -> Vec<String> {
     let code: String =
         text.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|l| [l, "\n"]).collect();
@@ -51,6 +52,8 @@ fn look(path: &Path, check: &mut dyn FnMut(&Path, &str)) {
         for entry in std::fs::read_dir(path).unwrap() {
             look(&entry.unwrap().path(), check);
         }
+    } else if path.ends_with("supervisor/attempt/tests.rs") {
+        // Tests need an API to try it against.
     } else {
         check(path, &std::fs::read_to_string(path).unwrap());
     }

@@ -3,6 +3,14 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use serde_json::Value;
+
+use super::pool_flags::refusal;
+use crate::api::dispatch::Outcome;
+use crate::supervisor::batch::engine::Last;
+use crate::supervisor::summary::Summary;
+use crate::{standalone, supervisor};
+
 /// An exit code of `poolkeeper`.
 ///
 /// | code | name | used by |
@@ -72,6 +80,59 @@ impl Exit {
     }
 }
 
+/// The exit codes of `run`, after its command started.
+impl Exit {
+    /// Of a batch that ran to its end.
+    pub const fn of_batch(summary: &Summary) -> Self {
+        match (summary.failed, summary.rate_limited) {
+            (0, 0) => Self::Success,
+            (0, _) => Self::RateLimited,
+            _ => Self::Failed,
+        }
+    }
+
+    /// Of a single command. What its result file says goes before its own code.
+    pub fn of_command(last: Option<Last>) -> Self {
+        let Some(last) = last else { return Self::Poolkeeper };
+        let own = last.exit_code.map_or(1, |code| u8::try_from(code.clamp(1, 255)).unwrap_or(1));
+        match last.outcome {
+            Outcome::Succeeded => Self::Success,
+            Outcome::TimedOut => Self::TimedOut,
+            _ if last.timed_out => Self::TimedOut,
+            Outcome::Failed | Outcome::RateLimited | Outcome::Unauthorized => Self::Command(own),
+            _ => Self::Poolkeeper,
+        }
+    }
+
+    /// Of a run that could not start, or ended before its time.
+    const fn of_supervisor(error: &supervisor::Error) -> Self {
+        use supervisor::Error as E;
+        match error {
+            E::Input(_) | E::RuntimeRefused(_) => Self::Usage,
+            E::NotFound(_) => Self::NotFound,
+            E::Conflict(_) => Self::Conflict,
+            E::NoCommand { found: true, .. } => Self::CommandNotExecutable,
+            E::NoCommand { found: false, .. } => Self::CommandNotFound,
+            E::Unauthorized { .. } | E::AllRest { failed: true, .. } => Self::Failed,
+            E::AllRest { failed: false, .. } => Self::RateLimited,
+            E::Interrupted => Self::Interrupted,
+            E::OutputClosed => Self::OutputClosed,
+            E::NoWorker { .. } | E::Api { .. } | E::Watch(_) | E::Write { .. } | E::Broken { .. } => Self::Poolkeeper,
+        }
+    }
+
+    /// Of a process that cannot start or stop its parts.
+    const fn of_standalone(error: &standalone::Error) -> Self {
+        use standalone::Error as E;
+        match error {
+            E::InvalidPool(_) => Self::Usage,
+            E::DockerAddress(_) | E::Docker { forbidden: false, .. } => Self::Unreachable,
+            E::Docker { forbidden: true, .. } => Self::Forbidden,
+            E::Api(_) | E::CreatePool(_) | E::Process(_) | E::Runtime(_) | E::Stop { .. } => Self::Poolkeeper,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         exit.code().into()
@@ -99,20 +160,51 @@ impl Failure {
         Self::new(Exit::Usage, message)
     }
 
-    /// Something is in the way.
-    pub fn conflict(message: impl Into<String>) -> Self {
-        Self::new(Exit::Conflict, message)
-    }
-
     /// Poolkeeper failed while it did `what`.
     pub fn poolkeeper(what: impl Display, error: impl Display) -> Self {
         Self::new(Exit::Poolkeeper, format!("{what}: {error}"))
     }
 }
 
+impl Failure {
+    /// The pool cannot be created. `file` is where it comes from, besides flags.
+    pub fn of_pool(error: standalone::Error, pool: &Value, file: Option<&str>) -> Self {
+        match error {
+            standalone::Error::InvalidPool(status) => Self::usage(refusal(&status, pool, file)),
+            error => error.into(),
+        }
+    }
+}
+
+impl From<supervisor::Error> for Failure {
+    fn from(error: supervisor::Error) -> Self {
+        Self::new(Exit::of_supervisor(&error), error.to_string())
+    }
+}
+
+impl From<standalone::Error> for Failure {
+    fn from(error: standalone::Error) -> Self {
+        Self::new(Exit::of_standalone(&error), error.to_string())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_single_command_ends_as_its_command_did() {
+        let exit =
+            |outcome, exit_code, timed_out| Exit::of_command(Some(Last { outcome, exit_code, timed_out })).code();
+        assert_eq!(exit(Outcome::Succeeded, Some(0), false), 0);
+        assert_eq!(exit(Outcome::Succeeded, Some(3), false), 0);
+        assert_eq!(exit(Outcome::Failed, Some(137), false), 137);
+        assert_eq!(exit(Outcome::Failed, Some(0), false), 1);
+        assert_eq!(exit(Outcome::RateLimited, Some(75), true), 124);
+        assert_eq!(exit(Outcome::TimedOut, None, false), 124);
+        assert_eq!(exit(Outcome::WorkerLost, None, false), 125);
+        assert_eq!(Exit::of_command(None), Exit::Poolkeeper);
+    }
 
     #[test]
     fn each_code_has_one_meaning() {

@@ -1,7 +1,7 @@
 //! The command line. A command is a file with its flags and an implementation of `Run`.
 //!
 //! - `exit`: every exit code, and the error of a command. `output`: everything that is printed. `context`: what every
-//!   command needs. `signals`, `log`, `cluster`: what several commands share.
+//!   command needs. `signals`, `log`, `cluster`, `pool_flags`: what several commands share.
 //! - The commands: `run`, `controller`, `crd`, `uninstall`, `shim` (with `exec`).
 
 pub mod cluster;
@@ -11,6 +11,7 @@ pub mod crd;
 pub mod exit;
 mod log;
 pub mod output;
+pub mod pool_flags;
 pub mod run;
 pub mod shim;
 mod signals;

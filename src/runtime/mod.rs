@@ -4,6 +4,8 @@
 //! that something is gone. An [`Executor`](exec::Executor) runs a task in a worker that a Dispatch's `status.target` names;
 //! it is used by whoever asked for the worker, never by the controller.
 
+pub mod assemble;
+pub mod config;
 pub mod credentials;
 pub mod docker;
 pub mod exec;

@@ -1,8 +1,23 @@
 //! The built-in supervisor: it asks for workers, runs tasks in them, and reports how the tasks ended.
 //!
 //! It needs a client, a namespace and an executor. It knows neither the API in this process nor the command line, so it
-//! works the same against a cluster.
+//! works the same against a cluster, and other commands can use its parts.
 //!
+//! - [`place`]: where the workers are: client, namespace, executor.
+//! - [`attempt`]: one execution of a task in the worker that a Dispatch names. [`report`]: how its end is reported.
 //! - [`outcome`]: what the end of a command means.
+//! - [`batch`]: many tasks: which of them run, which are over, and what of them is on disk.
+//! - [`progress`]: what happens, as values. [`summary`]: their sums. Nothing here prints: a [`progress::Reporter`] does.
+//! - [`error`]: why a run ends before its time.
 
+pub mod attempt;
+pub mod batch;
+pub mod error;
 pub mod outcome;
+pub mod place;
+pub mod progress;
+pub mod report;
+pub mod summary;
+
+pub use error::Error;
+pub use place::Place;

@@ -1,10 +1,8 @@
 //! `poolkeeper controller`: keeps the pools of a cluster.
 //!
 //! - `args`: the flags.
-//! - `runtimes`: what makes workers real here.
 
 mod args;
-mod runtimes;
 
 use kube::client::ClientBuilder;
 use tokio::net::TcpListener;
@@ -22,6 +20,8 @@ use crate::controller::http::{self, Pages};
 use crate::controller::metrics::Metrics;
 use crate::controller::tap::WatchTap;
 use crate::controller::{self, Options};
+use crate::runtime::assemble::assemble;
+use crate::runtime::config::RuntimeConfig;
 
 /// The log when nothing else is asked for: what happens here, and what goes wrong elsewhere. The client's own messages about
 /// failed requests are left out: they do not say what a request was for, and its caller logs that.
@@ -70,8 +70,11 @@ async fn serve(args: ControllerArgs, cx: &Context) -> Result<(), Failure> {
             (args.clone(), kinds.clone(), client.clone(), clock.clone(), ids.clone());
         let (health, metrics) = (health.clone(), metrics.clone());
         async move {
-            let runtimes = runtimes::make(&kinds, &args, &client, &term.installation).await?;
-            let mut options = Options::new(runtimes, clock, ids);
+            let mut config = RuntimeConfig::new(kinds.clone(), term.installation);
+            (config.run_dir, config.namespace) = (args.run_dir, args.namespace.clone());
+            let made = assemble(&config, Some(&client)).await;
+            let made = made.map_err(|e| Failure::new(Exit::Unreachable, e.to_string()))?;
+            let mut options = Options::new(made.runtimes, clock, ids);
             options.namespace = args.namespace;
             // A pool's author must not get at what the controller's own machine has.
             options.local_credentials = !kinds.contains(&RuntimeKind::Pod);

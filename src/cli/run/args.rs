@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::api::{Period, RuntimeKind};
+use crate::api::Period;
+use crate::cli::pool_flags::PoolFlags;
 
 /// Run a command, or one for each task, in the workers of a pool
 ///
@@ -25,33 +26,9 @@ pub struct RunArgs {
     #[arg(long)]
     pub local: bool,
 
-    /// Read the pool from a YAML or JSON file; the flags below override it
-    #[arg(short, long, value_name = "FILE", help_heading = "Pool")]
-    pub file: Option<PathBuf>,
-    /// Most workers (spec.max) [default: 8; without --tasks 1, or one for each credential]
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Pool")]
-    pub workers: Option<i64>,
-    /// Fewest workers (spec.min) [default: 0]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Pool")]
-    pub min: Option<i64>,
-    /// Rest after a rate limit that named no time; doubles with each in a row (spec.cooldown) [default: 5m]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, help_heading = "Pool")]
-    pub cooldown: Option<String>,
-    /// Image of the workers (spec.image); they run in Docker then
-    #[arg(long, value_name = "IMAGE", help_heading = "Pool")]
-    pub image: Option<String>,
-    /// What workers are [default: Docker with an image, else Process]
-    #[arg(long, value_name = "Process|Docker", value_parser = runtime, help_heading = "Pool")]
-    pub runtime: Option<RuntimeKind>,
-    /// A directory of this machine in the workers, read-only unless :rw is added (spec.mounts)
-    #[arg(long, value_name = "SRC:DST[:rw]", help_heading = "Pool")]
-    pub mount: Vec<String>,
-    /// A variable of the workers, with its value or with that which it has here (spec.env)
-    #[arg(short, long, value_name = "NAME[=VALUE]", help_heading = "Pool")]
-    pub env: Vec<String>,
-    /// Who the workers are, to whoever limits them; workers are spread over all that are given (spec.credentials)
-    #[arg(long, value_name = "NAME=[VAR:]env:SOURCE", help_heading = "Pool", long_help = CREDENTIAL)]
-    pub credential: Vec<String>,
+    /// The pool.
+    #[command(flatten)]
+    pub flags: PoolFlags,
 
     /// Run the command once for each line of a file that is not blank; `-` is standard input
     #[arg(short, long, value_name = "FILE", help_heading = "Tasks")]
@@ -98,13 +75,6 @@ pub enum ProgressKind {
     None,
 }
 
-const CREDENTIAL: &str = "\
-Who the workers are, to whoever limits them; workers are spread over all that are given (spec.credentials).
-  NAME=env:VAR            $VAR of this environment, as $VAR in the worker
-  NAME=VAR:env:SOURCE     $SOURCE of this environment, as $VAR in the worker
-  NAME=VAR:file:PATH      the content of a file
-  NAME=VAR:command:CMD    what `sh -c CMD` prints here";
-
 const HELP: &str = "\
 Exit codes:
   before the command starts  2 usage, 3 not found, 4 conflict, 6 no Docker Engine, 7 forbidden
@@ -130,15 +100,6 @@ when the task has ended.
 Examples:
   poolkeeper run --local --workers 3 --tasks urls.txt -- ./fetch.sh
   poolkeeper run --local --image agent:1 --credential a=env:TOKEN --tasks t.jsonl -- agent -";
-
-fn runtime(text: &str) -> Result<RuntimeKind, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "process" => Ok(RuntimeKind::Process),
-        "docker" => Ok(RuntimeKind::Docker),
-        "pod" => Err("Pods need a cluster: use Docker or Process with --local".to_owned()),
-        _ => Err("use Process or Docker".to_owned()),
-    }
-}
 
 fn above_zero(text: &str) -> Result<Period, String> {
     match text.parse::<Period>() {

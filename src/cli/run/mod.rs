@@ -1,27 +1,11 @@
 //! `poolkeeper run`: xargs -P that knows about rate limits.
 //!
-//! - `args`, `spec`: what is asked for; flags and a file become a ContainerPool.
-//! - `tasks`, `ids`: the task file, and names for what is in it.
-//! - `outdir`, `result`: the run directory, and how each task ended.
-//! - `stack`: the API, the controller and the runtime, in this process.
-//! - `engine`, `attempt`: Dispatches in flight, and one execution.
-//! - `event`, `progress`, `bars`, `summary`: telling what happens.
+//! - `args`: the flags. `render`: how progress is shown.
+//! - Here: everything that can be wrong is found first, then the parts are started, the supervisor runs the tasks, and the
+//!   parts are stopped.
 
 pub mod args;
-mod attempt;
-mod bars;
-mod engine;
-mod event;
-mod flags;
-mod ids;
-mod outdir;
-mod progress;
-mod refusal;
-mod result;
-mod spec;
-mod stack;
-mod summary;
-mod tasks;
+mod render;
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
@@ -29,34 +13,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kube::Api;
 use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 
 use self::args::RunArgs;
-use self::attempt::{Job, TaskRef};
-use self::engine::{Engine, Last, Source};
-use self::event::Event;
-use self::outdir::RunDir;
-use self::progress::Progress;
-use self::stack::{Server, Stack};
-use self::tasks::{Item, TaskFile};
+use self::render::Renderer;
 use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
+use super::pool_flags::flags::Surroundings;
+use super::pool_flags::spec;
 use super::{output, signals};
-use crate::api::dispatch::Outcome;
 use crate::api::{ContainerPool, RuntimeKind};
 use crate::clock::{Clock, Ids};
 use crate::runtime::process;
+use crate::standalone::{self, Server, Stack, leftovers};
+use crate::supervisor;
+use crate::supervisor::attempt::{Runner, TaskRef};
+use crate::supervisor::batch::engine::{BatchOptions, Engine, TaskSource};
+use crate::supervisor::batch::outdir::RunDir;
+use crate::supervisor::batch::tasks::{Item, TaskFile};
+use crate::supervisor::progress::{Progress, Tracker};
 
 /// Id of the task of a single command.
 const SINGLE: &str = "command";
-/// Why a worker may not start that nobody gave a command.
+/// Why a worker may not start whose command was not given.
 const STAY_HINT: &str = " (with --image alone a worker runs `sleep infinity`; if the image has no sleep, name spec.command in a \
                          file: see examples/local-pool.yaml, and --file)";
-/// What becomes of workers that were not waited for.
+/// What becomes of workers that are not waited for.
 const LEFT: &str = "left at once; process workers end by themselves, containers are removed by the next run on Docker";
-/// After this long it is said that standard input is waited for.
+/// After this long a message says that standard input is read.
 const STDIN_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Run for RunArgs {
@@ -65,7 +50,7 @@ impl Run for RunArgs {
     }
 }
 
-/// All that is known before anything is started.
+/// Everything that is known before a part is started.
 struct Prepared {
     server: Server,
     pool: ContainerPool,
@@ -84,18 +69,19 @@ async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     if !args.local {
         return Err(Failure::usage("run works on this machine only, so far: add --local"));
     }
-    // Each worker takes some. Without them, fewer go.
+    // Each worker needs some. If the limit cannot be raised, fewer workers fit.
     let _ = process::raise_open_files();
-    outdir::sweep_temporary(&std::env::temp_dir()).await;
+    leftovers::sweep_temporary(&std::env::temp_dir()).await;
     let clock = cx.clock.clone();
     let prepared = prepare(&args, clock.clone(), cx.ids.clone()).await?;
     let Prepared { server, pool, runtime, stays, tasks, dir, count, skipped, emptied, stdin } = prepared;
     let source = source(tasks.as_ref(), &dir, &args)?;
     let interrupted = listen().map_err(|e| Failure::poolkeeper("listening for signals", e))?;
-    let mut stack = Stack::start(server, runtime, &dir).await?;
+    let stack = Stack::start(server, runtime, dir.run_id(), &dir.runtime_dir()).await?;
 
-    let progress = Arc::new(Progress::new(args.progress, tasks.is_some(), pool.spec.max, clock.clone()));
-    progress.tell(&Event::Run {
+    let renderer = Arc::new(Renderer::new(args.progress, tasks.is_some(), pool.spec.max));
+    let tracker = Arc::new(Tracker::new(renderer.clone(), clock.clone()));
+    tracker.report(&Progress::Run {
         run_id: dir.run_id().to_owned(),
         pool: pool.metadata.name.clone().unwrap_or_default(),
         runtime,
@@ -104,52 +90,52 @@ async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
         skipped,
     });
     for file in emptied {
-        progress.note(format!("{} is empty, as after a power loss: its task runs again", file.display()));
+        tracker.note(format!("{} is empty, as after a power loss: its task runs again", file.display()));
     }
-    let job = Job {
-        dispatches: Api::namespaced(stack.client.clone(), stack::NAMESPACE),
-        workers: Api::namespaced(stack.client.clone(), stack::NAMESPACE),
-        executor: stack.executor.clone(),
-        progress: progress.clone(),
-        clock,
+    let runner = Runner {
+        place: stack.place().clone(),
+        tracker: tracker.clone(),
+        clock: clock.clone(),
         exit_codes: pool.spec.rate_limit.exit_codes.clone(),
         command: args.command,
         stdin,
         live: tasks.is_none(),
         keep: dir.is_kept(),
     };
-    let plan = engine::Plan {
+    let options = BatchOptions {
         pool: pool.clone(),
         retry_failed: args.retry_failed,
         timeout: args.timeout,
         keep: dir.is_kept(),
         start_hint: if stays { STAY_HINT } else { "" },
     };
-    let client = stack.client.clone();
-    let ended = Engine::new(job, plan, source).run(&client, &interrupted, stack.broken()).await;
+    let ended = Engine::new(runner, options, source).run(&interrupted).await.map_err(Failure::from);
     if let Err(failure) = &ended {
-        // Said before what is started is stopped: that may take a while.
-        progress.fail(failure);
+        // Shown before the parts are stopped, because that may take a while.
+        renderer.fail(failure, clock.now());
     }
-    let stopped = match &ended {
-        Err(failure) if stack.is_broken() => Err(failure.clone()),
-        _ => match signals::unless(&interrupted, Box::pin(stack.end(&pool, ended.is_err(), &progress))).await {
-            Some(stopped) => stopped.map_err(|e| Failure::poolkeeper("stopping", format!("{e:#}"))),
+    let stopped = if ended.is_err() && stack.is_broken() {
+        Ok(())
+    } else {
+        match signals::unless(&interrupted, Box::pin(stack.end(&pool, ended.is_err(), &tracker))).await {
+            Some(stopped) => stopped.map_err(Failure::from),
             None => Err(Failure::new(Exit::Interrupted, LEFT)),
-        },
+        }
     };
-    for path in dir.clean() {
-        progress.note(format!(
+    for path in leftovers::clean(&dir) {
+        tracker.note(format!(
             "cannot remove {}: there are files of another user in it, as it seems: remove it by hand",
             path.display()
         ));
     }
-    progress.finish();
+    let summary = tracker.summary();
+    renderer.finish(&summary, clock.now(), tracker.elapsed());
     match (ended, stopped) {
+        // Its message is shown already.
         (Err(failure), _) => Ok(failure.exit),
         (Ok(_), Err(failure)) => Err(failure),
-        (Ok(last), Ok(())) if tasks.is_none() => Ok(single_exit(last)),
-        (Ok(_), Ok(())) => Ok(progress.summary(|s| s.exit())),
+        (Ok(last), Ok(())) if tasks.is_none() => Ok(Exit::of_command(last)),
+        (Ok(_), Ok(())) => Ok(Exit::of_batch(&summary)),
     }
 }
 
@@ -159,16 +145,18 @@ fn listen() -> std::io::Result<CancellationToken> {
     signals::listen(&signals::unless_ignored(&kinds), Some(LEFT))
 }
 
-/// Finds every mistake that can be found before anything is started.
+/// Finds every mistake that can be found before a part is started.
 async fn prepare(args: &RunArgs, clock: Arc<dyn Clock>, ids: Ids) -> Result<Prepared, Failure> {
     let current_dir = std::env::current_dir().map_err(|e| Failure::usage(format!("the current directory: {e}")))?;
-    let around = flags::Surroundings { var: &|name| std::env::var(name).ok(), current_dir: &current_dir };
-    let file = args.file.as_deref().map(spec::read_file).transpose()?;
-    let plan = spec::plan(args, file, &around)?;
+    let around = Surroundings { var: &|name| std::env::var(name).ok(), current_dir: &current_dir };
+    let file = args.flags.file.as_deref().map(spec::read_file).transpose()?;
+    let purpose =
+        spec::Purpose { name: args.pool.as_deref(), namespace: standalone::NAMESPACE, single: args.tasks.is_none() };
+    let plan = spec::plan(&args.flags, purpose, file, &around)?;
     let run_id = ids.uid();
     let server = Server::new(clock, ids)?;
-    let name = args.file.as_ref().map(|f| f.display().to_string());
-    let pool = server.create_pool(&plan, name.as_deref()).await?;
+    let name = args.flags.file.as_ref().map(|f| f.display().to_string());
+    let pool = server.create_pool(&plan.pool).await.map_err(|e| Failure::of_pool(e, &plan.pool, name.as_deref()))?;
 
     let tasks = args.tasks.as_deref().map(|path| TaskFile::open(path, args.jsonl)).transpose()?;
     let mut count = tasks.as_ref().map(|tasks| tasks.check(|_| Ok(()))).transpose()?;
@@ -201,14 +189,14 @@ async fn prepare(args: &RunArgs, clock: Arc<dyn Clock>, ids: Ids) -> Result<Prep
     })
 }
 
-/// Standard input for a single command, unless it is a terminal: whole, since each attempt needs all of it.
+/// All of standard input, for a single command, because each attempt needs all of it. A terminal is not read.
 async fn read_stdin() -> Result<Bytes, Failure> {
     if std::io::stdin().is_terminal() {
         return Ok(Bytes::new());
     }
     let mut read = tokio::task::spawn_blocking(|| {
         let mut all = Vec::new();
-        // One that is closed, or a directory, is an empty one.
+        // A closed standard input, or a directory, counts as empty.
         let _ = std::io::stdin().lock().read_to_end(&mut all);
         all
     });
@@ -222,8 +210,8 @@ async fn read_stdin() -> Result<Bytes, Failure> {
     all.map(Bytes::from).map_err(|e| Failure::poolkeeper("reading standard input", e))
 }
 
-/// The tasks to be run: those of the file that are not done yet, or the one command.
-fn source(tasks: Option<&TaskFile>, dir: &Arc<RunDir>, args: &RunArgs) -> Result<Source, Failure> {
+/// The tasks to run: those of the file that are not done yet, or the one command.
+fn source(tasks: Option<&TaskFile>, dir: &Arc<RunDir>, args: &RunArgs) -> Result<TaskSource, supervisor::Error> {
     let Some(tasks) = tasks else {
         let kept = dir.is_kept().then(|| dir.task_dir(SINGLE));
         return Ok(Box::new(std::iter::once(Ok(TaskRef { id: SINGLE.to_owned(), line: 0, text: None, dir: kept }))));
@@ -233,42 +221,15 @@ fn source(tasks: Option<&TaskFile>, dir: &Arc<RunDir>, args: &RunArgs) -> Result
     Ok(Box::new(items.filter_map(move |item| todo(item, &dir, &command).transpose())))
 }
 
-fn todo(item: Result<Item, Failure>, dir: &RunDir, command: &[String]) -> Result<Option<TaskRef>, Failure> {
+fn todo(
+    item: Result<Item, supervisor::Error>,
+    dir: &RunDir,
+    command: &[String],
+) -> Result<Option<TaskRef>, supervisor::Error> {
     let item = item?;
     if dir.is_done(&item, command)? {
         return Ok(None);
     }
     let task_dir = dir.task_dir(&item.id);
     Ok(Some(TaskRef { id: item.id, line: item.line, text: Some(item.text), dir: Some(task_dir) }))
-}
-
-/// Exit code of a single command. What its result file says goes before its own code.
-fn single_exit(last: Option<Last>) -> Exit {
-    let Some(last) = last else { return Exit::Poolkeeper };
-    let own = last.exit_code.map_or(1, |code| u8::try_from(code.clamp(1, 255)).unwrap_or(1));
-    match last.outcome {
-        Outcome::Succeeded => Exit::Success,
-        Outcome::TimedOut => Exit::TimedOut,
-        _ if last.timed_out => Exit::TimedOut,
-        Outcome::Failed | Outcome::RateLimited | Outcome::Unauthorized => Exit::Command(own),
-        _ => Exit::Poolkeeper,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_single_command_ends_as_its_command_did() {
-        let exit = |outcome, exit_code, timed_out| single_exit(Some(Last { outcome, exit_code, timed_out })).code();
-        assert_eq!(exit(Outcome::Succeeded, Some(0), false), 0);
-        assert_eq!(exit(Outcome::Succeeded, Some(3), false), 0);
-        assert_eq!(exit(Outcome::Failed, Some(137), false), 137);
-        assert_eq!(exit(Outcome::Failed, Some(0), false), 1);
-        assert_eq!(exit(Outcome::RateLimited, Some(75), true), 124);
-        assert_eq!(exit(Outcome::TimedOut, None, false), 124);
-        assert_eq!(exit(Outcome::WorkerLost, None, false), 125);
-        assert_eq!(single_exit(None), Exit::Poolkeeper);
-    }
 }

@@ -1,5 +1,5 @@
-//! The task file: one task a line. It is read twice, first to find mistakes before anything starts, then as workers come
-//! free; it is never in memory as a whole.
+//! The task file: one task a line. It is read twice: first to find mistakes before anything starts, then as workers become
+//! free. It is never in memory as a whole.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
@@ -9,11 +9,11 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::ids::MAX_ID;
-use crate::cli::exit::{Exit, Failure};
+use crate::supervisor::Error;
 
-/// Longest task, in bytes: Linux allows no longer `TASK=…` in an environment.
+/// The most bytes of a task: Linux allows no longer `TASK=…` in an environment.
 pub const MAX_TASK: usize = 128 * 1024 - "TASK=".len() - 1;
-/// Bytes of the hash by which ids are compared.
+/// Bytes of the hash that stands for an id when ids are compared.
 const ID_HASH: usize = 12;
 
 /// One task.
@@ -27,7 +27,7 @@ pub struct Item {
     pub text: String,
 }
 
-/// A task file that was opened once and can be read again.
+/// A task file that is open, and can be read again and again.
 #[derive(Debug)]
 pub struct TaskFile {
     file: File,
@@ -36,16 +36,16 @@ pub struct TaskFile {
 }
 
 impl TaskFile {
-    /// Opens a file; `-` is standard input. What cannot be read twice (a pipe) is copied to a nameless temporary file.
+    /// Opens a file; `-` is standard input. A pipe, which can be read only once, is copied to a nameless temporary file.
     ///
     /// # Errors
     /// It is not there, or cannot be read.
-    pub fn open(path: &Path, jsonl: bool) -> Result<Self, Failure> {
+    pub fn open(path: &Path, jsonl: bool) -> Result<Self, Error> {
         let stdin = path == Path::new("-");
         let name = if stdin { "standard input".to_owned() } else { path.display().to_string() };
         let wrong = |e: &io::Error| {
-            let code = if e.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Usage };
-            Failure::new(code, format!("--tasks {name}: {e}"))
+            let text = format!("--tasks {name}: {e}");
+            if e.kind() == io::ErrorKind::NotFound { Error::NotFound(text) } else { Error::Input(text) }
         };
         let jsonl = jsonl || path.extension().is_some_and(|e| e == "jsonl");
         if stdin {
@@ -55,17 +55,17 @@ impl TaskFile {
         let file = File::open(path).map_err(|e| wrong(&e))?;
         let kind = file.metadata().map_err(|e| wrong(&e))?.file_type();
         if kind.is_dir() {
-            return Err(Failure::usage(format!("--tasks {name}: it is a directory; name a file with one task a line")));
+            return Err(Error::Input(format!("--tasks {name}: it is a directory; name a file with one task a line")));
         }
         let file = if kind.is_file() { file } else { spool(file).map_err(|e| wrong(&e))? };
         Ok(Self { file, name, jsonl })
     }
 
-    /// Reads all of it, shows each task to `look`, and answers how many there are.
+    /// Reads all of it, passes each task to `look`, and answers how many there are.
     ///
     /// # Errors
-    /// There is no task, a line is not one, or an id is used twice; or what `look` says.
-    pub fn check(&self, mut look: impl FnMut(&Item) -> Result<(), Failure>) -> Result<u64, Failure> {
+    /// There is no task, a line is not a task, or an id is used twice; or what `look` answers.
+    pub fn check(&self, mut look: impl FnMut(&Item) -> Result<(), Error>) -> Result<u64, Error> {
         let mut count = 0;
         let mut seen = Vec::new();
         for item in self.items()? {
@@ -77,13 +77,13 @@ impl TaskFile {
             }
         }
         if count == 0 {
-            return Err(Failure::usage(format!("--tasks {}: there is no task in it: write one a line", self.name)));
+            return Err(Error::Input(format!("--tasks {}: there is no task in it: write one a line", self.name)));
         }
         seen.sort_unstable();
         let twice = seen.windows(2).filter(|pair| pair[0].0 == pair[1].0).min_by_key(|pair| pair[1].1);
         if let Some([(_, first), (_, second)]) = twice {
             let id = self.items()?.filter_map(Result::ok).find(|i| i.line == *second).map(|i| i.id).unwrap_or_default();
-            return Err(Failure::usage(format!(
+            return Err(Error::Input(format!(
                 "{}: lines {first} and {second} have the same id {id:?}: give each task an id of its own, or none",
                 self.name
             )));
@@ -95,13 +95,13 @@ impl TaskFile {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn items(&self) -> Result<Items, Failure> {
+    pub fn items(&self) -> Result<Items, Error> {
         let read = || {
             let mut file = self.file.try_clone()?;
             file.rewind()?;
             Ok(file)
         };
-        let file = read().map_err(|e: io::Error| Failure::usage(format!("--tasks {}: {e}", self.name)))?;
+        let file = read().map_err(|e: io::Error| Error::Input(format!("--tasks {}: {e}", self.name)))?;
         Ok(Items {
             reader: BufReader::with_capacity(64 * 1024, file),
             name: self.name.clone(),
@@ -123,7 +123,7 @@ fn hash(id: &str) -> [u8; ID_HASH] {
     hash
 }
 
-/// The tasks of a file, in order. Clones of its file share a position, so only one may be read at a time.
+/// The tasks of a file, in order. All readers of a file share one position, so only one may be used at a time.
 #[derive(Debug)]
 pub struct Items {
     reader: BufReader<File>,
@@ -134,14 +134,14 @@ pub struct Items {
 
 impl Items {
     /// The next line that is not blank, without its end.
-    fn next_line(&mut self) -> Result<Option<String>, Failure> {
+    fn next_line(&mut self) -> Result<Option<String>, Error> {
         loop {
             self.line += 1;
             let mut bytes = Vec::new();
             // One more than a task may have, and the line's end.
             let limit = MAX_TASK as u64 + 3;
             let read = (&mut self.reader).take(limit).read_until(b'\n', &mut bytes);
-            if read.map_err(|e| Failure::usage(format!("--tasks {}: {e}", self.name)))? == 0 {
+            if read.map_err(|e| Error::Input(format!("--tasks {}: {e}", self.name)))? == 0 {
                 return Ok(None);
             }
             if bytes.last() == Some(&b'\n') {
@@ -167,23 +167,18 @@ impl Items {
         }
     }
 
-    fn item(&mut self) -> Result<Option<Item>, Failure> {
+    fn item(&mut self) -> Result<Option<Item>, Error> {
         let Some(text) = self.next_line()? else { return Ok(None) };
         let id = if self.jsonl { self.json_id(&text)? } else { None };
         let line = self.line;
         Ok(Some(Item { id: id.unwrap_or_else(|| format!("line-{line}")), line, text }))
     }
 
-    fn json_id(&self, text: &str) -> Result<Option<String>, Failure> {
+    fn json_id(&self, text: &str) -> Result<Option<String>, Error> {
         let object: Map<String, Value> = serde_json::from_str(text).map_err(|e| {
             let why = e.to_string();
             let why = why.split(" at line ").next().unwrap_or_default();
-            Failure::usage(format!(
-                "{}:{}:{}: {why}; each line must be a JSON object",
-                self.name,
-                self.line,
-                e.column()
-            ))
+            Error::Input(format!("{}:{}:{}: {why}; each line must be a JSON object", self.name, self.line, e.column()))
         })?;
         let id = match object.get("id") {
             None | Some(Value::Null) => return Ok(None),
@@ -197,13 +192,13 @@ impl Items {
         Ok(Some(id))
     }
 
-    fn wrong(&self, problem: String) -> Failure {
-        Failure::usage(format!("{}:{}: {problem}", self.name, self.line))
+    fn wrong(&self, problem: String) -> Error {
+        Error::Input(format!("{}:{}: {problem}", self.name, self.line))
     }
 }
 
 impl Iterator for Items {
-    type Item = Result<Item, Failure>;
+    type Item = Result<Item, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.item().transpose()
@@ -223,7 +218,7 @@ mod tests {
 
     fn read(text: impl AsRef<[u8]>, name: &str) -> Result<Vec<(String, String)>, String> {
         let file = file(text, name);
-        file.check(|_| Ok(())).map_err(|f| f.message)?;
+        file.check(|_| Ok(())).map_err(|e| e.to_string())?;
         let items = file.items().unwrap();
         Ok(items.map(|i| i.map(|i| (i.id, i.text)).unwrap()).collect())
     }
@@ -273,7 +268,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_said() {
         let error = TaskFile::open(Path::new("/no/such"), false).unwrap_err();
-        assert_eq!((error.exit, error.message.contains("--tasks /no/such: No such file")), (Exit::NotFound, true));
-        assert!(TaskFile::open(Path::new("/"), false).unwrap_err().message.contains("is a directory"));
+        assert!(matches!(&error, Error::NotFound(text) if text.contains("--tasks /no/such: No such file")), "{error}");
+        assert!(TaskFile::open(Path::new("/"), false).unwrap_err().to_string().contains("is a directory"));
     }
 }

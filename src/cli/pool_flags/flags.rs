@@ -1,4 +1,4 @@
-//! Flags that have a grammar of their own: variables, mounts, credentials. Each becomes an entry of a list of the spec.
+//! The values of `--env`, `--mount` and `--credential`. Each becomes an entry of a list of the spec.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::exit::Failure;
 
-/// What flags are read against.
+/// What the values of flags refer to.
 pub struct Surroundings<'a> {
     /// Looks up a variable of this process's environment.
     pub var: &'a dyn Fn(&str) -> Option<String>,
@@ -74,8 +74,8 @@ pub fn credentials(flags: &[String], around: &Surroundings<'_>) -> Result<Vec<Va
     flags.iter().map(|flag| credential(flag, around)).collect()
 }
 
-/// What follows the name: `env:VAR`, or `VAR:` and `env:SOURCE`, `file:PATH` or `command:CMD`. Messages repeat the name
-/// alone: who mistook the flag's form may have written the secret itself.
+/// After the name comes `env:VAR`, or `VAR:` and one of `env:SOURCE`, `file:PATH`, `command:CMD`. Messages repeat the name
+/// only: a user who mistook the form may have written the secret itself.
 fn credential(flag: &str, around: &Surroundings<'_>) -> Result<Value, Failure> {
     let name = flag.split('=').next().unwrap_or_default();
     let wrong = |problem: &str| {

@@ -1,31 +1,30 @@
-//! From flags and a file to a ContainerPool. What is wrong in its fields is for the API to say: it knows them best.
+//! From flags and a file to a ContainerPool. The API checks its fields.
 
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::args::RunArgs;
+use super::PoolFlags;
 use super::flags::{Surroundings, credentials, env, mounts};
 use crate::api::pool::defaults;
 use crate::api::{GROUP, Period, RuntimeKind, VERSION};
 use crate::cli::exit::{Exit, Failure};
+use crate::supervisor::batch::IN_FLIGHT_PER_WORKER;
 
-/// Name of a pool that got none.
+/// Name of a pool that was given none.
 const DEFAULT_NAME: &str = "pool";
-/// Attempts that are queued for each worker: so many that none idles, so few that a long file stays on disk.
-pub const IN_FLIGHT_PER_WORKER: i64 = 2;
 
-/// What a worker of an image does that was given by a flag alone.
+/// The command of workers whose image was given by a flag, without a file.
 pub const STAY: [&str; 2] = ["sleep", "infinity"];
 
 /// A pool to be created.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// The ContainerPool as JSON, with fields that the API may not know.
+pub struct PlannedPool {
+    /// The ContainerPool as JSON. It may have fields that the API does not know.
     pub pool: Value,
-    /// What its workers will be.
+    /// The runtime of its workers.
     pub runtime: RuntimeKind,
-    /// True if the workers' command is [`STAY`] because nobody named one.
+    /// True if the workers' command is [`STAY`] because none was given.
     pub stays: bool,
 }
 
@@ -56,52 +55,67 @@ pub fn read_file(path: &Path) -> Result<Value, Failure> {
     Ok(value)
 }
 
+/// What a pool is planned for.
+#[derive(Debug, Clone, Copy)]
+pub struct Purpose<'a> {
+    /// Name of the pool, if one is given besides the file.
+    pub name: Option<&'a str>,
+    /// Its namespace, whatever the file says.
+    pub namespace: &'a str,
+    /// True if one command runs in it, instead of many tasks.
+    pub single: bool,
+}
+
 /// Lays the flags over `file`.
 ///
 /// # Errors
 /// A flag that cannot be understood, or a field that `run` cannot honour.
-pub fn plan(args: &RunArgs, file: Option<Value>, around: &Surroundings<'_>) -> Result<Plan, Failure> {
+pub fn plan(
+    flags: &PoolFlags,
+    purpose: Purpose<'_>,
+    file: Option<Value>,
+    around: &Surroundings<'_>,
+) -> Result<PlannedPool, Failure> {
     let from_file = file.is_some();
     let mut pool = file.unwrap_or_else(|| json!({"apiVersion": format!("{GROUP}/{VERSION}"), "kind": "ContainerPool"}));
     if let Some(object) = pool.as_object_mut() {
         object.remove("status");
     }
     let metadata = section(&mut pool, "metadata")?;
-    if let Some(name) = &args.pool {
+    if let Some(name) = purpose.name {
         metadata.insert("name".to_owned(), json!(name));
     }
     metadata.entry("name").or_insert_with(|| json!(DEFAULT_NAME));
-    // Wherever the file's pool lives otherwise, here there is one place.
-    metadata.insert("namespace".to_owned(), json!(super::stack::NAMESPACE));
+    metadata.insert("namespace".to_owned(), json!(purpose.namespace));
 
     let spec = section(&mut pool, "spec")?;
-    for (field, value) in [("max", args.workers), ("min", args.min)] {
+    for (field, value) in [("max", flags.workers), ("min", flags.min)] {
         if let Some(n) = value {
             spec.insert(field.to_owned(), json!(n));
         }
     }
-    let stays = args.image.is_some() && !from_file;
-    if let Some(image) = &args.image {
+    let stays = flags.image.is_some() && !from_file;
+    if let Some(image) = &flags.image {
         spec.insert("image".to_owned(), json!(image));
         if stays {
             // Tasks come by exec, so the worker need only stay. With a file the image's own command is kept, as written.
             spec.insert("command".to_owned(), json!(STAY));
         }
     }
-    if let Some(cooldown) = &args.cooldown {
+    if let Some(cooldown) = &flags.cooldown {
         set_cooldown(spec, cooldown);
     }
-    let runtime = decide_runtime(args, spec)?;
+    let runtime = decide_runtime(flags, spec)?;
     spec.insert("runtime".to_owned(), json!(runtime));
-    extend(spec, "env", "name", env(&args.env, around)?)?;
-    extend(spec, "mounts", "mountPath", mounts(&args.mount, around)?)?;
-    extend(spec, "credentials", "name", credentials(&args.credential, around)?)?;
-    if args.tasks.is_none() {
+    extend(spec, "env", "name", env(&flags.env, around)?)?;
+    extend(spec, "mounts", "mountPath", mounts(&flags.mount, around)?)?;
+    extend(spec, "credentials", "name", credentials(&flags.credential, around)?)?;
+    if purpose.single {
         limit_to_one_task(spec);
     }
     set_dispatch(spec);
     refuse_what_is_not_honoured(spec)?;
-    Ok(Plan { pool, runtime, stays })
+    Ok(PlannedPool { pool, runtime, stays })
 }
 
 fn section<'a>(pool: &'a mut Value, name: &str) -> Result<&'a mut Map<String, Value>, Failure> {
@@ -114,7 +128,7 @@ fn section<'a>(pool: &'a mut Value, name: &str) -> Result<&'a mut Map<String, Va
     section.as_object_mut().ok_or_else(wrong)
 }
 
-/// A rest that is longer than the bound of rests raises that, unless the bound was given too.
+/// A cooldown above the default maxCooldown raises maxCooldown too, unless that is given.
 fn set_cooldown(spec: &mut Map<String, Value>, cooldown: &str) {
     spec.insert("cooldown".to_owned(), json!(cooldown));
     let long = cooldown.parse::<Period>().is_ok_and(|c| c > defaults::max_cooldown());
@@ -126,9 +140,9 @@ fn set_cooldown(spec: &mut Map<String, Value>, cooldown: &str) {
     }
 }
 
-/// Docker when an image is given, else Process: work meant for a container never runs on this machine by itself.
-fn decide_runtime(args: &RunArgs, spec: &Map<String, Value>) -> Result<RuntimeKind, Failure> {
-    if let Some(runtime) = args.runtime {
+/// Docker if there is an image, else Process. Work that is meant for a container never runs directly on this machine.
+fn decide_runtime(flags: &PoolFlags, spec: &Map<String, Value>) -> Result<RuntimeKind, Failure> {
+    if let Some(runtime) = flags.runtime {
         return Ok(runtime);
     }
     match spec.get("runtime").filter(|r| !r.is_null()) {
@@ -160,7 +174,7 @@ fn extend(spec: &mut Map<String, Value>, field: &str, key: &str, entries: Vec<Va
     Ok(())
 }
 
-/// One command needs one worker; another one is of use only if somebody else pays for it.
+/// One command needs one worker. Another worker helps only if it has another credential.
 fn limit_to_one_task(spec: &mut Map<String, Value>) {
     let credentials = spec.get("credentials").and_then(Value::as_array).map_or(0, Vec::len);
     let least = spec.get("min").and_then(Value::as_i64).unwrap_or_default();
@@ -168,9 +182,9 @@ fn limit_to_one_task(spec: &mut Map<String, Value>) {
     spec.entry("max").or_insert_with(|| json!(max));
 }
 
-/// `run` itself bounds what is in flight: as much may wait, whatever the file says, or tasks would be refused unrun. As much
-/// is remembered: enough for a watch that must start over to miss no end, and no more, since it is memory. And a task may
-/// take as long as it takes: what ends one is `--timeout`, or a limit that was written down.
+/// `run` limits how many tasks are in flight. The queue must have room for as many, or tasks would be refused without a run.
+/// The history keeps as many, so that a watch that starts over misses no end; more would only cost memory. A task has no time
+/// limit unless `--timeout` or the file sets one.
 fn set_dispatch(spec: &mut Map<String, Value>) {
     let max = spec.get("max").and_then(Value::as_i64).unwrap_or_else(|| defaults::max().into());
     let needed = max.saturating_mul(IN_FLIGHT_PER_WORKER).clamp(1, 1_000_000);
@@ -202,7 +216,7 @@ fn refuse_what_is_not_honoured(spec: &Map<String, Value>) -> Result<(), Failure>
     Ok(())
 }
 
-/// Flags by the field that they set, for error messages.
+/// The flag that sets each field, for error messages.
 pub const FLAGS: [(&str, &str); 9] = [
     ("metadata.name", "POOL"),
     ("spec.max", "--workers"),
@@ -223,11 +237,12 @@ mod tests {
         Surroundings { var: &|name| (name == "TOKEN").then(|| "secret-value".to_owned()), current_dir: Path::new("/") }
     }
 
-    fn planned(change: impl FnOnce(&mut RunArgs), file: Option<Value>) -> Result<Plan, Failure> {
-        let tasks = Some("tasks.txt".into());
-        let mut args = RunArgs { command: vec!["true".to_owned()], tasks, ..RunArgs::default() };
-        change(&mut args);
-        plan(&args, file, &around())
+    const BATCH: Purpose<'static> = Purpose { name: None, namespace: "default", single: false };
+
+    fn planned(change: impl FnOnce(&mut PoolFlags), file: Option<Value>) -> Result<PlannedPool, Failure> {
+        let mut flags = PoolFlags::default();
+        change(&mut flags);
+        plan(&flags, BATCH, file, &around())
     }
 
     fn pool(spec: Value) -> Option<Value> {
@@ -259,13 +274,15 @@ mod tests {
     #[test]
     fn flags_go_before_the_file() {
         let file = json!({"max": 2, "min": 1, "cooldown": "1m", "env": [{"name": "A", "value": "file"}, {"name": "B", "value": "file"}]});
-        let change = |a: &mut RunArgs| {
-            a.pool = Some("mine".into());
+        let change = |a: &mut PoolFlags| {
             a.workers = Some(5);
             a.env = vec!["A=flag".into(), "TOKEN".into()];
         };
         let plan = planned(change, pool(file)).unwrap();
-        assert_eq!(plan.pool["metadata"]["name"], "mine");
+        assert_eq!(plan.pool["metadata"]["name"], "agents");
+        let named = Purpose { name: Some("mine"), ..BATCH };
+        let named = super::plan(&PoolFlags::default(), named, pool(json!({})), &around()).unwrap();
+        assert_eq!(named.pool["metadata"]["name"], "mine");
         let spec = &plan.pool["spec"];
         assert_eq!((&spec["max"], &spec["min"], &spec["cooldown"]), (&json!(5), &json!(1), &json!("1m")));
         let env = json!([{"name": "B", "value": "file"}, {"name": "A", "value": "flag"}, {"name": "TOKEN", "value": "secret-value"}]);
@@ -311,7 +328,10 @@ mod tests {
 
     #[test]
     fn one_command_gets_one_worker_for_each_credential() {
-        let max = |spec: Value| planned(|a| a.tasks = None, pool(spec)).unwrap().pool["spec"]["max"].clone();
+        let max = |spec: Value| {
+            let single = Purpose { single: true, ..BATCH };
+            plan(&PoolFlags::default(), single, pool(spec), &around()).unwrap().pool["spec"]["max"].clone()
+        };
         assert_eq!(max(json!({})), 1);
         assert_eq!(max(json!({"min": 2})), 2);
         assert_eq!(max(json!({"max": 4})), 4);

@@ -1,4 +1,4 @@
-//! What the API says about a pool, put as an answer to whoever typed it: field, value, what would be right, and which flag.
+//! What the API says about a pool, for the user who typed it: field, value, what would be right, and which flag sets it.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::spec::FLAGS;
 
-/// What is wrong with `pool`, field by field. `file`: where it comes from, beside flags.
+/// What is wrong with `pool`, field by field. `file` is where it comes from, besides flags.
 pub fn refusal(status: &kube::core::Status, pool: &Value, file: Option<&str>) -> String {
     let mut fields: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for cause in status.details.iter().flat_map(|d| &d.causes) {
@@ -26,7 +26,7 @@ pub fn refusal(status: &kube::core::Status, pool: &Value, file: Option<&str>) ->
 }
 
 fn line(field: &str, details: &[String], pool: &Value) -> String {
-    // A pattern says the same as the rule beside it, but only to programs.
+    // A pattern says the same as the rule next to it, in a form for programs.
     let is_pattern = |d: &&String| d.starts_with("should match '");
     let (patterns, words): (Vec<_>, Vec<_>) = details.iter().partition(is_pattern);
     let details = if words.is_empty() { patterns } else { words };
@@ -47,7 +47,7 @@ fn names(text: &str, name: &str) -> bool {
     text.match_indices(name).any(|(at, _)| !after(at).is_some_and(char::is_alphanumeric))
 }
 
-/// The message without the value and the path, which are told apart from it: `Invalid value: 0: spec.max in body should …`.
+/// The message without the value and the path, which are shown separately: `Invalid value: 0: spec.max in body should …`.
 fn detail(field: &str, message: &str) -> String {
     let message = message.strip_prefix("Invalid value: ").unwrap_or(message);
     let in_body = format!("{field} in body ");
@@ -70,7 +70,7 @@ fn value_at<'a>(pool: &'a Value, field: &str) -> Option<&'a Value> {
             value = value.get(index.strip_suffix(']')?.parse::<usize>().ok()?)?;
         }
     }
-    // What a variable or a credential holds is nobody's business.
+    // The value of a variable may be a secret.
     let shown = !value.is_object()
         && !value.is_array()
         && field.rsplit('.').next() != Some("value")
@@ -80,9 +80,15 @@ fn value_at<'a>(pool: &'a Value, field: &str) -> Option<&'a Value> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
+    use crate::api::ContainerPool;
+    use crate::cli::exit::{Exit, Failure};
+    use crate::clock::{Ids, SystemClock};
+    use crate::standalone::Server;
 
     #[test]
     fn values_are_found_by_their_path() {
@@ -104,5 +110,40 @@ mod tests {
         let rule = detail("spec", "Invalid value: \"object\": min must be <= max (raise spec.max first)");
         assert_eq!(line("spec", &[rule], &pool), "min must be <= max (raise spec.max first) (--workers)");
         assert!(!names("spec.maxCooldown", "spec.max") && names("spec.env[0].name", "spec.env"));
+    }
+
+    async fn create(spec: Value, file: Option<&str>) -> Result<ContainerPool, Failure> {
+        let server = Server::new(Arc::new(SystemClock::new()), Ids::seeded(1)).unwrap();
+        let pool = json!({
+            "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "pool"}, "spec": spec,
+        });
+        server.create_pool(&pool).await.map_err(|e| Failure::of_pool(e, &pool, file))
+    }
+
+    #[tokio::test]
+    async fn the_api_says_what_is_wrong_and_the_flag_is_named() {
+        for (spec, words) in [
+            (json!({"min": 5, "max": 2}), &["min must be <= max"][..]),
+            (json!({"max": 0}), &["spec.max", "greater than or equal to 1", "--workers"]),
+            (json!({"max": -3}), &["spec.max", "-3", "--workers"]),
+            (json!({"cooldown": "5 parsecs"}), &["spec.cooldown", "5 parsecs", "such as 90s", "--cooldown"]),
+            (json!({"image": ""}), &["spec.image", "such as ghcr.io", "--image"]),
+            (json!({"runtime": "Process", "image": "a"}), &["runtime Process has no image"]),
+        ] {
+            let error = create(spec, None).await.unwrap_err();
+            assert_eq!(error.exit, Exit::Usage);
+            for word in words {
+                assert!(error.message.contains(word), "{word}: {error}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn fields_that_there_are_not_are_refused() {
+        let error = create(json!({"colour": "red"}), Some("pool.yaml")).await.unwrap_err();
+        assert!(
+            error.message.contains("unknown field \"spec.colour\"") && error.message.contains("pool.yaml"),
+            "{error}"
+        );
     }
 }

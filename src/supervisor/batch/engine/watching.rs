@@ -1,4 +1,4 @@
-//! What the watches show, and what follows for the tasks.
+//! What the watches report, and what follows for the tasks.
 
 use std::time::Duration;
 
@@ -9,25 +9,23 @@ use kube::runtime::watcher::{self, watcher};
 
 use super::{Engine, HOPELESS_STARTS};
 use crate::api::dispatch::{Dispatch, DispatchPhase, DispatchStatus};
+use crate::api::vocabulary::PoolRuntimeAllowed;
 use crate::api::worker::WorkerPhase;
-use crate::api::{ContainerPool, Worker};
-use crate::cli::exit::Failure;
-use crate::cli::run::event::Event;
-use crate::cli::run::stack;
+use crate::api::{Condition, ContainerPool, Worker};
+use crate::supervisor::Error;
+use crate::supervisor::progress::Progress;
+
+/// Follows all objects of one kind.
+pub(super) fn watch<K>(api: Api<K>) -> BoxStream<'static, Result<watcher::Event<K>, Error>>
+where
+    K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+    K::DynamicType: Default + Clone + Eq + std::hash::Hash,
+{
+    endless(watcher(api, watcher::Config::default())).boxed()
+}
 
 impl Engine {
-    /// Follows all objects of one kind.
-    pub(super) fn watch<K>(&self, client: &kube::Client) -> BoxStream<'static, Result<watcher::Event<K>, Failure>>
-    where
-        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
-        K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
-        K::DynamicType: Default,
-    {
-        let api: Api<K> = Api::namespaced(client.clone(), stack::NAMESPACE);
-        endless(watcher(api, watcher::Config::default())).boxed()
-    }
-
-    pub(super) async fn on_dispatch_event(&mut self, event: watcher::Event<Dispatch>) -> Result<(), Failure> {
+    pub(super) async fn on_dispatch_event(&mut self, event: watcher::Event<Dispatch>) -> Result<(), Error> {
         match event {
             watcher::Event::Apply(d) => self.on_dispatch(d),
             watcher::Event::InitApply(d) => {
@@ -36,14 +34,14 @@ impl Engine {
             }
             watcher::Event::Init => self.listed.clear(),
             watcher::Event::InitDone => return self.look_for_unlisted().await,
-            // History lets go of final ones alone, whose last version came before.
+            // The controller removes only final ones, and their last version came before.
             watcher::Event::Delete(_) => {}
         }
         Ok(())
     }
 
-    /// A watch that had to start over may have missed an end whose Dispatch is gone by now.
-    pub(super) async fn look_for_unlisted(&mut self) -> Result<(), Failure> {
+    /// A watch that started over may have missed the end of a task whose Dispatch is gone by now.
+    pub(super) async fn look_for_unlisted(&mut self) -> Result<(), Error> {
         let unlisted: Vec<String> = self
             .in_flight
             .iter()
@@ -51,13 +49,13 @@ impl Engine {
             .map(|(n, _)| n.clone())
             .collect();
         for name in unlisted {
-            match self.job.dispatches.get_opt(&name).await {
+            match self.runner.place.dispatches().get_opt(&name).await {
                 Ok(Some(d)) => self.on_dispatch(d),
                 Ok(None) => {
                     let gone = DispatchStatus { phase: DispatchPhase::Failed, ..DispatchStatus::default() };
                     self.end(&name, gone);
                 }
-                Err(error) => return Err(Failure::poolkeeper("looking for a task", error)),
+                Err(error) => return Err(Error::api("looking for a task")(error)),
             }
         }
         Ok(())
@@ -78,22 +76,22 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_pool_event(&mut self, event: watcher::Event<ContainerPool>) -> Result<(), Failure> {
+    pub(super) fn on_pool_event(&mut self, event: watcher::Event<ContainerPool>) -> Result<(), Error> {
         let (watcher::Event::Apply(pool) | watcher::Event::InitApply(pool)) = event else { return Ok(()) };
-        if let Some(why) = stack::refused_runtime(&pool) {
-            return Err(Failure::usage(format!("the pool's runtime is refused: {why}")));
+        if let Some(why) = refused_runtime(&pool) {
+            return Err(Error::RuntimeRefused(why));
         }
-        self.refused = stack::all_refused(&pool);
+        self.refused = all_refused(&pool);
         let backoff = pool.status.and_then(|s| s.start_backoff);
         let failures = backoff.as_ref().map_or(0, |b| b.failures);
         if let Some(backoff) = backoff.filter(|b| b.failures > self.start_failures) {
             if failures >= HOPELESS_STARTS && !self.worked {
                 return Err(self.hopeless(&backoff.message));
             }
-            // Told at once, and again only if it is something else.
+            // Reported at once, and again only if the message differs.
             if self.start_message != backoff.message {
                 self.start_message.clone_from(&backoff.message);
-                self.progress.tell(&Event::StartFailed { failures, message: backoff.message });
+                self.tracker.report(&Progress::StartFailed { failures, message: backoff.message });
             }
         }
         self.start_failures = failures;
@@ -106,13 +104,13 @@ impl Engine {
                 let up = w.status.is_some_and(|s| s.phase != WorkerPhase::Starting && s.phase != WorkerPhase::Failed);
                 let name = w.metadata.name.unwrap_or_default();
                 if up && self.workers.insert(name.clone()) {
-                    self.progress.tell(&Event::WorkerReady { worker: name });
+                    self.tracker.report(&Progress::WorkerReady { worker: name });
                 }
             }
             watcher::Event::Delete(w) => {
                 let name = w.metadata.name.unwrap_or_default();
                 if self.workers.remove(&name) {
-                    self.progress.tell(&Event::WorkerGone { worker: name });
+                    self.tracker.report(&Progress::WorkerGone { worker: name });
                 }
             }
             watcher::Event::Init | watcher::Event::InitDone => {}
@@ -120,10 +118,10 @@ impl Engine {
     }
 }
 
-/// A watch heals itself. Errors that come again and again, faster than anything could heal, end it.
+/// A watch recovers by itself. Many errors in a row, faster than anything could recover, end it.
 fn endless<K>(
     watch: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
-) -> impl Stream<Item = Result<watcher::Event<K>, Failure>> + Send + 'static
+) -> impl Stream<Item = Result<watcher::Event<K>, Error>> + Send + 'static
 where
     K: Send + 'static,
 {
@@ -134,7 +132,7 @@ where
         async move {
             match event {
                 Ok(event) => Some(Ok(event)),
-                Err(error) if many => Some(Err(Failure::poolkeeper("a watch", error))),
+                Err(error) if many => Some(Err(Error::Watch(error))),
                 Err(_) => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     None
@@ -142,4 +140,20 @@ where
             }
         }
     })
+}
+
+/// The message of the pool, if its runtime is refused.
+fn refused_runtime(pool: &ContainerPool) -> Option<String> {
+    let conditions = &pool.status.as_ref()?.conditions;
+    let refused = Condition::find::<PoolRuntimeAllowed>(conditions).filter(|c| !c.is_true())?;
+    Some(refused.message.clone())
+}
+
+/// The names of the pool's credentials, if every one was refused.
+fn all_refused(pool: &ContainerPool) -> Option<String> {
+    let rests = &pool.status.as_ref()?.rate_limits;
+    let parked = |key: &str| rests.iter().any(|r| r.key == key && r.parked);
+    let credentials = &pool.spec.credentials;
+    let all = !credentials.is_empty() && credentials.iter().all(|c| parked(&c.identity()));
+    all.then(|| credentials.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", "))
 }

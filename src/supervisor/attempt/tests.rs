@@ -1,25 +1,26 @@
-//! An attempt against a real API and an executor that does as it is told.
+//! Attempts against a real API, with an executor that follows a script.
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use kube::ResourceExt;
 use kube::api::PostParams;
+use kube::{Api, ResourceExt};
 
 use super::*;
-use crate::api::{RuntimeKind, crd};
-use crate::cli::run::args::ProgressKind;
+use crate::api::{RuntimeKind, Worker, crd};
 use crate::clock::{Ids, SystemClock};
 use crate::local::{History, LocalApi, Options};
+use crate::runtime::exec::Executor;
+use crate::supervisor::progress::Silent;
 
-/// Each task ends so; a result file says what it is told.
-struct Told {
+/// Every task ends in the same way.
+struct Scripted {
     end: TaskEnd,
     file: Option<&'static str>,
     ran: Arc<Mutex<Vec<Task>>>,
 }
 
 #[async_trait]
-impl Executor for Told {
+impl Executor for Scripted {
     async fn exec(&self, _: &Target, task: Task) -> Result<Running, ExecError> {
         self.ran.lock().unwrap().push(task);
         let end = self.end.clone();
@@ -37,7 +38,7 @@ impl Executor for Told {
 }
 
 struct Scene {
-    job: Job,
+    runner: Runner,
     attempt: Attempt,
     ran: Arc<Mutex<Vec<Task>>>,
     dir: tempfile::TempDir,
@@ -49,7 +50,7 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
     let options = Options { crds: crd::all(), clock: clock.clone(), ids: Ids::seeded(1), history: History::Window(10) };
     let client = LocalApi::new(options).unwrap().client("default");
     let dispatches: Api<Dispatch> = Api::default_namespaced(client.clone());
-    let workers: Api<Worker> = Api::default_namespaced(client);
+    let workers: Api<Worker> = Api::default_namespaced(client.clone());
     let worker = json!({
         "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "Worker", "metadata": {"name": "p-0"},
         "spec": {"pool": "p", "poolGeneration": 1, "runtime": "Process", "templateHash": "x"},
@@ -64,11 +65,10 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
     let status = json!({"status": {"phase": "Assigned", "attempt": 1, "worker": worker, "target": target}});
     dispatches.patch_status("t", &params(), &Patch::Merge(&status)).await.unwrap();
     let (ran, dir) = (Arc::new(Mutex::new(Vec::new())), tempfile::tempdir().unwrap());
-    let job = Job {
-        dispatches,
-        workers,
-        executor: Arc::new(Told { end, file, ran: ran.clone() }),
-        progress: Arc::new(Progress::new(ProgressKind::None, true, 1, clock.clone())),
+    let executor = Arc::new(Scripted { end, file, ran: ran.clone() });
+    let runner = Runner {
+        place: Place::new(client, "default", executor, std::future::pending()),
+        tracker: Arc::new(Tracker::new(Arc::new(Silent), clock.clone())),
         clock,
         command: vec!["agent".into()],
         exit_codes: vec![75],
@@ -87,23 +87,23 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
         task: Arc::new(task),
         last_try: true,
     };
-    Scene { job, attempt, ran, dir }
+    Scene { runner, attempt, ran, dir }
 }
 
 impl Scene {
     async fn close(&self, outcome: &str) {
         let last = json!({"attempt": 1, "outcome": outcome, "closedAt": "2026-01-01T00:00:00.000000Z"});
         let status = json!({"status": {"phase": "Pending", "target": null, "lastResult": last}});
-        self.job.dispatches.patch_status("t", &params(), &Patch::Merge(&status)).await.unwrap();
+        self.runner.place.dispatches().patch_status("t", &params(), &Patch::Merge(&status)).await.unwrap();
     }
 
     async fn is_forced(&self) -> bool {
-        let worker = self.job.workers.get("p-0").await.unwrap();
+        let worker = self.runner.place.workers().get("p-0").await.unwrap();
         worker.annotations().get(names::FORCE_DELETE).is_some_and(|v| v == "true")
     }
 
     async fn reported(&self) -> Option<DispatchResult> {
-        self.job.dispatches.get("t").await.unwrap().spec.result
+        self.runner.place.dispatches().get("t").await.unwrap().spec.result
     }
 
     fn recorded(&self) -> Option<TaskResult> {
@@ -114,7 +114,8 @@ impl Scene {
 #[tokio::test]
 async fn what_ended_is_recorded_and_reported() {
     let scene = scene(TaskEnd::Exited(3), None).await;
-    assert_eq!(scene.job.attempt(&scene.attempt).await, End::Reported { code: 3, recorded: true });
+    let end = scene.runner.attempt(&scene.attempt).await;
+    assert!(matches!(end, AttemptEnd::Reported { code: 3, recorded: true }), "{end:?}");
     assert_eq!(scene.reported().await.unwrap().outcome, ReportedOutcome::Failed);
     assert_eq!(scene.recorded().unwrap().exit_code, Some(3));
     let task = scene.ran.lock().unwrap().remove(0);
@@ -135,12 +136,13 @@ async fn what_ended_is_recorded_and_reported() {
 #[tokio::test]
 async fn what_will_be_tried_again_has_no_result() {
     let limited = scene(TaskEnd::Exited(0), Some(r#"{"outcome":"RateLimited","retryAfter":"90s"}"#)).await;
-    assert_eq!(limited.job.attempt(&limited.attempt).await, End::Reported { code: 0, recorded: false });
+    let end = limited.runner.attempt(&limited.attempt).await;
+    assert!(matches!(end, AttemptEnd::Reported { code: 0, recorded: false }), "{end:?}");
     assert_eq!(limited.reported().await.unwrap().retry_after.unwrap().to_string(), "1m30s");
     assert_eq!(limited.recorded(), None);
     let mut failed = scene(TaskEnd::Exited(1), None).await;
     failed.attempt.last_try = false;
-    failed.job.attempt(&failed.attempt).await;
+    failed.runner.attempt(&failed.attempt).await;
     assert_eq!(failed.recorded(), None);
 }
 
@@ -148,10 +150,10 @@ async fn what_will_be_tried_again_has_no_result() {
 async fn what_was_taken_back_is_not_started() {
     let scene = scene(TaskEnd::Exited(0), None).await;
     scene.close("WorkerLost").await;
-    assert_eq!(scene.job.attempt(&scene.attempt).await, End::Stale);
+    assert!(matches!(scene.runner.attempt(&scene.attempt).await, AttemptEnd::Stale));
     assert!(scene.ran.lock().unwrap().is_empty());
     let other = Attempt { uid: "another".into(), ..scene.attempt.clone() };
-    assert_eq!(scene.job.attempt(&other).await, End::Stale);
+    assert!(matches!(scene.runner.attempt(&other).await, AttemptEnd::Stale));
 }
 
 #[tokio::test]
@@ -159,14 +161,14 @@ async fn a_report_on_what_is_closed_is_refused() {
     let scene = scene(TaskEnd::Exited(0), None).await;
     scene.close("TimedOut").await;
     let report = DispatchResult { attempt: 1, outcome: ReportedOutcome::Succeeded, retry_after: None, message: None };
-    assert_eq!(scene.job.report(&scene.attempt, &report, End::Lost).await, End::Stale);
+    assert!(matches!(scene.runner.report(&scene.attempt, &report, AttemptEnd::Lost).await, AttemptEnd::Stale));
     assert_eq!(scene.reported().await, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_lives_on_after_contact_was_lost_is_destroyed_and_nothing_reported() {
     let scene = scene(TaskEnd::Lost("the stream broke".into()), None).await;
-    assert_eq!(scene.job.attempt(&scene.attempt).await, End::Lost);
+    assert!(matches!(scene.runner.attempt(&scene.attempt).await, AttemptEnd::Lost));
     assert!(scene.is_forced().await);
     assert_eq!(scene.reported().await, None);
 }
@@ -178,6 +180,6 @@ async fn a_worker_that_is_known_to_be_dead_needs_no_force() {
         tokio::time::sleep(LOST_GRACE / 2).await;
         scene.close("WorkerLost").await;
     };
-    let (end, ()) = tokio::join!(scene.job.attempt(&scene.attempt), close);
-    assert_eq!((end, scene.is_forced().await), (End::Lost, false));
+    let (end, ()) = tokio::join!(scene.runner.attempt(&scene.attempt), close);
+    assert!(matches!(end, AttemptEnd::Lost) && !scene.is_forced().await, "{end:?}");
 }

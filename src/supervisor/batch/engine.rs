@@ -1,5 +1,5 @@
-//! Dispatches in flight: makes them, acts on `status.target` alone, starts an attempt at most once, and goes on until all
-//! are final. One task owns all of this state; what takes long (attempts, printing) runs beside it.
+//! Keeps Dispatches in flight: creates them, starts an attempt once its `status.target` is there, and at most once, and
+//! goes on until every task is over. One task owns this state; attempts and printing, which take long, run beside it.
 
 mod endings;
 mod watching;
@@ -13,38 +13,36 @@ use kube::api::{ObjectMeta, PostParams};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use endings::{output_closed, output_failure};
+use self::watching::watch;
 
-use super::attempt::{Attempt, End, Job, TaskRef};
-use super::event::Event;
-use super::ids;
-use super::progress::Progress;
-use super::spec::IN_FLIGHT_PER_WORKER;
+use super::{IN_FLIGHT_PER_WORKER, ids};
 use crate::api::dispatch::{Dispatch, DispatchSpec, DispatchStatus, Outcome, Retry};
 use crate::api::{ContainerPool, Period, Worker};
-use crate::cli::exit::{Exit, Failure};
+use crate::supervisor::Error;
+use crate::supervisor::attempt::{Attempt, AttemptEnd, Runner, TaskRef};
+use crate::supervisor::progress::{Progress, Tracker};
 
 /// Further attempts after a worker was lost. A task that brings down its worker each time must not do so for ever.
 const WORKER_LOST_RETRIES: i32 = 3;
 /// Failed starts in a row after which a pool that never ran anything is taken to be unable to.
 const HOPELESS_STARTS: i32 = 3;
-/// Dispatches made before looking at what else there is to do.
+/// Dispatches that are created before the engine looks for other work.
 const BURST: usize = 16;
 
 /// Where tasks come from, in order.
-pub type Source = Box<dyn Iterator<Item = Result<TaskRef, Failure>> + Send>;
+pub type TaskSource = Box<dyn Iterator<Item = Result<TaskRef, Error>> + Send>;
 
-/// How a run is to be.
-pub struct Plan {
+/// How a batch is to be run.
+pub struct BatchOptions {
     /// The pool.
     pub pool: ContainerPool,
     /// Further attempts after Failed.
     pub retry_failed: i32,
-    /// Most time for a task, from its first start.
+    /// The most time for a task, from its first start.
     pub timeout: Option<Period>,
-    /// True: a task's directory stays when its output was printed.
+    /// True: a task's directory stays after its output was printed.
     pub keep: bool,
-    /// Added where no worker can be started.
+    /// Added to the message if no worker can be started.
     pub start_hint: &'static str,
 }
 
@@ -68,7 +66,7 @@ struct InFlight {
     started_at: Duration,
     /// Ends the attempt that runs.
     running: Option<CancellationToken>,
-    /// Newest attempt that was seen to be closed.
+    /// Newest attempt that is known to be closed.
     closed: i32,
     exit_code: Option<i32>,
     recorded: bool,
@@ -78,24 +76,24 @@ struct InFlight {
     last: Option<DispatchStatus>,
 }
 
-/// What ended beside the loop.
+/// What ended besides the loop.
 enum Done {
     Attempt {
         name: String,
         number: i32,
-        end: End,
+        end: AttemptEnd,
     },
-    /// Nothing is left to be waited for.
+    /// The task of this Dispatch is over.
     Final(String),
     Printed(std::io::Result<()>),
 }
 
 /// Runs tasks.
 pub struct Engine {
-    job: Arc<Job>,
-    plan: Plan,
-    progress: Arc<Progress>,
-    source: Option<Source>,
+    runner: Arc<Runner>,
+    options: BatchOptions,
+    tracker: Arc<Tracker>,
+    source: Option<TaskSource>,
     room: usize,
     in_flight: BTreeMap<String, InFlight>,
     deadlines: BTreeSet<(Duration, String)>,
@@ -115,12 +113,12 @@ pub struct Engine {
 
 impl Engine {
     /// For the tasks of `source`.
-    pub fn new(job: Job, plan: Plan, source: Source) -> Self {
-        let room = i64::from(plan.pool.spec.max) * IN_FLIGHT_PER_WORKER;
+    pub fn new(runner: Runner, options: BatchOptions, source: TaskSource) -> Self {
+        let room = i64::from(options.pool.spec.max) * IN_FLIGHT_PER_WORKER;
         Self {
-            progress: job.progress.clone(),
-            job: Arc::new(job),
-            plan,
+            tracker: runner.tracker.clone(),
+            runner: Arc::new(runner),
+            options,
             source: Some(source),
             room: usize::try_from(room).unwrap_or(1),
             in_flight: BTreeMap::new(),
@@ -142,26 +140,18 @@ impl Engine {
     ///
     /// # Errors
     /// The run cannot or must not go on.
-    pub async fn run(
-        mut self,
-        client: &kube::Client,
-        interrupted: &CancellationToken,
-        broken: impl Future<Output = Failure>,
-    ) -> Result<Option<Last>, Failure> {
-        let ended = self.all(client, interrupted, broken).await;
+    pub async fn run(mut self, interrupted: &CancellationToken) -> Result<Option<Last>, Error> {
+        let ended = self.all(interrupted).await;
         self.work.shutdown().await;
         ended.map(|()| self.last)
     }
 
-    async fn all(
-        &mut self,
-        client: &kube::Client,
-        interrupted: &CancellationToken,
-        broken: impl Future<Output = Failure>,
-    ) -> Result<(), Failure> {
-        let mut dispatches = self.watch::<Dispatch>(client);
-        let mut pools = self.watch::<ContainerPool>(client);
-        let mut workers = self.watch::<Worker>(client);
+    async fn all(&mut self, interrupted: &CancellationToken) -> Result<(), Error> {
+        let place = self.runner.place.clone();
+        let mut dispatches = watch(place.dispatches());
+        let mut pools = watch(place.pools());
+        let mut workers = watch::<Worker>(place.workers());
+        let broken = place.broken();
         tokio::pin!(broken);
         loop {
             self.fill().await?;
@@ -175,12 +165,13 @@ impl Engine {
             let pause = due.unwrap_or_default().saturating_sub(self.mono());
             tokio::select! {
                 biased;
-                () = interrupted.cancelled() => {
-                    return Err(Failure::new(Exit::Interrupted, "interrupted; stopping what was started (again: leave at once)"));
+                () = interrupted.cancelled() => return Err(Error::Interrupted),
+                why = &mut broken => {
+                    return Err(Error::Broken { what: "the controller ended".to_owned(), why: why.to_string() });
                 }
-                failure = &mut broken => return Err(failure),
                 Some(done) = self.work.join_next() => {
-                    self.done(done.map_err(|e| Failure::poolkeeper("an attempt", e))?)?;
+                    let broken = |e: tokio::task::JoinError| Error::Broken { what: "an attempt".to_owned(), why: e.to_string() };
+                    self.done(done.map_err(broken)?)?;
                 }
                 Some(event) = dispatches.next() => self.on_dispatch_event(event?).await?,
                 Some(event) = pools.next() => self.on_pool_event(event?)?,
@@ -193,15 +184,15 @@ impl Engine {
 
     /// Monotonic time.
     fn mono(&self) -> Duration {
-        self.job.clock.mono()
+        self.runner.clock.mono()
     }
 
     fn has_room(&self) -> bool {
         self.source.is_some() && self.in_flight.len() + self.printing < self.room
     }
 
-    /// Makes Dispatches while there is room for them.
-    async fn fill(&mut self) -> Result<(), Failure> {
+    /// Creates Dispatches while there is room for them.
+    async fn fill(&mut self) -> Result<(), Error> {
         for _ in 0..BURST {
             if !self.has_room() {
                 return Ok(());
@@ -214,21 +205,21 @@ impl Engine {
         Ok(())
     }
 
-    async fn create(&mut self, task: TaskRef) -> Result<(), Failure> {
+    async fn create(&mut self, task: TaskRef) -> Result<(), Error> {
         let name = ids::dispatch_name(task.line, &task.id);
         let dispatch = Dispatch {
             metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
             spec: DispatchSpec {
-                pool: self.plan.pool.metadata.name.clone().unwrap_or_default(),
-                timeout: self.plan.timeout,
-                retry: Retry { rate_limited: -1, worker_lost: WORKER_LOST_RETRIES, failed: self.plan.retry_failed },
+                pool: self.options.pool.metadata.name.clone().unwrap_or_default(),
+                timeout: self.options.timeout,
+                retry: Retry { rate_limited: -1, worker_lost: WORKER_LOST_RETRIES, failed: self.options.retry_failed },
                 note: Some(task.id.clone()),
                 ..DispatchSpec::default()
             },
             status: None,
         };
-        let made = self.job.dispatches.create(&PostParams::default(), &dispatch).await;
-        let made = made.map_err(|e| Failure::poolkeeper(format!("queueing task {}", task.id), e))?;
+        let made = self.runner.place.dispatches().create(&PostParams::default(), &dispatch).await;
+        let made = made.map_err(Error::api(format!("queueing task {}", task.id)))?;
         self.in_flight.insert(
             name,
             InFlight {
@@ -248,12 +239,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Starts the attempt that a Dispatch shows, if it was not started before.
+    /// Starts the attempt that a Dispatch is at, if it was not started before.
     fn start(&mut self, name: &str, status: &DispatchStatus) {
         let now = self.mono();
         let (Some(worker), Some(target)) = (&status.worker, &status.target) else { return };
         let Some(t) = self.in_flight.get_mut(name).filter(|t| status.attempt > t.started) else { return };
-        if let Some(timeout) = self.plan.timeout.filter(|_| t.started == 0) {
+        if let Some(timeout) = self.options.timeout.filter(|_| t.started == 0) {
             self.deadlines.insert((now + timeout.get(), name.to_owned()));
         }
         (t.started, t.started_at, t.exit_code, t.recorded) = (status.attempt, now, None, false);
@@ -264,21 +255,21 @@ impl Engine {
             worker: worker.clone(),
             target: target.clone(),
             task: t.task.clone(),
-            last_try: t.failed >= self.plan.retry_failed,
+            last_try: t.failed >= self.options.retry_failed,
         };
         let token = CancellationToken::new();
         t.running = Some(token.clone());
-        self.progress.tell(&Event::Started {
+        self.tracker.report(&Progress::Started {
             task: t.task.id.clone(),
             attempt: status.attempt,
             worker: worker.name.clone(),
         });
-        let job = self.job.clone();
+        let runner = self.runner.clone();
         self.work.spawn(async move {
             let end = tokio::select! {
                 biased;
-                () = token.cancelled() => End::Stale,
-                end = job.attempt(&attempt) => end,
+                () = token.cancelled() => AttemptEnd::Stale,
+                end = runner.attempt(&attempt) => end,
             };
             Done::Attempt { name: attempt.name, number: attempt.number, end }
         });
@@ -291,7 +282,7 @@ impl Engine {
         t.closed = result.attempt;
         t.failed += i32::from(result.outcome == Outcome::Failed);
         self.worked |= result.outcome.is_reported();
-        // What was reported was reported by the attempt itself, which is about to say so.
+        // A reported outcome was reported by the attempt itself, which ends by itself.
         if !result.outcome.is_reported()
             && let Some(running) = &t.running
         {
@@ -302,7 +293,7 @@ impl Engine {
         }
         let outcome =
             if t.timed_out && result.outcome == Outcome::Cancelled { Outcome::TimedOut } else { result.outcome };
-        self.progress.tell(&Event::Ended {
+        self.tracker.report(&Progress::Ended {
             task: t.task.id.clone(),
             attempt: result.attempt,
             worker: status.worker.as_ref().map(|w| w.name.clone()).unwrap_or_default(),
@@ -314,26 +305,24 @@ impl Engine {
         });
     }
 
-    fn done(&mut self, done: Done) -> Result<(), Failure> {
+    fn done(&mut self, done: Done) -> Result<(), Error> {
         match done {
             Done::Printed(printed) => {
                 self.printing -= 1;
-                printed.map_err(|e| output_failure(&e))
+                printed.map_err(|e| Error::write("cannot print the output of a task", e))
             }
             Done::Final(name) => self.finish_if_over(&name),
             Done::Attempt { name, number, end } => {
                 let Some(t) = self.in_flight.get_mut(&name).filter(|t| t.started == number) else { return Ok(()) };
                 t.running = None;
                 match end {
-                    End::Reported { code, recorded } => (t.exit_code, t.recorded) = (Some(code), recorded),
-                    End::Stale | End::Lost => {}
-                    End::NoCommand { code, message } => {
-                        let code = if code == 126 { Exit::CommandNotExecutable } else { Exit::CommandNotFound };
-                        let command = self.job.command.first().map(String::as_str).unwrap_or_default();
-                        return Err(Failure::new(code, format!("{command} cannot be run in a worker: {message}")));
+                    AttemptEnd::Reported { code, recorded } => (t.exit_code, t.recorded) = (Some(code), recorded),
+                    AttemptEnd::Stale | AttemptEnd::Lost => {}
+                    AttemptEnd::NoCommand { code, message } => {
+                        let command = self.runner.command.first().cloned().unwrap_or_default();
+                        return Err(Error::NoCommand { command, message, found: code == 126 });
                     }
-                    End::Broken(why) if why.contains("Broken pipe") => return Err(output_closed()),
-                    End::Broken(why) => return Err(Failure::new(Exit::Poolkeeper, why)),
+                    AttemptEnd::Broken(error) => return Err(error),
                 }
                 self.finish_if_over(&name)
             }

@@ -9,7 +9,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -17,15 +17,16 @@ use serde::{Deserialize, Serialize};
 use super::ids;
 use super::result::{self, TaskResult};
 use super::tasks::Item;
-use crate::cli::exit::Failure;
-use crate::runtime::process;
+use crate::supervisor::Error;
 
-const OWN: &str = ".poolkeeper";
-const LOCK: &str = "run.lock";
-/// What the names of temporary ones start with.
-const TEMPORARY: &str = "poolkeeper-run-";
+/// The directory in it that is Poolkeeper's own.
+pub const OWN: &str = ".poolkeeper";
+/// Name of the lock file in that.
+pub const LOCK: &str = "run.lock";
+/// What the names of temporary run directories start with.
+pub const TEMPORARY: &str = "poolkeeper-run-";
 
-/// What is remembered of a run.
+/// What the directory says about its run.
 #[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 struct RunRecord {
@@ -40,74 +41,74 @@ pub struct RunDir {
     run_id: String,
     resumed: bool,
     temporary: Option<tempfile::TempDir>,
-    /// Its lock goes with it.
+    /// Locked for as long as it is open.
     _lock: File,
 }
 
 impl RunDir {
-    /// Makes a directory that vanishes with the value.
+    /// Makes a directory that is removed with the value.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn temporary(run_id: String) -> Result<Self, Failure> {
+    pub fn temporary(run_id: String) -> Result<Self, Error> {
         let made = (|| {
             let dir = tempfile::Builder::new().prefix(TEMPORARY).tempdir()?;
             let own = dir.path().join(OWN);
             DirBuilder::new().mode(0o700).create(&own)?;
-            // Nobody else knows of it, so it is free.
+            // No other process knows of it, so the lock is free.
             let lock = lock(&own.join(LOCK))?.map_err(|_| io::Error::other("its lock is taken"))?;
             Ok((dir, lock))
         })();
         let (dir, lock) = made.map_err(|e: io::Error| {
-            Failure::usage(format!("cannot make a directory in {}: {e}", std::env::temp_dir().display()))
+            Error::Input(format!("cannot make a directory in {}: {e}", std::env::temp_dir().display()))
         })?;
         Ok(Self { path: dir.path().to_owned(), run_id, resumed: false, temporary: Some(dir), _lock: lock })
     }
 
-    /// Takes `path` for a run of `command`. With `resume` it may hold an earlier run, whose id is kept; `run_id` is used if
-    /// there is none.
+    /// Takes `path` for a run of `command`. With `resume` it may hold an earlier run, whose id is then this run's; else the
+    /// id is `run_id`.
     ///
     /// # Errors
-    /// A living run has it, it holds something else, it holds results and `resume` is not set, or the command is another.
-    pub fn open(path: &Path, resume: bool, run_id: String, command: &[String]) -> Result<Self, Failure> {
+    /// A living run uses it, it holds something else, it holds results and `resume` is not set, or the command differs.
+    pub fn open(path: &Path, resume: bool, run_id: String, command: &[String]) -> Result<Self, Error> {
         let name = path.display();
-        let wrong = |e: io::Error| Failure::usage(format!("--out {name}: {e}"));
+        let wrong = |e: io::Error| Error::Input(format!("--out {name}: {e}"));
         fs::create_dir_all(path).map_err(wrong)?;
         let path = path.canonicalize().map_err(wrong)?;
         let own = path.join(OWN);
         if !own.is_dir() && fs::read_dir(&path).map_err(wrong)?.next().is_some() {
-            return Err(Failure::conflict(format!(
+            return Err(Error::Conflict(format!(
                 "--out {name}: it is not empty, and no run made it: name an empty or new directory"
             )));
         }
         DirBuilder::new().recursive(true).mode(0o700).create(&own).map_err(wrong)?;
         let lock = lock(&own.join(LOCK)).map_err(wrong)?.map_err(|pid| {
             let who = if pid.is_empty() { String::new() } else { format!(" (pid {pid})") };
-            Failure::conflict(format!("--out {name}: a run{who} is using it: wait for that, or name another directory"))
+            Error::Conflict(format!("--out {name}: a run{who} is using it: wait for that, or name another directory"))
         })?;
         let wanted = RunRecord { run_id, command_hash: result::hash(None, command) };
         let file = own.join("run.json");
         let found = match fs::read(&file) {
-            // As if it were not there: its tasks' results name its command too, and its workers did not outlive the machine.
+            // As if it were not there: the results name the command too, and no worker outlived the machine.
             Ok(bytes) if result::is_emptied(&bytes) => None,
             Ok(bytes) => Some(serde_json::from_slice::<RunRecord>(&bytes).map_err(|e| {
                 let file = file.display();
-                Failure::conflict(format!("{file}: {e}; remove it to go on with the results that are there"))
+                Error::Conflict(format!("{file}: {e}; remove it to go on with the results that are there"))
             })?),
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(wrong(e)),
         };
         let used = has_results(&path).map_err(wrong)?;
         let record = match found {
-            // It never came to a result, or was emptied by hand. Its workers may still be there, so it keeps its id.
+            // It has no result, or was emptied by hand. Its workers may still be there, so it keeps its id.
             Some(found) if !used => RunRecord { run_id: found.run_id, ..wanted },
             _ if used && !resume => {
-                return Err(Failure::conflict(format!(
+                return Err(Error::Conflict(format!(
                     "--out {name}: it holds the results of another run: add --resume to go on with that, or name another directory"
                 )));
             }
             Some(found) if found.command_hash != wanted.command_hash => {
-                return Err(Failure::conflict(format!(
+                return Err(Error::Conflict(format!(
                     "--out {name}: it holds the results of another command: resume with the same one, or name another directory"
                 )));
             }
@@ -118,7 +119,7 @@ impl RunDir {
         Ok(Self { path, run_id: record.run_id, resumed: resume, temporary: None, _lock: lock })
     }
 
-    /// Id that the run's workers carry.
+    /// The id that the run's workers carry.
     pub fn run_id(&self) -> &str {
         &self.run_id
     }
@@ -128,7 +129,7 @@ impl RunDir {
         self.path.join(OWN)
     }
 
-    /// True if outputs and results stay.
+    /// True if outputs and results outlive the run.
     pub const fn is_kept(&self) -> bool {
         self.temporary.is_none()
     }
@@ -138,24 +139,24 @@ impl RunDir {
         self.path.join(ids::dir_name(id))
     }
 
-    /// True if an earlier run ended this very task for good.
+    /// True if an earlier run finished this very task.
     ///
     /// # Errors
-    /// There is a result under its id that is another task's, or that cannot be read.
-    pub fn is_done(&self, item: &Item, command: &[String]) -> Result<bool, Failure> {
+    /// The result under its id is of another task, or cannot be read.
+    pub fn is_done(&self, item: &Item, command: &[String]) -> Result<bool, Error> {
         if !self.resumed {
             return Ok(false);
         }
         let dir = self.task_dir(&item.id);
         let found = TaskResult::read(&dir).map_err(|e| {
-            Failure::conflict(format!(
+            Error::Conflict(format!(
                 "--resume: {}: {e}; remove it to run the task again",
                 dir.join(result::FILE).display()
             ))
         })?;
         let Some(found) = found else { return Ok(false) };
         if found.hash != result::hash(Some(&item.text), command) {
-            return Err(Failure::conflict(format!(
+            return Err(Error::Conflict(format!(
                 "--resume: the result of task {:?} in {} is of another task (line {} has changed): resume with the same tasks, \
                  or name another directory",
                 item.id,
@@ -166,42 +167,15 @@ impl RunDir {
         Ok(found.is_final())
     }
 
-    /// The file of a task that has a result without content.
+    /// The result file of a task, if it has no content.
     pub fn emptied_result(&self, item: &Item) -> Option<PathBuf> {
         let dir = self.task_dir(&item.id);
         let file = dir.join(result::FILE);
         (file.exists() && matches!(TaskResult::read(&dir), Ok(None))).then_some(file)
     }
-
-    /// Removes what only a living run needs. Answers what of it cannot be removed.
-    pub fn clean(&self) -> Vec<PathBuf> {
-        // Fails, as it should, if a worker is left in it.
-        let _ = fs::remove_dir(self.runtime_dir().join("workers"));
-        process::left_files(&self.runtime_dir())
-    }
 }
 
-/// Removes the temporary directories in `tmp` of this user's runs that were killed, and what still runs of them. It is no
-/// trouble of this run if that fails.
-pub async fn sweep_temporary(tmp: &Path) {
-    let own = rustix::process::getuid().as_raw();
-    for entry in fs::read_dir(tmp).into_iter().flatten().flatten() {
-        let named = entry.file_name().to_string_lossy().starts_with(TEMPORARY);
-        // Of a link, that of the link itself.
-        if !named || !entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == own) {
-            continue;
-        }
-        // One whose pid is not written yet is about to be locked.
-        let lock = File::open(entry.path().join(OWN).join(LOCK));
-        let Ok(lock) = lock.and_then(|file| Ok((file.metadata()?.len() > 0).then_some(file))) else { continue };
-        let Some(_lock) = lock.filter(|lock| lock.try_lock().is_ok()) else { continue };
-        if process::sweep_leftovers(&entry.path().join(OWN)).await.is_ok() {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
-/// Locks a file for as long as it is open. `Err(pid)`: another process has it.
+/// Locks a file for as long as it is open. `Err(pid)`: another process holds the lock.
 fn lock(path: &Path) -> io::Result<Result<File, String>> {
     let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
     match file.try_lock() {
@@ -215,7 +189,7 @@ fn lock(path: &Path) -> io::Result<Result<File, String>> {
     }
 }
 
-/// True if there is anything but what is ours.
+/// True if it holds anything besides Poolkeeper's own directory.
 fn has_results(path: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(path)? {
         if entry?.file_name() != OWN {
@@ -237,13 +211,12 @@ fn write_new(path: &Path, record: &RunRecord) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::api::dispatch::Outcome;
-    use crate::cli::exit::Exit;
 
     fn command(word: &str) -> Vec<String> {
         vec![word.to_owned()]
     }
 
-    fn open(path: &Path, resume: bool, word: &str) -> Result<RunDir, Failure> {
+    fn open(path: &Path, resume: bool, word: &str) -> Result<RunDir, Error> {
         RunDir::open(path, resume, "id".to_owned(), &command(word))
     }
 
@@ -254,15 +227,15 @@ mod tests {
         let first = open(&out, false, "true").unwrap();
         let error = open(&out, true, "true").unwrap_err();
         assert!(
-            error.exit == Exit::Conflict && error.message.contains(&format!("pid {}", std::process::id())),
+            matches!(error, Error::Conflict(_)) && error.to_string().contains(&format!("pid {}", std::process::id())),
             "{error}"
         );
         drop(first);
         drop(open(&out, false, "false").unwrap());
         drop(open(&out, false, "true").unwrap());
         fs::create_dir(out.join("line-1")).unwrap();
-        assert!(open(&out, false, "true").unwrap_err().message.contains("--resume"));
-        assert!(open(&out, true, "false").unwrap_err().message.contains("another command"));
+        assert!(open(&out, false, "true").unwrap_err().to_string().contains("--resume"));
+        assert!(open(&out, true, "false").unwrap_err().to_string().contains("another command"));
         assert_eq!(RunDir::open(&out, true, "other".to_owned(), &command("true")).unwrap().run_id(), "id");
     }
 
@@ -271,7 +244,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("thesis.tex"), "").unwrap();
         let error = open(dir.path(), true, "true").unwrap_err();
-        assert!(error.exit == Exit::Conflict && error.message.contains("not empty"), "{error}");
+        assert!(matches!(error, Error::Conflict(_)) && error.to_string().contains("not empty"), "{error}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
@@ -306,8 +279,8 @@ mod tests {
         }
         let other = Item { text: "y".into(), ..item.clone() };
         let error = run.is_done(&other, &command("true")).unwrap_err();
-        assert!(error.exit == Exit::Conflict && error.message.contains("\"a\""), "{error}");
+        assert!(matches!(error, Error::Conflict(_)) && error.to_string().contains("\"a\""), "{error}");
         fs::write(task_dir.join(result::FILE), "{").unwrap();
-        assert_eq!(run.is_done(&item, &command("true")).unwrap_err().exit, Exit::Conflict);
+        assert!(matches!(run.is_done(&item, &command("true")).unwrap_err(), Error::Conflict(_)));
     }
 }

@@ -1,4 +1,4 @@
-//! How tasks end, and how the run does before its time.
+//! How tasks end, and how the run ends before its time.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::{Done, Engine, InFlight, Last};
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome};
-use crate::cli::exit::{Exit, Failure};
-use crate::cli::run::attempt::params;
-use crate::cli::run::event::Event;
-use crate::cli::run::result::{self, TaskResult};
+use crate::supervisor::Error;
+use crate::supervisor::batch::result::{self, TaskResult};
+use crate::supervisor::progress::Progress;
+use crate::supervisor::report::params;
 
 impl Engine {
     /// A Dispatch is final.
@@ -25,7 +25,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn finish_if_over(&mut self, name: &str) -> Result<(), Failure> {
+    pub(super) fn finish_if_over(&mut self, name: &str) -> Result<(), Error> {
         let over = self.in_flight.get(name).is_some_and(|t| t.last.is_some() && t.running.is_none());
         let Some(t) = over.then(|| self.in_flight.remove(name)).flatten() else { return Ok(()) };
         let status = t.last.clone().unwrap_or_default();
@@ -35,46 +35,48 @@ impl Engine {
             self.record(&t, &status, last)?;
         }
         if let Some(why) = why_not_run(&status) {
-            self.progress.note(format!("{} never ran: {why}", t.task.id));
+            self.tracker.note(format!("{} never ran: {why}", t.task.id));
         }
         if last.outcome == Outcome::WorkerLost && !self.worked {
             let message = status.last_result.and_then(|r| r.message).unwrap_or_default();
             return Err(self.hopeless(&message));
         }
-        self.progress.tell(&Event::Task { task: t.task.id.clone(), outcome: last.outcome, attempts: status.attempt });
+        self.tracker.report(&Progress::Task {
+            task: t.task.id.clone(),
+            outcome: last.outcome,
+            attempts: status.attempt,
+        });
         self.last = Some(last);
-        if let Some(dir) = t.task.dir.clone().filter(|_| !self.job.live) {
+        if let Some(dir) = t.task.dir.clone().filter(|_| !self.runner.live) {
             self.print(dir);
         }
         Ok(())
     }
 
-    /// Writes the result of a task whose end was not reported by its last attempt.
-    pub(super) fn record(&self, t: &InFlight, status: &DispatchStatus, last: Last) -> Result<(), Failure> {
-        let Some(dir) = t.task.dir.as_ref().filter(|_| self.plan.keep) else { return Ok(()) };
+    /// Writes the result of a task whose last attempt did not write it.
+    pub(super) fn record(&self, t: &InFlight, status: &DispatchStatus, last: Last) -> Result<(), Error> {
+        let Some(dir) = t.task.dir.as_ref().filter(|_| self.options.keep) else { return Ok(()) };
         let result = TaskResult {
             id: t.task.id.clone(),
-            hash: result::hash(t.task.text.as_deref(), &self.job.command),
+            hash: result::hash(t.task.text.as_deref(), &self.runner.command),
             outcome: last.outcome,
             exit_code: last.exit_code,
             message: status.last_result.as_ref().map_or_else(|| why_not_run(status), |r| r.message.clone()),
             attempts: status.attempt,
             worker: status.worker.as_ref().map(|w| w.name.clone()),
             started_at: status.assigned_at.as_ref().map(|at| at.0),
-            finished_at: status.finished_at.as_ref().map_or_else(|| self.job.clock.now(), |at| at.0),
+            finished_at: status.finished_at.as_ref().map_or_else(|| self.runner.clock.now(), |at| at.0),
         };
         let written = std::fs::create_dir_all(dir).and_then(|()| result.write(dir));
-        written.map_err(|e| {
-            Failure::poolkeeper(format!("cannot keep the result of {} in {}", result.id, dir.display()), e)
-        })
+        written.map_err(|e| Error::write(format!("cannot keep the result of {} in {}", result.id, dir.display()), e))
     }
 
-    /// Prints what the last attempt printed, whole.
+    /// Shows the whole output of the last attempt.
     pub(super) fn print(&mut self, dir: PathBuf) {
         self.printing += 1;
-        let (progress, keep) = (self.progress.clone(), self.plan.keep);
+        let (tracker, keep) = (self.tracker.clone(), self.options.keep);
         let print = move || {
-            let printed = progress.print(&dir.join("stdout"), &dir.join("stderr"));
+            let printed = tracker.reporter().show_output(&dir.join("stdout"), &dir.join("stderr"));
             if !keep {
                 // The directory above goes with the run, so nothing is left for long.
                 let _ = std::fs::remove_dir_all(&dir);
@@ -86,67 +88,54 @@ impl Engine {
         });
     }
 
-    /// Takes down since when nothing runs.
+    /// Remembers since when no attempt runs.
     pub(super) fn note_idleness(&mut self) {
         let busy = self.in_flight.values().any(|t| t.running.is_some());
         self.idle_since = if busy { None } else { self.idle_since.or_else(|| Some(self.mono())) };
     }
 
-    /// When to give up on tasks that were never started, since all that could run them has rested for as long as a task
-    /// may take. Only where something ran already: to start a worker may take longer than that.
+    /// When to give up on tasks that were never started, because all workers have rested for as long as a task may take.
+    /// Only after a task has run: the start of a worker may take longer than that.
     pub(super) fn idle_until(&self) -> Option<Duration> {
-        let timeout = self.plan.timeout.filter(|_| self.worked && self.printing == 0)?;
-        // A task that is just being ended goes first: it is to have its result.
+        let timeout = self.options.timeout.filter(|_| self.worked && self.printing == 0)?;
+        // A task that is just being ended goes first, so that its result is written.
         let all_wait = self.in_flight.values().all(|t| t.running.is_none() && t.last.is_none() && !t.timed_out);
         Some(self.idle_since.filter(|_| all_wait)? + timeout.get())
     }
 
-    /// Ends the tasks whose time is over: those that run as TimedOut, those that wait as what they last were.
-    pub(super) async fn time_out(&mut self) -> Result<(), Failure> {
+    /// Ends the tasks whose time is over. One that runs ends as TimedOut, one that waits ends as its last attempt did.
+    pub(super) async fn time_out(&mut self) -> Result<(), Error> {
         let now = self.mono();
         while let Some((_, name)) = self.deadlines.first().filter(|(at, _)| *at <= now).cloned() {
             self.deadlines.pop_first();
             let Some(t) = self.in_flight.get_mut(&name).filter(|t| t.last.is_none()) else { continue };
             t.timed_out = true;
             let patch = json!({"metadata": {"uid": t.uid}, "spec": {"cancel": true}});
-            match self.job.dispatches.patch(&name, &params(), &Patch::Merge(&patch)).await {
+            match self.runner.place.dispatches().patch(&name, &params(), &Patch::Merge(&patch)).await {
                 Ok(_) => {}
                 Err(kube::Error::Api(s)) if matches!(s.code, 404 | 409) => {}
-                Err(error) => return Err(Failure::poolkeeper("ending a task", error)),
+                Err(error) => return Err(Error::api("ending a task")(error)),
             }
         }
-        match (self.plan.timeout, self.idle_until()) {
+        match (self.options.timeout, self.idle_until()) {
             (Some(timeout), Some(at)) if at <= now => {
-                let failed = self.progress.summary(|s| s.failed) > 0;
-                let message = format!(
-                    "no worker could take a task for {timeout} (--timeout): all of them rest; --resume goes on with --out"
-                );
-                Err(Failure::new(if failed { Exit::Failed } else { Exit::RateLimited }, message))
+                Err(Error::AllRest { timeout, failed: self.tracker.summary().failed > 0 })
             }
             _ => Ok(()),
         }
     }
 
-    /// Nothing was ever run to its end, and nothing will be.
-    pub(super) fn hopeless(&self, message: &str) -> Failure {
-        let hint = self.plan.start_hint;
-        Failure::new(
-            Exit::Poolkeeper,
-            format!("no worker can be started, or lives long enough for a task: {message}{hint}"),
-        )
+    /// No task was ever run to its end, and none will be.
+    pub(super) fn hopeless(&self, message: &str) -> Error {
+        Error::NoWorker { message: message.to_owned(), hint: self.options.start_hint }
     }
 
-    /// With every credential refused, what waits would wait for ever.
-    pub(super) fn give_up_if_refused(&self) -> Result<(), Failure> {
+    /// If every credential was refused, the tasks that wait would wait for ever.
+    pub(super) fn give_up_if_refused(&self) -> Result<(), Error> {
         let waits =
             !self.in_flight.is_empty() && self.in_flight.values().all(|t| t.running.is_none() && t.last.is_none());
         match &self.refused {
-            Some(names) if waits => {
-                let message = format!(
-                    "every credential was refused as unauthorized ({names}): replace them, and run the rest with --resume"
-                );
-                Err(Failure::new(Exit::Failed, message))
-            }
+            Some(names) if waits => Err(Error::Unauthorized { names: names.clone() }),
             _ => Ok(()),
         }
     }
@@ -170,16 +159,4 @@ fn why_not_run(status: &DispatchStatus) -> Option<String> {
         phase => format!("{phase:?}"),
     };
     (status.attempt == 0).then(|| status.reason.clone().unwrap_or_else(phase))
-}
-
-pub(super) fn output_closed() -> Failure {
-    Failure::new(Exit::OutputClosed, "nobody reads standard output any more; stopping what was started")
-}
-
-pub(super) fn output_failure(error: &std::io::Error) -> Failure {
-    if error.kind() == std::io::ErrorKind::BrokenPipe {
-        output_closed()
-    } else {
-        Failure::poolkeeper("cannot print the output of a task", error)
-    }
 }

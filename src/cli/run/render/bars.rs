@@ -7,10 +7,11 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
-use super::event::{Event, time};
+use super::lines::{self, time};
 use crate::api::dispatch::Outcome;
+use crate::supervisor::progress::Progress;
 
-/// Workers that get a bar. With more, the terminal would be nothing but bars.
+/// At most this many workers get a bar. More bars would fill the terminal.
 const MOST_BARS: usize = 16;
 const TOTAL: &str = "{bar:30.green} {pos}/{len} tasks  {elapsed}  {msg}";
 const WORKER: &str = "{spinner} {prefix} {elapsed:>4} {wide_msg}";
@@ -26,8 +27,8 @@ pub struct Bars {
 }
 
 impl Bars {
-    /// For at most `width` workers. None: standard error is no terminal that could show them, and what is printed beside
-    /// bars that are not shown would not be either.
+    /// For at most `width` workers. None: standard error is no terminal. Without one the bars would be hidden, and so would
+    /// everything that is printed above them.
     pub fn new(width: i32) -> Option<Self> {
         let multi = MultiProgress::new();
         if multi.is_hidden() {
@@ -39,21 +40,21 @@ impl Bars {
         Some(Self { multi, total, workers: Mutex::default(), room })
     }
 
-    /// Draws what follows from one step.
-    pub fn show(&self, event: &Event, now: Timestamp) {
-        match event {
-            Event::Run { tasks, .. } => {
+    /// Draws one step.
+    pub fn show(&self, progress: &Progress, now: Timestamp) {
+        match progress {
+            Progress::Run { tasks, .. } => {
                 self.total.set_length(tasks.unwrap_or(1));
                 self.total.enable_steady_tick(TICK);
             }
-            Event::WorkerReady { worker } => self.with(worker, |bar| bar.set_message("ready")),
-            Event::WorkerGone { worker } => self.remove(worker),
-            Event::Started { task, attempt, worker } => self.with(worker, |bar| {
+            Progress::WorkerReady { worker } => self.with(worker, |bar| bar.set_message("ready")),
+            Progress::WorkerGone { worker } => self.remove(worker),
+            Progress::Started { task, attempt, worker } => self.with(worker, |bar| {
                 let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
                 bar.reset_elapsed();
                 bar.set_message(format!("{task}{again}"));
             }),
-            Event::Ended { worker, outcome, until, .. } => {
+            Progress::Ended { worker, outcome, until, .. } => {
                 let rest = until.filter(|until| *until > now && *outcome == Outcome::RateLimited);
                 self.with(worker, |bar| {
                     bar.reset_elapsed();
@@ -66,27 +67,27 @@ impl Bars {
                     }
                 });
                 if !matches!(outcome, Outcome::Succeeded | Outcome::RateLimited) {
-                    self.line(event, now);
+                    self.line(progress, now);
                 }
             }
-            Event::Task { .. } => {
+            Progress::Task { .. } => {
                 self.total.inc(1);
                 self.estimate();
             }
-            Event::StartFailed { .. } | Event::Note { .. } => self.line(event, now),
+            Progress::StartFailed { .. } | Progress::Note { .. } => self.line(progress, now),
         }
     }
 
-    /// Time left, once there is something to judge it by.
+    /// Shows the estimated time left.
     fn estimate(&self) {
         let eta = self.total.eta();
         let left = self.total.length().unwrap_or_default() > self.total.position();
         self.total.set_message(if left { format!("about {} left", time(eta)) } else { String::new() });
     }
 
-    fn line(&self, event: &Event, now: Timestamp) {
-        if let Some(line) = event.line(now) {
-            // Nothing can be done about a terminal that is gone.
+    fn line(&self, progress: &Progress, now: Timestamp) {
+        if let Some(line) = lines::line(progress, now) {
+            // A terminal that is gone is no reason to stop.
             let _ = self.multi.println(format!("poolkeeper: {line}"));
         }
     }
@@ -116,12 +117,12 @@ impl Bars {
         }
     }
 
-    /// Takes the bars off the terminal while something else is printed.
+    /// Removes the bars from the terminal while `f` prints something else.
     pub fn suspend<T>(&self, f: impl FnOnce() -> T) -> T {
         self.multi.suspend(f)
     }
 
-    /// Takes them off for good.
+    /// Removes the bars.
     pub fn clear(&self) {
         let workers = std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
         for bar in workers.values() {

@@ -1,0 +1,110 @@
+//! From a configuration to the runtimes, and to what runs tasks in their workers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kube::Client;
+
+use super::config::RuntimeConfig;
+use super::docker::{DockerOptions, DockerRuntime, EndpointError};
+use super::exec::{ExecError, Executor, Running, Task};
+use super::pod::PodRuntime;
+use super::process::{ProcessExecutor, ProcessOptions, ProcessRuntime};
+use super::{Runtime, RuntimeError};
+use crate::api::RuntimeKind;
+use crate::api::dispatch::Target;
+
+/// Why the runtimes cannot be made.
+#[derive(thiserror::Error, Debug)]
+pub enum AssembleError {
+    /// The address of a Docker host is not known or cannot be used.
+    #[error("runtime Docker: {0}")]
+    Docker(#[source] EndpointError),
+    /// The directory of runtime Process cannot be used.
+    #[error("runtime Process: {0}")]
+    Process(#[source] RuntimeError),
+    /// Runtime Process has no directory.
+    #[error("runtime Process needs a directory")]
+    NoRunDir,
+    /// Runtime Pod has no cluster.
+    #[error("runtime Pod needs a cluster")]
+    NoCluster,
+}
+
+/// What a configuration gave.
+pub struct Assembled {
+    /// The runtimes, in the order of the configuration.
+    pub runtimes: Vec<Arc<dyn Runtime>>,
+    /// What runs tasks in their workers.
+    pub executors: Executors,
+    /// The Docker runtime once more, for what the trait does not have: probing it, and removing leftovers.
+    pub docker: Option<Arc<DockerRuntime>>,
+}
+
+/// Makes the runtimes of a configuration. `client` reaches the cluster of runtime Pod.
+///
+/// # Errors
+/// One cannot be made.
+pub async fn assemble(config: &RuntimeConfig, client: Option<&Client>) -> Result<Assembled, AssembleError> {
+    let mut made = Assembled { runtimes: Vec::new(), executors: Executors::default(), docker: None };
+    for kind in &config.kinds {
+        let installation = config.installation.clone();
+        match kind {
+            RuntimeKind::Docker => {
+                let options = DockerOptions {
+                    hosts: config.docker_hosts.clone(),
+                    installation,
+                    owner_process: config.owner_process.clone(),
+                };
+                let runtime = Arc::new(DockerRuntime::new(options).map_err(AssembleError::Docker)?);
+                made.executors.add(*kind, Arc::new(runtime.executor()));
+                made.docker = Some(runtime.clone());
+                made.runtimes.push(runtime);
+            }
+            RuntimeKind::Process => {
+                let run_dir = config.run_dir.clone().ok_or(AssembleError::NoRunDir)?;
+                let options = ProcessOptions::new(run_dir, installation);
+                let runtime = ProcessRuntime::new(options).await.map_err(AssembleError::Process)?;
+                made.executors.add(*kind, Arc::new(ProcessExecutor));
+                made.runtimes.push(Arc::new(runtime));
+            }
+            RuntimeKind::Pod => {
+                let client = client.ok_or(AssembleError::NoCluster)?.clone();
+                made.runtimes.push(Arc::new(PodRuntime::new(client, installation, config.namespace.clone())));
+            }
+        }
+    }
+    Ok(made)
+}
+
+/// The executors of several runtimes as one: each target says which runtime it belongs to.
+#[derive(Clone, Default)]
+pub struct Executors(BTreeMap<RuntimeKind, Arc<dyn Executor>>);
+
+impl Executors {
+    /// Adds the executor of one runtime.
+    pub fn add(&mut self, kind: RuntimeKind, executor: Arc<dyn Executor>) {
+        self.0.insert(kind, executor);
+    }
+
+    fn of(&self, target: &Target) -> Result<&dyn Executor, ExecError> {
+        let missing = || ExecError::Worker(format!("tasks cannot be run in workers of runtime {}", target.runtime));
+        self.0.get(&target.runtime).map(AsRef::as_ref).ok_or_else(missing)
+    }
+}
+
+#[async_trait]
+impl Executor for Executors {
+    async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError> {
+        self.of(target)?.exec(target, task).await
+    }
+
+    async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {
+        self.of(target)?.result_path(target, dispatch, attempt).await
+    }
+
+    async fn take_result(&self, target: &Target, path: &str) -> Result<Option<Vec<u8>>, ExecError> {
+        self.of(target)?.take_result(target, path).await
+    }
+}

@@ -1,0 +1,37 @@
+//! What the runtimes of one installation are configured with.
+
+use std::path::PathBuf;
+
+use super::docker::{HostOptions, OwnerProcess};
+use crate::api::RuntimeKind;
+
+/// The configuration of all runtimes of one controller.
+#[derive(Clone, Debug)]
+pub struct RuntimeConfig {
+    /// The runtimes, each once. The first is that of pools that name none.
+    pub kinds: Vec<RuntimeKind>,
+    /// Id of the installation that the instances belong to.
+    pub installation: String,
+    /// Docker hosts. One called `local` is added if none is: the engine that `docker` itself would use.
+    pub docker_hosts: Vec<HostOptions>,
+    /// The process that the containers belong to, if they must not outlive it. Docker only.
+    pub owner_process: Option<OwnerProcess>,
+    /// Directory for what runtime Process writes. It needs one.
+    pub run_dir: Option<PathBuf>,
+    /// The namespace whose Pods are made. None: every namespace.
+    pub namespace: Option<String>,
+}
+
+impl RuntimeConfig {
+    /// These runtimes, on this machine, with nothing else configured.
+    pub fn new(kinds: Vec<RuntimeKind>, installation: impl Into<String>) -> Self {
+        Self {
+            kinds,
+            installation: installation.into(),
+            docker_hosts: Vec::new(),
+            owner_process: None,
+            run_dir: None,
+            namespace: None,
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! One attempt: run the command in the worker that the Dispatch names, decide how it ended, and report that.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use jiff::Timestamp;
+use kube::api::Patch;
+use serde_json::json;
+
+use super::batch::result::{self, TaskResult};
+use super::outcome::{self, Verdict};
+use super::progress::Tracker;
+use super::report::{Reported, params, report};
+use super::{Error, Place};
+use crate::api::dispatch::{Dispatch, DispatchResult, MAX_TEXT, Outcome, ReportedOutcome, Target, WorkerRef};
+use crate::api::names;
+use crate::clock::Clock;
+use crate::runtime::exec::{ExecError, Output, Running, Task, TaskEnd};
+
+/// How long the runtime may take to report the death of a worker with which contact was lost. After that the worker is
+/// removed.
+pub const LOST_GRACE: Duration = Duration::from_secs(20);
+
+/// How long after the loss of contact it is reported. Usually the report of a death follows at once.
+const LOST_NOTE: Duration = Duration::from_secs(2);
+
+/// Makes attempts. It holds what is the same for all of them.
+pub struct Runner {
+    /// Where the workers are.
+    pub place: Place,
+    /// Where progress goes.
+    pub tracker: Arc<Tracker>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Exit codes that mean RateLimited.
+    pub exit_codes: Vec<i32>,
+    /// Standard input of a single command.
+    pub stdin: Bytes,
+    /// True: what the command prints is passed on as it arrives.
+    pub live: bool,
+    /// True: results outlive the run.
+    pub keep: bool,
+}
+
+/// A task.
+#[derive(Clone, Debug)]
+pub struct TaskRef {
+    /// Its id.
+    pub id: String,
+    /// Its line, from 1; 0 for a single command.
+    pub line: u64,
+    /// Its text. None for a single command.
+    pub text: Option<String>,
+    /// The directory of its output and its result, if these are written.
+    pub dir: Option<PathBuf>,
+}
+
+/// One attempt, as the Dispatch showed it.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Name of the Dispatch.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// From 1.
+    pub number: i32,
+    /// Its worker.
+    pub worker: WorkerRef,
+    /// How to reach the worker.
+    pub target: Target,
+    /// What to run.
+    pub task: Arc<TaskRef>,
+    /// True if no other attempt follows if this one fails.
+    pub last_try: bool,
+}
+
+/// How an attempt ended, as its supervisor sees it.
+#[derive(Debug)]
+pub enum AttemptEnd {
+    /// The command exited, and that is reported.
+    Reported {
+        /// Its exit code.
+        code: i32,
+        /// True if `result.json` is written.
+        recorded: bool,
+    },
+    /// The command cannot be run in the worker. The attempt is reported as Failed.
+    NoCommand {
+        /// 126 or 127.
+        code: i32,
+        /// What the runtime says.
+        message: String,
+    },
+    /// The Dispatch is not at this attempt any more: nothing was started, or how it ended does not matter.
+    Stale,
+    /// Contact was lost. The runtime reports how the attempt ends.
+    Lost,
+    /// The run cannot go on.
+    Broken(Error),
+}
+
+/// The files of a task's output.
+struct OutputFiles {
+    stdout: File,
+    stderr: File,
+}
+
+impl OutputFiles {
+    /// Makes them. The output of an earlier attempt goes.
+    fn create(dir: &PathBuf) -> io::Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        Ok(Self { stdout: File::create(dir.join("stdout"))?, stderr: File::create(dir.join("stderr"))? })
+    }
+
+    fn write(&mut self, piece: &Output) -> io::Result<()> {
+        match piece {
+            Output::Stdout(data) => self.stdout.write_all(data),
+            Output::Stderr(data) => self.stderr.write_all(data),
+        }
+    }
+}
+
+/// How the execution of the command ended.
+enum Ran {
+    Exited(Exited),
+    NoCommand { code: i32, message: String },
+    Stale,
+    Lost(String),
+}
+
+/// A command that exited.
+struct Exited {
+    code: i32,
+    /// Its result file, if it left one, or why that file cannot be read.
+    file: Result<Option<Vec<u8>>, String>,
+    started: Timestamp,
+}
+
+impl Runner {
+    /// Makes one attempt.
+    pub async fn attempt(&self, a: &Attempt) -> AttemptEnd {
+        match self.run(a).await {
+            Ok(Ran::Exited(exited)) => self.exited(a, &exited).await,
+            Ok(Ran::NoCommand { code, message }) => self.no_command(a, code, message).await,
+            Ok(Ran::Stale) => AttemptEnd::Stale,
+            Ok(Ran::Lost(why)) => self.lost(a, &why).await,
+            Err(broken) => AttemptEnd::Broken(broken),
+        }
+    }
+
+    async fn run(&self, a: &Attempt) -> Result<Ran, Error> {
+        let path = match self.place.executor.result_path(&a.target, &a.name, a.number).await {
+            Ok(path) => path,
+            Err(ExecError::Worker(why)) => return Ok(Ran::Lost(why)),
+            Err(ExecError::Command { message, code }) => return Ok(Ran::NoCommand { code, message }),
+        };
+        let files = a.task.dir.as_ref().map(OutputFiles::create).transpose();
+        let mut files = files.map_err(|e| self.cannot_write(a, e))?;
+        // The last look before the command starts: the assignment may have been taken back since.
+        if !self.is_current(a).await? {
+            return Ok(Ran::Stale);
+        }
+        let started = self.clock.now();
+        let Running { mut output, end } = match self.place.executor.exec(&a.target, self.task(a, &path)).await {
+            Ok(running) => running,
+            Err(ExecError::Command { message, code }) => return Ok(Ran::NoCommand { code, message }),
+            Err(ExecError::Worker(why)) => return Ok(Ran::Lost(why)),
+        };
+        while let Some(piece) = output.next().await {
+            if let Some(files) = &mut files {
+                files.write(&piece).map_err(|e| self.cannot_write(a, e))?;
+            }
+            if self.live {
+                self.tracker.reporter().pass_on(&piece).await.map_err(|e| self.cannot_write(a, e))?;
+            }
+        }
+        let code = match end.await {
+            TaskEnd::Exited(code) => code,
+            TaskEnd::Lost(why) => return Ok(Ran::Lost(why)),
+        };
+        let file = match self.place.executor.take_result(&a.target, &path).await {
+            Ok(file) => Ok(file),
+            // The worker died with its task: whether it left a result file is not known.
+            Err(ExecError::Worker(why)) if self.is_worker_gone(a).await => return Ok(Ran::Lost(why)),
+            // The worker lives, so the file is at fault, and with it the command.
+            Err(error) => Err(error.to_string()),
+        };
+        Ok(Ran::Exited(Exited { code, file, started }))
+    }
+
+    fn task(&self, a: &Attempt, result_path: &str) -> Task {
+        let mut env: Vec<(String, String)> = [
+            ("POOLKEEPER_TASK_ID", a.task.id.as_str()),
+            ("POOLKEEPER_ATTEMPT", &a.number.to_string()),
+            ("POOLKEEPER_WORKER", &a.worker.name),
+            ("POOLKEEPER_RESULT", result_path),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+        let stdin = match &a.task.text {
+            None => self.stdin.clone(),
+            Some(text) => {
+                env.push(("TASK".to_owned(), text.clone()));
+                Bytes::from(format!("{text}\n"))
+            }
+        };
+        Task { argv: self.command.clone(), env, stdin, working_dir: None }
+    }
+
+    fn cannot_write(&self, a: &Attempt, error: io::Error) -> Error {
+        let what = match &a.task.dir {
+            Some(dir) if !self.live => format!("cannot keep the output of {} in {}", a.task.id, dir.display()),
+            _ => "cannot pass on the output".to_owned(),
+        };
+        Error::write(what, error)
+    }
+
+    async fn is_current(&self, a: &Attempt) -> Result<bool, Error> {
+        let now = self.place.dispatches().get_opt(&a.name).await.map_err(Error::api("looking for a task"))?;
+        Ok(now.is_some_and(|d| is_current(&d, a)))
+    }
+
+    async fn is_worker_gone(&self, a: &Attempt) -> bool {
+        // A worker that is there answers even for an attempt that never was.
+        self.place.executor.result_path(&a.target, &a.name, 0).await.is_err()
+    }
+
+    async fn exited(&self, a: &Attempt, Exited { code, file, started }: &Exited) -> AttemptEnd {
+        let file = file.as_ref().map(Option::as_deref).map_err(String::as_str);
+        let Verdict { outcome, retry_after, message } = outcome::decide(*code, file, &self.exit_codes);
+        let report = DispatchResult { attempt: a.number, outcome, retry_after, message: message.map(|m| cut(&m)) };
+        // A task that will be retried has no result yet.
+        let ended = matches!(outcome, ReportedOutcome::Succeeded) || (outcome == ReportedOutcome::Failed && a.last_try);
+        if ended && let Err(error) = self.record(a, &report, *code, *started) {
+            return AttemptEnd::Broken(self.cannot_write(a, error));
+        }
+        self.report(a, &report, AttemptEnd::Reported { code: *code, recorded: ended }).await
+    }
+
+    async fn no_command(&self, a: &Attempt, code: i32, message: String) -> AttemptEnd {
+        let report = DispatchResult {
+            attempt: a.number,
+            outcome: ReportedOutcome::Failed,
+            retry_after: None,
+            message: Some(cut(&message)),
+        };
+        self.report(a, &report, AttemptEnd::NoCommand { code, message }).await
+    }
+
+    fn record(&self, a: &Attempt, report: &DispatchResult, exit_code: i32, started: Timestamp) -> io::Result<()> {
+        let Some(dir) = a.task.dir.as_ref().filter(|_| self.keep) else { return Ok(()) };
+        let result = TaskResult {
+            id: a.task.id.clone(),
+            hash: result::hash(a.task.text.as_deref(), &self.command),
+            outcome: Outcome::from(report.outcome),
+            exit_code: Some(exit_code),
+            message: report.message.clone(),
+            attempts: a.number,
+            worker: Some(a.worker.name.clone()),
+            started_at: Some(started),
+            finished_at: self.clock.now(),
+        };
+        result.write(dir)
+    }
+
+    async fn report(&self, a: &Attempt, result: &DispatchResult, end: AttemptEnd) -> AttemptEnd {
+        match report(&self.place.dispatches(), &a.name, &a.uid, result).await {
+            Ok(Reported::Accepted) => end,
+            Ok(Reported::Stale) => AttemptEnd::Stale,
+            Err(error) => AttemptEnd::Broken(Error::api(format!("cannot report on {}", a.task.id))(error)),
+        }
+    }
+
+    /// Contact was lost. If the worker died, the runtime says so, and the attempt ends as WorkerLost. If it lives, the task
+    /// may still run in it: then nothing may be reported, no other task may run there, and the worker is removed.
+    async fn lost(&self, a: &Attempt, why: &str) -> AttemptEnd {
+        tokio::time::sleep(LOST_NOTE).await;
+        let note = format!("{} attempt {}: contact with {} is lost: {why}", a.task.id, a.number, a.worker.name);
+        self.tracker.note(note);
+        tokio::time::sleep(LOST_GRACE.saturating_sub(LOST_NOTE)).await;
+        while let Ok(true) = self.is_current(a).await {
+            // While the worker's host is not reached either, nothing more is known: its death is reported later.
+            if self.place.executor.result_path(&a.target, &a.name, a.number).await.is_ok() {
+                let force = BTreeMap::from([(names::FORCE_DELETE, "true")]);
+                let patch = json!({"metadata": {"uid": a.worker.uid, "annotations": force}});
+                // If it is gone, the attempt ends without this.
+                let _ = self.place.workers().patch(&a.worker.name, &params(), &Patch::Merge(&patch)).await;
+                break;
+            }
+            tokio::time::sleep(LOST_GRACE).await;
+        }
+        AttemptEnd::Lost
+    }
+}
+
+/// True while the Dispatch is at this very attempt, and the attempt is open.
+fn is_current(d: &Dispatch, a: &Attempt) -> bool {
+    let same = d.metadata.uid.as_deref() == Some(&a.uid);
+    let open = |s: &crate::api::DispatchStatus| {
+        s.attempt == a.number && s.is_open() && s.worker.as_ref() == Some(&a.worker) && s.target.is_some()
+    };
+    same && !d.spec.cancel && d.status.as_ref().is_some_and(open)
+}
+
+/// As much of a text as the API takes.
+fn cut(text: &str) -> String {
+    text.chars().take(MAX_TEXT).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! Many tasks: which of them run, which are over, and what of them is on disk.
+//!
+//! - [`engine`]: keeps Dispatches in flight until every task is over.
+//! - [`tasks`]: the task file. `ids`: names for what is in it.
+//! - [`outdir`]: the run directory. [`result`]: how each task ended.
+
+pub mod engine;
+mod ids;
+pub mod outdir;
+pub mod result;
+pub mod tasks;
+
+/// Attempts that are queued for each worker: so many that none is idle, so few that a long task file stays on disk.
+pub const IN_FLIGHT_PER_WORKER: i64 = 2;

@@ -1,0 +1,103 @@
+//! Why a run cannot start, or ends before its time.
+
+use std::io;
+
+use crate::api::Period;
+
+/// Why a run cannot start, or ends before its time. The command line turns each into an exit code.
+#[derive(thiserror::Error, Debug)]
+pub enum Error {
+    /// A task file or a directory is not usable as it is.
+    #[error("{0}")]
+    Input(String),
+    /// A file is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// The directory of results is in use, or holds something else.
+    #[error("{0}")]
+    Conflict(String),
+    /// The controller does not allow the pool's runtime.
+    #[error("the pool's runtime is refused: {0}")]
+    RuntimeRefused(String),
+    /// The command is not in the worker, or cannot be executed there.
+    #[error("{command} cannot be run in a worker: {message}")]
+    NoCommand {
+        /// The program.
+        command: String,
+        /// What the runtime says.
+        message: String,
+        /// True: it is there, but cannot be executed.
+        found: bool,
+    },
+    /// No worker starts, or each one ends before its task does.
+    #[error("no worker can be started, or lives long enough for a task: {message}{hint}")]
+    NoWorker {
+        /// What the runtime says.
+        message: String,
+        /// What may be the cause.
+        hint: &'static str,
+    },
+    /// Every credential was refused.
+    #[error("every credential was refused as unauthorized ({names}): replace them, and run the rest with --resume")]
+    Unauthorized {
+        /// Their names.
+        names: String,
+    },
+    /// Every worker has rested for as long as a task may take.
+    #[error("no worker could take a task for {timeout} (--timeout): all of them rest; --resume goes on with --out")]
+    AllRest {
+        /// How long a task may take.
+        timeout: Period,
+        /// True if a task failed before.
+        failed: bool,
+    },
+    /// A signal, such as Ctrl-C.
+    #[error("interrupted; stopping what was started (again: leave at once)")]
+    Interrupted,
+    /// Nobody reads standard output.
+    #[error("nobody reads standard output any more; stopping what was started")]
+    OutputClosed,
+    /// The API refused a request, or did not answer.
+    #[error("{what}: {source}")]
+    Api {
+        /// What the request was for.
+        what: String,
+        /// The answer.
+        source: kube::Error,
+    },
+    /// A watch fails again and again.
+    #[error("a watch: {0}")]
+    Watch(#[source] kube::runtime::watcher::Error),
+    /// Output or a result cannot be written.
+    #[error("{what}: {source}")]
+    Write {
+        /// What was to be written.
+        what: String,
+        /// Why it was not.
+        source: io::Error,
+    },
+    /// What the workers depend on has ended, or a task of this process panicked.
+    #[error("{what}: {why}")]
+    Broken {
+        /// What ended.
+        what: String,
+        /// Why.
+        why: String,
+    },
+}
+
+impl Error {
+    /// A request failed.
+    pub fn api(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Api { what, source }
+    }
+
+    /// Something cannot be written. A closed output is an error of its own.
+    pub fn write(what: impl Into<String>, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            _ => Self::Write { what: what.into(), source },
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The progress of a run, as values. Nothing here prints.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::summary::Summary;
+use crate::api::RuntimeKind;
+use crate::api::dispatch::Outcome;
+use crate::clock::Clock;
+use crate::runtime::exec::Output;
+
+/// One step of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// The run begins.
+    Run {
+        /// Its id.
+        run_id: String,
+        /// Name of the pool.
+        pool: String,
+        /// The runtime of its workers.
+        runtime: RuntimeKind,
+        /// Most workers.
+        workers: i32,
+        /// Tasks to run. None for a single command.
+        tasks: Option<u64>,
+        /// Tasks that an earlier run finished.
+        skipped: u64,
+    },
+    /// An attempt starts.
+    Started {
+        /// Id of the task.
+        task: String,
+        /// From 1.
+        attempt: i32,
+        /// Worker that runs it.
+        worker: String,
+    },
+    /// An attempt has ended.
+    Ended {
+        /// Id of the task.
+        task: String,
+        /// From 1.
+        attempt: i32,
+        /// Worker that ran it.
+        worker: String,
+        /// How it ended.
+        outcome: Outcome,
+        /// Exit code of the command, if it was seen to exit.
+        exit_code: Option<i32>,
+        /// The message of the report.
+        message: Option<String>,
+        /// How long it took.
+        took: Duration,
+        /// When the rest of its worker, or of its credential, ends.
+        until: Option<Timestamp>,
+    },
+    /// A task is over.
+    Task {
+        /// Id of the task.
+        task: String,
+        /// How its last attempt ended.
+        outcome: Outcome,
+        /// How many attempts there were.
+        attempts: i32,
+    },
+    /// A worker came up.
+    WorkerReady {
+        /// Its name.
+        worker: String,
+    },
+    /// A worker is gone, or going.
+    WorkerGone {
+        /// Its name.
+        worker: String,
+    },
+    /// Workers fail to start.
+    StartFailed {
+        /// How many times in a row.
+        failures: i32,
+        /// What the runtime says, and what to set.
+        message: String,
+    },
+    /// Something else that a person should know.
+    Note {
+        /// In words.
+        text: String,
+    },
+}
+
+/// Shows progress, and what the tasks print.
+#[async_trait]
+pub trait Reporter: Send + Sync + 'static {
+    /// Shows one step, seen at `now`.
+    fn report(&self, progress: &Progress, now: Timestamp);
+
+    /// Passes on a piece of a single command's output, as it arrives.
+    ///
+    /// # Errors
+    /// Nobody reads standard output.
+    async fn pass_on(&self, piece: &Output) -> io::Result<()>;
+
+    /// Shows the whole output of a task that has ended. Blocks while nobody reads.
+    ///
+    /// # Errors
+    /// Nobody reads standard output, or a file cannot be read.
+    fn show_output(&self, stdout: &Path, stderr: &Path) -> io::Result<()>;
+}
+
+/// Shows nothing.
+pub struct Silent;
+
+#[async_trait]
+impl Reporter for Silent {
+    fn report(&self, _: &Progress, _: Timestamp) {}
+
+    async fn pass_on(&self, _: &Output) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn show_output(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Adds up the progress and passes it to a reporter. Every part of a run shares one.
+pub struct Tracker {
+    reporter: Arc<dyn Reporter>,
+    clock: Arc<dyn Clock>,
+    started: Duration,
+    summary: Mutex<Summary>,
+}
+
+impl Tracker {
+    /// For a run that begins now.
+    pub fn new(reporter: Arc<dyn Reporter>, clock: Arc<dyn Clock>) -> Self {
+        let started = clock.mono();
+        Self { reporter, clock, started, summary: Mutex::default() }
+    }
+
+    /// Takes in one step.
+    pub fn report(&self, progress: &Progress) {
+        let now = self.clock.now();
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner).add(progress, now);
+        self.reporter.report(progress, now);
+    }
+
+    /// Reports something that is not a step of the run.
+    pub fn note(&self, text: impl Into<String>) {
+        self.report(&Progress::Note { text: text.into() });
+    }
+
+    /// The sums so far.
+    pub fn summary(&self) -> Summary {
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How long the run has taken.
+    pub fn elapsed(&self) -> Duration {
+        self.clock.mono().saturating_sub(self.started)
+    }
+
+    /// What shows the progress.
+    pub fn reporter(&self) -> &dyn Reporter {
+        &*self.reporter
+    }
+}
