@@ -63,7 +63,7 @@ pub struct Running {
 }
 
 /// Runs tasks in workers of one runtime. Dropping a [`Running`] hangs up: whether that ends the task is the
-/// runtime's affair (Process: yes; Docker: no), so who drops one early must end the attempt.
+/// runtime's affair (Process: yes; Docker: no), so a caller that drops one early must end the attempt.
 #[async_trait]
 pub trait Executor: Send + Sync + 'static {
     /// Starts a task.

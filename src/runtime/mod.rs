@@ -1,8 +1,8 @@
 //! What makes workers real, behind one trait; and running tasks in them, behind another.
 //!
-//! A [`Runtime`] decides nothing. It makes the one instance of a Worker uid, says what exists, and makes sure
-//! that something is gone. An [`Executor`](exec::Executor) runs a task in a worker that a Dispatch's `status.target` names;
-//! it is used by whoever asked for the worker, never by the controller.
+//! A [`Runtime`] decides nothing. It makes the one instance of a Worker uid, reports what exists, and makes sure
+//! that an instance is gone. An [`Executor`](exec::Executor) runs a task in the worker that a Dispatch's `status.target` names.
+//! The program that requested the worker uses it, never the controller.
 
 pub mod assemble;
 pub mod config;
@@ -64,7 +64,7 @@ pub struct InstanceSpec {
     pub command: Vec<String>,
     /// Replaces the CMD.
     pub args: Vec<String>,
-    /// Environment, beside the credential.
+    /// Environment, besides the credential.
     pub env: Vec<EnvVar>,
     /// Working directory.
     pub working_dir: Option<String>,
@@ -136,9 +136,9 @@ pub struct Exit {
 /// What a runtime reports about a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
-    /// All instances of this installation on the host, now, and of others where these may be its Workers' all the same. First,
-    /// after each reconnect, and every 30 s or so where not all that changes is sure to be told.
-    /// An instance that is not in it is gone, if its start had been answered before the listing began.
+    /// A full list of this installation's instances on the host. It may include other installations' instances if they could
+    /// belong to our Workers. Sent first, after every reconnect, and about every 30 s by runtimes whose change events can be
+    /// lost. An instance that is not in it is gone, if its start had been answered before the listing began.
     Listed(Vec<Instance>),
     /// One instance changed.
     Changed(Instance),
@@ -154,7 +154,7 @@ pub enum StartError {
     /// It was refused; nothing is left of it. Trying the same again soon will not help. The runtime's own words.
     #[error("{0}")]
     Refused(String),
-    /// Nothing was made, for a reason outside of it that may pass, such as a quota that is used up. To be tried again.
+    /// Nothing was made, for an outside reason that may pass, such as an exhausted quota. To be retried.
     #[error("{0}")]
     NotNow(String),
     /// The host was not reached: nothing was made. Nothing more is asked of it until the next `Listed`: of a runtime that
@@ -194,9 +194,9 @@ pub trait Runtime: Send + Sync + 'static {
         32
     }
 
-    /// Makes and starts the instance and waits until it runs or has ended; a runtime that hands it to somebody else, as
-    /// Pod does, answers once that is done, and its observation tells the rest. Asked twice, it answers with the same
-    /// instance. Its end soon after is no error here: it is seen.
+    /// Makes and starts the instance and waits until it runs or has ended. A runtime that hands the instance over, as Pod
+    /// does, answers once that is done, and its observation reports the rest. A second call returns the same instance. An
+    /// early end is not an error here: it is observed.
     async fn start(&self, spec: &InstanceSpec) -> Result<Instance, StartError>;
 
     /// Stops and removes the instance. `Ok` only if the host confirms that nothing of it is left, or never was.

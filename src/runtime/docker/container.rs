@@ -1,4 +1,4 @@
-//! From what is asked for to what the engine is told. Pure.
+//! From an instance's specification to the engine's request. Pure.
 
 use std::collections::HashMap;
 
@@ -52,7 +52,7 @@ pub(super) fn body(spec: &InstanceSpec, owner: &Owner, secret: Option<&Secret>) 
             mounts: Some(spec.mounts.iter().map(mount).collect()),
             nano_cpus: limits.nano_cpus,
             memory: limits.memory,
-            // As a Pod has it: no swap beside the memory.
+            // As for a Pod: no swap in addition to the memory.
             memory_swap: limits.memory,
             ..HostConfig::default()
         }),

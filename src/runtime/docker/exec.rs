@@ -45,7 +45,7 @@ const NOT_EXECUTABLE: i32 = 126;
 /// How long a task may run on after its output ended. Longer, and the stream was cut, by something in between that makes
 /// of it an end like any other, rather than closed by the task.
 const SILENCE: Duration = Duration::from_secs(10);
-/// How long the engine may take to announce an exit that it has told when asked.
+/// How long the engine may take to announce an exit that it has already reported in an answer.
 const ANNOUNCEMENT: Duration = Duration::from_secs(2);
 
 type Frames = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
@@ -109,7 +109,7 @@ fn lost(id: String, why: String) -> Begun {
     Begun { id, first: None, frames: Box::pin(futures::stream::empty()), writer: None, lost: Some(why) }
 }
 
-/// Writes all, then closes, so that the task sees the end of its input. A task may close it first.
+/// Writes all, then closes: the task sees the end of its input. A task may close it first.
 async fn write(mut input: Pin<Box<dyn AsyncWrite + Send>>, bytes: Bytes) {
     if input.write_all(&bytes).await.is_ok() {
         let _ = input.shutdown().await;
@@ -202,7 +202,7 @@ fn output(mut begun: Begun, ended: oneshot::Sender<Result<(), String>>) -> BoxSt
             }
         };
         drop(begun.writer.take());
-        // Nobody listens if the task's end is of no interest.
+        // There is no receiver if the task's end is of no interest.
         let _ = ended.send(begun.lost.take().map_or(end, Err));
     })
 }

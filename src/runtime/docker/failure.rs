@@ -8,7 +8,7 @@ use bollard::errors::Error;
 use super::endpoint::Endpoint;
 use crate::runtime::{LOCAL_HOST, RuntimeError};
 
-/// Why a request did not succeed. The texts say where, what, and where possible what would be right.
+/// Why a request did not succeed. The messages say where, what, and if possible what would be right.
 #[derive(thiserror::Error, Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
     /// No connection: nothing was asked.

@@ -79,7 +79,7 @@ impl Host {
         Failure::new(&self.name, &self.endpoint, error)
     }
 
-    /// Waits until nobody else holds the turn called `name`.
+    /// Waits until no other task holds the turn called `name`.
     pub(super) async fn turn(&self, name: &str) -> OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);

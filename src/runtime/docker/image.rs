@@ -17,7 +17,7 @@ const PULL_TIMEOUT: Duration = Duration::from_mins(10);
 
 type Pull = Result<(), Failure>;
 
-/// The pulls under way on a host, by image. A pull goes on as long as somebody waits for it.
+/// The pulls under way on a host, by image. A pull continues as long as a start waits for it.
 #[derive(Default)]
 pub(super) struct Pulls(Mutex<BTreeMap<String, WeakShared<BoxFuture<'static, Pull>>>>);
 

@@ -16,7 +16,7 @@ use crate::api::worker::Handle;
 use crate::runtime::credentials::{Ending, Redactor, Secret};
 use crate::runtime::{Exit, Instance, InstanceKey, InstanceState};
 
-/// How much of a dead instance's output is kept, in bytes.
+/// How much of a dead instance's output is stored, in bytes.
 const TAIL_BYTES: usize = 1024;
 /// No more lines than this are asked for.
 const TAIL_LINES: &str = "64";

@@ -1,7 +1,7 @@
 //! Workers as containers of Docker Engines.
 //!
-//! The labels on the containers are the record: nothing else is kept. What the engine says is believed only when it
-//! was asked: an event is a reason to look.
+//! The labels on the containers are the only record. Only the engine's answers are believed: an event is a reason to
+//! ask.
 
 mod container;
 mod endpoint;
@@ -145,7 +145,7 @@ impl Runtime for DockerRuntime {
     async fn start(&self, spec: &InstanceSpec) -> Result<Instance, StartError> {
         let host = self.hosts.get(&spec.host).map_err(StartError::Refused)?.clone();
         let (owner, spec) = (self.owner.clone(), spec.clone());
-        // Goes on to its end even if nobody waits for it: cut off between two requests, it could be doubled by the next.
+        // Continues to its end even if no caller waits for it: cut off between two requests, it could be doubled by the next.
         let start = tokio::spawn(async move { start::start(&host, &owner, &spec).await });
         start.await.unwrap_or_else(|e| Err(StartError::Unknown(format!("the start was cut off: {e}"))))
     }
@@ -178,7 +178,7 @@ pub struct DockerExecutor {
 }
 
 impl DockerExecutor {
-    /// For who has a target and no runtime. Connects to no engine yet.
+    /// For a program that has a target and no runtime. Connects to no engine yet.
     ///
     /// # Errors
     /// If the address of one cannot be found or cannot be spoken.

@@ -17,7 +17,7 @@ use super::instance::{self, Labels};
 use crate::api::names;
 use crate::runtime::{Instance, InstanceState, Observation};
 
-/// Time between two listings. They find what no event told, and that a remote engine is no longer there.
+/// Time between two listings. They find what no event reported, and that a remote engine is no longer there.
 const RELIST: Duration = Duration::from_secs(30);
 /// First pause before a reconnect; doubles to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_millis(100);
@@ -31,7 +31,7 @@ const CHANGES: [&str; 5] = ["start", "die", "oom", "pause", "unpause"];
 const DESTROY: &str = "destroy";
 
 type Events = BoxStream<'static, Result<EventMessage, Error>>;
-/// What is known of each container, by id, so that a listing asks only about what is new.
+/// What is known of each container, by id: a listing asks only about what is new.
 type Seen = BTreeMap<String, Instance>;
 
 /// Follows `host`, endlessly. See [`crate::runtime::Runtime::observe`].

@@ -13,8 +13,8 @@ use super::{image, instance, stop};
 use crate::api::names;
 use crate::runtime::{Instance, InstanceKey, InstanceSpec, StartError, credentials};
 
-/// How often a name is tried again that is taken, but by nothing that can be looked at: something is being made or
-/// removed just now.
+/// Retries when a name is in use, yet no container with it can be inspected: one is being created or removed at this
+/// moment.
 const NAME_TRIES: u32 = 8;
 /// First pause between two tries; doubles, to 2.5 s in all.
 const NAME_PAUSE: Duration = Duration::from_millis(10);

@@ -49,7 +49,7 @@ pub(super) async fn remove(host: &Host, docker: &Docker, id: &str) -> Result<(),
     match docker.remove_container(id, Some(options)).await.map_err(|e| host.failure(&e)) {
         Ok(()) => Ok(()),
         Err(failure) if failure.is_not_found() => Ok(()),
-        // Somebody else is removing it.
+        // Another client is removing it.
         Err(Failure::Answer { status: 409, .. }) => removed(host, docker, id).await,
         Err(failure) => Err(failure),
     }

@@ -31,7 +31,7 @@ pub(super) fn pod(spec: &InstanceSpec, installation: &str) -> Result<Value, Stri
         "env": env,
         "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
         // The kubelet then quotes the last lines of a worker that failed. Those of a worker with a credential may hold
-        // its value, which nobody here knows and could cut out.
+        // its value, which the controller does not know and so cannot remove.
         "terminationMessagePolicy": if spec.credential.is_none() { "FallbackToLogsOnError" } else { "File" },
         "volumeMounts": spec.mounts.iter().enumerate().map(|(i, m)| json!({
             "name": format!("mount-{i}"), "mountPath": m.mount_path, "readOnly": m.read_only,

@@ -1,9 +1,9 @@
 //! Workers as Pods: one Pod for each Worker, never restarted.
 //!
-//! The Pod is created and deleted here and watched; whoever asked for the worker executes in it, with their own rights
-//! (`kubectl exec`). The controller reads no Secret: a credential is a reference that the kubelet resolves.
+//! This module creates, watches and deletes the Pod. The program or user that requested the worker executes in it
+//! (`kubectl exec`), with its own rights. The controller reads no Secret: a credential is a reference that the kubelet resolves.
 //!
-//! - `build`: the Pod that is created. `template`: what `spec.podTemplate` lays over it.
+//! - `build`: the Pod that is created. `template`: how `spec.podTemplate` is merged into it.
 //! - `state`: what a Pod's status means.
 //! - `seen`: what the watch showed. `observe`: the watch. `told`: what it reads of a Pod.
 
@@ -100,7 +100,7 @@ enum Failure {
     NotNow(String),
     /// It said no.
     Refused(String),
-    /// Nobody knows.
+    /// It is not known.
     Lost(String),
 }
 
@@ -138,7 +138,7 @@ impl Runtime for PodRuntime {
         vec![LOCAL_HOST.to_owned()]
     }
 
-    /// Those who wait for Pods to go cost nothing; requests have a limit of their own.
+    /// Waiting for the end of a Pod costs nothing; requests have a limit of their own.
     fn parallel(&self) -> usize {
         4096
     }
@@ -189,7 +189,7 @@ impl Runtime for PodRuntime {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
         match self.asked(api.delete(&key.instance_name(), &params)).await {
             Ok(_) => {}
-            // It went meanwhile; or a namesake stands there, which is not ours to touch.
+            // It has been removed meanwhile, or another Pod has the name, which is not ours to touch.
             Err(Failure::Refused(_) | Failure::Exists)
                 if self.find(key).await?.is_none_or(|p| p.metadata.uid != uid) =>
             {
@@ -227,7 +227,7 @@ impl Runtime for PodRuntime {
         let Some(pod) = self.find(key).await? else { return Ok(None) };
         match state::is_hollow(&pod) {
             Some(why) => Err(RuntimeError::Refused(why)),
-            // It is there, so that it is not gone.
+            // It exists, so it is not gone.
             None => match self.instance(&pod, self.seen.get(key).as_ref()) {
                 Some(instance) => Ok(Some(instance)),
                 None => Err(RuntimeError::Refused(UNLABELLED.to_owned())),

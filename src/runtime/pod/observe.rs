@@ -18,17 +18,17 @@ use crate::runtime::{Instance, InstanceState, Observation};
 const MIN_PAUSE: Duration = Duration::from_millis(200);
 /// Longest such pause.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// Failures in a row after which it is said that Pods cannot be followed. One alone is a watch that was cut, unless the server
+/// Consecutive failures after which Pods count as not followed. A single failure is an interrupted watch, unless the server
 /// refused it.
 const TOO_MANY: u32 = 2;
 
-/// How long a watch that was cut may show nothing before all is listed again. That it goes on is only seen by what it shows.
+/// How long an interrupted watch may show nothing before all is listed again. Only what it shows proves that it continues.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Pods listed in one answer: so many are in memory at a time, as the API server tells them.
+/// Pods in one answer of a listing. That many are in memory at a time, untrimmed.
 const PAGE: u32 = 100;
 
-/// Takes the watch's word back when nobody reads it any more.
+/// Marks the watch as unreliable when its reader is dropped.
 struct Live(Arc<Seen>, bool);
 
 impl Live {

@@ -1,4 +1,5 @@
-//! What the watch on Pods showed last: enough to answer a check without a request. Small: of a Pod is kept what an [`Instance`] says.
+//! What the watch on Pods showed last: enough to answer a check without a request. Of a Pod, only the content of an [`Instance`] is
+//! stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +9,7 @@ use tokio::sync::watch;
 use crate::api::worker::Handle;
 use crate::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, RuntimeError};
 
-/// What is known, shared by the watch and those who ask.
+/// What is known, shared by the watch and its readers.
 #[derive(Default)]
 pub(super) struct Seen(Mutex<Inner>);
 
@@ -17,7 +18,7 @@ struct Inner {
     /// Watches that have listed and run.
     live: usize,
     pods: BTreeMap<InstanceKey, Pod>,
-    /// Only of Pods that somebody waits for: there would soon be one of each that ever was.
+    /// Only of Pods whose end is awaited: otherwise there would soon be one for each Pod that ever existed.
     waiting: BTreeMap<InstanceKey, Waiting>,
 }
 
@@ -26,7 +27,7 @@ struct Waiting {
     gone: watch::Sender<()>,
 }
 
-/// Somebody waits for a Pod to go. See [`Seen::going`].
+/// The end of a Pod is awaited. See [`Seen::going`].
 pub(super) struct Going<'a> {
     seen: &'a Seen,
     key: &'a InstanceKey,
@@ -53,7 +54,7 @@ impl Drop for Going<'_> {
     }
 }
 
-/// What there is to say of a Pod beside whose it is.
+/// What is known of a Pod, except its owner.
 struct Pod {
     own: bool,
     handle: Handle,
@@ -94,7 +95,7 @@ impl Seen {
     pub fn remove(&self, key: &InstanceKey) {
         let mut inner = self.lock();
         inner.pods.remove(key);
-        // Who waits asks the API server once more.
+        // The waiting stop asks the API server once more.
         if let Some(waiting) = inner.waiting.get(key) {
             waiting.gone.send_replace(());
         }
@@ -132,7 +133,7 @@ impl Seen {
         Going { seen: self, key, gone: waiting.gone.subscribe() }
     }
 
-    /// How many Pods somebody waits for.
+    /// How many Pods' ends are awaited.
     #[cfg(test)]
     pub fn waited_for(&self) -> usize {
         self.lock().waiting.len()

@@ -9,7 +9,7 @@ use crate::runtime::{Exit, Instance, InstanceKey, InstanceState, LOCAL_HOST};
 
 /// Why a container waits while it is merely being made.
 const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
-/// Why a container waits for the next try of something whose failure was told before, in better words.
+/// Reasons of a container that waits to retry something whose failure was reported before, in better words.
 const BACKING_OFF: [&str; 2] = ["ImagePullBackOff", "CrashLoopBackOff"];
 
 /// Whose instance a Pod is. None: it is no Worker's.
@@ -79,8 +79,8 @@ fn state(pod: &Pod) -> InstanceState {
     }
 }
 
-/// A kubelet that backs off tells less than it told before, and the words of a scheduler change with every node: what was
-/// told first stands, so that a state which lasts is one transition.
+/// A kubelet that backs off says less than before, and a scheduler's message changes with every node. The first message
+/// stands, so a state that lasts is one transition.
 fn settle(now: InstanceState, before: Option<&InstanceState>) -> InstanceState {
     let (InstanceState::NotReady { why, held }, Some(InstanceState::NotReady { why: was, held: was_held })) =
         (&now, before)

@@ -1,4 +1,4 @@
-//! `spec.podTemplate`: what a pool's author lays over the generated Pod.
+//! `spec.podTemplate`: what a pool's author merges into the generated Pod.
 //!
 //! As with a strategic merge: objects are merged, lists whose entries have a name are merged by it, other lists and
 //! values replace what was generated, and `null` takes it away.
@@ -9,7 +9,7 @@ use super::build::CONTAINER;
 use crate::api::names;
 
 /// The field by which the entries of a list are told apart, by the list's name. Source: the `patchMergeKey`s of the core v1
-/// types, but for `env`, `ports` and the like only where the generated Pod has such lists.
+/// types; for `env`, `ports` and the like only where the generated Pod has such lists.
 const OF_POD: [(&str, &str); 4] =
     [("containers", "name"), ("initContainers", "name"), ("volumes", "name"), ("imagePullSecrets", "name")];
 /// The same for the lists of a container.

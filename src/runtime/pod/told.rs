@@ -1,4 +1,4 @@
-//! What the watch reads of a Pod: by far most of one is its spec and who wrote which field when, which say nothing here.
+//! The part of a Pod that the watch reads. Most of a Pod is its spec and its managedFields, which are not needed here.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -43,7 +43,7 @@ async fn one(shared: &Arc<Shared>, dir: WorkerDir, mut record: Record) -> Result
             tokio::spawn(watch(shared.clone(), record, death, Some(connection)));
         }
         None if record.shim.is_none_or(super::procfs::ProcessId::is_alive) => {
-            // It does not answer, or nobody knows whether it was started: nobody was told of it, or soon nobody will be.
+            // It does not answer, or it is not known whether it was started. It was never reported, or soon will not be.
             end::destroy(&shared.own, &dir, &record).await.map_err(RuntimeError::Unreachable)?;
         }
         None => {

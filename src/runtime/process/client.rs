@@ -25,7 +25,7 @@ const MAX_RESULT: u64 = 64 * 1024;
 pub struct Session {
     /// What it says, and how it ends.
     pub events: Events,
-    /// What it is told.
+    /// Its input.
     pub stdin: Stdin,
 }
 
@@ -35,7 +35,7 @@ pub struct Events {
     window: std::sync::Arc<Semaphore>,
 }
 
-/// What a task is told.
+/// A task's standard input.
 pub struct Stdin {
     frames: FramedWrite<OwnedWriteHalf, Codec>,
     window: std::sync::Arc<Semaphore>,
@@ -136,7 +136,7 @@ impl Executor for ProcessExecutor {
         let (ended, end) = oneshot::channel();
         let output = async_stream::stream! {
             let feed = async {
-                // A task that ends without reading all of it is no error; how it ends is told by the events.
+                // A task that ends without reading all of it is no error; the events report how it ends.
                 if stdin.send(task.stdin).await.is_ok() {
                     let _ = stdin.finish().await;
                 }

@@ -14,7 +14,7 @@ use crate::runtime::exec::{ExecError, Output, TaskEnd};
 
 /// Poolkeeper itself failed: the worker was not reached, or contact was lost.
 const FAILED: u8 = 125;
-/// Who read our output is gone, as `head` is after some lines. Others are ended by SIGPIPE then, number 13.
+/// The reader of our output is gone, as `head` is after some lines. Other programs end by SIGPIPE then, number 13.
 const READER_GONE: u8 = 128 + 13;
 
 /// Runs a task in the worker with this socket: standard input is passed on, both streams come back. Its exit code

@@ -44,7 +44,7 @@ pub use sweep::{left_files, sweep_leftovers};
 
 /// Time between two complete listings.
 const RELIST: Duration = Duration::from_secs(30);
-/// How long the end of a worker may take to be told after its socket is gone.
+/// How long after the loss of its socket a worker's end may be reported.
 const END_GRACE: Duration = Duration::from_secs(2);
 /// How long a worker may take to say that it is there.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -144,7 +144,7 @@ impl Runtime for ProcessRuntime {
                     };
                     match change {
                         Ok(change) => yield change,
-                        // Too slow to be told one by one.
+                        // Too slow to receive changes one by one.
                         Err(_) => break,
                     }
                 }
@@ -183,7 +183,7 @@ impl Runtime for ProcessRuntime {
         };
         match answer {
             Ok(Ok(())) => Ok(Some(worker.instance)),
-            // A socket that does not answer is as a rule that of a worker which is just ending: its end is told at once.
+            // A socket that does not answer is as a rule that of a worker which is just ending: its end is reported at once.
             Ok(Err(error)) => match tokio::time::timeout(END_GRACE, worker.ended.cancelled()).await {
                 Ok(()) => Ok(self.shared.get(&key.uid).map(|worker| worker.instance)),
                 Err(_) => Err(RuntimeError::Unreachable(format!("worker {}: {error}", key.worker))),

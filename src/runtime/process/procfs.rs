@@ -1,5 +1,5 @@
-//! Processes as Linux shows them: who they are for ever, whose children they are, and signals that cannot hit
-//! a namesake.
+//! Processes as Linux shows them: their lasting identity, their parents, and signals that cannot hit another process
+//! with the same number.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -42,7 +42,7 @@ impl ProcessId {
 
     /// Sends a signal to this process and no other. True: sent. False: it has ended, or is not ours to signal.
     pub fn signal(self, signal: Signal) -> bool {
-        // The descriptor pins the process that has the number now; only then is it worth asking who that is.
+        // The descriptor pins the process that has the number now; only then is its identity worth reading.
         let Some(fd) = Pid::from_raw(self.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
             return false;
         };
@@ -128,7 +128,7 @@ pub fn below(all: &[Stat], root: i32) -> Vec<Stat> {
 }
 
 /// What is left of the worker with this uid: the processes that carry its mark, those in a session with one of
-/// them, and all below these. `shim`: its session counts even if nobody in it carries the mark; give it only
+/// them, and all below these. `shim`: its session counts even if no process in it carries the mark; give it only
 /// if the shim was just seen to end, for later the number may be another's.
 pub fn left_of(uid: &str, shim: Option<ProcessId>) -> Vec<ProcessId> {
     let own = rustix::process::getpid().as_raw_pid();

@@ -1,4 +1,4 @@
-//! What travels between a shim and those who speak to it, and how its socket is reached.
+//! What travels between a shim and its clients, and how its socket is reached.
 //!
 //! A frame is a length (4 bytes, big endian, of what follows), a tag (1 byte) and a payload. The first frame of
 //! a connection says what it is for:

@@ -2,15 +2,15 @@
 //!
 //! | name | what |
 //! |---|---|
-//! | `record.json` | whose it is, who owns it, which process it is; written before anything is started |
+//! | `record.json` | its Worker, its owner and its process; written before anything is started |
 //! | `socket` | where the shim listens |
 //! | `tmp` | `TMPDIR` of all that runs in the worker |
 //! | `results` | result files of tasks |
 //! | `exit.json` | how it ended: written by the shim when nothing else of the worker runs |
 //! | `shim.log` | what the shim had to say; empty unless something is wrong |
 //!
-//! The directory appears and disappears by rename, so one without a record is nobody's worker. Names with a dot
-//! in front are on the way in or out and carry pid and start time of who moves them.
+//! The directory appears and disappears by rename, so one without a record belongs to no worker. Names with a leading
+//! dot are on the way in or out and carry pid and start time of the process that moves them.
 
 use std::fs;
 use std::io::{self, Write};
@@ -134,7 +134,7 @@ impl WorkerDir {
     }
 
     /// Removes it with all that is in it. Fine if it is not there. For when nothing of the worker runs any more: what cannot
-    /// be removed then, since it is another user's, keeps nobody from going on, and stays under the name that [`left`] finds.
+    /// be removed then, since it is another user's, stops nothing, and stays under the name that [`left`] finds.
     pub fn remove(&self, by: ProcessId) -> io::Result<()> {
         let gone = self.beside("gone", by);
         match fs::rename(&self.0, &gone) {
@@ -181,7 +181,7 @@ impl WorkerDir {
     }
 }
 
-/// Who moves a directory with a dot in front of its name. None: it is no such name.
+/// The process that moves a directory whose name has a leading dot. None: it is no such name.
 pub fn mover(name: &str) -> Option<ProcessId> {
     let rest = name.strip_prefix(".new.").or_else(|| name.strip_prefix(".gone."))?;
     let mut parts = rest.splitn(3, '.');
@@ -189,7 +189,7 @@ pub fn mover(name: &str) -> Option<ProcessId> {
     parts.next().map(|_| id)
 }
 
-/// Removes what nobody needs any more, as far as that can be done.
+/// Removes what is no longer needed, as far as possible.
 pub fn discard(path: &Path) {
     if let Err(error) = remove_tree(path) {
         tracing::warn!(path = %path.display(), %error, "what a worker left cannot be removed: remove it by hand");
@@ -209,7 +209,7 @@ pub fn left(run_dir: &Path) -> Vec<PathBuf> {
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            // Who may not be permitted one thing may be another.
+            // One permission may be missing and another not.
             let _ = permit(path);
             fs::remove_dir_all(path)
         }
@@ -237,7 +237,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     }
 }
 
-/// By rename, so that nobody reads half of it. Not synced: what it speaks of does not survive the machine either.
+/// By rename: no reader sees half of it. Not synced: what it describes does not survive the machine either.
 fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
@@ -267,7 +267,7 @@ mod tests {
         fs::create_dir(workers(run.path())).unwrap();
         let id = ProcessId { pid: 12, start: 345 };
         let dir = WorkerDir::of(run.path(), "ab-c").unwrap();
-        // No directory, so that not even root can remove it as one.
+        // No directory: not even root can remove it as one.
         fs::write(dir.path(), "").unwrap();
         dir.remove(id).unwrap();
         assert_eq!(left(run.path()), [workers(run.path()).join(".gone.12.345.ab-c")]);

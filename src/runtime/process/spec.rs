@@ -1,4 +1,4 @@
-//! From what is asked of an instance to what its shim is told. What a process cannot honour is refused by name.
+//! From an instance's specification to the setup of its shim. What a process cannot honour is refused by name.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::shim::{SecretVariable, Setup};
 use super::{LOCAL_HOST, ProcessOptions, limits};
 use crate::runtime::{InstanceSpec, StartError, credentials};
 
-/// What the shim of this instance is told. Fetches the credential.
+/// The setup of this instance's shim. Fetches the credential.
 pub async fn setup(spec: &InstanceSpec, options: &ProcessOptions, current_dir: &Path) -> Result<Setup, StartError> {
     check(spec).map_err(StartError::Refused)?;
     let working_dir = spec.working_dir.as_ref().map_or_else(|| current_dir.to_owned(), |dir| current_dir.join(dir));

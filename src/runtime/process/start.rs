@@ -152,7 +152,7 @@ pub async fn watch(shared: Arc<Shared>, record: Record, mut death: Death, connec
     let Some(Known { dir, .. }) = shared.get(&record.uid) else { return };
     let exit = match dir.read_exit() {
         Ok(Some(exit)) => exit.into(),
-        // The shim was killed. Nobody ended what ran under it.
+        // The shim was killed. Nothing has ended what ran under it.
         _ => {
             while let Err(left) = end::end_left(&record.uid, record.shim).await {
                 tracing::warn!("{left}");

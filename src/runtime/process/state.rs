@@ -1,4 +1,4 @@
-//! What a controller knows of its workers, and who is told when that changes.
+//! What a controller knows of its workers, and the observers of changes.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -77,12 +77,12 @@ impl Shared {
         })
     }
 
-    /// Lets go of all workers: they see that nobody owns them.
+    /// Releases all workers: they see that no process owns them.
     pub fn close(&self) {
         self.closed.cancel();
     }
 
-    /// Resolves when the workers were let go.
+    /// Resolves when the workers were released.
     pub async fn closed(&self) {
         self.closed.cancelled().await;
     }

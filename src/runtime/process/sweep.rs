@@ -58,8 +58,8 @@ pub async fn sweep_leftovers(run_dir: &Path) -> Result<Vec<InstanceKey>, Runtime
     Ok(swept)
 }
 
-/// Directories that workers left in a run directory and that could not be removed: as a rule for files of another user in
-/// them, as who a container ran that a task started.
+/// Directories that workers left in a run directory and that could not be removed: as a rule because they hold files of another
+/// user, for example of a container that a task started.
 pub fn left_files(run_dir: &Path) -> Vec<PathBuf> {
     record::left(run_dir)
 }

@@ -76,9 +76,10 @@ impl Server {
         this
     }
 
-    /// All is listed, and that is the next that is told.
+    /// All is listed, and the next observation is that listing.
     async fn lists(&mut self) {
-        let told = tokio::time::timeout(Duration::from_secs(3600), self.told.next()).await.expect("nothing is told");
+        let told =
+            tokio::time::timeout(Duration::from_secs(3600), self.told.next()).await.expect("nothing is reported");
         assert!(matches!(&told, Some(Observation::Listed(pods)) if pods.len() == 1), "{told:?}");
         assert!(self.answers_checks());
     }
@@ -137,7 +138,7 @@ async fn pods_of_every_installation_are_told_and_whose_they_are() {
     }
 }
 
-/// As for a controller whose role lacks the verb: nothing that changes will be told, however often all is listed.
+/// As for a controller whose role lacks the verb: no change will be reported, however often all is listed.
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_is_refused_is_told_at_once_and_tried_ever_more_seldom() {
     let answer = tower::service_fn(|request: http::Request<kube::client::Body>| {

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub struct Worker {
     /// Collects them.
     pub reaper: Reaper,
-    /// Variables beside those of the shim.
+    /// Variables in addition to those of the shim.
     pub env: Vec<(String, String)>,
     /// Where they start.
     pub working_dir: PathBuf,
@@ -80,7 +80,7 @@ impl Worker {
             Ok::<_, io::Error>(Started { leader, stdin, stdout, stderr, exit })
         })();
         streams.map_err(|error| {
-            // Nobody could read what it says: it must not run on.
+            // Its output could not be read: it must not run on.
             if let Some(id) = ProcessId::of(leader) {
                 id.signal(Signal::KILL);
             }
@@ -134,12 +134,12 @@ fn members(leader: i32) -> Vec<Stat> {
     own.into_iter().filter(|stat| stat.group == leader || below.contains(&stat.id.pid)).collect()
 }
 
-/// It may have run for a moment, so it is not tried again here.
+/// It may have run for a moment, so it is not retried here.
 fn broken(error: &io::Error) -> Refusal {
     Refusal { code: 126, message: format!("the streams cannot be set up: {error}"), passing: true }
 }
 
-/// Tries again while something is short. A program that could not be started did nothing.
+/// Retries while a resource is short. A program that could not be started did nothing.
 async fn patiently<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let (mut pause, mut waited) = (FIRST_PAUSE, Duration::ZERO);
     loop {
@@ -154,7 +154,7 @@ async fn patiently<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T>
 }
 
 /// True unless the program itself is at fault: what is short now, memory or descriptors, need not be later, and a file that
-/// somebody writes to will be written.
+/// is being written will be complete.
 fn is_passing(error: &io::Error) -> bool {
     use rustix::io::Errno as E;
     let own = [

@@ -1,10 +1,10 @@
 //! The shim: the process that is a worker.
 //!
 //! It has a session of its own and is the subreaper of all that it starts, so nothing that runs in the worker can
-//! leave its tree, and a worker in which no child is left is empty for certain. It learns what to do from its
-//! standard input, where a credential is seen by nobody else, says on its standard output whether it could
-//! start, and then listens on its socket until one of three things ends it: its command ended, it was told to
-//! (SIGTERM), or no controller was connected for a while.
+//! leave its tree, and a worker in which no child is left is empty for certain. It reads its setup from
+//! standard input, where no other process sees a credential, and writes to standard output whether it could
+//! start. Then it listens on its socket until one of three things ends it: its command ended, it got SIGTERM, or no
+//! controller was connected for a while.
 
 mod child;
 mod reaper;
@@ -168,7 +168,7 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
             },
         }
     };
-    // First the connections, so that no task seems to have ended by itself; then all that runs.
+    // First the connections, so no task seems to have ended by itself; then all that runs.
     drop(listener);
     connections.shutdown().await;
     reaper.end_all(kill_grace).await;
@@ -183,7 +183,7 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
     }
 }
 
-/// The signals that tell a shim to end. It has no terminal, so the others mean that somebody sends them by hand.
+/// The signals that end a shim. It has no terminal, so the others were sent by hand.
 struct Told {
     terminate: Signal,
     interrupt: Signal,
@@ -204,7 +204,7 @@ impl Told {
     }
 }
 
-/// Says whether it could start, and lets go of the streams: the controller waits for their end.
+/// Reports whether it could start, and closes the streams: the controller waits for their end.
 #[allow(clippy::disallowed_methods)] // A program of its own, with its own output.
 fn answer(answer: &Answer) -> io::Result<()> {
     let mut out = io::stdout();

@@ -1,7 +1,7 @@
 //! Collects every child that ends, own or adopted, and makes sure that all of them do.
 //!
-//! As a subreaper the shim is the parent of whatever its tasks leave behind. Nobody else in this process may wait
-//! for a child: it would take the exit code away from here, or this from there.
+//! As a subreaper the shim is the parent of whatever its tasks leave behind. No other code in this process may wait
+//! for a child: each would take exit codes away from the other.
 
 use std::collections::BTreeMap;
 use std::io;
