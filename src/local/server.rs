@@ -81,11 +81,16 @@ impl LocalApi {
     }
 }
 
-/// The server as a tower service.
+/// The server as a tower service, for requests with any kind of body.
 #[derive(Clone)]
 pub struct LocalService(Arc<Api>);
 
-impl Service<Request<kube::client::Body>> for LocalService {
+impl<B> Service<Request<B>> for LocalService
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
     type Response = Response<ResponseBody>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
@@ -94,7 +99,7 @@ impl Service<Request<kube::client::Body>> for LocalService {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         Box::pin(service::handle(Arc::clone(&self.0), request))
     }
 }

@@ -9,7 +9,7 @@ use tower::BoxError;
 use crate::local::objects::api::Api;
 use crate::local::objects::verbs::{Deleted, Written};
 use crate::local::objects::watch::watch;
-use crate::local::request::body::{delete_options, read_json};
+use crate::local::request::body::{Body, delete_options, read_json};
 use crate::local::request::negotiate::negotiate;
 use crate::local::request::options::{Part, Source};
 use crate::local::request::patch::Patch;
@@ -23,12 +23,13 @@ use crate::local::schema::kind::Kind;
 use crate::local::schema::meta;
 
 /// Answers one request.
-pub(crate) async fn handle(
-    api: Arc<Api>,
-    request: Request<kube::client::Body>,
-) -> Result<Response<ResponseBody>, BoxError> {
+pub(crate) async fn handle<B>(api: Arc<Api>, request: Request<B>) -> Result<Response<ResponseBody>, BoxError>
+where
+    B: http_body::Body,
+    B::Error: Into<BoxError>,
+{
     let (parts, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
+    let body = Body::read(body).await?;
     Ok(answer(&api, &parts, &body).await.unwrap_or_else(|e| {
         if e.reason.is_empty() && e.code == 404 {
             plain(StatusCode::NOT_FOUND, e.message)
@@ -38,7 +39,7 @@ pub(crate) async fn handle(
     }))
 }
 
-async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Result<Response<ResponseBody>, ApiError> {
+async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &Body) -> Result<Response<ResponseBody>, ApiError> {
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let target = target(&api.kinds, parts.uri.path())?;
     let accept = parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
@@ -55,12 +56,12 @@ async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Re
                 Ok(json_response(StatusCode::OK, api.list(kind, namespace, &query.list(kind)?)?, &[]))
             }
             Method::POST if namespace.is_some() => {
-                let object = read_json(content_type, body)?;
+                let object = read_json(content_type, body.bytes()?)?;
                 let written = api.create(kind, one, object, query.write("CreateOptions")?).await?;
                 Ok(written_response(kind, &written))
             }
             Method::DELETE if namespace.is_some() => {
-                let options = delete_options(&query, content_type, body)?;
+                let options = delete_options(&query, content_type, body.bytes()?)?;
                 Ok(json_response(
                     StatusCode::OK,
                     api.delete_collection(kind, namespace, &query.selector(kind)?, &options).await?,
@@ -89,14 +90,14 @@ async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Re
             Ok(json_response(StatusCode::OK, json::object(kind, &stored), &[]))
         }
         Method::PUT => {
-            let object = read_json(content_type, body)?;
+            let object = read_json(content_type, body.bytes()?)?;
             let written = api
                 .update(kind, one, name, (part, Source::Body), query.write("UpdateOptions")?, |_| Ok(object))
                 .await?;
             Ok(written_response(kind, &written))
         }
         Method::PATCH => {
-            let change = Patch::parse(kind, content_type, body)?;
+            let change = Patch::parse(kind, content_type, body.bytes()?)?;
             let options = query.write("PatchOptions")?;
             let written = api.update(kind, one, name, (part, Source::Patch), options, |old| change.apply(old)).await?;
             Ok(written_response(kind, &written))
@@ -105,7 +106,7 @@ async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &[u8]) -> Re
             if kind.plural == "namespaces" && kind.group.is_empty() {
                 return Err(ApiError::not_implemented("deletion of namespaces"));
             }
-            let options = delete_options(&query, content_type, body)?;
+            let options = delete_options(&query, content_type, body.bytes()?)?;
             Ok(json_response(
                 StatusCode::OK,
                 match api.delete(kind, one, name, &options).await? {

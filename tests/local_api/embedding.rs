@@ -8,7 +8,7 @@ use kube::client::Body;
 use poolkeeper::clock::{Ids, SystemClock};
 use poolkeeper::local::{Change, History, LocalApi, LocalError, Options};
 use serde_json::json;
-use tower::{BoxError, Service, ServiceExt, service_fn};
+use tower::{BoxError, ServiceExt, service_fn};
 
 use poolkeeper_testkit::gadget::*;
 
@@ -52,10 +52,10 @@ async fn a_layer_may_stand_between_client_and_server() {
     let service = api.service();
     // An answer is lost: the write was done, the client does not know.
     let lossy = service_fn(move |request: Request<Body>| {
-        let mut service = service.clone();
+        let service = service.clone();
         async move {
             let lost = request.method() == http::Method::PATCH;
-            let answer = service.ready().await?.call(request).await?;
+            let answer = service.oneshot(request).await?;
             if lost { Err(BoxError::from("connection reset")) } else { Ok(answer) }
         }
     });

@@ -2,6 +2,7 @@
 //!
 //! What it has in common with a real one is in `tests/conformance`.
 
+mod bodies;
 mod commits;
 mod embedding;
 mod speed;

@@ -1,9 +1,43 @@
 //! From a body to JSON, and to the options of a delete.
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Value, json};
+use tower::BoxError;
 
 use crate::local::request::options::DeleteOptions;
 use crate::local::request::query::{Query, bad_dry_run, bad_option};
 use crate::local::response::status::ApiError;
+
+/// The size of the largest body that is read, as in kube-apiserver.
+const LIMIT: usize = 3 * 1024 * 1024;
+
+/// A body that was read. Too large a body is an error only for a request that needs it.
+pub(crate) struct Body(Option<Bytes>);
+
+impl Body {
+    /// Reads a body, up to the limit.
+    ///
+    /// # Errors
+    /// Those of the body.
+    pub async fn read<B>(body: B) -> Result<Self, BoxError>
+    where
+        B: http_body::Body,
+        B::Error: Into<BoxError>,
+    {
+        match Limited::new(body, LIMIT).collect().await {
+            Ok(body) => Ok(Self(Some(body.to_bytes()))),
+            Err(e) if e.is::<LengthLimitError>() => Ok(Self(None)),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// # Errors
+    /// 413 for too large a body.
+    pub fn bytes(&self) -> Result<&[u8], ApiError> {
+        let too_large = || ApiError::too_large(format!("Request entity too large: limit is {LIMIT}"));
+        self.0.as_deref().ok_or_else(too_large)
+    }
+}
 
 pub(crate) fn read_json(content_type: &str, body: &[u8]) -> Result<Value, ApiError> {
     let media = content_type.split(';').next().unwrap_or_default().trim();
