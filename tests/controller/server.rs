@@ -46,9 +46,7 @@ impl Server {
                                 .body(http_body_util::Empty::new().map_err(Into::into).boxed_unsync())
                                 .unwrap());
                         }
-                        let (parts, body) = request.into_parts();
-                        let body = body.collect().await.unwrap().to_bytes().to_vec();
-                        service.oneshot(http::Request::from_parts(parts, body.into())).await
+                        service.oneshot(request).await
                     }
                 });
                 // A client that goes ends its connection with an error.
