@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
+use super::agenda::Wake;
 use super::entries::Slot;
-use super::index::Wake;
-use super::{Core, Now, Object, ObjectKey, cooldown};
+use super::{Core, Now, Object, ObjectKey, time};
 use crate::api::pool::ContainerPoolSpec;
 use crate::api::worker::WorkerStatus;
 use crate::api::{ContainerPool, names};
@@ -49,8 +49,7 @@ pub(super) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake: &mut Wak
             let gate = core.gate(pool, &obj.spec, cred.as_deref(), None, now);
             note_gate(gate, wake);
             if let (Gate::Full | Gate::Probing(_), Some(id)) = (gate, &cred) {
-                let shared = core.creds.entry((pool.namespace.clone(), id.clone())).or_default();
-                shared.blocked.insert(pool.clone());
+                core.credentials.block(pool, id);
             }
             let first = core.pools.get(pool).and_then(|p| p.idle.get(&cred)?.first().copied());
             if gate == Gate::Open && first.is_some_and(|f| best.is_none_or(|b| f < b)) {
@@ -61,7 +60,7 @@ pub(super) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake: &mut Wak
         // A clock that was set back may make a rest begin again.
         if core.worker_rests(&worker, now) {
             core.reindex_worker(&worker, now);
-            core.mark_worker(&worker);
+            core.agenda.mark_worker(&worker);
             continue;
         }
         return Some(Choice { worker, dispatch });
@@ -103,19 +102,18 @@ impl Core {
         if let Some(until) = until.filter(|u| *u > now.wall) {
             return Gate::Resting(until);
         }
-        let Some(cred) = self.creds.get(&(pool.namespace.clone(), id.to_owned())) else { return Gate::Open };
+        let Some(cred) = self.credentials.get(&pool.namespace, id) else { return Gate::Open };
         let max = spec.credentials.iter().find(|c| c.identity() == id).and_then(|c| c.max_concurrent);
         let slot = except.and_then(|w| self.workers.get(w)?.slot.as_ref());
         let counted = matches!(slot, Some(Slot::Busy { cred: Some(c), .. }) if c == id);
-        let running = cred.running.len() - usize::from(counted);
+        let running = cred.running() - usize::from(counted);
         if max.is_some_and(|m| running >= usize::try_from(m).unwrap_or(0)) {
             return Gate::Full;
         }
         if let Some(until) = until.filter(|_| rest.strikes > 0) {
-            let since = (until, ObjectKey::new("", ""));
-            let probe = cred.running.range(since..).find(|(_, k)| Some(k) != except);
+            let probe = cred.assigned_since(until).find(|(_, k)| Some(k) != except);
             if let Some((assigned, _)) = probe {
-                let follow = cooldown::after(*assigned, spec.rate_limit.probe_after.get());
+                let follow = time::after(*assigned, spec.rate_limit.probe_after.get());
                 if follow > now.wall {
                     return Gate::Probing(follow);
                 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::observe::Attempted;
-use super::{Core, EventType, Now, ObjectKey, cooldown};
+use super::actions::Attempted;
+use super::{Core, EventType, Now, ObjectKey, time};
 use crate::api::pool::StartBackoff;
 use crate::api::{Time, Worker, names};
 
@@ -42,7 +42,7 @@ impl Backoff {
         }
         self.failures = self.failures.saturating_add(1);
         let doublings = u32::try_from(self.failures.clamp(1, 16) - 1).unwrap_or(0);
-        self.until = Some(cooldown::after(now, (FIRST * 2u32.pow(doublings)).min(LONGEST)));
+        self.until = Some(time::after(now, (FIRST * 2u32.pow(doublings)).min(LONGEST)));
     }
 
     /// Nothing failed so far, whatever is stored.
@@ -75,7 +75,7 @@ impl Core {
             }
             self.replacement_failed(pool, names::ordinal(&pool.name, &ObjectKey::of(w).name));
         }
-        self.mark_pool(pool);
+        self.agenda.mark_pool(pool);
     }
 
     /// A worker lives for some time after it became Ready. What that says is said of its own template.
@@ -84,7 +84,7 @@ impl Core {
         let its = self.pools.get_mut(pool).filter(|p| p.update.templates.made(&obj));
         if let Some(p) = its.filter(|p| p.backoff.failures > 0) {
             p.backoff.forget();
-            self.mark_pool(pool);
+            self.agenda.mark_pool(pool);
         }
     }
 }

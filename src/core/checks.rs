@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::agenda::Wake;
 use super::entries::Op;
-use super::index::Wake;
+use super::state::instances::{host_of, instance_key};
 use super::{Action, Core, Now, ObjectKey, RuntimeOrder};
 
 impl Core {
@@ -14,14 +15,14 @@ impl Core {
             return;
         }
         let (w, checked, missed) = (e.obj.clone(), e.checked, e.missed);
-        let host = Self::host_of(&w);
-        if !self.host_listed(&host) || self.is_dead(&w) {
+        let host = host_of(&w);
+        if !self.instances.is_listed(&host) || self.instances.is_dead(&w) {
             return; // a listing will tell
         }
         let policy = self.pool_obj(&self.workers[key].pool).map(|p| p.spec.health.clone()).unwrap_or_default();
         // A worker that missed a check is asked again soon: it takes no work until it answers.
         let pause = if missed == 0 { policy.interval.get() } else { policy.interval.get().min(policy.timeout.get()) };
-        let due = if checked == Duration::ZERO || self.instance_view(&w).is_none() {
+        let due = if checked == Duration::ZERO || self.instances.view_of(&w).is_none() {
             now.mono
         } else {
             together(checked + pause, pause)
@@ -33,7 +34,7 @@ impl Core {
         if let Some(e) = self.workers.get_mut(key) {
             e.begin(Op::Check);
         }
-        self.actions.push(Action::Runtime(RuntimeOrder::Check(host, Self::instance_key(&w), policy.timeout.get())));
+        self.actions.push(Action::Runtime(RuntimeOrder::Check(host, instance_key(&w), policy.timeout.get())));
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! `model/` checks this protocol over all interleavings. Change neither without the other.
 
+use super::agenda::Wake;
 use super::cooldown::{self, Limited};
-use super::index::Wake;
-use super::{Core, Now, Object, ObjectKey, Subject, Verb, assign, conditions, dispatch_status};
+use super::object::dispatch_status;
+use super::{Core, Now, Object, ObjectKey, Subject, Verb, assign, conditions};
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, LastResult, Outcome, Target, WorkerRef};
 use crate::api::pool::Scope;
 use crate::api::vocabulary::{DispatchAccepted, DispatchAssigned, EventReason};
@@ -151,7 +152,7 @@ impl Core {
         match fate {
             // The dispatch's own decision publishes, closes or ends it.
             Fate::RollForward | Fate::Running | Fate::Wait => {
-                self.mark_dispatch(&dispatch);
+                self.agenda.mark_dispatch(&dispatch);
                 self.check_if_due(key, now, wake);
             }
             Fate::NeverRan => self.free(key, worker, None, now),
@@ -205,7 +206,7 @@ impl Core {
             e.reserving = status.dispatch.clone();
         }
         if let Some(named) = &status.dispatch {
-            self.claims.insert(named.uid.clone(), named.attempt);
+            self.claims.reserve(&named.uid, named.attempt);
         }
         self.unqueue(dispatch);
     }
@@ -215,7 +216,7 @@ impl Core {
         let Some(e) = self.workers.get(worker) else { return };
         let (w, base) = (e.obj.clone(), self.dispatches[key].obj.clone());
         let Some(named) = w.status.as_ref().and_then(|s| s.dispatch.clone()) else { return };
-        let status = if w.is_deleting() || self.is_dead(&w) {
+        let status = if w.is_deleting() || self.instances.is_dead(&w) {
             not_started(dispatch, &w, &named, now)
         } else {
             let Some(target) = self.target_of(&w) else {

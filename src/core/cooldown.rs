@@ -5,11 +5,11 @@
 //! if the attempt was assigned at or after the previous deadline: so eight workers limited at once are one strike, and
 //! replays change nothing.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Core, Now, Object, ObjectKey};
+use super::{Core, Now, Object, ObjectKey, time};
 use crate::api::dispatch::{LastResult, Outcome};
 use crate::api::pool::{ContainerPoolSpec, CredentialRest, Scope};
 use crate::api::worker::Cooldown;
@@ -25,11 +25,6 @@ pub struct Limited<'a> {
     pub assigned_at: Timestamp,
     /// How it ended.
     pub result: &'a LastResult,
-}
-
-/// `t + d`, or the end of time.
-pub fn after(t: Timestamp, d: Duration) -> Timestamp {
-    jiff::SignedDuration::try_from(d).ok().and_then(|d| t.checked_add(d).ok()).unwrap_or(Timestamp::MAX)
 }
 
 /// When the rest after a rate limit ends. `strikes` and `until` are those before it. `seed` decides the jitter.
@@ -54,7 +49,7 @@ pub fn deadline(
         },
         Period::get,
     );
-    let end = after(from, rest);
+    let end = time::after(from, rest);
     let end = Timestamp::from_microsecond(end.as_microsecond()).unwrap_or(end);
     until.map_or(end, |u| end.max(u))
 }
@@ -122,10 +117,10 @@ pub fn credential_entry(
 
 impl Core {
     /// A credential's rest over all pools of the namespace that name it: the longest.
-    pub(super) fn credential_rest(&mut self, namespace: &str, identity: &str) -> CredentialRest {
+    pub(super) fn credential_rest(&mut self, namespace: &Arc<str>, identity: &str) -> CredentialRest {
         let mut all = CredentialRest { key: identity.to_owned(), ..CredentialRest::default() };
-        let Some(cred) = self.creds.get(&(namespace.into(), identity.to_owned())) else { return all };
-        for pool in &cred.pools {
+        let Some(cred) = self.credentials.get(namespace, identity) else { return all };
+        for pool in cred.pools() {
             self.visits.0 += 1;
             let Some(entry) = self.pools.get(pool) else { continue };
             let written = entry.obj.as_ref().and_then(|p| p.status.as_ref());
@@ -153,9 +148,9 @@ impl Core {
         let Ok(Some(identity)) = self.identity_of(worker) else { return true };
         let scope = self.scope_of(pool);
         let rest = self.credential_rest(&pool.namespace, &identity);
-        let shared = self.creds.get(&(pool.namespace.clone(), identity.clone())).map(|c| c.pools.clone());
+        let shared = self.credentials.pools_of(&pool.namespace, &identity);
         let mut written = true;
-        for other in shared.into_iter().flatten() {
+        for other in shared {
             let Some(obj) = self.pool_obj(&other).filter(|p| !p.is_deleting() || other == *pool) else { continue };
             let (own, stored) = (other == *pool, obj.status.as_ref());
             let stored = stored.and_then(|s| s.rate_limits.iter().find(|r| r.key == identity));
@@ -169,7 +164,7 @@ impl Core {
                     }
                     p.gated.insert(ObjectKey::of(worker));
                 }
-                self.mark_pool(&other);
+                self.agenda.mark_pool(&other);
             }
         }
         written
@@ -179,6 +174,8 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use std::time::Duration;
 
     use super::*;
     use crate::core::testkit::{at, limited};

@@ -2,13 +2,14 @@
 //! Warning, and shows in the condition RequestsAccepted. One that the server refuses is tried again and is bad meanwhile: what
 //! refused it may be changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entries::Trouble;
-use super::index::Wake;
-use super::{Core, EventType, Fetched, Now, Object, ObjectKey, Settled, Subject, Verb, cooldown};
+use super::agenda::RetryWait;
+use super::agenda::Wake;
+use super::state::pending::Requester;
+use super::{Core, EventType, Fetched, Now, Object, ObjectKey, Settled, Subject, Verb, time};
 use crate::api::dispatch::{Outcome, Retry};
 use crate::api::pool::CredentialRest;
 use crate::api::requests::{self, CooldownChange, Request, ResultRequest};
@@ -31,28 +32,12 @@ pub(super) struct Doors {
     pending: BTreeMap<String, (String, Time)>,
     /// Those whose write did not succeed: annotation, its value, and how often. It is the request's own: what else is written
     /// about the same object does not wait for it, and another value has none.
-    trouble: BTreeMap<String, (String, Trouble)>,
-}
-
-/// One annotation.
-pub(super) struct Asker {
-    pool: ObjectKey,
-    annotation: String,
-    value: String,
-}
-
-/// Who waits for the end of a write.
-#[derive(Default)]
-pub(super) struct Asked {
-    /// Whose request it is.
-    pub by: Option<Asker>,
-    /// Pools with requests that come after it. The object that it is about may not lead to them.
-    pub awaited_by: BTreeSet<ObjectKey>,
+    retries: BTreeMap<String, (String, RetryWait)>,
 }
 
 impl Doors {
-    fn trouble_of(&self, annotation: &str, value: &str) -> Option<&Trouble> {
-        self.trouble.get(annotation).filter(|(v, _)| v == value).map(|(_, trouble)| trouble)
+    fn retry_of(&self, annotation: &str, value: &str) -> Option<&RetryWait> {
+        self.retries.get(annotation).filter(|(v, _)| v == value).map(|(_, retry)| retry)
     }
 }
 
@@ -87,23 +72,23 @@ impl Core {
                 }
             };
             match step {
-                Step::Remove if !self.inflight.contains_key(&Subject::Pool(key.clone())) => {
+                Step::Remove if !self.agenda.is_locked(&Subject::Pool(key.clone())) => {
                     let verb = Verb::RemovePoolAnnotation(obj.clone(), door.key.clone(), door.value.clone());
                     self.write(Subject::Pool(key.clone()), verb);
                 }
                 Step::Write(subject, verb) => {
-                    let trouble = self.pools.get(key).and_then(|p| p.doors.trouble_of(&door.key, &door.value));
-                    if let Some(t) = trouble.filter(|t| t.is_told()) {
-                        bad.insert(door.key.clone(), (door.value.clone(), t.why.clone()));
+                    let retry = self.pools.get(key).and_then(|p| p.doors.retry_of(&door.key, &door.value));
+                    if let Some(r) = retry.filter(|r| r.is_reported()) {
+                        bad.insert(door.key.clone(), (door.value.clone(), r.why().to_owned()));
                     }
-                    let rests = trouble.into_iter().chain(self.trouble.get(&subject)).map(|t| t.until).max();
-                    if self.inflight.contains_key(&subject) {
-                        self.asked.entry(subject).or_default().awaited_by.insert(key.clone());
-                    } else if let Some(until) = rests.filter(|until| *until > now.mono) {
+                    let waits = retry.into_iter().chain(self.agenda.retry(&subject)).map(RetryWait::until).max();
+                    if self.agenda.is_locked(&subject) {
+                        self.pending.await_end(subject, key);
+                    } else if let Some(until) = waits.filter(|until| *until > now.mono) {
                         wake.after(until);
                     } else {
                         let annotation = door.key.clone();
-                        let by = Asker { pool: key.clone(), annotation, value: door.value.clone() };
+                        let by = Requester { pool: key.clone(), annotation, value: door.value.clone() };
                         self.ask(by, subject, verb, now);
                     }
                 }
@@ -132,17 +117,17 @@ impl Core {
         if let Some(p) = self.pools.get_mut(key) {
             p.doors.bad = bad;
             p.doors.pending.retain(|k, (v, _)| annotations.get(k) == Some(v));
-            p.doors.trouble.retain(|k, (v, _)| annotations.get(k) == Some(v));
+            p.doors.retries.retain(|k, (v, _)| annotations.get(k) == Some(v));
         }
     }
 
-    fn ask(&mut self, by: Asker, subject: Subject, verb: Verb, now: Now) {
+    fn ask(&mut self, by: Requester, subject: Subject, verb: Verb, now: Now) {
         if let (Verb::CreateDispatch(_), Subject::Dispatch(d), Some(p)) =
             (&verb, &subject, self.pools.get_mut(&by.pool))
         {
             p.admission.expect(d.name.clone());
         }
-        self.asked.insert(subject.clone(), Asked { awaited_by: [by.pool.clone()].into(), by: Some(by) });
+        self.pending.requested(subject.clone(), by);
         self.write(subject.clone(), verb);
         if let Subject::Worker(w) = &subject {
             self.reindex_worker(w, now);
@@ -150,7 +135,7 @@ impl Core {
     }
 
     /// What a request asked for ended.
-    pub(super) fn answer_request(&mut self, by: &Asker, settled: &Settled, now: Now) {
+    pub(super) fn answer_request(&mut self, by: &Requester, settled: &Settled, now: Now) {
         let Some(p) = self.pools.get_mut(&by.pool) else { return };
         let (why, refused) = match settled {
             Settled::Refused(why) => (why.as_str(), true),
@@ -158,15 +143,15 @@ impl Core {
             // In a namespace that does not exist any more, for example.
             Settled::Refreshed(Fetched::Dispatch(None)) => ("the server made no such Dispatch, and knows none", false),
             Settled::Done(_) | Settled::Refreshed(_) => {
-                p.doors.trouble.remove(&by.annotation);
+                p.doors.retries.remove(&by.annotation);
                 return;
             }
         };
-        let (value, trouble) = p.doors.trouble.entry(by.annotation.clone()).or_default();
+        let (value, retry) = p.doors.retries.entry(by.annotation.clone()).or_default();
         if *value != by.value {
-            (*value, *trouble) = (by.value.clone(), Trouble::default());
+            (*value, *retry) = (by.value.clone(), RetryWait::default());
         }
-        trouble.again(why, refused, now);
+        retry.again(why, refused, now);
     }
 
     fn dispatch_door(
@@ -274,7 +259,7 @@ impl Core {
             Some((_, at)) => at.clone(),
             None => {
                 let at = Time::from(match change {
-                    CooldownChange::Rest(p) => cooldown::after(now.wall, Period::get(p)),
+                    CooldownChange::Rest(p) => time::after(now.wall, Period::get(p)),
                     CooldownChange::Clear => now.wall,
                 });
                 pending.insert(annotation.to_owned(), (value.to_owned(), at.clone()));
@@ -317,8 +302,7 @@ impl Core {
 
     fn rest_credential(&mut self, key: &ObjectKey, identity: &str, at: &Time, clear: bool) -> Step {
         // A rest holds for every pool that names the credential, wherever it is stored; so a clear goes to all that store one.
-        let shared =
-            self.creds.get(&(key.namespace.clone(), identity.to_owned())).map(|c| c.pools.clone()).unwrap_or_default();
+        let shared = self.credentials.pools_of(&key.namespace, identity);
         let mut done = true;
         for pool in shared {
             let Some(obj) = self.pool_obj(&pool) else { continue };
@@ -345,7 +329,7 @@ impl Core {
             if let Some(p) = self.pools.get_mut(&pool) {
                 p.due_rests.insert(identity.to_owned(), next);
             }
-            self.mark_pool(&pool);
+            self.agenda.mark_pool(&pool);
         }
         if done { Step::Remove } else { Step::Wait }
     }

@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::ObjectKey;
 use super::backoff::Backoff;
 use super::doors::Doors;
 use super::queue::Admission;
 use super::tally::{Ordinals, Tally};
 use super::update::Update;
-use super::{HostKey, ObjectKey};
-use crate::api::worker::{DispatchRef, Handle, WorkerSpec};
+use crate::api::worker::{DispatchRef, WorkerSpec};
 use crate::api::{ContainerPool, Dispatch, Worker};
-use crate::runtime::{Exit, InstanceState};
 
 /// Place of a dispatch in its pool's queue: priority, then creation, then name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,30 +42,6 @@ pub(super) enum Slot {
     Spent,
     /// Idle, and can take no work.
     Unavailable,
-}
-
-/// An instance as far as a runtime told, without whose it is and where: the index and its entry have that.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum InstanceView {
-    /// There, running or about to.
-    There { handle: Handle, state: InstanceState },
-    /// Nothing of it runs any more; it may still take up a name.
-    Ended(Exit),
-    /// Confirmed gone.
-    Gone,
-}
-
-impl InstanceView {
-    pub fn is_dead(&self) -> bool {
-        !matches!(self, Self::There { .. })
-    }
-}
-
-pub(super) struct InstanceEntry {
-    pub host: HostKey,
-    /// This installation made it.
-    pub own: bool,
-    pub view: InstanceView,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,37 +152,11 @@ pub(super) struct PoolEntry {
     pub start_took: Option<Duration>,
 }
 
-#[derive(Default)]
-pub(super) struct CredEntry {
-    /// Open attempts on it: when they were assigned, and to whom.
-    pub running: BTreeSet<(Timestamp, ObjectKey)>,
-    /// Pools that name it.
-    pub pools: BTreeSet<ObjectKey>,
-    /// Pools that have work and idle workers on it, and wait for an attempt on it to end.
-    pub blocked: BTreeSet<ObjectKey>,
-}
-
-#[derive(Default)]
-pub(super) struct HostEntry {
-    /// True from a listing until the host becomes unreachable.
-    pub listed: bool,
-    pub message: String,
-}
-
-#[derive(Default)]
-pub(super) struct Trouble {
-    pub failures: u32,
-    pub until: Duration,
-    /// The words of the first failure, or of the first refusal: while it lasts they do not change, so that it is told once.
-    pub why: String,
-    /// It was refused, and not just not done.
-    pub refused: bool,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::Subject;
+    use crate::core::state::instances::InstanceEntry;
 
     /// There is one of these for every worker, and three subjects: the memory of 10,000 workers at rest follows them
     /// (`docs/performance.md`). What is rare goes into a box.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::assign::Gate;
-use super::entries::InstanceView;
+use super::state::instances::InstanceView;
 use super::{Core, Now, Object, ObjectKey};
 use crate::api::names;
 use crate::api::vocabulary::PoolReady;
@@ -126,9 +126,9 @@ impl Core {
             return Wait::StartsFail(p.backoff.message.clone(), p.backoff.until);
         }
         let runtime = self.runtime_of(&obj);
-        if let Some((h, e)) = self.hosts.iter().find(|(h, e)| h.runtime == runtime && !e.listed) {
-            let why = if e.message.is_empty() { "not reached yet" } else { &e.message };
-            return Wait::HostUnreachable(format!("{runtime} host {:?}: {why}", h.host));
+        if let Some((host, message)) = self.instances.unlisted(runtime) {
+            let why = if message.is_empty() { "not reached yet" } else { message };
+            return Wait::HostUnreachable(format!("{runtime} host {host:?}: {why}"));
         }
         if !p.starting.is_empty() || !p.creating.is_empty() {
             return self.starts_wait(key).map_or(Wait::Starting, Wait::StartsWait);
@@ -163,7 +163,7 @@ impl Core {
         let mut first = None;
         for o in p.starting.iter().take(LOOKED_AT) {
             let e = self.workers.get(&key.sibling(names::worker(&key.name, *o)))?;
-            let why = match self.instance_view(&e.obj) {
+            let why = match self.instances.view_of(&e.obj) {
                 Some(InstanceView::There { state, .. }) => state.why_not_ready()?,
                 _ => e.not_now.as_deref()?,
             };

@@ -1,7 +1,7 @@
 //! How long finished dispatches stay: until `history.ttl` or `history.limit`, and their worker is freed.
 
-use super::index::Wake;
-use super::{Core, Now, Object, ObjectKey, Subject, Verb, cooldown};
+use super::agenda::Wake;
+use super::{Core, Now, Object, ObjectKey, Subject, Verb, time};
 use crate::api::pool::HistoryPolicy;
 
 /// Deletes under way at a time. More would not be faster, and each is passed by again for each that ends.
@@ -15,7 +15,7 @@ impl Core {
         let mut over = p.finals.len().saturating_sub(limit);
         let (mut due, mut under_way) = (Vec::new(), 0);
         for (finished, name) in &p.finals {
-            let end = cooldown::after(*finished, policy.ttl.get());
+            let end = time::after(*finished, policy.ttl.get());
             if over == 0 && end > now.wall {
                 wake.at(end);
                 break;
@@ -24,16 +24,16 @@ impl Core {
             self.visits.0 += 1;
             let dispatch = key.sibling(name.clone());
             let Some(e) = self.dispatches.get(&dispatch) else { continue };
-            let (held, base) = (self.named.contains_key(e.obj.uid_str()), e.obj.clone());
+            let (held, base) = (self.claims.is_named(e.obj.uid_str()), e.obj.clone());
             // That no worker in the cache names it is no fact: its last one was seen to do so no longer, or is looked at.
             let status = base.status.as_ref();
             let ask = status.filter(|s| e.released < s.attempt).and_then(|s| s.worker.as_ref()).map(|w| w.name.clone());
             let subject = Subject::Dispatch(dispatch);
-            let trouble = self.trouble.get(&subject).filter(|t| t.until > now.mono);
-            if let Some(t) = trouble {
-                wake.after(t.until);
+            let blocked = self.agenda.blocked_until(&subject, now);
+            if let Some(until) = blocked {
+                wake.after(until);
             }
-            if trouble.is_some() || self.inflight.contains_key(&subject) {
+            if blocked.is_some() || self.agenda.is_locked(&subject) {
                 under_way += 1;
             } else if !held && !base.is_deleting() {
                 under_way += 1;

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use super::entries::{InstanceView, Op};
-use super::index::Wake;
-use super::{
-    Action, Core, EventType, HostKey, Now, Object, ObjectKey, RuntimeOrder, Subject, Verb, conditions, worker_status,
-};
+use super::agenda::Wake;
+use super::entries::Op;
+use super::object::worker_status;
+use super::state::instances::{InstanceView, host_of, instance_key};
+use super::{Action, Core, EventType, HostKey, Now, Object, ObjectKey, RuntimeOrder, Subject, Verb, conditions};
 use crate::api::dispatch::Target;
 use crate::api::vocabulary::{EventReason, WorkerHealthy, WorkerReady};
 use crate::api::worker::{WorkerPhase, WorkerStatus};
@@ -81,7 +81,7 @@ impl Core {
 
     pub(super) fn delete_worker(&mut self, key: &ObjectKey, now: Now) {
         let Some(base) = self.workers.get(key).map(|e| e.obj.clone()) else { return };
-        if self.inflight.contains_key(&Subject::Worker(key.clone())) {
+        if self.agenda.is_locked(&Subject::Worker(key.clone())) {
             return;
         }
         self.write(Subject::Worker(key.clone()), Verb::DeleteWorker(base));
@@ -90,8 +90,8 @@ impl Core {
 
     /// Deleting, and no dispatch named: stop the instance, then let go of the name.
     fn let_go(&mut self, key: &ObjectKey, w: &Worker) {
-        let host = Self::host_of(w);
-        let instance = Self::instance_key(w);
+        let host = host_of(w);
+        let instance = instance_key(w);
         let Some(e) = self.workers.get_mut(key) else { return };
         if matches!(e.op, Some(Op::Start | Op::Stop)) {
             return; // its answer marks this worker again
@@ -101,7 +101,7 @@ impl Core {
             if w.metadata.finalizers.iter().flatten().any(|f| f == names::WORKER_FINALIZER) {
                 self.write(Subject::Worker(key.clone()), Verb::RemoveWorkerFinalizer(base));
             }
-        } else if self.host_listed(&host) {
+        } else if self.instances.is_listed(&host) {
             if let Some(e) = self.workers.get_mut(key) {
                 e.begin(Op::Stop);
             }
@@ -112,7 +112,7 @@ impl Core {
     /// Not Ready yet.
     fn bring_up(&mut self, key: &ObjectKey, w: &Worker, pool_key: &ObjectKey, now: Now, wake: &mut Wake) {
         let Some(pool) = self.pool_obj(pool_key) else { return };
-        let view = self.instance_view(w).cloned();
+        let view = self.instances.view_of(w).cloned();
         match view {
             Some(InstanceView::There { handle, state: InstanceState::Running }) => {
                 let mut status = w.status.clone().unwrap_or_default();
@@ -143,9 +143,9 @@ impl Core {
             Some(InstanceView::There { state, .. }) => state.why_not_ready().map(str::to_owned),
             _ => self.workers[key].not_now.clone(),
         };
-        let host = Self::host_of(w);
+        let host = host_of(w);
         // Nothing is removed meanwhile, nor does it count against anybody.
-        let stands_still = pool.spec.paused || !self.host_listed(&host);
+        let stands_still = pool.spec.paused || !self.instances.is_listed(&host);
         if !stands_still && self.is_outdated(&self.workers[key]) {
             self.delete_worker(key, now); // outdated before it began
             return;
@@ -192,7 +192,7 @@ impl Core {
             if let Some(e) = self.workers.get_mut(key) {
                 e.begin(Op::Check);
             }
-            self.actions.push(Action::Runtime(RuntimeOrder::Check(host, Self::instance_key(w), limit)));
+            self.actions.push(Action::Runtime(RuntimeOrder::Check(host, instance_key(w), limit)));
             return;
         }
         let spec = self.instance_spec(w, &pool.spec, &host);
@@ -207,12 +207,12 @@ impl Core {
         if let Some(e) = self.workers.get_mut(key) {
             e.start_failed = Some(why);
         }
-        self.mark_worker(key);
+        self.agenda.mark_worker(key);
     }
 
     /// A runtime refused a start.
     pub(super) fn start_failed(&mut self, instance: &InstanceKey, why: String, now: Now) {
-        let key = ObjectKey::new(instance.namespace.clone(), instance.worker.clone());
+        let key = ObjectKey::of_instance(instance);
         if self.workers.get(&key).is_some_and(|e| e.obj.uid_str() == instance.uid) {
             let _ = now;
             self.fail_start(&key, why);
@@ -221,7 +221,7 @@ impl Core {
 
     fn instance_spec(&self, w: &Worker, pool: &crate::api::ContainerPoolSpec, host: &HostKey) -> InstanceSpec {
         InstanceSpec {
-            key: Self::instance_key(w),
+            key: instance_key(w),
             pool: w.spec.pool.clone(),
             host: host.host.clone(),
             image: pool.image.clone(),
@@ -244,7 +244,7 @@ impl Core {
     /// Started, and idle.
     fn keep_up(&mut self, key: &ObjectKey, w: &Worker, status: &WorkerStatus, now: Now, wake: &mut Wake) {
         let pool = self.workers[key].pool.clone();
-        if self.is_dead(w) {
+        if self.instances.is_dead(w) {
             let resting = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).is_some_and(|u| u.0 > now.wall);
             let since = self.workers[key].since;
             let why = self.epitaph(w);
@@ -261,7 +261,7 @@ impl Core {
                 return;
             }
             if now.mono < since + EARLY_END {
-                let text = match self.instance_view(w) {
+                let text = match self.instances.view_of(w) {
                     Some(InstanceView::Ended(exit)) => describe_worker(exit, " soon after its start"),
                     _ => format!("worker lost soon after its start: {why}"),
                 };
@@ -282,7 +282,7 @@ impl Core {
         }
         let paused = self.pool_obj(&pool).is_some_and(|p| p.spec.paused);
         let missed = self.workers[key].missed;
-        if missed >= MISSED_CHECKS && self.host_listed(&Self::host_of(w)) && !paused {
+        if missed >= MISSED_CHECKS && self.instances.is_listed(&host_of(w)) && !paused {
             self.record(
                 "Worker",
                 w,
@@ -294,14 +294,14 @@ impl Core {
             self.delete_worker(key, now);
             return;
         }
-        let waits = match self.instance_view(w) {
+        let waits = match self.instances.view_of(w) {
             Some(InstanceView::There { state, .. }) => state.why_not_ready().map(str::to_owned),
             _ => None,
         };
         let healthy = missed == 0 && waits.is_none();
         let shown = Condition::find::<WorkerHealthy>(&status.conditions).is_none_or(Condition::is_true);
         let e = &self.workers[key];
-        let sure = self.instance_view(w).is_some() && e.op.is_none() && e.checked != Duration::ZERO;
+        let sure = self.instances.view_of(w).is_some() && e.op.is_none() && e.checked != Duration::ZERO;
         if sure && healthy != shown {
             let mut next = status.clone();
             let reason = match (healthy, &waits) {
@@ -331,8 +331,8 @@ impl Core {
 
     /// How a task reaches a worker, if its instance was seen.
     pub(super) fn target_of(&self, w: &Worker) -> Option<Target> {
-        let Some(InstanceView::There { handle, state }) = self.instance_view(w) else { return None };
-        let (key, host) = (Self::instance_key(w), Self::host_of(w));
+        let Some(InstanceView::There { handle, state }) = self.instances.view_of(w) else { return None };
+        let (key, host) = (instance_key(w), host_of(w));
         let instance =
             Instance { key, host: host.host.clone(), own: true, handle: handle.clone(), state: state.clone() };
         Some((self.cfg.target)(&host, &instance))
@@ -340,7 +340,7 @@ impl Core {
 
     /// What is known of the end of a worker's instance.
     pub(super) fn epitaph(&self, w: &Worker) -> String {
-        match self.instance_view(w) {
+        match self.instances.view_of(w) {
             Some(InstanceView::Ended(exit)) => describe_worker(exit, ""),
             _ => "the worker's instance is gone".to_owned(),
         }
@@ -349,24 +349,24 @@ impl Core {
     /// An instance whose Worker is not in the cache. It is removed only if this installation made it, after a live GET,
     /// and not while an attempt on it is open.
     pub(super) fn decide_orphan(&mut self, key: &InstanceKey, _now: Now, _wake: &mut Wake) {
-        let worker = ObjectKey::new(key.namespace.clone(), key.worker.clone());
+        let worker = ObjectKey::of_instance(key);
         if self.workers.get(&worker).is_some_and(|e| e.obj.uid_str() == key.uid) {
-            self.mark_worker(&worker);
+            self.agenda.mark_worker(&worker);
             return;
         }
         let Some(host) = self.instances.get(key).filter(|e| e.own).map(|e| e.host.clone()) else { return };
-        match self.orphan_ops.get(key) {
+        match self.instances.is_orphan(key) {
             None => self.write(Subject::Orphan(Box::new(key.clone())), Verb::GetWorker(worker)),
             Some(false) => {
-                self.orphan_ops.remove(key);
+                self.instances.uncheck_orphan(key);
             }
             Some(true) => {
-                let open = self.open_on.get(&key.uid).filter(|d| !d.is_empty()).cloned();
-                if let Some(open) = open {
+                let mut open = self.claims.open_on(&key.uid).peekable();
+                if open.peek().is_some() {
                     for d in open {
-                        self.mark_dispatch(&d);
+                        self.agenda.mark_dispatch(d);
                     }
-                } else if self.host_listed(&host) && self.stopping.insert(key.clone()) {
+                } else if self.instances.is_listed(&host) && self.instances.begin_stop(key) {
                     self.actions.push(Action::Runtime(RuntimeOrder::Stop(host, key.clone())));
                 }
             }

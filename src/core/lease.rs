@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::index::Wake;
+use super::agenda::Wake;
 use super::{Action, Core, LeaseFact, Now, ObjectKey, Subject};
 use crate::api::Dispatch;
 
@@ -45,7 +45,7 @@ impl Core {
         let open = d.status.as_ref().is_some_and(|s| s.is_open() && !s.phase.is_final());
         if open {
             if self.leases.entry(key.clone()).or_default().users.insert(dispatch) {
-                self.dirty.insert(Subject::Lease(key));
+                self.agenda.mark(Subject::Lease(key));
             }
         } else {
             self.unlease(d);
@@ -72,7 +72,7 @@ impl Core {
             e.unchanged = e.asked;
         }
         e.seen = Some(fact);
-        self.dirty.insert(Subject::Lease(key.clone()));
+        self.agenda.mark(Subject::Lease(key.clone()));
     }
 
     /// One look for all dispatches that name it: three times in its duration, and at its end.
@@ -92,7 +92,7 @@ impl Core {
             }
         }
         for d in users {
-            self.mark_dispatch(&d);
+            self.agenda.mark_dispatch(&d);
         }
     }
 

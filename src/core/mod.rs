@@ -17,196 +17,160 @@
 //! - [`election`]: which of several controllers leads.
 //! - `census`: how many there are of everything, for who asks.
 
+mod actions;
+mod agenda;
 pub mod assign;
 pub mod backoff;
 mod census;
 mod checks;
 pub mod commit;
 mod conditions;
+mod config;
 pub mod cooldown;
 pub mod doors;
 pub mod election;
 mod entries;
 pub mod explain;
 pub mod history;
-mod index;
 mod input;
 pub mod instance;
 pub mod lease;
+mod object;
 mod observe;
 pub mod outcome;
 mod queue;
 pub mod rollup;
 pub mod scale;
 mod slots;
+mod state;
 mod tally;
 pub mod template;
 #[cfg(test)]
 mod testkit;
+mod time;
 pub mod update;
 
-use std::sync::{Arc, LazyLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 pub use census::PoolCensus;
-pub use index::{Core, Visits};
+pub use config::{Config, HostKey, TargetFn};
 pub use input::{
     Action, Event, EventType, Fetched, Input, LeaseFact, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
 };
+pub(crate) use object::dispatch_status;
+pub use object::{Object, ObjectKey};
+pub use time::Now;
 
-use crate::api::dispatch::{DispatchStatus, Target};
-use crate::api::worker::WorkerStatus;
-use crate::api::{ContainerPool, Dispatch, RuntimeKind, Worker};
-use crate::runtime::Instance;
+use self::agenda::{Agenda, Wake};
+use self::entries::{DispatchEntry, PoolEntry, WorkerEntry};
+use self::lease::LeaseEntry;
+use self::state::claims::Claims;
+use self::state::credentials::Credentials;
+use self::state::instances::Instances;
+use self::state::pending::Pending;
+use crate::api::{ContainerPool, RuntimeKind};
 
-/// Namespace and name. Clones share their texts: of a worker alone there are five at rest.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObjectKey {
-    /// Namespace.
-    pub namespace: Arc<str>,
-    /// Name.
-    pub name: Arc<str>,
+/// How many index entries were looked at: the measure of "no event costs a scan".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Visits(pub u64);
+
+/// The controller's state. See the module's page.
+///
+/// Maps that grow with what there is are hash maps which keep the order of insertion: every decision looks things up in
+/// them, only a listing walks them, and the same inputs walk them in the same order.
+pub struct Core {
+    cfg: Config,
+    agenda: Agenda,
+    pools: BTreeMap<ObjectKey, PoolEntry>,
+    workers: IndexMap<ObjectKey, Box<WorkerEntry>>,
+    dispatches: IndexMap<ObjectKey, DispatchEntry>,
+    credentials: Credentials,
+    instances: Instances,
+    claims: Claims,
+    leases: BTreeMap<ObjectKey, LeaseEntry>,
+    pending: Pending,
+    /// Whether pools, Workers and Dispatches were listed once.
+    synced: (bool, bool, bool),
+    actions: Vec<Action>,
+    visits: Visits,
 }
 
-impl ObjectKey {
-    /// From its parts.
-    pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+impl Core {
+    /// Knows nothing yet. Decides nothing before each kind was listed once.
+    pub fn new(cfg: Config) -> Self {
+        Self {
+            agenda: Agenda::default(),
+            pools: BTreeMap::new(),
+            workers: IndexMap::new(),
+            dispatches: IndexMap::new(),
+            credentials: Credentials::default(),
+            instances: Instances::new(&cfg),
+            claims: Claims::default(),
+            leases: BTreeMap::new(),
+            pending: Pending::default(),
+            synced: (false, false, false),
+            actions: Vec::new(),
+            visits: Visits(0),
+            cfg,
+        }
     }
 
-    /// ObjectKey of an object. Every kind that is watched is namespaced.
-    pub fn of<K: Object>(object: &K) -> Self {
-        let meta = object.object_meta();
-        Self::new(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
+    /// How many index entries all decisions so far looked at.
+    pub fn visits(&self) -> Visits {
+        self.visits
     }
 
-    /// Another name in the same namespace.
-    #[must_use]
-    pub fn sibling(&self, name: impl Into<Arc<str>>) -> Self {
-        Self::new(self.namespace.clone(), name)
-    }
-}
-
-impl std::fmt::Display for ObjectKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
-/// What the three kinds have in common.
-pub trait Object {
-    /// Its metadata.
-    fn object_meta(&self) -> &ObjectMeta;
-
-    /// Its uid, empty before it is stored.
-    fn uid_str(&self) -> &str {
-        self.object_meta().uid.as_deref().unwrap_or_default()
+    /// Writes that were asked for and have not ended.
+    pub fn in_flight(&self) -> usize {
+        self.agenda.locked()
     }
 
-    /// Its version as a number. Kubernetes promises since 1.35 that versions of one kind compare as numbers, and
-    /// every server before did so too.
-    fn version(&self) -> u64 {
-        self.object_meta().resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0)
+    /// Decides all that follows from what was applied since the last call.
+    pub fn decide(&mut self, now: Now) -> Vec<Action> {
+        self.agenda.wake_due(now);
+        if self.synced != (true, true, true) {
+            return Vec::new();
+        }
+        while let Some(subject) = self.agenda.next() {
+            if self.agenda.is_locked(&subject) {
+                continue; // the end of its write marks it again
+            }
+            let mut wake = Wake::default();
+            if let Some(until) = self.agenda.blocked_until(&subject, now) {
+                wake.after(until);
+                self.agenda.sleep(subject, wake);
+                continue;
+            }
+            self.visits.0 += 1;
+            match &subject {
+                Subject::Dispatch(key) => self.decide_dispatch(key, now, &mut wake),
+                Subject::Worker(key) => self.decide_worker(key, now, &mut wake),
+                Subject::Pool(key) => self.decide_pool(key, now, &mut wake),
+                Subject::Lease(key) => self.decide_lease(key, now, &mut wake),
+                Subject::Orphan(key) => self.decide_orphan(key, now, &mut wake),
+            }
+            self.agenda.sleep(subject, wake);
+        }
+        std::mem::take(&mut self.actions)
     }
 
-    /// True if `other`, of the same name, shows nothing that this one does not: it is older, or the same version.
-    fn covers(&self, other: &Self) -> bool {
-        let (own, its) = (self.version(), other.version());
-        own > its || (own == its && own != 0 && self.uid_str() == other.uid_str())
+    /// When [`Core::decide`] has something to do again without an input: by the wall clock, and by monotonic time.
+    pub fn next_wake(&self) -> (Option<Timestamp>, Option<Duration>) {
+        self.agenda.next_wake()
     }
 
-    /// True once somebody asked for its deletion.
-    fn is_deleting(&self) -> bool {
-        self.object_meta().deletion_timestamp.is_some()
+    /// A pool that exists.
+    fn pool_obj(&self, key: &ObjectKey) -> Option<Arc<ContainerPool>> {
+        self.pools.get(key)?.obj.clone()
     }
 
-    /// True if this annotation is `true`.
-    fn is_flagged(&self, annotation: &str) -> bool {
-        self.object_meta().annotations.as_ref().and_then(|a| a.get(annotation)).is_some_and(|v| v == "true")
-    }
-}
-
-impl Object for ContainerPool {
-    fn object_meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-}
-impl Object for Worker {
-    fn object_meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-}
-impl Object for Dispatch {
-    fn object_meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-}
-
-/// Status of a Worker: that of a new one before it has one.
-pub(crate) fn worker_status(worker: &Worker) -> &WorkerStatus {
-    static NEW: LazyLock<WorkerStatus> = LazyLock::new(WorkerStatus::default);
-    worker.status.as_ref().unwrap_or(&NEW)
-}
-
-/// Status of a Dispatch: that of a new one before it has one.
-pub(crate) fn dispatch_status(dispatch: &Dispatch) -> &DispatchStatus {
-    static NEW: LazyLock<DispatchStatus> = LazyLock::new(DispatchStatus::default);
-    dispatch.status.as_ref().unwrap_or(&NEW)
-}
-
-/// One host of one runtime.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostKey {
-    /// The runtime.
-    pub runtime: RuntimeKind,
-    /// Name of the host.
-    pub host: String,
-}
-
-/// The present, as two clocks tell it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
-    /// Wall clock, cut to microseconds, as it is stored. May jump.
-    pub wall: Timestamp,
-    /// Time since some fixed point. Never jumps.
-    pub mono: Duration,
-}
-
-impl Now {
-    /// From two readings.
-    pub fn new(wall: Timestamp, mono: Duration) -> Self {
-        // What is stored has microseconds: what is decided must not be finer.
-        let wall = Timestamp::from_microsecond(wall.as_microsecond()).unwrap_or(wall);
-        Self { wall, mono }
-    }
-}
-
-/// What the controller was configured with.
-#[derive(Clone)]
-pub struct Config {
-    /// Runtime of pools that name none.
-    pub default_runtime: RuntimeKind,
-    /// Runtimes that pools may name.
-    pub runtimes: Vec<RuntimeKind>,
-    /// Hosts of each runtime. Those that pools may name; the first is the default.
-    pub hosts: Vec<(RuntimeKind, Vec<String>)>,
-    /// Least time between two roll-ups of a pool's status. 5 s by design; tests may scale it.
-    pub rollup_interval: Duration,
-    /// Whether credentials may come from the controller's own machine.
-    pub local_credentials: bool,
-    /// How a task reaches an instance: [`crate::runtime::Runtime::target`] of its runtime. A function of its arguments alone.
-    pub target: TargetFn,
-}
-
-/// See [`Config::target`].
-pub type TargetFn = Arc<dyn Fn(&HostKey, &Instance) -> Target + Send + Sync>;
-
-impl Config {
-    /// Hosts of one runtime.
-    pub fn hosts_of(&self, kind: RuntimeKind) -> &[String] {
-        self.hosts.iter().find(|(k, _)| *k == kind).map_or(&[], |(_, hosts)| hosts)
+    /// Runtime of a pool.
+    fn runtime_of(&self, pool: &ContainerPool) -> RuntimeKind {
+        pool.spec.runtime.unwrap_or(self.cfg.default_runtime)
     }
 }

@@ -1,8 +1,9 @@
 //! Dispatches: what lets one wait, what ends an attempt, what follows from an end.
 
+use super::agenda::Wake;
 use super::cooldown;
-use super::index::Wake;
-use super::{Core, Now, Object, ObjectKey, Subject, Verb, conditions, dispatch_status};
+use super::object::dispatch_status;
+use super::{Core, Now, Object, ObjectKey, Subject, Verb, conditions, time};
 use crate::api::dispatch::{
     DispatchPhase, DispatchSpec, DispatchStatus, LastResult, Outcome, ReportedOutcome, Retries,
 };
@@ -101,7 +102,7 @@ fn finish(status: &mut DispatchStatus, phase: DispatchPhase, reason: DispatchFin
 pub fn attempt_deadline(dispatch: &Dispatch, policy: &DispatchPolicy) -> Option<jiff::Timestamp> {
     let limit = dispatch.spec.timeout.unwrap_or(policy.timeout);
     let assigned = dispatch.status.as_ref()?.assigned_at.as_ref()?;
-    (!limit.is_zero()).then(|| cooldown::after(assigned.0, limit.get()))
+    (!limit.is_zero()).then(|| time::after(assigned.0, limit.get()))
 }
 
 /// When a waiting dispatch expires. None: never. Counted from its creation, or from the end of its last attempt.
@@ -109,7 +110,7 @@ pub fn queue_deadline(dispatch: &Dispatch, policy: &DispatchPolicy) -> Option<ji
     let limit = dispatch.spec.queue_timeout.unwrap_or(policy.queue_timeout);
     let last = dispatch.status.as_ref().and_then(|s| s.last_result.as_ref()).map(|r| r.closed_at.0);
     let since = last.or_else(|| dispatch.metadata.creation_timestamp.as_ref().map(|t| t.0))?;
-    (!limit.is_zero()).then(|| cooldown::after(since, limit.get()))
+    (!limit.is_zero()).then(|| time::after(since, limit.get()))
 }
 
 impl Core {
@@ -170,7 +171,7 @@ impl Core {
             if w.is_flagged(names::FORCE_DELETE) || pool_forced {
                 return Some(End::of(Outcome::Forced, format!("annotation {} is set", names::FORCE_DELETE)));
             }
-            if self.is_dead(w) {
+            if self.instances.is_dead(w) {
                 return Some(End::of(Outcome::WorkerLost, self.epitaph(w)));
             }
         } else {
@@ -188,7 +189,7 @@ impl Core {
                 // Its finalizer was taken off by hand: a person said that it is gone for good.
                 Some(false) => return Some(End::of(Outcome::Forced, "its Worker was removed by hand")),
                 Some(true) => return Some(End::of(Outcome::WorkerLost, "its Worker is gone")),
-                None if self.hosts.values().all(|h| h.listed) => {
+                None if self.instances.all_listed() => {
                     return Some(End::of(Outcome::WorkerLost, "its Worker is gone"));
                 }
                 None => {}
@@ -253,12 +254,12 @@ impl Core {
             return;
         }
         // A reservation that is not yet published is rolled forward before all else.
-        let namers = self.named.get(d.uid_str()).cloned().unwrap_or_default();
-        let mut reserved = namers.iter().filter(|w| {
-            let named = self.workers.get(*w).and_then(|e| e.obj.status.as_ref()?.dispatch.clone());
+        let is_next = |w: &&ObjectKey| {
+            let named = self.workers.get(*w).and_then(|e| e.obj.status.as_ref()?.dispatch.as_ref());
             named.is_some_and(|n| n.attempt == status.attempt + 1)
-        });
-        if let Some(worker) = reserved.next().cloned() {
+        };
+        let reserved = self.claims.namers(d.uid_str()).find(is_next).cloned();
+        if let Some(worker) = reserved {
             self.unqueue(key);
             self.roll_forward(key, d, &worker, now);
             return;
@@ -304,9 +305,9 @@ impl Core {
         if self.dispatches[key].released < status.attempt {
             // Only a live look shows that the last attempt's worker no longer names it.
             if let Some(w) = &status.worker {
-                let names_it = namers.contains(&key.sibling(w.name.clone()));
-                if !names_it {
-                    self.write(Subject::Dispatch(key.clone()), Verb::GetWorker(key.sibling(w.name.clone())));
+                let worker = key.sibling(w.name.clone());
+                if !self.claims.namers(d.uid_str()).any(|namer| *namer == worker) {
+                    self.write(Subject::Dispatch(key.clone()), Verb::GetWorker(worker));
                 }
             }
             return;
@@ -318,6 +319,6 @@ impl Core {
     fn is_claimed(&self, d: &Dispatch) -> bool {
         let status = d.status.as_ref();
         let next = status.map_or(0, |s| s.attempt) + 1;
-        self.claims.get(d.uid_str()).is_some_and(|n| *n == next)
+        self.claims.is_reserving(d.uid_str(), next)
     }
 }

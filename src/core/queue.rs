@@ -100,7 +100,7 @@ impl Core {
             e.queued = true;
             let (pool, place) = (e.pool.clone(), e.place.clone());
             self.pools.entry(pool.clone()).or_default().queue.insert(place);
-            self.mark_pool(&pool);
+            self.agenda.mark_pool(&pool);
         }
     }
 

@@ -1,9 +1,9 @@
 //! Pools: one round of decisions, and the roll-up in their status.
 
+use super::agenda::Wake;
 use super::entries::Slot;
 use super::explain::Wait;
-use super::index::Wake;
-use super::observe::{Attempted, TOLD_AFTER};
+use super::state::instances::host_of;
 use super::{Core, EventType, Now, Object, ObjectKey, Subject, Verb, conditions, scale, update};
 use crate::api::pool::{ContainerPoolStatus, CredentialRest, HistoryPolicy, NotReady, Recent};
 use crate::api::vocabulary::{
@@ -65,7 +65,7 @@ impl Core {
     }
 
     fn roll_up(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
-        if self.inflight.contains_key(&Subject::Pool(key.clone())) {
+        if self.agenda.is_locked(&Subject::Pool(key.clone())) {
             return;
         }
         let Some(p) = self.pools.get(key) else { return };
@@ -81,7 +81,7 @@ impl Core {
             // What is due is stored, or nobody's any more: who waits for it asks again.
             let gated = self.pools.get_mut(key).map(|p| (std::mem::take(&mut p.due_rests), p.gated.clone()).1);
             for w in gated.into_iter().flatten() {
-                self.mark_worker(&w);
+                self.agenda.mark_worker(&w);
             }
         } else {
             if let Some(p) = self.pools.get_mut(key) {
@@ -213,16 +213,16 @@ impl Core {
                     Some((Some(Slot::Resting { until }), _)) => {
                         (NotReadyReason::Resting.as_str(), Some(Time::from(*until)))
                     }
-                    Some((Some(Slot::Starting), w)) => match &super::worker_status(w).message {
+                    Some((Some(Slot::Starting), w)) => match &super::object::worker_status(w).message {
                         Some(why) => (why.split(':').next().unwrap_or(NotReadyReason::Starting.as_str()), None),
                         None => (NotReadyReason::Starting.as_str(), None),
                     },
                     Some((Some(Slot::Spent), _)) => (NotReadyReason::Spent.as_str(), None),
                     Some((_, w)) if w.is_deleting() => (NotReadyReason::Draining.as_str(), None),
-                    Some((_, w)) if !self.host_listed(&Self::host_of(w)) => {
+                    Some((_, w)) if !self.instances.is_listed(&host_of(w)) => {
                         (NotReadyReason::HostUnreachable.as_str(), None)
                     }
-                    Some((_, w)) if self.is_dead(w) => (NotReadyReason::InstanceLost.as_str(), None),
+                    Some((_, w)) if self.instances.is_dead(w) => (NotReadyReason::InstanceLost.as_str(), None),
                     Some((_, w)) if w.spec.cordoned => (NotReadyReason::Cordoned.as_str(), None),
                     Some((_, w)) if self.identity_of(w).is_err() => (NotReadyReason::Outdated.as_str(), None),
                     _ => (NotReadyReason::Unhealthy.as_str(), None),
@@ -230,24 +230,5 @@ impl Core {
                 NotReady { worker, reason: reason.to_owned(), until }
             })
             .collect()
-    }
-
-    /// Something was refused or failed: after a few times people are told, once.
-    pub(super) fn report_trouble(&mut self, subject: &Subject, what: Attempted, why: &str, failures: u32, now: Now) {
-        if failures != TOLD_AFTER {
-            return;
-        }
-        let pool = match subject {
-            Subject::Pool(k) => self.pool_obj(k),
-            Subject::Worker(k) => {
-                let by_name = k.name.rsplit_once('-').map(|(pool, _)| k.sibling(pool));
-                by_name.and_then(|p| self.pool_obj(&p))
-            }
-            Subject::Dispatch(k) => self.dispatches.get(k).and_then(|e| self.pool_obj(&e.pool)),
-            Subject::Lease(_) | Subject::Orphan(_) => None,
-        };
-        if let Some(pool) = pool {
-            self.record("ContainerPool", &*pool, EventType::Warning, what.reason(), why.to_owned(), now);
-        }
     }
 }

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
+use super::agenda::Wake;
 use super::assign::Gate;
 use super::entries::PoolEntry;
-use super::index::Wake;
-use super::{Core, HostKey, Now, ObjectKey, Subject, Verb, cooldown, template};
+use super::{Core, HostKey, Now, ObjectKey, Subject, Verb, template, time};
 use crate::api::pool::ContainerPoolSpec;
 use crate::api::worker::{WorkerPhase, WorkerSpec};
 use crate::api::{ContainerPool, RuntimeKind, Worker, names};
@@ -127,7 +127,7 @@ impl Core {
             }
             let made = self.workers.get(&key.sibling(names::worker(&key.name, *ordinal)));
             let made = made.and_then(|e| e.obj.metadata.creation_timestamp.as_ref());
-            let due = made.map_or(now.wall, |t| cooldown::after(t.0, obj.spec.idle_timeout.get()));
+            let due = made.map_or(now.wall, |t| time::after(t.0, obj.spec.idle_timeout.get()));
             if n < above_max || due <= now.wall {
                 leave.push(*ordinal);
             } else {
@@ -142,7 +142,7 @@ impl Core {
             if n >= above_want {
                 break;
             }
-            let due = cooldown::after(*since, obj.spec.idle_timeout.get());
+            let due = time::after(*since, obj.spec.idle_timeout.get());
             if n < above_max || due <= now.wall {
                 leave.push(*ordinal);
             } else {
@@ -175,7 +175,7 @@ impl Core {
         for (id, ordinal) in idle {
             match self.gate(key, &obj.spec, Some(&id), None, now) {
                 Gate::Open => return, // somebody idle can take it
-                Gate::Resting(until) if until > cooldown::after(now.wall, took) => {
+                Gate::Resting(until) if until > time::after(now.wall, took) => {
                     longest = longest.max(Some((until, ordinal)));
                 }
                 Gate::Parked => longest = longest.max(Some((Timestamp::MAX, ordinal))),
@@ -225,10 +225,10 @@ impl Core {
             };
             let worker = new_worker(obj, ordinal, host, credential);
             let subject = Subject::Worker(key.sibling(names::worker(&key.name, ordinal)));
-            if self.inflight.contains_key(&subject) || self.trouble.get(&subject).is_some_and(|t| t.until > now.mono) {
+            if self.agenda.is_locked(&subject) || self.agenda.blocked_until(&subject, now).is_some() {
                 // The end of a write marks the pool; a wait for what is past would be no wait.
-                if let Some(t) = self.trouble.get(&subject).filter(|t| t.until > now.mono) {
-                    wake.after(t.until);
+                if let Some(until) = self.agenda.blocked_until(&subject, now) {
+                    wake.after(until);
                 }
                 return;
             }
@@ -272,12 +272,12 @@ impl Core {
         let of = |host: &str| HostKey { runtime, host: host.to_owned() };
         if obj.spec.hosts.is_empty() {
             let first = configured.first().map_or(LOCAL_HOST, String::as_str);
-            return Some(of(first)).filter(|h| self.host_listed(h));
+            return Some(of(first)).filter(|h| self.instances.is_listed(h));
         }
         let p = self.pools.get(key)?;
         let n = |name: &str| p.tally.on_host(name) + p.coming.on_host(name);
         let room = |h: &&crate::api::pool::PoolHost| h.max.is_none_or(|m| n(&h.name) < usize::try_from(m).unwrap_or(0));
-        let listed = obj.spec.hosts.iter().filter(|h| self.host_listed(&of(&h.name)));
+        let listed = obj.spec.hosts.iter().filter(|h| self.instances.is_listed(&of(&h.name)));
         listed.filter(room).min_by_key(|h| n(&h.name)).map(|h| of(&h.name))
     }
 

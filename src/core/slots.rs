@@ -2,8 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::entries::{InstanceView, Slot, WorkerEntry};
-use super::{Core, Now, Object, ObjectKey, Subject, worker_status};
+use super::entries::{Slot, WorkerEntry};
+use super::object::worker_status;
+use super::state::instances::{InstanceView, host_of};
+use super::{Core, Now, Object, ObjectKey, Subject};
 use crate::api::worker::WorkerPhase;
 use crate::runtime::InstanceState;
 
@@ -19,7 +21,7 @@ impl Core {
             return Slot::Unavailable;
         }
         let subject = Subject::Worker(ObjectKey::of(&**w));
-        if self.inflight.contains_key(&subject) {
+        if self.agenda.is_locked(&subject) {
             return Slot::Held;
         }
         if let Some(until) = until.filter(|u| *u > now.wall && status.phase != WorkerPhase::Starting) {
@@ -27,7 +29,7 @@ impl Core {
         }
         match status.phase {
             WorkerPhase::Starting => Slot::Starting,
-            _ if self.trouble.get(&subject).is_some_and(|t| t.until > now.mono) => Slot::Held,
+            _ if self.agenda.blocked_until(&subject, now).is_some() => Slot::Held,
             WorkerPhase::Ready | WorkerPhase::Busy if self.is_usable(e) && self.is_spent(e) => Slot::Spent,
             WorkerPhase::Ready | WorkerPhase::Busy if self.is_usable(e) => Slot::Idle {
                 cred: cred.unwrap_or_default(),
@@ -41,12 +43,13 @@ impl Core {
     /// True if nothing but rest keeps an idle, started worker from taking work.
     pub(super) fn is_usable(&self, e: &WorkerEntry) -> bool {
         let w = &e.obj;
-        let there = matches!(self.instance_view(w), Some(InstanceView::There { state: InstanceState::Running, .. }));
+        let there =
+            matches!(self.instances.view_of(w), Some(InstanceView::There { state: InstanceState::Running, .. }));
         there
             && e.ordinal.is_some()
             && e.missed == 0
             && !w.spec.cordoned
-            && self.host_listed(&Self::host_of(w))
+            && self.instances.is_listed(&host_of(w))
             && self.identity_of(w).is_ok()
     }
 
@@ -78,8 +81,7 @@ impl Core {
             Slot::Busy { cred, assigned_at } => {
                 p.busy.insert(ordinal);
                 if let Some(c) = cred {
-                    let c = self.creds.entry((key.namespace.clone(), c)).or_default();
-                    c.running.insert((assigned_at, key.clone()));
+                    self.credentials.begin(key, &c, assigned_at);
                 }
             }
             Slot::Starting => {
@@ -96,7 +98,7 @@ impl Core {
             }
         }
         self.reindex_due(key);
-        self.mark_pool(&pool);
+        self.agenda.mark_pool(&pool);
     }
 
     /// Takes a worker out of the index it stood in.
@@ -118,17 +120,11 @@ impl Core {
             Slot::Busy { cred, assigned_at } => {
                 p.busy.remove(&ordinal);
                 if let Some(c) = cred {
-                    let shared = (key.namespace.clone(), c.clone());
-                    let blocked = self.creds.get_mut(&shared).map(|c| {
-                        c.running.remove(&(*assigned_at, key.clone()));
-                        std::mem::take(&mut c.blocked)
-                    });
                     // A place on a shared credential is free: whoever waits for it may be in another pool.
-                    for other in blocked.into_iter().flatten() {
+                    for other in self.credentials.end(key, c, *assigned_at) {
                         self.visits.0 += 1;
-                        self.mark_pool(&other);
+                        self.agenda.mark_pool(&other);
                     }
-                    self.forget_credential(&shared);
                 }
             }
             Slot::Starting => {

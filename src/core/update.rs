@@ -17,11 +17,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::agenda::Wake;
 use super::entries::{PoolEntry, Slot, WorkerEntry};
-use super::index::Wake;
 use super::instance::EARLY_END;
+use super::object::worker_status;
+use super::state::instances::host_of;
 use super::template::Templates;
-use super::{Core, Now, Object, ObjectKey, Subject, cooldown, worker_status};
+use super::{Core, Now, Object, ObjectKey, Subject, time};
 use crate::api::pool::{ContainerPoolSpec, ContainerPoolStatus};
 use crate::api::vocabulary::{EventReason, PoolProgressing, Reason};
 use crate::api::{Condition, ContainerPool, names};
@@ -103,7 +105,7 @@ impl Core {
         }
         let max_age = self.pools.get(&e.pool)?.obj.as_ref()?.spec.recycle.max_age;
         let made = e.obj.metadata.creation_timestamp.as_ref()?;
-        (!max_age.is_zero()).then(|| cooldown::after(made.0, max_age.get()))
+        (!max_age.is_zero()).then(|| time::after(made.0, max_age.get()))
     }
 
     /// True if a worker has served as often as it may.
@@ -133,7 +135,7 @@ impl Core {
 
     /// True if a worker can take no work, and its template is another one: nobody waits for it to get well.
     fn serves_nobody(&self, e: &WorkerEntry) -> bool {
-        let kept = e.obj.is_deleting() || e.obj.spec.cordoned || !self.host_listed(&Self::host_of(&e.obj));
+        let kept = e.obj.is_deleting() || e.obj.spec.cordoned || !self.instances.is_listed(&host_of(&e.obj));
         !kept && self.is_outdated(e)
     }
 
@@ -151,7 +153,7 @@ impl Core {
             p.update.due.insert((t, ordinal));
         }
         let pool = e.pool.clone();
-        self.mark_pool(&pool);
+        self.agenda.mark_pool(&pool);
     }
 
     /// The pool's template may be another one: what failed before says nothing of it.
@@ -265,8 +267,8 @@ impl Core {
     fn let_one_go(&mut self, pool: &ObjectKey, ordinal: i32, now: Now, wake: &mut Wake) -> bool {
         self.visits.0 += 1;
         let worker = pool.sibling(names::worker(&pool.name, ordinal));
-        if let Some(t) = self.trouble.get(&Subject::Worker(worker.clone())).filter(|t| t.until > now.mono) {
-            wake.after(t.until);
+        if let Some(until) = self.agenda.blocked_until(&Subject::Worker(worker.clone()), now) {
+            wake.after(until);
             return false;
         }
         self.delete_worker(&worker, now);
@@ -290,7 +292,7 @@ impl Core {
             let Some(e) = self.workers.get_mut(&worker) else { continue };
             e.young = None;
             let obj = e.obj.clone();
-            if !obj.is_deleting() && !self.is_dead(&obj) {
+            if !obj.is_deleting() && !self.instances.is_dead(&obj) {
                 self.started_well(&worker, key);
             }
         }

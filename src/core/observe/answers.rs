@@ -1,83 +1,35 @@
 //! How writes ended, and what live GETs showed.
 
-use std::time::Duration;
-
-use crate::api::vocabulary::EventReason;
 use crate::api::{Worker, names};
-use crate::core::entries::Trouble;
-use crate::core::index::Identity;
+use crate::core::actions::Attempted;
+use crate::core::agenda::Identity;
 use crate::core::{Action, Core, Fetched, Now, Object, ObjectKey, Settled, Subject};
-
-/// First wait after a write that was refused or failed; doubles up to [`RETRY_MAX`].
-const RETRY_MIN: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(30);
-/// Failures after which people are told: what passes within a moment is no news.
-pub(in crate::core) const TOLD_AFTER: u32 = 3;
-
-/// What failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::core) enum Attempted {
-    /// A write to the API server.
-    Write,
-    /// The start of an instance.
-    Start,
-    /// The end of an instance.
-    Stop,
-}
-
-impl Attempted {
-    /// Reason of the Event that tells of it.
-    pub const fn reason(self) -> EventReason {
-        match self {
-            Self::Write => EventReason::WriteFailed,
-            Self::Start => EventReason::StartFailed,
-            Self::Stop => EventReason::StopFailed,
-        }
-    }
-}
-
-impl Trouble {
-    /// It happened again.
-    pub fn again(&mut self, why: &str, refused: bool, now: Now) {
-        self.failures += 1;
-        self.until = now.mono + (RETRY_MIN * 2u32.pow(self.failures.min(12) - 1)).min(RETRY_MAX);
-        if self.failures == 1 || (refused && !self.refused) {
-            why.clone_into(&mut self.why);
-        }
-        self.refused |= refused;
-    }
-
-    /// True once people are to know of it.
-    pub const fn is_told(&self) -> bool {
-        self.refused || self.failures >= TOLD_AFTER
-    }
-}
 
 impl Core {
     pub(in crate::core) fn settled(&mut self, subject: Subject, settled: Settled, now: Now) {
-        let was = self.inflight.remove(&subject).unwrap_or_default();
-        let asked = self.asked.remove(&subject).unwrap_or_default();
-        let news = self.news.remove(&subject);
-        self.actions.extend(news.filter(|_| matches!(settled, Settled::Done(_))).map(Action::Record));
+        let was = self.agenda.unlock(&subject);
+        let requests = self.pending.take_requests(&subject);
+        let event = self.pending.take_event(&subject);
+        self.actions.extend(event.filter(|_| matches!(settled, Settled::Done(_))).map(Action::Record));
         let mut reserved = None;
         if let Subject::Worker(key) = &subject {
             if let Some(e) = self.workers.get_mut(key) {
                 reserved = e.reserving.take();
             }
             if let Some(d) = &reserved {
-                self.claims.remove(&d.uid);
+                self.claims.reserved(&d.uid);
             }
             self.forget_creating(key);
         }
-        match (&asked.by, &settled) {
+        match (&requests.by, &settled) {
             (Some(by), _) => self.answer_request(by, &settled, now),
             // Its words were written, which is no reason to try again the sooner.
             (None, Settled::Done(_) | Settled::Refreshed(_)) if self.is_put_off(&subject) => {}
             (None, Settled::Done(_) | Settled::Refreshed(_)) => {
-                self.trouble.remove(&subject);
+                self.agenda.forget_failures(&subject);
             }
             (None, Settled::Refused(why) | Settled::Failed(_, why)) => {
-                self.trouble_with(&subject, Attempted::Write, why, now);
+                self.failed(&subject, Attempted::Write, why, now);
             }
         }
         match settled {
@@ -91,50 +43,45 @@ impl Core {
             let pool = self.workers.get(key).map(|e| (e.pool.clone(), e.ordinal.filter(|_| !e.obj.is_deleting())));
             if let Some((p, stays)) = pool {
                 self.stays(&p, stays);
-                self.mark_pool(&p);
+                self.agenda.mark_pool(&p);
             }
             if let Some(d) = reserved {
-                self.mark_dispatch(&key.sibling(d.name));
+                self.agenda.mark_dispatch(&key.sibling(d.name));
             }
         }
         if let Subject::Pool(key) = &subject {
             let gated = self.pools.get_mut(key).map(|p| std::mem::take(&mut p.gated));
-            self.dirty.extend(gated.into_iter().flatten().map(Subject::Worker));
+            for worker in gated.into_iter().flatten() {
+                self.agenda.mark(Subject::Worker(worker));
+            }
         }
-        for pool in &asked.awaited_by {
+        for pool in &requests.awaited_by {
             if let (Subject::Dispatch(d), Some(p)) = (&subject, self.pools.get_mut(pool)) {
                 p.admission.expected(&d.name);
             }
-            self.mark_pool(pool);
+            self.agenda.mark_pool(pool);
         }
         if let Subject::Dispatch(key) = &subject {
             let pool = self.dispatches.get(key).map(|e| e.pool.clone());
             if let Some(p) = pool {
-                self.mark_pool(&p);
+                self.agenda.mark_pool(&p);
             }
             self.mark_namers(key);
         }
         // Of a Worker that is not there the next creation of its name waits for that; of these nothing does.
         let is_gone = match &subject {
             Subject::Dispatch(key) => !self.dispatches.contains_key(key),
-            Subject::Orphan(key) => !self.instances.contains_key(&**key),
+            Subject::Orphan(key) => self.instances.get(key).is_none(),
             _ => false,
         };
         if is_gone {
-            self.trouble.remove(&subject);
+            self.agenda.forget_failures(&subject);
         }
-        self.dirty.insert(subject);
+        self.agenda.mark(subject);
     }
 
     fn is_put_off(&self, subject: &Subject) -> bool {
         matches!(subject, Subject::Worker(key) if self.workers.get(key).is_some_and(|e| e.not_now.is_some()))
-    }
-
-    pub(in crate::core) fn trouble_with(&mut self, subject: &Subject, what: Attempted, why: &str, now: Now) {
-        let t = self.trouble.entry(subject.clone()).or_default();
-        t.again(why, false, now);
-        let failures = t.failures;
-        self.report_trouble(subject, what, why, failures, now);
     }
 
     pub(in crate::core) fn forget_creating(&mut self, worker: &ObjectKey) {
@@ -145,7 +92,7 @@ impl Core {
         {
             p.coming.remove(&spec);
             p.ordinals.give_back(o);
-            self.mark_pool(&pool);
+            self.agenda.mark_pool(&pool);
         }
     }
 
@@ -183,8 +130,8 @@ impl Core {
             }
             (Subject::Orphan(key), Fetched::Worker(found)) => {
                 let gone = found.as_ref().is_none_or(|w| w.uid_str() != key.uid);
-                if self.instances.contains_key(&**key) {
-                    self.orphan_ops.insert((**key).clone(), gone);
+                if self.instances.get(key).is_some() {
+                    self.instances.checked_orphan((**key).clone(), gone);
                 }
                 if let Some(w) = found {
                     self.saw_worker(w, now);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::api::Dispatch;
 use crate::api::dispatch::DispatchPhase;
 use crate::core::entries::{DispatchEntry, Place};
-use crate::core::{Core, Now, Object, ObjectKey, Subject, dispatch_status};
-use crate::runtime::InstanceKey;
+use crate::core::object::dispatch_status;
+use crate::core::{Core, Now, Object, ObjectKey, Subject};
 
 impl Core {
     pub(in crate::core) fn saw_dispatch(&mut self, d: Arc<Dispatch>, now: Now) {
@@ -42,15 +42,15 @@ impl Core {
             self.dispatches.insert(key.clone(), entry);
         }
         self.reindex_dispatch(&key, now);
-        self.mark_dispatch(&key);
+        self.agenda.mark_dispatch(&key);
         self.mark_namers(&key);
     }
 
     /// Whoever names a dispatch has to be looked at when it changes.
     pub(in crate::core) fn mark_namers(&mut self, key: &ObjectKey) {
         let Some(e) = self.dispatches.get(key) else { return };
-        for w in self.named.get(e.obj.uid_str()).cloned().unwrap_or_default() {
-            self.mark_worker(&w);
+        for w in self.claims.namers(e.obj.uid_str()) {
+            self.agenda.mark_worker(w);
         }
     }
 
@@ -61,8 +61,8 @@ impl Core {
         }
         self.mark_namers(key);
         let Some(e) = self.dispatches.swap_remove(key) else { return };
-        self.trouble.remove(&Subject::Dispatch(key.clone()));
-        for w in self.named.get(e.obj.uid_str()).into_iter().flatten() {
+        self.agenda.forget_failures(&Subject::Dispatch(key.clone()));
+        for w in self.claims.namers(e.obj.uid_str()) {
             if let Some(w) = self.workers.get_mut(w) {
                 w.left_by = Some(e.obj.clone());
             }
@@ -77,8 +77,8 @@ impl Core {
                 p.finals.remove(&(t, key.name.clone()));
             }
         }
-        self.mark_dispatch(key);
-        self.mark_pool(&e.pool);
+        self.agenda.mark_dispatch(key);
+        self.agenda.mark_pool(&e.pool);
     }
 
     /// Puts a dispatch into the sets of its pool in which it belongs. The queue itself is left to
@@ -126,24 +126,20 @@ impl Core {
             self.move_open(key, before, open_on);
         }
         self.lease_of(&obj);
-        self.mark_pool(&pool);
+        self.agenda.mark_pool(&pool);
     }
 
     /// An attempt was opened on, or closed from, a worker uid.
     pub(in crate::core) fn move_open(&mut self, key: &ObjectKey, from: Option<String>, to: Option<String>) {
         if let Some(uid) = from {
-            if let Some(set) = self.open_on.get_mut(&uid) {
-                set.remove(key);
-                if set.is_empty() {
-                    self.open_on.swap_remove(&uid);
-                }
-            }
+            self.claims.close(&uid, key);
             // An orphan may have waited for this.
-            let waiting: Vec<InstanceKey> = self.orphan_ops.keys().filter(|k| k.uid == uid).cloned().collect();
-            self.dirty.extend(waiting.into_iter().map(|k| Subject::Orphan(Box::new(k))));
+            for orphan in self.instances.orphans_of(&uid) {
+                self.agenda.mark(Subject::Orphan(Box::new(orphan.clone())));
+            }
         }
         if let Some(uid) = to {
-            self.open_on.entry(uid).or_default().insert(key.clone());
+            self.claims.open(&uid, key);
         }
     }
 }

@@ -42,19 +42,19 @@ fn host() -> HostKey {
 }
 
 #[test]
-fn a_dispatch_takes_its_trouble_with_it() {
+fn a_dispatch_takes_its_failures_with_it() {
     let (mut core, key) = (core(), ObjectKey::new("ns", "d"));
     let d = Arc::new(dispatch("ns", "d", "nowhere"));
     let refused = || Input::Settled(Subject::Dispatch(key.clone()), Settled::Refused("no".into()));
     core.apply(Input::Dispatch(Seen::Present(d.clone())), now());
     core.decide(now());
     core.apply(refused(), now());
-    assert_eq!(core.trouble.len(), 1);
+    assert_eq!(core.agenda.failing(), 1);
     core.apply(Input::Dispatch(Seen::Gone(d)), now());
-    assert_eq!(core.trouble.len(), 0);
+    assert_eq!(core.agenda.failing(), 0);
     // The answer to what was under way comes last.
     core.apply(refused(), now());
-    assert_eq!(core.trouble.len(), 0);
+    assert_eq!(core.agenda.failing(), 0);
 }
 
 #[test]
@@ -63,9 +63,9 @@ fn a_credential_is_forgotten_with_its_last_pool_and_attempt() {
     let spec = json!({"runtime": "Process", "credentials": [{"name": "c", "env": "TOKEN", "fromEnv": "PATH"}]});
     let p: Arc<ContainerPool> = object("ContainerPool", "p", 1, &spec, &json!({}));
     core.apply(Input::Pool(Seen::Present(p.clone())), now());
-    assert_eq!(core.creds.len(), 1);
+    assert_eq!(core.credentials.len(), 1);
     core.apply(Input::Pool(Seen::Gone(p.clone())), now());
-    assert_eq!(core.creds.len(), 0);
+    assert_eq!(core.credentials.len(), 0);
 
     let hash = template_hash(&p.spec, p.spec.credentials.first());
     let spec = json!({"pool": "p", "runtime": "Process", "host": "local", "credential": "c", "poolGeneration": 1, "templateHash": hash});
@@ -74,9 +74,9 @@ fn a_credential_is_forgotten_with_its_last_pool_and_attempt() {
     core.apply(Input::Pool(Seen::Present(p.clone())), now());
     core.apply(Input::Worker(Seen::Present(w.clone())), now());
     core.apply(Input::Pool(Seen::Gone(p)), now());
-    assert_eq!(core.creds.len(), 1, "an attempt on it is open");
+    assert_eq!(core.credentials.len(), 1, "an attempt on it is open");
     core.apply(Input::Worker(Seen::Gone(w)), now());
-    assert_eq!(core.creds.len(), 0);
+    assert_eq!(core.credentials.len(), 0);
 }
 
 #[test]
@@ -102,6 +102,6 @@ fn an_orphan_that_goes_while_something_is_under_way_leaves_nothing() {
         core.apply(observed(Observation::Gone(key.clone())), now());
         core.apply(late(), now());
         core.decide(now());
-        assert_eq!((core.instances.len(), core.orphan_ops.len(), core.trouble.len()), (0, 0, 0));
+        assert_eq!((core.instances.sizes(), core.agenda.failing()), ((0, 0), 0));
     }
 }

@@ -10,8 +10,6 @@ mod workers;
 
 use std::collections::BTreeSet;
 
-pub(super) use answers::{Attempted, TOLD_AFTER};
-
 use crate::core::{Core, Input, Now, Object, ObjectKey, Seen};
 
 impl Core {

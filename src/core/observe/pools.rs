@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::api::{ContainerPool, names};
 use crate::core::entries::PoolEntry;
-use crate::core::index::CredKey;
 use crate::core::{Core, Now, Object, ObjectKey, Subject};
 
 impl PoolEntry {
@@ -31,7 +30,7 @@ impl Core {
             entry.admission.inherit(pool.status.as_ref().map_or(0, |s| s.queued));
         }
         for w in std::mem::take(&mut entry.gated) {
-            self.dirty.insert(Subject::Worker(w));
+            self.agenda.mark(Subject::Worker(w));
         }
         entry.backoff.adopt(pool.status.as_ref().and_then(|s| s.start_backoff.as_ref()));
         let changed = old.as_ref().is_none_or(|old| old.spec != pool.spec || old.uid_str() != pool.uid_str());
@@ -46,7 +45,7 @@ impl Core {
                 self.leave_credential(&key, id);
             }
             for id in after {
-                self.creds.entry((key.namespace.clone(), id)).or_default().pools.insert(key.clone());
+                self.credentials.join(&key, id);
             }
         }
         let began_to_go = pool.is_deleting() && old.as_ref().is_none_or(|o| !o.is_deleting());
@@ -58,7 +57,7 @@ impl Core {
             let waiting: Vec<ObjectKey> =
                 self.pools[&key].waiting.iter().map(|(_, n)| key.sibling(n.clone())).collect();
             for d in waiting {
-                self.mark_dispatch(&d);
+                self.agenda.mark_dispatch(&d);
             }
         }
         let rests = |p: &ContainerPool| p.status.as_ref().map(|s| s.rate_limits.clone()).unwrap_or_default();
@@ -69,16 +68,15 @@ impl Core {
             }
             // A credential's rest concerns every pool that names it.
             for c in &pool.spec.credentials {
-                let sharing = self.creds.get(&(key.namespace.clone(), c.identity())).map(|c| c.pools.clone());
-                for other in sharing.iter().flatten() {
-                    self.mark_pool(other);
+                for other in self.credentials.pools_of(&key.namespace, &c.identity()) {
+                    self.agenda.mark(Subject::Pool(other));
                 }
             }
         }
         if old.is_some_and(|o| o.is_flagged(names::FORCE_DELETE) != pool.is_flagged(names::FORCE_DELETE)) {
             self.reindex_pool(&key, now);
         }
-        self.mark_pool(&key);
+        self.agenda.mark_pool(&key);
     }
 
     /// Marks and reindexes every worker of a pool: its spec changed.
@@ -88,10 +86,10 @@ impl Core {
         for w in workers {
             self.reindex_worker(&w, now);
             self.reindex_due(&w);
-            self.mark_worker(&w);
+            self.agenda.mark_worker(&w);
             let running = self.workers.get(&w).and_then(|e| e.obj.status.as_ref()?.dispatch.clone());
             if let Some(d) = running {
-                self.mark_dispatch(&key.sibling(d.name));
+                self.agenda.mark_dispatch(&key.sibling(d.name));
             }
         }
     }
@@ -108,29 +106,21 @@ impl Core {
         for c in &old.spec.credentials {
             self.leave_credential(key, &c.identity());
         }
-        self.dirty.extend(gated.into_iter().map(Subject::Worker));
+        for w in gated {
+            self.agenda.mark(Subject::Worker(w));
+        }
         for o in workers {
-            self.mark_worker(&key.sibling(names::worker(&key.name, o)));
+            self.agenda.mark_worker(&key.sibling(names::worker(&key.name, o)));
         }
         for (_, name) in waiting {
-            self.mark_dispatch(&key.sibling(name));
+            self.agenda.mark_dispatch(&key.sibling(name));
         }
     }
 
-    /// A pool no longer names a credential: what it stored of its rest does not hold for the others any more.
+    /// A pool no longer names a credential: the rest that the pool stored no longer holds for the others.
     fn leave_credential(&mut self, pool: &ObjectKey, identity: &str) {
-        let cred = (pool.namespace.clone(), identity.to_owned());
-        let Some(c) = self.creds.get_mut(&cred) else { return };
-        c.pools.remove(pool);
-        c.blocked.remove(pool);
-        self.dirty.extend(c.pools.iter().cloned().map(Subject::Pool));
-        self.forget_credential(&cred);
-    }
-
-    /// Forgets a credential that nobody names or runs on any more.
-    pub(in crate::core) fn forget_credential(&mut self, cred: &CredKey) {
-        if self.creds.get(cred).is_some_and(|c| c.pools.is_empty() && c.running.is_empty() && c.blocked.is_empty()) {
-            self.creds.remove(cred);
+        for other in self.credentials.leave(pool, identity) {
+            self.agenda.mark(Subject::Pool(other));
         }
     }
 }

@@ -3,40 +3,42 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Attempted;
 use crate::api::worker::WorkerPhase;
-use crate::core::entries::{HostEntry, InstanceEntry, InstanceView, Op, WorkerEntry};
-use crate::core::{Core, HostKey, Now, Object, ObjectKey, RuntimeFact, Subject, worker_status};
+use crate::core::actions::Attempted;
+use crate::core::entries::{Op, WorkerEntry};
+use crate::core::object::worker_status;
+use crate::core::state::instances::{InstanceEntry, InstanceView, host_of};
+use crate::core::{Core, HostKey, Now, Object, ObjectKey, RuntimeFact, Subject};
 use crate::runtime::{Instance, InstanceKey, InstanceState, Observation, StartError};
 
 impl Core {
     pub(in crate::core) fn runtime_fact(&mut self, fact: RuntimeFact, now: Now) {
         match fact {
             RuntimeFact::Observed(host, Observation::Listed(instances)) => {
-                self.hosts.insert(host.clone(), HostEntry { listed: true, message: String::new() });
+                self.instances.listed(&host);
                 let listed: BTreeSet<&InstanceKey> = instances.iter().map(|i| &i.key).collect();
                 // Whoever was there and is not in the list is asked for: a listing may be older than a start.
                 let gone: Vec<InstanceKey> = self
                     .instances
-                    .iter()
-                    .filter(|(k, e)| e.host == host && e.view != InstanceView::Gone && !listed.contains(*k))
+                    .on_host(&host)
+                    .filter(|(k, e)| e.view != InstanceView::Gone && !listed.contains(*k))
                     .map(|(k, _)| k.clone())
                     .collect();
                 for i in instances {
                     self.observed(&host, i, now);
                 }
                 for k in gone {
-                    if let Some(e) = self.workers.get_mut(&ObjectKey::new(k.namespace.clone(), k.worker.clone())) {
+                    if let Some(e) = self.workers.get_mut(&ObjectKey::of_instance(&k)) {
                         e.checked = Duration::ZERO;
                         e.missed = e.missed.max(1);
                     }
-                    self.orphan_ops.remove(&k);
-                    self.dirty.insert(Subject::Orphan(Box::new(k)));
+                    self.instances.uncheck_orphan(&k);
+                    self.agenda.mark(Subject::Orphan(Box::new(k)));
                 }
                 self.reindex_host(&host, now);
             }
             RuntimeFact::Observed(host, Observation::Unreachable(message)) => {
-                self.hosts.insert(host.clone(), HostEntry { listed: false, message });
+                self.instances.unreachable(&host, message);
                 self.reindex_host(&host, now);
             }
             RuntimeFact::Observed(host, Observation::Changed(i)) => self.observed(&host, i, now),
@@ -51,7 +53,7 @@ impl Core {
                     (Err(StartError::Refused(why)), _) => self.start_failed(&key, why, now),
                     (Err(StartError::Unreachable(why)), Some(host)) => {
                         // Nothing is known until the host is listed again.
-                        self.hosts.insert(host.clone(), HostEntry { listed: false, message: why });
+                        self.instances.unreachable(&host, why);
                         self.reindex_host(&host, now);
                     }
                     _ => {}
@@ -64,7 +66,7 @@ impl Core {
                     (Ok(()), Some(host)) => self.instance_gone(&host, &key, now),
                     (Err(e), _) => {
                         let subject = self.subject_of(&key);
-                        self.trouble_with(&subject, Attempted::Stop, &e.to_string(), now);
+                        self.failed(&subject, Attempted::Stop, &e.to_string(), now);
                     }
                     _ => {}
                 }
@@ -72,15 +74,15 @@ impl Core {
             }
             RuntimeFact::Checked(key, result) => {
                 let host = self.end_op(&key, Op::Check);
-                let worker = ObjectKey::new(key.namespace.clone(), key.worker.clone());
+                let worker = ObjectKey::of_instance(&key);
                 if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
                     e.checked = now.mono;
                     if e.start_unknown {
                         match &result {
-                            Err(_) if self.instances.contains_key(&key) => e.start_unknown = false,
+                            Err(_) if self.instances.get(&key).is_some() => e.start_unknown = false,
                             Err(why) => {
                                 let why = why.to_string();
-                                self.trouble_with(&Subject::Worker(worker.clone()), Attempted::Start, &why, now);
+                                self.failed(&Subject::Worker(worker.clone()), Attempted::Start, &why, now);
                             }
                             Ok(found) => {
                                 e.start_unknown = false;
@@ -115,7 +117,7 @@ impl Core {
 
     /// A start did not come about as far as is known. Whoever answered so is not asked again at once.
     fn put_off(&mut self, instance: &InstanceKey, error: &StartError, now: Now) {
-        let worker = ObjectKey::new(instance.namespace.clone(), instance.worker.clone());
+        let worker = ObjectKey::of_instance(instance);
         let same = |e: &&mut Box<WorkerEntry>| e.obj.uid_str() == instance.uid && !e.obj.is_deleting();
         let Some(e) = self.workers.get_mut(&worker).filter(same) else { return };
         if matches!(error, StartError::NotNow(_)) {
@@ -127,19 +129,19 @@ impl Core {
         }
         let why = error.to_string();
         e.not_now = Some(why.clone());
-        self.trouble_with(&Subject::Worker(worker), Attempted::Start, &why, now);
+        self.failed(&Subject::Worker(worker), Attempted::Start, &why, now);
     }
 
     /// A start is put off no longer.
     pub(in crate::core) fn put_off_no_longer(&mut self, worker: &ObjectKey) {
         if self.workers.get_mut(worker).is_some_and(|e| e.not_now.take().is_some()) {
-            self.trouble.remove(&Subject::Worker(worker.clone()));
+            self.agenda.forget_failures(&Subject::Worker(worker.clone()));
         }
     }
 
     /// An observation showed an instance.
     fn observed(&mut self, host: &HostKey, i: Instance, now: Now) {
-        let worker = ObjectKey::new(i.key.namespace.clone(), i.key.worker.clone());
+        let worker = ObjectKey::of_instance(&i.key);
         if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == i.key.uid) {
             e.observed = true;
         }
@@ -149,7 +151,7 @@ impl Core {
     /// The answer to an order shows an instance as it was at some time since the order began. What was observed meanwhile may
     /// be newer, and if it is not, the observation goes on; only an end is final.
     fn answered(&mut self, host: &HostKey, i: Instance, now: Now) {
-        let worker = ObjectKey::new(i.key.namespace.clone(), i.key.worker.clone());
+        let worker = ObjectKey::of_instance(&i.key);
         let is_old = self.workers.get(&worker).is_some_and(|e| e.obj.uid_str() == i.key.uid && e.observed);
         if !is_old || matches!(i.state, InstanceState::Exited(_)) {
             self.saw_instance(host, i, now);
@@ -158,20 +160,19 @@ impl Core {
 
     /// Ends an order, and says on which host it was.
     pub(in crate::core) fn end_op(&mut self, key: &InstanceKey, op: Op) -> Option<HostKey> {
-        let worker = ObjectKey::new(key.namespace.clone(), key.worker.clone());
+        let worker = ObjectKey::of_instance(key);
         if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
             if e.op == Some(op) {
                 e.op = None;
             }
-            return Some(Self::host_of(&e.obj));
+            return Some(host_of(&e.obj));
         }
-        self.orphan_ops.remove(key);
-        self.stopping.remove(key);
+        self.instances.end_stop(key);
         self.instances.get(key).map(|e| e.host.clone())
     }
 
     pub(in crate::core) fn subject_of(&self, key: &InstanceKey) -> Subject {
-        let worker = ObjectKey::new(key.namespace.clone(), key.worker.clone());
+        let worker = ObjectKey::of_instance(key);
         match self.workers.get(&worker) {
             Some(e) if e.obj.uid_str() == key.uid => Subject::Worker(worker),
             _ => Subject::Orphan(Box::new(key.clone())),
@@ -180,7 +181,7 @@ impl Core {
 
     pub(in crate::core) fn saw_instance(&mut self, host: &HostKey, i: Instance, now: Now) {
         let key = i.key.clone();
-        let worker = ObjectKey::new(key.namespace.clone(), key.worker.clone());
+        let worker = ObjectKey::of_instance(&key);
         if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
             // While it is held, the time that a start may take does not run.
             let held = |s: &InstanceState| matches!(s, InstanceState::NotReady { held: true, .. });
@@ -201,7 +202,7 @@ impl Core {
         // What has ended does not come back: a late answer may be older than the end.
         let ended = self.instances.get(&key).is_some_and(|e| e.view.is_dead());
         if !ended {
-            self.instances.insert(key.clone(), InstanceEntry { host: host.clone(), own: i.own, view });
+            self.instances.record(key.clone(), InstanceEntry { host: host.clone(), own: i.own, view });
         }
         self.touch_instance(&key, now);
     }
@@ -211,36 +212,36 @@ impl Core {
         if !self.instances.get(key).is_some_and(|e| matches!(e.view, InstanceView::Ended(..)) && !self.is_leaving(key))
         {
             let (host, view) = (host.clone(), InstanceView::Gone);
-            self.instances.insert(key.clone(), InstanceEntry { host, own: true, view });
+            self.instances.record(key.clone(), InstanceEntry { host, own: true, view });
         }
         self.touch_instance(key, now);
     }
 
     pub(in crate::core) fn is_leaving(&self, key: &InstanceKey) -> bool {
-        let worker = ObjectKey::new(key.namespace.clone(), key.worker.clone());
+        let worker = ObjectKey::of_instance(key);
         self.workers.get(&worker).is_none_or(|e| e.obj.uid_str() != key.uid || e.obj.is_deleting())
     }
 
     /// Marks all that depends on an instance.
     pub(in crate::core) fn touch_instance(&mut self, key: &InstanceKey, now: Now) {
-        let worker = ObjectKey::new(key.namespace.clone(), key.worker.clone());
+        let worker = ObjectKey::of_instance(key);
         match self.workers.get(&worker) {
             Some(e) if e.obj.uid_str() == key.uid => {
                 let running = e.obj.status.as_ref().and_then(|s| s.dispatch.clone());
                 self.reindex_worker(&worker, now);
-                self.mark_worker(&worker);
+                self.agenda.mark_worker(&worker);
                 if let Some(d) = running {
-                    self.mark_dispatch(&worker.sibling(d.name));
+                    self.agenda.mark_dispatch(&worker.sibling(d.name));
                 }
             }
             _ => {
                 let orphan = Subject::Orphan(Box::new(key.clone()));
                 if self.instances.get(key).is_none_or(|e| e.view == InstanceView::Gone) {
-                    self.instances.swap_remove(key);
-                    self.orphan_ops.remove(key);
-                    self.trouble.remove(&orphan);
+                    self.instances.forget(key);
+                    self.instances.uncheck_orphan(key);
+                    self.agenda.forget_failures(&orphan);
                 } else {
-                    self.dirty.insert(orphan);
+                    self.agenda.mark(orphan);
                 }
             }
         }
@@ -249,28 +250,27 @@ impl Core {
     /// A host came or went: every worker on it is looked at, and every attempt that no worker leads to. Rare, so a scan will do.
     pub(in crate::core) fn reindex_host(&mut self, host: &HostKey, now: Now) {
         let on_it: Vec<ObjectKey> =
-            self.workers.iter().filter(|(_, e)| Self::host_of(&e.obj) == *host).map(|(k, _)| k.clone()).collect();
+            self.workers.iter().filter(|(_, e)| host_of(&e.obj) == *host).map(|(k, _)| k.clone()).collect();
         for w in on_it {
             self.reindex_worker(&w, now);
-            self.mark_worker(&w);
+            self.agenda.mark_worker(&w);
             let running = self.workers.get(&w).and_then(|e| e.obj.status.as_ref()?.dispatch.clone());
             if let Some(d) = running {
-                self.mark_dispatch(&w.sibling(d.name));
+                self.agenda.mark_dispatch(&w.sibling(d.name));
             }
         }
         let known: BTreeSet<&str> = self.workers.values().map(|e| e.obj.uid_str()).collect();
-        for (_, open) in self.open_on.iter().filter(|(uid, _)| !known.contains(uid.as_str())) {
-            self.dirty.extend(open.iter().cloned().map(Subject::Dispatch));
+        for dispatch in self.claims.open_on_others(&known) {
+            self.agenda.mark_dispatch(dispatch);
         }
         let pools: Vec<ObjectKey> = self.pools.keys().cloned().collect();
         for p in pools {
-            self.mark_pool(&p);
+            self.agenda.mark_pool(&p);
         }
-        let orphans: Vec<InstanceKey> =
-            self.instances.iter().filter(|(_, e)| e.host == *host).map(|(k, _)| k.clone()).collect();
+        let orphans: Vec<InstanceKey> = self.instances.on_host(host).map(|(k, _)| k.clone()).collect();
         for k in orphans {
             if matches!(self.subject_of(&k), Subject::Orphan(_)) {
-                self.dirty.insert(Subject::Orphan(Box::new(k)));
+                self.agenda.mark(Subject::Orphan(Box::new(k)));
             }
         }
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::api::worker::WorkerPhase;
 use crate::api::{Worker, names};
-use crate::core::entries::{InstanceView, WorkerEntry};
+use crate::core::entries::WorkerEntry;
+use crate::core::state::instances::{InstanceView, instance_key};
 use crate::core::{Core, Now, Object, ObjectKey, Subject};
 
 impl Core {
@@ -73,12 +74,12 @@ impl Core {
                 self.unname(&key, b);
             }
             if let Some(a) = &after {
-                self.named.entry(a.uid.clone()).or_default().insert(key.clone());
-                self.mark_dispatch(&key.sibling(a.name.clone()));
+                self.claims.name(&a.uid, &key);
+                self.agenda.mark_dispatch(&key.sibling(a.name.clone()));
             }
         } else if let Some(a) = &after {
             // Its deletion or a flag may end the attempt.
-            self.mark_dispatch(&key.sibling(a.name.clone()));
+            self.agenda.mark_dispatch(&key.sibling(a.name.clone()));
         }
         if worker.is_deleting() {
             self.put_off_no_longer(&key);
@@ -91,18 +92,13 @@ impl Core {
             self.came_up(&key, now);
         }
         self.reindex_worker(&key, now);
-        self.mark_worker(&key);
-        self.mark_pool(&pool);
+        self.agenda.mark_worker(&key);
+        self.agenda.mark_pool(&pool);
     }
 
     /// A worker no longer names this attempt.
     pub(in crate::core) fn unname(&mut self, worker: &ObjectKey, was: &crate::api::worker::DispatchRef) {
-        if let Some(set) = self.named.get_mut(&was.uid) {
-            set.remove(worker);
-            if set.is_empty() {
-                self.named.swap_remove(&was.uid);
-            }
-        }
+        self.claims.unname(&was.uid, worker);
         let key = worker.sibling(was.name.clone());
         if let Some(d) = self.dispatches.get_mut(&key) {
             let status = d.obj.status.as_ref();
@@ -116,7 +112,7 @@ impl Core {
                 d.released = d.released.max(was.attempt);
             }
         }
-        self.mark_dispatch(&key);
+        self.agenda.mark_dispatch(&key);
     }
 
     pub(in crate::core) fn lost_worker(&mut self, key: &ObjectKey, version: Option<u64>) {
@@ -131,8 +127,8 @@ impl Core {
         }
         if let Some(e) = self.workers.swap_remove(key) {
             if let Some(d) = &e.reserving {
-                self.claims.remove(&d.uid);
-                self.mark_dispatch(&key.sibling(d.name.clone()));
+                self.claims.reserved(&d.uid);
+                self.agenda.mark_dispatch(&key.sibling(d.name.clone()));
             }
             if let Some(slot) = &e.slot {
                 self.unslot(key, &pool, ordinal.unwrap_or(-1), slot);
@@ -147,17 +143,17 @@ impl Core {
                 p.ordinals.give_back(o);
             }
         }
-        let instance = Self::instance_key(&obj);
+        let instance = instance_key(&obj);
         match self.instances.get(&instance).map(|e| &e.view) {
             Some(InstanceView::Gone) => {
-                self.instances.swap_remove(&instance);
+                self.instances.forget(&instance);
             }
             Some(_) => {
-                self.dirty.insert(Subject::Orphan(Box::new(instance)));
+                self.agenda.mark(Subject::Orphan(Box::new(instance)));
             }
             None => {}
         }
-        self.mark_worker(key);
-        self.mark_pool(&pool);
+        self.agenda.mark_worker(key);
+        self.agenda.mark_pool(&pool);
     }
 }

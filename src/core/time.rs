@@ -1,0 +1,28 @@
+//! The present, and sums of times.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// The present, as two clocks tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Wall clock, cut to microseconds, as it is stored. May jump.
+    pub wall: Timestamp,
+    /// Time since some fixed point. Never jumps.
+    pub mono: Duration,
+}
+
+impl Now {
+    /// From two readings.
+    pub fn new(wall: Timestamp, mono: Duration) -> Self {
+        // What is stored has microseconds: what is decided must not be finer.
+        let wall = Timestamp::from_microsecond(wall.as_microsecond()).unwrap_or(wall);
+        Self { wall, mono }
+    }
+}
+
+/// `t + d`, or the end of time.
+pub fn after(t: Timestamp, d: Duration) -> Timestamp {
+    jiff::SignedDuration::try_from(d).ok().and_then(|d| t.checked_add(d).ok()).unwrap_or(Timestamp::MAX)
+}
