@@ -20,7 +20,7 @@ use poolkeeper_testkit::subject::{next, process_options, runs, soon, until};
 const OWNER_DIR: &str = "POOLKEEPER_TEST_OWNER_DIR";
 const OWNER_GRACE: &str = "POOLKEEPER_TEST_OWNER_GRACE_MS";
 
-/// What a worker runs, so that there is something to find: a child in its own session that ignores
+/// What a worker runs; it leaves something to find: a child in its own session that ignores
 /// SIGTERM and has forgotten its environment.
 const STUBBORN: &str = "setsid env -i sh -c 'trap \"\" TERM; echo $$; sleep 300; sleep 300' & wait";
 

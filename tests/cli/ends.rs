@@ -1,4 +1,4 @@
-//! Ends that nobody wished for: Ctrl-C, dead workers, workers that never come.
+//! Unwanted ends: Ctrl-C, dead workers, workers that never come.
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 
@@ -74,7 +74,7 @@ fn a_lost_worker_is_replaced_and_its_task_tried_again() {
     assert_eq!(ran.stderr.matches("lost with").count(), 4, "three retries, not more: {}", ran.stderr);
 }
 
-/// As under `docker exec`: the leader of the session has no number here, and nobody collects orphans.
+/// As under `docker exec`: the leader of the session has no number here, and nothing collects orphans.
 #[test]
 fn a_lost_worker_is_replaced_in_a_pid_namespace_too() {
     const NAMESPACE: [&str; 7] = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"];

@@ -105,7 +105,7 @@ fn an_image_without_a_daemon_names_the_way_out() {
 #[test]
 fn a_socket_without_permission_names_the_way_out() {
     let place = Place::new();
-    // Readable for another user, as whom it runs here if this is root, who may do everything.
+    // Readable for another user: it runs as one if this is root, which may do everything.
     let root = place.path("");
     let binary = place.path("poolkeeper");
     std::fs::copy(BINARY, &binary).unwrap();

@@ -48,7 +48,7 @@ pub struct Talk<'a> {
     versions: BTreeMap<String, String>,
     /// What `$…` stands for.
     known: BTreeMap<String, String>,
-    /// For stories in which managed fields alone make versions on a real server.
+    /// For scenarios in which managed fields alone make versions on a real server.
     pub versions_differ: bool,
     /// Whether the last request was about a kind that is Go's, not a CRD's.
     built_in: bool,
@@ -80,7 +80,7 @@ impl<'a> Talk<'a> {
             serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into());
         self.learn(&answer);
         self.level(&mut answer);
-        // What cannot be read is told in terms of Go, and with all managed fields.
+        // What cannot be read is described in terms of Go, and with all managed fields.
         let unread = ["error decoding patch", "couldn't get version/kind", "cannot unmarshal"];
         let message = answer["message"].as_str().unwrap_or_default();
         let told_otherwise =
@@ -145,7 +145,7 @@ impl<'a> Talk<'a> {
     }
 
     /// Takes out what cannot be equal: times, managed fields; uids and versions become numbers in the order in which
-    /// they are first seen, so that what is the same stays the same.
+    /// they are first seen, so equal values stay equal.
     fn level(&mut self, value: &mut Value) {
         match value {
             Value::Object(map) => {
@@ -161,7 +161,7 @@ impl<'a> Talk<'a> {
                 if bookmark {
                     map["object"]["metadata"]["resourceVersion"] = "BOOKMARK".into();
                 }
-                // Numbered by object, so that one write more or less is one difference.
+                // Numbered by object: one write more or less is one difference.
                 let object = map
                     .get("uid")
                     .and_then(Value::as_str)
@@ -227,13 +227,13 @@ impl<'a> Talk<'a> {
     }
 }
 
-/// The label of something with that text, the next one if it is new.
+/// The label of a value, the next one if it is new.
 fn number(seen: &mut BTreeMap<String, String>, raw: &str, what: &str) -> String {
     let next = seen.len() + 1;
     seen.entry(raw.to_owned()).or_insert_with(|| format!("{what} {next}")).clone()
 }
 
-/// Long texts without their middle.
+/// A long string without its middle.
 fn cut(text: &str) -> String {
     const LONGEST: usize = 6000;
     if text.len() <= LONGEST {
@@ -244,7 +244,7 @@ fn cut(text: &str) -> String {
     format!("{start} … {end}")
 }
 
-/// Tells a story and compares all answers with those recorded from a real server.
+/// Plays a scenario and compares all answers with those recorded from a real server.
 pub async fn tell(subject: &Subject, name: &str, story: &[Ask]) {
     let mut talk = Talk::new(subject);
     talk.versions_differ = name == "gadget";

@@ -44,7 +44,7 @@ async fn the_table(subject: Subject) {
     for (i, case) in table::cases().enumerate() {
         let mut ends = Vec::new();
         for patched in [false, true] {
-            // Each story in a name of its own, but for those that are about names.
+            // Each case in a name of its own, except those that are about names.
             let clean =
                 format!("{}/{}", collection(case.kind), case.objects()[0]["metadata"]["name"].as_str().unwrap());
             let end = story(&subject, case, patched).await;
@@ -247,7 +247,7 @@ async fn workers(subject: Subject) {
     every_constraint(&subject, "Worker", spec).await;
 }
 
-/// Breaks every constraint of a kind's schema once, by a create and by a patch (of the status through its own door).
+/// Breaks every constraint of a kind's schema once, by a create and by a patch (of the status through its subresource).
 async fn every_constraint(subject: &Subject, kind: &str, spec: Value) {
     let crd = crds().into_iter().find(|crd| crd.spec.names.kind == kind).unwrap();
     let schema = value(crd.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap());

@@ -1,4 +1,4 @@
-//! Stories of requests whose whole answers are compared with those of a real server.
+//! Scenarios of requests whose whole answers are compared with those of a real server.
 use serde_json::Value;
 
 use crate::subject::*;

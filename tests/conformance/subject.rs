@@ -81,7 +81,7 @@ pub async fn real() -> Option<Subject> {
     };
     let kubeconfig = Kubeconfig::read_from(path).unwrap();
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-    // A refusal that may be tried again is an answer like any other here.
+    // A refusal that could be retried is an answer like any other here.
     config.default_retry = false;
     let client = Client::try_from(config).unwrap();
     READY.get_or_init(|| prepare(&client)).await;
@@ -139,7 +139,7 @@ async fn tidy(subject: &Subject) {
         }
     }
     subject.raw("DELETE", "/api/v1/namespaces/NS", "", Value::Null).await;
-    // Without a namespace controller nobody else says that it is empty.
+    // Without a namespace controller nothing else marks it as empty.
     let empty = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": subject.namespace}, "spec": {}});
     subject.raw("PUT", "/api/v1/namespaces/NS/finalize", "application/json", empty).await;
 }

@@ -64,7 +64,7 @@ async fn a_deleted_object_is_shown_in_its_last_version(env: Subject) {
     env.merge("a", json!({"metadata": {"finalizers": null}, "spec": {"max": 9}})).await.unwrap();
     let mut stream = env.gadgets().watch(&WatchParams::default(), &start).await.unwrap().boxed();
     let Some(Ok(WatchEvent::Deleted(last))) = stream.next().await else { panic!("expected a deletion") };
-    // The write that took the last finalizer away is not seen, but for the version.
+    // The write that removed the last finalizer is not seen, except for the version.
     assert_eq!(last.metadata.finalizers, Some(vec!["test.poolkeeper.dev/f".into()]));
     assert_eq!(last.data["spec"]["max"], 5);
     assert!(last.metadata.resource_version.unwrap().parse::<u64>().unwrap() > start.parse().unwrap());

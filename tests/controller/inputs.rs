@@ -39,7 +39,7 @@ async fn bad_arguments_are_named() {
     }
 }
 
-/// A kubelet must not kill it for what it cannot help, and nobody may rely on it meanwhile.
+/// A kubelet must not kill it for what it cannot help, and no client may rely on it meanwhile.
 #[tokio::test]
 async fn without_an_api_server_it_lives_and_is_not_ready() {
     let dir = tempfile::tempdir().unwrap();

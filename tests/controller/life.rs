@@ -86,7 +86,7 @@ async fn a_leader_hands_over_and_uninstall_leaves_nothing() {
     assert_eq!(holder().await, None, "the lease is handed over");
 }
 
-/// Nobody lets go of them: what is said then is what is known of them, and that it is not about dispatches.
+/// Nothing removes their finalizers: the message says what is known of them, and that it is not about dispatches.
 #[tokio::test]
 async fn uninstall_without_a_controller_asks_for_it() {
     let dir = tempfile::tempdir().unwrap();

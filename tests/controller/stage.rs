@@ -45,7 +45,7 @@ impl Controller {
                 break http.to_owned();
             }
         };
-        // Its log is read on, so that it never waits for its reader.
+        // Its log is read to the end, so it never waits for its reader.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self { child, http }
     }

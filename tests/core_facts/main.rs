@@ -199,7 +199,7 @@ fn an_answer_to_a_check_does_not_take_back_what_was_observed() {
     assert!(then.iter().any(told), "{then:?}");
 }
 
-/// A cache that does not know of the reservation yet says nothing of who holds it.
+/// A cache that does not know of the reservation yet says nothing about its holder.
 #[test]
 fn a_dispatch_is_removed_only_when_its_worker_was_seen_to_be_free() {
     let long_ago = "2026-01-01T00:20:00Z";
@@ -226,14 +226,14 @@ fn a_dispatch_is_removed_only_when_its_worker_was_seen_to_be_free() {
     let then = verbs(&mut late);
     assert!(then.iter().any(removed), "{then:?}");
 
-    // Who saw it freed needs not ask.
+    // A core that saw it freed need not ask.
     let mut core = core(&[d]);
     core.apply(idle(3), now());
     let then = verbs(&mut core);
     assert!(then.iter().any(removed), "{then:?}");
 }
 
-/// The worker went on to another dispatch while it was asked for the first, which this cache does not know.
+/// The worker has another dispatch by the time of the answer about the first, which this cache does not know.
 #[test]
 fn an_answer_about_one_dispatch_says_nothing_of_the_next() {
     let mut core = core(&[]);
@@ -252,7 +252,7 @@ fn an_answer_about_one_dispatch_says_nothing_of_the_next() {
     assert!(then.iter().any(|v| matches!(v, Verb::GetDispatch(d) if &*d.name == "t1")), "{then:?}");
 }
 
-/// The dispatch went on to another worker while the first was asked for.
+/// The dispatch has another worker by the time of the answer about the first.
 #[test]
 fn an_answer_about_one_worker_says_nothing_of_the_next() {
     let mut core = core(&[]);
@@ -302,7 +302,7 @@ fn an_answer_about_one_object_says_nothing_of_the_next_with_its_name() {
     assert!(then.iter().any(|v| closes(v, "t0-again")), "{then:?}");
 }
 
-/// A write that fails is tried again after a pause, and nothing else waits for it.
+/// A write that fails is retried after a pause, and nothing else waits for it.
 #[test]
 fn who_cannot_be_reserved_is_not_chosen_again_at_once() {
     let mut core = core(&[]);
@@ -334,7 +334,7 @@ fn who_cannot_be_reserved_is_not_chosen_again_at_once() {
     assert!(again.iter().any(|a| matches!(a, Action::Write(_, Verb::WorkerStatus(_, s)) if s.dispatch.is_some())));
 }
 
-/// It would not be asked to, as nobody waits for it to get well.
+/// Otherwise it would never be replaced, since nothing waits for its recovery.
 #[test]
 fn who_can_take_no_work_and_is_outdated_goes() {
     let waits = InstanceState::NotReady { why: "its probe fails".into(), held: false };

@@ -1,4 +1,4 @@
-//! Starts that nobody tells about, and starts that stand still.
+//! Starts that are never reported, and starts that stand still.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ fn is_let_go(actions: &[Action]) -> bool {
     actions.iter().any(|a| matches!(a, Action::Write(_, Verb::DeleteWorker(_))))
 }
 
-/// Its Pod was deleted while the watch was down, so that nobody tells.
+/// Its Pod was deleted while the watch was down, so nothing reports it.
 #[test]
 fn a_worker_that_starts_and_is_not_listed_is_asked_for() {
     let mut core = answered();

@@ -1,4 +1,4 @@
-//! Requests in annotations that meet trouble: each is tried again, told once, and takes its trouble with it.
+//! Requests in annotations that fail: each is retried, reported once, and its failure ends with it.
 
 use std::slice::from_ref;
 
@@ -34,7 +34,7 @@ impl Rig {
         self.passed += due;
     }
 
-    /// What is asked for and told now. Statuses of pools are written at once; what they are to show of requests comes last.
+    /// The writes and Events of now. Statuses of pools are written at once; what they are to show of requests comes last.
     fn look(&mut self) -> (Vec<(Subject, Verb)>, Vec<String>, Vec<Condition>) {
         let (writes, notes) = self.decide();
         let mut shown = Vec::new();
@@ -80,7 +80,7 @@ fn a_creation_that_failed_is_tried_again() {
         rig.settle(t(), Settled::Failed(None, "no answer within 10s".into()));
         rig.until(&t(), &mut told, creates);
     }
-    assert_eq!(told, [""; 0], "what passes by itself within a moment is no news");
+    assert_eq!(told, [""; 0], "what passes by itself within a moment is not reported");
     rig.settle(t(), Settled::Failed(None, "no answer within 10s".into()));
     let shown = rig.until(&t(), &mut told, creates);
     assert_eq!(told, ["annotation dispatch.poolkeeper.dev/t: no answer within 10s"]);
@@ -225,7 +225,7 @@ fn a_name_that_another_pool_had_is_taken_when_it_is_free() {
     rig.until(&t(), &mut Vec::new(), creates);
 }
 
-/// What was told of a pool that is gone was not told of the next one with its name.
+/// What was reported of a pool that is gone was not reported of the next one with its name.
 #[test]
 fn a_pool_that_is_made_anew_is_told_anew() {
     let p = annotated(&pool("p", 1, json!({})), 2, &[("dispatch.poolkeeper.dev/x", "{nope")]);

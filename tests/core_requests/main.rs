@@ -1,5 +1,5 @@
-//! Who waits, who asks, and who is told: the queue's limit, requests in annotations, and that nobody who waits for something
-//! is left alone when it comes.
+//! The queue's limit, requests in annotations, and that an object which waits for something is looked at when that
+//! happens.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod doors;
@@ -106,7 +106,7 @@ fn shared_credential(name: &str) -> Value {
     json!({"name": name, "env": "TOKEN", "secretKeyRef": {"name": "s", "key": "k"}})
 }
 
-/// A worker of the pool before the last hyphen of its name, with this status beside its handle.
+/// A worker of the pool before the last hyphen of its name, with this status and its handle.
 fn worker(name: &str, version: u32, credential: Option<&str>, status: Value) -> Arc<Worker> {
     let pool = name.rsplit_once('-').unwrap().0;
     let entry = credential.map(|name| serde_json::from_value(shared_credential(name)).unwrap());

@@ -1,4 +1,4 @@
-//! Whoever waits for something is looked at when it comes, also when nothing about itself changes.
+//! An object that waits for something is looked at when that happens, also if the object itself does not change.
 
 use std::slice::from_ref;
 
@@ -52,7 +52,7 @@ fn a_credential_that_a_pool_no_longer_names_is_free_for_the_others() {
     assert_eq!(written(&rig.writes()), ["b-0"]);
 }
 
-/// What was to be written there first is nobody's any more.
+/// What was to be written there first is no longer owed.
 #[test]
 fn a_worker_that_waits_for_a_pool_that_is_lost_is_freed() {
     let a = sharing("a", 1, json!([{"key": IDENTITY, "strikes": 1, "until": "2026-01-01T00:10:00Z"}]));
@@ -74,7 +74,7 @@ fn a_worker_that_waits_for_a_pool_that_is_lost_is_freed() {
     assert_eq!(written(&rig.writes()), ["b-0"]);
 }
 
-/// Its finalizer was taken off by hand while nobody led.
+/// Its finalizer was removed by hand while no controller led.
 #[test]
 fn an_attempt_whose_worker_is_gone_ends_when_the_host_is_listed() {
     let status = json!({"phase": "Assigned", "attempt": 1, "assignedAt": START,

@@ -1,4 +1,4 @@
-//! `queueLimit`: who was accepted is not refused later, by whoever leads then.
+//! `queueLimit`: a dispatch that was accepted is not refused later, whichever controller leads then.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn refused(writes: &[(Subject, Verb)]) -> Vec<String> {
     closed(writes).into_iter().filter(|(_, why)| why.as_deref() == Some("QueueFull")).map(|(name, _)| name).collect()
 }
 
-/// Eight ran, were limited and wait again beside as many as the queue takes; then another controller leads.
+/// Eight ran, were limited and wait again together with as many as the queue takes; then another controller leads.
 #[test]
 fn who_waits_again_takes_nobodys_place_in_the_queue() {
     let mut all: Vec<_> = ["a", "b"].map(waits_again).into();
@@ -64,7 +64,7 @@ fn annotations_over_the_limit_stay() {
     let full = |n: &&Event| n.text.contains("QueueFull");
     assert_eq!(told.iter().filter(full).count(), 5, "{told:?}");
 
-    // Another one comes by the second door before the first are there: their places are taken.
+    // Another one comes as a Dispatch before the first exist: their places are taken.
     rig.apply(Input::Dispatch(Seen::Present(waits("other"))));
     assert_eq!(refused(&rig.writes()), ["other"]);
     // Some are shown by the watch first, some by the answer.
@@ -80,20 +80,20 @@ fn annotations_over_the_limit_stay() {
     }
 }
 
-/// The limit was lowered and the controller started anew: whoever waited under the old limit goes on waiting.
+/// The limit was lowered and the controller restarted: a dispatch that waited under the old limit continues to wait.
 #[test]
 fn who_waited_before_a_start_was_accepted() {
     let mut p = limited_to(2, 1);
     Arc::make_mut(&mut p).status.as_mut().unwrap().queued = 4;
     let mut rig = Rig::new(&[p], &[], &["a", "b", "c", "d", "e"].map(waits));
     let first = rig.writes();
-    assert_eq!(refused(&first), ["e"], "four waited when it was last told");
+    assert_eq!(refused(&first), ["e"], "four waited at the last roll-up");
 
     rig.apply(Input::Dispatch(Seen::Present(waits("f"))));
     assert_eq!(refused(&rig.writes()), ["f"], "that is over");
 }
 
-/// Nobody waited any more when it started.
+/// No dispatch waited any more when it started.
 #[test]
 fn what_waited_before_a_start_lets_nobody_in_later() {
     let mut p = limited_to(1, 1);

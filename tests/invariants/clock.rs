@@ -12,7 +12,7 @@ use tokio::time::Instant;
 /// 2026-01-01T00:00:00Z: where every run begins.
 pub const EPOCH: i64 = 1_767_225_600;
 
-/// A wall clock that follows virtual time until it is told to jump.
+/// A wall clock that follows virtual time until it jumps.
 pub struct SimClock {
     start: Instant,
     offset_ms: AtomicI64,
@@ -20,7 +20,7 @@ pub struct SimClock {
     readings: Mutex<(u128, u32)>,
 }
 
-/// Who asks for the time so often while none passes goes round in circles.
+/// A caller that reads the time so often while none passes is in an endless loop.
 const TOO_OFTEN: u32 = 50_000;
 
 impl SimClock {

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use crate::users::workers;
 use crate::world::World;
 
-/// How long it waits for something to reserve, and somebody.
+/// How long it waits for something to reserve, and for a worker.
 const PATIENCE: u64 = 90;
 
 /// An attempt that some version of a dispatch let be reserved.
@@ -31,11 +31,11 @@ struct Claim {
     attempt: i32,
     /// A later attempt was published since.
     past: bool,
-    /// It ran, on this worker: who was chosen long ago may be it.
+    /// It ran, on this worker, which may be the one that was chosen long ago.
     ran_on: Option<String>,
 }
 
-/// Every claim on a dispatch that is there, whose attempt before was let go.
+/// Every claim on an existing dispatch whose previous attempt was released.
 fn claims(world: &World, workers: &[Worker]) -> Vec<Claim> {
     let mut claims: Vec<Claim> = Vec::new();
     let named = |uid: &str, attempt: i32| {
@@ -77,7 +77,7 @@ fn is_idle(w: &Worker, now: Timestamp) -> bool {
         && w.metadata.deletion_timestamp.is_none()
 }
 
-/// Reserves somebody idle for an attempt that was to be reserved once.
+/// Reserves an idle worker for an attempt that was to be reserved once.
 pub async fn reserve_late(world: &World) {
     let mut rng = StdRng::seed_from_u64(world.plan.seed ^ 0x6057 ^ u64::try_from(world.now().as_millis()).unwrap());
     let wants_past = rng.random::<f64>() < 0.7;
@@ -116,7 +116,7 @@ async fn write(world: &World, worker: &Worker, claim: &Claim, now: Timestamp) ->
         },
     });
     let api: kube::Api<Worker> = kube::Api::namespaced(world.ghost.clone(), "sim");
-    // Who it chooses is not to be judged.
+    // Its choice is not to be judged.
     world.trouble(Duration::ZERO);
     let done = api.patch_status(&name, &PatchParams::default(), &Patch::Merge(change)).await;
     if let Err(e) = &done {

@@ -1,4 +1,4 @@
-//! Simulated supervisors. They ask for workers through both doors, act on `status.target` alone, start an attempt at
+//! Simulated supervisors. They request workers in both ways, act on `status.target` alone, start an attempt at
 //! most once, and report: mostly at once, sometimes late, twice, for an old attempt, or never.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,7 +124,7 @@ impl Holders {
         }
     }
 
-    /// Through the door of the task.
+    /// In the way that the task requires.
     pub async fn ask(&self, task: &Task) {
         if task.door {
             let s = &task.spec;
@@ -196,7 +196,7 @@ impl Holders {
             r if r < sum(2) => "Failed",
             r if r < sum(3) => "Unauthorized",
             r if r < sum(4) => {
-                self.ledger.say(format!("{} {n} ends, nobody says so", task.name));
+                self.ledger.say(format!("{} {n} ends without a report", task.name));
                 return;
             }
             _ => "Succeeded",

@@ -23,7 +23,7 @@ use tower::{BoxError, Service};
 
 use poolkeeper_testkit::audit::evidence::Mark;
 
-/// More requests than this in one run mean that somebody goes round in circles.
+/// More requests than this in one run mean an endless loop.
 const TOO_MANY: u64 = 60_000;
 
 /// What all wires of a run write down.
@@ -194,7 +194,7 @@ impl Net {
         kube::Client::new(self.clone(), "sim")
     }
 
-    /// Kills whoever is at this end, at a write.
+    /// Kills the controller at this end, at a write.
     pub fn die_at(&self, death: Death) {
         *self.death.lock().unwrap() = Some(death);
     }
@@ -239,7 +239,7 @@ impl Net {
     /// Has the server do it, now.
     fn apply(&self, request: Request<kube::client::Body>) -> Result<Response<ResponseBody>, BoxError> {
         let before = self.api.revision();
-        // The server answers without waiting for anything, so nobody else's write comes in between.
+        // The server answers without waiting for anything, so no other write comes in between.
         let answer = self.inner.clone().call(request).now_or_never().unwrap();
         let mark = Mark { mono: self.ledger.start.elapsed(), writer: self.name.clone() };
         let mut marks = self.ledger.marks.lock().unwrap();

@@ -19,7 +19,7 @@ use crate::net::{Cut, Death};
 pub const FAULTS_END: u64 = 420;
 /// When everything is made whole again.
 pub const HEAL: u64 = 520;
-/// How long finished dispatches are kept.
+/// How long finished dispatches are retained.
 pub const HISTORY_TTL: u64 = 150;
 
 /// One run.
@@ -51,7 +51,7 @@ pub struct Mood {
     pub rate_limited: f64,
     pub failed: f64,
     pub unauthorized: f64,
-    /// Nobody reports.
+    /// Their end is never reported.
     pub silent: f64,
     pub longest: u64,
 }

@@ -27,7 +27,7 @@ fn nth(key: &InstanceKey) -> u32 {
 }
 
 impl View {
-    #[allow(clippy::new_ret_no_self, reason = "nobody needs it but as a runtime")]
+    #[allow(clippy::new_ret_no_self, reason = "it is needed only as a runtime")]
     pub fn new(fake: &FakeRuntime, name: &str, dead: &CancellationToken) -> Arc<dyn Runtime> {
         Arc::new(Self { fake: fake.view(name), dead: dead.clone() })
     }

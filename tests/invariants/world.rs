@@ -364,7 +364,7 @@ pub fn run(plan: &Plan) -> Run {
     })
 }
 
-/// What is left between times of trouble.
+/// What is left between faults.
 fn calm(troubled: &[(Duration, Duration)], end: Duration) -> Vec<(Duration, Duration)> {
     let mut troubled = troubled.to_vec();
     troubled.push((Duration::ZERO, Duration::from_secs(5)));

@@ -54,7 +54,7 @@ async fn a_limited_worker_rests_and_the_next_dispatch_goes_elsewhere() {
     let before = w.now();
     w.report("t1", json!({"outcome": "RateLimited", "retryAfter": "90s"})).await;
     let again = w
-        .until_dispatch("t1", "tried again", |d| {
+        .until_dispatch("t1", "retried", |d| {
             d.status.clone().unwrap().attempt == 2 && phase(d) == DispatchPhase::Assigned
         })
         .await;
@@ -79,7 +79,7 @@ async fn a_dead_worker_is_replaced_and_its_attempt_is_lost() {
     let (instance, _) = w.fake.instances().remove(0);
     w.fake.kill(&instance.key);
     let d = w
-        .until_dispatch("t1", "tried again", |d| {
+        .until_dispatch("t1", "retried", |d| {
             d.status.clone().unwrap().attempt == 2 && phase(d) == DispatchPhase::Assigned
         })
         .await;

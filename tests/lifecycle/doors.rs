@@ -1,4 +1,4 @@
-//! Requests in annotations that cannot be done: they stay, and are told about once.
+//! Requests in annotations that cannot be done: they stay, and are reported once.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ async fn warnings(w: &World) -> Vec<String> {
     all.into_iter().filter(|e| e.type_.as_deref() == Some("Warning")).filter_map(|e| e.note).collect()
 }
 
-/// What a bad annotation is told, in the pool's condition and in one Warning.
+/// What is reported of a bad annotation, in the pool's condition and in one Warning.
 async fn told(w: &World, key: &str, value: &str) -> String {
     let before = warnings(w).await;
     w.annotate("p", key, value).await;
-    let p = w.until_pool("p", "told", |p| {
+    let p = w.until_pool("p", "reported", |p| {
         let c = p.status.as_ref().and_then(|s| s.conditions.iter().find(|c| c.type_ == "RequestsAccepted"));
         c.is_some_and(|c| c.status == "False" && c.message.contains(key))
     });

@@ -97,7 +97,7 @@ async fn a_deleted_dispatch_frees_nothing_that_may_still_run() {
     w.dispatch("t", "p", json!({})).await;
     w.until_assigned("t").await;
     let now = w.all_workers().await;
-    assert_ne!(now[0].metadata.uid, uid, "its worker went with it: the task may still run there");
+    assert_ne!(now[0].metadata.uid, uid, "its worker was replaced: the task may still run there");
     assert_eq!(now[0].metadata.name.as_deref(), Some("p-0"));
 }
 
@@ -122,7 +122,7 @@ async fn a_restart_loses_nothing() {
     assert_eq!(w.fake.instances().len(), 2, "the workers are the same");
 }
 
-/// A worker that dies while nobody looks: its attempt is lost after the restart.
+/// A worker that dies while no controller runs: its attempt is lost after the restart.
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_died_during_a_restart_is_found_dead() {
     let mut w = World::new();

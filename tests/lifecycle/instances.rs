@@ -1,4 +1,4 @@
-//! Starts that fail, hosts that vanish, instances that nobody owns.
+//! Starts that fail, hosts that vanish, instances without an owner.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ async fn failing_starts_back_off_and_say_why() {
     w.until_pool("p", "well", |p| p.status.as_ref().is_some_and(|s| s.ready == 3 && s.start_backoff.is_none())).await;
 }
 
-/// A command that does not stay is told of in the same words, whether or not a task was faster than its end.
+/// A command that ends is reported in the same words, whether or not a task was faster than its end.
 #[tokio::test(start_paused = true)]
 async fn a_worker_whose_command_ends_well_under_a_task_says_what_to_do() {
     let w = World::new();
@@ -59,14 +59,14 @@ async fn an_unreachable_host_is_no_dead_worker() {
     w.until_assigned("t").await;
     let before = w.all_workers().await;
     w.fake.make_host_unreachable(LOCAL_HOST);
-    w.until_pool("p", "told", |p| p.status.as_ref().is_some_and(|s| s.ready == 0)).await;
+    w.until_pool("p", "shown", |p| p.status.as_ref().is_some_and(|s| s.ready == 0)).await;
     w.dispatch("u", "p", json!({})).await;
     tokio::time::sleep(Duration::from_secs(1800)).await;
     assert_eq!(phase(&w.dispatches().get("t").await.unwrap()), DispatchPhase::Assigned);
     assert_eq!(
         phase(&w.dispatches().get("u").await.unwrap()),
         DispatchPhase::Pending,
-        "nothing is assigned to who cannot be reached"
+        "nothing is assigned to a worker that cannot be reached"
     );
     let uids = |ws: &[poolkeeper::api::Worker]| ws.iter().map(|w| w.metadata.uid.clone()).collect::<Vec<_>>();
     assert_eq!(uids(&w.all_workers().await), uids(&before), "nothing is created or removed");
@@ -76,7 +76,7 @@ async fn an_unreachable_host_is_no_dead_worker() {
     w.until_final("t").await;
 }
 
-/// Somebody takes a busy worker's finalizer off by hand.
+/// A user removes a busy worker's finalizer by hand.
 #[tokio::test(start_paused = true)]
 async fn a_worker_removed_by_hand_ends_its_attempt_and_its_instance() {
     let w = World::new();
@@ -137,7 +137,7 @@ async fn a_refused_start_is_said_in_the_runtimes_words() {
     let w = World::new();
     w.fake.fail_next_start(Fault::Refused("pull access denied for worker:1".to_owned()));
     w.pool("p", json!({"min": 1})).await;
-    w.until_pool("p", "told", |p| {
+    w.until_pool("p", "shown", |p| {
         p.status
             .as_ref()
             .is_some_and(|s| s.start_backoff.as_ref().is_some_and(|b| b.message.contains("pull access denied")))

@@ -1,4 +1,4 @@
-//! Who goes first, and who does not wait.
+//! Which dispatch is first, and which does not wait.
 
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ async fn a_lower_limit_refuses_nobody_who_waits_also_after_a_restart() {
 async fn a_dispatch_waits_for_its_pool() {
     let w = World::new();
     w.dispatch("t", "later", json!({})).await;
-    let d = w.until_dispatch("t", "told", |d| d.status.as_ref().is_some_and(|s| !s.conditions.is_empty())).await;
+    let d = w.until_dispatch("t", "shown", |d| d.status.as_ref().is_some_and(|s| !s.conditions.is_empty())).await;
     let c = &d.status.unwrap().conditions[0];
     assert_eq!((c.type_.as_str(), c.status.as_str()), ("Accepted", "False"));
     assert!(c.message.contains("later"), "{}", c.message);

@@ -81,7 +81,7 @@ async fn a_credential_rests_as_one_and_comes_back_half_open() {
         n
     };
     tokio::time::sleep(Duration::try_from(until.duration_since(w.now()) - SignedDuration::from_secs(1)).unwrap()).await;
-    assert_eq!(assigned().await, 0, "nobody goes before the deadline");
+    assert_eq!(assigned().await, 0, "none runs before the deadline");
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(assigned().await, 1, "half-open: one goes first");
     tokio::time::sleep(Duration::from_secs(30)).await;
@@ -101,7 +101,7 @@ async fn a_shared_credential_rests_in_every_pool() {
     w.dispatch("t", "p", json!({})).await;
     w.until_assigned("t").await;
     w.report("t", json!({"outcome": "RateLimited", "retryAfter": "10m"})).await;
-    w.until_pool("p", "told", |p| !p.status.as_ref().unwrap().rate_limits.is_empty()).await;
+    w.until_pool("p", "shown", |p| !p.status.as_ref().unwrap().rate_limits.is_empty()).await;
     let before = w.now();
     w.dispatch("u", "q", json!({})).await;
     w.until_assigned("u").await;
@@ -203,7 +203,7 @@ async fn a_credential_that_is_back_before_the_idle_workers_one_is_used() {
     spec["min"] = json!(0);
     w.pool("p", spec).await;
     w.annotate("p", "cooldown.poolkeeper.dev/b", "5m").await;
-    w.until_pool("p", "told", |p| !p.status.as_ref().unwrap().rate_limits.is_empty()).await;
+    w.until_pool("p", "shown", |p| !p.status.as_ref().unwrap().rate_limits.is_empty()).await;
     w.dispatch("t", "p", json!({"retry": {"rateLimited": -1}})).await;
     w.until_assigned("t").await;
     let before = w.now();

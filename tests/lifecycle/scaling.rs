@@ -71,7 +71,7 @@ async fn the_counts_partition_the_workers() {
     assert_eq!(s.updated, 3);
 }
 
-/// Who works stays, who only would goes.
+/// Working ones stay, starting ones are removed.
 #[tokio::test(start_paused = true)]
 async fn a_lowered_max_lets_go_first_who_is_not_there_yet() {
     let w = World::new();
@@ -89,7 +89,7 @@ async fn a_lowered_max_lets_go_first_who_is_not_there_yet() {
     w.until_assigned("t").await;
 }
 
-/// What nobody needs any more does not wait for room for ever.
+/// A worker that is no longer needed does not wait for room for ever.
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_does_not_come_leaves_when_it_is_no_longer_wanted() {
     let w = World::new();
@@ -102,5 +102,5 @@ async fn a_worker_that_does_not_come_leaves_when_it_is_no_longer_wanted() {
     let cancel = json!({"spec": {"cancel": true}});
     let params = kube::api::PatchParams::default();
     w.dispatches().patch("t", &params, &kube::api::Patch::Merge(cancel)).await.unwrap();
-    w.until_workers("let go", |ws| ws.iter().all(is_going)).await;
+    w.until_workers("removed", |ws| ws.iter().all(is_going)).await;
 }

@@ -106,7 +106,7 @@ async fn a_bad_image_costs_the_share_and_rolls_back() {
         w.patch_pool("p", json!({"spec": {"image": "worker:1", "command": null}})).await;
         w.until_pool("p", "back", |p| is_done(p, 8)).await;
         let kept = uids(&w.all_workers().await).intersection(&old).count();
-        assert_eq!(kept, 6, "who has the old template is up to date again");
+        assert_eq!(kept, 6, "workers with the old template are up to date again");
         assert_eq!(fewest_ready(&w, from).min(6), 5, "six, and one of them busy for a moment");
         assert_eq!(told(&w).await, ["UpdateStarted", "UpdateStalled", "UpdateDone"]);
     }
@@ -136,7 +136,7 @@ async fn workers_that_die_right_after_their_start_stop_an_update() {
     assert_eq!(progress(&w.pools().get("p").await.unwrap()).1, "UpdateStalled");
 }
 
-/// A failure that passes stalls an update for a while only, even where the pool wants nobody by now.
+/// A failure that passes stalls an update only for a while, even if the pool wants no worker by now.
 #[tokio::test(start_paused = true)]
 async fn an_update_goes_on_after_a_failure_that_passes() {
     let w = World::new();
@@ -160,7 +160,7 @@ async fn a_stalled_update_goes_on_after_a_restart_of_the_controller() {
     w.restart().await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let ready = w.all_workers().await.iter().filter(|w| is_ready(w)).count();
-    assert_eq!(ready, 3, "a restart costs nobody");
+    assert_eq!(ready, 3, "a restart costs no worker");
     w.patch_pool("p", json!({"spec": {"image": "worker:3"}})).await;
     w.until_pool("p", "updated", |p| is_done(p, 4) || is_done(p, 3)).await;
 }
@@ -206,7 +206,7 @@ async fn a_resting_worker_keeps_its_slot_until_its_rest_ends() {
     w.until_pool("p", "updated", |p| is_done(p, 1)).await;
 }
 
-/// Who replaces a worker is on its credential, though that rests: else the pool would move to the other one.
+/// A worker's replacement is on its credential, even if that rests: otherwise the pool would move to the other one.
 #[tokio::test(start_paused = true)]
 async fn a_replacement_has_the_credential_of_who_went() {
     let w = World::new();
@@ -297,7 +297,7 @@ fn credentials(all: &[(&str, &str)]) -> serde_json::Value {
     all.iter().map(|(name, env)| json!({"name": name, "env": "TOKEN", "fromEnv": env})).collect()
 }
 
-/// Workers have what was there when they were made: who has the old token must not speak for the new one.
+/// Workers have the token that existed when they were made: a worker with the old one must not speak for the new one.
 #[tokio::test(start_paused = true)]
 async fn a_changed_credential_reaches_the_workers_and_is_not_blamed_for_the_old_one() {
     let w = World::new();

@@ -34,7 +34,7 @@ impl World {
         let options = LocalOptions { crds: crd::all(), clock: clock.clone(), ids: ids.clone(), history: History::Full };
         let api = LocalApi::new(options).unwrap();
         let fake = FakeRuntime::new(&[LOCAL_HOST], clock.clone(), ids.clone());
-        // As of Pods: a listing would wake everybody, and hide who was not woken.
+        // As for Pods: a listing would wake every worker, and hide one that was not woken.
         fake.set_relist(Duration::from_secs(86_400));
         let client = api.client(NS);
         let (stop, controller) = start(&api, &fake, &clock, &ids);

@@ -76,7 +76,7 @@ async fn under_load_a_dispatch_costs_three_writes() {
     let writes = counted(&w, from);
     assert_eq!((writes.publish, writes.close), (tasks, tasks));
     assert_eq!((writes.events, writes.other, writes.supervisor), (0, 0, 2 * tasks), "{writes:?}");
-    // Each dispatch is reserved once: by the write that frees its worker, but for the first of each worker.
+    // Each dispatch is reserved once: by the write that frees its worker, except for the first of each worker.
     assert_eq!(writes.reserve + writes.reuse, tasks);
     assert_eq!(writes.reserve, writes.free);
     assert!(writes.cycle() <= 3 * tasks + 2 * workers, "{writes:?}");
@@ -91,7 +91,7 @@ async fn a_pool_is_rolled_up_once_in_five_seconds() {
         w.dispatch(name, "agents", json!({})).await;
     }
     supervise(&w, Duration::from_secs(1), names).await;
-    tokio::time::sleep(Duration::from_secs(30)).await; // its end is told too
+    tokio::time::sleep(Duration::from_secs(30)).await; // its end is reported too
     let records = w.api.history();
     let is_roll_up = |r: &&Record| r.resource.plural == "containerpools" && r.change == Change::Modified;
     let times: Vec<jiff::Timestamp> = records[from..].iter().filter(is_roll_up).map(|r| r.time).collect();

@@ -1,4 +1,4 @@
-//! Commits: what a store gets as one batch, what a failed one leaves, and who waits for a slow one.
+//! Commits: what a store gets as one batch, what a failed one leaves, and which requests wait for a slow one.
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

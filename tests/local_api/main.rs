@@ -1,4 +1,4 @@
-//! What only the embedded API server has: its options, its record, what it leaves out, what it forgets when told to.
+//! What only the embedded API server has: its options, its record, what it leaves out, what it forgets on request.
 //!
 //! What it has in common with a real one is in `tests/conformance`.
 

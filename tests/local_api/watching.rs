@@ -36,7 +36,7 @@ async fn a_running_watch_that_missed_something_ends() {
     local.compact();
     assert_eq!(show(&behind.next().await.unwrap().unwrap()), "ERROR 410");
     assert!(behind.next().await.is_none());
-    // Who had read all of it goes on.
+    // A watch that had read all of it continues.
     env.create("c", json!({"max": 5})).await;
     assert_eq!(show(&upright.next().await.unwrap().unwrap()), "ADDED c");
 }

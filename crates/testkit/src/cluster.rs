@@ -24,7 +24,7 @@ pub async fn client() -> Option<Client> {
     client_that_tries_again(true).await
 }
 
-/// The same; a request that the server is too busy for is tried again by the client itself, or not.
+/// The same; the client itself retries a request that the server is too busy for, or not.
 pub async fn client_that_tries_again(default_retry: bool) -> Option<Client> {
     let Some(path) = std::env::var_os(KUBECONFIG) else {
         skipped(&format!("{KUBECONFIG} names no kubeconfig (scripts/cluster makes a cluster)"));

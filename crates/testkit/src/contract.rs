@@ -15,7 +15,7 @@ async fn listed(subject: &Subject) -> Vec<Instance> {
     }
 }
 
-/// Waits until an observer is told that this instance ended. A listing counts as well as a change.
+/// Waits until an observer sees that this instance ended. A listing counts as well as a change.
 async fn exit_of(observations: &mut BoxStream<'static, Observation>, key: &InstanceKey) -> Exit {
     let wait = async {
         while let Some(observation) = observations.next().await {
@@ -45,7 +45,7 @@ async fn wait_gone(observations: &mut BoxStream<'static, Observation>, key: &Ins
             }
         }
     };
-    soon("being told that it is gone", wait).await;
+    soon("a report that it is gone", wait).await;
 }
 
 pub async fn a_start_is_idempotent(subject: &Subject) {

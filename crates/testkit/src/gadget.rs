@@ -142,7 +142,7 @@ pub fn local(history: History) -> LocalApi {
     LocalApi::new(options).unwrap()
 }
 
-/// All that a server under test serves beside what is built in.
+/// All that a server under test serves besides the built-in kinds.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     std::iter::once(gadget_crd()).chain(poolkeeper::api::crd::all()).collect()
 }
@@ -254,7 +254,7 @@ pub fn expect_invalid<T: std::fmt::Debug>(result: kube::Result<T>, name: &str, e
     expect_status(result, 422, "Invalid", &format!("Gadget.{GROUP} {name:?} is invalid: {errors}"));
 }
 
-/// Checks code and reason of a refusal, and that its message holds that text.
+/// Checks code and reason of a refusal, and that its message contains `part`.
 #[track_caller]
 pub fn expect_message<T: std::fmt::Debug>(result: kube::Result<T>, code: u16, reason: &str, part: &str) {
     let status = refused(result);

@@ -37,7 +37,7 @@ pub struct Shape {
 /// What an event was about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// A new dispatch: reserve, if there is somebody.
+    /// A new dispatch: reserve, if there is a free worker.
     Seen,
     /// The reservation is written: publish.
     Reserved,
@@ -276,7 +276,7 @@ impl Rig {
     /// Idle workers die one at a time, each of them is replaced before the next goes.
     pub fn replace(&mut self, times: usize) {
         for n in 0..times {
-            // Whoever dies sooner than this after its start is taken for a failed start.
+            // An instance that dies sooner than this after its start counts as a failed start.
             let later = instance_life();
             self.now = Now::new(self.now.wall + later, self.now.mono + later);
             let at = n * 7919 % self.workers.len();
@@ -302,7 +302,7 @@ impl Rig {
         }
     }
 
-    /// Lets time pass, so much that who started counts as well, and what follows happen.
+    /// Lets time pass, enough that starts count as successful, and does what follows.
     pub fn wait(&mut self, times: usize) {
         for _ in 0..times {
             let later = instance_life();
@@ -349,7 +349,7 @@ impl Rig {
                 Action::Write(subject, verb) => self.write(subject, verb),
                 Action::Runtime(order) => self.order(order),
                 Action::Record(_) => {}
-                Action::GetLease(_) => panic!("nobody has a lease here"),
+                Action::GetLease(_) => panic!("there are no leases here"),
             }
         }
     }

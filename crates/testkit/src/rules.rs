@@ -1,15 +1,15 @@
 //! What the API server must take and what it must refuse, rule by rule: one table for every API server.
 //!
-//! A case is a story of one object. Each step is written like this: the object is created, or replaced with PUT; then,
-//! if the step has a `status`, that is PUT to /status. Every write must be taken but those of the last step: they
-//! are taken, or one is refused in an error that contains the case's text. Texts are messages of CEL rules, or paths of
+//! A case is a sequence of writes of one object. Each step is written like this: the object is created, or replaced with PUT;
+//! then, if the step has a `status`, that is PUT to /status. Every write must be accepted except those of the last step: they
+//! are accepted, or one is refused in an error that contains the case's message. Messages are those of CEL rules, or paths of
 //! fields where each server words a violation of the schema in its own way.
 
 use serde_json::{Value, json};
 
-/// The story of one object.
+/// The writes of one object.
 pub struct Case {
-    /// What is told, to find it again.
+    /// Its name, to find it.
     pub name: &'static str,
     /// `ContainerPool`, `Worker` or `Dispatch`.
     pub kind: &'static str,
@@ -137,7 +137,7 @@ spec:
     no("max 0", POOL, &["spec: {max: 0}"], "spec.max"),
     no("max beyond the ordinals", POOL, &["spec: {max: 100001}"], "spec.max"),
     no("warm below 0", POOL, &["spec: {warm: -1}"], "spec.warm"),
-    no("a text for a number", POOL, &["spec: {max: many}"], "spec.max"),
+    no("a string for a number", POOL, &["spec: {max: many}"], "spec.max"),
     // Periods.
     ok("periods of every unit", POOL, &["spec: {cooldown: 250ms, idleTimeout: 1h30m, recycle: {maxAge: 876000h}, rateLimit: {probeAfter: 1m1s}}"]),
     no("cooldown 0s", POOL, &["spec: {cooldown: 0s}"], ABOVE),
@@ -232,7 +232,7 @@ spec:
         &["spec: {credentials: [{name: a, env: A, fromEnv: B, fromFile: /b}]}"],
         "needs exactly one of secretKeyRef, fromEnv",
     ),
-    no("a credential for nobody at a time", POOL, &["spec: {credentials: [{name: a, env: A, fromEnv: B, maxConcurrent: 0}]}"], "maxConcurrent"),
+    no("a credential for 0 at a time", POOL, &["spec: {credentials: [{name: a, env: A, fromEnv: B, maxConcurrent: 0}]}"], "maxConcurrent"),
     no(
         "Pod with a credential of the controller's machine",
         POOL,
@@ -257,7 +257,7 @@ spec:
     no("maxUnavailable 0", POOL, &["spec: {update: {maxUnavailable: 0}}"], "spec.update.maxUnavailable"),
     no("maxUnavailable 0%", POOL, &["spec: {update: {maxUnavailable: 0%}}"], "spec.update.maxUnavailable"),
     no("maxUnavailable 101%", POOL, &["spec: {update: {maxUnavailable: 101%}}"], "spec.update.maxUnavailable"),
-    no("maxUnavailable as a text", POOL, &["spec: {update: {maxUnavailable: '3'}}"], "spec.update.maxUnavailable"),
+    no("maxUnavailable as a string", POOL, &["spec: {update: {maxUnavailable: '3'}}"], "spec.update.maxUnavailable"),
     no("recycled after less than none", POOL, &["spec: {recycle: {afterDispatches: -1}}"], "spec.recycle.afterDispatches"),
     no("a queue below 0", POOL, &["spec: {dispatch: {queueLimit: -1}}"], "spec.dispatch.queueLimit"),
     no("a history below 0", POOL, &["spec: {dispatch: {history: {limit: -1}}}"], "spec.dispatch.history.limit"),
@@ -366,7 +366,7 @@ const DISPATCHES: &[Case] = &[
         NOT_CURRENT,
     ),
     no(
-        "a first report, after somebody else closed",
+        "a first report, after another close",
         DISPATCH,
         &[
             ASSIGNED,

@@ -264,7 +264,7 @@ pub async fn next(observations: &mut BoxStream<'static, Observation>) -> Observa
     soon("an observation", observations.next()).await.expect("observing never ends")
 }
 
-/// Waits until something is true that nobody announces.
+/// Waits until a condition holds that is not announced.
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let wait = async {
         while !condition() {

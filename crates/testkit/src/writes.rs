@@ -13,9 +13,9 @@ use serde_json::Value;
 pub struct Writes {
     /// A worker got a dispatch: reserve.
     pub reserve: usize,
-    /// A worker's dispatch went, and another one came, in one write.
+    /// A worker's dispatch was replaced by another one in one write.
     pub reuse: usize,
-    /// A worker's dispatch went: free.
+    /// A worker's dispatch was removed: free.
     pub free: usize,
     /// An attempt was published.
     pub publish: usize,
@@ -39,7 +39,7 @@ impl Writes {
         self.reserve + self.reuse + self.free + self.publish + self.close
     }
 
-    /// Of everybody.
+    /// Of all writers.
     pub const fn all(&self) -> usize {
         self.cycle() + self.deleted + self.supervisor + self.roll_ups + self.events + self.other
     }

@@ -1,5 +1,5 @@
-//! Who was chosen, judged while one healthy controller was active and nothing was wrong. What was about to change, or
-//! had just changed, is left out: so nothing that was in flight is judged.
+//! Which worker and dispatch were chosen, judged while one healthy controller was active and nothing was wrong. State that
+//! was about to change, or had just changed, is left out, so nothing in flight is judged.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use poolkeeper::api::{Dispatch, Worker};
 use super::{Audit, Life, is_final, is_open, state_of, status_of};
 use crate::fake::What;
 
-/// What is older than this was seen by everybody, and what is that far ahead was not yet under way.
+/// Changes older than this were seen by every controller, and changes that far ahead were not yet under way.
 pub const MARGIN: Duration = Duration::from_secs(3);
 
 impl Audit<'_> {
@@ -77,8 +77,8 @@ impl Audit<'_> {
         }
     }
 
-    /// What of a worker's credential should have kept it from work: a rest known for `MARGIN`, or as many attempts as
-    /// there may be.
+    /// The reason why a worker's credential should have prevented work: a rest known for `MARGIN`, or as many attempts as
+    /// allowed.
     fn credential_rested(&self, worker: &Worker, assigned: Timestamp, at: Duration) -> Option<String> {
         let own = self.pool_named(&worker.spec.pool)?.last().spec.credentials.clone();
         let credential = own.iter().find(|c| Some(&c.name) == worker.spec.credential.as_ref())?;
@@ -140,7 +140,7 @@ impl Audit<'_> {
                 && s.dispatch.is_none()
                 && rested
                 && index.lives_at(k, at)
-                // Who frees itself takes the next only where nobody idle can.
+                // A worker that is being freed takes the next only if no idle one can.
                 && (chained || rank(w, life) < own)
         });
         better.map(|(_, life)| life.name.clone())
@@ -168,7 +168,7 @@ impl Audit<'_> {
         better.map(|(_, life)| life.name.clone())
     }
 
-    /// The worker of its last attempt had let go of it for some time.
+    /// The worker of its last attempt had released it for some time.
     fn released_before(&self, worker: &str, dispatch: &Life<Dispatch>, attempt: i32, at: Duration) -> bool {
         let uid = dispatch.last().metadata.uid.clone().unwrap_or_default();
         let Some(w) = self.workers.get(worker) else { return false };
@@ -184,7 +184,7 @@ impl Audit<'_> {
     }
 }
 
-/// What each choice asks of the whole history, by who it is about.
+/// What each choice needs from the whole history, by dispatch and by worker.
 struct Index {
     /// Of a dispatch: from when until when some worker named it.
     named: BTreeMap<String, Vec<(Duration, Duration)>>,

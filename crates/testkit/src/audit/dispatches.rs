@@ -166,7 +166,7 @@ impl Audit<'_> {
         if let Some(report) = &report {
             self.check(Outcome::from(report.outcome) == result.outcome, "a close takes the result that is there", both);
         } else {
-            self.check(!is_reported(result.outcome), "nobody reported this", both);
+            self.check(!is_reported(result.outcome), "this outcome needs a report", both);
         }
         let pool = self.pool_named(&new.spec.pool).map(|p| p.last().spec.clone()).unwrap_or_default();
         match result.outcome {
@@ -184,10 +184,10 @@ impl Audit<'_> {
                 let silent = new.spec.lease_name.as_ref().is_some_and(|l| self.was_silent(l));
                 self.check(silent, "HolderLost: the holder was silent for so long", both);
             }
-            Outcome::Cancelled => self.check(old.spec.cancel, "Cancelled: somebody asked", both),
+            Outcome::Cancelled => self.check(old.spec.cancel, "Cancelled: a cancel was set", both),
             Outcome::Forced => {
                 let forced = self.was_forced(&attempt.worker, &new.spec.pool);
-                self.check(forced, "Forced: somebody asked", both);
+                self.check(forced, "Forced: a force annotation was set", both);
             }
             Outcome::NotStarted => self.complain("NotStarted is never open", both()),
             _ => {}
@@ -245,7 +245,7 @@ impl Audit<'_> {
         self.check(until <= cap, "a rest stays within its bound", || format!("{}: {until} > {cap}", text(old)));
     }
 
-    /// The latest end of any rest stored so far: of workers, of credentials, and as told with a result from which one of
+    /// The latest end of any rest stored so far: of workers, of credentials, and as reported with a result from which one of
     /// these is yet to follow.
     fn longest_rest(&self) -> Option<Timestamp> {
         let workers = self.workers.values().flat_map(|w| w.versions.iter());

@@ -133,7 +133,7 @@ impl Audit<'_> {
         });
         if !touched && queued == 0 {
             let want = size_at_rest(s);
-            self.check(count == want, "who idles too long leaves", || {
+            self.check(count == want, "a worker that idles too long leaves", || {
                 format!("{name}: {count} workers, {want} wanted")
             });
         }

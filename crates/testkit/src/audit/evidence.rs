@@ -19,7 +19,7 @@ pub const LEASE_SECONDS: i32 = 20;
 #[derive(Clone, Debug)]
 pub struct Mark {
     pub mono: Duration,
-    /// `user` and `holders` are no controllers; everybody else is.
+    /// `user` and `holders` are not controllers; every other writer is.
     pub writer: String,
 }
 

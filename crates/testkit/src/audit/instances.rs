@@ -13,12 +13,12 @@ impl Audit<'_> {
                 let worker = self.workers.get(&key.uid);
                 let known = worker.is_some();
                 let wanted = worker.is_some_and(|w| w.gone.is_none() && w.last().metadata.deletion_timestamp.is_none());
-                // Of a worker that is starting nobody may know that it had one: its controller may be another one by now.
+                // A starting worker's instance may be unknown to all: another controller may lead by now.
                 let ran = worker.is_some_and(|w| state_of(w.last()).phase != WorkerPhase::Starting);
                 self.count("instance started");
                 self.check(known, "an instance is of a Worker", || key.to_string());
                 if *nth > 1 {
-                    // An order that was under way may arrive after the end; then nobody may want it any more.
+                    // An order that was under way may arrive after the end, when it is no longer wanted.
                     self.count(if wanted {
                         "instance made again for a worker that was never up"
                     } else {
@@ -70,7 +70,7 @@ impl Audit<'_> {
             What::TaskStarted { key, dispatch, attempt, beside } => {
                 self.count("task started");
                 self.check(beside.is_empty(), "a container runs one task", || {
-                    format!("{key}: {dispatch} {attempt} beside {beside:?}")
+                    format!("{key}: {dispatch} {attempt} while {beside:?}")
                 });
                 let elsewhere = self
                     .bodies

@@ -3,13 +3,13 @@
 //!
 //! It goes through both records in their common order. What is checked where:
 //! - [`dispatches`]: publish, close, final phases, results, retries, deadlines.
-//! - [`workers`]: reserve, free, delete, let go; the recovery table; rests of workers.
+//! - [`workers`]: reserve, free, delete, finalizer; the recovery table; rests of workers.
 //! - [`pools`]: rests of credentials, counts, lists.
 //! - [`instances`]: one instance a Worker, one task an instance, the stop rule.
-//! - [`choices`]: who was chosen, while nothing was wrong.
+//! - [`choices`]: which worker and dispatch were chosen, while nothing was wrong.
 //! - [`end`]: what is left when all is quiet.
 //!
-//! Whoever uses it has [`crate::fake`], whose words for what a runtime did it reads.
+//! It reads the events of [`crate::fake`] about what a runtime did.
 
 mod choices;
 mod dispatches;
@@ -49,7 +49,7 @@ pub struct Version<K> {
 pub struct Life<K> {
     pub name: String,
     pub versions: Vec<Version<K>>,
-    /// When it went.
+    /// When it was removed.
     pub gone: Option<u64>,
 }
 
@@ -70,7 +70,7 @@ pub struct Attempt {
     pub result: Option<LastResult>,
     /// When its worker was reserved for it, as the dispatch says.
     pub assigned_at: Option<Time>,
-    /// Who opened it.
+    /// The controller that opened it.
     pub writer: String,
 }
 
@@ -99,7 +99,7 @@ pub struct Audit<'a> {
     pub attempts: BTreeMap<String, BTreeMap<i32, Attempt>>,
     /// By uid of the Worker.
     pub bodies: BTreeMap<String, Body>,
-    /// Who reserved a worker: by uid of the worker.
+    /// The controller that reserved a worker: by uid of the worker.
     pub reserver: BTreeMap<String, String>,
     /// Uids of what Events are about.
     pub told: BTreeSet<String>,

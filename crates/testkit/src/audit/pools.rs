@@ -56,7 +56,7 @@ impl Audit<'_> {
         }
     }
 
-    /// The state of a credential over all pools, as far as who made this write must have seen it: in this pool as it was
+    /// The state of a credential over all pools, as far as the writer must have seen it: in this pool as it was
     /// before, in others as they were a while ago.
     fn over_all_pools(&self, pool: &str, key: &str) -> (Option<Timestamp>, i32) {
         let mut all = (None, 0);

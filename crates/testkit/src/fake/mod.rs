@@ -2,7 +2,7 @@
 //!
 //! All of its time is tokio's, all of its chance comes from the seed, and it touches nothing outside of itself: under
 //! paused time one seed gives one run. It is the ground truth: what it records ([`FakeEvent`]) is what really
-//! happened, whatever the controllers were told. It forbids nothing that a real runtime would not, so that
+//! happened, whatever the controllers have seen. It forbids nothing that a real runtime would not, so
 //! an auditor can find it: a uid started twice, two tasks in one instance.
 //!
 //! A worker with the command `["exit", CODE, TEXT]` ends right after its start. The image `no-such-image` is
@@ -107,7 +107,7 @@ impl FakeRuntime {
         self.end(key, Cause::Killed, Exit { code: Some(137), ..Exit::default() })
     }
 
-    /// Removes an instance as somebody with a shell would. False: there is none.
+    /// Removes an instance as a user with a shell would. False: there is none.
     pub fn vanish(&self, key: &InstanceKey) -> bool {
         let mut world = self.world();
         let Some(held) = world.instances.remove(&key.uid) else { return false };
@@ -165,7 +165,7 @@ impl FakeRuntime {
         self.world().stop_time = time;
     }
 
-    /// How often all is listed. Runtimes that are told of each change may never do it again.
+    /// How often all is listed. Runtimes that receive each change may never do it again.
     pub fn set_relist(&self, every: Duration) {
         self.world().relist = every;
     }

@@ -1,4 +1,4 @@
-//! What there is, whoever looks: hosts, instances with their tasks, and those who are told of them.
+//! The ground truth: hosts, instances with their tasks, and the observers.
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl World {
         self.hosts.get(host).copied().unwrap_or(false)
     }
 
-    /// Who lists once does not say that a host was not reached, since no listing would take that back.
+    /// A runtime that lists once does not report that a host was not reached, since no listing would revoke that.
     pub fn not_reached(&self) -> StartError {
         let (why, once) = ("no route to host".to_owned(), self.relist > Duration::from_secs(3600));
         if once { StartError::Unknown(why) } else { StartError::Unreachable(why) }
@@ -68,7 +68,7 @@ impl World {
         Observation::Listed(there.map(|held| held.instance.clone()).collect())
     }
 
-    /// Sends word to all who observe the host, if it gets through.
+    /// Sends an observation to all observers of the host, if it is reachable.
     pub fn tell(&mut self, host: &str, observation: &Observation) {
         if self.reachable(host) {
             self.tell_all(host, observation);
