@@ -1,6 +1,6 @@
 //! Time and chance: the one place that asks the machine for them.
 //!
-//! Everything else takes a [`Clock`] and [`Ids`], so that a test may run on virtual time and one seed
+//! Everything else takes a [`Clock`] and [`Ids`], so a test may run on virtual time and one seed
 //! gives one run. `clippy.toml` forbids the underlying calls elsewhere.
 #![allow(clippy::disallowed_methods)]
 

@@ -50,7 +50,7 @@ pub enum Exit {
     CommandNotFound,
     /// 130: a signal, such as Ctrl-C, stopped it.
     Interrupted,
-    /// 141, which is 128 + SIGPIPE: nobody reads the output any more.
+    /// 141, which is 128 + SIGPIPE: standard output was closed.
     OutputClosed,
     /// The exit code of the command that `run` ran; 128 + signal number if a signal ended it.
     Command(u8),

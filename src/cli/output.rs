@@ -1,7 +1,7 @@
 //! Everything that a command prints. Nothing else in the library writes to standard output or standard error, except the
 //! two small programs inside it (`shim` and `exec`): `clippy.toml` forbids it.
 //!
-//! Standard output is for data, standard error for messages. A message is written with one write, so that lines of several
+//! Standard output is for data, standard error for messages. A message is written with one write, so lines of several
 //! processes do not run into each other.
 
 #![allow(clippy::disallowed_methods)] // This is the one place that may.
@@ -22,7 +22,7 @@ pub fn line(text: &str) {
 /// Prints data on standard output.
 ///
 /// # Errors
-/// Nobody reads it.
+/// Standard output is closed.
 pub fn data(data: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(data)?;
@@ -32,14 +32,14 @@ pub fn data(data: &[u8]) -> io::Result<()> {
 /// Copies all that `from` holds to standard output.
 ///
 /// # Errors
-/// Nobody reads it, or `from` cannot be read.
+/// Standard output is closed, or `from` cannot be read.
 pub fn copy_to_stdout(from: &mut impl io::Read) -> io::Result<()> {
     let mut out = io::stdout().lock();
     io::copy(from, &mut out)?;
     out.flush()
 }
 
-/// Copies all that `from` holds to standard error. Whether anybody reads it does not matter.
+/// Copies all that `from` holds to standard error. A closed standard error is not an error.
 pub fn copy_to_stderr(from: &mut impl io::Read) {
     let _ = io::copy(from, &mut io::stderr().lock());
 }

@@ -1,7 +1,7 @@
-//! `poolkeeper uninstall`: deletes the pools while there is a controller that lets go of them.
+//! `poolkeeper uninstall`: deletes the pools while there is a controller that removes their finalizers.
 //!
-//! Pools and Workers have finalizers. Without a controller nobody removes these, and what is to be deleted stays for ever;
-//! so this comes before the controller goes. The chart runs it as a hook.
+//! Pools and Workers have finalizers. Without a controller nothing removes these, and deleted objects stay for ever.
+//! So this runs before the controller is removed. The chart runs it as a hook.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ const SAY: usize = 10;
 const NAMED: usize = 10;
 /// What can be done where work is left.
 const BUSY: &str = "report, cancel or delete their dispatches, or wait longer with --wait-timeout";
-/// What can be done where there is none: who lets go of pools and workers is away, or cannot.
+/// What to do where no dispatch holds a worker: the controller is away, or cannot remove the finalizers.
 const STUCK: &str = "no dispatch holds it: does the controller run, and what does its log say? \
                      `kubectl get pods -A -l app.kubernetes.io/name=poolkeeper` shows it; without one, or where a node was lost, \
                      docs/kubernetes.md has the rescue";
@@ -141,7 +141,7 @@ fn named<K: ResourceExt>(object: &K) -> String {
     format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
-/// A worker, with what it does and what was last told about it.
+/// A worker, with what it does and its last message.
 fn worker(worker: &Worker) -> String {
     let status = worker.status.as_ref();
     let busy = status.and_then(|s| s.dispatch.as_ref()).map(|d| format!("busy with {}", d.name));

@@ -27,7 +27,7 @@ const MAX_READ: usize = MAX_BYTES + 1;
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Printed instead of a value.
 const MASK: &str = "***";
-/// A value shorter than this is not searched for in texts: replacing it would garble them and hide nothing.
+/// A value shorter than this is not searched for in output: replacing it would garble the output and hide nothing.
 const MIN_REDACTED: usize = 6;
 
 /// A value that must not be printed. `Debug` shows `***`; there is no `Display` and no `Serialize`. Its memory is erased
@@ -200,7 +200,8 @@ async fn run(name: &str, program: &str, args: &[String]) -> Result<Zeroizing<Vec
     })
 }
 
-/// All that a command started. Dropped before its leader was collected, so that its number is nobody else's, it is killed.
+/// All that a command started. Dropping it kills the group if its leader was not collected yet, since only then the number is
+/// still that of this group.
 struct Group(Option<Pid>);
 
 impl Group {

@@ -310,7 +310,7 @@ fn is_current(d: &Dispatch, a: &Attempt) -> bool {
     same && !d.spec.cancel && d.status.as_ref().is_some_and(open)
 }
 
-/// As much of a text as the API takes.
+/// As much of a message as the API takes.
 fn cut(text: &str) -> String {
     text.chars().take(MAX_TEXT).collect()
 }

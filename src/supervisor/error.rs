@@ -54,7 +54,7 @@ pub enum Error {
     /// A signal, such as Ctrl-C.
     #[error("interrupted; stopping what was started (again: leave at once)")]
     Interrupted,
-    /// Nobody reads standard output.
+    /// Standard output was closed.
     #[error("nobody reads standard output any more; stopping what was started")]
     OutputClosed,
     /// The API refused a request, or did not answer.
@@ -65,7 +65,7 @@ pub enum Error {
         /// The answer.
         source: kube::Error,
     },
-    /// A watch fails again and again.
+    /// A watch fails repeatedly.
     #[error("a watch: {0}")]
     Watch(#[source] kube::runtime::watcher::Error),
     /// Output or a result cannot be written.

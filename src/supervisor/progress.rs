@@ -102,13 +102,13 @@ pub trait Reporter: Send + Sync + 'static {
     /// Passes on a piece of a single command's output, as it arrives.
     ///
     /// # Errors
-    /// Nobody reads standard output.
+    /// Standard output was closed.
     async fn pass_on(&self, piece: &Output) -> io::Result<()>;
 
-    /// Shows the whole output of a task that has ended. Blocks while nobody reads.
+    /// Shows the whole output of a task that has ended. Blocks while standard output is not read.
     ///
     /// # Errors
-    /// Nobody reads standard output, or a file cannot be read.
+    /// Standard output was closed, or a file cannot be read.
     fn show_output(&self, stdout: &Path, stderr: &Path) -> io::Result<()>;
 }
 

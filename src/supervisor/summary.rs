@@ -84,7 +84,7 @@ impl Summary {
     }
 
     fn worker(&mut self, name: &str) -> &mut WorkerSums {
-        // By ordinal, so that pool-10 comes after pool-9.
+        // By ordinal, so pool-10 comes after pool-9.
         let ordinal = name.rsplit_once('-').and_then(|(pool, _)| names::ordinal(pool, name)).unwrap_or(i32::MAX);
         self.workers.entry((ordinal, name.to_owned())).or_default()
     }

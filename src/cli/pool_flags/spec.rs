@@ -98,7 +98,7 @@ pub fn plan(
     if let Some(image) = &flags.image {
         spec.insert("image".to_owned(), json!(image));
         if stays {
-            // Tasks come by exec, so the worker need only stay. With a file the image's own command is kept, as written.
+            // Tasks are started by exec, so the worker need only stay. With a file the command is left as written.
             spec.insert("command".to_owned(), json!(STAY));
         }
     }
@@ -183,7 +183,7 @@ fn limit_to_one_task(spec: &mut Map<String, Value>) {
 }
 
 /// `run` limits how many tasks are in flight. The queue must have room for as many, or tasks would be refused without a run.
-/// The history keeps as many, so that a watch that starts over misses no end; more would only cost memory. A task has no time
+/// The history retains as many, so a watch that starts over misses no end; more would only cost memory. A task has no time
 /// limit unless `--timeout` or the file sets one.
 fn set_dispatch(spec: &mut Map<String, Value>) {
     let max = spec.get("max").and_then(Value::as_i64).unwrap_or_else(|| defaults::max().into());

@@ -1,4 +1,4 @@
-//! Watches: each reads the log of its kind from where it is, so a slow one holds up nobody and keeps nothing.
+//! Watches: each reads the log of its kind from where it is, so a slow one delays no other and stores nothing.
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +74,7 @@ pub(crate) fn watch(
         let mut end = Box::pin(sleep(options.timeout.unwrap_or(DEFAULT_TIMEOUT)));
         let mut bookmark = Box::pin(sleep(BOOKMARK_EVERY));
         loop {
-            // Listens before it looks, so that no change falls between the two.
+            // Listens before it looks, so no change falls between the two.
             let mut change = Box::pin(changed.notified());
             change.as_mut().enable();
             match watcher.next() {

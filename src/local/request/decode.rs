@@ -1,4 +1,4 @@
-//! From the body of a request to an object that can be compared and kept.
+//! From the body of a request to an object that can be compared and stored.
 use serde_json::Value;
 
 use crate::local::request::options::{Source, UnknownFields, WriteOptions};

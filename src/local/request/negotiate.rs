@@ -4,7 +4,7 @@ use crate::local::response::status::ApiError;
 /// Checks that the client takes JSON.
 ///
 /// # Errors
-/// 406 for protobuf, Tables and so on without plain JSON beside them.
+/// 406 for protobuf, Tables and so on without plain JSON as an alternative.
 pub(crate) fn negotiate(accept: Option<&str>) -> Result<(), ApiError> {
     let is_json = |item: &str| {
         let mut parts = item.split(';').map(str::trim);

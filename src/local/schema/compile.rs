@@ -57,12 +57,12 @@ pub(crate) struct Values {
     pub max_properties: Option<u64>,
 }
 
-/// What an object may hold beside its properties.
+/// What an object may hold besides its properties.
 #[derive(Debug, Default)]
 pub(crate) enum Additional {
     #[default]
     None,
-    /// `additionalProperties: true`: scalars are kept, what is inside objects is pruned.
+    /// `additionalProperties: true`: scalars are preserved, what is inside objects is pruned.
     Any,
     Of(Box<Schema>),
 }
@@ -89,7 +89,7 @@ impl Schema {
     pub fn compile(json: &Value, path: &str) -> Result<Self, String> {
         let sub = |v: &Value, name: &str| Self::compile(v, &format!("{path}.{name}"));
         let flag = |key: &str| json[key] == Value::Bool(true);
-        // The real server runs rules in branches too; nobody writes them there.
+        // The real server runs rules in branches too, which our CRDs do not use.
         let branch = |v: &Value, key: &str| match sub(v, key)? {
             s if s.ruled => Err(format!("{path}.{key}: x-kubernetes-validations are not supported here")),
             s => Ok(s),

@@ -90,7 +90,7 @@ impl FieldError {
         Self { value: Some(go_value(value)), ..Self::not_supported_list(field, &[], allowed) }
     }
 
-    /// Like [`Self::not_supported`] for a list of texts.
+    /// Like [`Self::not_supported`] for a list of strings.
     pub fn not_supported_list(field: &str, values: &[&str], allowed: &[Value]) -> Self {
         let shown: Vec<String> = values.iter().map(|v| format!("{v:?}")).collect();
         let shown = format!("[]string{{{}}}", shown.join(", "));

@@ -76,7 +76,7 @@ impl Kinds {
         self.0.iter().find(|k| k.group == group && k.kind == kind).map(|k| &**k)
     }
 
-    /// The kind in whose form the objects of a store are kept.
+    /// The kind in whose form the objects are stored.
     pub fn stored(&self, store: u16) -> &Kind {
         // The first kind with that number; the others are views of it. Every number comes from a kind.
         let kind = self.0.iter().find(|k| k.store == store && k.traits.renamed.is_empty());

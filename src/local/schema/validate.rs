@@ -9,7 +9,7 @@ use crate::local::schema::format::has_format;
 /// change is not checked again (ratcheting, on by default since Kubernetes 1.30).
 ///
 /// `shown` is what error messages put before a path: the real server checks a status apart from its object, so
-/// that the field is `status.x` and the message speaks of `x`.
+/// the field is `status.x` and the message speaks of `x`.
 pub(crate) fn validate(schema: &Schema, value: &Value, old: Option<&Value>, root: &str) -> Vec<FieldError> {
     let mut walk = Walk { root, errors: Vec::new() };
     walk.value(schema, value, old, "");

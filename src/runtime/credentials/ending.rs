@@ -31,13 +31,13 @@ impl Ending {
         self.shorten();
     }
 
-    /// One of the streams has ended, or nobody waits for its end any more.
+    /// One of the streams has ended, or its end is no longer awaited.
     pub fn close(&mut self, stream: &mut Redactor) {
         stream.finish(&mut self.text);
         self.shorten();
     }
 
-    /// As a text.
+    /// As a string.
     pub fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.text);
         let mut from = text.len().saturating_sub(self.limit);
@@ -105,7 +105,7 @@ impl Redactor {
 
     fn finish(&mut self, to: &mut Vec<u8>) {
         self.take_head(to);
-        // Whoever was about to print the rest was ended.
+        // The program that was about to print the rest was ended.
         self.hide(if self.seen < MIN_PART { 0 } else { self.seen });
         self.seen = 0;
         self.let_go(to);
@@ -161,7 +161,7 @@ mod tests {
 
     const LIMIT: usize = 64;
 
-    /// What is told of these pieces, each on one of two streams.
+    /// What is reported of these pieces, each on one of two streams.
     fn told(secret: &str, pieces: &[(bool, &[u8])], cut: bool) -> String {
         let secret = Secret::new(secret);
         let new = if cut { Redactor::after_a_cut } else { Redactor::new };

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::build::CONTAINER;
 use crate::api::names;
 
-/// The field by which the entries of a list are told apart, by the list's name. Source: the `patchMergeKey`s of the core v1
+/// The key field of a list's entries, by the list's name. Source: the `patchMergeKey`s of the core v1
 /// types; for `env`, `ports` and the like only where the generated Pod has such lists.
 const OF_POD: [(&str, &str); 4] =
     [("containers", "name"), ("initContainers", "name"), ("volumes", "name"), ("imagePullSecrets", "name")];

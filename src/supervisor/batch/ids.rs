@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 
 /// Longest id, in bytes: a note of the Dispatch and an environment variable carry it.
 pub const MAX_ID: usize = 1024;
-/// Characters of an id that are kept in a name that was made up for it.
+/// Characters of an id that appear in the safe name that stands for it.
 const MAX_KEPT: usize = 40;
 /// Bytes of the hash in such a name.
 const HASH_BYTES: usize = 10;

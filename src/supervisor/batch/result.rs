@@ -1,4 +1,4 @@
-//! `result.json`: how a task ended. It is there, by rename, before the end is reported, so that a run that dies in between
+//! `result.json`: how a task ended. It is there, by rename, before the end is reported, so a run that dies in between
 //! runs nothing twice when it is resumed.
 
 use std::io::{self, Write};
@@ -83,7 +83,7 @@ pub fn is_emptied(bytes: &[u8]) -> bool {
 /// Hash of a task and the command that is run for it, as `sha256:…`.
 pub fn hash(task: Option<&str>, command: &[String]) -> String {
     let mut hasher = Sha256::new();
-    // Lengths go first, so that no two lists of words read the same.
+    // Lengths go first, so no two lists of words read the same.
     for word in task.into_iter().chain(command.iter().map(String::as_str)) {
         hasher.update((word.len() as u64).to_be_bytes());
         hasher.update(word.as_bytes());

@@ -27,7 +27,7 @@ pub struct Item {
     pub text: String,
 }
 
-/// A task file that is open, and can be read again and again.
+/// A task file that is open, and can be read repeatedly.
 #[derive(Debug)]
 pub struct TaskFile {
     file: File,

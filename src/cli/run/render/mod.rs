@@ -37,7 +37,7 @@ enum How {
 /// Shows progress and output.
 pub struct Renderer {
     how: How,
-    /// Held while both outputs of a task are printed, so that outputs of tasks do not mix.
+    /// Held while both outputs of a task are printed, so outputs of tasks do not mix.
     printing: Mutex<()>,
 }
 

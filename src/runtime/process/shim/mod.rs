@@ -127,7 +127,7 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
     let kill_grace = Duration::from_millis(setup.kill_grace_ms);
     let mut env = vec![("TMPDIR".to_owned(), dir.tmp().to_string_lossy().into_owned())];
     env.extend(setup.env);
-    // Last, so that no other variable of that name hides it.
+    // Last, so no other variable of that name hides it.
     env.extend(setup.credential.as_ref().map(|c| (c.name.clone(), c.value.expose().to_owned())));
     let tail = Tail::new(setup.credential.map(|credential| credential.value));
     let worker = Arc::new(Worker { reaper: reaper.clone(), env, working_dir: setup.working_dir, kill_grace });

@@ -98,7 +98,7 @@ impl Engine {
     /// Only after a task has run: the start of a worker may take longer than that.
     pub(super) fn idle_until(&self) -> Option<Duration> {
         let timeout = self.options.timeout.filter(|_| self.worked && self.printing == 0)?;
-        // A task that is just being ended goes first, so that its result is written.
+        // A task that is just being ended goes first, so its result is written.
         let all_wait = self.in_flight.values().all(|t| t.running.is_none() && t.last.is_none() && !t.timed_out);
         Some(self.idle_since.filter(|_| all_wait)? + timeout.get())
     }
