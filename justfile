@@ -15,6 +15,10 @@ generate:
     cargo run --locked --quiet -- crd --dir crds --dir charts/poolkeeper/files/crds
     POOLKEEPER_GENERATE=1 cargo test --locked --quiet --lib the_page_of
 
+# Writes what the program is expected to print: tests/cli/snapshots. Read the difference before you commit it.
+snapshots:
+    INSTA_UPDATE=always cargo test --locked --test cli texts
+
 # A pool of processes works through the example's tasks.
 local *ARGS:
     cargo run -- run --local --workers 3 --cooldown 2s {{ARGS}} --tasks examples/tasks.txt -- examples/limited-agent.sh

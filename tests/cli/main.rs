@@ -6,3 +6,4 @@ mod ends;
 mod inputs;
 mod resume;
 mod support;
+mod texts;
