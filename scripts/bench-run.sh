@@ -36,7 +36,7 @@ xargs_run() { xargs -P "$workers" -I LINE "${@:2}" <"$1"; }
 
 # Most memory that a process tree's members had, in MiB: that of poolkeeper itself, and the sum and number of its shims.
 memory() {
-    TMPDIR=$tmp "$bin" run --local --runtime Process --workers "$workers" --progress none --tasks "$tmp/tasks.txt" -- "$@" \
+    XDG_STATE_HOME=$tmp "$bin" run --local --runtime Process --workers "$workers" --progress none --tasks "$tmp/tasks.txt" -- "$@" \
         >/dev/null 2>"$tmp/err" &
     local pid=$! own=0 shims=0 number=0
     while kill -0 "$pid" 2>/dev/null; do

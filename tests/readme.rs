@@ -85,7 +85,11 @@ fn run(block: &Block) {
     let binary = env!("CARGO_BIN_EXE_poolkeeper");
     let script = block.text.replace("cargo run --", binary);
     let mut command = Command::new("timeout");
-    command.args(["120", "bash", "-euo", "pipefail", "-c", &script]).current_dir(&work).env("TMPDIR", &tmp);
+    command
+        .args(["120", "bash", "-euo", "pipefail", "-c", &script])
+        .current_dir(&work)
+        .env("TMPDIR", &tmp)
+        .env("XDG_STATE_HOME", &tmp);
     let path = format!("{}:{}", Path::new(binary).parent().unwrap().display(), std::env::var("PATH").unwrap());
     let output = command.env("PATH", path).stdin(Stdio::null()).output().unwrap();
     let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).join("\n");

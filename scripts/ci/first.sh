@@ -54,7 +54,7 @@ grep -Eq ' in attempt ([2-9]|[0-9]{2,})$' "$scratch/said/out" || fail "no limite
 
 # A process, and with it every port, is gone at once: the command has ended.
 [ -z "$(ours)" ] || fail "processes are left: $(ours | xargs ps -o pid,args -p)"
-left=$(find "$scratch" -mindepth 1 -not -path "$scratch/said*" -not -path "$scratch/home" -not -path "$scratch/tmp" -not -path "$scratch/run")
+left=$(find "$scratch" -mindepth 1 -not -path "$scratch/said*" -not -path "$scratch/home" -not -path "$scratch/home/.local" -not -path "$scratch/home/.local/state" -not -path "$scratch/tmp" -not -path "$scratch/run")
 [ -z "$left" ] || fail "files are left: $left"
 [ "$(git status --porcelain --ignored)" = "$before" ] || fail "files are left in the work tree: $(git status --short --ignored)"
 echo "$tasks tasks, $attempts attempts, $limits rate limits; nothing left behind"

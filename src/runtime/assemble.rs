@@ -104,6 +104,13 @@ impl Executor for Executors {
         self.of(target)?.result_path(target, dispatch, attempt).await
     }
 
+    async fn reaches_host(&self, target: &Target) -> bool {
+        match self.of(target) {
+            Ok(executor) => executor.reaches_host(target).await,
+            Err(_) => false,
+        }
+    }
+
     async fn take_result(&self, target: &Target, path: &str) -> Result<Option<Vec<u8>>, ExecError> {
         self.of(target)?.take_result(target, path).await
     }

@@ -73,6 +73,9 @@ pub trait Executor: Send + Sync + 'static {
     /// Makes what is needed for it to be writable by any user of the worker.
     async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError>;
 
+    /// True if the target's host answers, whether its worker does or not.
+    async fn reaches_host(&self, target: &Target) -> bool;
+
     /// Takes the result file away. None: there is none. At most 64 KiB of it.
     async fn take_result(&self, target: &Target, path: &str) -> Result<Option<Vec<u8>>, ExecError>;
 }

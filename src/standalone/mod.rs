@@ -2,9 +2,11 @@
 //!
 //! - [`stack`]: starts it, and stops it.
 //! - [`leftovers`]: removes what runs left behind that were killed.
+//! - [`state_dir`]: where a run without a directory of its own keeps its files.
 
 pub mod leftovers;
 pub mod stack;
+pub mod state_dir;
 
 pub use stack::{NAMESPACE, Server, Stack};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -48,6 +48,25 @@ pub struct Runner {
     pub live: bool,
     /// True: results outlive the run.
     pub keep: bool,
+    /// The attempts that it ended because contact was lost.
+    pub lost: LostAttempts,
+}
+
+/// Why attempts were ended whose worker was removed after contact with it was lost. The API only shows that it was removed by
+/// force.
+#[derive(Default)]
+pub struct LostAttempts(Mutex<BTreeMap<(String, i32), String>>);
+
+impl LostAttempts {
+    fn add(&self, a: &Attempt, why: &str) {
+        let message = format!("contact was lost: {why}");
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((a.name.clone(), a.number), message);
+    }
+
+    /// Why this attempt of a Dispatch was ended, if it was for that reason.
+    pub fn why(&self, name: &str, attempt: i32) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(name.to_owned(), attempt)).cloned()
+    }
 }
 
 /// A task.
@@ -288,7 +307,8 @@ impl Runner {
         tokio::time::sleep(LOST_GRACE.saturating_sub(LOST_NOTE)).await;
         while let Ok(true) = self.is_current(a).await {
             // While the worker's host is not reached either, nothing more is known: its death is reported later.
-            if self.place.executor.result_path(&a.target, &a.name, a.number).await.is_ok() {
+            if self.place.executor.reaches_host(&a.target).await {
+                self.lost.add(a, why);
                 let force = BTreeMap::from([(names::FORCE_DELETE, "true")]);
                 let patch = json!({"metadata": {"uid": a.worker.uid, "annotations": force}});
                 // If it is gone, the attempt ends without this.

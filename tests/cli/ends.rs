@@ -36,7 +36,7 @@ fn what_is_ignored_stays_ignored() {
         "trap '' HUP; \"$0\" run --local --progress lines -- sh -c 'kill -HUP $(cat pid); sleep 0.3; echo alive' &
         echo $! > pid; wait $!";
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", script, BINARY]).current_dir(place.path("")).env("TMPDIR", place.tmp());
+    place.furnish(&mut command).args(["-c", script, BINARY]);
     let ran = Ran::from(command.stdin(std::process::Stdio::null()).output().unwrap()).exits(0);
     assert_eq!(ran.stdout, "alive\n");
     place.is_clean();
@@ -88,7 +88,7 @@ fn a_lost_worker_is_replaced_in_a_pid_namespace_too() {
     place.write("tasks.txt", "1\n");
     let task = "[ $POOLKEEPER_ATTEMPT = 2 ] || { kill -9 $PPID; sleep 100; }; echo $POOLKEEPER_ATTEMPT";
     let mut command = std::process::Command::new("unshare");
-    command.args(NAMESPACE).current_dir(place.path("")).env("TMPDIR", place.tmp());
+    place.furnish(&mut command).args(NAMESPACE);
     command.args(["-c", "\"$0\" run --local --tasks tasks.txt -- sh -c \"$1\"; exit $?", BINARY, task]);
     let ran = Ran::from(command.stdin(std::process::Stdio::null()).output().unwrap()).exits(0);
     assert_eq!(ran.stdout, "2\n");
@@ -127,14 +127,14 @@ fn a_shortage_that_passes_does_not_end_the_batch() {
 }
 
 #[test]
-fn what_a_killed_run_left_in_the_temporary_directory_goes_with_the_next() {
+fn what_a_killed_run_left_of_its_own_goes_with_the_next() {
     let place = Place::new();
     place.write("tasks.txt", "1\n");
     let mut first = place.start_until(&["--tasks", "tasks.txt", "--", "sleep", "100"], "→");
     let living = place.start_until(&["--tasks", "tasks.txt", "--", "sleep", "100"], "→");
     first.child.kill().unwrap();
     first.end();
-    let left = || std::fs::read_dir(place.tmp()).unwrap().count();
+    let left = || std::fs::read_dir(place.runs()).unwrap().count();
     assert_eq!(left(), 2, "the test is of no use if it left nothing");
     Ran::from(place.command(&["run", "--local", "--", "true"]).output().unwrap()).exits(0);
     let left = left();
@@ -186,7 +186,7 @@ fn a_low_limit_of_open_files_is_raised_for_the_run_alone() {
     // All of them run at once.
     let task = "ulimit -Sn; echo >> started; until [ $(wc -l < started) -ge 12 ]; do sleep 0.1; done";
     let mut command = std::process::Command::new("sh");
-    command.current_dir(place.path("")).env("TMPDIR", place.tmp()).stdin(std::process::Stdio::null());
+    place.furnish(&mut command).stdin(std::process::Stdio::null());
     let run = "ulimit -Sn 48; exec \"$0\" run --local --workers 12 --tasks tasks.txt -- sh -c \"$1\"";
     let ran = Ran::from(command.args(["-c", run, BINARY, task]).output().unwrap()).exits(0);
     assert_eq!(ran.lines(), ["48"; 12]);

@@ -1,5 +1,6 @@
 //! Drives the real binary: what a user types, what comes out, how it ends, and that nothing is left behind.
 mod batch;
+mod cleaners;
 mod command;
 mod docker;
 mod ends;

@@ -5,7 +5,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_poolkeeper");
 
-/// A scratch directory. The binary runs in `work`, and `tmp` is its TMPDIR.
+/// A scratch directory. The binary runs in `work`, `tmp` is its TMPDIR, and `state` its XDG_STATE_HOME.
 pub struct Place {
     dir: tempfile::TempDir,
 }
@@ -49,6 +49,7 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("work")).unwrap();
         std::fs::create_dir(dir.path().join("tmp")).unwrap();
+        std::fs::create_dir(dir.path().join("state")).unwrap();
         Self { dir }
     }
 
@@ -58,6 +59,19 @@ impl Place {
 
     pub fn tmp(&self) -> PathBuf {
         self.dir.path().join("tmp")
+    }
+
+    /// Where runs without `--out` have their files.
+    pub fn runs(&self) -> PathBuf {
+        self.dir.path().join("state/poolkeeper/runs")
+    }
+
+    /// Makes a command run in this place, and leave its files there.
+    pub fn furnish<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command
+            .current_dir(self.path(""))
+            .env("TMPDIR", self.tmp())
+            .env("XDG_STATE_HOME", self.dir.path().join("state"))
     }
 
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -84,7 +98,7 @@ impl Place {
     /// `poolkeeper ARGS`, not yet started.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = poolkeeper_testkit::program::command(BINARY);
-        command.args(args).current_dir(self.path("")).env("TMPDIR", self.tmp()).stdin(Stdio::null());
+        self.furnish(&mut command).args(args).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -111,10 +125,12 @@ impl Place {
         ran
     }
 
-    /// Nothing is left in the temporary directory, and no process that knows of this place runs.
+    /// Nothing is left in the temporary directory and the state directory, and no process that knows of this place runs.
     #[track_caller]
     pub fn is_clean(&self) {
-        let left: Vec<_> = std::fs::read_dir(self.tmp()).unwrap().map(|e| e.unwrap().path()).collect();
+        let dirs = [self.tmp(), self.dir.path().join("state")];
+        let left: Vec<_> =
+            dirs.iter().flat_map(|dir| std::fs::read_dir(dir).unwrap()).map(|e| e.unwrap().path()).collect();
         assert!(left.is_empty(), "left behind: {left:?}");
         assert_eq!(self.processes(), Vec::<String>::new(), "processes are left");
     }

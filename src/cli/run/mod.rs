@@ -26,9 +26,9 @@ use super::{output, signals};
 use crate::api::{ContainerPool, RuntimeKind};
 use crate::clock::{Clock, Ids};
 use crate::runtime::process;
-use crate::standalone::{self, Server, Stack, leftovers};
+use crate::standalone::{self, Server, Stack, leftovers, state_dir};
 use crate::supervisor;
-use crate::supervisor::attempt::{Runner, TaskRef};
+use crate::supervisor::attempt::{LostAttempts, Runner, TaskRef};
 use crate::supervisor::batch::engine::{BatchOptions, Engine, TaskSource};
 use crate::supervisor::batch::outdir::RunDir;
 use crate::supervisor::batch::tasks::{Item, TaskFile};
@@ -46,7 +46,9 @@ const STDIN_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Run for RunArgs {
     async fn run(self, cx: &Context) -> Result<Exit, Failure> {
-        run(self, cx).await
+        let ended = run(self, cx).await;
+        state_dir::tidy();
+        ended
     }
 }
 
@@ -71,13 +73,21 @@ async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     }
     // Each worker needs some. If the limit cannot be raised, fewer workers fit.
     let _ = process::raise_open_files();
-    leftovers::sweep_temporary(&std::env::temp_dir()).await;
+    for dir in state_dir::all() {
+        leftovers::sweep_temporary(&dir).await;
+    }
     let clock = cx.clock.clone();
     let prepared = prepare(&args, clock.clone(), cx.ids.clone()).await?;
     let Prepared { server, pool, runtime, stays, tasks, dir, count, skipped, emptied, stdin } = prepared;
     let source = source(tasks.as_ref(), &dir, &args)?;
     let interrupted = listen().map_err(|e| Failure::poolkeeper("listening for signals", e))?;
-    let stack = Stack::start(server, runtime, dir.run_id(), &dir.runtime_dir()).await?;
+    let runtime_dir = dir.runtime_dir();
+    let start = Stack::start(server, runtime, dir.run_id(), &runtime_dir);
+    // An engine may accept the connection and never answer.
+    let Some(stack) = signals::unless(&interrupted, start).await else {
+        return Err(Failure::new(Exit::Interrupted, "interrupted"));
+    };
+    let stack = stack?;
 
     let renderer = Arc::new(Renderer::new(args.progress, tasks.is_some(), pool.spec.max));
     let tracker = Arc::new(Tracker::new(renderer.clone(), clock.clone()));
@@ -101,6 +111,7 @@ async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
         stdin,
         live: tasks.is_none(),
         keep: dir.is_kept(),
+        lost: LostAttempts::default(),
     };
     let options = BatchOptions {
         pool: pool.clone(),
@@ -162,7 +173,7 @@ async fn prepare(args: &RunArgs, clock: Arc<dyn Clock>, ids: Ids) -> Result<Prep
     let mut count = tasks.as_ref().map(|tasks| tasks.check(|_| Ok(()))).transpose()?;
     let dir = match &args.out {
         Some(out) => RunDir::open(out, args.resume, run_id, &args.command)?,
-        None => RunDir::temporary(run_id)?,
+        None => RunDir::temporary(&state_dir::for_runs(), run_id)?,
     };
     let (mut skipped, mut emptied) = (0, Vec::new());
     if let Some(tasks) = tasks.as_ref().filter(|_| args.resume) {

@@ -197,6 +197,14 @@ impl Executor for DockerExecutor {
         result::path(&*self.hosts.of(target)?, &target.id, dispatch, attempt).await
     }
 
+    async fn reaches_host(&self, target: &Target) -> bool {
+        let Ok(host) = self.hosts.of(target) else { return false };
+        match host.docker().await {
+            Ok(docker) => docker.ping().await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
     async fn take_result(&self, target: &Target, path: &str) -> Result<Option<Vec<u8>>, ExecError> {
         result::take(&*self.hosts.of(target)?, &target.id, path).await
     }

@@ -42,6 +42,9 @@ use record::WorkerDir;
 use state::Shared;
 pub use sweep::{left_files, sweep_leftovers};
 
+/// The program that is running, although its file was replaced or removed since. A child resolves it while it is still a
+/// copy of this process.
+const RUNNING: &str = "/proc/self/exe";
 /// Time between two complete listings.
 const RELIST: Duration = Duration::from_secs(30);
 /// How long after the loss of its socket a worker's end may be reported.
@@ -96,12 +99,12 @@ impl ProcessRuntime {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&workers).map_err(refused)?;
         std::fs::set_permissions(&workers, std::fs::Permissions::from_mode(0o700)).map_err(refused)?;
         let run_dir = options.run_dir.canonicalize().map_err(refused)?;
-        let binary = match options.binary.take() {
-            Some(binary) => binary,
-            None => std::env::current_exe().map_err(refused)?,
+        let (binary, program) = match options.binary.take() {
+            Some(binary) => (binary.clone(), binary),
+            None => (std::env::current_exe().map_err(refused)?, PathBuf::from(RUNNING)),
         };
         options.run_dir = run_dir;
-        let shared = Shared::new(options, binary).map_err(|error| RuntimeError::Refused(error.to_string()))?;
+        let shared = Shared::new(options, binary, program).map_err(|error| RuntimeError::Refused(error.to_string()))?;
         let runtime = Self { shared: Arc::new(shared) };
         adopt::all(&runtime.shared).await?;
         Ok(runtime)

@@ -14,7 +14,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -78,6 +78,38 @@ impl From<ExitRecord> for Exit {
 /// Where all workers of a run directory are.
 pub fn workers(run_dir: &Path) -> PathBuf {
     run_dir.join("workers")
+}
+
+/// Makes that directory again, if a cleaner of temporary files removed it, alone or with the run directory.
+///
+/// # Errors
+/// It cannot be made, or another user has put something else there.
+pub fn ensure_workers(run_dir: &Path) -> io::Result<()> {
+    let workers = workers(run_dir);
+    if workers.exists() {
+        return ensure_own(&workers);
+    }
+    if !run_dir.exists()
+        && let Some(parent) = run_dir.parent()
+    {
+        ensure_own(parent)?;
+    }
+    ensure_own(run_dir)?;
+    ensure_own(&workers)
+}
+
+/// Makes a directory for this user alone, unless it is there and this user's. Where other users may create files, one of
+/// them could offer a directory under a name that was just removed.
+fn ensure_own(dir: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
+    let found = fs::metadata(dir)?;
+    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other(format!("{} is not a directory of this user", dir.display())));
+    }
+    Ok(())
 }
 
 /// The directory of one worker.
@@ -145,6 +177,23 @@ impl WorkerDir {
         Ok(())
     }
 
+    /// Makes again what a cleaner of temporary files removed from a living worker, except its socket.
+    pub fn repair(&self, record: &Record) -> io::Result<()> {
+        for dir in [self.tmp(), self.results()] {
+            match fs::DirBuilder::new().mode(0o700).create(dir) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made?,
+            }
+        }
+        if self.record_file().exists() { Ok(()) } else { self.write_record(record) }
+    }
+
+    /// True if this path leads to the directory that this process is in.
+    pub fn is_current_dir(&self) -> bool {
+        let id = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+        matches!((id(&self.0), id(Path::new("."))), (Ok(there), Ok(here)) if there == here)
+    }
+
     /// Removes what only a living worker needs.
     pub fn remove_scratch(&self) -> io::Result<()> {
         match fs::remove_file(self.socket()) {
@@ -157,12 +206,12 @@ impl WorkerDir {
 
     /// The record. None: there is no such worker.
     pub fn read_record(&self) -> io::Result<Option<Record>> {
-        read_json(&self.0.join("record.json"))
+        read_json(&self.record_file())
     }
 
     /// Replaces the record.
     pub fn write_record(&self, record: &Record) -> io::Result<()> {
-        write_json(&self.0.join("record.json"), record)
+        write_json(&self.record_file(), record)
     }
 
     /// How it ended. None: its shim did not say.
@@ -173,6 +222,10 @@ impl WorkerDir {
     /// Says how it ended.
     pub fn write_exit(&self, exit: &ExitRecord) -> io::Result<()> {
         write_json(&self.0.join("exit.json"), exit)
+    }
+
+    fn record_file(&self) -> PathBuf {
+        self.0.join("record.json")
     }
 
     fn beside(&self, what: &str, by: ProcessId) -> PathBuf {

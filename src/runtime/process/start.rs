@@ -14,7 +14,7 @@ use tokio_util::codec::Framed;
 
 use super::procfs::{Ending, MARKER, ProcessId};
 use super::protocol::{Codec, Frame, connect};
-use super::record::{Record, WorkerDir};
+use super::record::{self, Record, WorkerDir};
 use super::shim::{Answer, Setup};
 use super::state::{Known, Shared};
 use super::{end, spec};
@@ -42,7 +42,9 @@ pub async fn start(shared: Arc<Shared>, spec: InstanceSpec) -> Result<Instance, 
         owner: shared.own,
         shim: None,
     };
-    dir.create(&record).map_err(|error| StartError::Refused(format!("{}: {error}", dir.path().display())))?;
+    // A cleaner of temporary files may have removed it since the last start.
+    let made = record::ensure_workers(&shared.options.run_dir).and_then(|()| dir.create(&record));
+    made.map_err(|error| StartError::Refused(format!("{}: {error}", dir.path().display())))?;
     match launch(&shared, &dir, &mut record, &setup).await {
         Ok((child, connection)) => {
             let worker = Known::new(&record, dir, InstanceState::Running);
@@ -67,7 +69,8 @@ async fn launch(
 ) -> Result<(Child, Option<Connection>), String> {
     let text = |error: io::Error| format!("the worker's shim: {error}");
     let log = std::fs::File::create(dir.log()).map_err(text)?;
-    let mut child = Command::new(&shared.binary)
+    let mut child = Command::new(&shared.program)
+        .arg0(&shared.binary)
         .arg("shim")
         .arg("--dir")
         .arg(dir.path())
@@ -77,7 +80,7 @@ async fn launch(
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
-        .map_err(|error| format!("{}: {error}", shared.binary.display()))?;
+        .map_err(|error| format!("{}: {error}", shared.program.display()))?;
     // The number cannot become another's while the child is not waited for.
     record.shim = child.id().and_then(|pid| ProcessId::of(pid.cast_signed()));
     let talk = async {
@@ -157,7 +160,9 @@ pub async fn watch(shared: Arc<Shared>, record: Record, mut death: Death, connec
             while let Err(left) = end::end_left(&record.uid, record.shim).await {
                 tracing::warn!("{left}");
             }
-            Exit::default()
+            let removed = !dir.path().exists();
+            let tail = removed.then(|| format!("its directory {} was removed while it ran", dir.path().display()));
+            Exit { tail: tail.unwrap_or_default(), ..Exit::default() }
         }
     };
     shared.set_exited(&record.uid, exit);

@@ -47,8 +47,10 @@ impl Known {
 pub struct Shared {
     /// As given; `run_dir` is absolute.
     pub options: ProcessOptions,
-    /// The `poolkeeper` binary.
+    /// The path of the `poolkeeper` binary, for people and for the command lines of targets.
     pub binary: PathBuf,
+    /// What a shim is started from.
+    pub program: PathBuf,
     /// This boot.
     pub boot_id: String,
     /// This process.
@@ -63,10 +65,11 @@ pub struct Shared {
 
 impl Shared {
     /// Of no worker yet.
-    pub fn new(options: ProcessOptions, binary: PathBuf) -> io::Result<Self> {
+    pub fn new(options: ProcessOptions, binary: PathBuf, program: PathBuf) -> io::Result<Self> {
         Ok(Self {
             options,
             binary,
+            program,
             boot_id: procfs::boot_id()?,
             own: ProcessId::own()?,
             current_dir: std::env::current_dir()?,

@@ -32,6 +32,10 @@ impl Executor for Scripted {
         Ok(format!("/results/{attempt}"))
     }
 
+    async fn reaches_host(&self, _: &Target) -> bool {
+        true
+    }
+
     async fn take_result(&self, _: &Target, _: &str) -> Result<Option<Vec<u8>>, ExecError> {
         Ok(self.file.map(|f| f.as_bytes().to_vec()))
     }
@@ -75,6 +79,7 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
         stdin: Bytes::new(),
         live: false,
         keep: true,
+        lost: LostAttempts::default(),
     };
     let task =
         TaskRef { id: "line-1".into(), line: 1, text: Some("work".into()), dir: Some(dir.path().join("line-1")) };

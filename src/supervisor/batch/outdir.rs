@@ -46,22 +46,21 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes a directory that is removed with the value.
+    /// Makes a directory in `base` that is removed with the value.
     ///
     /// # Errors
     /// It cannot be made.
-    pub fn temporary(run_id: String) -> Result<Self, Error> {
+    pub fn temporary(base: &Path, run_id: String) -> Result<Self, Error> {
         let made = (|| {
-            let dir = tempfile::Builder::new().prefix(TEMPORARY).tempdir()?;
+            let dir = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(base)?;
             let own = dir.path().join(OWN);
             DirBuilder::new().mode(0o700).create(&own)?;
             // No other process knows of it, so the lock is free.
             let lock = lock(&own.join(LOCK))?.map_err(|_| io::Error::other("its lock is taken"))?;
             Ok((dir, lock))
         })();
-        let (dir, lock) = made.map_err(|e: io::Error| {
-            Error::Input(format!("cannot make a directory in {}: {e}", std::env::temp_dir().display()))
-        })?;
+        let (dir, lock) =
+            made.map_err(|e: io::Error| Error::Input(format!("cannot make a directory in {}: {e}", base.display())))?;
         Ok(Self { path: dir.path().to_owned(), run_id, resumed: false, temporary: Some(dir), _lock: lock })
     }
 

@@ -83,9 +83,14 @@ pub enum Answer {
     Refused(String),
 }
 
+/// How often a shim looks whether its files are still there.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// Why a worker ends.
 enum End {
     Command(i32),
+    /// Its directory was removed, so nothing can reach it any more.
+    Removed,
     Told(i32),
     Abandoned,
 }
@@ -108,6 +113,8 @@ fn run(dir: &Path) -> io::Result<()> {
     rustix::process::setsid()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     std::env::set_current_dir(dir)?;
+    // The kernel named it `exe`, after the link that it was started by.
+    let _ = std::fs::write("/proc/self/comm", "poolkeeper");
     let mut setup = Zeroizing::new(Vec::new());
     io::stdin().read_to_end(&mut setup)?;
     let setup: Setup = serde_json::from_slice(&setup)?;
@@ -121,8 +128,8 @@ fn run(dir: &Path) -> io::Result<()> {
 async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
     let mut told = Told::new()?;
     let reaper = Reaper::start()?;
-    let listener = UnixListener::bind("socket")?;
-    std::fs::set_permissions("socket", std::fs::Permissions::from_mode(0o600))?;
+    let mut listener = listen()?;
+    let mut record = dir.read_record()?.ok_or_else(|| io::Error::other("its record is missing"))?;
     let owner_grace = Duration::from_millis(setup.owner_grace_ms);
     let kill_grace = Duration::from_millis(setup.kill_grace_ms);
     let mut env = vec![("TMPDIR".to_owned(), dir.tmp().to_string_lossy().into_owned())];
@@ -152,6 +159,7 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
         }
     };
     tokio::pin!(ended);
+    let mut look = tokio::time::Instant::now() + LOOK;
     let end = loop {
         tokio::select! {
             biased;
@@ -159,6 +167,20 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
             code = &mut ended => break End::Command(code),
             () = &mut abandoned => break End::Abandoned,
             Some(_) = connections.join_next() => {}
+            () = tokio::time::sleep_until(look) => {
+                look = tokio::time::Instant::now() + LOOK;
+                if !dir.is_current_dir() {
+                    break End::Removed;
+                }
+                if let Some(found) = dir.read_record().ok().flatten() {
+                    record = found;
+                }
+                // What cannot be made now can perhaps be made later.
+                let _ = dir.repair(&record);
+                if !dir.socket().exists() && let Ok(again) = listen() {
+                    listener = again;
+                }
+            }
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(connection(worker.clone(), owners.clone(), stream));
@@ -174,6 +196,7 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
     reaper.end_all(kill_grace).await;
     match end {
         End::Abandoned => dir.remove(ProcessId::own()?),
+        End::Removed => Err(io::Error::other(format!("{} was removed", dir.path().display()))),
         End::Command(code) | End::Told(code) => {
             let exit = Exit { code: Some(code), out_of_memory: false, tail: tail.finish().await };
             dir.write_exit(&exit.into())?;
@@ -181,6 +204,13 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
             dir.remove_scratch()
         }
     }
+}
+
+/// Listens on the worker's socket. By a relative path, which is always short enough.
+fn listen() -> io::Result<UnixListener> {
+    let listener = UnixListener::bind("socket")?;
+    std::fs::set_permissions("socket", std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 /// The signals that end a shim. It has no terminal, so the others were sent by hand.
