@@ -20,7 +20,7 @@ pub(crate) struct Api {
     pub ids: Ids,
     pub rules: Rules,
     pub committed: Mutex<Committed>,
-    /// Held by the one write that decides and commits. Reads do not need it.
+    /// The lock of a write, from its decision to the end of its commit. Reads do not need it.
     pub writer: Arc<AsyncMutex<Writer>>,
 }
 
@@ -38,7 +38,7 @@ impl Writer {
 }
 
 impl Api {
-    /// What readers see. Hold it for a look only.
+    /// The state that readers see. Do not hold the lock for longer than one look.
     pub fn lock(&self) -> MutexGuard<'_, Committed> {
         lock(&self.committed)
     }
@@ -46,7 +46,7 @@ impl Api {
     /// Lets `decide` make changes, commits them together, and then shows them to readers and watches.
     ///
     /// # Errors
-    /// Those of `decide`, and 500 if the store does not commit. Nothing has changed then.
+    /// Those of `decide`, and 500 if the store does not commit. Then nothing has changed.
     pub async fn write<T>(
         self: &Arc<Self>,
         decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, ApiError>,
@@ -61,7 +61,7 @@ impl Api {
         let mut commit = Box::pin(Arc::clone(self).commit(writer, batch));
         let done = match futures::poll!(commit.as_mut()) {
             Poll::Ready(done) => done,
-            // A client may go away and drop this request. The commit then ends in a task of its own.
+            // A client that goes away drops this future. A task of its own finishes the commit.
             Poll::Pending => tokio::spawn(commit).await.unwrap_or(Err(StoreError::Interrupted)),
         };
         done.map(|()| result).map_err(|e| ApiError::internal(&e))

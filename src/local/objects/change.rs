@@ -1,4 +1,4 @@
-//! What a request may change of an object: its identity, and which part it wrote to.
+//! The limits of an update: the identity of the object, and the part that may change.
 use serde_json::Value;
 
 use crate::local::request::options::{Part, Source};
@@ -8,11 +8,11 @@ use crate::local::schema::kind::Kind;
 use crate::local::schema::meta;
 use crate::local::store::object::ObjectKey;
 
-/// Of an object whose namespace is not that of the path.
+/// The message for an object whose namespace is not that of the path.
 pub(crate) const NAMESPACE_DIFFERS: &str =
     "the namespace of the provided object does not match the namespace sent on the request";
 
-/// The new version must be about the object that the path names.
+/// Checks that the new version has the name and namespace of the path.
 pub(crate) fn check_name(object: &Value, namespace: &str, name: &str) -> Result<(), ApiError> {
     let why = match (meta::text(object, "name"), meta::text(object, "namespace")) {
         ("", _) => format!("the name of the object ({name} based on URL) was undeterminable: name must be provided"),
@@ -23,7 +23,7 @@ pub(crate) fn check_name(object: &Value, namespace: &str, name: &str) -> Result<
     Err(ApiError::bad_request(why))
 }
 
-/// Compares uid and resourceVersion of the new version with those of the old one.
+/// Compares the uid and the resourceVersion of the new version with those of the old one.
 pub(crate) fn check_identity(
     kind: &Kind,
     key: &ObjectKey,
@@ -51,7 +51,7 @@ pub(crate) fn check_identity(
     }
 }
 
-/// Puts back what a client may not change through this part of the object.
+/// Restores the fields that a client may not change through this part of the object.
 pub(crate) fn prepare(kind: &Kind, new: &mut Value, old: &Value, part: Part) {
     if part == Part::Status {
         let status = new.get("status").cloned();
@@ -69,7 +69,7 @@ pub(crate) fn prepare(kind: &Kind, new: &mut Value, old: &Value, part: Part) {
             None => _ = metadata.remove(key),
         }
     }
-    // May be left out, but not changed.
+    // A client may leave these out. A changed value is an error, reported later.
     for key in ["uid", "namespace", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         if let Some(value) = old["metadata"].get(key) {
             let restored = key == "deletionTimestamp" || !metadata.contains_key(key);

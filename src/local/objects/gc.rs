@@ -1,7 +1,7 @@
-//! Garbage collection: dependents of an owner that is gone go too (background deletion).
+//! Garbage collection: an object whose owners are all gone is deleted too (background deletion).
 //!
-//! It is done at once, in the write that deleted the owner or named one that is not there. A cluster does it some
-//! time later; no client can rely on seeing the dependents in between.
+//! It is part of the commit that deletes the owner, or that names an owner which does not exist. A cluster does it some time
+//! later; no client can rely on seeing the dependents in between.
 use serde_json::Value;
 
 use crate::local::objects::api::Api;
@@ -11,14 +11,14 @@ use crate::local::store::object::ObjectKey;
 use crate::local::store::transaction::Transaction;
 
 impl Api {
-    /// Collects what depends on a deleted object, and what depends on that.
+    /// Collects the dependents of a deleted object, and their dependents.
     pub(crate) fn collect_dependents(&self, transaction: &mut Transaction<'_>, uid: &str) {
         for key in transaction.dependents(uid) {
             self.collect(transaction, &key);
         }
     }
 
-    /// Deletes an object none of whose owners is there; takes away references to missing ones if another is.
+    /// Deletes an object if it has lost all its owners. If it has lost some, removes the references to them.
     pub(crate) fn collect(&self, transaction: &mut Transaction<'_>, key: &ObjectKey) {
         let Some(stored) = transaction.get(key) else { return };
         let owners = meta::owners(&stored.object);
@@ -38,7 +38,7 @@ impl Api {
         }
     }
 
-    /// Whether an owner exists. Owners of kinds that are not served here are taken to.
+    /// Whether an owner exists. Owners of kinds that this server does not serve count as existing.
     fn is_present(&self, transaction: &Transaction<'_>, dependent: &ObjectKey, owner: &Value) -> bool {
         let text = |key: &str| owner[key].as_str().unwrap_or_default();
         let group = text("apiVersion").split_once('/').map_or("", |(group, _)| group);

@@ -1,4 +1,4 @@
-//! Lists, whole or in pages, and deletion of what a list shows.
+//! Lists, whole or in pages, and deletion of all objects of a list.
 use std::sync::Arc;
 
 use base64::Engine;
@@ -35,7 +35,7 @@ impl Api {
             }
         }
         let items = self.select(state, kind, namespace, &options.selector);
-        // From a cache, as version 0 allows, the real server reads no pages.
+        // For version 0 the real server reads its cache, which has no pages.
         if options.limit == 0 || options.resource_version == Some(0) || items.len() <= options.limit {
             return Ok(json::list(kind, &items, revision, None));
         }
@@ -63,7 +63,7 @@ impl Api {
         json::list(kind, &page.items[start..end], page.revision, rest)
     }
 
-    /// The objects that a selector shows, as they are now.
+    /// The current objects that a selector selects.
     pub(crate) fn select(
         &self,
         state: &Committed,
@@ -78,10 +78,10 @@ impl Api {
         items
     }
 
-    /// Deletes what a list would show; answers with that list.
+    /// Deletes all objects that a list would show, each in a commit of its own. Answers with that list.
     ///
     /// # Errors
-    /// 409 for a failed precondition, at the first object that fails it.
+    /// 409 for a failed precondition, at the first object that fails it. Objects before it stay deleted.
     pub async fn delete_collection(
         self: &Arc<Self>,
         kind: &Kind,
@@ -96,7 +96,7 @@ impl Api {
         for item in &items {
             let (namespace, name) = (meta::text(&item.object, "namespace"), meta::text(&item.object, "name"));
             match self.delete(kind, namespace, name, options).await {
-                // Gone with an owner that was deleted before it.
+                // The garbage collection of an object before it has deleted this one.
                 Err(e) if e.code == 404 => {}
                 result => _ = result?,
             }

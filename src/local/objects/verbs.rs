@@ -16,17 +16,17 @@ use crate::local::schema::validate::validate;
 use crate::local::store::object::{ObjectKey, Stored};
 use crate::local::store::transaction::{Transaction, Version};
 
-/// What a write did.
+/// The result of a write.
 pub(crate) struct Written {
     pub stored: Arc<Stored>,
     pub created: bool,
     pub warnings: Vec<String>,
 }
 
-/// What a delete did.
+/// The result of a delete.
 pub(crate) enum Deleted {
     Gone(Arc<Stored>),
-    /// Finalizers hold it.
+    /// The object is being deleted and waits for its finalizers.
     Pending(Arc<Stored>),
 }
 
@@ -34,7 +34,7 @@ const RULES_SKIPPED: &str = "some validation rules were not checked because the 
 
 impl Api {
     /// # Errors
-    /// Anything that a body can have wrong; 409 if the name is taken.
+    /// 400 and 422 for an invalid object, 409 if the name is taken.
     pub async fn create(
         self: &Arc<Self>,
         kind: &Kind,
@@ -89,7 +89,7 @@ impl Api {
         if kind.traits.typed
             && let Some(e) = errors.iter().find(|e| e.kind == FieldErrorKind::TypeInvalid)
         {
-            // Go's types cannot hold it: it is not even read.
+            // The value does not fit Go's type, so the real server fails while it reads the body.
             return Err(ApiError::bad_request(format!("{} cannot be handled as a {0}: {e}", kind.kind)));
         }
         self.check_rules(kind, &object, None, &mut errors);
@@ -104,7 +104,7 @@ impl Api {
         if let Some(taken) = transaction.get(&key) {
             return Err(ApiError::already_exists(kind, &name, meta::is_deleting(&taken.object)));
         }
-        // Only now: the real server applies the status's default when it reads what it has stored.
+        // After validation, because the real server applies the status's default when it reads the stored object.
         let unsettled = kind.schema.apply_defaults(&mut object);
         let object = self.kinds.to_stored(kind, object);
         let stored = if options.dry_run {
@@ -144,7 +144,7 @@ impl Api {
         self.lock().get(&key).ok_or_else(|| ApiError::not_found(kind, name))
     }
 
-    /// Replaces an object, or its status, by what `change` makes of it.
+    /// Replaces an object, or its status, by the result of `change`.
     ///
     /// # Errors
     /// 404, 409 for another resourceVersion or uid, 422 for an invalid result, and those of `change`.
@@ -210,7 +210,7 @@ impl Api {
         } else if options.dry_run {
             Arc::new(Stored::new(stored.revision, new))
         } else if released {
-            // What else the request changed is lost: the object goes as it was. The client gets what it asked for.
+            // The object is removed as it was, without the other changes of the request. The client gets them in the answer.
             self.erase(transaction, self.kinds.stored(kind.store), &key, stored);
             Arc::new(Stored::new(transaction.revision(), new))
         } else {
@@ -280,7 +280,7 @@ impl Api {
         Ok(self.remove(transaction, self.kinds.stored(kind.store), &key).unwrap_or(Deleted::Gone(stored)))
     }
 
-    /// Deletes an object, or marks it as being deleted if it has finalizers. `None` if it is not there.
+    /// Deletes an object, or marks it as being deleted if it has finalizers. `None` if it does not exist.
     pub(crate) fn remove(&self, transaction: &mut Transaction<'_>, kind: &Kind, key: &ObjectKey) -> Option<Deleted> {
         let stored = transaction.get(key)?;
         if meta::list(&stored.object, "finalizers").is_empty() {
@@ -323,7 +323,7 @@ impl Api {
         gone
     }
 
-    /// Rules run only on objects whose values have the right form.
+    /// Runs the validation rules, unless earlier errors show that the values have the wrong form.
     fn check_rules(&self, kind: &Kind, new: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
         if !kind.schema.ruled {
             return;

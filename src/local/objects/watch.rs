@@ -1,4 +1,4 @@
-//! Watches: each reads the log of its kind from where it is, so a slow one delays no other and stores nothing.
+//! Watches. Each reads the log of its kind at its own pace, so a slow watch delays nothing and needs no memory.
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::local::store::object::Stored;
 const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// How long a watch lasts if the client does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
-/// How many events are put into one piece of the body.
+/// How many events one piece of the body has at most.
 const BATCH: usize = 256;
 
 /// One watch: what it selects, and how far it has read.
@@ -38,7 +38,7 @@ struct Watcher {
 enum Next {
     Events(Vec<u8>),
     Nothing,
-    /// What it should read next is forgotten.
+    /// The next event is no longer in the log.
     Gone(Vec<u8>),
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn watch(
         let mut end = Box::pin(sleep(options.timeout.unwrap_or(DEFAULT_TIMEOUT)));
         let mut bookmark = Box::pin(sleep(BOOKMARK_EVERY));
         loop {
-            // Listens before it looks, so no change falls between the two.
+            // It must listen before it looks: a change in between would be missed.
             let mut change = Box::pin(changed.notified());
             change.as_mut().enable();
             match watcher.next() {
@@ -113,7 +113,7 @@ fn too_old(seen: u64, current: u64) -> ApiError {
 }
 
 impl Watcher {
-    /// The next events that it selects, at most [`BATCH`] looked at.
+    /// The next events that it selects, from at most [`BATCH`] events of the log.
     fn next(&mut self) -> Next {
         let mut lines = Vec::new();
         let mut looked_at;
@@ -144,7 +144,7 @@ impl Watcher {
         }
     }
 
-    /// The event as this watch sees it: what leaves the selection is deleted, what enters it is added.
+    /// The event as this watch sees it: an object that leaves the selection is deleted, one that enters it is added.
     fn line(&self, out: &mut Vec<u8>, event: &Event) {
         let selects = |s: &Stored| self.selector.is_empty() || self.selector.matches(&self.kind.view(&s.object));
         let now = event.change != Change::Deleted && selects(&event.now);
@@ -174,7 +174,7 @@ impl Watcher {
         lines
     }
 
-    /// Says up to where nothing was missed. Only when all that happened was read.
+    /// A bookmark: nothing up to this revision was missed. The revision is the newest only if all events were read.
     fn bookmark(&mut self) -> Vec<u8> {
         let state = self.api.lock();
         if state.log(self.kind.store).after(self.seen).next().is_none() {

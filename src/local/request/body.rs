@@ -11,7 +11,7 @@ use crate::local::response::status::ApiError;
 /// The size of the largest body that is read, as in kube-apiserver.
 const LIMIT: usize = 3 * 1024 * 1024;
 
-/// A body that was read. Too large a body is an error only for a request that needs it.
+/// A body that was read. If it is too large, that is an error only for a request that needs it.
 pub(crate) struct Body(Option<Bytes>);
 
 impl Body {

@@ -1,4 +1,4 @@
-//! From the body of a request to an object that can be compared and stored.
+//! From the JSON of a request to an object that can be compared and stored.
 use serde_json::Value;
 
 use crate::local::request::options::{Source, UnknownFields, WriteOptions};
@@ -7,7 +7,7 @@ use crate::local::schema::field_error::FieldError;
 use crate::local::schema::kind::Kind;
 use crate::local::schema::meta;
 
-/// Checks the type of a body, takes out what the schema does not know, and fills in defaults.
+/// Checks the type of an object, removes unknown fields, and fills in defaults. Returns the warnings for the client.
 pub(crate) fn decode(
     kind: &Kind,
     object: &mut Value,
@@ -79,7 +79,7 @@ fn check_type(kind: &Kind, object: &mut Value, source: Source) -> Result<(), Api
     Err(ApiError::invalid_as(found_kind, group, meta::text(object, "name"), &errors))
 }
 
-/// Numbers that are whole are integers, however they were written: so they come back from a real server's store.
+/// Turns whole numbers into integers, however they were written, as the store of a real server does.
 fn whole_numbers(value: &mut Value) {
     match value {
         Value::Number(n) if n.is_f64() => {

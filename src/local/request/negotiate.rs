@@ -1,10 +1,10 @@
-//! What form of response a client accepts.
+//! The forms of response that a client accepts.
 use crate::local::response::status::ApiError;
 
-/// Checks that the client takes JSON.
+/// Checks that the client accepts JSON.
 ///
 /// # Errors
-/// 406 for protobuf, Tables and so on without plain JSON as an alternative.
+/// 406 if it accepts only other forms, such as protobuf and Tables.
 pub(crate) fn negotiate(accept: Option<&str>) -> Result<(), ApiError> {
     let is_json = |item: &str| {
         let mut parts = item.split(';').map(str::trim);

@@ -1,16 +1,16 @@
-//! What a request asks of its verb.
+//! The options of each verb.
 use std::time::Duration;
 
 use crate::local::request::select::Selector;
 
-/// What the query says about a write.
+/// The options of a write.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WriteOptions {
     pub dry_run: bool,
     pub unknown_fields: UnknownFields,
 }
 
-/// What becomes of fields that the schema does not know (`fieldValidation`). They are never stored.
+/// How unknown fields are treated (`fieldValidation`). They are never stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnknownFields {
     Refuse,
@@ -18,22 +18,22 @@ pub(crate) enum UnknownFields {
     Ignore,
 }
 
-/// Where a new version of an object comes from; decides how mistakes in it are reported.
+/// Where a new version of an object comes from. It decides how mistakes in it are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     Body,
     Patch,
 }
 
-/// Which part of an object a write may change.
+/// The part of an object that a write may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// All but the status, if that is a subresource.
+    /// Everything, except the status if that is a subresource.
     Main,
     Status,
 }
 
-/// The body of a delete.
+/// The options of a delete.
 #[derive(Debug, Default)]
 pub(crate) struct DeleteOptions {
     pub uid: Option<String>,
@@ -41,7 +41,7 @@ pub(crate) struct DeleteOptions {
     pub dry_run: bool,
 }
 
-/// What the query says about a list.
+/// The options of a list.
 pub(crate) struct ListOptions {
     pub selector: Selector,
     /// 0: no limit.
@@ -52,7 +52,7 @@ pub(crate) struct ListOptions {
     pub exact: bool,
 }
 
-/// What the query says about a watch.
+/// The options of a watch.
 pub(crate) struct WatchOptions {
     pub selector: Selector,
     /// `None` and 0: from the current state.

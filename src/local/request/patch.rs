@@ -13,7 +13,7 @@ const APPLY: &str = "application/apply-patch+yaml";
 /// More operations than this in one JSON patch are refused.
 const MAX_OPERATIONS: usize = 10_000;
 
-/// A patch that was read but not yet applied.
+/// A patch of an object.
 pub(crate) enum Patch {
     Json(json_patch::Patch),
     Merge(Value),
@@ -23,7 +23,7 @@ impl Patch {
     /// Reads a patch of the given media type.
     ///
     /// # Errors
-    /// 415 for an unknown format, 501 for one that this server leaves out, 400 for a body that cannot be read.
+    /// 415 for an unknown format, 501 for an unsupported one, 400 for a body that cannot be read.
     pub fn parse(kind: &Kind, media_type: &str, body: &[u8]) -> Result<Self, ApiError> {
         let read = |e: serde_json::Error| ApiError::bad_request(format!("error decoding patch: {e}"));
         match media_type.split(';').next().unwrap_or_default().trim() {
@@ -104,7 +104,7 @@ fn lenient(operation: &PatchOperation, object: &Value) -> Lenient {
     }
 }
 
-/// Whether a strategic merge would do something else than a merge: it merges some lists, and knows directives.
+/// Whether a strategic merge could differ from a merge: it merges some lists, and knows directives.
 fn merges_differently(patch: &Value) -> bool {
     match patch {
         Value::Array(_) => true,

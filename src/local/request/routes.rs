@@ -4,10 +4,10 @@ use std::sync::Arc;
 use crate::local::response::status::ApiError;
 use crate::local::schema::kind::{Kind, Kinds};
 
-/// What a path names.
+/// The kind and the object that a path names.
 pub(crate) struct Target {
     pub kind: Arc<Kind>,
-    /// `None`: all of them, in a list. Empty for kinds without namespaces.
+    /// `None`: all namespaces, in a list. Empty for kinds without namespaces.
     pub namespace: Option<String>,
     pub name: Option<String>,
     pub subresource: Option<String>,

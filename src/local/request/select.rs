@@ -6,7 +6,7 @@ use crate::local::schema::kind::Kind;
 use crate::local::schema::meta;
 use crate::local::store::object::to_json;
 
-/// Which objects a request is about. The default selects all.
+/// The objects that a request is about. The default selects all.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Selector {
     labels: Vec<LabelTerm>,

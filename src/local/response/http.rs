@@ -1,4 +1,4 @@
-//! HTTP responses around JSON.
+//! HTTP responses with JSON bodies.
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;

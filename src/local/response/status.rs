@@ -1,4 +1,4 @@
-//! Failures as the API server words them: a `Status` object with code, reason, message and details.
+//! Errors in the words of the API server: a `Status` object with code, reason, message and details.
 use serde_json::{Map, Value, json};
 
 use crate::local::schema::field_error::FieldError;
@@ -39,7 +39,7 @@ impl ApiError {
         Self::new(404, "NotFound", format!("{} {name:?} not found", kind.group_resource())).of(kind, name)
     }
 
-    /// No such path. The real server answers in plain text, not with a Status.
+    /// An unknown path. The real server answers in plain text, not with a Status.
     pub fn no_route() -> Self {
         Self::new(404, "", "404 page not found\n")
     }
@@ -80,7 +80,7 @@ impl ApiError {
         )
     }
 
-    /// A failed precondition of a delete. Names the kind, not the resource: so does the real server.
+    /// A failed precondition of a delete. Like the real server, it names the kind, not the resource.
     pub fn precondition(kind: &Kind, name: &str, why: &str) -> Self {
         let resource = qualified(&kind.kind, &kind.group);
         Self::new(409, "Conflict", format!("Operation cannot be fulfilled on {resource} {name:?}: {why}"))
@@ -89,7 +89,7 @@ impl ApiError {
             .with("kind", kind.kind.as_str())
     }
 
-    /// A watch or list from a resourceVersion whose history is gone.
+    /// A watch or list from a resourceVersion whose events are no longer in the log.
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(410, "Expired", message)
     }
@@ -112,7 +112,7 @@ impl ApiError {
         Self::invalid_as(&kind.kind, &kind.group, name, errors)
     }
 
-    /// Like [`Self::invalid`] for another type name (some checks of the real server name the resource, or nothing).
+    /// Like [`Self::invalid`], with another type name. Some checks of the real server name the resource, or nothing.
     pub fn invalid_as(kind: &str, group: &str, name: &str, errors: &[FieldError]) -> Self {
         let causes: Vec<Value> =
             errors.iter().map(|e| json!({"reason": e.kind.reason(), "message": e.body(), "field": e.field})).collect();
@@ -145,7 +145,7 @@ impl ApiError {
         Self::new(500, "", "resourceVersion should not be set on objects to be created")
     }
 
-    /// A feature of Kubernetes that this server leaves out; better said than answered wrongly.
+    /// A feature of Kubernetes that this server lacks.
     pub fn not_implemented(feature: &str) -> Self {
         Self::new(501, "NotImplemented", format!("the embedded API server does not support {feature}"))
     }
@@ -157,17 +157,17 @@ impl ApiError {
             .with("retryAfterSeconds", 1)
     }
 
-    /// A rejected patch has details, though there is nothing in them.
+    /// Whether the Status has details. Those of a rejected patch are empty.
     fn has_details(&self) -> bool {
         !self.details.is_empty() || self.code == 422
     }
 
-    /// A resourceVersion in a body that is no number. The real server takes it for a fault of its own.
+    /// A resourceVersion in a body that is not a number. The real server reports it as an error of its own.
     pub fn no_version(text: &str) -> Self {
         Self::new(500, "", format!("strconv.ParseUint: parsing {text:?}: invalid syntax"))
     }
 
-    /// The refusal of a resourceVersion by a GET of one object or a watch, which the real server takes for a fault of its own.
+    /// An invalid resourceVersion of a watch, or of a GET of one object. The real server reports it as an error of its own.
     pub fn of_get(self) -> Self {
         Self::new(500, "", self.message.trim_start_matches("invalid resource version: "))
     }

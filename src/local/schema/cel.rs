@@ -1,4 +1,4 @@
-//! Validation rules (`x-kubernetes-validations`): compiled with kube-cel, run on objects converted once.
+//! Runs validation rules (`x-kubernetes-validations`) on objects. Each value is converted for kube-cel at most once.
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -18,7 +18,7 @@ pub(crate) struct Rules(Context<'static>);
 impl Rules {
     pub fn new() -> Self {
         let mut context = Context::default().with_all();
-        // The library's own takes durations that Go cannot hold.
+        // The library's own function accepts durations that do not fit Go's type.
         context.add_function("duration", |text: Arc<String>| {
             let nanos = go_duration(&text).ok_or_else(|| ExecutionError::function_error("duration", &text));
             nanos.map(|n| Cel::Duration(chrono::Duration::nanoseconds(n)))
@@ -26,7 +26,7 @@ impl Rules {
         Self(context)
     }
 
-    /// Runs all rules of a schema on an object, and those on `oldSelf` if there is an old one.
+    /// Runs all rules of a schema on an object. Rules on `oldSelf` run only if there is an old object.
     pub fn check(&self, schema: &Schema, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let mut run = Run { functions: &self.0, errors: Vec::new() };
         if schema.ruled {
@@ -36,7 +36,7 @@ impl Rules {
     }
 }
 
-/// A value in both forms; converted when the first rule needs it, children then share the conversion.
+/// A value in both forms. The first rule that needs the second form makes it, and children share it.
 #[derive(Clone)]
 struct Node<'a> {
     json: &'a Value,
@@ -144,7 +144,7 @@ impl Run<'_> {
     }
 }
 
-/// The commonest runtime errors in the words of cel-go.
+/// The message of a runtime error. The most common ones have the words of cel-go.
 fn cel_go(error: &ExecutionError) -> String {
     match error {
         ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
@@ -158,10 +158,10 @@ fn cel_go(error: &ExecutionError) -> String {
     }
 }
 
-/// The schema of what has none.
+/// The schema of a value without a schema.
 static ANY: LazyLock<Schema> = LazyLock::new(Schema::default);
 
-/// At the root, rules see of the metadata only the name and what generates it.
+/// Converts a whole object. Of its metadata, rules see only `name` and `generateName`.
 fn root_to_cel(schema: &Schema, object: &Value) -> Cel {
     let mut map = HashMap::new();
     for (key, value) in object.as_object().into_iter().flatten() {
@@ -197,7 +197,7 @@ fn to_cel(schema: &Schema, value: &Value) -> Cel {
     }
 }
 
-/// Strings of these formats have a type of their own in rules.
+/// A string of a format that has its own type in rules.
 fn formatted(schema: &Schema, s: &str) -> Option<Cel> {
     match schema.values.format? {
         Format::DateTime => chrono::DateTime::parse_from_rfc3339(s).ok().map(Cel::Timestamp),
@@ -248,7 +248,7 @@ const RESERVED: [&str; 21] = [
     "while",
 ];
 
-/// The name under which rules know a property. Keys of maps are data and keep theirs.
+/// The name of a property in rules. Keys of maps are data, so they do not change.
 fn cel_key(schema: &Schema, name: &str) -> Key {
     if schema.is_map() {
         return string_key(name);

@@ -1,4 +1,4 @@
-//! Structural schemas: compiled once from a CRD, then used to prune, default, validate and run rules.
+//! Structural schemas: compiled once from a CRD, then used to prune objects, fill in defaults, validate and run rules.
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ use crate::local::schema::rule::Rule;
 /// One node of a structural schema.
 #[derive(Debug, Default)]
 pub(crate) struct Schema {
-    /// The allowed types by name; empty: any. Two for int-or-string.
+    /// The names of the allowed types; empty: any type. An int-or-string has two.
     pub types: Vec<String>,
     pub nullable: bool,
     pub preserve_unknown: bool,
@@ -42,7 +42,7 @@ pub(crate) struct Values {
     pub allowed: Vec<Value>,
     pub minimum: Option<f64>,
     pub exclusive_minimum: bool,
-    /// Bounds are checked by Go code of a built-in kind, which has other words.
+    /// Whether Go code of a built-in kind checks the bounds. Its messages differ.
     pub go: bool,
     pub maximum: Option<f64>,
     pub exclusive_maximum: bool,
@@ -57,12 +57,12 @@ pub(crate) struct Values {
     pub max_properties: Option<u64>,
 }
 
-/// What an object may hold besides its properties.
+/// The fields that an object may have besides its properties.
 #[derive(Debug, Default)]
 pub(crate) enum Additional {
     #[default]
     None,
-    /// `additionalProperties: true`: scalars are preserved, what is inside objects is pruned.
+    /// `additionalProperties: true`: scalars stay, and the fields of objects are pruned.
     Any,
     Of(Box<Schema>),
 }
@@ -85,11 +85,11 @@ impl Schema {
     /// Compiles the JSON form of an `openAPIV3Schema`. `path` is for the error's text.
     ///
     /// # Errors
-    /// What is wrong, with the path: a pattern or rule that does not compile, a format or keyword not supported.
+    /// A pattern or rule that does not compile, an unsupported format or keyword. The message has the path.
     pub fn compile(json: &Value, path: &str) -> Result<Self, String> {
         let sub = |v: &Value, name: &str| Self::compile(v, &format!("{path}.{name}"));
         let flag = |key: &str| json[key] == Value::Bool(true);
-        // The real server runs rules in branches too, which our CRDs do not use.
+        // The real server runs rules in branches too, but no known CRD has rules there.
         let branch = |v: &Value, key: &str| match sub(v, key)? {
             s if s.ruled => Err(format!("{path}.{key}: x-kubernetes-validations are not supported here")),
             s => Ok(s),
@@ -153,20 +153,19 @@ impl Schema {
         self.properties.get(name).or(if let Additional::Of(s) = &self.additional { Some(s) } else { None })
     }
 
-    /// The item of the old list that an item of the new one replaces: known only in lists of type map.
+    /// The item of the old list that an item of the new list replaces. Only lists of type map say which.
     pub fn correlated<'o>(&self, item: &Value, old: Option<&'o Value>) -> Option<&'o Value> {
         let ListType::Map(keys) = &self.list else { return None };
         let key = key_of(keys, item);
         old?.as_array()?.iter().find(|o| key_of(keys, o) == key)
     }
 
-    /// Whether its keys are data and not names of fields.
+    /// Whether it is a map: its keys are data, not names of fields.
     pub fn is_map(&self) -> bool {
         !matches!(self.additional, Additional::None)
     }
 
-    /// Removes what the schema does not know from a whole object and returns the paths removed, sorted.
-    /// `apiVersion`, `kind` and `metadata` stay.
+    /// Removes unknown fields from a whole object, except `apiVersion`, `kind` and `metadata`. Returns their paths, sorted.
     pub fn prune(&self, object: &mut Value) -> Vec<String> {
         let mut unknown = Vec::new();
         prune(Some(self), object, true, &mut String::new(), &mut unknown);
@@ -174,7 +173,7 @@ impl Schema {
         unknown
     }
 
-    /// Removes nulls from fields that may not be null and have no default to put there instead.
+    /// Removes a null from each field that may not be null and has no default.
     pub fn prune_nulls(&self, value: &mut Value) {
         match value {
             Value::Object(map) => {
@@ -196,7 +195,7 @@ impl Schema {
         }
     }
 
-    /// Fills in defaults, in place of what is missing and of nulls that may not be. Says whether there were any.
+    /// Fills in defaults for missing fields, and for nulls in fields that may not be null. Says whether it changed anything.
     pub fn apply_defaults(&self, value: &mut Value) -> bool {
         let mut changed = false;
         match value {
@@ -269,7 +268,7 @@ impl Values {
     }
 }
 
-/// The part of an item that tells it from others in a list of type map.
+/// The keys that identify an item in a list of type map.
 pub(crate) fn key_of(keys: &[String], item: &Value) -> Value {
     keys.iter().filter_map(|k| item.get(k).map(|v| (k.clone(), v.clone()))).collect::<serde_json::Map<_, _>>().into()
 }

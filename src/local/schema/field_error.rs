@@ -1,9 +1,9 @@
-//! Field errors: what is wrong with which field of an object, worded as `k8s.io/apimachinery` words it.
+//! Field errors: an invalid field of an object, with the words of `k8s.io/apimachinery`.
 use std::fmt;
 
 use serde_json::Value;
 
-/// What kind of mistake; decides the first words of the message and the reason in `details.causes`.
+/// The kind of a mistake. It decides the first words of the message and the reason in `details.causes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FieldErrorKind {
     Required,
@@ -49,7 +49,7 @@ pub(crate) struct FieldError {
     pub kind: FieldErrorKind,
     /// The path; `<nil>` is the object itself, as Go prints it.
     pub field: String,
-    /// The offending value, already printed.
+    /// The invalid value as a string.
     value: Option<String>,
     detail: String,
 }
@@ -72,7 +72,7 @@ impl FieldError {
         Self::new(FieldErrorKind::Invalid, field, Some(go_value(value)), detail)
     }
 
-    /// Like [`Self::invalid`] with a value printed by the caller.
+    /// Like [`Self::invalid`], with the value as a string.
     pub fn invalid_raw(field: &str, value: &str, detail: impl Into<String>) -> Self {
         Self::new(FieldErrorKind::Invalid, field, Some(value.into()), detail)
     }
@@ -90,7 +90,7 @@ impl FieldError {
         Self { value: Some(go_value(value)), ..Self::not_supported_list(field, &[], allowed) }
     }
 
-    /// Like [`Self::not_supported`] for a list of strings.
+    /// Like [`Self::not_supported`], for a list of strings.
     pub fn not_supported_list(field: &str, values: &[&str], allowed: &[Value]) -> Self {
         let shown: Vec<String> = values.iter().map(|v| format!("{v:?}")).collect();
         let shown = format!("[]string{{{}}}", shown.join(", "));
@@ -121,7 +121,7 @@ impl FieldError {
         text
     }
 
-    /// Whether validation rules (CEL) are skipped because of it.
+    /// Whether this mistake makes the server skip validation rules (CEL).
     pub fn blocks_rules(&self) -> bool {
         use FieldErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
         matches!(self.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)

@@ -1,7 +1,7 @@
 //! Formats of strings.
 use base64::Engine;
 
-/// The string formats that are checked. Those that the real server does not check either are left out.
+/// The string formats that are checked. Formats that the real server does not check are left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     DateTime,
@@ -23,7 +23,7 @@ impl Format {
 
 pub(crate) fn has_format(format: Format, s: &str) -> bool {
     match format {
-        // The parser is laxer than RFC 3339.
+        // jiff accepts more than RFC 3339 allows.
         Format::DateTime => {
             s.as_bytes().get(10).is_some_and(|c| b"Tt".contains(c)) && s.parse::<jiff::Timestamp>().is_ok()
         }
@@ -33,7 +33,7 @@ pub(crate) fn has_format(format: Format, s: &str) -> bool {
     }
 }
 
-/// Nanoseconds of what Go's `time.ParseDuration` reads.
+/// The nanoseconds of a duration that Go's `time.ParseDuration` accepts.
 pub(crate) fn go_duration(s: &str) -> Option<i64> {
     let (negative, mut rest) = match s.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -51,7 +51,7 @@ pub(crate) fn go_duration(s: &str) -> Option<i64> {
         let number: f64 = number.parse().ok()?;
         let (unit, after) = UNITS.iter().find_map(|(name, ns)| Some((*ns, after.strip_prefix(name)?)))?;
         let nanos = number * unit;
-        // Go refuses what does not fit 63 bits, about 292 years.
+        // Go refuses a duration that does not fit 63 bits, about 292 years.
         if nanos >= 9.2e18 {
             return None;
         }

@@ -20,7 +20,7 @@ pub(crate) struct Kind {
     pub plural: String,
     pub namespaced: bool,
     pub schema: Schema,
-    /// Whether `/status` is served (and the status then left alone by writes to the object itself).
+    /// Whether `/status` is served. If so, writes to the object itself do not change the status.
     pub status: bool,
     /// The paths of fields that a field selector may name, by label, besides those of the metadata.
     pub selectable: Vec<(String, Vec<String>)>,
@@ -29,20 +29,20 @@ pub(crate) struct Kind {
     pub store: u16,
 }
 
-/// In what built-in kinds differ from custom resources.
+/// The differences between built-in kinds and custom resources.
 #[derive(Clone, Copy)]
 pub(crate) struct Traits {
-    /// Keeps a `metadata.generation`.
+    /// Objects have a `metadata.generation`.
     pub generation: bool,
     /// PUT of an object that does not exist creates it.
     pub create_on_update: bool,
-    /// PUT without a resourceVersion overwrites.
+    /// PUT without a resourceVersion overwrites the object.
     pub unconditional_update: bool,
-    /// Strategic merge patch means the same as merge patch (there are no lists in it).
+    /// A strategic merge patch does the same as a merge patch, because the kind has no lists.
     pub strategic: bool,
     /// The body may leave out `kind` and `apiVersion`.
     pub typed: bool,
-    /// Stored in another form: (name here, name in the stored form) of the fields at the root.
+    /// (name here, name in the stored form) of each field at the root that is stored under another name.
     pub renamed: &'static [(&'static str, &'static str)],
 }
 
@@ -76,14 +76,14 @@ impl Kinds {
         self.0.iter().find(|k| k.group == group && k.kind == kind).map(|k| &**k)
     }
 
-    /// The kind in whose form the objects are stored.
+    /// The kind whose form the stored objects of a store have.
     pub fn stored(&self, store: u16) -> &Kind {
-        // The first kind with that number; the others are views of it. Every number comes from a kind.
+        // The other kinds with that number are views of this one. Every number comes from a kind.
         let kind = self.0.iter().find(|k| k.store == store && k.traits.renamed.is_empty());
         kind.unwrap_or(&self.0[0])
     }
 
-    /// An object of a kind in the form in which its store keeps it.
+    /// An object of a kind in the form in which it is stored.
     pub fn to_stored(&self, kind: &Kind, mut object: Value) -> Value {
         if !kind.traits.renamed.is_empty() {
             rename(&mut object, kind.traits.renamed.iter().copied(), &self.stored(kind.store).api_version());
@@ -107,7 +107,7 @@ impl Kind {
         Resource { group: self.group.clone(), plural: self.plural.clone() }
     }
 
-    /// A stored object as this kind shows it.
+    /// A stored object in the form of this kind.
     pub fn view<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
         if self.traits.renamed.is_empty() {
             return Cow::Borrowed(object);
@@ -185,7 +185,7 @@ impl Kind {
     }
 }
 
-/// Gives fields at the root of an object other names, and the object another version.
+/// Renames fields at the root of an object, and changes its `apiVersion`.
 fn rename<'n>(object: &mut Value, names: impl Iterator<Item = (&'n str, &'n str)>, api_version: &str) {
     let Some(map) = object.as_object_mut() else { return };
     for (from, to) in names {

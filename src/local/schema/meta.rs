@@ -1,4 +1,4 @@
-//! The metadata of objects: reading it from a body, and the checks common to all kinds.
+//! The metadata of objects: how it is read from a body, and the checks that all kinds have in common.
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -10,9 +10,9 @@ const NUMBERS: [&str; 2] = ["generation", "deletionGracePeriodSeconds"];
 const MAPS: [&str; 2] = ["labels", "annotations"];
 /// The fields of an owner reference.
 const OWNER: [&str; 6] = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
-/// Finalizers that need no domain.
+/// The finalizers that need no domain.
 pub(crate) const STANDARD_FINALIZERS: [&str; 3] = ["orphan", "foregroundDeletion", "kubernetes"];
-/// Accepted and left out.
+/// Fields that are accepted and not stored.
 const IGNORED: [&str; 2] = ["managedFields", "selfLink"];
 
 /// A string in the metadata; empty if missing.
@@ -20,7 +20,7 @@ pub(crate) fn text<'a>(object: &'a Value, key: &str) -> &'a str {
     object["metadata"][key].as_str().unwrap_or_default()
 }
 
-/// The metadata as a map, made if it is missing.
+/// The metadata as a map. Creates it if it is missing.
 pub(crate) fn of(object: &mut Value) -> &mut Map<String, Value> {
     let metadata = &mut object["metadata"];
     if !metadata.is_object() {
@@ -45,16 +45,16 @@ pub(crate) fn is_deleting(object: &Value) -> bool {
     !text(object, "deletionTimestamp").is_empty()
 }
 
-/// A time as metadata carries it, in whole seconds.
+/// A time in the format of metadata, in whole seconds.
 pub(crate) fn time(t: Timestamp) -> String {
     t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Brings the metadata of a decoded body into the form that Go's types give it: empty values are left out, unknown
-/// fields go (their paths are returned).
+/// Gives the metadata of a decoded body the form that Go's types give it: empty values and unknown fields are removed.
+/// Returns the paths of the unknown fields.
 ///
 /// # Errors
-/// What has the wrong type.
+/// A field with the wrong type.
 pub(crate) fn normalize(object: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = Vec::new();
     let mut wrong = None;
@@ -99,7 +99,7 @@ pub(crate) fn validate_new(object: &Value, namespaced: bool) -> Vec<FieldError> 
     let mut errors = Vec::new();
     let generate = text(object, "generateName");
     if !generate.is_empty() {
-        // A hyphen at the end is followed by what is generated.
+        // The generated part follows a hyphen at the end.
         let prefix = match generate.strip_suffix('-') {
             Some(rest) if !rest.is_empty() => format!("{}a", &rest[..rest.floor_char_boundary(rest.len() - 1)]),
             _ => generate.to_owned(),

@@ -20,7 +20,7 @@ impl Rule {
         compiled.validations.into_iter().map(|r| r.map(Self).map_err(|e: CompilationError| e.to_string())).collect()
     }
 
-    /// Whether it reads `oldSelf`.
+    /// Whether it reads `oldSelf`, the value before a change.
     pub fn is_transition(&self) -> bool {
         self.0.is_transition_rule
     }

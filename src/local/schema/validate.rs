@@ -5,11 +5,11 @@ use crate::local::schema::compile::{ListType, Schema, key_of};
 use crate::local::schema::field_error::FieldError;
 use crate::local::schema::format::has_format;
 
-/// Checks a value (the whole object if `path` is empty). `old` is the value that it replaces: what did not
-/// change is not checked again (ratcheting, on by default since Kubernetes 1.30).
+/// Checks a value. `old` is the value that it replaces: unchanged parts are not checked again (ratcheting, on by default
+/// since Kubernetes 1.30).
 ///
-/// `shown` is what error messages put before a path: the real server checks a status apart from its object, so
-/// the field is `status.x` and the message speaks of `x`.
+/// `root` is the path of the value in its object; it is empty for the whole object. The real server checks a status apart
+/// from its object, and so the field of an error is `status.x` where the message says `x`.
 pub(crate) fn validate(schema: &Schema, value: &Value, old: Option<&Value>, root: &str) -> Vec<FieldError> {
     let mut walk = Walk { root, errors: Vec::new() };
     walk.value(schema, value, old, "");
@@ -20,7 +20,7 @@ pub(crate) fn validate(schema: &Schema, value: &Value, old: Option<&Value>, root
 }
 
 struct Walk<'a> {
-    /// Where the checked value is in the object.
+    /// The path of the checked value in the object.
     root: &'a str,
     errors: Vec<FieldError>,
 }
@@ -69,7 +69,7 @@ impl Walk<'_> {
                     || (t == "integer" && value.as_f64().is_some_and(|f| f.fract() == 0.0))
             });
         if !fits {
-            // What has a format is looked at in terms of Go.
+            // For a value with a format, the real server names the types of Go.
             let (found, expected) = match (schema.values.format, value) {
                 (Some(format), Value::Number(n)) => {
                     (if n.is_f64() { "float64" } else { "int64" }, format.name().into())
@@ -121,7 +121,7 @@ impl Walk<'_> {
         self.errors.append(&mut errors);
     }
 
-    /// Tells the first mistake only, and that of the format.
+    /// Reports the first mistake only, and a wrong format.
     fn string(&mut self, schema: &Schema, s: &str, path: &str) {
         let v = &schema.values;
         let field = self.field(path);
@@ -141,7 +141,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Tells the first mistake only.
+    /// Reports the first mistake only.
     fn number(&mut self, schema: &Schema, n: &serde_json::Number, path: &str) {
         let v = &schema.values;
         let Some(x) = n.as_f64() else { return };
@@ -197,7 +197,7 @@ impl Walk<'_> {
         }
     }
 
-    /// No two equal items in a set, no two with equal keys in a map.
+    /// A set may not have two equal items, a map no two items with equal keys.
     fn keyed_lists(&mut self, schema: &Schema, value: &Value, old: Option<&Value>, path: &str) {
         if old == Some(value) || !schema.keyed_lists {
             return;

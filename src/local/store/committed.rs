@@ -1,4 +1,4 @@
-//! What readers and watches see: the last committed version of every object, and how it came about.
+//! The state that readers and watches see: the last committed version of every object, the events, and the records.
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +17,7 @@ pub(crate) struct Page {
     pub counted: bool,
 }
 
+/// All committed objects.
 pub(crate) struct Committed {
     objects: BTreeMap<ObjectKey, Arc<Stored>>,
     /// The number of the last change.
@@ -34,9 +35,9 @@ pub(crate) struct Committed {
 /// How many lists may be read in pages at once. The oldest expires.
 const PAGES: usize = 16;
 
-/// Takes the lock, which is never held for longer than a look or one batch in memory.
+/// Takes the lock. It is never held for longer than one look, or one batch in memory.
 pub(crate) fn lock(committed: &Mutex<Committed>) -> MutexGuard<'_, Committed> {
-    // A panic while the lock is held leaves at worst a change that no watch saw: go on with it.
+    // A panic while the lock is held leaves at worst a change without its event, so the state stays usable.
     committed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -93,7 +94,7 @@ impl Committed {
         self.dependents.get(uid).cloned().unwrap_or_default()
     }
 
-    /// Takes in a batch that the store has: puts every version in place, and shows the events to the watches.
+    /// Applies a batch that the store has committed: every version is in place, and watches see the events.
     pub fn apply(&mut self, batch: Batch) {
         let keep = match self.history {
             History::Full => usize::MAX,
@@ -135,7 +136,7 @@ impl Committed {
         }
     }
 
-    /// Keeps a list for later pages.
+    /// Stores a list for later pages.
     pub fn keep_page(&mut self, items: Arc<[Arc<Stored>]>, counted: bool) -> &Page {
         let id = self.next_page;
         self.next_page += 1;

@@ -72,7 +72,7 @@ impl Log {
         self.changed.notify_waiters();
     }
 
-    /// Drops all events, up to that revision.
+    /// Drops all events. The newest has at most that revision.
     pub fn forget(&mut self, revision: u64) {
         if let Some(last) = self.events.back() {
             self.dropped = last.now.revision;

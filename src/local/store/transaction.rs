@@ -17,7 +17,7 @@ use crate::local::store::object::{ObjectKey, Stored};
 /// Only one may exist at a time: each change takes the revision after the last one.
 pub(crate) struct Transaction<'a> {
     committed: &'a Mutex<Committed>,
-    /// What it has changed. `None`: deleted.
+    /// The objects that it has changed. `None`: deleted.
     changed: BTreeMap<ObjectKey, Option<Arc<Stored>>>,
     batch: Batch,
     revision: u64,
@@ -93,7 +93,7 @@ impl<'a> Transaction<'a> {
         now
     }
 
-    /// What is to be committed.
+    /// The changes, to be committed.
     pub fn into_batch(self) -> Batch {
         self.batch
     }
