@@ -167,12 +167,15 @@ async fn patch_keeps_every_rule() {
         let end = if case.steps.len() == 1 {
             let mut object = case.objects().remove(0);
             object["metadata"]["name"] = json!(name);
+            // A pool needs one of these two. The patch removes the one that the case does not have.
+            let has_image = !object["spec"]["image"].is_null();
+            let spec = if has_image { json!({"image": "a"}) } else { json!({"runtime": "Process"}) };
             let least = json!({
-                "apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": object["metadata"], "spec": {},
+                "apiVersion": object["apiVersion"], "kind": object["kind"], "metadata": object["metadata"], "spec": spec,
             });
             kubectl.apply(&least).unwrap();
             let status = !object["status"].is_null();
-            let patch = |part| kubectl.patch(&Value::Null, &object, part);
+            let patch = |part| kubectl.patch(&least, &object, part);
             patch("spec").and_then(|()| if status { patch("status") } else { Ok(()) })
         } else {
             kubectl.tell(case, &name, true)
@@ -187,7 +190,7 @@ async fn scale_keeps_every_rule() {
     let Some(kubectl) = Kubectl::new().await else { return };
     let pool = json!({
         "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "agents"},
-        "spec": {"min": 1, "max": 8},
+        "spec": {"image": "a", "min": 1, "max": 8},
     });
     kubectl.apply(&pool).unwrap();
     let scale = |replicas: &str| {

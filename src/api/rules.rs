@@ -42,8 +42,8 @@ pub(super) const POOL: &[Rule] = &[
     },
     Rule {
         at: "spec",
-        cel: "has(self.image) || !has(self.runtime) || self.runtime == 'Process'",
-        message: "image is required with runtime Docker and Pod (set spec.image, or set spec.runtime to Process)",
+        cel: "has(self.image) || (has(self.runtime) && self.runtime == 'Process')",
+        message: "image is required unless runtime is Process (set spec.image, or set spec.runtime to Process)",
     },
     Rule {
         at: "spec",

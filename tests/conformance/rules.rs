@@ -235,7 +235,7 @@ fn put(object: &mut Value, schema: &Value, path: &[String], value: Option<&Value
 }
 
 async fn pools(subject: Subject) {
-    every_constraint(&subject, "ContainerPool", json!({})).await;
+    every_constraint(&subject, "ContainerPool", json!({"image": "a"})).await;
 }
 
 async fn dispatches(subject: Subject) {

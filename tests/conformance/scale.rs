@@ -11,7 +11,7 @@ const POOLS: &str = "/apis/poolkeeper.dev/v1alpha1/namespaces/NS/containerpools"
 async fn scaling_sets_the_floor_and_keeps_the_rules(subject: Subject) {
     let pool = json!({
         "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "agents"},
-        "spec": {"min": 1, "max": 8},
+        "spec": {"image": "a", "min": 1, "max": 8},
     });
     let (code, made) = subject.raw("POST", POOLS, JSON, pool).await;
     assert_eq!(code, 201, "{made}");

@@ -52,7 +52,7 @@ async fn a_leader_hands_over_and_uninstall_leaves_nothing() {
     let first = Controller::start(config, &flags).await;
     first.until_page("/readyz", 200, "").await;
     first.until_page("/metrics", 200, "poolkeeper_leader 1").await;
-    create(&pools, "agents", json!({"min": 1, "max": 1})).await;
+    create(&pools, "agents", json!({"runtime": "Process", "min": 1, "max": 1})).await;
     create(&dispatches, "t1", json!({"pool": "agents"})).await;
     let on = until_assigned(&dispatches, "t1").await.status.unwrap().worker.unwrap();
 
