@@ -1,7 +1,7 @@
-//! The three CustomResourceDefinitions: what the derives give, made complete.
+//! The three CustomResourceDefinitions: the schemas of the derives, completed.
 //!
-//! Added here: the rules over several fields, and the default of a Dispatch's status, so that waiting costs no
-//! write. Taken out: `nullable`, for the API server then drops a null and puts the default in its place.
+//! This file adds the rules over several fields, and the default of a Dispatch's status, so that a waiting Dispatch costs no
+//! write. It removes `nullable`: the API server then drops a null and fills in the default.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
@@ -17,7 +17,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     let mut dispatch = complete(Dispatch::crd(), rules::DISPATCH);
     for_schema(&mut dispatch, |schema| {
         if let Some(status) = at(schema, "status") {
-            // All that has a default, for not every server fills in what a default leaves out.
+            // Every field that has a default: not every server fills in what the default of an object leaves out.
             status.default = Some(JSON(json!({"attempt": 0, "phase": "Pending"})));
         }
     });
@@ -28,7 +28,7 @@ fn complete(mut crd: CustomResourceDefinition, rules: &[Rule]) -> CustomResource
     for_schema(&mut crd, |schema| {
         tidy(schema);
         for rule in rules {
-            // A path that leads nowhere would lose its rule: a test looks for each.
+            // A wrong path would lose its rule. A test looks for each rule.
             if let Some(target) = at(schema, rule.at) {
                 target.x_kubernetes_validations.get_or_insert_default().push(ValidationRule {
                     rule: rule.cel.to_owned(),
@@ -49,7 +49,7 @@ fn for_schema(crd: &mut CustomResourceDefinition, mut change: impl FnMut(&mut JS
     }
 }
 
-/// The schema at a path as rules give it: names of properties between dots, `[]` for the items of a list.
+/// The schema at the path of a rule: names of properties between dots, `[]` for the items of a list.
 fn at<'a>(schema: &'a mut JSONSchemaProps, path: &str) -> Option<&'a mut JSONSchemaProps> {
     path.split('.').filter(|step| !step.is_empty()).try_fold(schema, |schema, step| {
         let name = step.trim_end_matches("[]");

@@ -1,4 +1,4 @@
-//! `Dispatch`: one task's claim on one worker, from queued to finished.
+//! `Dispatch`: a request for one worker of a pool, for one task.
 #![allow(clippy::duplicated_attributes, reason = "printer columns have types and priorities in common")]
 
 use kube::CustomResource;
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{Condition, Period, RuntimeKind, Time, schema};
 
-/// Most characters of `spec.note` and of messages.
+/// Maximum number of characters of `spec.note` and of messages.
 pub const MAX_TEXT: usize = 4096;
 
-/// What is asked for. Immutable but for `cancel` and `result`.
+/// The request. It cannot change, except `cancel` and `result`.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[kube(
     group = "poolkeeper.dev",
     version = "v1alpha1",
     kind = "Dispatch",
     plural = "dispatches",
-    doc = "One task's claim on one worker of a pool, from queued to finished.",
+    doc = "A request for one worker of a pool, for one task. It waits, is assigned to a worker, and ends.",
     shortname = "pkd",
     category = "poolkeeper",
     namespaced,
@@ -33,7 +33,7 @@ pub const MAX_TEXT: usize = 4096;
         name = "Outcome",
         type_ = "string",
         json_path = ".status.lastResult.outcome",
-        description = "How the last closed attempt ended."
+        description = "Outcome of the last closed attempt."
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = 1),
@@ -45,40 +45,41 @@ pub const MAX_TEXT: usize = 4096;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DispatchSpec {
-    /// Name of the pool, in the same namespace. It may be made later.
+    /// Name of the pool, in the same namespace. The dispatch waits for a pool that does not exist yet.
     #[schemars(schema_with = "schema::pool_name")]
     pub pool: String,
-    /// Higher goes first. Default 0.
+    /// Priority in the queue: higher first, and older first among equals. Default 0.
     #[schemars(range(min = -1_000_000_000, max = 1_000_000_000))]
     #[serde(default)]
     pub priority: i32,
-    /// How long it may wait for a worker before it is Expired. Default: the pool's `dispatch.queueTimeout`; `0s`: no limit.
+    /// Time after which the waiting dispatch expires. `0s`: no limit. Default: the pool's `dispatch.queueTimeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_timeout: Option<Period>,
-    /// How long one attempt may run before it is TimedOut. Default: the pool's `dispatch.timeout`; `0s`: no limit.
+    /// Time after which a running attempt is ended as TimedOut. `0s`: no limit. Default: the pool's `dispatch.timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Period>,
-    /// A coordination.k8s.io Lease in the same namespace that the supervisor renews. When it stops, the attempt ends as HolderLost.
+    /// Name of a coordination.k8s.io Lease in the same namespace that the supervisor renews. If it stops, the attempt ends
+    /// as HolderLost.
     #[schemars(schema_with = "schema::object_name")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_name: Option<String>,
-    /// How often to try again, by outcome.
+    /// Number of retries, by outcome.
     #[serde(default)]
     pub retry: Retry,
-    /// Free text, kept in the history.
+    /// Note of any content, for people.
     #[schemars(length(max = MAX_TEXT))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// True: end it. Cannot be taken back.
+    /// True: cancels the dispatch. It cannot become false again.
     #[serde(default)]
     pub cancel: bool,
-    /// What the holder reports of the current attempt. It replaces the report on the attempt before: a merge patch sets
-    /// to null what it does not name.
+    /// Report of the supervisor on the current attempt. It replaces the report on the previous attempt, so a merge patch
+    /// must set fields that it does not use to null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<DispatchResult>,
 }
 
-/// Further attempts allowed after each outcome: 0 none, -1 no limit.
+/// Number of further attempts after each outcome: 0 for none, -1 for no limit.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Retry {
@@ -96,57 +97,57 @@ pub struct Retry {
     pub failed: i32,
 }
 
-/// What a holder may say of its attempt.
+/// Outcomes that a supervisor can report.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReportedOutcome {
     /// The task is done.
     Succeeded,
-    /// The task failed of itself.
+    /// The task itself failed.
     Failed,
-    /// Whoever is called said: not now.
+    /// The service refused for now, because of a rate limit.
     RateLimited,
-    /// Whoever is called refused the credential.
+    /// The service refused the credential.
     Unauthorized,
 }
 
-/// A report on one attempt.
+/// Report on one attempt.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct DispatchResult {
-    /// The attempt that is reported on, from 1.
+    /// Number of the attempt, from 1. It must be the current one (`status.attempt`).
     #[schemars(range(min = 1, max = i32::MAX))]
     pub attempt: i32,
-    /// How it ended.
+    /// How the attempt ended.
     pub outcome: ReportedOutcome,
-    /// With RateLimited: the rest that the server named.
+    /// Rest that the service named. With RateLimited only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Period>,
-    /// Free text, kept in the history.
+    /// Message of any content, for people.
     #[schemars(length(max = MAX_TEXT))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// Where a Dispatch is in its life.
+/// Phase of a Dispatch.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DispatchPhase {
-    /// Waits for a worker.
+    /// The dispatch waits for a worker.
     #[default]
     Pending,
     /// An attempt is open on a worker.
     Assigned,
     /// Final.
     Succeeded,
-    /// Final; `status.reason` says why.
+    /// Final. `status.reason` says why.
     Failed,
-    /// Final: `queueTimeout` ran out.
+    /// Final. The dispatch waited longer than its `queueTimeout`.
     Expired,
     /// Final.
     Cancelled,
 }
 
 impl DispatchPhase {
-    /// True if nothing can follow.
+    /// True if no phase can follow.
     pub const fn is_final(self) -> bool {
         !matches!(self, Self::Pending | Self::Assigned)
     }
@@ -155,30 +156,30 @@ impl DispatchPhase {
 /// How an attempt ended.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// Reported.
+    /// Reported by the supervisor.
     Succeeded,
-    /// Reported.
+    /// Reported by the supervisor.
     Failed,
-    /// Reported.
+    /// Reported by the supervisor.
     RateLimited,
-    /// Reported.
+    /// Reported by the supervisor.
     Unauthorized,
-    /// The runtime confirmed that the instance is gone.
+    /// The runtime confirmed that the worker's instance is gone.
     WorkerLost,
-    /// The attempt's time ran out.
+    /// The attempt ran longer than its `timeout`.
     TimedOut,
-    /// The holder's Lease ran out.
+    /// The supervisor stopped renewing its Lease.
     HolderLost,
-    /// `spec.cancel`.
+    /// `spec.cancel` was set.
     Cancelled,
-    /// Somebody forced the worker's deletion.
+    /// Someone forced the worker's deletion.
     Forced,
-    /// Reserved, but the worker died or went before it was published: it never ran.
+    /// The attempt never ran: its worker ended or was deleted before the supervisor could see it.
     NotStarted,
 }
 
 impl Outcome {
-    /// True if the holder said it.
+    /// True if the supervisor reports it.
     pub const fn is_reported(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::RateLimited | Self::Unauthorized)
     }
@@ -195,49 +196,49 @@ impl From<ReportedOutcome> for Outcome {
     }
 }
 
-/// The worker of an attempt.
+/// Worker of an attempt.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 pub struct WorkerRef {
     /// Name of the Worker.
     pub name: String,
-    /// Its uid.
+    /// Uid of the Worker.
     pub uid: String,
 }
 
-/// All that is needed to reach the worker's container.
+/// How to reach the worker's container.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
-    /// What kind of container it is.
+    /// Runtime of the worker.
     pub runtime: RuntimeKind,
-    /// Host as named in the pool. None: the runtime has no hosts.
+    /// Name of the host, with runtimes that have hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Container id, pod name, or path of the worker's socket.
+    /// Id of the container, name of the Pod, or path of the worker's socket.
     pub id: String,
-    /// Run this, followed by the command: `["docker","exec","-i",ID]`.
+    /// Command that runs a task in the worker. Append the command of the task: `["docker","exec","-i",ID]`.
     pub argv: Vec<String>,
 }
 
-/// How the last closed attempt ended.
+/// Result of the last closed attempt.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct LastResult {
-    /// Which attempt.
+    /// Number of the attempt.
     pub attempt: i32,
-    /// How it ended.
+    /// How the attempt ended.
     pub outcome: Outcome,
-    /// When it was closed.
+    /// Time at which the attempt was closed.
     pub closed_at: Time,
-    /// The rest that follows from it, computed once, here.
+    /// End of the rest that follows from a rate limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
-    /// What was reported with it.
+    /// Reported message, or what is known of the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
-/// Attempts that ended so and were tried again, counted against `spec.retry`.
+/// Number of retries so far, by the outcome before them. They count against `spec.retry`.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Retries {
@@ -257,38 +258,38 @@ fn is_zero(n: &i32) -> bool {
     *n == 0
 }
 
-/// State of a Dispatch.
+/// Present state of a Dispatch.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct DispatchStatus {
-    /// Where it is in its life.
+    /// Phase of the dispatch. It is final except for Pending and Assigned.
     #[serde(default)]
     pub phase: DispatchPhase,
-    /// The newest attempt, from 1; 0 before the first.
+    /// Number of the newest attempt, from 1. It is 0 before the first.
     #[serde(default)]
     pub attempt: i32,
     /// Worker of the newest attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<WorkerRef>,
-    /// Where the open attempt runs. A holder acts on this alone, and starts an attempt at most once.
+    /// Where to run the open attempt. A supervisor relies on this field only, and starts each attempt at most once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
-    /// The newest closed attempt. `attempt` is open while this is older.
+    /// Result of the newest closed attempt. `attempt` is open while its number is higher than the one here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_result: Option<LastResult>,
-    /// Retries used up.
+    /// Number of retries so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<Retries>,
-    /// When the newest attempt was assigned.
+    /// Time at which the newest attempt was assigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned_at: Option<Time>,
-    /// When the final phase was reached.
+    /// Time at which the final phase was reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
-    /// With phase Failed: the outcome, or QueueFull.
+    /// Reason of the phase Failed: the outcome of the last attempt, or QueueFull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// `Accepted`, `Assigned`, `Finished`.
+    /// Conditions: `Accepted`, `Assigned`, `Finished`.
     #[schemars(transform = schema::keyed_by("type"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

@@ -39,36 +39,36 @@ pub const VERSION: &str = "v1alpha1";
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// What is observed, in CamelCase.
+    /// Type of the condition, in CamelCase.
     #[serde(rename = "type")]
     pub type_: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// Why, in one CamelCase word.
+    /// Reason for the status, in one CamelCase word.
     pub reason: String,
-    /// Why, for people.
+    /// Reason for the status, for people.
     #[serde(default)]
     pub message: String,
-    /// When `status` last changed.
+    /// Time at which `status` last changed.
     pub last_transition_time: Time,
-    /// The generation of the spec that was looked at.
+    /// Generation of the spec that the condition describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }
 
-/// What makes workers real.
+/// What the workers run in.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RuntimeKind {
-    /// A Pod in the pool's namespace.
+    /// Pods in the namespace of the pool.
     Pod,
-    /// A container of a Docker Engine.
+    /// Containers of a Docker Engine.
     Docker,
-    /// A process group on the controller's own machine. Local mode only.
+    /// Process groups on the controller's own machine. Local mode only.
     Process,
 }
 
 impl RuntimeKind {
-    /// Its name, as it stands in objects.
+    /// Its name in objects.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pod => "Pod",

@@ -1,4 +1,4 @@
-//! Lengths of time as people write them.
+//! Lengths of time, as people write them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,18 +13,18 @@ use super::schema;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Period(Duration);
 
-/// Why a text is no [`Period`].
+/// A string that is not a [`Period`].
 #[derive(thiserror::Error, Debug, Clone, PartialEq, Eq)]
 #[error(
     "{text:?} is not a length of time: write a number and a unit (ms, s, m, h), such as 90s, 5m or 1h30m, up to 876000h"
 )]
 pub struct BadPeriod {
-    /// What was given.
+    /// The string.
     pub text: String,
 }
 
 impl Period {
-    /// No time at all. In fields that say so it means "no limit".
+    /// Zero. Some fields read it as "no limit".
     pub const ZERO: Self = Self(Duration::ZERO);
 
     /// From whole milliseconds.
@@ -54,7 +54,7 @@ impl Period {
 }
 
 impl From<Duration> for Period {
-    /// What is below a millisecond is cut off.
+    /// Cuts off fractions of a millisecond.
     fn from(d: Duration) -> Self {
         Self(Duration::new(d.as_secs(), d.subsec_millis() * 1_000_000))
     }

@@ -1,4 +1,4 @@
-//! `ContainerPool`: what the user wants, and a roll-up of what there is.
+//! `ContainerPool`: the desired state of a pool, and a summary of its present state.
 #![allow(clippy::duplicated_attributes, reason = "printer columns have types and priorities in common")]
 
 pub mod defaults;
@@ -17,14 +17,14 @@ pub use status::{ContainerPoolStatus, CredentialRest, NotReady, Recent, StartBac
 
 use super::{Period, RuntimeKind, schema};
 
-/// What the user wants of a pool.
+/// Desired state of a pool.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[kube(
     group = "poolkeeper.dev",
     version = "v1alpha1",
     kind = "ContainerPool",
     plural = "containerpools",
-    doc = "A pool of warm worker containers: what the user wants, and a roll-up of what there is.",
+    doc = "A pool of warm worker containers, which dispatches are assigned to.",
     shortname = "cpool",
     category = "poolkeeper",
     namespaced,
@@ -52,43 +52,46 @@ use super::{Period, RuntimeKind, schema};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerPoolSpec {
-    /// Image of the workers. Required, unless the runtime is Process.
+    /// Container image of the workers. Required, except with `runtime: Process`, which has none.
     #[schemars(schema_with = "schema::image")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// Fewest workers: a floor, not a size. `kubectl scale --replicas` sets it. Default 0.
+    /// Minimum number of workers. The pool grows from here up to `max` with its queue. `kubectl scale --replicas` sets it.
+    /// Default 0.
     #[schemars(range(min = 0, max = 100_000))]
     #[serde(default)]
     pub min: i32,
-    /// Most workers. Default 8.
+    /// Maximum number of workers. Default 8.
     #[schemars(range(min = 1, max = 100_000))]
     #[serde(default = "defaults::max")]
     pub max: i32,
-    /// Idle workers kept ready beyond what is busy. Default 0.
+    /// Number of idle workers to keep ready in addition to the busy ones, up to `max`. Default 0.
     #[schemars(range(min = 0, max = 100_000))]
     #[serde(default)]
     pub warm: i32,
-    /// Rest after a rate limit that named no time. Default 5m.
+    /// Rest after a rate limit that was reported without a time. It doubles with each further limit, up to
+    /// `rateLimit.maxCooldown`. Default 5m.
     #[schemars(schema_with = "schema::period_above_zero")]
     #[serde(default = "defaults::cooldown")]
     pub cooldown: Period,
-    /// How long a worker above what is wanted may idle before it leaves. Default 30m.
+    /// Time after which an idle worker is removed, if the pool has more workers than it needs. Default 30m.
     #[schemars(schema_with = "schema::period_above_zero")]
     #[serde(default = "defaults::idle_timeout")]
     pub idle_timeout: Period,
-    /// What makes the workers real. Default: the controller's.
+    /// Runtime of the workers: Pod, Docker or Process. Default: the default of the controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "RuntimeKind")]
     pub runtime: Option<RuntimeKind>,
-    /// Replaces the image's ENTRYPOINT. With runtime Process: the program that is the worker.
+    /// Command of the workers, in place of the image's ENTRYPOINT. It must keep running, since tasks run next to it. With
+    /// runtime Process: the program that is the worker.
     #[schemars(length(max = 256), inner(length(max = 131_072)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
-    /// Replaces the image's CMD.
+    /// Arguments of the command, in place of the image's CMD.
     #[schemars(length(max = 256), inner(length(max = 131_072)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Environment of the workers.
+    /// Environment variables of the workers.
     #[schemars(length(max = 256), transform = schema::keyed_by("name"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<EnvVar>,
@@ -96,47 +99,47 @@ pub struct ContainerPoolSpec {
     #[schemars(schema_with = "schema::absolute_path")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
-    /// Limits and requests of the workers, as a Pod's container has them.
+    /// Resource limits and requests of each worker, as in the container of a Pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// Directories of the host inside the workers.
+    /// Directories and files of the host that are mounted into the workers.
     #[schemars(length(max = 64), transform = schema::keyed_by("mountPath"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
-    /// Who the workers are, to whoever limits them. Workers are spread over them.
+    /// Credentials that the workers use at the rate-limited service. Workers are spread evenly over them.
     #[schemars(length(max = 64), transform = schema::keyed_by("name"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<Credential>,
-    /// How rate limits are recognised and what they do.
+    /// How rate limits are recognised, and how long they last.
     #[serde(default)]
     pub rate_limit: RateLimitPolicy,
-    /// How workers are checked.
+    /// Health checks of the workers.
     #[serde(default)]
     pub health: HealthPolicy,
-    /// How a changed template is rolled out.
+    /// Replacement of workers after a change of the pool.
     #[serde(default)]
     pub update: UpdatePolicy,
-    /// When a worker is replaced although nothing is wrong with it.
+    /// Replacement of workers by age and use.
     #[serde(default)]
     pub recycle: RecyclePolicy,
-    /// How dispatches wait, run and are remembered.
+    /// Limits and history of the pool's dispatches.
     #[serde(default)]
     pub dispatch: DispatchPolicy,
-    /// Docker hosts that the workers are spread over; their endpoints are in the controller's configuration.
+    /// Docker hosts that the workers are spread over. Their addresses are in the controller's configuration.
     #[schemars(length(max = 64), transform = schema::keyed_by("name"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<PoolHost>,
-    /// With runtime Pod: merged over the generated Pod.
+    /// Part of a Pod that is merged over each generated Pod. Runtime Pod only.
     #[schemars(schema_with = "schema::open_object")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<serde_json::Map<String, serde_json::Value>>,
-    /// True: nothing is reserved, created or removed.
+    /// True: the pool assigns no dispatch, and creates and removes no worker. Running attempts go on.
     #[serde(default)]
     pub paused: bool,
 }
 
 impl Default for ContainerPoolSpec {
-    /// As the API server would default an empty spec.
+    /// The defaults that the API server would fill into an empty spec.
     fn default() -> Self {
         Self {
             image: None,
@@ -168,10 +171,10 @@ impl Default for ContainerPoolSpec {
 /// One environment variable.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 pub struct EnvVar {
-    /// Its name.
+    /// Name of the variable.
     #[schemars(schema_with = "schema::env_name")]
     pub name: String,
-    /// Its value. Not for secrets: see `credentials`.
+    /// Value of the variable. Use `credentials` for secrets.
     #[schemars(length(max = 131_072))]
     #[serde(default)]
     pub value: String,
@@ -180,65 +183,65 @@ pub struct EnvVar {
 /// Compute resources, by name (`cpu`, `memory`), in Kubernetes quantities.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
-    /// Upper bounds.
+    /// Maximum amounts.
     #[schemars(schema_with = "schema::quantities")]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, IntOrString>,
-    /// What is set aside. Runtime Pod only.
+    /// Reserved amounts. Runtime Pod only.
     #[schemars(schema_with = "schema::quantities")]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub requests: BTreeMap<String, IntOrString>,
 }
 
-/// A directory or file of the host inside the workers.
+/// A directory or file of the host that is mounted into the workers.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Mount {
-    /// Absolute path on the host. It must exist.
+    /// Absolute path on the host. It must exist there.
     #[schemars(schema_with = "schema::absolute_path")]
     pub host_path: String,
     /// Absolute path in the worker.
     #[schemars(schema_with = "schema::mount_path")]
     pub mount_path: String,
-    /// Default true.
+    /// True: workers cannot write to it. Default true.
     #[serde(default = "defaults::read_only")]
     pub read_only: bool,
 }
 
-/// Who a worker is, to whoever limits it: an environment variable and where its value comes from.
-/// Exactly one of `secretKeyRef`, `fromEnv`, `fromFile`, `fromCommand`; the last three in local mode only.
+/// A credential: an environment variable of the worker, and where its value comes from. It needs exactly one of
+/// `secretKeyRef`, `fromEnv`, `fromFile` and `fromCommand`. The last three are for local mode.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Credential {
-    /// Its name in this pool.
+    /// Name of the credential in this pool.
     #[schemars(schema_with = "schema::label")]
     pub name: String,
-    /// The variable in the worker.
+    /// Name of the environment variable in the worker.
     #[schemars(schema_with = "schema::env_name")]
     pub env: String,
-    /// A key of a Secret in the pool's namespace.
+    /// Key of a Secret in the pool's namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKeyRef>,
-    /// A variable of the controller's own environment.
+    /// Name of an environment variable of the controller. Local mode only.
     #[schemars(schema_with = "schema::env_name")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_env: Option<String>,
-    /// A file on the controller's machine; its last newline is cut off.
+    /// File on the controller's machine. Newlines at its end are removed. Local mode only.
     #[schemars(schema_with = "schema::absolute_path")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_file: Option<String>,
-    /// A command on the controller's machine; the last newline of its output is cut off.
+    /// Command that prints the value, run on the controller's machine. Newlines at the end are removed. Local mode only.
     #[schemars(length(min = 1, max = 64), inner(length(max = 4096)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub from_command: Vec<String>,
-    /// Most attempts at a time on this credential. None: no limit.
+    /// Maximum number of attempts on this credential at the same time, over all pools of the namespace. Default: no limit.
     #[schemars(range(min = 1, max = 100_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrent: Option<i32>,
 }
 
 impl Credential {
-    /// Whose limits it shares: two entries with the same identity, in any pools of the namespace, rest together.
+    /// Two entries with the same identity, in any pools of the namespace, share their rests.
     pub fn identity(&self) -> String {
         if let Some(s) = &self.secret_key_ref {
             format!("secret/{}/{}", s.name, s.key)
@@ -252,13 +255,13 @@ impl Credential {
     }
 }
 
-/// A key of a Secret.
+/// Key of a Secret.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 pub struct SecretKeyRef {
     /// Name of the Secret.
     #[schemars(schema_with = "schema::object_name")]
     pub name: String,
-    /// Key in it.
+    /// Key in the Secret.
     #[schemars(schema_with = "schema::secret_key")]
     pub key: String,
 }
@@ -266,10 +269,10 @@ pub struct SecretKeyRef {
 /// A Docker host of a pool.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 pub struct PoolHost {
-    /// Name in the controller's configuration; `local` is always there.
+    /// Name of the host in the controller's configuration. `local` always exists.
     #[schemars(schema_with = "schema::label")]
     pub name: String,
-    /// Most workers of this pool on it. None: no limit but the pool's.
+    /// Maximum number of workers of this pool on the host. Default: the pool's `max`.
     #[schemars(range(min = 0, max = 100_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<i32>,

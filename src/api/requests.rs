@@ -135,11 +135,11 @@ pub enum Problem {
     UnknownField { field: String, known: &'static [&'static str] },
     #[error("a result is not part of a request: report it with {RESULT_REQUEST}TASK")]
     ResultInRequest,
-    #[error("cancel is not part of a request: take the annotation away, or set spec.cancel of the Dispatch")]
+    #[error("cancel is not part of a request: remove the annotation, or set spec.cancel of the Dispatch")]
     CancelInRequest,
     #[error("{field} cannot be read ({error})")]
     BadField { field: String, error: String },
-    #[error("pool is {given:?}, but the annotation is on pool {pool:?}: leave pool out, or annotate {given:?}")]
+    #[error("pool is {given:?}, but the annotation is on pool {pool:?}: remove pool, or annotate {given:?}")]
     OtherPool { given: String, pool: String },
     #[error("the outcome is missing: use Succeeded, Failed, RateLimited or Unauthorized")]
     NoOutcome,
@@ -147,13 +147,13 @@ pub enum Problem {
     BadOutcome { word: String },
     #[error("{word:?} is not an attempt: attempts count from 1")]
     BadAttempt { word: String },
-    #[error("{word:?} is not understood: after the outcome may follow retryAfter=, uid= and, last, message=")]
+    #[error("{word:?} is not understood: the outcome can be followed by retryAfter=, uid= and, at the end, message=")]
     UnknownWord { word: String },
-    #[error("{word}= is given twice: leave one out")]
+    #[error("{word}= is given twice: remove one")]
     Repeated { word: &'static str },
     #[error("retryAfter: {0}")]
     BadRetryAfter(BadPeriod),
-    #[error("retryAfter is for outcome RateLimited only: leave it out, or report RateLimited")]
+    #[error("retryAfter is for outcome RateLimited only: remove it, or report RateLimited")]
     RetryAfterWithout,
     #[error("uid= must be the uid of the Dispatch: letters, digits and hyphens")]
     BadUid,

@@ -1,15 +1,15 @@
-//! Every CEL rule that reads more than one field: what contradicts itself is refused before the controller sees it.
+//! Every CEL rule that reads more than one field. The API server refuses contradictions before the controller sees them.
 //!
-//! Rules on one text are with its form, in [`super::schema`]; bounds of numbers and lists are attributes of the types.
+//! Rules on one string are next to its pattern, in [`super::schema`]. Bounds of numbers and lists are attributes of types.
 //! Only functions that both the API server and kube-cel know: has, size, matches, duration, all, exists, in.
-//! A field that a runtime cannot honour is refused, not ignored; while `runtime` is not set, the controller's default
-//! decides, and its refusal is the condition `RuntimeAllowed`.
+//! A field that a runtime cannot honour is refused, not ignored. While `runtime` is not set, the controller's default
+//! decides, and a refusal appears in the condition `RuntimeAllowed`.
 
 /// A rule of one kind.
 pub(super) struct Rule {
     /// Path of the object that is `self`, such as `spec.rateLimit`; "" is the whole object, `[]` the items of a list.
     pub at: &'static str,
-    /// True where the object is right.
+    /// CEL expression that is true for a correct object.
     pub cel: &'static str,
     /// What is wrong, and what would be right.
     pub message: &'static str,
@@ -20,18 +20,18 @@ pub(super) const POOL: &[Rule] = &[
     Rule {
         at: "",
         cel: "size(self.metadata.name) <= 50",
-        message: "the name of a pool must have at most 50 characters: its workers' names and host names add to it",
+        message: "the name of a pool must have at most 50 characters: the names of its workers are longer",
     },
     Rule {
         at: "",
         cel: "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-        message: "the name of a pool must be lower case letters, digits and hyphens, without dots, such as agents",
+        message: "the name of a pool must consist of lower case letters, digits and hyphens, without dots, such as agents",
     },
     Rule {
         at: "",
         // <pool>-<ordinal>-<uid8> must fit 63 characters: 50 leave three digits for the ordinal, 48 five.
         cel: "self.spec.max <= 1000 || size(self.metadata.name) <= 48",
-        message: "max must be <= 1000 where the name of the pool has more than 48 characters (lower spec.max, or use a shorter name)",
+        message: "max must be <= 1000 if the name of the pool has more than 48 characters (lower spec.max, or use a shorter name)",
     },
     Rule { at: "spec", cel: "self.min <= self.max", message: "min must be <= max (raise spec.max first)" },
     Rule {
@@ -48,27 +48,27 @@ pub(super) const POOL: &[Rule] = &[
     Rule {
         at: "spec",
         cel: "!has(self.image) || !has(self.runtime) || self.runtime != 'Process'",
-        message: "runtime Process has no image (leave spec.image out, or set spec.runtime to Docker or Pod)",
+        message: "runtime Process has no image (remove spec.image, or set spec.runtime to Docker or Pod)",
     },
     Rule {
         at: "spec",
         cel: "!has(self.mounts) || !has(self.runtime) || self.runtime != 'Process'",
-        message: "runtime Process has no mounts, its workers see the host (leave spec.mounts out, or set spec.runtime to Docker or Pod)",
+        message: "runtime Process has no mounts: its workers see the files of the host (remove spec.mounts, or set spec.runtime to Docker or Pod)",
     },
     Rule {
         at: "spec",
         cel: "!has(self.resources) || !has(self.runtime) || self.runtime != 'Process'",
-        message: "runtime Process cannot limit resources (leave spec.resources out, or set spec.runtime to Docker or Pod)",
+        message: "runtime Process cannot limit resources (remove spec.resources, or set spec.runtime to Docker or Pod)",
     },
     Rule {
         at: "spec",
         cel: "!has(self.podTemplate) || !has(self.runtime) || self.runtime == 'Pod'",
-        message: "podTemplate is for runtime Pod only (leave spec.podTemplate out, or set spec.runtime to Pod)",
+        message: "podTemplate is for runtime Pod only (remove spec.podTemplate, or set spec.runtime to Pod)",
     },
     Rule {
         at: "spec",
         cel: "!has(self.hosts) || !has(self.runtime) || self.runtime == 'Docker'",
-        message: "hosts are for runtime Docker only (leave spec.hosts out, or set spec.runtime to Docker)",
+        message: "hosts are for runtime Docker only (remove spec.hosts, or set spec.runtime to Docker)",
     },
     Rule {
         at: "spec",
@@ -79,23 +79,23 @@ pub(super) const POOL: &[Rule] = &[
         at: "spec",
         cel: "!has(self.resources) || !has(self.resources.limits) || !has(self.runtime) || self.runtime != 'Docker' \
               || self.resources.limits.all(k, k in ['cpu', 'memory'])",
-        message: "runtime Docker limits cpu and memory only (leave the others out of spec.resources.limits)",
+        message: "runtime Docker can limit cpu and memory only (remove the others from spec.resources.limits)",
     },
     Rule {
         at: "spec",
         cel: "!has(self.credentials) || !has(self.runtime) || self.runtime != 'Pod' || self.credentials.all(c, has(c.secretKeyRef))",
-        message: "with runtime Pod a credential comes from a Secret (use secretKeyRef instead of fromEnv, fromFile, fromCommand)",
+        message: "with runtime Pod a credential must come from a Secret (use secretKeyRef instead of fromEnv, fromFile and fromCommand)",
     },
     Rule {
         at: "spec",
         cel: "!has(self.credentials) || !has(self.env) || self.credentials.all(c, !self.env.exists(e, e.name == c.env))",
-        message: "a variable is set both by env and by a credential (take it out of spec.env, or rename one)",
+        message: "a variable is set both by env and by a credential (remove it from spec.env, or rename one of them)",
     },
     Rule {
         at: "spec.credentials[]",
         cel: "(has(self.secretKeyRef) ? 1 : 0) + (has(self.fromEnv) ? 1 : 0) + (has(self.fromFile) ? 1 : 0) \
               + (has(self.fromCommand) ? 1 : 0) == 1",
-        message: "a credential needs exactly one of secretKeyRef, fromEnv, fromFile, fromCommand",
+        message: "a credential needs exactly one of secretKeyRef, fromEnv, fromFile and fromCommand",
     },
 ];
 
@@ -105,14 +105,14 @@ pub(super) const DISPATCH: &[Rule] = &[
         at: "",
         cel: "!has(self.spec.result) || (has(self.status) && has(self.status.attempt) \
               && self.spec.result.attempt <= self.status.attempt)",
-        message: "result is for an attempt that has not been assigned yet (report status.attempt, once status.phase is Assigned)",
+        message: "result is for an attempt that has not been assigned yet (wait until status.phase is Assigned, then report status.attempt)",
     },
     Rule {
         at: "",
         cel: "!has(self.spec.result) || (has(oldSelf.spec.result) && self.spec.result == oldSelf.spec.result) \
               || (has(self.status) && has(self.status.attempt) && self.spec.result.attempt == self.status.attempt \
               && (!has(self.status.lastResult) || self.status.lastResult.attempt < self.spec.result.attempt))",
-        message: "result is for an attempt that is not the current one, or that has ended already (only status.attempt can be reported, once)",
+        message: "result is for an attempt that is not the current one, or that has already ended (only status.attempt can be reported, and only once)",
     },
     Rule {
         at: "spec",
@@ -123,13 +123,13 @@ pub(super) const DISPATCH: &[Rule] = &[
               && (!has(self.timeout) || duration(self.timeout) == duration(oldSelf.timeout)) \
               && (!has(self.leaseName) || self.leaseName == oldSelf.leaseName) \
               && (!has(self.note) || self.note == oldSelf.note)",
-        message: "spec cannot change, but for cancel and result (set spec.cancel, and make another Dispatch)",
+        message: "spec cannot change, except cancel and result (set spec.cancel, and create another Dispatch)",
     },
-    Rule { at: "spec.cancel", cel: "self || !oldSelf", message: "cancel cannot be taken back (make another Dispatch)" },
+    Rule { at: "spec.cancel", cel: "self || !oldSelf", message: "cancel cannot be undone (create another Dispatch)" },
     Rule {
         at: "spec.result",
         cel: "!has(self.retryAfter) || self.outcome == 'RateLimited'",
-        message: "retryAfter is for outcome RateLimited only (leave it out; in a merge patch set it to null)",
+        message: "retryAfter is for outcome RateLimited only (remove it; in a merge patch, set it to null)",
     },
 ];
 
@@ -140,5 +140,5 @@ pub(super) const WORKER: &[Rule] = &[Rule {
           && self.templateHash == oldSelf.templateHash && self.runtime == oldSelf.runtime \
           && has(self.credential) == has(oldSelf.credential) && has(self.host) == has(oldSelf.host) \
           && (!has(self.credential) || self.credential == oldSelf.credential) && (!has(self.host) || self.host == oldSelf.host)",
-    message: "spec cannot change, but for cordoned (change the pool: its workers are replaced)",
+    message: "spec cannot change, except cordoned (change the pool instead: its workers are then replaced)",
 }];

@@ -1,13 +1,13 @@
-//! Pieces of schema that several fields share: texts of a given form, with a message that says what would be right.
+//! Parts of schemas that several fields share: strings of a given form, with a message that says what would be right.
 //!
 //! Each carries its form twice: as `pattern`, which editors understand, and as a CEL rule, for the message.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::json;
 
-/// Longest text of a period. Bounds the cost that the API server expects of the rules.
+/// Maximum length of a period as a string. It bounds the cost of the rules that the API server estimates.
 pub(super) const MAX_PERIOD_TEXT: usize = 32;
-/// Longest period: a hundred years. What is longer is a slip of the pen, and would overflow dates.
+/// Maximum period: a hundred years. A longer one is a mistake, and would overflow dates.
 pub(super) const MAX_PERIOD_HOURS: u64 = 876_000;
 /// The form of a period, in CEL and in JSON schema.
 pub(super) const PERIOD: &str = "^([0-9]+(ms|s|m|h))+$";
@@ -65,7 +65,7 @@ pub(super) fn label(_: &mut SchemaGenerator) -> Schema {
     text(LABEL, 63, "must be lower case letters, digits and hyphens, such as team-a")
 }
 
-/// Name of an object that is not ours.
+/// Name of an object of another kind.
 pub(super) fn object_name(_: &mut SchemaGenerator) -> Schema {
     text(SUBDOMAIN, 253, "must be the name of an object: lower case letters, digits, hyphens and dots, such as tokens")
 }
@@ -84,12 +84,12 @@ pub(super) fn env_name(_: &mut SchemaGenerator) -> Schema {
     )
 }
 
-/// An image reference. Not parsed further: registries differ.
+/// An image reference. It is not parsed further, since registries differ.
 pub(super) fn image(_: &mut SchemaGenerator) -> Schema {
     text("^[^ \\t\\n]+$", 1024, "must be an image without spaces, such as ghcr.io/acme/agent:1.4")
 }
 
-/// A path that does not depend on where anything was started.
+/// An absolute path: it does not depend on a working directory.
 pub(super) fn absolute_path(_: &mut SchemaGenerator) -> Schema {
     text("^/", 4096, "must be an absolute path, such as /srv/agents")
 }
@@ -124,12 +124,12 @@ pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// An object whose fields are another API's.
+/// An object whose fields belong to another API.
 pub(super) fn open_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
-/// A list whose entries have different values of `key`: duplicates are refused, and appliers share it by entry.
+/// A list whose entries have different values of `key`. Duplicates are refused, and server-side apply merges by entry.
 pub(super) fn keyed_by(key: &'static str) -> impl FnMut(&mut Schema) {
     move |schema| {
         schema.insert("x-kubernetes-list-type".to_owned(), json!("map"));

@@ -1,4 +1,4 @@
-//! `Worker`: one instance of a container in one slot of a pool.
+//! `Worker`: one container in one slot of a pool.
 #![allow(clippy::duplicated_attributes, reason = "printer columns have types and priorities in common")]
 
 use kube::CustomResource;
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Condition, RuntimeKind, Time, schema};
 
-/// What a Worker is made from. Written once, by the pool reconciler; only `cordoned` may change.
+/// What the worker is made from. The controller writes it once. Only `cordoned` can change.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[kube(
     group = "poolkeeper.dev",
     version = "v1alpha1",
     kind = "Worker",
     plural = "workers",
-    doc = "One instance of a container in one slot of a pool. Made and deleted by the controller.",
+    doc = "One container in one slot of a pool. The controller creates and deletes Workers.",
     shortname = "pkw",
     category = "poolkeeper",
     namespaced,
@@ -28,7 +28,7 @@ use super::{Condition, RuntimeKind, Time, schema};
         name = "Until",
         type_ = "string",
         json_path = ".status.cooldown.until",
-        description = "It gets no dispatch before this."
+        description = "End of the worker's rest. It gets no dispatch before it."
     ),
     printcolumn(name = "Dispatches", type_ = "integer", json_path = ".status.dispatches"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -44,114 +44,114 @@ pub struct WorkerSpec {
     /// Name of the pool, in the same namespace.
     #[schemars(schema_with = "schema::pool_name")]
     pub pool: String,
-    /// `metadata.generation` of the pool when this Worker was made.
+    /// `metadata.generation` of the pool when this Worker was created.
     #[schemars(range(min = 0))]
     pub pool_generation: i64,
-    /// What makes it real: the pool's runtime, or the controller's default, when this Worker was made.
+    /// Runtime of the worker: that of the pool, or else the default of the controller, when this Worker was created.
     pub runtime: RuntimeKind,
-    /// Name of the pool's credential that the instance gets.
+    /// Name of the pool's credential that the worker has.
     #[schemars(schema_with = "schema::label")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<String>,
-    /// Name of the host that the instance runs on. None: the runtime has no hosts.
+    /// Name of the host that the worker runs on, with runtimes that have hosts.
     #[schemars(schema_with = "schema::label")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Hash of the pool's fields that shape the instance, as they were written.
+    /// Hash of the fields of the pool that the worker is made from.
     #[schemars(length(min = 1, max = 128))]
     pub template_hash: String,
-    /// True: gets no new dispatch.
+    /// True: the worker gets no new dispatch.
     #[serde(default)]
     pub cordoned: bool,
 }
 
-/// Where a Worker is in its life.
+/// Phase of a Worker.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WorkerPhase {
-    /// The instance is not Ready yet.
+    /// The container is not ready yet.
     #[default]
     Starting,
-    /// The instance runs and no dispatch has it.
+    /// The container runs, and the worker has no dispatch.
     Ready,
-    /// A dispatch has it.
+    /// The worker has a dispatch.
     Busy,
-    /// It is being deleted.
+    /// The worker is being deleted.
     Draining,
-    /// The instance is gone or never came up.
+    /// The container is gone, or never became ready.
     Failed,
 }
 
-/// A dispatch as a Worker names it: attempt `attempt` of the Dispatch with this name and uid.
+/// Attempt `attempt` of the Dispatch with this name and uid.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct DispatchRef {
     /// Name of the Dispatch, in the same namespace.
     pub name: String,
-    /// Its uid: a namesake made later is another one.
+    /// Uid of the Dispatch. A later Dispatch of the same name has another one.
     pub uid: String,
-    /// 1 for the first attempt.
+    /// Number of the attempt, from 1.
     pub attempt: i32,
-    /// When the Worker was reserved.
+    /// Time at which the Worker was reserved.
     pub assigned_at: Time,
 }
 
-/// The one instance that a Worker uid ever gets.
+/// The container of the worker. A Worker has only one in its life.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Handle {
-    /// Container id, pod uid, or pid.
+    /// Id of the container, uid of the Pod, or process id.
     pub id: String,
-    /// Start time as the runtime words it: with the id it names one instance for ever.
+    /// Start time in the words of the runtime. Together with the id it identifies one container for ever.
     pub started: String,
 }
 
-/// Rest of one worker.
+/// Rest of a worker.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Cooldown {
-    /// No dispatch before this. None: not resting.
+    /// End of the rest. The worker gets no dispatch before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
-    /// Rate limits in a row.
+    /// Number of rate limits in a row. The rest doubles with each.
     #[serde(default)]
     pub strikes: i32,
-    /// What was reported, or who set it.
+    /// Reported message, or `set by hand`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When it was last cleared by hand: attempts assigned before this no longer count.
+    /// Time at which the rest was last cleared by an annotation. Attempts assigned before it do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleared_at: Option<Time>,
 }
 
-/// State of a Worker. Records transitions, never heartbeats.
+/// Present state of a Worker. It changes with transitions only, never as a heartbeat.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerStatus {
-    /// Where it is in its life.
+    /// Phase of the worker.
     #[serde(default)]
     pub phase: WorkerPhase,
-    /// Its instance, once started.
+    /// The worker's container, once it is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handle: Option<Handle>,
-    /// The reservation. An attempt runs only when the Dispatch names this Worker too.
+    /// Dispatch that the worker is reserved for. The attempt runs only once the Dispatch names this Worker too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatch: Option<DispatchRef>,
-    /// When its last dispatch was assigned. The Worker for which this is oldest is chosen first.
+    /// Time at which the last dispatch was assigned. The Worker with the oldest time is chosen first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_dispatch_time: Option<Time>,
-    /// When it last became idle: `idleTimeout` counts from here.
+    /// Time at which the worker last became idle. The pool's `idleTimeout` counts from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_since: Option<Time>,
-    /// Dispatches that it was reserved for.
+    /// Number of dispatches that the worker was reserved for.
     #[serde(default)]
     pub dispatches: i64,
-    /// Its rest, where `rateLimit.scope` is Worker.
+    /// Rest of the worker, with the pool's `rateLimit.scope` Worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cooldown: Option<Cooldown>,
-    /// What went wrong, in the runtime's own words.
+    /// What the worker waits for or why it failed, in the words of the runtime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// `Ready`, `Healthy`.
+    /// Conditions: `Ready`, `Healthy`.
     #[schemars(transform = schema::keyed_by("type"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

@@ -184,8 +184,11 @@ fn wrong_values_are_refused_by_name() {
         ("networkPolicy.apiServerCidrs[0]=10.0.0.1", &["/networkPolicy/apiServerCidrs/0", "pattern"]),
         ("networkPolicy.apiServerPorts[0]=70000", &["/networkPolicy/apiServerPorts/0", "maximum"]),
         ("livenessProbe.httpGet.path=/x", &["/livenessProbe", "'httpGet'", "not allowed"]),
-        ("replicas=2,leaderElection.enabled=false", &["replicas: more than one needs leaderElection.enabled=true"]),
-        ("watchNamespace=a,rbac.aggregate=true", &["rbac.aggregate adds to ClusterRoles"]),
+        (
+            "replicas=2,leaderElection.enabled=false",
+            &["replicas: more than one replica needs leaderElection.enabled=true"],
+        ),
+        ("watchNamespace=a,rbac.aggregate=true", &["rbac.aggregate adds rules to ClusterRoles"]),
     ] {
         let Some(answer) = template(&["--set", set]) else { return };
         let error = answer.expect_err(set);

@@ -72,9 +72,9 @@ tolerations:
 {{- /* Values that are right one by one, but not together. */ -}}
 {{- define "poolkeeper.check" -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection.enabled) }}
-{{- fail "replicas: more than one needs leaderElection.enabled=true" }}
+{{- fail "replicas: more than one replica needs leaderElection.enabled=true" }}
 {{- end }}
 {{- if and .Values.rbac.aggregate .Values.watchNamespace }}
-{{- fail "rbac.aggregate adds to ClusterRoles, and with watchNamespace there are none: take one of them out" }}
+{{- fail "rbac.aggregate adds rules to ClusterRoles, and with watchNamespace there are none: unset one of the two" }}
 {{- end }}
 {{- end }}

@@ -127,7 +127,7 @@ spec:
         "a name of 49 characters and a max above 1000",
         POOL,
         &["{metadata: {name: a2345678-1-2345678-2-2345678-3-2345678-4-23456789}, spec: {image: a, max: 1001}}"],
-        "max must be <= 1000 where the name",
+        "max must be <= 1000 if the name",
     ),
     ok("a name of 48 characters and a max above 1000", POOL, &["{metadata: {name: a2345678-1-2345678-2-2345678-3-2345678-4-2345678}, spec: {image: a, max: 1001}}"]),
     // Sizes.
@@ -190,7 +190,7 @@ spec:
         "Docker with a limit that it does not know",
         POOL,
         &["spec: {runtime: Docker, image: a, resources: {limits: {cpu: 1, nvidia.com/gpu: 1}}}"],
-        "runtime Docker limits cpu and memory only",
+        "runtime Docker can limit cpu and memory only",
     ),
     no("a runtime of another kind", POOL, &["spec: {runtime: Podman}"], "spec.runtime"),
     no("a limit that is no quantity", POOL, &["spec: {image: a, resources: {limits: {memory: lots}}}"], "spec.resources.limits.memory"),
@@ -241,7 +241,7 @@ spec:
         "Pod with a credential of the controller's machine",
         POOL,
         &["spec: {runtime: Pod, image: a, credentials: [{name: a, env: A, fromEnv: B}]}"],
-        "with runtime Pod a credential comes from a Secret",
+        "with runtime Pod a credential must come from a Secret",
     ),
     no(
         "a variable from env and from a credential",
@@ -270,7 +270,7 @@ spec:
 const DISPATCH: &str = "Dispatch";
 const NOT_CURRENT: &str = "result is for an attempt that is not the current one";
 const NOT_YET: &str = "result is for an attempt that has not been assigned yet";
-const FIXED: &str = "spec cannot change, but for cancel and result";
+const FIXED: &str = "spec cannot change, except cancel and result";
 const FULL: &str = "spec: {pool: agents, priority: 5, queueTimeout: 0s, timeout: 90s, leaseName: supervisor-1, retry: {rateLimited: -1, workerLost: 1}, note: hello}";
 const ASSIGNED: &str = "{spec: {pool: agents}, status: {phase: Assigned, attempt: 1}}";
 const REPORTED: &str = "spec: {pool: agents, result: {attempt: 1, outcome: RateLimited, retryAfter: 90s}}";
@@ -328,14 +328,9 @@ const DISPATCHES: &[Case] = &[
         "a cancel taken back",
         DISPATCH,
         &["spec: {pool: a, cancel: true}", "spec: {pool: a, cancel: false}"],
-        "cancel cannot be taken back",
+        "cancel cannot be undone",
     ),
-    no(
-        "a cancel left out",
-        DISPATCH,
-        &["spec: {pool: a, cancel: true}", "spec: {pool: a}"],
-        "cancel cannot be taken back",
-    ),
+    no("a cancel left out", DISPATCH, &["spec: {pool: a, cancel: true}", "spec: {pool: a}"], "cancel cannot be undone"),
     // What is fenced.
     ok("a report on the open attempt", DISPATCH, &[ASSIGNED, REPORTED]),
     ok("the same report again", DISPATCH, &[ASSIGNED, REPORTED, CLOSED, REPORTED]),
@@ -412,7 +407,7 @@ const DISPATCHES: &[Case] = &[
 ];
 
 const WORKER: &str = "Worker";
-const WORKER_FIXED: &str = "spec cannot change, but for cordoned";
+const WORKER_FIXED: &str = "spec cannot change, except cordoned";
 
 const WORKERS: &[Case] = &[
     ok("the least", WORKER, &["spec: {pool: agents, poolGeneration: 1, runtime: Docker, templateHash: 5f0c}"]),

@@ -1,4 +1,4 @@
-//! Every default of a pool. They reach the CRD, the CLI and the docs from here.
+//! Every default of a pool. The CRD and the command line take them from here.
 
 use super::Scope;
 use crate::api::Period;

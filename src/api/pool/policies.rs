@@ -1,4 +1,4 @@
-//! What a pool does about limits, health, updates, age and dispatches.
+//! Policies of a pool: rate limits, health, updates, age and dispatches.
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::JsonSchema;
@@ -10,32 +10,34 @@ use crate::api::{Period, schema};
 /// What rests after a rate limit.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The worker that met it.
+    /// The worker that met the limit.
     Worker,
     /// Every worker with the same credential.
     Credential,
 }
 
-/// How rate limits are recognised and what they do.
+/// How rate limits are recognised, and how long they last.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RateLimitPolicy {
-    /// What rests. Default Worker.
+    /// What rests after a rate limit: the Worker that met it, or every worker with the same Credential. Default Worker.
     #[serde(default = "defaults::scope")]
     pub scope: Scope,
-    /// The doubling of `cooldown` stops here; a time that the server named is never cut. Default 1h.
+    /// Maximum that `cooldown` doubles to. A time that the service named is never shortened. Default 1h.
     #[schemars(schema_with = "schema::period_above_zero")]
     #[serde(default = "defaults::max_cooldown")]
     pub max_cooldown: Period,
-    /// After a rest one attempt goes first; the others follow when it succeeded or ran this long. Default 60s.
+    /// Maximum time for which other attempts wait for the first one after a rest. They start earlier if it succeeds.
+    /// Default 60s.
     #[schemars(schema_with = "schema::period_above_zero")]
     #[serde(default = "defaults::probe_after")]
     pub probe_after: Period,
-    /// Exit codes that mean RateLimited. Default 75.
+    /// Exit codes of a task that mean RateLimited. Default 75.
     #[schemars(length(max = 64), inner(range(min = 1, max = 255)), extend("x-kubernetes-list-type" = "set"))]
     #[serde(default = "defaults::exit_codes")]
     pub exit_codes: Vec<i32>,
-    /// Regular expressions over the output, with the named groups `retryAfter` and `resetAt`, and names of presets.
+    /// Regular expressions that recognise a rate limit in the output of a task, with the named groups `retryAfter` and
+    /// `resetAt`, and names of presets.
     #[schemars(length(max = 64), inner(length(min = 1, max = 1024)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patterns: Vec<String>,
@@ -53,19 +55,19 @@ impl Default for RateLimitPolicy {
     }
 }
 
-/// How workers are checked.
+/// Health checks of the workers.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthPolicy {
-    /// Time between two checks of a worker; a death is seen at once, without them. Default 2m.
+    /// Time between two checks of a worker. The end of a worker is noticed at once, without a check. Default 2m.
     #[schemars(schema_with = "schema::period_above_zero")]
     #[serde(default = "defaults::health_interval")]
     pub interval: Period,
-    /// A check that takes longer has failed. Default 10s.
+    /// Time after which a check has failed. Default 10s.
     #[schemars(schema_with = "schema::period_above_zero")]
     #[serde(default = "defaults::health_timeout")]
     pub timeout: Period,
-    /// A worker that is not Ready after this has failed. Default 5m.
+    /// Time after which the start of a worker has failed. Default 5m.
     #[schemars(schema_with = "schema::period_above_zero")]
     #[serde(default = "defaults::start_timeout")]
     pub start_timeout: Period,
@@ -81,11 +83,12 @@ impl Default for HealthPolicy {
     }
 }
 
-/// How a changed template is rolled out.
+/// Replacement of workers after a change of the pool.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdatePolicy {
-    /// How many workers, or what share of them, may be away because of an update. Default 25%.
+    /// Maximum number of workers, or share of them in percent, that an update may take away at the same time. At least
+    /// 1. Default 25%.
     #[schemars(schema_with = "schema::number_or_percent")]
     #[serde(default = "max_unavailable")]
     pub max_unavailable: IntOrString,
@@ -101,34 +104,35 @@ impl Default for UpdatePolicy {
     }
 }
 
-/// When a worker is replaced although nothing is wrong with it.
+/// Replacement of workers by age and use.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct RecyclePolicy {
-    /// After this many dispatches. Default 0: never.
+    /// Number of dispatches after which a worker is replaced. Default 0: never.
     #[schemars(range(min = 0))]
     #[serde(default)]
     pub after_dispatches: i64,
-    /// At this age. Default `0s`: never.
+    /// Age at which a worker is replaced. Default `0s`: never.
     #[serde(default)]
     pub max_age: Period,
 }
 
-/// How dispatches wait, run and are remembered.
+/// Limits and history of the pool's dispatches.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct DispatchPolicy {
-    /// Most dispatches that may wait; one more is refused. Default 1000.
+    /// Maximum number of dispatches that can wait for their first attempt. A further one is refused with QueueFull.
+    /// Default 1000.
     #[schemars(range(min = 0, max = 1_000_000))]
     #[serde(default = "defaults::queue_limit")]
     pub queue_limit: i32,
-    /// How long one may wait. Default `0s`: no limit.
+    /// Time after which a waiting dispatch expires. Default `0s`: no limit.
     #[serde(default)]
     pub queue_timeout: Period,
-    /// How long one attempt may run; `0s`: no limit. Default 6h.
+    /// Time after which a running attempt is ended as TimedOut. `0s`: no limit. Default 6h.
     #[serde(default = "defaults::attempt_timeout")]
     pub timeout: Period,
-    /// How long finished ones are kept.
+    /// How long finished dispatches are retained.
     #[serde(default)]
     pub history: HistoryPolicy,
 }
@@ -144,13 +148,13 @@ impl Default for DispatchPolicy {
     }
 }
 
-/// How long finished dispatches are kept: until either bound is reached.
+/// How long finished dispatches are retained: until `ttl` or `limit` is reached.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 pub struct HistoryPolicy {
-    /// Default 1h.
+    /// Time after which a finished dispatch is deleted. Default 1h.
     #[serde(default = "defaults::history_ttl")]
     pub ttl: Period,
-    /// Default 1000.
+    /// Maximum number of finished dispatches. The oldest are deleted first. Default 1000.
     #[schemars(range(min = 0, max = 1_000_000))]
     #[serde(default = "defaults::history_limit")]
     pub limit: i32,

@@ -1,4 +1,4 @@
-//! A roll-up of what there is.
+//! The present state of a pool, in sums.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,69 +6,70 @@ use serde::{Deserialize, Serialize};
 use crate::api::dispatch::Outcome;
 use crate::api::{Condition, Time, schema};
 
-/// A roll-up for people, except `rateLimits`, which is the truth about the pool's credentials.
+/// Summary of the pool's present state. `rateLimits` is more than a summary: the controller stores the rests of
+/// credentials there.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ContainerPoolStatus {
-    /// The generation that this speaks of.
+    /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Label selector of the pool's Pods, for /scale.
+    /// Label selector of the pool's Pods, for `kubectl scale` and autoscalers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
-    /// All workers. The counts below it partition them.
+    /// Number of workers. It is the sum of ready, busy, resting, starting and unhealthy.
     #[serde(default)]
     pub workers: i32,
-    /// Idle and able to take work now.
+    /// Number of workers that are idle and can take work now.
     #[serde(default)]
     pub ready: i32,
-    /// Named by a dispatch.
+    /// Number of workers that have a dispatch.
     #[serde(default)]
     pub busy: i32,
-    /// Idle, but they or their credential rest.
+    /// Number of idle workers that rest, or whose credential rests.
     #[serde(default)]
     pub resting: i32,
-    /// Not Ready yet.
+    /// Number of workers that are being started.
     #[serde(default)]
     pub starting: i32,
-    /// Idle, but failed, unreachable or being deleted.
+    /// Number of idle workers that failed, cannot be reached or are being deleted.
     #[serde(default)]
     pub unhealthy: i32,
-    /// Dispatches that wait.
+    /// Number of dispatches that wait.
     #[serde(default)]
     pub queued: i32,
-    /// Workers made from the present template.
+    /// Number of workers that match the present spec.
     #[serde(default)]
     pub updated: i32,
-    /// When the next worker can take work, if all rest.
+    /// Time at which the next worker can take work, while all of them rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_available_time: Option<Time>,
-    /// Workers that are not simply fine, at most 20.
+    /// Workers that cannot take work, and why. At most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_ready: Vec<NotReady>,
-    /// The newest finished dispatches, at most 20.
+    /// Newest finished dispatches. At most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<Recent>,
-    /// Rests of credentials, where `rateLimit.scope` is Credential.
+    /// Rests of credentials: after a rate limit if `rateLimit.scope` is Credential, or after Unauthorized.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate_limits: Vec<CredentialRest>,
-    /// Set while starts fail.
+    /// Present while workers do not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_backoff: Option<StartBackoff>,
-    /// `Ready`, `Progressing`, `ScalingLimited`, `RequestsAccepted`, `RuntimeAllowed`.
+    /// Conditions: `Ready`, `Progressing`, `ScalingLimited`, `RequestsAccepted`, `RuntimeAllowed`.
     #[schemars(transform = schema::keyed_by("type"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
 
-/// A worker that is not simply fine.
+/// A worker that cannot take work.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 pub struct NotReady {
     /// Name of the Worker.
     pub worker: String,
-    /// Why, in one CamelCase word.
+    /// Reason, in one CamelCase word.
     pub reason: String,
-    /// Until when, if that is known.
+    /// Time until which it lasts, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
 }
@@ -79,17 +80,17 @@ pub struct NotReady {
 pub struct Recent {
     /// Name of the Dispatch.
     pub dispatch: String,
-    /// Worker of its last attempt.
+    /// Worker of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
-    /// How its last attempt ended.
+    /// Outcome of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Outcome")]
     pub outcome: Option<Outcome>,
-    /// When its last attempt was assigned.
+    /// Time at which the last attempt was assigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned_at: Option<Time>,
-    /// When it ended.
+    /// Time at which the dispatch became final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
 }
@@ -98,32 +99,32 @@ pub struct Recent {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct CredentialRest {
-    /// Secret identity: `secret/NAME/KEY`, `env/NAME`, ...
+    /// Identity of the credential: `secret/NAME/KEY`, `env/NAME`, `file/PATH` or `command/...`.
     pub key: String,
-    /// No dispatch before this. None with `parked` false: not resting.
+    /// End of the rest. No dispatch is assigned before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
-    /// True after Unauthorized: rests until it is cleared or changed.
+    /// True after Unauthorized: the credential rests until it is cleared or changed.
     #[serde(default)]
     pub parked: bool,
-    /// Rate limits in a row.
+    /// Number of rate limits in a row. The rest doubles with each.
     #[serde(default)]
     pub strikes: i32,
-    /// What was reported, or who set it.
+    /// Reported message, or `set by hand`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When it was last cleared by hand: attempts assigned before this no longer count.
+    /// Time at which the rest was last cleared by an annotation. Attempts assigned before it do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleared_at: Option<Time>,
 }
 
-/// Set while starts fail.
+/// Backoff while workers do not start.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 pub struct StartBackoff {
-    /// Failed starts in a row.
+    /// Number of failed starts in a row.
     pub failures: i32,
-    /// No start before this.
+    /// Time of the next start.
     pub until: Time,
-    /// Exit code and last lines of the newest failure, and what to set.
+    /// Newest failure: exit code, last lines of output, and advice.
     pub message: String,
 }

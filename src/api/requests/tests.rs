@@ -141,7 +141,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
             r#"{"timeout":"5 min"}"#,
             "timeout cannot be read (\"5 min\" is not a length of time",
         ),
-        ("dispatch.poolkeeper.dev/a", r#"{"pool":"other"}"#, r#"the annotation is on pool "agents": leave pool out"#),
+        ("dispatch.poolkeeper.dev/a", r#"{"pool":"other"}"#, r#"the annotation is on pool "agents": remove pool"#),
         ("dispatch.poolkeeper.dev/a", r#"{"result":{}}"#, "report it with result.poolkeeper.dev/TASK"),
         ("dispatch.poolkeeper.dev/a", r#"{"cancel":true}"#, "cancel is not part of a request"),
         ("result.poolkeeper.dev/a", "", "the outcome is missing: use Succeeded"),
