@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* 52 characters, so that suffixes such as -dispatcher fit into a label. */ -}}
+{{- /* At most 52 characters, so that a suffix such as -dispatcher fits into a label. */ -}}
 {{- define "poolkeeper.fullname" -}}
 {{- $name := include "poolkeeper.name" . }}
 {{- if .Values.fullnameOverride }}
@@ -14,7 +14,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* What finds the pods of one component: include with (list . "controller"). Never changes in a release's life. */ -}}
+{{- /* Labels that select the pods of one component: include with (list . "controller"). They must not change during the life of a release. */ -}}
 {{- define "poolkeeper.selector" -}}
 {{- $root := index . 0 -}}
 app.kubernetes.io/name: {{ include "poolkeeper.name" $root | quote }}
@@ -28,7 +28,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- $_ := set $own "app.kubernetes.io/version" $root.Chart.AppVersion }}
 {{- $_ := set $own "app.kubernetes.io/managed-by" $root.Release.Service }}
 {{- $_ := set $own "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_") }}
-{{- /* Ours go first: a selector must not be changed from outside. */}}
+{{- /* The chart's own labels win: values must not change a selector. */}}
 {{- toYaml (merge $own (deepCopy $root.Values.commonLabels)) }}
 {{- end }}
 
@@ -48,7 +48,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 {{- end }}
 
-{{- /* What the pods of the controller and of the uninstall hook share. */ -}}
+{{- /* Fields that the pods of the controller and of the uninstall hook have in common. */ -}}
 {{- define "poolkeeper.podSettings" -}}
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
@@ -69,7 +69,7 @@ tolerations:
 {{- end }}
 {{- end }}
 
-{{- /* Values that are right one by one, but not together. */ -}}
+{{- /* Values that are valid one by one, but not together. */ -}}
 {{- define "poolkeeper.check" -}}
 {{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection.enabled) }}
 {{- fail "replicas: more than one replica needs leaderElection.enabled=true" }}
