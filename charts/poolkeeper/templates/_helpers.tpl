@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* At most 52 characters, so that a suffix such as -dispatcher fits into a label. */ -}}
+{{- /* At most 52 characters so that a suffix such as -dispatcher fits into a label. */ -}}
 {{- define "poolkeeper.fullname" -}}
 {{- $name := include "poolkeeper.name" . }}
 {{- if .Values.fullnameOverride }}
