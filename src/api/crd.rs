@@ -1,6 +1,6 @@
 //! The three CustomResourceDefinitions: the schemas of the derives, completed.
 //!
-//! This file adds the rules over several fields, and the default of a Dispatch's status, so that a waiting Dispatch costs no
+//! This file adds the rules over several fields, and the default of a Dispatch's status so that a waiting Dispatch costs no
 //! write. It removes `nullable`: the API server then drops a null and fills in the default.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{

@@ -234,7 +234,7 @@ fn dispatch(pool: &str, name: &str, value: &str) -> Result<DispatchRequest, Prob
             "retry" => known(value.as_object().into_iter().flat_map(Map::keys), &RETRY_FIELDS)?,
             field => known([field], &FIELDS)?,
         }
-        // One field at a time, so that the error can name the field.
+        // One field at a time so that the error can name the field.
         spec(pool, Map::from_iter([(field.clone(), value.clone())]))
             .map_err(|e| Problem::BadField { field: field.clone(), error: e.to_string() })?;
     }
