@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -17,6 +18,10 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
     /// Time since some fixed point in this process. It never runs backwards and never jumps.
     fn mono(&self) -> Duration;
+    /// The zone of the clock times that people here read and write.
+    fn zone(&self) -> TimeZone {
+        TimeZone::UTC
+    }
 }
 
 /// The machine's clocks. Monotonic time is tokio's, so it is virtual where tokio's is.
@@ -44,6 +49,9 @@ impl Clock for SystemClock {
     }
     fn mono(&self) -> Duration {
         self.start.elapsed()
+    }
+    fn zone(&self) -> TimeZone {
+        TimeZone::system()
     }
 }
 

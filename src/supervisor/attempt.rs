@@ -254,7 +254,8 @@ impl Runner {
 
     async fn exited(&self, a: &Attempt, Exited { code, file, started }: &Exited) -> AttemptEnd {
         let file = file.as_ref().map(Option::as_deref).map_err(String::as_str);
-        let Verdict { outcome, retry_after, message } = outcome::decide(*code, file, &self.exit_codes);
+        let Verdict { outcome, retry_after, message } =
+            outcome::decide(*code, file, &self.exit_codes, self.clock.now(), &self.clock.zone());
         let report = DispatchResult { attempt: a.number, outcome, retry_after, message: message.map(|m| cut(&m)) };
         // A task that will be retried has no result yet.
         let ended = matches!(outcome, ReportedOutcome::Succeeded) || (outcome == ReportedOutcome::Failed && a.last_try);

@@ -27,9 +27,9 @@ fn files_of_a_worker_that_are_removed_are_made_again() {
         let worker = std::fs::read_dir(workers).unwrap().next().unwrap().unwrap().path();
         let path = worker.join(name);
         if path.is_dir() {
-            std::fs::remove_dir(&path).unwrap()
+            std::fs::remove_dir(&path).unwrap();
         } else {
-            std::fs::remove_file(&path).unwrap()
+            std::fs::remove_file(&path).unwrap();
         }
         eventually("it is there again", || path.exists());
         place.write("go", "");

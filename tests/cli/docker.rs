@@ -88,6 +88,30 @@ fn ctrl_c_leaves_no_container() {
     assert_eq!(containers("stopped"), "");
 }
 
+/// Needs no engine: a socket that accepts, and never answers.
+#[test]
+fn ctrl_c_is_heard_while_an_engine_does_not_answer() {
+    let place = Place::new();
+    let socket = place.path("docker.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let mut command = place.command(&["run", "--local", "--image", IMAGE, "--", "true"]);
+    let mut child = command.env("DOCKER_HOST", format!("unix://{}", socket.display())).spawn().unwrap();
+    let connection = listener.accept().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::INT).unwrap();
+    let pause = std::time::Duration::from_millis(20);
+    // Much less than the minute that a request may take.
+    let ended = (0..500).any(|_| {
+        std::thread::sleep(pause);
+        child.try_wait().unwrap().is_some()
+    });
+    if !ended {
+        child.kill().unwrap();
+    }
+    drop(connection);
+    Ran::from(child.wait_with_output().unwrap()).exits(130).says(&["interrupted"]);
+    place.is_clean();
+}
+
 #[test]
 fn what_a_crash_left_is_removed_by_the_next_run() {
     if !has_docker() {

@@ -72,7 +72,8 @@ fn refusals() {
     for line in REFUSED {
         let ran = run(&place, &line.split(' ').collect::<Vec<_>>());
         assert_eq!(ran.stdout, "", "{line}");
-        text += &format!("$ poolkeeper {line}\n{}exit code {}\n\n", ran.stderr, ran.status.code().unwrap());
+        let code = ran.status.code().unwrap();
+        text.extend(["$ poolkeeper ", line, "\n", &ran.stderr, &format!("exit code {code}\n\n")]);
     }
     assert_snapshot!(text);
     place.is_clean();

@@ -10,5 +10,6 @@ mod instances;
 mod queueing;
 mod rests;
 mod scaling;
+mod supervised;
 mod updates;
 mod writes;

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -229,8 +230,16 @@ impl Exec {
     /// How it ended, now that its output has. The engine may learn of the exit later, and a task may run on after
     /// closing its output.
     async fn ended(&self) -> Result<TaskEnd, Failure> {
-        let Ok(code) = tokio::time::timeout(SILENCE, self.code()).await else {
-            return Ok(TaskEnd::Lost("its output ended long before it, or contact with it was lost".to_owned()));
+        let answered = AtomicBool::new(false);
+        let Ok(code) = tokio::time::timeout(SILENCE, self.code(&answered)).await else {
+            let endpoint = &self.host.endpoint;
+            let (seconds, name) = (SILENCE.as_secs(), &self.host.name);
+            return Ok(TaskEnd::Lost(match answered.into_inner() {
+                true => {
+                    format!("its output ended {seconds} s ago, but the Docker Engine at {endpoint} says that it runs")
+                }
+                false => format!("the Docker Engine at {endpoint} (host {name}) did not answer for {seconds} s"),
+            }));
         };
         let code = code?;
         if code == NOT_EXECUTABLE && !self.exited_with(code).await? {
@@ -247,14 +256,15 @@ impl Exec {
         })
     }
 
-    /// Waits for the exit code.
-    async fn code(&self) -> Result<i32, Failure> {
+    /// Waits for the exit code. `answered` is set once the engine says that there is none yet.
+    async fn code(&self, answered: &AtomicBool) -> Result<i32, Failure> {
         let mut pause = MIN_PAUSE;
         loop {
             let exec = self.docker.inspect_exec(&self.id).await.map_err(|e| self.host.failure(&e))?;
             if has_ended(&exec) {
                 return Ok(exec.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or_default());
             }
+            answered.store(true, Ordering::Relaxed);
             tokio::time::sleep(pause).await;
             pause = (2 * pause).min(MAX_END_PAUSE);
         }

@@ -15,6 +15,8 @@ use crate::supervisor::Error;
 pub const MAX_TASK: usize = 128 * 1024 - "TASK=".len() - 1;
 /// Bytes of the hash that stands for an id when ids are compared.
 const ID_HASH: usize = 12;
+/// In UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// One task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,10 +141,14 @@ impl Items {
             self.line += 1;
             let mut bytes = Vec::new();
             // One more than a task may have, and the line's end.
-            let limit = MAX_TASK as u64 + 3;
+            let limit = MAX_TASK as u64 + 3 + if self.line == 1 { BYTE_ORDER_MARK.len() as u64 } else { 0 };
             let read = (&mut self.reader).take(limit).read_until(b'\n', &mut bytes);
             if read.map_err(|e| Error::Input(format!("--tasks {}: {e}", self.name)))? == 0 {
                 return Ok(None);
+            }
+            // Some editors and shells begin a file with it.
+            if self.line == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
+                bytes.drain(..BYTE_ORDER_MARK.len());
             }
             if bytes.last() == Some(&b'\n') {
                 bytes.pop();
@@ -231,6 +237,14 @@ mod tests {
     fn each_line_that_is_not_blank_is_a_task() {
         let tasks = read("one\n\n  \n two \r\nthree", "t.txt").unwrap();
         assert_eq!(tasks, [pair("line-1", "one"), pair("line-4", " two "), pair("line-5", "three")]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_task() {
+        assert_eq!(read("\u{feff}one\ntwo\n", "t.txt").unwrap(), [pair("line-1", "one"), pair("line-2", "two")]);
+        assert_eq!(read("\u{feff}{\"id\":\"a\"}\n", "t.jsonl").unwrap(), [pair("a", "{\"id\":\"a\"}")]);
+        let longest = "y".repeat(MAX_TASK);
+        assert_eq!(read(format!("\u{feff}{longest}\r\nx"), "t.txt").unwrap()[0].1, longest);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use tokio_util::codec::{FramedRead, FramedWrite};
 use super::limits;
 use super::procfs::ProcessId;
 use super::protocol::{Codec, Frame};
-use super::record::WorkerDir;
+use super::record::{Record, WorkerDir};
 use crate::runtime::Exit;
 use crate::runtime::credentials::Secret;
 use child::Worker;
@@ -159,7 +159,8 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
         }
     };
     tokio::pin!(ended);
-    let mut look = tokio::time::Instant::now() + LOOK;
+    let look = tokio::time::sleep(LOOK);
+    tokio::pin!(look);
     let end = loop {
         tokio::select! {
             biased;
@@ -167,19 +168,12 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
             code = &mut ended => break End::Command(code),
             () = &mut abandoned => break End::Abandoned,
             Some(_) = connections.join_next() => {}
-            () = tokio::time::sleep_until(look) => {
-                look = tokio::time::Instant::now() + LOOK;
+            () = &mut look => {
+                look.set(tokio::time::sleep(LOOK));
                 if !dir.is_current_dir() {
                     break End::Removed;
                 }
-                if let Some(found) = dir.read_record().ok().flatten() {
-                    record = found;
-                }
-                // What cannot be made now can perhaps be made later.
-                let _ = dir.repair(&record);
-                if !dir.socket().exists() && let Ok(again) = listen() {
-                    listener = again;
-                }
+                restore(&dir, &mut record, &mut listener);
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
@@ -211,6 +205,21 @@ fn listen() -> io::Result<UnixListener> {
     let listener = UnixListener::bind("socket")?;
     std::fs::set_permissions("socket", std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// Makes again what a cleaner of temporary files removed from the directory.
+fn restore(dir: &WorkerDir, record: &mut Record, listener: &mut UnixListener) {
+    // A controller that adopts the worker writes it anew.
+    if let Ok(Some(found)) = dir.read_record() {
+        *record = found;
+    }
+    // What cannot be made now can perhaps be made at the next look.
+    let _ = dir.repair(record);
+    if !dir.socket().exists()
+        && let Ok(again) = listen()
+    {
+        *listener = again;
+    }
 }
 
 /// The signals that end a shim. It has no terminal, so the others were sent by hand.
