@@ -23,7 +23,8 @@ use super::health::{Health, Standing};
 use crate::api::Dispatch;
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome};
 use crate::clock::Clock;
-use crate::core::{Fetched, Input, ObjectKey, PoolCensus, Settled};
+use crate::core::census::PoolCensus;
+use crate::core::{Fetched, Input, ObjectKey, Settled};
 
 pub(super) mod words;
 

@@ -24,9 +24,9 @@ pub struct PoolCensus {
 impl Core {
     /// All pools that exist, in order of their names.
     pub fn census(&self, now: Now) -> Vec<PoolCensus> {
-        let one = |(key, p): (&ObjectKey, &super::entries::PoolEntry)| {
-            let obj = p.obj.as_ref()?;
-            let stored = obj.status.iter().flat_map(|s| &s.rate_limits).filter(|r| !p.due_rests.contains_key(&r.key));
+        let one = |(key, p): (&ObjectKey, &super::state::pools::PoolEntry)| {
+            let obj = p.obj()?;
+            let stored = obj.status.iter().flat_map(|s| &s.rate_limits).filter(|r| p.due_rests.get(&r.key).is_none());
             let rests = |r: &&crate::api::pool::CredentialRest| {
                 r.parked || r.until.as_ref().is_some_and(|until| until.0 > now.wall)
             };
@@ -34,15 +34,15 @@ impl Core {
                 key: key.clone(),
                 workers: [
                     // What is about to be told of a worker does not change that it is idle.
-                    ("idle", p.idle_count() + p.held.len()),
-                    ("busy", p.busy.len()),
-                    ("resting", p.resting.len()),
-                    ("starting", p.starting.len()),
-                    ("unavailable", p.unavailable.len()),
+                    ("idle", p.slots.idle_since().len() + p.slots.held().len()),
+                    ("busy", p.slots.busy().len()),
+                    ("resting", p.slots.resting().len()),
+                    ("starting", p.slots.starting().len()),
+                    ("unavailable", p.slots.unavailable().len()),
                 ],
-                waiting: p.waiting.len(),
-                oldest: p.waiting.first().map(|(created, _)| *created),
-                resting_credentials: stored.chain(p.due_rests.values()).filter(rests).count(),
+                waiting: p.queue.waiting().len(),
+                oldest: p.queue.waiting().first().map(|(created, _)| *created),
+                resting_credentials: stored.chain(p.due_rests.iter().map(|(_, rest)| rest)).filter(rests).count(),
             })
         };
         self.pools.iter().filter_map(one).collect()

@@ -19,60 +19,48 @@
 
 mod actions;
 mod agenda;
-pub mod assign;
-pub mod backoff;
-mod census;
-mod checks;
-pub mod commit;
+pub mod census;
 mod conditions;
 mod config;
-pub mod cooldown;
-pub mod doors;
+mod dispatch;
 pub mod election;
-mod entries;
-pub mod explain;
-pub mod history;
 mod input;
-pub mod instance;
-pub mod lease;
+mod limits;
 mod object;
 mod observe;
-pub mod outcome;
-mod queue;
-pub mod rollup;
-pub mod scale;
-mod slots;
+mod pool;
+mod rests;
 mod state;
-mod tally;
-pub mod template;
+mod template;
 #[cfg(test)]
 mod testkit;
 mod time;
-pub mod update;
+mod worker;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use indexmap::IndexMap;
 use jiff::Timestamp;
 
-pub use census::PoolCensus;
 pub use config::{Config, HostKey, TargetFn};
 pub use input::{
     Action, Event, EventType, Fetched, Input, LeaseFact, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
 };
+pub use limits::EARLY_END;
 pub(crate) use object::dispatch_status;
 pub use object::{Object, ObjectKey};
+pub use template::template_hash;
 pub use time::Now;
 
 use self::agenda::{Agenda, Wake};
-use self::entries::{DispatchEntry, PoolEntry, WorkerEntry};
-use self::lease::LeaseEntry;
 use self::state::claims::Claims;
 use self::state::credentials::Credentials;
+use self::state::dispatches::Dispatches;
 use self::state::instances::Instances;
+use self::state::leases::Leases;
 use self::state::pending::Pending;
+use self::state::pools::Pools;
+use self::state::workers::Workers;
 use crate::api::{ContainerPool, RuntimeKind};
 
 /// How many index entries were looked at: the measure of "no event costs a scan".
@@ -86,13 +74,13 @@ pub struct Visits(pub u64);
 pub struct Core {
     cfg: Config,
     agenda: Agenda,
-    pools: BTreeMap<ObjectKey, PoolEntry>,
-    workers: IndexMap<ObjectKey, Box<WorkerEntry>>,
-    dispatches: IndexMap<ObjectKey, DispatchEntry>,
+    pools: Pools,
+    workers: Workers,
+    dispatches: Dispatches,
     credentials: Credentials,
     instances: Instances,
     claims: Claims,
-    leases: BTreeMap<ObjectKey, LeaseEntry>,
+    leases: Leases,
     pending: Pending,
     /// Whether pools, Workers and Dispatches were listed once.
     synced: (bool, bool, bool),
@@ -105,13 +93,13 @@ impl Core {
     pub fn new(cfg: Config) -> Self {
         Self {
             agenda: Agenda::default(),
-            pools: BTreeMap::new(),
-            workers: IndexMap::new(),
-            dispatches: IndexMap::new(),
+            pools: Pools::default(),
+            workers: Workers::default(),
+            dispatches: Dispatches::default(),
             credentials: Credentials::default(),
             instances: Instances::new(&cfg),
             claims: Claims::default(),
-            leases: BTreeMap::new(),
+            leases: Leases::default(),
             pending: Pending::default(),
             synced: (false, false, false),
             actions: Vec::new(),
@@ -166,7 +154,7 @@ impl Core {
 
     /// A pool that exists.
     fn pool_obj(&self, key: &ObjectKey) -> Option<Arc<ContainerPool>> {
-        self.pools.get(key)?.obj.clone()
+        self.pools.obj(key).cloned()
     }
 
     /// Runtime of a pool.

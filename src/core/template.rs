@@ -1,17 +1,15 @@
-//! What an instance is made from, as a hash: who was made from something else is to be replaced, and who has another
-//! credential than its pool says takes no work.
+//! What an instance is made from, as a hash. A worker with another hash than its pool's is replaced. A worker with another
+//! credential than its pool names takes no work.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::entries::WorkerEntry;
-use super::{Core, ObjectKey};
 use crate::api::Worker;
 use crate::api::pool::{ContainerPoolSpec, Credential};
 
-/// Between the part of a hash that all workers of a pool share, and that of the credential.
+/// Separates the part of a hash that all workers of a pool share from the part of the credential.
 const PART: char = '-';
 
 /// Hash of the fields that shape an instance, as they were written: an upgrade of Poolkeeper changes none.
@@ -50,7 +48,7 @@ fn credential_part(hash: &str) -> Option<&str> {
     hash.split_once(PART).map(|(_, credential)| credential)
 }
 
-/// The hashes of a pool's workers, by the name of their credential; `None`: they have none, as the pool has none.
+/// The hashes of a pool's workers, by the name of their credential. `None`: the pool has no credentials.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Templates(BTreeMap<Option<String>, String>);
 
@@ -66,35 +64,15 @@ impl Templates {
         self.0.values()
     }
 
-    /// True if a worker is what the pool would make now.
+    /// True if a worker is what the pool would create now.
     pub fn made(&self, worker: &Worker) -> bool {
         self.0.get(&worker.spec.credential) == Some(&worker.spec.template_hash)
     }
 
-    /// True if a worker has what the pool says of its credential now.
-    fn gave(&self, worker: &Worker) -> bool {
+    /// True if a worker has the credential that the pool would give it now.
+    pub fn gave(&self, worker: &Worker) -> bool {
         let now = self.0.get(&worker.spec.credential);
         now.is_some_and(|now| credential_part(now) == credential_part(&worker.spec.template_hash))
-    }
-}
-
-impl Core {
-    pub(super) fn is_outdated(&self, e: &WorkerEntry) -> bool {
-        self.pools.get(&e.pool).is_some_and(|p| p.obj.is_some() && !p.update.templates.made(&e.obj))
-    }
-
-    /// Identity of a Worker's credential. `Err`: its pool has no such credential, or has given it another source since.
-    pub(super) fn identity_of(&self, worker: &Worker) -> Result<Option<String>, ()> {
-        let pool = self.pools.get(&ObjectKey::of(worker).sibling(worker.spec.pool.as_str()));
-        let known = pool.and_then(|p| Some((p.obj.as_ref()?, &p.update.templates)));
-        match (&worker.spec.credential, known) {
-            (_, Some((_, templates))) if !templates.gave(worker) => Err(()),
-            (None, _) => Ok(None),
-            (Some(_), None) => Err(()),
-            (Some(name), Some((obj, _))) => {
-                obj.spec.credentials.iter().find(|c| c.name == *name).map(|c| Some(c.identity())).ok_or(())
-            }
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use poolkeeper::api::worker::WorkerPhase;
 use poolkeeper::api::{ContainerPool, Dispatch, Worker};
-use poolkeeper::core::template::template_hash;
+use poolkeeper::core::template_hash;
 use poolkeeper::core::{
     Action, Core, Fetched, Input, Now, ObjectKey, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
 };

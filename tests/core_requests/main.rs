@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poolkeeper::api::{Condition, ContainerPool, ContainerPoolSpec, Dispatch, Worker};
-use poolkeeper::core::template::template_hash;
+use poolkeeper::core::template_hash;
 use poolkeeper::core::{
     Action, Core, Event, EventType, Fetched, Input, Now, ObjectKey, RuntimeFact, Seen, Settled, Subject, Verb,
 };

@@ -14,7 +14,7 @@ use poolkeeper::api::worker::{Handle, WorkerPhase, WorkerSpec, WorkerStatus};
 use poolkeeper::api::{ContainerPool, Dispatch, Period, RuntimeKind, Time, Worker, names};
 use poolkeeper::core::{
     Action, Config, Core, Fetched, HostKey, Input, Now, ObjectKey, RuntimeFact, RuntimeOrder, Seen, Settled, Subject,
-    Verb, template,
+    Verb, template_hash,
 };
 use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, Observation};
 
@@ -89,7 +89,7 @@ fn host() -> HostKey {
 }
 
 fn instance_life() -> Duration {
-    poolkeeper::core::instance::EARLY_END * 2
+    poolkeeper::core::EARLY_END * 2
 }
 
 fn instance(w: &Worker) -> Instance {
@@ -226,7 +226,7 @@ impl Rig {
                 runtime: RuntimeKind::Docker,
                 credential: credential.as_ref().map(|c| c.name.clone()),
                 host: Some(LOCAL_HOST.to_owned()),
-                template_hash: template::template_hash(&pool.spec, credential.as_ref()),
+                template_hash: template_hash(&pool.spec, credential.as_ref()),
                 cordoned: false,
             },
         );

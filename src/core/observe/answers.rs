@@ -42,7 +42,7 @@ impl Core {
             self.reindex_worker(key, now);
             let pool = self.workers.get(key).map(|e| (e.pool.clone(), e.ordinal.filter(|_| !e.obj.is_deleting())));
             if let Some((p, stays)) = pool {
-                self.stays(&p, stays);
+                self.replacement_stays(&p, stays);
                 self.agenda.mark_pool(&p);
             }
             if let Some(d) = reserved {
@@ -50,14 +50,14 @@ impl Core {
             }
         }
         if let Subject::Pool(key) = &subject {
-            let gated = self.pools.get_mut(key).map(|p| std::mem::take(&mut p.gated));
+            let gated = self.pools.get_mut(key).map(|p| p.due_rests.take_waiting());
             for worker in gated.into_iter().flatten() {
                 self.agenda.mark(Subject::Worker(worker));
             }
         }
         for pool in &requests.awaited_by {
             if let (Subject::Dispatch(d), Some(p)) = (&subject, self.pools.get_mut(pool)) {
-                p.admission.expected(&d.name);
+                p.queue.admission.expected(&d.name);
             }
             self.agenda.mark_pool(pool);
         }
@@ -70,7 +70,7 @@ impl Core {
         }
         // Of a Worker that is not there the next creation of its name waits for that; of these nothing does.
         let is_gone = match &subject {
-            Subject::Dispatch(key) => !self.dispatches.contains_key(key),
+            Subject::Dispatch(key) => !self.dispatches.contains(key),
             Subject::Orphan(key) => self.instances.get(key).is_none(),
             _ => false,
         };
@@ -88,10 +88,8 @@ impl Core {
         let Some((pool, _)) = worker.name.rsplit_once('-') else { return };
         let pool = worker.sibling(pool);
         if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &worker.name))
-            && let Some(spec) = p.creating.remove(&o)
+            && p.members.end_creation(o)
         {
-            p.coming.remove(&spec);
-            p.ordinals.give_back(o);
             self.agenda.mark_pool(&pool);
         }
     }

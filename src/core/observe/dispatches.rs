@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::api::Dispatch;
 use crate::api::dispatch::DispatchPhase;
-use crate::core::entries::{DispatchEntry, Place};
 use crate::core::object::dispatch_status;
+use crate::core::state::dispatches::DispatchEntry;
+use crate::core::state::queue::Place;
 use crate::core::{Core, Now, Object, ObjectKey, Subject};
 
 impl Core {
@@ -60,7 +61,7 @@ impl Core {
             return;
         }
         self.mark_namers(key);
-        let Some(e) = self.dispatches.swap_remove(key) else { return };
+        let Some(e) = self.dispatches.remove(key) else { return };
         self.agenda.forget_failures(&Subject::Dispatch(key.clone()));
         for w in self.claims.namers(e.obj.uid_str()) {
             if let Some(w) = self.workers.get_mut(w) {
@@ -70,12 +71,10 @@ impl Core {
         self.unlease(&e.obj);
         self.move_open(key, e.open_on.clone(), None);
         if let Some(p) = self.pools.get_mut(&e.pool) {
-            p.queue.remove(&e.place);
-            p.waiting.remove(&(e.place.created, key.name.clone()));
-            p.admission.goes(e.place.created, &key.name, e.accepted);
-            if let Some(t) = e.finished {
-                p.finals.remove(&(t, key.name.clone()));
-            }
+            p.queue.unqueue(&e.place);
+            p.queue.set_waiting(&e.place, false);
+            p.queue.admission.goes(e.place.created, &key.name, e.accepted);
+            p.queue.set_finished(&key.name, e.finished, None);
         }
         self.agenda.mark_dispatch(key);
         self.agenda.mark_pool(&e.pool);
@@ -87,35 +86,25 @@ impl Core {
         let Some(e) = self.dispatches.get_mut(key) else { return };
         let obj = e.obj.clone();
         let status = dispatch_status(&obj);
-        let p = self.pools.entry(e.pool.clone()).or_default();
+        let p = self.pools.entry(&e.pool);
         let waiting = status.phase == DispatchPhase::Pending;
         if waiting != e.waiting {
-            let at = (e.place.created, key.name.clone());
-            if waiting {
-                p.waiting.insert(at)
-            } else {
-                p.waiting.remove(&at)
-            };
+            p.queue.set_waiting(&e.place, waiting);
             (e.waiting, e.since) = (waiting, now.mono);
             if waiting && status.attempt == 0 {
-                e.accepted = p.admission.comes(e.place.created, &key.name);
+                e.accepted = p.queue.admission.comes(e.place.created, &key.name);
             }
         }
         if !waiting || status.attempt > 0 {
-            p.admission.goes(e.place.created, &key.name, std::mem::take(&mut e.accepted));
+            p.queue.admission.goes(e.place.created, &key.name, std::mem::take(&mut e.accepted));
         }
         if !waiting && e.queued {
-            p.queue.remove(&e.place);
+            p.queue.unqueue(&e.place);
             e.queued = false;
         }
         let finished = status.finished_at.as_ref().map(|t| t.0).filter(|_| status.phase.is_final());
         if finished != e.finished {
-            if let Some(t) = e.finished {
-                p.finals.remove(&(t, key.name.clone()));
-            }
-            if let Some(t) = finished {
-                p.finals.insert((t, key.name.clone()));
-            }
+            p.queue.set_finished(&key.name, e.finished, finished);
             e.finished = finished;
         }
         let open_on =

@@ -21,7 +21,7 @@ impl Core {
             Input::Pool(Seen::Listed(keys)) => {
                 self.synced.0 = true;
                 let known: Vec<ObjectKey> =
-                    self.pools.iter().filter(|(_, p)| p.obj.is_some()).map(|(k, _)| k.clone()).collect();
+                    self.pools.iter().filter(|(_, p)| p.obj().is_some()).map(|(k, _)| k.clone()).collect();
                 for k in known.iter().filter(|k| !keys.contains(k)) {
                     self.lost_pool(k, None);
                 }
@@ -30,7 +30,7 @@ impl Core {
             Input::Worker(Seen::Gone(w)) => self.lost_worker(&ObjectKey::of(&*w), Some(w.version())),
             Input::Worker(Seen::Listed(keys)) => {
                 self.synced.1 = true;
-                for k in missing(self.workers.keys(), &keys) {
+                for k in missing(self.workers.iter().map(|(k, _)| k), &keys) {
                     self.lost_worker(&k, None);
                 }
             }

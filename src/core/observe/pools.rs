@@ -4,35 +4,23 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::api::{ContainerPool, names};
-use crate::core::entries::PoolEntry;
 use crate::core::{Core, Now, Object, ObjectKey, Subject};
-
-impl PoolEntry {
-    /// What was learned about a pool holds for no other one with its name.
-    fn forget(&mut self) {
-        (self.backoff, self.doors) = Default::default();
-        self.update.forget();
-    }
-}
 
 impl Core {
     pub(in crate::core) fn saw_pool(&mut self, pool: Arc<ContainerPool>, now: Now) {
         let key = ObjectKey::of(&*pool);
-        let entry = self.pools.entry(key.clone()).or_default();
-        if entry.obj.as_ref().is_some_and(|old| old.covers(&pool)) {
+        let entry = self.pools.entry(&key);
+        if entry.obj().is_some_and(|old| old.covers(&pool)) {
             return;
         }
-        if entry.obj.as_ref().is_some_and(|old| old.uid_str() != pool.uid_str()) {
-            entry.forget();
-        }
-        let old = entry.obj.replace(pool.clone());
+        let old = entry.saw(&pool);
         if old.is_none() {
-            entry.admission.inherit(pool.status.as_ref().map_or(0, |s| s.queued));
+            entry.queue.admission.inherit(pool.status.as_ref().map_or(0, |s| s.queued));
         }
-        for w in std::mem::take(&mut entry.gated) {
+        for w in entry.due_rests.take_waiting() {
             self.agenda.mark(Subject::Worker(w));
         }
-        entry.backoff.adopt(pool.status.as_ref().and_then(|s| s.start_backoff.as_ref()));
+        entry.learned.backoff.adopt(pool.status.as_ref().and_then(|s| s.start_backoff.as_ref()));
         let changed = old.as_ref().is_none_or(|old| old.spec != pool.spec || old.uid_str() != pool.uid_str());
         if changed {
             let before: BTreeSet<String> = old
@@ -55,7 +43,7 @@ impl Core {
         if changed || began_to_go {
             self.reindex_pool(&key, now);
             let waiting: Vec<ObjectKey> =
-                self.pools[&key].waiting.iter().map(|(_, n)| key.sibling(n.clone())).collect();
+                self.pools.entry(&key).queue.waiting().iter().map(|(_, n)| key.sibling(n.clone())).collect();
             for d in waiting {
                 self.agenda.mark_dispatch(&d);
             }
@@ -81,8 +69,9 @@ impl Core {
 
     /// Marks and reindexes every worker of a pool: its spec changed.
     pub(in crate::core) fn reindex_pool(&mut self, key: &ObjectKey, now: Now) {
+        let Some(p) = self.pools.get(key) else { return };
         let workers: Vec<ObjectKey> =
-            self.pools[key].workers.iter().map(|o| key.sibling(names::worker(&key.name, *o))).collect();
+            p.members.existing().iter().map(|o| key.sibling(names::worker(&key.name, *o))).collect();
         for w in workers {
             self.reindex_worker(&w, now);
             self.reindex_due(&w);
@@ -96,13 +85,12 @@ impl Core {
 
     pub(in crate::core) fn lost_pool(&mut self, key: &ObjectKey, version: Option<u64>) {
         let Some(entry) = self.pools.get_mut(key) else { return };
-        let Some(old) = entry.obj.as_ref().filter(|o| version.is_none_or(|v| o.version() <= v)).cloned() else {
+        let Some(old) = entry.obj().filter(|o| version.is_none_or(|v| o.version() <= v)).cloned() else {
             return;
         };
-        entry.obj = None;
-        entry.forget();
-        let (workers, waiting) = (entry.workers.clone(), entry.waiting.clone());
-        let gated = std::mem::take(&mut entry.gated);
+        entry.lost();
+        let (workers, waiting) = (entry.members.existing().clone(), entry.queue.waiting().clone());
+        let gated = entry.due_rests.take_waiting();
         for c in &old.spec.credentials {
             self.leave_credential(key, &c.identity());
         }

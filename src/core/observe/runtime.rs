@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::api::worker::WorkerPhase;
 use crate::core::actions::Attempted;
-use crate::core::entries::{Op, WorkerEntry};
 use crate::core::object::worker_status;
 use crate::core::state::instances::{InstanceEntry, InstanceView, host_of};
+use crate::core::state::workers::Op;
 use crate::core::{Core, HostKey, Now, Object, ObjectKey, RuntimeFact, Subject};
 use crate::runtime::{Instance, InstanceKey, InstanceState, Observation, StartError};
 
@@ -50,7 +50,7 @@ impl Core {
                     (Err(error @ (StartError::NotNow(_) | StartError::Unknown(_))), _) => {
                         self.put_off(&key, &error, now);
                     }
-                    (Err(StartError::Refused(why)), _) => self.start_failed(&key, why, now),
+                    (Err(StartError::Refused(why)), _) => self.start_failed(&key, why),
                     (Err(StartError::Unreachable(why)), Some(host)) => {
                         // Nothing is known until the host is listed again.
                         self.instances.unreachable(&host, why);
@@ -75,7 +75,7 @@ impl Core {
             RuntimeFact::Checked(key, result) => {
                 let host = self.end_op(&key, Op::Check);
                 let worker = ObjectKey::of_instance(&key);
-                if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
+                if let Some(e) = self.workers.of_instance_mut(&key) {
                     e.checked = now.mono;
                     if e.start_unknown {
                         match &result {
@@ -117,9 +117,7 @@ impl Core {
 
     /// A start did not come about as far as is known. Whoever answered so is not asked again at once.
     fn put_off(&mut self, instance: &InstanceKey, error: &StartError, now: Now) {
-        let worker = ObjectKey::of_instance(instance);
-        let same = |e: &&mut Box<WorkerEntry>| e.obj.uid_str() == instance.uid && !e.obj.is_deleting();
-        let Some(e) = self.workers.get_mut(&worker).filter(same) else { return };
+        let Some(e) = self.workers.of_instance_mut(instance).filter(|e| !e.obj.is_deleting()) else { return };
         if matches!(error, StartError::NotNow(_)) {
             e.since = now.mono; // it is not given up for what is no fault of its own
         } else if e.observed {
@@ -129,7 +127,7 @@ impl Core {
         }
         let why = error.to_string();
         e.not_now = Some(why.clone());
-        self.failed(&Subject::Worker(worker), Attempted::Start, &why, now);
+        self.failed(&Subject::Worker(ObjectKey::of_instance(instance)), Attempted::Start, &why, now);
     }
 
     /// A start is put off no longer.
@@ -141,8 +139,7 @@ impl Core {
 
     /// An observation showed an instance.
     fn observed(&mut self, host: &HostKey, i: Instance, now: Now) {
-        let worker = ObjectKey::of_instance(&i.key);
-        if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == i.key.uid) {
+        if let Some(e) = self.workers.of_instance_mut(&i.key) {
             e.observed = true;
         }
         self.saw_instance(host, i, now);
@@ -151,8 +148,7 @@ impl Core {
     /// The answer to an order shows an instance as it was at some time since the order began. What was observed meanwhile may
     /// be newer, and if it is not, the observation goes on; only an end is final.
     fn answered(&mut self, host: &HostKey, i: Instance, now: Now) {
-        let worker = ObjectKey::of_instance(&i.key);
-        let is_old = self.workers.get(&worker).is_some_and(|e| e.obj.uid_str() == i.key.uid && e.observed);
+        let is_old = self.workers.of_instance(&i.key).is_some_and(|e| e.observed);
         if !is_old || matches!(i.state, InstanceState::Exited(_)) {
             self.saw_instance(host, i, now);
         }
@@ -160,8 +156,7 @@ impl Core {
 
     /// Ends an order, and says on which host it was.
     pub(in crate::core) fn end_op(&mut self, key: &InstanceKey, op: Op) -> Option<HostKey> {
-        let worker = ObjectKey::of_instance(key);
-        if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
+        if let Some(e) = self.workers.of_instance_mut(key) {
             if e.op == Some(op) {
                 e.op = None;
             }
@@ -172,17 +167,16 @@ impl Core {
     }
 
     pub(in crate::core) fn subject_of(&self, key: &InstanceKey) -> Subject {
-        let worker = ObjectKey::of_instance(key);
-        match self.workers.get(&worker) {
-            Some(e) if e.obj.uid_str() == key.uid => Subject::Worker(worker),
-            _ => Subject::Orphan(Box::new(key.clone())),
+        match self.workers.of_instance(key) {
+            Some(_) => Subject::Worker(ObjectKey::of_instance(key)),
+            None => Subject::Orphan(Box::new(key.clone())),
         }
     }
 
     pub(in crate::core) fn saw_instance(&mut self, host: &HostKey, i: Instance, now: Now) {
         let key = i.key.clone();
         let worker = ObjectKey::of_instance(&key);
-        if let Some(e) = self.workers.get_mut(&worker).filter(|e| e.obj.uid_str() == key.uid) {
+        if let Some(e) = self.workers.of_instance_mut(&key) {
             // While it is held, the time that a start may take does not run.
             let held = |s: &InstanceState| matches!(s, InstanceState::NotReady { held: true, .. });
             let was = matches!(self.instances.get(&key).map(|e| &e.view), Some(InstanceView::There { state, .. }) if held(state));
@@ -218,15 +212,14 @@ impl Core {
     }
 
     pub(in crate::core) fn is_leaving(&self, key: &InstanceKey) -> bool {
-        let worker = ObjectKey::of_instance(key);
-        self.workers.get(&worker).is_none_or(|e| e.obj.uid_str() != key.uid || e.obj.is_deleting())
+        self.workers.of_instance(key).is_none_or(|e| e.obj.is_deleting())
     }
 
     /// Marks all that depends on an instance.
     pub(in crate::core) fn touch_instance(&mut self, key: &InstanceKey, now: Now) {
-        let worker = ObjectKey::of_instance(key);
-        match self.workers.get(&worker) {
-            Some(e) if e.obj.uid_str() == key.uid => {
+        match self.workers.of_instance(key) {
+            Some(e) => {
+                let worker = ObjectKey::of_instance(key);
                 let running = e.obj.status.as_ref().and_then(|s| s.dispatch.clone());
                 self.reindex_worker(&worker, now);
                 self.agenda.mark_worker(&worker);
@@ -234,7 +227,7 @@ impl Core {
                     self.agenda.mark_dispatch(&worker.sibling(d.name));
                 }
             }
-            _ => {
+            None => {
                 let orphan = Subject::Orphan(Box::new(key.clone()));
                 if self.instances.get(key).is_none_or(|e| e.view == InstanceView::Gone) {
                     self.instances.forget(key);
@@ -259,11 +252,11 @@ impl Core {
                 self.agenda.mark_dispatch(&w.sibling(d.name));
             }
         }
-        let known: BTreeSet<&str> = self.workers.values().map(|e| e.obj.uid_str()).collect();
+        let known: BTreeSet<&str> = self.workers.iter().map(|(_, e)| e.obj.uid_str()).collect();
         for dispatch in self.claims.open_on_others(&known) {
             self.agenda.mark_dispatch(dispatch);
         }
-        let pools: Vec<ObjectKey> = self.pools.keys().cloned().collect();
+        let pools: Vec<ObjectKey> = self.pools.iter().map(|(k, _)| k.clone()).collect();
         for p in pools {
             self.agenda.mark_pool(&p);
         }

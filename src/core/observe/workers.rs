@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use crate::api::worker::WorkerPhase;
 use crate::api::{Worker, names};
-use crate::core::entries::WorkerEntry;
 use crate::core::state::instances::{InstanceView, instance_key};
+use crate::core::state::workers::WorkerEntry;
 use crate::core::{Core, Now, Object, ObjectKey, Subject};
 
 impl Core {
     pub(in crate::core) fn saw_worker(&mut self, worker: Arc<Worker>, now: Now) {
         let key = ObjectKey::of(&*worker);
         // Each is kept in several places: that of an entry that is there is shared by all.
-        let key = self.workers.get_key_value(&key).map_or(key, |(known, _)| known.clone());
+        let key = self.workers.shared_key(key);
         let old = self.workers.get(&key).map(|e| e.obj.clone());
         if old.as_ref().is_some_and(|old| old.covers(&worker)) {
             return;
@@ -21,7 +21,7 @@ impl Core {
             self.lost_worker(&key, None);
         }
         let pool = key.sibling(worker.spec.pool.as_str());
-        let pool = self.pools.get_key_value(&pool).map_or(pool, |(known, _)| known.clone());
+        let pool = self.pools.shared_key(pool);
         let phase = |w: &Worker| w.status.as_ref().map(|s| s.phase).unwrap_or_default();
         let named = |w: &Worker| w.status.as_ref().and_then(|s| s.dispatch.clone());
         let before = self.workers.get(&key).and_then(|e| named(&e.obj));
@@ -34,17 +34,11 @@ impl Core {
             if named(&worker) != before {
                 (e.dispatch_gone, e.left_by) = (None, None);
             }
-            let tally = &mut self.pools.entry(pool.clone()).or_default().tally;
-            tally.remove(&e.obj.spec);
-            tally.add(&worker.spec);
+            self.pools.entry(&pool).members.changed(&e.obj.spec, &worker.spec);
             e.obj = worker.clone();
         } else {
             let ordinal = names::ordinal(&pool.name, &key.name);
-            let p = self.pools.entry(pool.clone()).or_default();
-            if let Some(o) = ordinal {
-                p.workers.insert(o);
-            }
-            p.tally.add(&worker.spec);
+            self.pools.entry(&pool).members.appeared(ordinal, &worker.spec);
             let entry = WorkerEntry {
                 obj: worker.clone(),
                 pool: pool.clone(),
@@ -66,7 +60,7 @@ impl Core {
                 due: None,
                 young: None,
             };
-            self.workers.insert(key.clone(), Box::new(entry));
+            self.workers.insert(key.clone(), entry);
         }
         let after = named(&worker);
         if before != after {
@@ -84,8 +78,8 @@ impl Core {
         if worker.is_deleting() {
             self.put_off_no_longer(&key);
             if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &key.name)) {
-                p.deleting.insert(o);
-                self.leaves(&pool, o);
+                p.members.leaves(o);
+                self.replacement_leaves(&pool, o);
             }
         }
         if came_up {
@@ -125,7 +119,7 @@ impl Core {
         if let Some(d) = obj.status.as_ref().and_then(|s| s.dispatch.clone()) {
             self.unname(key, &d);
         }
-        if let Some(e) = self.workers.swap_remove(key) {
+        if let Some(e) = self.workers.remove(key) {
             if let Some(d) = &e.reserving {
                 self.claims.reserved(&d.uid);
                 self.agenda.mark_dispatch(&key.sibling(d.name.clone()));
@@ -133,15 +127,10 @@ impl Core {
             if let Some(slot) = &e.slot {
                 self.unslot(key, &pool, ordinal.unwrap_or(-1), slot);
             }
-            self.went(&e);
+            self.replacement_gone(&e);
         }
         if let Some(p) = self.pools.get_mut(&pool) {
-            p.tally.remove(&obj.spec);
-            if let Some(o) = ordinal {
-                p.workers.remove(&o);
-                p.deleting.remove(&o);
-                p.ordinals.give_back(o);
-            }
+            p.members.gone(ordinal, &obj.spec);
         }
         let instance = instance_key(&obj);
         match self.instances.get(&instance).map(|e| &e.view) {

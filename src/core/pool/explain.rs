@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::assign::Gate;
-use super::state::instances::InstanceView;
-use super::{Core, Now, Object, ObjectKey};
 use crate::api::names;
 use crate::api::vocabulary::PoolReady;
+use crate::core::state::instances::InstanceView;
+use crate::core::{Core, Now, Object, ObjectKey};
 
 /// Starting workers that are asked why they do not come.
 const LOOKED_AT: usize = 20;
@@ -106,7 +106,7 @@ impl Core {
             return Wait::Refused(why);
         }
         let creds: Vec<Option<String>> =
-            self.pools.get(key).map(|p| p.idle.keys().cloned().collect()).unwrap_or_default();
+            self.pools.get(key).map(|p| p.slots.idle().keys().cloned().collect()).unwrap_or_default();
         let (mut back, mut probing, mut parked): (Option<Timestamp>, Option<Timestamp>, usize) = (None, None, 0);
         for c in &creds {
             match self.gate(key, &obj.spec, c.as_deref(), None, now) {
@@ -119,18 +119,18 @@ impl Core {
         }
         let counts = self.counts(key, &obj, now);
         let Some(p) = self.pools.get(key) else { return Wait::Nothing };
-        if let Some((t, _)) = p.resting.first() {
+        if let Some((t, _)) = p.slots.resting().first() {
             back = Some(back.map_or(*t, |b| b.min(*t)));
         }
-        if p.backoff.failures > 0 {
-            return Wait::StartsFail(p.backoff.message.clone(), p.backoff.until);
+        if p.learned.backoff.is_failing() {
+            return Wait::StartsFail(p.learned.backoff.message().to_owned(), p.learned.backoff.until());
         }
         let runtime = self.runtime_of(&obj);
         if let Some((host, message)) = self.instances.unlisted(runtime) {
             let why = if message.is_empty() { "not reached yet" } else { message };
             return Wait::HostUnreachable(format!("{runtime} host {host:?}: {why}"));
         }
-        if !p.starting.is_empty() || !p.creating.is_empty() {
+        if !p.slots.starting().is_empty() || !(p.members.creating() == 0) {
             return self.starts_wait(key).map_or(Wait::Starting, Wait::StartsWait);
         }
         if parked > 0 && parked == creds.len() && counts.busy == 0 {
@@ -143,8 +143,7 @@ impl Core {
             return Wait::Busy;
         }
         if back.is_some() || !counts.credential_free {
-            let spec =
-                obj.spec.credentials.iter().map(super::super::api::pool::Credential::identity).collect::<Vec<_>>();
+            let spec = obj.spec.credentials.iter().map(crate::api::pool::Credential::identity).collect::<Vec<_>>();
             for id in spec {
                 let until = self.credential_rest(&key.namespace, &id).until.map(|t| t.0).filter(|t| *t > now.wall);
                 back = match (back, until) {
@@ -159,9 +158,9 @@ impl Core {
 
     /// Why no worker of those being started comes, if none does. A few speak for all.
     fn starts_wait(&self, key: &ObjectKey) -> Option<String> {
-        let p = self.pools.get(key).filter(|p| p.creating.is_empty())?;
+        let p = self.pools.get(key).filter(|p| p.members.creating() == 0)?;
         let mut first = None;
-        for o in p.starting.iter().take(LOOKED_AT) {
+        for o in p.slots.starting().iter().take(LOOKED_AT) {
             let e = self.workers.get(&key.sibling(names::worker(&key.name, *o)))?;
             let why = match self.instances.view_of(&e.obj) {
                 Some(InstanceView::There { state, .. }) => state.why_not_ready()?,

@@ -6,40 +6,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::agenda::RetryWait;
-use super::agenda::Wake;
-use super::state::pending::Requester;
-use super::{Core, EventType, Fetched, Now, Object, ObjectKey, Settled, Subject, Verb, time};
 use crate::api::dispatch::{Outcome, Retry};
 use crate::api::pool::CredentialRest;
 use crate::api::requests::{self, CooldownChange, Request, ResultRequest};
 use crate::api::vocabulary::{EventReason, RequestReason};
 use crate::api::worker::Cooldown;
 use crate::api::{ContainerPool, Dispatch, DispatchSpec, Period, Time, names};
+use crate::core::agenda::RetryWait;
+use crate::core::agenda::Wake;
+use crate::core::state::pending::Requester;
+use crate::core::{Core, EventType, Fetched, Now, Object, ObjectKey, Settled, Subject, Verb, time};
 
 /// Bad requests are looked at again after this: what is in the way of one may go without a word to its pool, such as another
 /// pool's Dispatch that has its name.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Reason of a rest that a person set.
 const BY_HAND: &str = "set by hand";
-
-/// What is known of a pool's requests.
-#[derive(Default)]
-pub(super) struct Doors {
-    /// Bad ones: annotation, its value, and what is wrong.
-    pub bad: BTreeMap<String, (String, String)>,
-    /// Rests that are being set: annotation, its value, and the time computed for it.
-    pending: BTreeMap<String, (String, Time)>,
-    /// Those whose write did not succeed: annotation, its value, and how often. It is the request's own: what else is written
-    /// about the same object does not wait for it, and another value has none.
-    retries: BTreeMap<String, (String, RetryWait)>,
-}
-
-impl Doors {
-    fn retry_of(&self, annotation: &str, value: &str) -> Option<&RetryWait> {
-        self.retries.get(annotation).filter(|(v, _)| v == value).map(|(_, retry)| retry)
-    }
-}
 
 enum Step {
     /// It is done: take the annotation off.
@@ -54,7 +36,7 @@ enum Step {
 
 impl Core {
     /// Looks at each request of a pool; starts what it asks for.
-    pub(super) fn open_doors(&mut self, key: &ObjectKey, obj: &Arc<ContainerPool>, now: Now, wake: &mut Wake) {
+    pub(in crate::core) fn open_doors(&mut self, key: &ObjectKey, obj: &Arc<ContainerPool>, now: Now, wake: &mut Wake) {
         let annotations = obj.metadata.annotations.clone().unwrap_or_default();
         let requests = requests::parse_all(&key.name, &annotations);
         let mut bad = BTreeMap::new();
@@ -77,7 +59,7 @@ impl Core {
                     self.write(Subject::Pool(key.clone()), verb);
                 }
                 Step::Write(subject, verb) => {
-                    let retry = self.pools.get(key).and_then(|p| p.doors.retry_of(&door.key, &door.value));
+                    let retry = self.pools.get(key).and_then(|p| p.learned.requests.retry_of(&door.key, &door.value));
                     if let Some(r) = retry.filter(|r| r.is_reported()) {
                         bad.insert(door.key.clone(), (door.value.clone(), r.why().to_owned()));
                     }
@@ -98,7 +80,7 @@ impl Core {
                 _ => {}
             }
         }
-        let known = self.pools.get(key).map(|p| p.doors.bad.clone()).unwrap_or_default();
+        let known = self.pools.get(key).map(|p| p.learned.requests.bad().clone()).unwrap_or_default();
         for (k, (value, text)) in &bad {
             if known.get(k) != Some(&(value.clone(), text.clone())) {
                 self.record(
@@ -115,9 +97,7 @@ impl Core {
             wake.after(now.mono + LOOK_AGAIN);
         }
         if let Some(p) = self.pools.get_mut(key) {
-            p.doors.bad = bad;
-            p.doors.pending.retain(|k, (v, _)| annotations.get(k) == Some(v));
-            p.doors.retries.retain(|k, (v, _)| annotations.get(k) == Some(v));
+            p.learned.requests.judged(bad, &annotations);
         }
     }
 
@@ -125,7 +105,7 @@ impl Core {
         if let (Verb::CreateDispatch(_), Subject::Dispatch(d), Some(p)) =
             (&verb, &subject, self.pools.get_mut(&by.pool))
         {
-            p.admission.expect(d.name.clone());
+            p.queue.admission.expect(d.name.clone());
         }
         self.pending.requested(subject.clone(), by);
         self.write(subject.clone(), verb);
@@ -135,7 +115,7 @@ impl Core {
     }
 
     /// What a request asked for ended.
-    pub(super) fn answer_request(&mut self, by: &Requester, settled: &Settled, now: Now) {
+    pub(in crate::core) fn answer_request(&mut self, by: &Requester, settled: &Settled, now: Now) {
         let Some(p) = self.pools.get_mut(&by.pool) else { return };
         let (why, refused) = match settled {
             Settled::Refused(why) => (why.as_str(), true),
@@ -143,15 +123,11 @@ impl Core {
             // In a namespace that does not exist any more, for example.
             Settled::Refreshed(Fetched::Dispatch(None)) => ("the server made no such Dispatch, and knows none", false),
             Settled::Done(_) | Settled::Refreshed(_) => {
-                p.doors.retries.remove(&by.annotation);
+                p.learned.requests.succeeded(&by.annotation);
                 return;
             }
         };
-        let (value, retry) = p.doors.retries.entry(by.annotation.clone()).or_default();
-        if *value != by.value {
-            (*value, *retry) = (by.value.clone(), RetryWait::default());
-        }
-        retry.again(why, refused, now);
+        p.learned.requests.failed(&by.annotation, &by.value, why, refused, now);
     }
 
     fn dispatch_door(
@@ -181,7 +157,7 @@ impl Core {
             return Step::Bad("the pool is being deleted".to_owned());
         }
         let limit = obj.spec.dispatch.queue_limit;
-        if self.pools.get(key).is_some_and(|p| !p.admission.has_room(limit)) {
+        if self.pools.get(key).is_some_and(|p| !p.queue.admission.has_room(limit)) {
             return Step::Bad(format!(
                 "{}: {limit} dispatches wait already (spec.dispatch.queueLimit); it is tried again",
                 RequestReason::QueueFull
@@ -254,18 +230,13 @@ impl Core {
         change: CooldownChange,
         now: Now,
     ) -> Step {
-        let pending = &mut self.pools.entry(key.clone()).or_default().doors.pending;
-        let at = match pending.get(annotation).filter(|(v, _)| v == value) {
-            Some((_, at)) => at.clone(),
-            None => {
-                let at = Time::from(match change {
-                    CooldownChange::Rest(p) => time::after(now.wall, Period::get(p)),
-                    CooldownChange::Clear => now.wall,
-                });
-                pending.insert(annotation.to_owned(), (value.to_owned(), at.clone()));
-                at
-            }
-        };
+        let requests = &mut self.pools.entry(key).learned.requests;
+        let at = requests.time_of(annotation, value, || {
+            Time::from(match change {
+                CooldownChange::Rest(p) => time::after(now.wall, Period::get(p)),
+                CooldownChange::Clear => now.wall,
+            })
+        });
         let clear = change == CooldownChange::Clear;
         if names::ordinal(&key.name, subject).is_some() {
             return self.rest_worker(&key.sibling(subject), &at, clear);
@@ -327,7 +298,7 @@ impl Core {
                 CredentialRest { until: Some(at.clone()), reason: Some(BY_HAND.to_owned()), ..old }
             };
             if let Some(p) = self.pools.get_mut(&pool) {
-                p.due_rests.insert(identity.to_owned(), next);
+                p.due_rests.insert(identity, next);
             }
             self.agenda.mark_pool(&pool);
         }

@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::agenda::Wake;
-use super::entries::Slot;
-use super::{Core, Now, Object, ObjectKey, time};
 use crate::api::pool::ContainerPoolSpec;
 use crate::api::worker::WorkerStatus;
 use crate::api::{ContainerPool, names};
+use crate::core::agenda::Wake;
+use crate::core::dispatch::commit::reserved;
+use crate::core::state::slots::Slot;
+use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, time};
 
 /// One reservation to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,15 +35,15 @@ pub enum Gate {
 }
 
 /// The head of the queue and the worker for it, if there are both.
-pub(super) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake: &mut Wake) -> Option<Choice> {
+pub(in crate::core) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake: &mut Wake) -> Option<Choice> {
     loop {
         let obj = core.pool_obj(pool).filter(|p| may_assign(p))?;
         let entry = core.pools.get(pool)?;
-        if entry.staying() > usize::try_from(obj.spec.max).unwrap_or(0) {
+        if entry.members.staying() > usize::try_from(obj.spec.max).unwrap_or(0) {
             return None; // who is idle above max leaves
         }
-        let dispatch = pool.sibling(entry.queue.first()?.name.clone());
-        let creds: Vec<Option<String>> = entry.idle.keys().cloned().collect();
+        let dispatch = pool.sibling(entry.queue.head()?.name.clone());
+        let creds: Vec<Option<String>> = entry.slots.idle().keys().cloned().collect();
         let mut best: Option<(Option<Timestamp>, i32)> = None;
         for cred in creds {
             core.visits.0 += 1;
@@ -51,7 +52,7 @@ pub(super) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake: &mut Wak
             if let (Gate::Full | Gate::Probing(_), Some(id)) = (gate, &cred) {
                 core.credentials.block(pool, id);
             }
-            let first = core.pools.get(pool).and_then(|p| p.idle.get(&cred)?.first().copied());
+            let first = core.pools.get(pool).and_then(|p| p.slots.longest_idle(&cred));
             if gate == Gate::Open && first.is_some_and(|f| best.is_none_or(|b| f < b)) {
                 best = first;
             }
@@ -85,7 +86,7 @@ impl Core {
     }
 
     /// Whether a credential of a pool lets another attempt begin. `except`: a worker whose open attempt no longer counts.
-    pub(super) fn gate(
+    pub(in crate::core) fn gate(
         &mut self,
         pool: &ObjectKey,
         spec: &ContainerPoolSpec,
@@ -124,13 +125,18 @@ impl Core {
 
     /// The dispatch that a worker may take in the very write that frees it: the head of the queue, if no other worker,
     /// each of which has rested longer, can have it. `status`: what the worker's status is about to be.
-    pub(super) fn next_for(&mut self, worker: &ObjectKey, status: &WorkerStatus, now: Now) -> Option<ObjectKey> {
+    pub(in crate::core) fn next_for(
+        &mut self,
+        worker: &ObjectKey,
+        status: &WorkerStatus,
+        now: Now,
+    ) -> Option<ObjectKey> {
         let e = self.workers.get(worker)?;
         let (pool, w) = (e.pool.clone(), e.obj.clone());
         let obj = self.pool_obj(&pool).filter(|p| may_assign(p))?;
         let p = self.pools.get(&pool)?;
-        let dispatch = pool.sibling(p.queue.first()?.name.clone());
-        let surplus = p.staying() > usize::try_from(obj.spec.max).unwrap_or(0);
+        let dispatch = pool.sibling(p.queue.head()?.name.clone());
+        let surplus = p.members.staying() > usize::try_from(obj.spec.max).unwrap_or(0);
         let resting = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).is_some_and(|u| u.0 > now.wall);
         if surplus || resting || !self.can_work(worker) || self.goes_when_idle(worker, &obj.spec, now) {
             return None;
@@ -140,8 +146,19 @@ impl Core {
             return None;
         }
         // The others' gates are asked without this worker too: its place may be the one that they wait for.
-        let creds: Vec<Option<String>> = self.pools.get(&pool)?.idle.keys().cloned().collect();
+        let creds: Vec<Option<String>> = self.pools.get(&pool)?.slots.idle().keys().cloned().collect();
         let others = creds.iter().any(|c| self.gate(&pool, &obj.spec, c.as_deref(), Some(worker), now) == Gate::Open);
         (!others).then_some(dispatch)
+    }
+
+    /// Reserves the longest rested eligible worker for each eligible dispatch of a pool, in order.
+    pub(in crate::core) fn assign(&mut self, pool: &ObjectKey, now: Now, wake: &mut Wake) {
+        while let Some(choice) = choose(self, pool, now, wake) {
+            let (w, d) = (self.workers[&choice.worker].obj.clone(), self.dispatches[&choice.dispatch].obj.clone());
+            let status = reserved(&w, &d, now);
+            self.claim(&choice.worker, &choice.dispatch, &status);
+            self.reindex_worker(&choice.worker, now);
+            self.write(Subject::Worker(choice.worker), Verb::WorkerStatus(w, Box::new(status)));
+        }
     }
 }

@@ -4,28 +4,42 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::actions::Attempted;
-use super::{Core, EventType, Now, ObjectKey, time};
+use crate::api::Time;
 use crate::api::pool::StartBackoff;
-use crate::api::{Time, Worker, names};
+use crate::core::time;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 
 /// A pool's failing starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Backoff {
-    /// Failed starts in a row; workers that were made at the same time count once.
-    pub failures: i32,
+pub(in crate::core) struct Backoff {
+    /// Failed starts in a row. Workers that were created at the same time count once.
+    failures: i32,
     /// No start before this.
-    pub until: Option<Timestamp>,
+    until: Option<Timestamp>,
     /// Exit code and last lines of the newest failure, and what to set.
-    pub message: String,
-    /// True once it was decided here: what is stored may be older.
+    message: String,
+    /// True once this controller decided it: the stored one may be older.
     known: bool,
 }
 
 impl Backoff {
+    /// True while starts fail.
+    pub const fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// No start before this.
+    pub const fn until(&self) -> Option<Timestamp> {
+        self.until
+    }
+
+    /// The newest failure: exit code, last lines, and what to set.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Takes over what an earlier controller stored.
     pub fn adopt(&mut self, stored: Option<&StartBackoff>) {
         if let Some(s) = stored.filter(|_| !self.known) {
@@ -33,7 +47,7 @@ impl Backoff {
         }
     }
 
-    /// Counts a failed start; another one within the wait that followed belongs to the same try.
+    /// Counts a failed start. Another one within the wait that follows belongs to the same try.
     pub fn fail(&mut self, message: &str, now: Timestamp) {
         self.known = true;
         message.clone_into(&mut self.message);
@@ -45,7 +59,7 @@ impl Backoff {
         self.until = Some(time::after(now, (FIRST * 2u32.pow(doublings)).min(LONGEST)));
     }
 
-    /// Nothing failed so far, whatever is stored.
+    /// Nothing failed so far, whatever the pool's status says.
     pub fn forget(&mut self) {
         *self = Self { known: true, ..Self::default() };
     }
@@ -54,38 +68,6 @@ impl Backoff {
     pub fn stored(&self) -> Option<StartBackoff> {
         let until = self.until.filter(|_| self.failures > 0)?;
         Some(StartBackoff { failures: self.failures, until: Time::from(until), message: self.message.clone() })
-    }
-}
-
-impl Core {
-    pub(super) fn count_start_failure(&mut self, pool: &ObjectKey, w: &Worker, why: &str, now: Now) {
-        // Of a template that is no longer wanted nothing follows.
-        let wanted = self.pools.get_mut(pool).filter(|p| p.update.templates.made(w));
-        if let Some(p) = wanted {
-            p.backoff.fail(why, now.wall);
-            if let Some(obj) = p.obj.clone() {
-                self.record(
-                    "ContainerPool",
-                    &*obj,
-                    EventType::Warning,
-                    Attempted::Start.reason(),
-                    format!("{}: {why}", ObjectKey::of(w).name),
-                    now,
-                );
-            }
-            self.replacement_failed(pool, names::ordinal(&pool.name, &ObjectKey::of(w).name));
-        }
-        self.agenda.mark_pool(pool);
-    }
-
-    /// A worker lives for some time after it became Ready. What that says is said of its own template.
-    pub(super) fn started_well(&mut self, worker: &ObjectKey, pool: &ObjectKey) {
-        let Some(obj) = self.workers.get(worker).map(|e| e.obj.clone()) else { return };
-        let its = self.pools.get_mut(pool).filter(|p| p.update.templates.made(&obj));
-        if let Some(p) = its.filter(|p| p.backoff.failures > 0) {
-            p.backoff.forget();
-            self.agenda.mark_pool(pool);
-        }
     }
 }
 

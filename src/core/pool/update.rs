@@ -11,22 +11,21 @@
 //! A worker that served `recycle.afterDispatches` is no use any more: it gets no work, and goes when idle, whatever the
 //! share. How many come after it is `scale`'s to say.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::time::Duration;
-
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::agenda::Wake;
-use super::entries::{PoolEntry, Slot, WorkerEntry};
-use super::instance::EARLY_END;
-use super::object::worker_status;
-use super::state::instances::host_of;
-use super::template::Templates;
-use super::{Core, Now, Object, ObjectKey, Subject, time};
 use crate::api::pool::{ContainerPoolSpec, ContainerPoolStatus};
 use crate::api::vocabulary::{EventReason, PoolProgressing, Reason};
 use crate::api::{Condition, ContainerPool, names};
+use crate::core::agenda::Wake;
+use crate::core::limits::EARLY_END;
+use crate::core::object::worker_status;
+use crate::core::state::instances::host_of;
+use crate::core::state::pools::PoolEntry;
+use crate::core::state::slots::Slot;
+use crate::core::state::workers::WorkerEntry;
+use crate::core::template::Templates;
+use crate::core::{Core, Now, Object, ObjectKey, Subject, time};
 
 /// When who can take no work is due to be replaced: before who can.
 const USELESS: Timestamp = Timestamp::MIN;
@@ -45,54 +44,17 @@ pub fn budget(max_unavailable: &IntOrString, size: usize) -> usize {
     n.max(1)
 }
 
-/// What is kept about the replacing of a pool's workers.
-#[derive(Default)]
-pub(super) struct Update {
-    /// What the pool's workers are made from.
-    pub templates: Templates,
-    /// Workers that may go by when they are due to: [`USELESS`] or [`OUTDATED`] if their template is another one.
-    due: BTreeSet<(Timestamp, i32)>,
-    /// Idle workers that served as often as they may.
-    pub spent: BTreeSet<i32>,
-    /// Workers that became Ready a short while ago, by when.
-    young: BTreeSet<(Duration, i32)>,
-    /// Workers that go to be replaced, until their names are free.
-    going: BTreeSet<i32>,
-    /// Those of them that are being deleted, as it is stored.
-    pub leaving: BTreeSet<i32>,
-    /// Credentials of those that went and were not replaced yet. None: any, or none.
-    pub owed: VecDeque<Option<String>>,
-}
-
-impl Update {
-    /// The pool is another one: it owes nothing.
-    pub fn forget(&mut self) {
-        self.going.clear();
-        self.leaving.clear();
-        self.owed.clear();
-    }
-}
-
 impl PoolEntry {
-    /// Workers of the pool's present template.
-    pub(super) fn updated(&self) -> usize {
-        self.update.templates.hashes().map(|hash| self.tally.with_hash(hash)).sum()
-    }
-
-    fn has_outdated(&self) -> bool {
-        self.workers.len() > self.updated()
-    }
-
     /// Workers that are not there to work because they go, come, or came just now. Held are those about which a write is
     /// under way: that they go, or are Ready.
     fn away(&self) -> usize {
-        let come = self.creating.len() + self.starting.len() + self.update.young.len();
-        come + self.held.len() + self.deleting.len() + self.update.owed.len()
+        let come = self.members.creating() + self.slots.starting().len() + self.slots.young();
+        come + self.slots.held().len() + self.members.deleting() + self.learned.replacements.owed()
     }
 
     /// How many more workers may go to be replaced.
     fn room(&self, spec: &ContainerPoolSpec) -> usize {
-        let size = self.workers.len() + self.creating.len() + self.update.owed.len();
+        let size = self.members.len() + self.members.creating() + self.learned.replacements.owed();
         budget(&spec.update.max_unavailable, size).saturating_sub(self.away())
     }
 }
@@ -103,27 +65,27 @@ impl Core {
         if self.is_outdated(e) {
             return Some(OUTDATED);
         }
-        let max_age = self.pools.get(&e.pool)?.obj.as_ref()?.spec.recycle.max_age;
+        let max_age = self.pools.get(&e.pool)?.obj()?.spec.recycle.max_age;
         let made = e.obj.metadata.creation_timestamp.as_ref()?;
         (!max_age.is_zero()).then(|| time::after(made.0, max_age.get()))
     }
 
     /// True if a worker has served as often as it may.
-    pub(super) fn is_spent(&self, e: &WorkerEntry) -> bool {
-        let limit = self.pools.get(&e.pool).and_then(|p| p.obj.as_ref()).map_or(0, |p| p.spec.recycle.after_dispatches);
+    pub(in crate::core) fn is_spent(&self, e: &WorkerEntry) -> bool {
+        let limit = self.pools.get(&e.pool).and_then(|p| p.obj()).map_or(0, |p| p.spec.recycle.after_dispatches);
         limit > 0 && worker_status(&e.obj).dispatches >= limit
     }
 
     /// True if a worker that is about to be free is not to take work again.
-    pub(super) fn goes_when_idle(&self, key: &ObjectKey, spec: &ContainerPoolSpec, now: Now) -> bool {
+    pub(in crate::core) fn goes_when_idle(&self, key: &ObjectKey, spec: &ContainerPoolSpec, now: Now) -> bool {
         let Some(e) = self.workers.get(key) else { return false };
         let due = self.due_of(e).is_some_and(|t| t <= now.wall);
-        let room = || self.pools.get(&e.pool).is_some_and(|p| p.backoff.failures == 0 && p.room(spec) > 0);
+        let room = || self.pools.get(&e.pool).is_some_and(|p| !p.learned.backoff.is_failing() && p.room(spec) > 0);
         self.is_spent(e) || (due && room())
     }
 
     /// Puts a worker where it belongs among those that are to be replaced.
-    pub(super) fn reindex_due(&mut self, key: &ObjectKey) {
+    pub(in crate::core) fn reindex_due(&mut self, key: &ObjectKey) {
         let Some(e) = self.workers.get(key) else { return };
         let due = match &e.slot {
             Some(Slot::Idle { .. }) => self.due_of(e),
@@ -146,118 +108,113 @@ impl Core {
             return;
         }
         let Some(p) = self.pools.get_mut(&e.pool) else { return };
-        if let Some(t) = old {
-            p.update.due.remove(&(t, ordinal));
-        }
-        if let Some(t) = due {
-            p.update.due.insert((t, ordinal));
-        }
+        p.slots.set_due(ordinal, old, due);
         let pool = e.pool.clone();
         self.agenda.mark_pool(&pool);
     }
 
     /// The pool's template may be another one: what failed before says nothing of it.
-    pub(super) fn take_template(&mut self, key: &ObjectKey, spec: &ContainerPoolSpec) {
+    pub(in crate::core) fn take_template(&mut self, key: &ObjectKey, spec: &ContainerPoolSpec) {
         let Some(p) = self.pools.get_mut(key) else { return };
         let templates = Templates::of(spec);
-        if p.update.templates != Templates::default() && p.update.templates != templates {
-            p.backoff.forget();
+        if p.templates != Templates::default() && p.templates != templates {
+            p.learned.backoff.forget();
         }
-        p.update.templates = templates;
+        p.templates = templates;
     }
 
     /// A worker became Ready.
-    pub(super) fn came_up(&mut self, key: &ObjectKey, now: Now) {
+    pub(in crate::core) fn came_up(&mut self, key: &ObjectKey, now: Now) {
         let Some(e) = self.workers.get_mut(key) else { return };
         let (Some(ordinal), pool) = (e.ordinal, e.pool.clone()) else { return };
         e.young = Some(now.mono);
         if let Some(p) = self.pools.get_mut(&pool) {
-            p.update.young.insert((now.mono, ordinal));
+            p.slots.came_up(ordinal, now.mono);
         }
     }
 
     /// A worker of the present template did not start. If it was to replace another one the pool still owes that.
-    pub(super) fn replacement_failed(&mut self, pool: &ObjectKey, ordinal: Option<i32>) {
+    pub(in crate::core) fn replacement_failed(&mut self, pool: &ObjectKey, ordinal: Option<i32>) {
         let (Some(p), Some(ordinal)) = (self.pools.get_mut(pool), ordinal) else { return };
         if p.has_outdated() {
-            p.update.going.insert(ordinal);
+            p.learned.replacements.begin(ordinal);
         }
     }
 
     /// The write that was to delete a worker is over, and it stays.
-    pub(super) fn stays(&mut self, pool: &ObjectKey, ordinal: Option<i32>) {
+    pub(in crate::core) fn replacement_stays(&mut self, pool: &ObjectKey, ordinal: Option<i32>) {
         if let (Some(p), Some(o)) = (self.pools.get_mut(pool), ordinal) {
-            p.update.going.remove(&o);
+            p.learned.replacements.stays(o);
         }
     }
 
     /// A worker is being deleted.
-    pub(super) fn leaves(&mut self, pool: &ObjectKey, ordinal: i32) {
-        if let Some(p) = self.pools.get_mut(pool).filter(|p| p.update.going.contains(&ordinal)) {
-            p.update.leaving.insert(ordinal);
+    pub(in crate::core) fn replacement_leaves(&mut self, pool: &ObjectKey, ordinal: i32) {
+        if let Some(p) = self.pools.get_mut(pool) {
+            p.learned.replacements.leaves(ordinal);
         }
     }
 
     /// A worker is gone, and its name is free.
-    pub(super) fn went(&mut self, e: &WorkerEntry) {
+    pub(in crate::core) fn replacement_gone(&mut self, e: &WorkerEntry) {
         let (Some(p), Some(ordinal)) = (self.pools.get_mut(&e.pool), e.ordinal) else { return };
-        if let Some(t) = e.due {
-            p.update.due.remove(&(t, ordinal));
+        p.slots.set_due(ordinal, e.due, None);
+        if let Some(at) = e.young {
+            p.slots.not_young(ordinal, at);
         }
-        if let Some(t) = e.young {
-            p.update.young.remove(&(t, ordinal));
+        let Some(obj) = p.obj().cloned() else { return };
+        if !p.learned.replacements.gone(ordinal) {
+            return;
         }
-        p.update.leaving.remove(&ordinal);
-        let Some(obj) = p.obj.as_ref().filter(|_| p.update.going.remove(&ordinal)) else { return };
-        let most = budget(&obj.spec.update.max_unavailable, p.workers.len() + p.update.owed.len());
-        if p.update.owed.len() < most {
-            p.update.owed.push_back(e.obj.spec.credential.clone());
+        let most = budget(&obj.spec.update.max_unavailable, p.members.len() + p.learned.replacements.owed());
+        if p.learned.replacements.owed() < most {
+            p.learned.replacements.owe(e.obj.spec.credential.clone());
         }
     }
 
     /// Lets idle workers go that are due to be replaced, as many as may be away.
-    pub(super) fn replace_due(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
+    pub(in crate::core) fn replace_due(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
         self.grow_up(key, now, wake);
         if obj.spec.paused || self.runtime_refused(obj).is_some() {
             return;
         }
-        let spent = self.pools.get_mut(key).map(|p| std::mem::take(&mut p.update.spent));
+        let spent = self.pools.get_mut(key).map(|p| p.slots.take_spent());
         for ordinal in spent.into_iter().flatten() {
             if !self.let_one_go(key, ordinal, now, wake)
                 && let Some(p) = self.pools.get_mut(key)
             {
-                p.update.spent.insert(ordinal);
+                p.slots.put_back_spent(ordinal);
             }
         }
         loop {
             let Some(p) = self.pools.get_mut(key) else { return };
-            let Some(&(due, ordinal)) = p.update.due.first() else { return };
+            let Some((due, ordinal)) = p.slots.first_due() else { return };
             if due > now.wall {
                 wake.at(due);
                 return;
             }
-            if p.backoff.failures > 0 {
-                if let Some(until) = p.backoff.until.filter(|u| *u > now.wall) {
+            if p.learned.backoff.is_failing() {
+                if let Some(until) = p.learned.backoff.until().filter(|u| *u > now.wall) {
                     wake.at(until);
                     return;
                 }
-                if p.away() > p.update.owed.len() {
+                if p.away() > p.learned.replacements.owed() {
                     return; // somebody tries the new template, or goes
                 }
                 // Nobody does, as after a restart of the controller: one has to.
-                if p.workers.len() < max(&obj.spec) {
-                    if p.update.owed.is_empty() {
-                        p.update.owed.push_back(None);
+                if p.members.len() < max(&obj.spec) {
+                    if p.learned.replacements.owed() == 0 {
+                        p.learned.replacements.owe(None);
                     }
                     return;
                 }
-                p.update.owed.clear();
+                p.learned.replacements.owe_nothing();
             } else if p.room(&obj.spec) == 0 {
                 return;
             }
-            p.update.going.insert(ordinal);
+            p.learned.replacements.begin(ordinal);
             if !self.let_one_go(key, ordinal, now, wake) {
-                self.stays(key, Some(ordinal));
+                self.replacement_stays(key, Some(ordinal));
                 return;
             }
         }
@@ -279,14 +236,14 @@ impl Core {
     fn grow_up(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         loop {
             let Some(p) = self.pools.get_mut(key) else { return };
-            let Some(&(since, ordinal)) = p.update.young.first() else { return };
+            let Some((since, ordinal)) = p.slots.oldest_young() else { return };
             if now.mono < since + EARLY_END {
-                if p.backoff.failures > 0 || !p.update.due.is_empty() {
+                if p.learned.backoff.is_failing() || p.slots.first_due().is_some() {
                     wake.after(since + EARLY_END);
                 }
                 return;
             }
-            p.update.young.pop_first();
+            p.slots.not_young(ordinal, since);
             self.visits.0 += 1;
             let worker = key.sibling(names::worker(&key.name, ordinal));
             let Some(e) = self.workers.get_mut(&worker) else { continue };
@@ -299,23 +256,28 @@ impl Core {
     }
 
     /// The condition Progressing while workers are replaced because of their template: status, reason, text.
-    pub(super) fn progress_of_update(
+    pub(in crate::core) fn progress_of_update(
         &self,
         key: &ObjectKey,
         obj: &ContainerPool,
         status: &ContainerPoolStatus,
     ) -> Option<(bool, PoolProgressing, String)> {
         let p = self.pools.get(key)?;
-        let coming = !p.starting.is_empty() || !p.creating.is_empty() || p.backoff.failures > 0;
-        if !p.has_outdated() && p.update.owed.is_empty() && !(coming && reason_of(status).is_some()) {
+        let coming = !p.slots.starting().is_empty() || !(p.members.creating() == 0) || p.learned.backoff.is_failing();
+        if !p.has_outdated() && (p.learned.replacements.owed() == 0) && !(coming && reason_of(status).is_some()) {
             return None;
         }
-        let (updated, all) = (p.updated() - p.starting.len().min(p.updated()), p.workers.len() + p.update.owed.len());
+        let (updated, all) =
+            (p.updated() - p.slots.starting().len().min(p.updated()), p.members.len() + p.learned.replacements.owed());
         let text = format!("{updated} of {all} updated");
         Some(if obj.spec.paused {
             (false, PoolProgressing::UpdatePaused, format!("{text}; the pool is paused (spec.paused)"))
-        } else if p.backoff.failures > 0 {
-            (false, PoolProgressing::UpdateStalled, format!("{text}; workers do not start: {}", p.backoff.message))
+        } else if p.learned.backoff.is_failing() {
+            (
+                false,
+                PoolProgressing::UpdateStalled,
+                format!("{text}; workers do not start: {}", p.learned.backoff.message()),
+            )
         } else {
             (true, PoolProgressing::RollingUpdate, text)
         })
@@ -327,14 +289,17 @@ fn max(spec: &ContainerPoolSpec) -> usize {
 }
 
 /// Why an update goes on, as a status tells it. None: it tells of none.
-pub(super) fn reason_of(status: &ContainerPoolStatus) -> Option<PoolProgressing> {
+pub(in crate::core) fn reason_of(status: &ContainerPoolStatus) -> Option<PoolProgressing> {
     use PoolProgressing::{RollingUpdate, UpdatePaused, UpdateStalled};
     let reason = &Condition::find::<PoolProgressing>(&status.conditions)?.reason;
     [RollingUpdate, UpdateStalled, UpdatePaused].into_iter().find(|r| r.as_str() == reason)
 }
 
 /// What is told when a pool's status begins to tell something else of an update: a warning or not, the reason, a text.
-pub(super) fn told(old: &ContainerPoolStatus, next: &ContainerPoolStatus) -> Option<(bool, EventReason, String)> {
+pub(in crate::core) fn told(
+    old: &ContainerPoolStatus,
+    next: &ContainerPoolStatus,
+) -> Option<(bool, EventReason, String)> {
     use PoolProgressing::{RollingUpdate, UpdatePaused, UpdateStalled};
     let text = |s: &ContainerPoolStatus| {
         Condition::find::<PoolProgressing>(&s.conditions).map(|c| c.message.clone()).unwrap_or_default()
@@ -353,9 +318,14 @@ pub(super) fn told(old: &ContainerPoolStatus, next: &ContainerPoolStatus) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::api::RuntimeKind;
+    use crate::api::worker::WorkerSpec;
+    use crate::core::conditions;
 
     fn share(text: &str) -> IntOrString {
         IntOrString::String(text.to_owned())
@@ -384,30 +354,40 @@ mod tests {
         /// always go.
         #[test]
         fn no_more_than_the_share_is_away(staying in 1i32..50, away in prop::collection::vec(0usize..6, 20), owed in 0usize..6, n in 1i32..20) {
-            let mut p = PoolEntry { workers: (0..staying).collect(), ..PoolEntry::default() };
+            let mut p = PoolEntry::default();
+            let worker = WorkerSpec {
+                pool: "p".to_owned(),
+                pool_generation: 1,
+                runtime: RuntimeKind::Process,
+                credential: None,
+                host: None,
+                template_hash: String::new(),
+                cordoned: false,
+            };
+            (0..staying).for_each(|o| p.members.appeared(Some(o), &worker));
             for (ordinal, kind) in (0..staying).zip(away) {
                 match kind {
-                    0 => drop(p.starting.insert(ordinal)),
-                    1 => drop(p.held.insert(ordinal)),
-                    2 => drop(p.deleting.insert(ordinal)),
-                    3 => drop(p.update.young.insert((Duration::ZERO, ordinal))),
+                    0 => p.slots.insert(ordinal, Slot::Starting),
+                    1 => p.slots.insert(ordinal, Slot::Held),
+                    2 => p.members.leaves(ordinal),
+                    3 => p.slots.came_up(ordinal, Duration::ZERO),
                     _ => {}
                 }
             }
-            p.update.owed.extend(std::iter::repeat_n(None, owed));
+            (0..owed).for_each(|_| p.learned.replacements.owe(None));
             let mut spec = ContainerPoolSpec::default();
             spec.update.max_unavailable = IntOrString::Int(n);
             let room = p.room(&spec);
             prop_assert!(room == 0 || p.away() + room == usize::try_from(n).unwrap());
             spec.update.max_unavailable = share("100%");
-            prop_assert_eq!(p.room(&spec) + p.away(), p.workers.len() + owed);
+            prop_assert_eq!(p.room(&spec) + p.away(), p.members.len() + owed);
         }
     }
 
     fn says(reason: PoolProgressing) -> ContainerPoolStatus {
         let mut s = ContainerPoolStatus::default();
         let now = Now::new(Timestamp::UNIX_EPOCH, Duration::ZERO);
-        super::super::conditions::set(&mut s.conditions, reason, "3 of 8 updated", now);
+        conditions::set(&mut s.conditions, reason, "3 of 8 updated", now);
         s
     }
 

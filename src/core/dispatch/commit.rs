@@ -1,63 +1,18 @@
-//! The commit: reserve, publish, close, free; and the recovery table.
+//! The commit: reserve, publish, close, free; and the statuses that these write.
 //!
 //! `model/` checks this protocol over all interleavings. Change neither without the other.
 
-use super::agenda::Wake;
-use super::cooldown::{self, Limited};
-use super::object::dispatch_status;
-use super::{Core, Now, Object, ObjectKey, Subject, Verb, assign, conditions};
-use crate::api::dispatch::{DispatchPhase, DispatchStatus, LastResult, Outcome, Target, WorkerRef};
+use crate::api::dispatch::{DispatchPhase, DispatchStatus, LastResult, Outcome, Retries, Target, WorkerRef};
 use crate::api::pool::Scope;
-use crate::api::vocabulary::{DispatchAccepted, DispatchAssigned, EventReason};
+use crate::api::vocabulary::{DispatchAccepted, DispatchAssigned, DispatchFinished, EventReason, Reason};
 use crate::api::worker::{DispatchRef, WorkerPhase, WorkerStatus};
 use crate::api::{Condition, Dispatch, Time, Worker};
+use crate::core::agenda::Wake;
+use crate::core::rests::{self, Limited};
+use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, conditions};
 
-/// What the recovery table says about a worker that names attempt `n` of a dispatch, seeing one version of the dispatch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// The reservation is to be rolled forward: published, or closed as NotStarted.
-    RollForward,
-    /// It never ran here, and never will: free the worker.
-    NeverRan,
-    /// The attempt is open: leave it.
-    Running,
-    /// Closed by a report, or it never started: free the worker, with the rest that follows.
-    Reported(LastResult),
-    /// It ended and nobody reported it: delete the worker, then free it.
-    Unreported,
-    /// Nothing follows from this version.
-    Wait,
-}
-
-impl Fate {
-    /// Stays true for ever, whatever becomes of the dispatch.
-    pub const fn is_final(&self) -> bool {
-        !matches!(self, Self::RollForward | Self::Running | Self::Wait)
-    }
-}
-
-/// The recovery table of the design, row by row.
-pub fn fate(worker_uid: &str, named: &DispatchRef, dispatch: &Dispatch) -> Fate {
-    let status = dispatch_status(dispatch);
-    if dispatch.uid_str() != named.uid {
-        return Fate::Unreported; // a namesake: ours is gone
-    }
-    match named.attempt.cmp(&status.attempt) {
-        std::cmp::Ordering::Greater if status.phase.is_final() => Fate::NeverRan,
-        std::cmp::Ordering::Greater => {
-            let next = named.attempt == status.attempt + 1;
-            if next && !status.is_open() && !dispatch.spec.cancel { Fate::RollForward } else { Fate::Wait }
-        }
-        std::cmp::Ordering::Equal if status.worker.as_ref().is_none_or(|w| w.uid != worker_uid) => Fate::NeverRan,
-        std::cmp::Ordering::Equal => match status.last_result.clone().filter(|r| r.attempt == named.attempt) {
-            None => Fate::Running,
-            Some(r) if r.outcome.is_reported() || r.outcome == Outcome::NotStarted => Fate::Reported(r),
-            Some(_) => Fate::Unreported,
-        },
-        std::cmp::Ordering::Less => Fate::Unreported,
-    }
-}
-
+use super::fate::{Fate, fate};
+use super::outcome::{End, final_phase, retry};
 /// Status of a Worker that is reserved for an attempt.
 pub fn reserved(worker: &Worker, dispatch: &Dispatch, now: Now) -> WorkerStatus {
     let mut status = worker.status.clone().unwrap_or_default();
@@ -122,9 +77,48 @@ pub fn not_started(dispatch: &Dispatch, worker: &Worker, named: &DispatchRef, no
     status
 }
 
+/// Status after the open attempt ended: target cleared, and either Pending again or final, in one write.
+pub fn closed(dispatch: &Dispatch, end: End, other_credential: bool, now: Now) -> DispatchStatus {
+    let mut status = dispatch.status.clone().unwrap_or_default();
+    let used = status.retries.unwrap_or_default();
+    status.target = None;
+    let outcome = end.outcome;
+    // Who asked for an end gets it, whatever this attempt's own outcome would allow.
+    let next = if dispatch.spec.cancel { None } else { retry(&dispatch.spec, used, outcome, other_credential) };
+    status.last_result = Some(LastResult {
+        attempt: status.attempt,
+        outcome,
+        closed_at: Time::from(now.wall),
+        until: end.until,
+        message: end.message,
+    });
+    match next {
+        Some(used) => {
+            status.phase = DispatchPhase::Pending;
+            status.retries = (used != Retries::default()).then_some(used);
+            conditions::set(&mut status.conditions, DispatchAssigned::Ended(outcome), "", now);
+        }
+        None => {
+            let phase = final_phase(outcome);
+            let phase =
+                if dispatch.spec.cancel && phase == DispatchPhase::Failed { DispatchPhase::Cancelled } else { phase };
+            finish(&mut status, phase, DispatchFinished::Ended(outcome), now);
+        }
+    }
+    status
+}
+
+/// Makes a status final.
+pub(super) fn finish(status: &mut DispatchStatus, phase: DispatchPhase, reason: DispatchFinished, now: Now) {
+    status.phase = phase;
+    status.finished_at = Some(Time::from(now.wall));
+    status.reason = (phase == DispatchPhase::Failed).then(|| reason.as_str().to_owned());
+    conditions::set(&mut status.conditions, reason, "", now);
+}
+
 impl Core {
     /// A worker that names a dispatch. Returns true if there is nothing else to decide about it now.
-    pub(super) fn decide_named(
+    pub(in crate::core) fn decide_named(
         &mut self,
         key: &ObjectKey,
         worker: &Worker,
@@ -179,7 +173,7 @@ impl Core {
             }
             if self.scope_of(&pool_key) == Scope::Worker {
                 let old = status.cooldown.clone().unwrap_or_default();
-                status.cooldown = cooldown::worker_rest(old, closed);
+                status.cooldown = rests::worker_rest(old, closed);
             }
         }
         let base = self.workers[key].obj.clone();
@@ -196,12 +190,8 @@ impl Core {
         }
     }
 
-    pub(super) fn scope_of(&self, pool: &ObjectKey) -> Scope {
-        self.pool_obj(pool).map_or(crate::api::pool::defaults::scope(), |p| p.spec.rate_limit.scope)
-    }
-
     /// Takes a dispatch off the queue for a worker whose reservation is being written.
-    pub(super) fn claim(&mut self, worker: &ObjectKey, dispatch: &ObjectKey, status: &WorkerStatus) {
+    pub(in crate::core) fn claim(&mut self, worker: &ObjectKey, dispatch: &ObjectKey, status: &WorkerStatus) {
         if let Some(e) = self.workers.get_mut(worker) {
             e.reserving = status.dispatch.clone();
         }
@@ -212,7 +202,7 @@ impl Core {
     }
 
     /// A dispatch that a worker names for its next attempt: publish it, or close it as never started.
-    pub(super) fn roll_forward(&mut self, key: &ObjectKey, dispatch: &Dispatch, worker: &ObjectKey, now: Now) {
+    pub(in crate::core) fn roll_forward(&mut self, key: &ObjectKey, dispatch: &Dispatch, worker: &ObjectKey, now: Now) {
         let Some(e) = self.workers.get(worker) else { return };
         let (w, base) = (e.obj.clone(), self.dispatches[key].obj.clone());
         let Some(named) = w.status.as_ref().and_then(|s| s.dispatch.clone()) else { return };
@@ -227,19 +217,8 @@ impl Core {
         self.write(Subject::Dispatch(key.clone()), Verb::DispatchStatus(base, Box::new(status)));
     }
 
-    /// Reserves the longest rested eligible worker for each eligible dispatch of a pool, in order.
-    pub(super) fn assign(&mut self, pool: &ObjectKey, now: Now, wake: &mut Wake) {
-        while let Some(choice) = assign::choose(self, pool, now, wake) {
-            let (w, d) = (self.workers[&choice.worker].obj.clone(), self.dispatches[&choice.dispatch].obj.clone());
-            let status = reserved(&w, &d, now);
-            self.claim(&choice.worker, &choice.dispatch, &status);
-            self.reindex_worker(&choice.worker, now);
-            self.write(Subject::Worker(choice.worker), Verb::WorkerStatus(w, Box::new(status)));
-        }
-    }
-
     /// Closes the open attempt of a dispatch.
-    pub(super) fn close(&mut self, key: &ObjectKey, status: DispatchStatus, now: Now) {
+    pub(in crate::core) fn close(&mut self, key: &ObjectKey, status: DispatchStatus, now: Now) {
         let base = self.dispatches[key].obj.clone();
         let known = base.status.as_ref().and_then(|s| s.last_result.as_ref()).map_or(0, |r| r.attempt);
         let closed = status.last_result.as_ref().filter(|r| r.attempt > known);
@@ -257,57 +236,5 @@ impl Core {
             self.record_when_done(&*base, reason, text, now);
         }
         self.write(Subject::Dispatch(key.clone()), Verb::DispatchStatus(base, Box::new(status)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::testkit::{dispatch, result};
-    use super::*;
-
-    fn named(attempt: i32) -> DispatchRef {
-        DispatchRef {
-            name: "d".into(),
-            uid: "d-uid".into(),
-            attempt,
-            assigned_at: Time::from(jiff::Timestamp::UNIX_EPOCH),
-        }
-    }
-
-    /// Each row: attempt the worker names, what the dispatch shows, what follows.
-    #[test]
-    fn the_recovery_table() {
-        let d = |attempt: i32, worker: &str, last: Option<(i32, Outcome)>, phase: DispatchPhase| {
-            let mut d = dispatch("ns", "d", "p");
-            let s = d.status.get_or_insert_default();
-            s.attempt = attempt;
-            s.phase = phase;
-            s.worker = (attempt > 0).then(|| WorkerRef { name: "p-0".into(), uid: worker.into() });
-            s.last_result = last.map(|(n, o)| result(n, o));
-            d
-        };
-        use DispatchPhase::{Assigned, Cancelled, Failed, Pending};
-        use Outcome::{NotStarted, RateLimited, TimedOut};
-        let cases = [
-            (1, d(0, "", None, Pending), Fate::RollForward),
-            (2, d(1, "w", Some((1, RateLimited)), Pending), Fate::RollForward),
-            (2, d(1, "w", None, Assigned), Fate::Wait),
-            (1, d(0, "", None, Cancelled), Fate::NeverRan),
-            (1, d(1, "w", None, Assigned), Fate::Running),
-            (1, d(1, "w", Some((1, RateLimited)), Pending), Fate::Reported(result(1, RateLimited))),
-            (1, d(1, "w", Some((1, NotStarted)), Pending), Fate::Reported(result(1, NotStarted))),
-            (1, d(1, "w", Some((1, TimedOut)), Failed), Fate::Unreported),
-            (1, d(1, "other", None, Assigned), Fate::NeverRan),
-            (1, d(2, "w", Some((1, RateLimited)), Assigned), Fate::Unreported),
-        ];
-        for (n, d, want) in cases {
-            assert_eq!(fate("w", &named(n), &d), want, "worker names {n}, dispatch {:?}", d.status);
-        }
-        let mut cancelled = d(0, "", None, Pending);
-        cancelled.spec.cancel = true;
-        assert_eq!(fate("w", &named(1), &cancelled), Fate::Wait, "its close comes first");
-        let mut other = d(1, "w", None, Assigned);
-        other.metadata.uid = Some("later".into());
-        assert_eq!(fate("w", &named(1), &other), Fate::Unreported);
     }
 }

@@ -6,7 +6,7 @@ use crate::api::worker::WorkerSpec;
 
 /// How many workers have a property in common.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(in crate::core) struct Tally {
     by_hash: BTreeMap<String, usize>,
     by_credential: BTreeMap<String, usize>,
     by_host: BTreeMap<String, usize>,
@@ -58,7 +58,7 @@ fn change(counts: &mut BTreeMap<String, usize>, key: Option<&str>, more: bool) {
 ///
 /// Each ordinal is passed over once after it was taken, however many there are.
 #[derive(Default)]
-pub(super) struct Ordinals {
+pub(in crate::core) struct Ordinals {
     /// Below `next`, and given back since. May be taken again.
     back: BTreeSet<i32>,
     /// All below were taken once.

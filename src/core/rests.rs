@@ -123,7 +123,7 @@ impl Core {
         for pool in cred.pools() {
             self.visits.0 += 1;
             let Some(entry) = self.pools.get(pool) else { continue };
-            let written = entry.obj.as_ref().and_then(|p| p.status.as_ref());
+            let written = entry.obj().and_then(|p| p.status.as_ref());
             let written = written.and_then(|s| s.rate_limits.iter().find(|r| r.key == identity));
             let due = entry.due_rests.get(identity);
             // What is due was made from what is written, and a success starts its strikes anew. But no rest ends before
@@ -160,9 +160,9 @@ impl Core {
                     // On top of what is due already, so that two ends are not counted again and again by turns.
                     let base = p.due_rests.get(&identity).or(stored);
                     if let Some(next) = credential_entry(&rest, base, own, scope, closed) {
-                        p.due_rests.insert(identity.clone(), next);
+                        p.due_rests.insert(&identity, next);
                     }
-                    p.gated.insert(ObjectKey::of(worker));
+                    p.due_rests.wait(ObjectKey::of(worker));
                 }
                 self.agenda.mark_pool(&other);
             }

@@ -1,120 +1,19 @@
-//! Dispatches: what lets one wait, what ends an attempt, what follows from an end.
+//! A Dispatch: what lets it wait, and what ends its open attempt.
 
-use super::agenda::Wake;
-use super::cooldown;
-use super::object::dispatch_status;
-use super::{Core, Now, Object, ObjectKey, Subject, Verb, conditions, time};
-use crate::api::dispatch::{
-    DispatchPhase, DispatchSpec, DispatchStatus, LastResult, Outcome, ReportedOutcome, Retries,
-};
+use super::commit::{closed, finish};
+use super::outcome::{End, attempt_deadline, queue_deadline};
+use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome, ReportedOutcome};
 use crate::api::pool::{DispatchPolicy, Scope};
-use crate::api::vocabulary::{DispatchAccepted, DispatchAssigned, DispatchFinished, EventReason, Reason};
+use crate::api::vocabulary::{DispatchAccepted, DispatchFinished, EventReason};
 use crate::api::worker::Cooldown;
 use crate::api::{Condition, Dispatch, Period, Time, names};
-
-/// How the open attempt ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
-    /// The outcome.
-    pub outcome: Outcome,
-    /// What was said with it.
-    pub message: Option<String>,
-    /// The rest that follows, if one does.
-    pub until: Option<Time>,
-}
-
-impl End {
-    fn of(outcome: Outcome, message: impl Into<String>) -> Self {
-        Self { outcome, message: Some(message.into()), until: None }
-    }
-}
-
-/// Whether another attempt follows an outcome: then the retries used up, with it.
-pub fn retry(spec: &DispatchSpec, used: Retries, outcome: Outcome, other_credential: bool) -> Option<Retries> {
-    let left = |limit: i32, used: i32| limit < 0 || used < limit;
-    match outcome {
-        Outcome::NotStarted => Some(used),
-        Outcome::RateLimited if left(spec.retry.rate_limited, used.rate_limited) => {
-            Some(Retries { rate_limited: used.rate_limited.saturating_add(1), ..used })
-        }
-        Outcome::Unauthorized if other_credential && left(spec.retry.rate_limited, used.rate_limited) => {
-            Some(Retries { rate_limited: used.rate_limited.saturating_add(1), ..used })
-        }
-        Outcome::WorkerLost if left(spec.retry.worker_lost, used.worker_lost) => {
-            Some(Retries { worker_lost: used.worker_lost.saturating_add(1), ..used })
-        }
-        Outcome::Failed if left(spec.retry.failed, used.failed) => {
-            Some(Retries { failed: used.failed.saturating_add(1), ..used })
-        }
-        _ => None,
-    }
-}
-
-/// Final phase after an outcome that no attempt follows.
-pub const fn final_phase(outcome: Outcome) -> DispatchPhase {
-    match outcome {
-        Outcome::Succeeded => DispatchPhase::Succeeded,
-        Outcome::Cancelled => DispatchPhase::Cancelled,
-        _ => DispatchPhase::Failed,
-    }
-}
-
-/// Status after the open attempt ended: target cleared, and either Pending again or final, in one write.
-pub fn closed(dispatch: &Dispatch, end: End, other_credential: bool, now: Now) -> DispatchStatus {
-    let mut status = dispatch.status.clone().unwrap_or_default();
-    let used = status.retries.unwrap_or_default();
-    status.target = None;
-    let outcome = end.outcome;
-    // Who asked for an end gets it, whatever this attempt's own outcome would allow.
-    let next = if dispatch.spec.cancel { None } else { retry(&dispatch.spec, used, outcome, other_credential) };
-    status.last_result = Some(LastResult {
-        attempt: status.attempt,
-        outcome,
-        closed_at: Time::from(now.wall),
-        until: end.until,
-        message: end.message,
-    });
-    match next {
-        Some(used) => {
-            status.phase = DispatchPhase::Pending;
-            status.retries = (used != Retries::default()).then_some(used);
-            conditions::set(&mut status.conditions, DispatchAssigned::Ended(outcome), "", now);
-        }
-        None => {
-            let phase = final_phase(outcome);
-            let phase =
-                if dispatch.spec.cancel && phase == DispatchPhase::Failed { DispatchPhase::Cancelled } else { phase };
-            finish(&mut status, phase, DispatchFinished::Ended(outcome), now);
-        }
-    }
-    status
-}
-
-/// Makes a status final.
-fn finish(status: &mut DispatchStatus, phase: DispatchPhase, reason: DispatchFinished, now: Now) {
-    status.phase = phase;
-    status.finished_at = Some(Time::from(now.wall));
-    status.reason = (phase == DispatchPhase::Failed).then(|| reason.as_str().to_owned());
-    conditions::set(&mut status.conditions, reason, "", now);
-}
-
-/// When the open attempt runs out of time. None: never.
-pub fn attempt_deadline(dispatch: &Dispatch, policy: &DispatchPolicy) -> Option<jiff::Timestamp> {
-    let limit = dispatch.spec.timeout.unwrap_or(policy.timeout);
-    let assigned = dispatch.status.as_ref()?.assigned_at.as_ref()?;
-    (!limit.is_zero()).then(|| time::after(assigned.0, limit.get()))
-}
-
-/// When a waiting dispatch expires. None: never. Counted from its creation, or from the end of its last attempt.
-pub fn queue_deadline(dispatch: &Dispatch, policy: &DispatchPolicy) -> Option<jiff::Timestamp> {
-    let limit = dispatch.spec.queue_timeout.unwrap_or(policy.queue_timeout);
-    let last = dispatch.status.as_ref().and_then(|s| s.last_result.as_ref()).map(|r| r.closed_at.0);
-    let since = last.or_else(|| dispatch.metadata.creation_timestamp.as_ref().map(|t| t.0))?;
-    (!limit.is_zero()).then(|| time::after(since, limit.get()))
-}
+use crate::core::agenda::Wake;
+use crate::core::object::dispatch_status;
+use crate::core::rests::{self};
+use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, conditions};
 
 impl Core {
-    pub(super) fn decide_dispatch(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
+    pub(in crate::core) fn decide_dispatch(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         let Some(d) = self.dispatches.get(key).map(|e| e.obj.clone()) else { return };
         let status = dispatch_status(&d);
         if status.phase.is_final() {
@@ -203,7 +102,7 @@ impl Core {
         }
         if let Some(lease) = &d.spec.lease_name {
             let _ = status;
-            if self.lease_ran_out(&key.sibling(lease.clone())) {
+            if self.leases.ran_out(&key.sibling(lease.clone())) {
                 return Some(End::of(Outcome::HolderLost, format!("Lease {lease} was not renewed")));
             }
         }
@@ -228,7 +127,7 @@ impl Core {
         let assigned_at = status.assigned_at.map_or(now.wall, |t| t.0);
         let seed = format!("{}/{}", d.uid_str(), status.attempt);
         let until = old.until.map(|t| t.0);
-        Time::from(cooldown::deadline(&spec, old.strikes, until, assigned_at, retry_after, &seed, now))
+        Time::from(rests::deadline(&spec, old.strikes, until, assigned_at, retry_after, &seed, now))
     }
 
     fn has_other_credential(&self, key: &ObjectKey, worker: &str) -> bool {

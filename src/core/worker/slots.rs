@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::entries::{Slot, WorkerEntry};
-use super::object::worker_status;
-use super::state::instances::{InstanceView, host_of};
-use super::{Core, Now, Object, ObjectKey, Subject};
 use crate::api::worker::WorkerPhase;
+use crate::core::object::worker_status;
+use crate::core::state::instances::{InstanceView, host_of};
+use crate::core::state::slots::Slot;
+use crate::core::state::workers::WorkerEntry;
+use crate::core::{Core, Now, Object, ObjectKey, Subject};
 use crate::runtime::InstanceState;
 
 impl Core {
@@ -41,7 +42,7 @@ impl Core {
     }
 
     /// True if nothing but rest keeps an idle, started worker from taking work.
-    pub(super) fn is_usable(&self, e: &WorkerEntry) -> bool {
+    pub(in crate::core) fn is_usable(&self, e: &WorkerEntry) -> bool {
         let w = &e.obj;
         let there =
             matches!(self.instances.view_of(w), Some(InstanceView::There { state: InstanceState::Running, .. }));
@@ -54,7 +55,7 @@ impl Core {
     }
 
     /// Puts a worker where it now belongs.
-    pub(super) fn reindex_worker(&mut self, key: &ObjectKey, now: Now) {
+    pub(in crate::core) fn reindex_worker(&mut self, key: &ObjectKey, now: Now) {
         let Some(e) = self.workers.get(key) else { return };
         let slot = self.slot_of(e, now);
         if e.slot.as_ref() == Some(&slot) {
@@ -69,75 +70,22 @@ impl Core {
             self.unslot(key, &pool, ordinal, &old);
         }
         self.visits.0 += 1;
-        let p = self.pools.entry(pool.clone()).or_default();
-        match slot {
-            Slot::Idle { cred, last, since } => {
-                p.idle.entry(cred).or_default().insert((last, ordinal));
-                p.idle_since.insert((since, ordinal));
-            }
-            Slot::Resting { until } => {
-                p.resting.insert((until, ordinal));
-            }
-            Slot::Busy { cred, assigned_at } => {
-                p.busy.insert(ordinal);
-                if let Some(c) = cred {
-                    self.credentials.begin(key, &c, assigned_at);
-                }
-            }
-            Slot::Starting => {
-                p.starting.insert(ordinal);
-            }
-            Slot::Held => {
-                p.held.insert(ordinal);
-            }
-            Slot::Spent => {
-                p.update.spent.insert(ordinal);
-            }
-            Slot::Unavailable => {
-                p.unavailable.insert(ordinal);
-            }
+        if let Slot::Busy { cred: Some(c), assigned_at } = &slot {
+            self.credentials.begin(key, c, *assigned_at);
         }
+        self.pools.entry(&pool).slots.insert(ordinal, slot);
         self.reindex_due(key);
         self.agenda.mark_pool(&pool);
     }
 
     /// Takes a worker out of the index it stood in.
-    pub(super) fn unslot(&mut self, key: &ObjectKey, pool: &ObjectKey, ordinal: i32, slot: &Slot) {
-        let p = self.pools.entry(pool.clone()).or_default();
-        match slot {
-            Slot::Idle { cred, last, since } => {
-                if let Some(set) = p.idle.get_mut(cred) {
-                    set.remove(&(*last, ordinal));
-                    if set.is_empty() {
-                        p.idle.remove(cred);
-                    }
-                }
-                p.idle_since.remove(&(*since, ordinal));
-            }
-            Slot::Resting { until } => {
-                p.resting.remove(&(*until, ordinal));
-            }
-            Slot::Busy { cred, assigned_at } => {
-                p.busy.remove(&ordinal);
-                if let Some(c) = cred {
-                    // A place on a shared credential is free: whoever waits for it may be in another pool.
-                    for other in self.credentials.end(key, c, *assigned_at) {
-                        self.visits.0 += 1;
-                        self.agenda.mark_pool(&other);
-                    }
-                }
-            }
-            Slot::Starting => {
-                p.starting.remove(&ordinal);
-            }
-            Slot::Held => {
-                p.held.remove(&ordinal);
-            }
-            Slot::Spent => {
-                p.update.spent.remove(&ordinal);
-            }
-            Slot::Unavailable => {
-                p.unavailable.remove(&ordinal);
+    pub(in crate::core) fn unslot(&mut self, key: &ObjectKey, pool: &ObjectKey, ordinal: i32, slot: &Slot) {
+        self.pools.entry(pool).slots.remove(ordinal, slot);
+        if let Slot::Busy { cred: Some(c), assigned_at } = slot {
+            // A place on a shared credential is free: the pool that waits for it may be another one.
+            for other in self.credentials.end(key, c, *assigned_at) {
+                self.visits.0 += 1;
+                self.agenda.mark_pool(&other);
             }
         }
     }

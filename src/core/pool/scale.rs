@@ -2,13 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::agenda::Wake;
 use super::assign::Gate;
-use super::entries::PoolEntry;
-use super::{Core, HostKey, Now, ObjectKey, Subject, Verb, template, time};
 use crate::api::pool::ContainerPoolSpec;
 use crate::api::worker::{WorkerPhase, WorkerSpec};
 use crate::api::{ContainerPool, RuntimeKind, Worker, names};
+use crate::core::agenda::Wake;
+use crate::core::{Core, HostKey, Now, ObjectKey, Subject, Verb, template, time};
 use crate::runtime::LOCAL_HOST;
 
 /// What a start is taken to last until one was seen.
@@ -40,29 +39,16 @@ pub fn want(spec: &ContainerPoolSpec, c: Counts) -> i32 {
     spec.max.min(spec.min.max(needed))
 }
 
-impl PoolEntry {
-    /// Workers that exist and are not being deleted.
-    pub(super) fn staying(&self) -> usize {
-        self.workers.len() - self.deleting.len()
-    }
-
-    /// Idle workers, whatever their credential does.
-    pub(super) fn idle_count(&self) -> usize {
-        self.idle_since.len()
-    }
-}
-
 fn count(n: usize) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
 
 impl Core {
     /// Idle workers of a pool whose credential rests or is refused.
-    pub(super) fn resting_by_credential(&mut self, pool: &ObjectKey, now: Now) -> i32 {
-        let creds: Vec<(String, usize)> = self
-            .pools
-            .get(pool)
-            .map_or_else(Vec::new, |p| p.idle.iter().filter_map(|(c, set)| Some((c.clone()?, set.len()))).collect());
+    pub(in crate::core) fn resting_by_credential(&mut self, pool: &ObjectKey, now: Now) -> i32 {
+        let creds: Vec<(String, usize)> = self.pools.get(pool).map_or_else(Vec::new, |p| {
+            p.slots.idle().iter().filter_map(|(c, set)| Some((c.clone()?, set.len()))).collect()
+        });
         let mut n = 0;
         for (id, idle) in creds {
             let rest = self.credential_rest(&pool.namespace, &id);
@@ -73,7 +59,7 @@ impl Core {
         count(n)
     }
 
-    pub(super) fn counts(&mut self, pool: &ObjectKey, obj: &ContainerPool, now: Now) -> Counts {
+    pub(in crate::core) fn counts(&mut self, pool: &ObjectKey, obj: &ContainerPool, now: Now) -> Counts {
         let by_credential = self.resting_by_credential(pool, now);
         let (mut credential_free, mut credential_back) = (obj.spec.credentials.is_empty(), None);
         for c in &obj.spec.credentials {
@@ -84,10 +70,10 @@ impl Core {
         }
         let Some(p) = self.pools.get(pool) else { return Counts::default() };
         Counts {
-            busy: count(p.busy.len()),
-            resting: count(p.resting.len()) + by_credential,
-            unavailable: count(p.unavailable.len() + p.update.spent.len()),
-            replaced: count(p.update.leaving.len()),
+            busy: count(p.slots.busy().len()),
+            resting: count(p.slots.resting().len()) + by_credential,
+            unavailable: count(p.slots.unavailable().len() + p.slots.spent().len()),
+            replaced: count(p.learned.replacements.leaving()),
             queued: count(p.queue.len()),
             credential_free,
             credential_back,
@@ -95,7 +81,7 @@ impl Core {
     }
 
     /// Lets go who is not wanted, and has made who is missing.
-    pub(super) fn scale(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
+    pub(in crate::core) fn scale(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
         let counts = self.counts(key, obj, now);
         // Nobody else need be there who waits for it: the pool may have no worker on that credential, or no work.
         if let Some(back) = counts.credential_back {
@@ -114,13 +100,13 @@ impl Core {
     /// they have done nothing, and may never come.
     fn shrink(&mut self, key: &ObjectKey, obj: &ContainerPool, want: i32, now: Now, wake: &mut Wake) {
         let Some(p) = self.pools.get(key) else { return };
-        let staying = count(p.staying());
+        let staying = count(p.members.staying());
         let (above_max, above_want) = (staying - obj.spec.max, staying - want);
         if above_want <= 0 {
             return;
         }
         let mut leave: Vec<i32> = Vec::new();
-        for ordinal in p.starting.iter().rev() {
+        for ordinal in p.slots.starting().iter().rev() {
             let n = count(leave.len());
             if n >= above_want {
                 break;
@@ -136,8 +122,8 @@ impl Core {
             }
         }
         // Of whom a write is under way may turn out to be one that is not up yet.
-        let held = count(p.held.len());
-        for (since, ordinal) in &p.idle_since {
+        let held = count(p.slots.held().len());
+        for (since, ordinal) in p.slots.idle_since() {
             let n = count(leave.len()) + held;
             if n >= above_want {
                 break;
@@ -160,9 +146,10 @@ impl Core {
     /// takes makes room for one on the free credential.
     fn swap_resting(&mut self, key: &ObjectKey, obj: &ContainerPool, counts: Counts, now: Now) {
         let Some(p) = self.pools.get(key) else { return };
-        let coming = count(p.starting.len() + p.creating.len() + p.deleting.len() + p.held.len());
+        let coming =
+            count(p.slots.starting().len() + p.members.creating() + p.members.deleting() + p.slots.held().len());
         if counts.queued <= coming
-            || count(p.workers.len()) < obj.spec.max
+            || count(p.members.len()) < obj.spec.max
             || self.next_credential(key, obj, now).is_none()
         {
             return;
@@ -170,7 +157,7 @@ impl Core {
         let Some(p) = self.pools.get(key) else { return };
         let took = p.start_took.unwrap_or(START_GUESS);
         let idle: Vec<(String, i32)> =
-            p.idle.iter().filter_map(|(c, set)| Some((c.clone()?, set.first()?.1))).collect();
+            p.slots.idle().iter().filter_map(|(c, set)| Some((c.clone()?, set.first()?.1))).collect();
         let mut longest: Option<(Timestamp, i32)> = None;
         for (id, ordinal) in idle {
             match self.gate(key, &obj.spec, Some(&id), None, now) {
@@ -189,29 +176,28 @@ impl Core {
 
     fn grow(&mut self, key: &ObjectKey, obj: &ContainerPool, want: i32, now: Now, wake: &mut Wake) {
         let Some(p) = self.pools.get(key) else { return };
-        let exist = count(p.workers.len() + p.creating.len());
+        let exist = count(p.members.len() + p.members.creating());
         // What was let go to be replaced comes again, also where less is wanted by now.
-        let owed = count(p.update.owed.len());
+        let owed = count(p.learned.replacements.owed());
         let mut missing = (want.min(obj.spec.max) - exist).max(owed).min(obj.spec.max - exist);
         if missing <= 0 {
             return;
         }
-        if p.backoff.failures > 0 {
-            if let Some(until) = p.backoff.until.filter(|u| *u > now.wall) {
+        if p.learned.backoff.is_failing() {
+            if let Some(until) = p.learned.backoff.until().filter(|u| *u > now.wall) {
                 wake.at(until);
                 return;
             }
             // While starts fail, one at a time tries.
-            missing = missing.min(1 - count(p.starting.len() + p.creating.len()));
+            missing = missing.min(1 - count(p.slots.starting().len() + p.members.creating()));
         }
         for _ in 0..missing.max(0) {
             let Some(p) = self.pools.get_mut(key) else { return };
-            let taken = |o: i32| p.workers.contains(&o) || p.creating.contains_key(&o);
-            let ordinal = p.ordinals.lowest(taken, &mut self.visits.0);
+            let ordinal = p.members.lowest_free(&mut self.visits.0);
             if ordinal >= obj.spec.max {
                 return; // the name space is the cap
             }
-            let owed = p.update.owed.front().cloned();
+            let owed = p.learned.replacements.first_owed().cloned();
             let Some(host) = self.next_host(key, obj) else { return };
             let kept = owed.flatten().filter(|name| obj.spec.credentials.iter().any(|c| c.name == *name));
             let credential = if obj.spec.credentials.is_empty() {
@@ -233,9 +219,8 @@ impl Core {
                 return;
             }
             if let Some(p) = self.pools.get_mut(key) {
-                p.update.owed.pop_front();
-                p.coming.add(&worker.spec);
-                p.creating.insert(ordinal, worker.spec.clone());
+                p.learned.replacements.repay();
+                p.members.begin_creation(ordinal, worker.spec.clone());
             }
             self.write(subject, Verb::CreateWorker(Box::new(worker)));
         }
@@ -262,7 +247,7 @@ impl Core {
 
     /// Workers of a pool that have a credential, with those that are being made.
     fn made_with(&self, key: &ObjectKey, credential: &str) -> usize {
-        self.pools.get(key).map_or(0, |p| p.tally.with_credential(credential) + p.coming.with_credential(credential))
+        self.pools.get(key).map_or(0, |p| p.members.with_credential(credential))
     }
 
     /// The listed host with the fewest workers that has room, in the order of the spec.
@@ -275,14 +260,14 @@ impl Core {
             return Some(of(first)).filter(|h| self.instances.is_listed(h));
         }
         let p = self.pools.get(key)?;
-        let n = |name: &str| p.tally.on_host(name) + p.coming.on_host(name);
+        let n = |name: &str| p.members.on_host(name);
         let room = |h: &&crate::api::pool::PoolHost| h.max.is_none_or(|m| n(&h.name) < usize::try_from(m).unwrap_or(0));
         let listed = obj.spec.hosts.iter().filter(|h| self.instances.is_listed(&of(&h.name)));
         listed.filter(room).min_by_key(|h| n(&h.name)).map(|h| of(&h.name))
     }
 
     /// Why a pool's runtime cannot be used here, if so.
-    pub(super) fn runtime_refused(&self, obj: &ContainerPool) -> Option<String> {
+    pub(in crate::core) fn runtime_refused(&self, obj: &ContainerPool) -> Option<String> {
         let runtime = self.runtime_of(obj);
         if !self.cfg.runtimes.contains(&runtime) {
             let allowed: Vec<String> = self.cfg.runtimes.iter().map(RuntimeKind::to_string).collect();

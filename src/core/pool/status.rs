@@ -1,75 +1,30 @@
-//! Pools: one round of decisions, and the roll-up in their status.
+//! The status of a pool.
 
-use super::agenda::Wake;
-use super::entries::Slot;
-use super::explain::Wait;
-use super::state::instances::host_of;
-use super::{Core, EventType, Now, Object, ObjectKey, Subject, Verb, conditions, scale, update};
-use crate::api::pool::{ContainerPoolStatus, CredentialRest, HistoryPolicy, NotReady, Recent};
-use crate::api::vocabulary::{
-    EventReason, NotReadyReason, PoolProgressing, PoolReady, PoolRequestsAccepted, PoolRuntimeAllowed,
-    PoolScalingLimited,
-};
+use crate::api::pool::CredentialRest;
+use crate::api::vocabulary::EventReason;
 use crate::api::{Condition, ContainerPool, Time, names};
+use crate::core::agenda::Wake;
+use crate::core::object::worker_status;
+use crate::core::state::instances::host_of;
+use crate::core::{Core, EventType, Now, Object, ObjectKey, Subject, Verb, conditions};
 
+use super::explain::Wait;
+use super::{scale, update};
+use crate::api::pool::{ContainerPoolStatus, NotReady, Recent};
+use crate::api::vocabulary::{
+    NotReadyReason, PoolProgressing, PoolReady, PoolRequestsAccepted, PoolRuntimeAllowed, PoolScalingLimited,
+};
+use crate::core::state::slots::Slot;
 /// Longest list in a pool's status.
 const LIST: usize = 20;
 
 impl Core {
-    pub(super) fn decide_pool(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
-        let Some(obj) = self.pool_obj(key) else {
-            self.expire_history(key, &HistoryPolicy::default(), now, wake);
-            self.forget_pool(key);
-            return;
-        };
-        if let Some(p) = self.pools.get_mut(key) {
-            p.admission.started(); // dispatches are decided before pools
-        }
-        if obj.is_deleting() {
-            self.wind_up(key, &obj);
-        } else if !obj.metadata.finalizers.iter().flatten().any(|f| f == names::POOL_FINALIZER) {
-            self.write(Subject::Pool(key.clone()), Verb::AddPoolFinalizer(obj));
-            return;
-        } else {
-            self.replace_due(key, &obj, now, wake);
-            self.assign(key, now, wake);
-            self.scale(key, &obj, now, wake);
-            self.expire_history(key, &obj.spec.dispatch.history, now, wake);
-        }
-        self.open_doors(key, &obj, now, wake);
-        self.roll_up(key, &obj, now, wake);
-    }
-
-    /// An entry without a pool stays while workers or dispatches refer to it.
-    fn forget_pool(&mut self, key: &ObjectKey) {
-        let unused = |p: &super::entries::PoolEntry| {
-            p.workers.is_empty() && p.creating.is_empty() && p.waiting.is_empty() && p.finals.is_empty()
-        };
-        if self.pools.get(key).is_some_and(unused) {
-            self.pools.remove(key);
-        }
-    }
-
-    /// The pool is being deleted: what waits is cancelled and idle workers go by their own decisions, busy ones finish.
-    fn wind_up(&mut self, key: &ObjectKey, obj: &ContainerPool) {
-        let Some(p) = self.pools.get(key) else { return };
-        let finalizer = obj.metadata.finalizers.iter().flatten().any(|f| f == names::POOL_FINALIZER);
-        if p.waiting.is_empty()
-            && p.workers.is_empty()
-            && p.creating.is_empty()
-            && finalizer
-            && let Some(base) = p.obj.clone()
-        {
-            self.write(Subject::Pool(key.clone()), Verb::RemovePoolFinalizer(base));
-        }
-    }
-
-    fn roll_up(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
+    pub(super) fn roll_up(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
         if self.agenda.is_locked(&Subject::Pool(key.clone())) {
             return;
         }
         let Some(p) = self.pools.get(key) else { return };
-        let (due, last) = (!p.due_rests.is_empty(), p.rolled_up);
+        let (due, last) = (!p.due_rests.is_empty(), p.status_written);
         let next_at = last.map_or(now.mono, |t| t + self.cfg.rollup_interval);
         if !due && now.mono < next_at {
             wake.after(next_at);
@@ -79,13 +34,16 @@ impl Core {
         let next = self.status_of(key, obj, now);
         if next == old {
             // What is due is stored, or nobody's any more: who waits for it asks again.
-            let gated = self.pools.get_mut(key).map(|p| (std::mem::take(&mut p.due_rests), p.gated.clone()).1);
+            let gated = self.pools.get_mut(key).map(|p| {
+                p.due_rests.clear();
+                p.due_rests.waiting().clone()
+            });
             for w in gated.into_iter().flatten() {
                 self.agenda.mark_worker(&w);
             }
         } else {
             if let Some(p) = self.pools.get_mut(key) {
-                p.rolled_up = Some(now.mono);
+                p.status_written = Some(now.mono);
             }
             self.story(obj, &old, &next, now);
             if let Some(base) = self.pool_obj(key) {
@@ -123,15 +81,15 @@ impl Core {
         let refused = self.runtime_refused(obj);
         let update = self.progress_of_update(key, obj, &s);
         let Some(p) = self.pools.get(key) else { return s };
-        s.workers = n(p.workers.len());
-        s.ready = n(p.idle_count() + p.held.len()) - by_credential;
+        s.workers = n(p.members.len());
+        s.ready = n(p.slots.idle_since().len() + p.slots.held().len()) - by_credential;
         s.busy = counts.busy;
         s.resting = counts.resting;
-        s.starting = n(p.starting.len());
+        s.starting = n(p.slots.starting().len());
         s.unhealthy = counts.unavailable;
-        s.queued = n(p.waiting.len());
+        s.queued = n(p.queue.waiting().len());
         s.updated = n(p.updated());
-        s.start_backoff = p.backoff.stored();
+        s.start_backoff = p.learned.backoff.stored();
         s.next_available_time = match &wait {
             Wait::Resting(Some(t)) => Some(Time::from(*t)),
             _ => None,
@@ -141,7 +99,7 @@ impl Core {
             Wait::Refused(_) | Wait::StartsFail(..) | Wait::HostUnreachable(_) | Wait::Deleting => false,
             _ => available >= obj.spec.min,
         };
-        let (bad, c) = (p.doors.bad.clone(), &mut s.conditions);
+        let (bad, c) = (p.learned.requests.bad().clone(), &mut s.conditions);
         let reason = if !ready && wait == Wait::Nothing { PoolReady::BelowMin } else { wait.reason() };
         let text = if ready { String::new() } else { wait.to_string() };
         conditions::set(c, if ready { PoolReady::Available } else { reason }, &text, now);
@@ -171,7 +129,7 @@ impl Core {
     fn rests(&self, key: &ObjectKey, obj: &ContainerPool) -> Vec<CredentialRest> {
         let Some(p) = self.pools.get(key) else { return Vec::new() };
         let mut rests: Vec<CredentialRest> = obj.status.as_ref().map(|s| s.rate_limits.clone()).unwrap_or_default();
-        for (id, due) in &p.due_rests {
+        for (id, due) in p.due_rests.iter() {
             match rests.iter_mut().find(|r| r.key == *id) {
                 Some(r) => r.clone_from(due),
                 None => rests.push(due.clone()),
@@ -184,8 +142,13 @@ impl Core {
 
     fn recent(&self, key: &ObjectKey) -> Vec<Recent> {
         let Some(p) = self.pools.get(key) else { return Vec::new() };
-        let newest =
-            p.finals.iter().rev().take(LIST).filter_map(|(_, name)| self.dispatches.get(&key.sibling(name.clone())));
+        let newest = p
+            .queue
+            .finished()
+            .iter()
+            .rev()
+            .take(LIST)
+            .filter_map(|(_, name)| self.dispatches.get(&key.sibling(name.clone())));
         newest
             .map(|e| {
                 let s = e.obj.status.clone().unwrap_or_default();
@@ -202,9 +165,9 @@ impl Core {
 
     fn not_ready(&self, key: &ObjectKey) -> Vec<NotReady> {
         let Some(p) = self.pools.get(key) else { return Vec::new() };
-        let resting = p.resting.iter().map(|(_, o)| *o);
-        let unavailable = p.unavailable.iter().chain(&p.update.spent).copied();
-        let ordinals = unavailable.chain(p.starting.iter().copied()).chain(resting).take(LIST);
+        let resting = p.slots.resting().iter().map(|(_, o)| *o);
+        let unavailable = p.slots.unavailable().iter().chain(p.slots.spent()).copied();
+        let ordinals = unavailable.chain(p.slots.starting().iter().copied()).chain(resting).take(LIST);
         ordinals
             .map(|o| {
                 let worker = names::worker(&key.name, o);
@@ -213,7 +176,7 @@ impl Core {
                     Some((Some(Slot::Resting { until }), _)) => {
                         (NotReadyReason::Resting.as_str(), Some(Time::from(*until)))
                     }
-                    Some((Some(Slot::Starting), w)) => match &super::object::worker_status(w).message {
+                    Some((Some(Slot::Starting), w)) => match &worker_status(w).message {
                         Some(why) => (why.split(':').next().unwrap_or(NotReadyReason::Starting.as_str()), None),
                         None => (NotReadyReason::Starting.as_str(), None),
                     },

@@ -1,20 +1,26 @@
 //! How long finished dispatches stay: until `history.ttl` or `history.limit`, and their worker is freed.
 
-use super::agenda::Wake;
-use super::{Core, Now, Object, ObjectKey, Subject, Verb, time};
 use crate::api::pool::HistoryPolicy;
+use crate::core::agenda::Wake;
+use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, time};
 
 /// Deletes under way at a time. More would not be faster, and each is passed by again for each that ends.
 const AT_A_TIME: usize = 32;
 
 impl Core {
     /// Deletes what has been kept long enough. One delete is all that a dispatch's end costs.
-    pub(super) fn expire_history(&mut self, key: &ObjectKey, policy: &HistoryPolicy, now: Now, wake: &mut Wake) {
+    pub(in crate::core) fn expire_history(
+        &mut self,
+        key: &ObjectKey,
+        policy: &HistoryPolicy,
+        now: Now,
+        wake: &mut Wake,
+    ) {
         let limit = usize::try_from(policy.limit).unwrap_or(0);
         let Some(p) = self.pools.get(key) else { return };
-        let mut over = p.finals.len().saturating_sub(limit);
+        let mut over = p.queue.finished().len().saturating_sub(limit);
         let (mut due, mut under_way) = (Vec::new(), 0);
-        for (finished, name) in &p.finals {
+        for (finished, name) in p.queue.finished() {
             let end = time::after(*finished, policy.ttl.get());
             if over == 0 && end > now.wall {
                 wake.at(end);

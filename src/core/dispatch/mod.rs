@@ -1,0 +1,9 @@
+//! A Dispatch, from its queue to its end.
+
+pub(super) mod commit;
+mod decide;
+mod fate;
+mod history;
+mod lease;
+mod outcome;
+mod queue;

@@ -1,0 +1,68 @@
+//! What ends an attempt, and what follows from an end.
+
+use crate::api::dispatch::{DispatchPhase, DispatchSpec, Outcome, Retries};
+use crate::api::pool::DispatchPolicy;
+use crate::api::{Dispatch, Time};
+use crate::core::time;
+
+/// How the open attempt ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// What was said with it.
+    pub message: Option<String>,
+    /// The rest that follows, if one does.
+    pub until: Option<Time>,
+}
+
+impl End {
+    pub fn of(outcome: Outcome, message: impl Into<String>) -> Self {
+        Self { outcome, message: Some(message.into()), until: None }
+    }
+}
+
+/// Whether another attempt follows an outcome: then the retries used up, with it.
+pub fn retry(spec: &DispatchSpec, used: Retries, outcome: Outcome, other_credential: bool) -> Option<Retries> {
+    let left = |limit: i32, used: i32| limit < 0 || used < limit;
+    match outcome {
+        Outcome::NotStarted => Some(used),
+        Outcome::RateLimited if left(spec.retry.rate_limited, used.rate_limited) => {
+            Some(Retries { rate_limited: used.rate_limited.saturating_add(1), ..used })
+        }
+        Outcome::Unauthorized if other_credential && left(spec.retry.rate_limited, used.rate_limited) => {
+            Some(Retries { rate_limited: used.rate_limited.saturating_add(1), ..used })
+        }
+        Outcome::WorkerLost if left(spec.retry.worker_lost, used.worker_lost) => {
+            Some(Retries { worker_lost: used.worker_lost.saturating_add(1), ..used })
+        }
+        Outcome::Failed if left(spec.retry.failed, used.failed) => {
+            Some(Retries { failed: used.failed.saturating_add(1), ..used })
+        }
+        _ => None,
+    }
+}
+
+/// Final phase after an outcome that no attempt follows.
+pub const fn final_phase(outcome: Outcome) -> DispatchPhase {
+    match outcome {
+        Outcome::Succeeded => DispatchPhase::Succeeded,
+        Outcome::Cancelled => DispatchPhase::Cancelled,
+        _ => DispatchPhase::Failed,
+    }
+}
+
+/// When the open attempt runs out of time. None: never.
+pub fn attempt_deadline(dispatch: &Dispatch, policy: &DispatchPolicy) -> Option<jiff::Timestamp> {
+    let limit = dispatch.spec.timeout.unwrap_or(policy.timeout);
+    let assigned = dispatch.status.as_ref()?.assigned_at.as_ref()?;
+    (!limit.is_zero()).then(|| time::after(assigned.0, limit.get()))
+}
+
+/// When a waiting dispatch expires. None: never. Counted from its creation, or from the end of its last attempt.
+pub fn queue_deadline(dispatch: &Dispatch, policy: &DispatchPolicy) -> Option<jiff::Timestamp> {
+    let limit = dispatch.spec.queue_timeout.unwrap_or(policy.queue_timeout);
+    let last = dispatch.status.as_ref().and_then(|s| s.last_result.as_ref()).map(|r| r.closed_at.0);
+    let since = last.or_else(|| dispatch.metadata.creation_timestamp.as_ref().map(|t| t.0))?;
+    (!limit.is_zero()).then(|| time::after(since, limit.get()))
+}

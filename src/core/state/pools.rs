@@ -1,0 +1,145 @@
+//! Pools, and what is known of each.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::due_rests::DueRests;
+use super::members::Members;
+use super::queue::Queue;
+use super::replacements::Replacements;
+use super::requests::Requests;
+use super::slots::Slots;
+use crate::api::ContainerPool;
+use crate::core::object::{Object, ObjectKey};
+use crate::core::template::Templates;
+
+/// One pool. An entry may exist before its pool does, and after it: as long as Workers or Dispatches name the pool.
+#[derive(Default)]
+pub(in crate::core) struct PoolEntry {
+    obj: Option<Arc<ContainerPool>>,
+    /// Its workers by existence.
+    pub members: Members,
+    /// Its workers by what they can do now.
+    pub slots: Slots,
+    /// Its dispatches.
+    pub queue: Queue,
+    /// Rests to be written to its status.
+    pub due_rests: DueRests,
+    /// What was learned about this very object.
+    pub learned: Learned,
+    /// What its workers are made from.
+    pub templates: Templates,
+    /// Monotonic time at which its status was last written.
+    pub status_written: Option<Duration>,
+    /// How long the newest start took.
+    pub start_took: Option<Duration>,
+}
+
+/// What was learned about a pool. It does not hold for another pool with the same name.
+#[derive(Default)]
+pub(in crate::core) struct Learned {
+    pub backoff: Backoff,
+    pub requests: Requests,
+    pub replacements: Replacements,
+}
+
+impl PoolEntry {
+    /// The pool, if it exists.
+    pub fn obj(&self) -> Option<&Arc<ContainerPool>> {
+        self.obj.as_ref()
+    }
+
+    /// A version of the pool was seen. Returns the version before it.
+    pub fn saw(&mut self, pool: &Arc<ContainerPool>) -> Option<Arc<ContainerPool>> {
+        let old = self.obj.replace(pool.clone());
+        if old.as_ref().is_some_and(|old| old.uid_str() != pool.uid_str()) {
+            self.forget();
+        }
+        old
+    }
+
+    /// The pool is gone.
+    pub fn lost(&mut self) {
+        self.obj = None;
+        self.forget();
+    }
+
+    /// Forgets what holds for one pool only. Every field is named, so that a new one must be decided about here.
+    fn forget(&mut self) {
+        let Self {
+            learned,
+            // Indexes of Workers and Dispatches: they follow these objects, not the pool.
+            members: _,
+            slots: _,
+            queue: _,
+            // Follow the spec, and are replaced with it.
+            obj: _,
+            templates: _,
+            due_rests: _,
+            // A name is enough for these: one limits the rate of writes, the other is a guess.
+            status_written: _,
+            start_took: _,
+        } = self;
+        *learned = Learned::default();
+    }
+
+    /// Workers of the pool's present template.
+    pub fn updated(&self) -> usize {
+        self.templates.hashes().map(|hash| self.members.with_hash(hash)).sum()
+    }
+
+    /// True if a worker is of another template.
+    pub fn has_outdated(&self) -> bool {
+        self.members.len() > self.updated()
+    }
+
+    /// True if nothing leads to this entry.
+    fn is_unused(&self) -> bool {
+        self.members.is_empty() && self.queue.waiting().is_empty() && self.queue.finished().is_empty()
+    }
+}
+
+/// Every pool, by its key.
+#[derive(Default)]
+pub(in crate::core) struct Pools(BTreeMap<ObjectKey, PoolEntry>);
+
+impl Pools {
+    /// One pool.
+    pub fn get(&self, key: &ObjectKey) -> Option<&PoolEntry> {
+        self.0.get(key)
+    }
+
+    /// One pool, to change what is known of it.
+    pub fn get_mut(&mut self, key: &ObjectKey) -> Option<&mut PoolEntry> {
+        self.0.get_mut(key)
+    }
+
+    /// One pool, with an entry even if it does not exist.
+    pub fn entry(&mut self, key: &ObjectKey) -> &mut PoolEntry {
+        self.0.entry(key.clone()).or_default()
+    }
+
+    /// A pool that exists.
+    pub fn obj(&self, key: &ObjectKey) -> Option<&Arc<ContainerPool>> {
+        self.0.get(key)?.obj.as_ref()
+    }
+
+    /// The key of a pool as it is stored. Clones of it share their strings.
+    pub fn shared_key(&self, key: ObjectKey) -> ObjectKey {
+        self.0.get_key_value(&key).map_or(key, |(known, _)| known.clone())
+    }
+
+    /// All pools.
+    pub fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &PoolEntry)> {
+        self.0.iter()
+    }
+
+    /// Forgets a pool that does not exist and that no Worker and no Dispatch names.
+    pub fn forget_unused(&mut self, key: &ObjectKey) {
+        if self.0.get(key).is_some_and(|p| p.obj.is_none() && p.is_unused()) {
+            self.0.remove(key);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The dispatches of a pool: those that wait, and those that are finished.
+//!
+//! `queueLimit` counts dispatches that wait for a first attempt. One that had an attempt was accepted before it, and takes
+//! no place.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+/// Place of a dispatch in its pool's queue: priority, then creation, then name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::core) struct Place {
+    pub priority: Reverse<i32>,
+    pub created: Timestamp,
+    pub name: Arc<str>,
+}
+
+/// See the module's page.
+#[derive(Default)]
+pub(in crate::core) struct Queue {
+    /// Dispatches that can be assigned.
+    places: BTreeSet<Place>,
+    /// Every dispatch that waits, oldest first.
+    waiting: BTreeSet<(Timestamp, Arc<str>)>,
+    /// Finished dispatches, by the time at which they finished.
+    finished: BTreeSet<(Timestamp, Arc<str>)>,
+    /// Which dispatches may wait.
+    pub admission: Admission,
+}
+
+impl Queue {
+    /// A dispatch can be assigned.
+    pub fn enqueue(&mut self, place: Place) {
+        self.places.insert(place);
+    }
+
+    /// A dispatch can no longer be assigned.
+    pub fn unqueue(&mut self, place: &Place) {
+        self.places.remove(place);
+    }
+
+    /// The dispatch that is assigned next.
+    pub fn head(&self) -> Option<&Place> {
+        self.places.first()
+    }
+
+    /// Dispatches that can be assigned.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// A dispatch waits, or no longer does.
+    pub fn set_waiting(&mut self, place: &Place, waits: bool) {
+        let at = (place.created, place.name.clone());
+        if waits {
+            self.waiting.insert(at);
+        } else {
+            self.waiting.remove(&at);
+        }
+    }
+
+    /// Every dispatch that waits, oldest first.
+    pub fn waiting(&self) -> &BTreeSet<(Timestamp, Arc<str>)> {
+        &self.waiting
+    }
+
+    /// Changes when a dispatch finished.
+    pub fn set_finished(&mut self, name: &Arc<str>, old: Option<Timestamp>, new: Option<Timestamp>) {
+        if let Some(t) = old {
+            self.finished.remove(&(t, name.clone()));
+        }
+        if let Some(t) = new {
+            self.finished.insert((t, name.clone()));
+        }
+    }
+
+    /// Finished dispatches, by the time at which they finished.
+    pub fn finished(&self) -> &BTreeSet<(Timestamp, Arc<str>)> {
+        &self.finished
+    }
+}
+
+/// Which dispatches a pool's queue has accepted, and which have not been judged yet.
+#[derive(Default)]
+pub(in crate::core) struct Admission {
+    /// Not judged yet, oldest first.
+    fresh: BTreeSet<(Timestamp, Arc<str>)>,
+    /// How many have a place.
+    accepted: usize,
+    /// Dispatches that this controller is creating have a place too.
+    coming: BTreeSet<Arc<str>>,
+    /// How many waited before this controller became the leader.
+    inherited: usize,
+}
+
+impl Admission {
+    /// True if there is room for one more.
+    pub fn has_room(&self, limit: i32) -> bool {
+        self.accepted + self.coming.len() + self.fresh.len() < usize::try_from(limit).unwrap_or(0)
+    }
+
+    /// The creation of a Dispatch begins.
+    pub fn expect(&mut self, name: Arc<str>) {
+        self.coming.insert(name);
+    }
+
+    /// The creation ended. A dispatch that was seen meanwhile has the place already.
+    pub fn expected(&mut self, name: &str) {
+        self.coming.remove(name);
+    }
+
+    /// A dispatch is seen for the first time. Returns true if it has a place.
+    pub fn comes(&mut self, created: Timestamp, name: &Arc<str>) -> bool {
+        let expected = self.coming.remove(name);
+        if expected {
+            self.accepted += 1;
+        } else {
+            self.fresh.insert((created, name.clone()));
+        }
+        expected
+    }
+
+    /// A dispatch no longer waits for its first attempt.
+    pub fn goes(&mut self, created: Timestamp, name: &Arc<str>, accepted: bool) {
+        if accepted {
+            self.accepted = self.accepted.saturating_sub(1);
+        } else if !self.fresh.is_empty() {
+            self.fresh.remove(&(created, name.clone()));
+        }
+    }
+
+    /// Takes over how many dispatches waited, from the pool's status as this controller first saw it. The number may be a few
+    /// seconds old. That lets in one too many at most, and never refuses one that was accepted under a higher limit.
+    pub fn inherit(&mut self, queued: i32) {
+        self.inherited = usize::try_from(queued).unwrap_or(0);
+    }
+
+    /// All dispatches that waited at the start were judged.
+    pub fn started(&mut self) {
+        self.inherited = 0;
+    }
+
+    /// Judges the dispatches that are not judged yet, oldest first, while there is room. `accept` is called for each that has
+    /// a place, and returns false if that one no longer exists. Returns true if the dispatch `own` has a place.
+    pub fn judge(&mut self, own: (Timestamp, Arc<str>), limit: i32, mut accept: impl FnMut(Arc<str>) -> bool) -> bool {
+        // It may have been refused in a write that failed.
+        self.fresh.insert(own.clone());
+        let limit = usize::try_from(limit).unwrap_or(0).max(self.inherited);
+        while self.accepted + self.coming.len() < limit {
+            let Some((_, name)) = self.fresh.pop_first() else { break };
+            self.accepted += usize::from(accept(name));
+        }
+        !self.fresh.remove(&own)
+    }
+}

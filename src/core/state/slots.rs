@@ -1,0 +1,173 @@
+//! The workers of a pool, indexed by what they can do now.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// The index that a worker stands in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::core) enum Slot {
+    /// It can take work. Its credential may still rest.
+    Idle { cred: Option<String>, last: Option<Timestamp>, since: Timestamp },
+    /// Idle, but the worker itself rests.
+    Resting { until: Timestamp },
+    /// It names a dispatch, or is about to.
+    Busy { cred: Option<String>, assigned_at: Timestamp },
+    /// Not Ready yet.
+    Starting,
+    /// A write about it is under way, and its end will show what the worker is. Or a write failed, and the wait before the
+    /// next try is not over.
+    Held,
+    /// Idle, and has served as many dispatches as it may.
+    Spent,
+    /// Idle, and cannot take work.
+    Unavailable,
+}
+
+/// The index. A worker is named by its ordinal.
+#[derive(Default)]
+pub(in crate::core) struct Slots {
+    /// By credential, and then by the time of the last dispatch.
+    idle: BTreeMap<Option<String>, BTreeSet<(Option<Timestamp>, i32)>>,
+    idle_since: BTreeSet<(Timestamp, i32)>,
+    resting: BTreeSet<(Timestamp, i32)>,
+    busy: BTreeSet<i32>,
+    starting: BTreeSet<i32>,
+    held: BTreeSet<i32>,
+    spent: BTreeSet<i32>,
+    unavailable: BTreeSet<i32>,
+    /// Workers that may be replaced, by the time at which they are due.
+    due: BTreeSet<(Timestamp, i32)>,
+    /// Workers that became Ready a short while ago, by that time.
+    young: BTreeSet<(Duration, i32)>,
+}
+
+impl Slots {
+    /// Puts a worker into the index.
+    pub fn insert(&mut self, ordinal: i32, slot: Slot) {
+        match slot {
+            Slot::Idle { cred, last, since } => {
+                self.idle.entry(cred).or_default().insert((last, ordinal));
+                self.idle_since.insert((since, ordinal));
+            }
+            Slot::Resting { until } => drop(self.resting.insert((until, ordinal))),
+            Slot::Busy { .. } => drop(self.busy.insert(ordinal)),
+            Slot::Starting => drop(self.starting.insert(ordinal)),
+            Slot::Held => drop(self.held.insert(ordinal)),
+            Slot::Spent => drop(self.spent.insert(ordinal)),
+            Slot::Unavailable => drop(self.unavailable.insert(ordinal)),
+        }
+    }
+
+    /// Takes a worker out of the index.
+    pub fn remove(&mut self, ordinal: i32, slot: &Slot) {
+        match slot {
+            Slot::Idle { cred, last, since } => {
+                if let Some(set) = self.idle.get_mut(cred) {
+                    set.remove(&(*last, ordinal));
+                    if set.is_empty() {
+                        self.idle.remove(cred);
+                    }
+                }
+                self.idle_since.remove(&(*since, ordinal));
+            }
+            Slot::Resting { until } => drop(self.resting.remove(&(*until, ordinal))),
+            Slot::Busy { .. } => drop(self.busy.remove(&ordinal)),
+            Slot::Starting => drop(self.starting.remove(&ordinal)),
+            Slot::Held => drop(self.held.remove(&ordinal)),
+            Slot::Spent => drop(self.spent.remove(&ordinal)),
+            Slot::Unavailable => drop(self.unavailable.remove(&ordinal)),
+        }
+    }
+
+    /// Idle workers by their credential: the time of the last dispatch, and the ordinal.
+    pub fn idle(&self) -> &BTreeMap<Option<String>, BTreeSet<(Option<Timestamp>, i32)>> {
+        &self.idle
+    }
+
+    /// The idle worker on a credential whose last dispatch is oldest.
+    pub fn longest_idle(&self, credential: &Option<String>) -> Option<(Option<Timestamp>, i32)> {
+        self.idle.get(credential)?.first().copied()
+    }
+
+    /// Idle workers by the time since which they are idle.
+    pub fn idle_since(&self) -> &BTreeSet<(Timestamp, i32)> {
+        &self.idle_since
+    }
+
+    /// Workers that rest, by the end of their rest.
+    pub fn resting(&self) -> &BTreeSet<(Timestamp, i32)> {
+        &self.resting
+    }
+
+    /// Workers that name a dispatch, or are about to.
+    pub fn busy(&self) -> &BTreeSet<i32> {
+        &self.busy
+    }
+
+    /// Workers that are not Ready yet.
+    pub fn starting(&self) -> &BTreeSet<i32> {
+        &self.starting
+    }
+
+    /// Workers with a write under way.
+    pub fn held(&self) -> &BTreeSet<i32> {
+        &self.held
+    }
+
+    /// Idle workers that have served as many dispatches as they may.
+    pub fn spent(&self) -> &BTreeSet<i32> {
+        &self.spent
+    }
+
+    /// Takes the spent workers out, to remove them.
+    pub fn take_spent(&mut self) -> BTreeSet<i32> {
+        std::mem::take(&mut self.spent)
+    }
+
+    /// Puts a spent worker back that cannot be removed now.
+    pub fn put_back_spent(&mut self, ordinal: i32) {
+        self.spent.insert(ordinal);
+    }
+
+    /// Workers that cannot take work.
+    pub fn unavailable(&self) -> &BTreeSet<i32> {
+        &self.unavailable
+    }
+
+    /// Changes when a worker is due to be replaced.
+    pub fn set_due(&mut self, ordinal: i32, old: Option<Timestamp>, new: Option<Timestamp>) {
+        if let Some(t) = old {
+            self.due.remove(&(t, ordinal));
+        }
+        if let Some(t) = new {
+            self.due.insert((t, ordinal));
+        }
+    }
+
+    /// The worker that is due to be replaced first.
+    pub fn first_due(&self) -> Option<(Timestamp, i32)> {
+        self.due.first().copied()
+    }
+
+    /// A worker became Ready.
+    pub fn came_up(&mut self, ordinal: i32, at: Duration) {
+        self.young.insert((at, ordinal));
+    }
+
+    /// A worker that became Ready at that time is no longer young, or is gone.
+    pub fn not_young(&mut self, ordinal: i32, at: Duration) {
+        self.young.remove(&(at, ordinal));
+    }
+
+    /// The young worker that became Ready first.
+    pub fn oldest_young(&self) -> Option<(Duration, i32)> {
+        self.young.first().copied()
+    }
+
+    /// How many workers became Ready a short while ago.
+    pub fn young(&self) -> usize {
+        self.young.len()
+    }
+}

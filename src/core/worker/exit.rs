@@ -1,0 +1,42 @@
+//! How the end of an instance is described.
+
+use crate::api::Worker;
+use crate::core::Core;
+use crate::core::state::instances::InstanceView;
+use crate::runtime::Exit;
+
+/// What is said of an instance that ended.
+pub fn describe(exit: &Exit) -> String {
+    let mut text = match (exit.code, exit.out_of_memory) {
+        (_, true) => "killed: out of memory".to_owned(),
+        (Some(code), _) if code > 128 => format!("ended by signal {}", code - 128),
+        (Some(code), _) => format!("exited with code {code}"),
+        (None, _) => "ended".to_owned(),
+    };
+    let tail = exit.tail.trim_end();
+    if !tail.is_empty() {
+        text.push_str("; last output: ");
+        text.push_str(tail);
+    }
+    text
+}
+
+/// What is said of a worker whose instance ended by itself, and when it did: with advice, if what it ran was not made to stay.
+pub(super) fn describe_worker(exit: &Exit, when: &str) -> String {
+    let advice = if exit.code == Some(0) {
+        " (a worker must keep running: set spec.command to something that waits, such as [\"sleep\", \"infinity\"])"
+    } else {
+        ""
+    };
+    format!("worker {}{when}{advice}", describe(exit))
+}
+
+impl Core {
+    /// What is known of the end of a worker's instance.
+    pub(in crate::core) fn epitaph(&self, w: &Worker) -> String {
+        match self.instances.view_of(w) {
+            Some(InstanceView::Ended(exit)) => describe_worker(exit, ""),
+            _ => "the worker's instance is gone".to_owned(),
+        }
+    }
+}

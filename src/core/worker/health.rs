@@ -1,0 +1,154 @@
+//! A Worker that is Ready and idle: its health, and when its instance is checked.
+
+use std::time::Duration;
+
+use super::exit::describe_worker;
+use crate::api::vocabulary::{EventReason, WorkerHealthy, WorkerReady};
+use crate::api::worker::{WorkerPhase, WorkerStatus};
+use crate::api::{Condition, Worker};
+use crate::core::agenda::Wake;
+use crate::core::limits::{EARLY_END, MISSED_CHECKS};
+use crate::core::state::instances::{InstanceView, host_of, instance_key};
+use crate::core::state::workers::Op;
+use crate::core::{Action, Core, EventType, Now, ObjectKey, RuntimeOrder, conditions};
+
+impl Core {
+    /// Started, and idle.
+    pub(super) fn keep_up(&mut self, key: &ObjectKey, w: &Worker, status: &WorkerStatus, now: Now, wake: &mut Wake) {
+        let pool = self.workers[key].pool.clone();
+        if self.instances.is_dead(w) {
+            let resting = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).is_some_and(|u| u.0 > now.wall);
+            let since = self.workers[key].since;
+            let why = self.epitaph(w);
+            if resting {
+                // It keeps its slot: a fresh worker in its place would not be rested.
+                if status.phase != WorkerPhase::Failed {
+                    let mut next = status.clone();
+                    next.phase = WorkerPhase::Failed;
+                    next.message = Some(why.clone());
+                    conditions::set(&mut next.conditions, WorkerReady::InstanceLost, &why, now);
+                    self.record("Worker", w, EventType::Warning, EventReason::InstanceLost, why, now);
+                    self.write_worker(key, next, now);
+                }
+                return;
+            }
+            if now.mono < since + EARLY_END {
+                let text = match self.instances.view_of(w) {
+                    Some(InstanceView::Ended(exit)) => describe_worker(exit, " soon after its start"),
+                    _ => format!("worker lost soon after its start: {why}"),
+                };
+                self.count_start_failure(&pool, w, &text, now);
+            } else {
+                self.record("Worker", w, EventType::Warning, EventReason::InstanceLost, why, now);
+            }
+            self.delete_worker(key, now);
+            return;
+        }
+        if self.pools.get(&pool).is_some_and(|p| p.learned.backoff.is_failing()) {
+            let since = self.workers[key].since;
+            if now.mono >= since + EARLY_END {
+                self.started_well(key, &pool);
+            } else {
+                wake.after(since + EARLY_END);
+            }
+        }
+        let paused = self.pool_obj(&pool).is_some_and(|p| p.spec.paused);
+        let missed = self.workers[key].missed;
+        if missed >= MISSED_CHECKS && self.instances.is_listed(&host_of(w)) && !paused {
+            self.record(
+                "Worker",
+                w,
+                EventType::Warning,
+                EventReason::Unhealthy,
+                format!("{missed} checks in a row failed"),
+                now,
+            );
+            self.delete_worker(key, now);
+            return;
+        }
+        let waits = match self.instances.view_of(w) {
+            Some(InstanceView::There { state, .. }) => state.why_not_ready().map(str::to_owned),
+            _ => None,
+        };
+        let healthy = missed == 0 && waits.is_none();
+        let shown = Condition::find::<WorkerHealthy>(&status.conditions).is_none_or(Condition::is_true);
+        let e = &self.workers[key];
+        let sure = self.instances.view_of(w).is_some() && e.op.is_none() && e.checked != Duration::ZERO;
+        if sure && healthy != shown {
+            let mut next = status.clone();
+            let reason = match (healthy, &waits) {
+                (true, _) => WorkerHealthy::CheckPassed,
+                (false, None) => WorkerHealthy::CheckFailed,
+                (false, Some(_)) => WorkerHealthy::NotReady,
+            };
+            let why = waits.clone().unwrap_or_default();
+            conditions::set(&mut next.conditions, reason, &why, now);
+            next.message = waits;
+            self.write_worker(key, next, now);
+            return;
+        }
+        self.check_if_due(key, now, wake);
+    }
+
+    /// Has a worker looked at: every `health.interval`, and at once if nothing is known of its instance.
+    pub(in crate::core) fn check_if_due(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
+        let Some(e) = self.workers.get(key) else { return };
+        if e.op.is_some() {
+            return;
+        }
+        let (w, checked, missed) = (e.obj.clone(), e.checked, e.missed);
+        let host = host_of(&w);
+        if !self.instances.is_listed(&host) || self.instances.is_dead(&w) {
+            return; // a listing will tell
+        }
+        let policy = self.pool_obj(&self.workers[key].pool).map(|p| p.spec.health.clone()).unwrap_or_default();
+        // A worker that missed a check is asked again soon: it takes no work until it answers.
+        let pause = if missed == 0 { policy.interval.get() } else { policy.interval.get().min(policy.timeout.get()) };
+        let due = if checked == Duration::ZERO || self.instances.view_of(&w).is_none() {
+            now.mono
+        } else {
+            together(checked + pause, pause)
+        };
+        if now.mono < due {
+            wake.after(due);
+            return;
+        }
+        if let Some(e) = self.workers.get_mut(key) {
+            e.begin(Op::Check);
+        }
+        self.actions.push(Action::Runtime(RuntimeOrder::Check(host, instance_key(&w), policy.timeout.get())));
+    }
+}
+
+/// When a check is made that is due at `due`, a `pause` after the last one: together with others, at most a sixtieth of that
+/// pause later. A controller is then woken now and then, not for each of thousands of workers.
+fn together(due: Duration, pause: Duration) -> Duration {
+    let step = (pause.as_millis() / 60).max(1);
+    let millis = due.as_nanos().div_ceil(1_000_000).next_multiple_of(step);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn those_that_are_due_at_about_the_same_time_are_checked_at_one() {
+        let pause = Duration::from_secs(120);
+        let at = |millis| together(Duration::from_millis(millis), pause).as_millis();
+        assert_eq!([2001, 2500, 3999, 4000].map(at), [4000; 4]);
+        assert_eq!(at(4001), 6000);
+    }
+
+    proptest! {
+        #[test]
+        fn none_is_checked_early_or_much_later(due in 0..10_000_000_000u64, pause in 1_000_000..4_000_000_000u64) {
+            let (due, pause) = (Duration::from_micros(due), Duration::from_micros(pause));
+            let at = together(due, pause);
+            prop_assert!(at >= due);
+            prop_assert!(at <= due + pause / 60 + Duration::from_millis(1));
+        }
+    }
+}
