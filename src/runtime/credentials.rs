@@ -77,24 +77,24 @@ pub enum CredentialError {
         variable: String,
     },
     /// The file cannot be read.
-    #[error("credential {name}: {path}: {error}")]
+    #[error("credential {name}: {path}: {source}")]
     File {
         /// Name of the credential.
         name: String,
         /// The path of `fromFile`.
         path: String,
         /// What the system says.
-        error: io::Error,
+        source: io::Error,
     },
     /// The command cannot be run.
-    #[error("credential {name}: {program}: {error}")]
+    #[error("credential {name}: {program}: {source}")]
     Command {
         /// Name of the credential.
         name: String,
         /// First word of `fromCommand`.
         program: String,
         /// What the system says.
-        error: io::Error,
+        source: io::Error,
     },
     /// The command failed. Its output is not repeated, for it may hold part of the value.
     #[error("credential {name}: {program} ended with {status}; run it by hand to see why")]
@@ -138,7 +138,7 @@ pub async fn resolve(credential: &Credential) -> Result<Secret, CredentialError>
             .ok_or_else(|| CredentialError::Unset { name: name(), variable: variable.clone() })?;
         (format!("variable {variable}"), std::os::unix::ffi::OsStringExt::into_vec(value).into())
     } else if let Some(path) = &credential.from_file {
-        let failed = |error| CredentialError::File { name: name(), path: path.clone(), error };
+        let failed = |source| CredentialError::File { name: name(), path: path.clone(), source };
         let file = tokio::fs::File::open(path).await.map_err(failed)?;
         (format!("file {path}"), read(file).await.map_err(failed)?)
     } else if let Some((program, args)) = credential.from_command.split_first() {
@@ -166,7 +166,7 @@ pub async fn resolve(credential: &Credential) -> Result<Secret, CredentialError>
 }
 
 async fn run(name: &str, program: &str, args: &[String]) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
-    let failed = |error| CredentialError::Command { name: name.to_owned(), program: program.to_owned(), error };
+    let failed = |source| CredentialError::Command { name: name.to_owned(), program: program.to_owned(), source };
     let work = async {
         let mut child = Command::new(program)
             .args(args)

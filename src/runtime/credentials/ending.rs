@@ -162,7 +162,7 @@ mod tests {
     const LIMIT: usize = 64;
 
     /// What is reported of these pieces, each on one of two streams.
-    fn told(secret: &str, pieces: &[(bool, &[u8])], cut: bool) -> String {
+    fn shown(secret: &str, pieces: &[(bool, &[u8])], cut: bool) -> String {
         let secret = Secret::new(secret);
         let new = if cut { Redactor::after_a_cut } else { Redactor::new };
         let mut streams = [new(Some(&secret)), new(Some(&secret))];
@@ -184,7 +184,7 @@ mod tests {
     fn lines_that_repeat_the_value_show_none_of_it() {
         let token = "sk-0123456789abcdefghijklmnopqrstuvwxyzA"; // 40 bytes
         let line = format!("auth: {token}\n");
-        let text = told(token, &[(false, line.repeat(50).as_bytes())], false);
+        let text = shown(token, &[(false, line.repeat(50).as_bytes())], false);
         assert!(text.len() <= LIMIT && !shows(&text, token), "{text}");
         assert!(text.ends_with("auth: ***\nauth: ***\n"), "{text}");
     }
@@ -192,15 +192,15 @@ mod tests {
     #[test]
     fn what_is_no_value_stays() {
         for text in ["", "sesame-clos", "sesesame-ope door", "ses"] {
-            assert_eq!(told("sesame-open", &[(false, text.as_bytes())], false), text);
+            assert_eq!(shown("sesame-open", &[(false, text.as_bytes())], false), text);
         }
-        assert_eq!(told("sesame-open", &[(false, b"se sesame-")], false), "se ***", "it was about to print the rest");
-        assert_eq!(told("short", &[(false, b"short")], false), "short");
+        assert_eq!(shown("sesame-open", &[(false, b"se sesame-")], false), "se ***", "it was about to print the rest");
+        assert_eq!(shown("short", &[(false, b"short")], false), "short");
         assert_eq!(
-            told("ab\u{e4}cdef", &[(false, "1 ab\u{e4}cdef \u{e4}\u{df}".as_bytes())], true),
+            shown("ab\u{e4}cdef", &[(false, "1 ab\u{e4}cdef \u{e4}\u{df}".as_bytes())], true),
             "1 *** \u{e4}\u{df}"
         );
-        assert_eq!(told("sesame-open", &[(false, b"pen"), (true, b"-open door")], true), "pen*** door");
+        assert_eq!(shown("sesame-open", &[(false, b"pen"), (true, b"-open door")], true), "pen*** door");
     }
 
     #[test]
@@ -215,8 +215,8 @@ mod tests {
 
     #[test]
     fn values_that_overlap_are_hidden_whole() {
-        assert_eq!(told("xyzwxyzw", &[(false, b"<xyzwxyzwxyzw>")], false), "<***>");
-        assert_eq!(told("xyzwxyzw", &[(false, b"xyzwxyzwxyzw>")], true), "***>");
+        assert_eq!(shown("xyzwxyzw", &[(false, b"<xyzwxyzwxyzw>")], false), "<***>");
+        assert_eq!(shown("xyzwxyzw", &[(false, b"xyzwxyzwxyzw>")], true), "***>");
     }
 
     proptest! {
@@ -239,7 +239,7 @@ mod tests {
                 }
                 rest = left;
             }
-            let text = told(&secret, &pieces, true);
+            let text = shown(&secret, &pieces, true);
             prop_assert!(text.len() <= LIMIT && !shows(&text, &secret), "{}", text);
         }
     }

@@ -109,9 +109,7 @@ fn limits(resources: Option<&Resources>) -> Result<Limits, String> {
     let mut limits = Limits::default();
     let Some(resources) = resources else { return Ok(limits) };
     if let Some(name) = resources.requests.keys().next() {
-        return Err(format!(
-            "resources.requests.{name}: Docker sets nothing aside; remove it, or use resources.limits"
-        ));
+        return Err(format!("resources.requests.{name}: Docker reserves nothing; remove it, or use resources.limits"));
     }
     for (name, quantity) in &resources.limits {
         let (place, scale) = match name.as_str() {

@@ -1,4 +1,4 @@
-//! Where a Docker Engine is: what `docker` itself would use, as far as Poolkeeper can speak it.
+//! Where a Docker Engine is: what `docker` itself would use, as far as Poolkeeper supports it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -31,10 +31,10 @@ impl fmt::Display for Endpoint {
 /// Why there is no usable address.
 #[derive(thiserror::Error, Debug, Clone, PartialEq, Eq)]
 pub enum EndpointError {
-    /// A scheme that is not spoken, or none.
+    /// A scheme that is not supported, or none.
     #[error(
-        "{source_name} is {address:?}: Poolkeeper speaks unix:///PATH and tcp://HOST:PORT; another machine's socket can be \
-         had by `ssh -nNT -L /tmp/docker.sock:{DEFAULT_SOCKET} USER@HOST` and unix:///tmp/docker.sock"
+        "{source_name} is {address:?}: Poolkeeper supports unix:///PATH and tcp://HOST:PORT; to reach another machine, run \
+         `ssh -nNT -L /tmp/docker.sock:{DEFAULT_SOCKET} USER@HOST` and use unix:///tmp/docker.sock"
     )]
     Unsupported {
         /// Where it was found.
@@ -44,7 +44,7 @@ pub enum EndpointError {
     },
     /// TLS is wanted.
     #[error(
-        "{source_name} asks for TLS to the Docker Engine, which Poolkeeper does not speak; forward its socket over ssh"
+        "{source_name} asks for TLS to the Docker Engine, which Poolkeeper does not support; forward its socket over ssh"
     )]
     Tls {
         /// What asks for it.
@@ -52,7 +52,7 @@ pub enum EndpointError {
     },
     /// The context is not there or cannot be read.
     #[error(
-        "docker context {context:?} (named by {source_name}): {path}: {problem}; `docker context ls` shows what there is"
+        "docker context {context:?} (named by {source_name}): {path}: {problem}; `docker context ls` lists the contexts"
     )]
     Context {
         /// Its name.
@@ -65,7 +65,7 @@ pub enum EndpointError {
         problem: String,
     },
     /// The CLI's configuration cannot be read.
-    #[error("{path}: {problem}; mend it, or set DOCKER_HOST")]
+    #[error("{path}: {problem}; correct it, or set DOCKER_HOST")]
     Config {
         /// The file.
         path: String,
@@ -112,7 +112,7 @@ impl Endpoint {
     /// socket. `var` looks up a variable of the environment.
     ///
     /// # Errors
-    /// If what is configured cannot be read or cannot be spoken.
+    /// If what is configured cannot be read or is not supported.
     pub fn find(var: impl Fn(&str) -> Option<String>) -> Result<Self, EndpointError> {
         let var = |name: &str| var(name).filter(|value| !value.is_empty());
         if let Some(address) = var("DOCKER_HOST") {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn docker_host_comes_first_and_is_spoken_or_refused() {
+    fn docker_host_comes_first_and_is_used_or_refused() {
         assert_eq!(find(&[("DOCKER_HOST", "unix:///a/b"), ("DOCKER_CONTEXT", "x")]), Ok(Endpoint::Unix("/a/b".into())));
         assert_eq!(find(&[("DOCKER_HOST", "tcp://h:2375")]), Ok(Endpoint::Tcp("h:2375".into())));
         for wrong in ["ssh://me@gpu1", "npipe:////./pipe/x", "/var/run/docker.sock", "tcp://h", "tcp://:1", "unix://x"]

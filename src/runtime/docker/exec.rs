@@ -21,7 +21,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::failure::Failure;
+use super::engine_error::EngineError;
 use super::host::Host;
 use crate::runtime::exec::{ExecError, Output, Running, Task, TaskEnd};
 
@@ -86,19 +86,19 @@ async fn begin(host: &Host, docker: &Docker, container: &str, task: Task) -> Res
         working_dir: task.working_dir,
         ..ExecConfig::default()
     };
-    let id = docker.create_exec(container, config).await.map_err(|e| match host.failure(&e) {
+    let id = docker.create_exec(container, config).await.map_err(|e| match host.error(&e) {
         // What the engine says of the request itself, like a variable without a name.
-        Failure::Answer { status: 400, message } => ExecError::Command { message, code: 126 },
-        failure => ExecError::Worker(failure.to_string()),
+        EngineError::Answer { status: 400, message } => ExecError::Command { message, code: 126 },
+        error => ExecError::Worker(error.to_string()),
     })?;
     let options = StartExecOptions { output_capacity: Some(READ_BYTES), ..StartExecOptions::default() };
-    let (frames, input) = match docker.start_exec(&id.id, Some(options)).await.map_err(|e| host.failure(&e)) {
+    let (frames, input) = match docker.start_exec(&id.id, Some(options)).await.map_err(|e| host.error(&e)) {
         Ok(StartExecResults::Attached { output, input }) => (output, Some(input)),
-        Err(Failure::Answer { message, .. }) => return Err(not_started(&message)),
-        Err(Failure::NoConnection(why)) => return Err(ExecError::Worker(why)),
+        Err(EngineError::Answer { message, .. }) => return Err(not_started(&message)),
+        Err(EngineError::NoConnection(why)) => return Err(ExecError::Worker(why)),
         // It may have started.
         Ok(StartExecResults::Detached) => return Ok(lost(id.id, "the engine did not attach to it".to_owned())),
-        Err(Failure::NoAnswer(why)) => return Ok(lost(id.id, why)),
+        Err(EngineError::NoAnswer(why)) => return Ok(lost(id.id, why)),
     };
     let writer = input.filter(|_| !task.stdin.is_empty());
     let writer = writer.map(|input| AbortOnDropHandle::new(tokio::spawn(write(input, task.stdin))));
@@ -125,7 +125,7 @@ impl Begun {
         let mut ended = false;
         let mut looks = 0;
         loop {
-            match docker.inspect_exec(&self.id).await.map_err(|e| host.failure(&e)) {
+            match docker.inspect_exec(&self.id).await.map_err(|e| host.error(&e)) {
                 Ok(exec) if exec.pid.unwrap_or_default() > 0 => return Ok(self),
                 Ok(exec) if has_ended(&exec) => return Err(not_started(&self.words().await)),
                 Ok(_) if ended && looks >= MAX_LOOKS => {
@@ -133,8 +133,8 @@ impl Begun {
                     return Ok(self);
                 }
                 Ok(_) => looks += u32::from(ended),
-                Err(failure) => {
-                    self.lost = Some(failure.to_string());
+                Err(error) => {
+                    self.lost = Some(error.to_string());
                     return Ok(self);
                 }
             }
@@ -229,7 +229,7 @@ impl Exec {
 
     /// How it ended, now that its output has. The engine may learn of the exit later, and a task may run on after
     /// closing its output.
-    async fn ended(&self) -> Result<TaskEnd, Failure> {
+    async fn ended(&self) -> Result<TaskEnd, EngineError> {
         let answered = AtomicBool::new(false);
         let Ok(code) = tokio::time::timeout(SILENCE, self.code(&answered)).await else {
             let endpoint = &self.host.endpoint;
@@ -257,10 +257,10 @@ impl Exec {
     }
 
     /// Waits for the exit code. `answered` is set once the engine says that there is none yet.
-    async fn code(&self, answered: &AtomicBool) -> Result<i32, Failure> {
+    async fn code(&self, answered: &AtomicBool) -> Result<i32, EngineError> {
         let mut pause = MIN_PAUSE;
         loop {
-            let exec = self.docker.inspect_exec(&self.id).await.map_err(|e| self.host.failure(&e))?;
+            let exec = self.docker.inspect_exec(&self.id).await.map_err(|e| self.host.error(&e))?;
             if has_ended(&exec) {
                 return Ok(exec.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or_default());
             }
@@ -272,13 +272,13 @@ impl Exec {
 
     /// True if the process itself ended so: only then has the engine announced it. Where something between us and the
     /// engine cuts the stream, it gives the exec this code and lets the process run on.
-    async fn exited_with(&self, code: i32) -> Result<bool, Failure> {
+    async fn exited_with(&self, code: i32) -> Result<bool, EngineError> {
         let filters = HashMap::from([("event", vec!["exec_die"]), ("container", vec![self.container.as_str()])]);
         let options = EventsOptionsBuilder::default().since("1").filters(&filters).build();
         let mut events = std::pin::pin!(self.docker.events(Some(options)));
         let announced = async {
             while let Some(event) = events.next().await {
-                let event = event.map_err(|e| self.host.failure(&e))?;
+                let event = event.map_err(|e| self.host.error(&e))?;
                 let attributes = event.actor.and_then(|actor| actor.attributes).unwrap_or_default();
                 if attributes.get("execID") == Some(&self.id) {
                     return Ok(attributes.get("exitCode") == Some(&code.to_string()));
@@ -289,18 +289,18 @@ impl Exec {
         tokio::time::timeout(ANNOUNCEMENT, announced).await.unwrap_or(Ok(false))
     }
 
-    async fn container_lives(&self) -> Result<bool, Failure> {
-        match self.docker.inspect_container(&self.container, None).await.map_err(|e| self.host.failure(&e)) {
+    async fn container_lives(&self) -> Result<bool, EngineError> {
+        match self.docker.inspect_container(&self.container, None).await.map_err(|e| self.host.error(&e)) {
             Ok(found) => Ok(found.state.and_then(|state| state.running).unwrap_or_default()),
-            Err(failure) if failure.is_not_found() => Ok(false),
-            Err(failure) => Err(failure),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
     /// When a container's first process ends, the kernel kills the others before it lets the first be reaped: a task
     /// that died with its container is always seen to end before the container is. So of a killed one the kernel is
     /// asked: where nothing can be started any more, not even to learn that the program is missing, it was the end.
-    async fn died_with_the_container(&self) -> Result<bool, Failure> {
+    async fn died_with_the_container(&self) -> Result<bool, EngineError> {
         if !self.container_lives().await? {
             return Ok(true);
         }

@@ -8,7 +8,7 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use tokio::sync::OwnedMutexGuard;
 
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::engine_error::EngineError;
 use super::image::Pulls;
 
 /// How long the engine may take to begin an answer. Short ones come in milliseconds; a stop includes its grace.
@@ -47,36 +47,36 @@ impl Host {
     }
 
     /// The client, in the version of the API that both sides speak. Connects if it has not yet.
-    pub(super) async fn docker(&self) -> Result<Docker, Failure> {
+    pub(super) async fn docker(&self) -> Result<Docker, EngineError> {
         let mut client = self.client.lock().await;
         if let Some(docker) = &*client {
             return Ok(docker.clone());
         }
-        let docker = self.dial()?.negotiate_version().await.map_err(|e| self.failure(&e))?;
+        let docker = self.dial()?.negotiate_version().await.map_err(|e| self.error(&e))?;
         Ok(client.insert(docker).clone())
     }
 
     /// Connects anew: the engine may be another one than before.
-    pub(super) async fn redial(&self) -> Result<Docker, Failure> {
+    pub(super) async fn redial(&self) -> Result<Docker, EngineError> {
         self.client.lock().await.take();
         self.docker().await
     }
 
-    fn dial(&self) -> Result<Docker, Failure> {
+    fn dial(&self) -> Result<Docker, EngineError> {
         let seconds = REQUEST_TIMEOUT.as_secs();
         match &self.endpoint {
             Endpoint::Unix(path) => {
                 // The client only says that the socket does not exist; ask why it cannot be used.
-                std::fs::metadata(path).map_err(|e| Failure::no_connection(&self.name, &self.endpoint, &e))?;
+                std::fs::metadata(path).map_err(|e| EngineError::no_connection(&self.name, &self.endpoint, &e))?;
                 Docker::connect_with_unix(&path.to_string_lossy(), seconds, API_DEFAULT_VERSION)
             }
             Endpoint::Tcp(address) => Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION),
         }
-        .map_err(|e| self.failure(&e))
+        .map_err(|e| self.error(&e))
     }
 
-    pub(super) fn failure(&self, error: &bollard::errors::Error) -> Failure {
-        Failure::new(&self.name, &self.endpoint, error)
+    pub(super) fn error(&self, error: &bollard::errors::Error) -> EngineError {
+        EngineError::new(&self.name, &self.endpoint, error)
     }
 
     /// Waits until no other task holds the turn called `name`.

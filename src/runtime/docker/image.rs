@@ -9,13 +9,13 @@ use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
 use futures::stream::StreamExt;
 
-use super::failure::Failure;
+use super::engine_error::EngineError;
 use super::host::Host;
 
 /// A registry may take its time before the first byte of an answer.
 const PULL_TIMEOUT: Duration = Duration::from_mins(10);
 
-type Pull = Result<(), Failure>;
+type Pull = Result<(), EngineError>;
 
 /// The pulls under way on a host, by image. A pull continues as long as a start waits for it.
 #[derive(Default)]
@@ -48,7 +48,7 @@ pub(super) async fn pull(host: &Host, docker: &Docker, image: &str) -> Pull {
         async move {
             let mut progress = std::pin::pin!(docker.create_image(Some(options), None, None));
             while let Some(step) = progress.next().await {
-                step.map_err(|e| Failure::new(&name, &endpoint, &e))?;
+                step.map_err(|e| EngineError::new(&name, &endpoint, &e))?;
             }
             Ok(())
         }

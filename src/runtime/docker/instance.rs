@@ -8,7 +8,7 @@ use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum as Stat
 use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder};
 use futures::stream::StreamExt;
 
-use super::failure::Failure;
+use super::engine_error::EngineError;
 use super::host::Host;
 use crate::api::names;
 use crate::api::names::CREDENTIAL_ENV;
@@ -34,10 +34,14 @@ pub(super) fn key(labels: &Labels) -> Option<InstanceKey> {
 }
 
 /// All containers, running or not, that have these labels (`name` or `name=value`).
-pub(super) async fn list(host: &Host, docker: &Docker, labels: &[String]) -> Result<Vec<ContainerSummary>, Failure> {
+pub(super) async fn list(
+    host: &Host,
+    docker: &Docker,
+    labels: &[String],
+) -> Result<Vec<ContainerSummary>, EngineError> {
     let filters = HashMap::from([("label", labels.to_vec())]);
     let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
-    docker.list_containers(Some(options)).await.map_err(|e| host.failure(&e))
+    docker.list_containers(Some(options)).await.map_err(|e| host.error(&e))
 }
 
 /// The labels that name one instance of an installation.
@@ -46,18 +50,18 @@ pub(super) fn of_instance(installation: &str, key: &InstanceKey) -> [String; 2] 
 }
 
 /// Looks at one container, by id or name. `Ok(None)`: the engine says that it does not exist, or is not one of ours.
-pub(super) async fn look(host: &Host, docker: &Docker, container: &str) -> Result<Option<Instance>, Failure> {
+pub(super) async fn look(host: &Host, docker: &Docker, container: &str) -> Result<Option<Instance>, EngineError> {
     match docker.inspect_container(container, None).await {
         Ok(found) => Ok(read(host, docker, &found).await),
-        Err(e) => match host.failure(&e) {
-            failure if failure.is_not_found() => Ok(None),
-            failure => Err(failure),
+        Err(e) => match host.error(&e) {
+            error if error.is_not_found() => Ok(None),
+            error => Err(error),
         },
     }
 }
 
 /// Looks for one instance: by its name, which is one request, and by its labels if it does not have that name.
-pub(super) async fn find(host: &Host, installation: &str, key: &InstanceKey) -> Result<Option<Instance>, Failure> {
+pub(super) async fn find(host: &Host, installation: &str, key: &InstanceKey) -> Result<Option<Instance>, EngineError> {
     let docker = host.docker().await?;
     let named = look(host, &docker, &key.instance_name()).await?;
     if let Some(instance) = named.filter(|instance| instance.key == *key) {

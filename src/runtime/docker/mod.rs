@@ -2,11 +2,26 @@
 //!
 //! The labels on the containers are the only record. Only the engine's answers are believed: an event is a reason to
 //! ask.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `endpoint` | where an engine is: `DOCKER_HOST`, contexts, the default socket |
+//! | `host` | one engine, the connection to it, and turns of requests about one name |
+//! | `engine_error` | why a request failed, and whether it may have had an effect |
+//! | `container` | from an [`InstanceSpec`] to the request that creates a container: mounts, limits, labels |
+//! | `quantity` | Kubernetes quantities as numbers |
+//! | `image` | pulls, which starts share |
+//! | `start`, `stop` | making an instance, and removing it |
+//! | `instance` | from an inspected container to an [`Instance`], with its last output |
+//! | `observe` | following an engine: listings and events |
+//! | `exec` | running a task in a container |
+//! | `result` | the result file of a task |
+//! | `owner`, `sweep` | the process of a local run, and removing what dead runs left |
 
 mod container;
 mod endpoint;
+mod engine_error;
 mod exec;
-mod failure;
 mod host;
 mod image;
 mod instance;
@@ -88,7 +103,7 @@ impl DockerRuntime {
     /// Finds the engines. Connects to none yet.
     ///
     /// # Errors
-    /// If the address of one cannot be found or cannot be spoken.
+    /// If the address of one cannot be found or is not supported.
     pub fn new(options: DockerOptions) -> Result<Self, EndpointError> {
         let owner = container::Owner {
             installation: options.installation,
@@ -109,7 +124,7 @@ impl DockerRuntime {
     pub async fn probe(&self, host: &str) -> Result<String, RuntimeError> {
         let host = self.hosts.get(host).map_err(RuntimeError::Refused)?;
         let docker = host.redial().await?;
-        let version = docker.version().await.map_err(|e| host.failure(&e))?;
+        let version = docker.version().await.map_err(|e| host.error(&e))?;
         let word = |part: Option<String>| part.unwrap_or_else(|| "?".to_owned());
         Ok(format!("{} (API {}) at {}", word(version.version), word(version.api_version), host.endpoint))
     }
@@ -147,7 +162,7 @@ impl Runtime for DockerRuntime {
         let (owner, spec) = (self.owner.clone(), spec.clone());
         // Continues to its end even if no caller waits for it: cut off between two requests, it could be doubled by the next.
         let start = tokio::spawn(async move { start::start(&host, &owner, &spec).await });
-        start.await.unwrap_or_else(|e| Err(StartError::Unknown(format!("the start was cut off: {e}"))))
+        start.await.unwrap_or_else(|e| Err(StartError::Unknown(format!("the start was interrupted: {e}"))))
     }
 
     async fn stop(&self, host: &str, key: &InstanceKey) -> Result<(), RuntimeError> {
@@ -181,7 +196,7 @@ impl DockerExecutor {
     /// For a program that has a target and no runtime. Connects to no engine yet.
     ///
     /// # Errors
-    /// If the address of one cannot be found or cannot be spoken.
+    /// If the address of one cannot be found or is not supported.
     pub fn new(hosts: Vec<HostOptions>) -> Result<Self, EndpointError> {
         Ok(Self { hosts: Hosts::new(hosts)? })
     }

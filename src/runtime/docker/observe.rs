@@ -11,7 +11,7 @@ use bollard::models::{ContainerSummary, ContainerSummaryStateEnum as Listed, Eve
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
-use super::failure::Failure;
+use super::engine_error::EngineError;
 use super::host::Host;
 use super::instance::{self, Labels};
 use crate::api::names;
@@ -43,12 +43,12 @@ pub(super) fn observe(host: Arc<Host>, installation: String) -> BoxStream<'stati
             let lost = 'session: {
                 let mut session = match Session::open(&host, &installation).await {
                     Ok(session) => session,
-                    Err(failure) => break 'session failure,
+                    Err(error) => break 'session error,
                 };
                 loop {
                     let next = match session.next().await {
                         Ok(next) => next,
-                        Err(failure) => break 'session failure,
+                        Err(error) => break 'session error,
                     };
                     if matches!(next, Observation::Listed(_)) {
                         (backoff, said) = (MIN_BACKOFF, None);
@@ -80,13 +80,13 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    async fn open(host: &'a Host, installation: &str) -> Result<Self, Failure> {
+    async fn open(host: &'a Host, installation: &str) -> Result<Self, EngineError> {
         let docker = host.redial().await?;
         // The engine answers before it has subscribed us. So that nothing is lost in between, it is asked for all
         // events since a moment before the first listing, by its own clock.
-        let since = docker.info().await.map_err(|e| host.failure(&e))?.system_time;
+        let since = docker.info().await.map_err(|e| host.error(&e))?.system_time;
         let since = since.as_deref().and_then(|time| time.parse::<jiff::Timestamp>().ok()).ok_or_else(|| {
-            Failure::NoAnswer(format!("the Docker Engine at {} does not tell the time", host.endpoint))
+            EngineError::NoAnswer(format!("the Docker Engine at {} does not report its time", host.endpoint))
         })?;
         let actions = CHANGES.iter().chain([&DESTROY]).map(|action| (*action).to_owned()).collect();
         let filters = [
@@ -121,7 +121,7 @@ impl<'a> Session<'a> {
     }
 
     /// The next observation. `Err`: the session is over.
-    async fn next(&mut self) -> Result<Observation, Failure> {
+    async fn next(&mut self) -> Result<Observation, EngineError> {
         loop {
             let event = match self.early.pop_front() {
                 Some(event) => event,
@@ -137,7 +137,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn list(&mut self) -> Result<Observation, Failure> {
+    async fn list(&mut self) -> Result<Observation, EngineError> {
         let listing = listing(self.host, &self.docker, &self.installation, &self.seen);
         let listed = while_hearing(self.host, &mut self.events, &mut self.early, listing).await??;
         self.seen = listed.iter().map(|instance| (instance.handle.id.clone(), instance.clone())).collect();
@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
     }
 
     /// What an event means. The container is looked at rather than the event believed: it may be old.
-    async fn follow(&mut self, event: EventMessage) -> Result<Option<Observation>, Failure> {
+    async fn follow(&mut self, event: EventMessage) -> Result<Option<Observation>, EngineError> {
         let Some(actor) = event.actor else { return Ok(None) };
         let labels: Labels = actor.attributes.unwrap_or_default();
         let (Some(id), Some(key)) = (actor.id, instance::key(&labels)) else { return Ok(None) };
@@ -172,7 +172,7 @@ async fn while_hearing<T>(
     events: &mut Events,
     early: &mut VecDeque<EventMessage>,
     work: impl Future<Output = T>,
-) -> Result<T, Failure> {
+) -> Result<T, EngineError> {
     let mut work = std::pin::pin!(work);
     loop {
         tokio::select! {
@@ -183,16 +183,19 @@ async fn while_hearing<T>(
     }
 }
 
-fn heard(host: &Host, event: Option<Result<EventMessage, Error>>) -> Result<EventMessage, Failure> {
+fn heard(host: &Host, event: Option<Result<EventMessage, Error>>) -> Result<EventMessage, EngineError> {
     match event {
         Some(Ok(event)) => Ok(event),
-        Some(Err(e)) => Err(host.failure(&e)),
-        None => Err(Failure::NoAnswer(format!("the Docker Engine at {} (host {}) hung up", host.endpoint, host.name))),
+        Some(Err(e)) => Err(host.error(&e)),
+        None => Err(EngineError::NoAnswer(format!(
+            "the Docker Engine at {} (host {}) closed the connection",
+            host.endpoint, host.name
+        ))),
     }
 }
 
 /// All instances of the installation, sorted by key.
-async fn listing(host: &Host, docker: &Docker, installation: &str, seen: &Seen) -> Result<Vec<Instance>, Failure> {
+async fn listing(host: &Host, docker: &Docker, installation: &str, seen: &Seen) -> Result<Vec<Instance>, EngineError> {
     let found = instance::list(host, docker, &[format!("{}={installation}", names::INSTALLATION)]).await?;
     let looks = found.into_iter().map(|container| async move {
         let id = container.id.clone().unwrap_or_default();

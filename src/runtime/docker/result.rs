@@ -6,7 +6,7 @@ use bollard::Docker;
 use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder};
 use futures::stream::StreamExt;
 
-use super::failure::Failure;
+use super::engine_error::EngineError;
 use super::host::Host;
 use crate::runtime::exec::ExecError;
 
@@ -19,8 +19,8 @@ const PARENTS: [&str; 2] = ["/tmp", "/"];
 /// Any user of the worker may write there.
 const MODE: u32 = 0o777;
 
-fn gone(failure: Failure) -> ExecError {
-    ExecError::Worker(failure.to_string())
+fn gone(error: EngineError) -> ExecError {
+    ExecError::Worker(error.to_string())
 }
 
 /// Makes a directory for this attempt alone. See [`crate::runtime::exec::Executor::result_path`].
@@ -33,13 +33,13 @@ pub(super) async fn path(host: &Host, container: &str, dispatch: &str, attempt: 
         match make_directory(host, &docker, container, parent, &name).await {
             Ok(()) => return Ok(format!("{}/{name}/result.json", parent.trim_end_matches('/'))),
             // Not there, no directory, or mounted read-only.
-            Err(failure @ Failure::Answer { .. }) => refused = Some(failure),
-            Err(failure) => return Err(gone(failure)),
+            Err(error @ EngineError::Answer { .. }) => refused = Some(error),
+            Err(error) => return Err(gone(error)),
         }
     }
     Err(ExecError::Worker(format!(
-        "no result file can be had in container {container}: {}",
-        refused.map_or_else(String::new, |failure| failure.to_string())
+        "no directory for a result file can be made in container {container}: {}",
+        refused.map_or_else(String::new, |error| error.to_string())
     )))
 }
 
@@ -50,12 +50,12 @@ async fn make_directory(
     container: &str,
     parent: &str,
     name: &str,
-) -> Result<(), Failure> {
+) -> Result<(), EngineError> {
     let archive = directory(name)
-        .map_err(|e| Failure::Answer { status: 400, message: format!("cannot make an archive of {name}: {e}") })?;
+        .map_err(|e| EngineError::Answer { status: 400, message: format!("cannot make an archive of {name}: {e}") })?;
     let options = UploadToContainerOptionsBuilder::default().path(parent).build();
     let put = docker.upload_to_container(container, Some(options), bollard::body_full(archive.into()));
-    put.await.map_err(|e| host.failure(&e))
+    put.await.map_err(|e| host.error(&e))
 }
 
 /// An archive with one empty directory in it.
@@ -84,21 +84,21 @@ pub(super) async fn take(host: &Host, container: &str, path: &str) -> Result<Opt
             Ok(content)
         }
         // Both are 404: a file that is not there, and a container that is not there.
-        Err(failure) if failure.is_not_found() => match docker.inspect_container(container, None).await {
+        Err(error) if error.is_not_found() => match docker.inspect_container(container, None).await {
             Ok(_) => Ok(None),
-            Err(e) => Err(gone(host.failure(&e))),
+            Err(e) => Err(gone(host.error(&e))),
         },
-        Err(failure) => Err(gone(failure)),
+        Err(error) => Err(gone(error)),
     }
 }
 
 /// As much of the archive as is looked at.
-async fn get(host: &Host, docker: &Docker, container: &str, path: &str) -> Result<Vec<u8>, Failure> {
+async fn get(host: &Host, docker: &Docker, container: &str, path: &str) -> Result<Vec<u8>, EngineError> {
     let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
     let mut pieces = std::pin::pin!(docker.download_from_container(container, Some(options)));
     let mut archive = Vec::new();
     while let Some(piece) = pieces.next().await {
-        archive.extend_from_slice(&piece.map_err(|e| host.failure(&e))?);
+        archive.extend_from_slice(&piece.map_err(|e| host.error(&e))?);
         if archive.len() >= MAX_BYTES + MAX_HEADERS {
             break;
         }

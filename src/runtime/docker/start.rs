@@ -7,7 +7,7 @@ use bollard::models::{ContainerCreateBody, ContainerStateStatusEnum as Status};
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 
 use super::container::{self, Owner};
-use super::failure::Failure;
+use super::engine_error::EngineError;
 use super::host::Host;
 use super::{image, instance, stop};
 use crate::api::names;
@@ -47,7 +47,7 @@ pub(super) async fn start(host: &Host, owner: &Owner, spec: &InstanceSpec) -> Re
     for _ in 0..NAME_TRIES {
         let id = match create(host, &docker, &name, &body).await {
             Ok(id) => id,
-            Err(Failure::Answer { status: 409, message }) => {
+            Err(EngineError::Answer { status: 409, message }) => {
                 match existing(host, &docker, &name, owner, &spec.key, message).await? {
                     Found::Made(id) => id,
                     Found::Started(instance) => return Ok(*instance),
@@ -58,32 +58,32 @@ pub(super) async fn start(host: &Host, owner: &Owner, spec: &InstanceSpec) -> Re
                     }
                 }
             }
-            Err(Failure::NoConnection(why)) => return Err(StartError::Unreachable(why)),
-            Err(Failure::NoAnswer(why)) => return Err(StartError::Unknown(why)),
-            Err(Failure::Answer { message, .. }) => return Err(StartError::Refused(message)),
+            Err(EngineError::NoConnection(why)) => return Err(StartError::Unreachable(why)),
+            Err(EngineError::NoAnswer(why)) => return Err(StartError::Unknown(why)),
+            Err(EngineError::Answer { message, .. }) => return Err(StartError::Refused(message)),
         };
         return run(host, &docker, &id).await;
     }
     Err(StartError::Unknown(format!(
-        "the name {name} is taken on host {} whenever it is asked for, and free when looked at",
+        "host {} keeps reporting name {name} as in use, yet no such container exists",
         host.name
     )))
 }
 
 /// Nothing was asked, or nothing that has an effect.
-fn not_reached(failure: Failure) -> StartError {
-    StartError::Unreachable(failure.to_string())
+fn not_reached(error: EngineError) -> StartError {
+    StartError::Unreachable(error.to_string())
 }
 
 /// Creates the container; pulls its image first if the engine says that it has none. Answers with its id.
-async fn create(host: &Host, docker: &Docker, name: &str, body: &ContainerCreateBody) -> Result<String, Failure> {
+async fn create(host: &Host, docker: &Docker, name: &str, body: &ContainerCreateBody) -> Result<String, EngineError> {
     let options = || Some(CreateContainerOptionsBuilder::default().name(name).build());
     let ask = async || {
-        let made = docker.create_container(options(), body.clone()).await.map_err(|e| host.failure(&e))?;
+        let made = docker.create_container(options(), body.clone()).await.map_err(|e| host.error(&e))?;
         for warning in &made.warnings {
             tracing::warn!(container = name, host = host.name, "{warning}");
         }
-        Ok::<_, Failure>(made.id)
+        Ok::<_, EngineError>(made.id)
     };
     let missing = match ask().await {
         Err(missing) if missing.is_not_found() => missing,
@@ -92,12 +92,12 @@ async fn create(host: &Host, docker: &Docker, name: &str, body: &ContainerCreate
     let image = body.image.as_deref().unwrap_or_default();
     match image::pull(host, docker, image).await {
         Ok(()) => ask().await,
-        Err(Failure::Answer { message, .. }) => {
-            Err(Failure::Answer { status: 404, message: image::refusal(&host.name, image, &message) })
+        Err(EngineError::Answer { message, .. }) => {
+            Err(EngineError::Answer { status: 404, message: image::refusal(&host.name, image, &message) })
         }
         // A pull that was cut off made no container.
-        Err(Failure::NoConnection(why) | Failure::NoAnswer(why)) => {
-            Err(Failure::NoConnection(format!("{missing}; while pulling it: {why}")))
+        Err(EngineError::NoConnection(why) | EngineError::NoAnswer(why)) => {
+            Err(EngineError::NoConnection(format!("{missing}; while pulling it: {why}")))
         }
     }
 }
@@ -111,15 +111,18 @@ async fn existing(
     key: &InstanceKey,
     words: String,
 ) -> Result<Found, StartError> {
-    let found = match docker.inspect_container(name, None).await.map_err(|e| host.failure(&e)) {
+    let found = match docker.inspect_container(name, None).await.map_err(|e| host.error(&e)) {
         Ok(found) => found,
-        Err(failure) if failure.is_not_found() => return Ok(Found::Gone),
-        Err(failure) => return Err(StartError::Unknown(failure.to_string())),
+        Err(error) if error.is_not_found() => return Ok(Found::Gone),
+        Err(error) => return Err(StartError::Unknown(error.to_string())),
     };
     let labels = found.config.as_ref().and_then(|config| config.labels.clone()).unwrap_or_default();
     let ours = labels.get(names::INSTALLATION) == Some(&owner.installation);
     if !ours || instance::key(&labels).as_ref() != Some(key) {
-        return Err(StartError::Refused(format!("{words} That container is not for worker {key} (uid {}).", key.uid)));
+        return Err(StartError::Refused(format!(
+            "{words} That container does not belong to worker {key} (uid {}): delete or rename it.",
+            key.uid
+        )));
     }
     match found.state.as_ref().and_then(|state| state.status) {
         Some(Status::CREATED) => Ok(Found::Made(found.id.unwrap_or_default())),
@@ -135,19 +138,19 @@ async fn existing(
 
 /// Starts a container that was made. If the engine will not, nothing is left of it.
 async fn run(host: &Host, docker: &Docker, id: &str) -> Result<Instance, StartError> {
-    let unknown = |failure: Failure| StartError::Unknown(failure.to_string());
-    match docker.start_container(id, None).await.map_err(|e| host.failure(&e)) {
+    let unknown = |error: EngineError| StartError::Unknown(error.to_string());
+    match docker.start_container(id, None).await.map_err(|e| host.error(&e)) {
         Ok(()) => {}
-        Err(Failure::Answer { message, status }) if status != 404 => {
+        Err(EngineError::Answer { message, status }) if status != 404 => {
             return Err(match stop::remove(host, docker, id).await {
                 Ok(()) => StartError::Refused(message),
-                Err(failure) => StartError::Unknown(format!("{message}; what was made cannot be removed: {failure}")),
+                Err(error) => StartError::Unknown(format!("{message}; the container cannot be removed: {error}")),
             });
         }
-        Err(failure) => return Err(unknown(failure)),
+        Err(error) => return Err(unknown(error)),
     }
     match instance::look(host, docker, id).await.map_err(unknown)? {
         Some(instance) => Ok(instance),
-        None => Err(StartError::Unknown(format!("container {id} on host {} went away as soon as it ran", host.name))),
+        None => Err(StartError::Unknown(format!("container {id} on host {} disappeared as soon as it ran", host.name))),
     }
 }

@@ -6,7 +6,7 @@ use bollard::query_parameters::{
 };
 use futures::stream::StreamExt;
 
-use super::failure::Failure;
+use super::engine_error::EngineError;
 use super::host::Host;
 use super::instance;
 use crate::runtime::{InstanceKey, RuntimeError};
@@ -31,40 +31,41 @@ pub(super) async fn stop(host: &Host, installation: &str, key: &InstanceKey) -> 
             remove(host, &docker, &id).await?;
         }
     }
-    Err(RuntimeError::Refused(format!("{key} on host {} is there again whenever it was removed", host.name)))
+    Err(RuntimeError::Refused(format!(
+        "{key} on host {} keeps reappearing after removal: something else is recreating it",
+        host.name
+    )))
 }
 
 /// Asks the container to end, and ends it after the grace. `Ok` if it does not run.
-async fn end(host: &Host, docker: &Docker, id: &str) -> Result<(), Failure> {
+async fn end(host: &Host, docker: &Docker, id: &str) -> Result<(), EngineError> {
     let options = StopContainerOptionsBuilder::default().t(GRACE).build();
-    match docker.stop_container(id, Some(options)).await.map_err(|e| host.failure(&e)) {
-        Err(failure) if !failure.is_not_found() => Err(failure),
+    match docker.stop_container(id, Some(options)).await.map_err(|e| host.error(&e)) {
+        Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
     }
 }
 
 /// Removes the container and its anonymous volumes, running or not. `Ok` only if it is gone.
-pub(super) async fn remove(host: &Host, docker: &Docker, id: &str) -> Result<(), Failure> {
+pub(super) async fn remove(host: &Host, docker: &Docker, id: &str) -> Result<(), EngineError> {
     let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-    match docker.remove_container(id, Some(options)).await.map_err(|e| host.failure(&e)) {
+    match docker.remove_container(id, Some(options)).await.map_err(|e| host.error(&e)) {
         Ok(()) => Ok(()),
-        Err(failure) if failure.is_not_found() => Ok(()),
+        Err(error) if error.is_not_found() => Ok(()),
         // Another client is removing it.
-        Err(Failure::Answer { status: 409, .. }) => removed(host, docker, id).await,
-        Err(failure) => Err(failure),
+        Err(EngineError::Answer { status: 409, .. }) => removed(host, docker, id).await,
+        Err(error) => Err(error),
     }
 }
 
 /// Waits until a removal that is under way is done.
-async fn removed(host: &Host, docker: &Docker, id: &str) -> Result<(), Failure> {
+async fn removed(host: &Host, docker: &Docker, id: &str) -> Result<(), EngineError> {
     let options = WaitContainerOptionsBuilder::default().condition("removed").build();
     // The answer is the exit code, which the client takes for an error; whether it is gone is asked next.
     let _ = docker.wait_container(id, Some(options)).next().await;
-    match docker.inspect_container(id, None).await.map_err(|e| host.failure(&e)) {
-        Err(failure) if failure.is_not_found() => Ok(()),
-        Err(failure) => Err(failure),
-        Ok(_) => {
-            Err(Failure::Answer { status: 409, message: format!("the removal of container {id} did not succeed") })
-        }
+    match docker.inspect_container(id, None).await.map_err(|e| host.error(&e)) {
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err(EngineError::Answer { status: 409, message: format!("container {id} cannot be removed") }),
     }
 }

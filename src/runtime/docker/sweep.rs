@@ -3,7 +3,7 @@
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::endpoint::Endpoint;
-use super::failure::Failure;
+use super::engine_error::EngineError;
 use super::host::Host;
 use super::owner::{Life, OwnerProcess};
 use super::{instance, stop};
@@ -41,18 +41,18 @@ pub(super) async fn sweep(host: &Host, installation: Option<&str>) -> Result<Vec
     let removals = left.into_iter().map(|(id, key)| async move {
         stop::remove(host, docker, &id).await?;
         tracing::info!(instance = %key, host = host.name, "removed what a dead run left");
-        Ok::<_, Failure>(key)
+        Ok::<_, EngineError>(key)
     });
     Ok(stream::iter(removals).buffer_unordered(REMOVALS).try_collect().await?)
 }
 
 /// True if the engine runs on this machine's kernel. A socket may have been forwarded from elsewhere; then a boot id
 /// that is not ours may be that of a living run there.
-async fn is_this_machine(host: &Host, docker: &bollard::Docker) -> Result<bool, Failure> {
+async fn is_this_machine(host: &Host, docker: &bollard::Docker) -> Result<bool, EngineError> {
     if !matches!(host.endpoint, Endpoint::Unix(_)) {
         return Ok(false);
     }
-    let name = docker.info().await.map_err(|e| host.failure(&e))?.name;
+    let name = docker.info().await.map_err(|e| host.error(&e))?.name;
     let ours = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Ok(name.as_deref() == Some(ours.trim()))
 }

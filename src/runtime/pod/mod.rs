@@ -5,14 +5,14 @@
 //!
 //! - `build`: the Pod that is created. `template`: how `spec.podTemplate` is merged into it.
 //! - `state`: what a Pod's status means.
-//! - `seen`: what the watch showed. `observe`: the watch. `told`: what it reads of a Pod.
+//! - `seen`: what the watch showed. `observe`: the watch. `trim`: what it reads of a Pod.
 
 mod build;
 mod observe;
 mod seen;
 mod state;
 mod template;
-mod told;
+mod trim;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,17 +57,19 @@ impl PodRuntime {
         Self { client, installation, namespace, seen: Arc::default(), requests: Semaphore::new(REQUESTS) }
     }
 
-    async fn asked<T>(&self, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
+    async fn asked<T>(&self, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, RequestError> {
         let _turn = self.requests.acquire().await;
         match tokio::time::timeout(ANSWER_TIMEOUT, request).await {
-            Ok(answer) => answer.map_err(Failure::from),
-            Err(_) => Err(Failure::Lost(format!("the API server did not answer within {}s", ANSWER_TIMEOUT.as_secs()))),
+            Ok(answer) => answer.map_err(RequestError::from),
+            Err(_) => {
+                Err(RequestError::Lost(format!("the API server did not answer within {}s", ANSWER_TIMEOUT.as_secs())))
+            }
         }
     }
 
     /// The Pod of a Worker, if there is one. The Worker's uid alone says whose it is: there is no second one with it, while an
     /// installation's id is lost with its Lease.
-    async fn find(&self, key: &InstanceKey) -> Result<Option<Pod>, Failure> {
+    async fn find(&self, key: &InstanceKey) -> Result<Option<Pod>, RequestError> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.namespace);
         let pod = self.asked(api.get_opt(&key.instance_name())).await?;
         let ours = |pod: &Pod| pod.metadata.labels.as_ref().and_then(|l| l.get(names::WORKER_UID)) == Some(&key.uid);
@@ -78,33 +80,38 @@ impl PodRuntime {
         state::instance(pod, &self.installation, before)
     }
 
-    async fn create(&self, pod: &serde_json::Value, key: &InstanceKey) -> Result<Pod, Failure> {
+    async fn create(&self, pod: &serde_json::Value, key: &InstanceKey) -> Result<Pod, RequestError> {
         // A template's field that there is not would otherwise be dropped without a word.
         let path = format!("/api/v1/namespaces/{}/pods?fieldValidation=Strict", key.namespace);
-        let broken = |e: &dyn std::fmt::Display| Failure::Refused(format!("the Pod cannot be sent: {e}"));
+        let broken = |e: &dyn std::fmt::Display| RequestError::Refused(format!("the Pod cannot be sent: {e}"));
         let body = serde_json::to_vec(pod).map_err(|e| broken(&e))?;
         let request = http::Request::post(path).header("content-type", "application/json").body(body);
         self.asked(self.client.request(request.map_err(|e| broken(&e))?)).await
     }
 
     fn known(host: &str) -> Result<(), String> {
-        if host == LOCAL_HOST { Ok(()) } else { Err(format!("runtime Pod has no hosts, and none called {host:?}")) }
+        if host == LOCAL_HOST { Ok(()) } else { Err(format!("runtime Pod has no host {host:?}: leave spec.hosts out")) }
     }
 }
 
-/// Why the API server did not do it.
-enum Failure {
-    /// It is there already.
+/// Why a request to the API server failed.
+#[derive(thiserror::Error, Debug)]
+enum RequestError {
+    /// An object with that name exists.
+    #[error("the Pod already exists")]
     Exists,
-    /// It said no, for a reason that may pass.
+    /// The API server refused it for a reason that may pass.
+    #[error("{0}")]
     NotNow(String),
-    /// It said no.
+    /// The API server refused it.
+    #[error("{0}")]
     Refused(String),
-    /// It is not known.
+    /// It may have had its effect.
+    #[error("{0}")]
     Lost(String),
 }
 
-impl From<kube::Error> for Failure {
+impl From<kube::Error> for RequestError {
     fn from(error: kube::Error) -> Self {
         let kube::Error::Api(status) = error else { return Self::Lost(error.to_string()) };
         let words = status.message.clone();
@@ -118,12 +125,12 @@ impl From<kube::Error> for Failure {
     }
 }
 
-impl From<Failure> for RuntimeError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Exists => Self::Unreachable("the Pod is there already".to_owned()),
-            Failure::NotNow(why) | Failure::Refused(why) => Self::Refused(why),
-            Failure::Lost(why) => Self::Unreachable(why),
+impl From<RequestError> for RuntimeError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Exists => Self::Unreachable(error.to_string()),
+            RequestError::NotNow(why) | RequestError::Refused(why) => Self::Refused(why),
+            RequestError::Lost(why) => Self::Unreachable(why),
         }
     }
 }
@@ -161,17 +168,19 @@ impl Runtime for PodRuntime {
         let pod = build::pod(spec, &self.installation).map_err(StartError::Refused)?;
         let made = match self.create(&pod, &spec.key).await {
             Ok(pod) => pod,
-            Err(Failure::Exists) => match self.find(&spec.key).await {
+            Err(RequestError::Exists) => match self.find(&spec.key).await {
                 Ok(Some(pod)) => pod,
                 Ok(None) => {
                     let name = spec.key.instance_name();
-                    return Err(StartError::Refused(format!("a Pod {name:?} of somebody else is in the way")));
+                    return Err(StartError::Refused(format!(
+                        "Pod {name:?} already exists and was not created by Poolkeeper; delete or rename it"
+                    )));
                 }
-                Err(failure) => return Err(StartError::Unknown(RuntimeError::from(failure).to_string())),
+                Err(error) => return Err(StartError::Unknown(error.to_string())),
             },
-            Err(Failure::NotNow(why)) => return Err(StartError::NotNow(why)),
-            Err(Failure::Refused(why)) => return Err(StartError::Refused(why)),
-            Err(Failure::Lost(why)) => return Err(StartError::Unknown(why)),
+            Err(RequestError::NotNow(why)) => return Err(StartError::NotNow(why)),
+            Err(RequestError::Refused(why)) => return Err(StartError::Refused(why)),
+            Err(RequestError::Lost(why)) => return Err(StartError::Unknown(why)),
         };
         let before = self.seen.get(&spec.key);
         self.instance(&made, before.as_ref()).ok_or_else(|| StartError::Unknown(UNLABELLED.to_owned()))
@@ -190,12 +199,12 @@ impl Runtime for PodRuntime {
         match self.asked(api.delete(&key.instance_name(), &params)).await {
             Ok(_) => {}
             // It has been removed meanwhile, or another Pod has the name, which is not ours to touch.
-            Err(Failure::Refused(_) | Failure::Exists)
+            Err(RequestError::Refused(_) | RequestError::Exists)
                 if self.find(key).await?.is_none_or(|p| p.metadata.uid != uid) =>
             {
                 return Ok(());
             }
-            Err(failure) => return Err(failure.into()),
+            Err(error) => return Err(error.into()),
         }
         let limit = Duration::from_secs(u64::try_from(grace).unwrap_or(0)) + GOING;
         let gone = async {
@@ -205,7 +214,7 @@ impl Runtime for PodRuntime {
                     Some(pod) if pod.metadata.uid == uid => {}
                     _ => return Ok(()),
                 }
-                let _ = tokio::time::timeout(ASK_AGAIN, going.told()).await;
+                let _ = tokio::time::timeout(ASK_AGAIN, going.notified()).await;
             }
         };
         let late = || {
@@ -221,8 +230,8 @@ impl Runtime for PodRuntime {
     async fn check(&self, host: &str, key: &InstanceKey) -> Result<Option<Instance>, RuntimeError> {
         Self::known(host).map_err(RuntimeError::Refused)?;
         // The watch tells as soon as the API server knows. Absence from it is no fact.
-        if let Some(told) = self.seen.checked(key) {
-            return told.map(Some);
+        if let Some(known) = self.seen.checked(key) {
+            return known.map(Some);
         }
         let Some(pod) = self.find(key).await? else { return Ok(None) };
         match state::is_hollow(&pod) {

@@ -10,7 +10,7 @@ use kube::runtime::watcher::{self, Event};
 
 use super::seen::Seen;
 use super::state;
-use super::told::Told;
+use super::trim::Trimmed;
 use crate::api::names;
 use crate::runtime::{Instance, InstanceState, Observation};
 
@@ -50,7 +50,7 @@ impl Drop for Live {
 
 /// Follows the Pods of Workers, endlessly. See [`crate::runtime::Runtime::observe`]. Those of every installation: whose Worker
 /// is there is not known here, and without the Worker what another installation made is left alone.
-pub(super) fn observe(api: Api<Told>, installation: String, seen: Arc<Seen>) -> BoxStream<'static, Observation> {
+pub(super) fn observe(api: Api<Trimmed>, installation: String, seen: Arc<Seen>) -> BoxStream<'static, Observation> {
     let config = watcher::Config::default().labels(names::WORKER_UID).page_size(PAGE);
     Box::pin(async_stream::stream! {
         let mut live = Live(seen.clone(), false);
@@ -80,7 +80,7 @@ pub(super) fn observe(api: Api<Told>, installation: String, seen: Arc<Seen>) -> 
                     listed = false;
                     listing.clear();
                 }
-                Ok(Event::InitApply(Told(pod))) => listing.extend(take(&seen, &installation, &pod)),
+                Ok(Event::InitApply(Trimmed(pod))) => listing.extend(take(&seen, &installation, &pod)),
                 Ok(Event::InitDone) => {
                     // That it can be listed says nothing about the watch that follows.
                     (listed, whole, unreachable) = (true, true, false);
@@ -88,7 +88,7 @@ pub(super) fn observe(api: Api<Told>, installation: String, seen: Arc<Seen>) -> 
                     live.set(true);
                     yield Observation::Listed(std::mem::take(&mut listing));
                 }
-                Ok(Event::Apply(Told(pod))) => {
+                Ok(Event::Apply(Trimmed(pod))) => {
                     failures = 0;
                     live.set(true);
                     let before = state::key(&pod).and_then(|key| seen.get(&key));
@@ -96,7 +96,7 @@ pub(super) fn observe(api: Api<Told>, installation: String, seen: Arc<Seen>) -> 
                         yield Observation::Changed(now);
                     }
                 }
-                Ok(Event::Delete(Told(pod))) => {
+                Ok(Event::Delete(Trimmed(pod))) => {
                     failures = 0;
                     live.set(true);
                     let Some(last) = state::instance(&pod, &installation, None) else { continue };

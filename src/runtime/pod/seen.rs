@@ -36,7 +36,7 @@ pub(super) struct Going<'a> {
 
 impl Going<'_> {
     /// Resolves when the watch shows that the Pod is gone, or did since this resolved last. Never, without a watch.
-    pub async fn told(&mut self) {
+    pub async fn notified(&mut self) {
         // The other end is there as long as this one.
         let _ = self.gone.changed().await;
     }

@@ -185,19 +185,19 @@ mod tests {
     }
 
     #[test]
-    fn no_room_holds_and_a_bad_image_is_told_once_in_the_best_words() {
+    fn no_room_holds_and_a_bad_image_is_reported_once_in_the_best_words() {
         let no_room =
             json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]);
         let held = InstanceState::NotReady { why: "Unschedulable: 0/3 nodes".to_owned(), held: true };
         assert_eq!(seen(json!({"phase": "Pending", "conditions": no_room})), held);
         let first = instance(&pod(waiting("ErrImagePull", "no such image x")), "i", None).unwrap();
-        let told = InstanceState::NotReady { why: "ErrImagePull: no such image x".to_owned(), held: false };
-        assert_eq!(first.state, told);
+        let reported = InstanceState::NotReady { why: "ErrImagePull: no such image x".to_owned(), held: false };
+        assert_eq!(first.state, reported);
         let later = instance(&pod(waiting("ImagePullBackOff", "Back-off pulling image x")), "i", Some(&first)).unwrap();
-        assert_eq!(later.state, told);
+        assert_eq!(later.state, reported);
         let other =
             instance(&pod(waiting("CreateContainerConfigError", "secret \"t\" not found")), "i", Some(&first)).unwrap();
-        assert_ne!(other.state, told);
+        assert_ne!(other.state, reported);
     }
 
     #[test]

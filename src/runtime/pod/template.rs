@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_honoured_is_refused_by_its_path() {
-        for (template, told) in [
+        for (template, field) in [
             (json!({"kind": "Pod"}), "kind: not a field"),
             (json!({"metadata": "x"}), "metadata: must be an object"),
             (json!({"metadata": null}), "metadata: must be an object"),
@@ -200,7 +200,7 @@ mod tests {
             ),
         ] {
             let error = laid(json!({}), template).unwrap_err();
-            assert!(error.starts_with(&format!("spec.podTemplate.{told}")), "{error}");
+            assert!(error.starts_with(&format!("spec.podTemplate.{field}")), "{error}");
         }
     }
 

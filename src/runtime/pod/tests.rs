@@ -75,9 +75,15 @@ fn runtime(deleted: Deleted) -> PodRuntime {
         let mut going = going.lock().unwrap_or_else(PoisonError::into_inner);
         let mut gone = gone.lock().unwrap_or_else(PoisonError::into_inner);
         let (code, body) = if request.method() == http::Method::POST {
-            (409, json!({"kind": "Status", "status": "Failure", "reason": "AlreadyExists", "message": "", "code": 409}))
+            (
+                409,
+                json!({"kind": "Status", "status": "RequestError", "reason": "AlreadyExists", "message": "", "code": 409}),
+            )
         } else if gone.contains(&uid) {
-            (404, json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "message": "gone", "code": 404}))
+            (
+                404,
+                json!({"kind": "Status", "status": "RequestError", "reason": "NotFound", "message": "gone", "code": 404}),
+            )
         } else {
             (200, pod(&uid))
         };
@@ -125,20 +131,20 @@ async fn of_a_stop_that_is_broken_off_nothing_is_kept() {
 }
 
 #[test]
-fn all_who_wait_for_a_pod_are_told_once() {
+fn every_waiter_for_a_pod_is_notified_once() {
     let (seen, one) = (Seen::default(), key("1"));
     let (mut first, second, mut third) = (seen.going(&one), seen.going(&one), seen.going(&one));
     drop(second);
-    assert_eq!(first.told().now_or_never(), None);
+    assert_eq!(first.notified().now_or_never(), None);
     seen.remove(&key("2"));
-    assert_eq!(first.told().now_or_never(), None);
+    assert_eq!(first.notified().now_or_never(), None);
     seen.remove(&one);
-    assert_eq!((first.told().now_or_never(), third.told().now_or_never()), (Some(()), Some(())));
-    assert_eq!(first.told().now_or_never(), None);
+    assert_eq!((first.notified().now_or_never(), third.notified().now_or_never()), (Some(()), Some(())));
+    assert_eq!(first.notified().now_or_never(), None);
     drop(first);
     assert_eq!(seen.waited_for(), 1);
     seen.remove(&one);
-    assert_eq!(third.told().now_or_never(), Some(()));
+    assert_eq!(third.notified().now_or_never(), Some(()));
     drop(third);
     assert_eq!(seen.waited_for(), 0);
 }

@@ -78,7 +78,7 @@ impl Session {
                 Err(error) => Err(lost(error.into())),
             },
             Some(Err(error)) => Err(lost(error)),
-            _ => Err(lost(io::Error::other("it is ending"))),
+            _ => Err(lost(io::Error::other("the worker is ending"))),
         }
     }
 }
@@ -93,7 +93,7 @@ impl Events {
                 Some(Ok(Frame::StdinTaken(count))) => self.window.add_permits(count as usize),
                 Some(Ok(Frame::Exited(code))) => return Event::End(TaskEnd::Exited(code)),
                 Some(Err(error)) => return Event::End(TaskEnd::Lost(format!("contact with the worker: {error}"))),
-                Some(Ok(_)) => return Event::End(TaskEnd::Lost("the worker speaks another protocol".to_owned())),
+                Some(Ok(_)) => return Event::End(TaskEnd::Lost("the worker uses another protocol".to_owned())),
                 None => return Event::End(TaskEnd::Lost("the worker ended while the task ran".to_owned())),
             }
         }
@@ -231,6 +231,6 @@ pub async fn ping(socket: &Path) -> io::Result<()> {
     match connection.next().await {
         Some(Ok(Frame::Pong)) => Ok(()),
         Some(Err(error)) => Err(error),
-        _ => Err(io::Error::other("it is ending")),
+        _ => Err(io::Error::other("the worker is ending")),
     }
 }

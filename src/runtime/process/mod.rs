@@ -159,7 +159,7 @@ impl Runtime for ProcessRuntime {
     async fn start(&self, spec: &InstanceSpec) -> Result<Instance, StartError> {
         // A task of its own: a caller that stops waiting must not leave half a worker behind.
         let work = tokio::spawn(start::start(self.shared.clone(), spec.clone()));
-        work.await.unwrap_or_else(|error| Err(StartError::Unknown(format!("the start was broken off: {error}"))))
+        work.await.unwrap_or_else(|error| Err(StartError::Unknown(format!("the start was interrupted: {error}"))))
     }
 
     async fn stop(&self, host: &str, key: &InstanceKey) -> Result<(), RuntimeError> {
@@ -167,7 +167,7 @@ impl Runtime for ProcessRuntime {
             return Err(RuntimeError::Refused(no_host(host)));
         }
         let work = tokio::spawn(end::stop(self.shared.clone(), key.clone()));
-        work.await.unwrap_or_else(|error| Err(RuntimeError::Unreachable(format!("the stop was broken off: {error}"))))
+        work.await.unwrap_or_else(|error| Err(RuntimeError::Unreachable(format!("the stop was interrupted: {error}"))))
     }
 
     async fn check(&self, host: &str, key: &InstanceKey) -> Result<Option<Instance>, RuntimeError> {

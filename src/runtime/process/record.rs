@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_removed_is_told_and_in_nobodys_way() {
+    fn what_cannot_be_removed_is_listed_and_blocks_nothing() {
         let run = tempfile::tempdir().unwrap();
         fs::create_dir(workers(run.path())).unwrap();
         let id = ProcessId { pid: 12, start: 345 };

@@ -39,7 +39,7 @@ struct Server {
     /// Which labels the Pods must have that are asked for.
     selectors: Arc<Mutex<BTreeSet<String>>>,
     watches: mpsc::UnboundedReceiver<Watch>,
-    told: mpsc::UnboundedReceiver<Observation>,
+    observed: mpsc::UnboundedReceiver<Observation>,
     seen: Arc<Seen>,
 }
 
@@ -47,7 +47,7 @@ impl Server {
     async fn followed() -> Self {
         let lists = Arc::new(AtomicUsize::new(0));
         let (opened, watches) = mpsc::unbounded();
-        let (says, told) = mpsc::unbounded();
+        let (says, observed) = mpsc::unbounded();
         let selectors = Arc::new(Mutex::new(BTreeSet::new()));
         let (counted, selected) = (lists.clone(), selectors.clone());
         let answer = tower::service_fn(move |request: http::Request<kube::client::Body>| {
@@ -71,16 +71,16 @@ impl Server {
                 let _ = says.unbounded_send(observation);
             }
         });
-        let mut this = Self { lists, selectors, watches, told, seen };
+        let mut this = Self { lists, selectors, watches, observed, seen };
         this.lists().await;
         this
     }
 
     /// All is listed, and the next observation is that listing.
     async fn lists(&mut self) {
-        let told =
-            tokio::time::timeout(Duration::from_secs(3600), self.told.next()).await.expect("nothing is reported");
-        assert!(matches!(&told, Some(Observation::Listed(pods)) if pods.len() == 1), "{told:?}");
+        let observed =
+            tokio::time::timeout(Duration::from_secs(3600), self.observed.next()).await.expect("nothing is reported");
+        assert!(matches!(&observed, Some(Observation::Listed(pods)) if pods.len() == 1), "{observed:?}");
         assert!(self.answers_checks());
     }
 
@@ -105,7 +105,7 @@ async fn a_watch_that_was_cut_goes_on_with_the_next_change() {
     assert!(!server.answers_checks(), "what it showed may be old");
     let line = format!("{}\n", json!({"type": "MODIFIED", "object": pod("6", "False")}));
     watch.unbounded_send(Ok(Frame::data(line.into()))).unwrap();
-    assert!(matches!(server.told.next().await, Some(Observation::Changed(_))));
+    assert!(matches!(server.observed.next().await, Some(Observation::Changed(_))));
     assert!(server.answers_checks());
     assert_eq!(server.lists.load(Ordering::SeqCst), 1);
 }
@@ -124,7 +124,7 @@ async fn a_watch_that_was_cut_and_says_nothing_is_begun_again() {
 
 /// The id of an installation is lost with its Lease. Its Workers are there, and their Pods run.
 #[tokio::test(start_paused = true)]
-async fn pods_of_every_installation_are_told_and_whose_they_are() {
+async fn pods_of_every_installation_are_reported_with_their_owner() {
     let mut server = Server::followed().await;
     let selectors = server.selectors.lock().unwrap().clone();
     assert!(selectors.iter().all(|s| s == "poolkeeper.dev/worker-uid"), "{selectors:?}");
@@ -133,14 +133,14 @@ async fn pods_of_every_installation_are_told_and_whose_they_are() {
         let pod = made_by(installation, &(6 + n).to_string());
         let line = format!("{}\n", json!({"type": "MODIFIED", "object": pod}));
         watch.unbounded_send(Ok(Frame::data(line.into()))).unwrap();
-        let told = server.told.next().await;
-        assert!(matches!(&told, Some(Observation::Changed(i)) if i.own == own), "{installation}: {told:?}");
+        let observed = server.observed.next().await;
+        assert!(matches!(&observed, Some(Observation::Changed(i)) if i.own == own), "{installation}: {observed:?}");
     }
 }
 
 /// As for a controller whose role lacks the verb: no change will be reported, however often all is listed.
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_is_refused_is_told_at_once_and_tried_ever_more_seldom() {
+async fn a_watch_that_is_refused_is_reported_at_once_and_retried_with_backoff() {
     let answer = tower::service_fn(|request: http::Request<kube::client::Body>| {
         let (code, body) = if request.uri().query().is_some_and(|q| q.contains("watch=true")) {
             (
@@ -155,10 +155,10 @@ async fn a_watch_that_is_refused_is_told_at_once_and_tried_ever_more_seldom() {
         async { Ok::<_, std::io::Error>(response) }
     });
     let (seen, clock) = (Arc::new(Seen::default()), SystemClock::new());
-    let mut told = observe(Api::all(kube::Client::new(answer, "n")), "i".into(), seen);
+    let mut observed = observe(Api::all(kube::Client::new(answer, "n")), "i".into(), seen);
     for round in 0..20 {
-        assert!(matches!(told.next().await, Some(Observation::Listed(_))));
-        let lost = told.next().await;
+        assert!(matches!(observed.next().await, Some(Observation::Listed(_))));
+        let lost = observed.next().await;
         assert!(matches!(&lost, Some(Observation::Unreachable(why)) if why.contains("no watch")), "{lost:?}");
         assert!(round > 0 || clock.mono().is_zero(), "that it cannot be followed is known with the first answer");
     }

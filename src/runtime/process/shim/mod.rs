@@ -91,7 +91,7 @@ enum End {
     Command(i32),
     /// Its directory was removed, so nothing can reach it any more.
     Removed,
-    Told(i32),
+    Signal(i32),
     Abandoned,
 }
 
@@ -126,7 +126,7 @@ fn run(dir: &Path) -> io::Result<()> {
 }
 
 async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
-    let mut told = Told::new()?;
+    let mut signals = EndSignals::new()?;
     let reaper = Reaper::start()?;
     let mut listener = listen()?;
     let mut record = dir.read_record()?.ok_or_else(|| io::Error::other("its record is missing"))?;
@@ -164,7 +164,7 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
     let end = loop {
         tokio::select! {
             biased;
-            signal = told.next() => break End::Told(128 + signal),
+            signal = signals.next() => break End::Signal(128 + signal),
             code = &mut ended => break End::Command(code),
             () = &mut abandoned => break End::Abandoned,
             Some(_) = connections.join_next() => {}
@@ -191,7 +191,7 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
     match end {
         End::Abandoned => dir.remove(ProcessId::own()?),
         End::Removed => Err(io::Error::other(format!("{} was removed", dir.path().display()))),
-        End::Command(code) | End::Told(code) => {
+        End::Command(code) | End::Signal(code) => {
             let exit = Exit { code: Some(code), out_of_memory: false, tail: tail.finish().await };
             dir.write_exit(&exit.into())?;
             // After the word that it ended: what a task put there may not be this user's to remove.
@@ -223,12 +223,12 @@ fn restore(dir: &WorkerDir, record: &mut Record, listener: &mut UnixListener) {
 }
 
 /// The signals that end a shim. It has no terminal, so the others were sent by hand.
-struct Told {
+struct EndSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Told {
+impl EndSignals {
     fn new() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }

@@ -1,4 +1,4 @@
-//! What can come of a request to an engine, sorted by what it tells about its effect.
+//! Why a request to an engine failed, sorted by whether it may have had its effect.
 
 use std::error::Error as _;
 use std::io;
@@ -10,7 +10,7 @@ use crate::runtime::{LOCAL_HOST, RuntimeError};
 
 /// Why a request did not succeed. The messages say where, what, and if possible what would be right.
 #[derive(thiserror::Error, Debug, Clone, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum EngineError {
     /// No connection: nothing was asked.
     #[error("{0}")]
     NoConnection(String),
@@ -27,7 +27,7 @@ pub(super) enum Failure {
     },
 }
 
-impl Failure {
+impl EngineError {
     /// Sorts `error`, met at `endpoint` of the host called `host`.
     pub(super) fn new(host: &str, endpoint: &Endpoint, error: &Error) -> Self {
         match error {
@@ -68,11 +68,11 @@ impl Failure {
     }
 }
 
-impl From<Failure> for RuntimeError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::NoConnection(why) | Failure::NoAnswer(why) => Self::Unreachable(why),
-            Failure::Answer { message, .. } => Self::Refused(message),
+impl From<EngineError> for RuntimeError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::NoConnection(why) | EngineError::NoAnswer(why) => Self::Unreachable(why),
+            EngineError::Answer { message, .. } => Self::Refused(message),
         }
     }
 }
@@ -83,7 +83,7 @@ fn unreachable(host: &str, endpoint: &Endpoint, why: &str) -> String {
             "cannot reach a Docker Engine at {endpoint}: {why}; start Docker, set DOCKER_HOST, or use --runtime Process"
         )
     } else {
-        format!("cannot reach the Docker Engine of host {host} at {endpoint}: {why}; start it, or mend its endpoint")
+        format!("cannot reach the Docker Engine of host {host} at {endpoint}: {why}; start it, or correct its endpoint")
     }
 }
 
@@ -116,7 +116,7 @@ mod tests {
     fn a_socket_without_permission_is_named_with_its_group() {
         let endpoint = Endpoint::Unix("/run/d.sock".into());
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-        let why = Failure::no_connection(LOCAL_HOST, &endpoint, &denied).to_string();
+        let why = EngineError::no_connection(LOCAL_HOST, &endpoint, &denied).to_string();
         for part in ["/run/d.sock", "group `docker`", "usermod -aG docker", "--runtime Process"] {
             assert!(why.contains(part), "{part:?} in {why}");
         }

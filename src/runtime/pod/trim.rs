@@ -11,11 +11,11 @@ use serde::Deserialize;
 
 /// A Pod without its spec, and of its metadata only what is read here and by kube's watcher.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(from = "Words")]
-pub(super) struct Told(pub Pod);
+#[serde(from = "Received")]
+pub(super) struct Trimmed(pub Pod);
 
 #[derive(Deserialize)]
-struct Words {
+struct Received {
     metadata: Meta,
     status: Option<PodStatus>,
 }
@@ -34,9 +34,9 @@ struct Meta {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-impl From<Words> for Told {
-    fn from(words: Words) -> Self {
-        let meta = words.metadata;
+impl From<Received> for Trimmed {
+    fn from(received: Received) -> Self {
+        let meta = received.metadata;
         let metadata = ObjectMeta {
             name: meta.name,
             namespace: meta.namespace,
@@ -48,11 +48,11 @@ impl From<Words> for Told {
             annotations: meta.annotations,
             ..ObjectMeta::default()
         };
-        Self(Pod { metadata, spec: None, status: words.status })
+        Self(Pod { metadata, spec: None, status: received.status })
     }
 }
 
-impl Resource for Told {
+impl Resource for Trimmed {
     type DynamicType = ();
     type Scope = <Pod as Resource>::Scope;
 
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn of_a_pod_as_the_api_server_tells_it_the_instance_is_the_same() {
         let ended = json!({"name": "worker", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
-            "state": {"terminated": {"reason": "Error", "exitCode": 3, "message": "last words"}}});
+            "state": {"terminated": {"reason": "Error", "exitCode": 3, "message": "last received"}}});
         let pod = json!({"apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": "p-0-1", "namespace": "n", "uid": "u", "resourceVersion": "7",
                 "creationTimestamp": "2026-01-01T00:00:00Z", "deletionTimestamp": "2026-01-01T00:01:00Z",
@@ -100,11 +100,11 @@ mod tests {
             "spec": {"containers": [{"name": "worker", "image": "i"}]},
             "status": {"phase": "Failed", "containerStatuses": [ended]}});
         let whole: Pod = serde_json::from_value(pod.clone()).unwrap();
-        let Told(told) = serde_json::from_value(pod).unwrap();
-        assert_eq!(state::instance(&told, "i", None), state::instance(&whole, "i", None));
-        assert!(state::instance(&told, "i", None).is_some());
-        assert_eq!((told.metadata.resource_version.as_deref(), told.metadata.managed_fields), (Some("7"), None));
-        assert_eq!(told.metadata.deletion_timestamp, whole.metadata.deletion_timestamp);
-        assert_eq!(told.spec, None);
+        let Trimmed(trimmed) = serde_json::from_value(pod).unwrap();
+        assert_eq!(state::instance(&trimmed, "i", None), state::instance(&whole, "i", None));
+        assert!(state::instance(&trimmed, "i", None).is_some());
+        assert_eq!((trimmed.metadata.resource_version.as_deref(), trimmed.metadata.managed_fields), (Some("7"), None));
+        assert_eq!(trimmed.metadata.deletion_timestamp, whole.metadata.deletion_timestamp);
+        assert_eq!(trimmed.spec, None);
     }
 }
