@@ -77,12 +77,12 @@ fn runtime(deleted: Deleted) -> PodRuntime {
         let (code, body) = if request.method() == http::Method::POST {
             (
                 409,
-                json!({"kind": "Status", "status": "RequestError", "reason": "AlreadyExists", "message": "", "code": 409}),
+                json!({"kind": "Status", "status": "Failure", "reason": "AlreadyExists", "message": "", "code": 409}),
             )
         } else if gone.contains(&uid) {
             (
                 404,
-                json!({"kind": "Status", "status": "RequestError", "reason": "NotFound", "message": "gone", "code": 404}),
+                json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "message": "gone", "code": 404}),
             )
         } else {
             (200, pod(&uid))
