@@ -75,15 +75,9 @@ fn runtime(deleted: Deleted) -> PodRuntime {
         let mut going = going.lock().unwrap_or_else(PoisonError::into_inner);
         let mut gone = gone.lock().unwrap_or_else(PoisonError::into_inner);
         let (code, body) = if request.method() == http::Method::POST {
-            (
-                409,
-                json!({"kind": "Status", "status": "Failure", "reason": "AlreadyExists", "message": "", "code": 409}),
-            )
+            (409, json!({"kind": "Status", "status": "Failure", "reason": "AlreadyExists", "message": "", "code": 409}))
         } else if gone.contains(&uid) {
-            (
-                404,
-                json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "message": "gone", "code": 404}),
-            )
+            (404, json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "message": "gone", "code": 404}))
         } else {
             (200, pod(&uid))
         };
