@@ -24,7 +24,7 @@ impl Core {
         match (&requests.by, &settled) {
             (Some(by), _) => self.answer_request(by, &settled, now),
             // Its words were written, which is no reason to try again the sooner.
-            (None, Settled::Done(_) | Settled::Refreshed(_)) if self.is_put_off(&subject) => {}
+            (None, Settled::Done(_) | Settled::Refreshed(_)) if self.waits_to_start(&subject) => {}
             (None, Settled::Done(_) | Settled::Refreshed(_)) => {
                 self.agenda.forget_failures(&subject);
             }
@@ -80,8 +80,8 @@ impl Core {
         self.agenda.mark(subject);
     }
 
-    fn is_put_off(&self, subject: &Subject) -> bool {
-        matches!(subject, Subject::Worker(key) if self.workers.get(key).is_some_and(|e| e.not_now.is_some()))
+    fn waits_to_start(&self, subject: &Subject) -> bool {
+        matches!(subject, Subject::Worker(key) if self.workers.get(key).is_some_and(|e| e.life.waits_for().is_some()))
     }
 
     pub(in crate::core) fn forget_creating(&mut self, worker: &ObjectKey) {

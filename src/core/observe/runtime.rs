@@ -1,146 +1,172 @@
 //! What runtimes tell.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use crate::api::worker::WorkerPhase;
 use crate::core::actions::Attempted;
 use crate::core::object::worker_status;
 use crate::core::state::instances::{InstanceEntry, InstanceView, host_of};
-use crate::core::state::workers::Op;
+use crate::core::state::life::Order;
 use crate::core::{Core, HostKey, Now, Object, ObjectKey, RuntimeFact, Subject};
-use crate::runtime::{Instance, InstanceKey, InstanceState, Observation, StartError};
+use crate::runtime::{Instance, InstanceKey, InstanceState, Observation, RuntimeError, StartError};
 
 impl Core {
+    /// Takes in what a runtime reported or answered.
     pub(in crate::core) fn runtime_fact(&mut self, fact: RuntimeFact, now: Now) {
         match fact {
-            RuntimeFact::Observed(host, Observation::Listed(instances)) => {
-                self.instances.listed(&host);
-                let listed: BTreeSet<&InstanceKey> = instances.iter().map(|i| &i.key).collect();
-                // Whoever was there and is not in the list is asked for: a listing may be older than a start.
-                let gone: Vec<InstanceKey> = self
-                    .instances
-                    .on_host(&host)
-                    .filter(|(k, e)| e.view != InstanceView::Gone && !listed.contains(*k))
-                    .map(|(k, _)| k.clone())
-                    .collect();
-                for i in instances {
-                    self.observed(&host, i, now);
-                }
-                for k in gone {
-                    if let Some(e) = self.workers.get_mut(&ObjectKey::of_instance(&k)) {
-                        e.checked = Duration::ZERO;
-                        e.missed = e.missed.max(1);
-                    }
-                    self.instances.uncheck_orphan(&k);
-                    self.agenda.mark(Subject::Orphan(Box::new(k)));
-                }
-                self.reindex_host(&host, now);
-            }
-            RuntimeFact::Observed(host, Observation::Unreachable(message)) => {
-                self.instances.unreachable(&host, message);
-                self.reindex_host(&host, now);
-            }
+            RuntimeFact::Observed(host, Observation::Listed(instances)) => self.host_listed(&host, instances, now),
+            RuntimeFact::Observed(host, Observation::Unreachable(why)) => self.host_unreachable(&host, why, now),
             RuntimeFact::Observed(host, Observation::Changed(i)) => self.observed(&host, i, now),
             RuntimeFact::Observed(host, Observation::Gone(key)) => self.instance_gone(&host, &key, now),
             RuntimeFact::Started(key, result) => {
-                let host = self.end_op(&key, Op::Start);
-                match (result, host) {
-                    (Ok(i), Some(host)) => self.answered(&host, i, now),
-                    (Err(error @ (StartError::NotNow(_) | StartError::Unknown(_))), _) => {
-                        self.put_off(&key, &error, now);
-                    }
-                    (Err(StartError::Refused(why)), _) => self.start_failed(&key, why),
-                    (Err(StartError::Unreachable(why)), Some(host)) => {
-                        // Nothing is known until the host is listed again.
-                        self.instances.unreachable(&host, why);
-                        self.reindex_host(&host, now);
-                    }
-                    _ => {}
-                }
+                let host = self.order_answered(&key, Order::Start);
+                self.start_answered(&key, host.as_ref(), result, now);
                 self.touch_instance(&key, now);
             }
             RuntimeFact::Stopped(key, result) => {
-                let host = self.end_op(&key, Op::Stop);
+                let host = self.order_answered(&key, Order::Stop);
                 match (result, host) {
                     (Ok(()), Some(host)) => self.instance_gone(&host, &key, now),
+                    (Ok(()), None) => {}
                     (Err(e), _) => {
                         let subject = self.subject_of(&key);
                         self.failed(&subject, Attempted::Stop, &e.to_string(), now);
                     }
-                    _ => {}
                 }
                 self.touch_instance(&key, now);
             }
             RuntimeFact::Checked(key, result) => {
-                let host = self.end_op(&key, Op::Check);
-                let worker = ObjectKey::of_instance(&key);
-                if let Some(e) = self.workers.of_instance_mut(&key) {
-                    e.checked = now.mono;
-                    if e.start_unknown {
-                        match &result {
-                            Err(_) if self.instances.get(&key).is_some() => e.start_unknown = false,
-                            Err(why) => {
-                                let why = why.to_string();
-                                self.failed(&Subject::Worker(worker.clone()), Attempted::Start, &why, now);
-                            }
-                            Ok(found) => {
-                                e.start_unknown = false;
-                                if found.is_none() {
-                                    self.touch_instance(&key, now); // it was not made: start it again
-                                    return;
-                                }
-                            }
-                        }
-                        if let (Ok(Some(i)), Some(host)) = (result, host) {
-                            self.answered(&host, i, now);
-                        }
-                        self.touch_instance(&key, now);
-                        return;
-                    }
-                    let starting = worker_status(&e.obj).phase == WorkerPhase::Starting;
-                    match &result {
-                        Ok(Some(i)) if starting || i.state == InstanceState::Running => e.missed = 0,
-                        Ok(_) => {}
-                        Err(_) => e.missed += 1,
-                    }
-                }
-                match (result, host) {
-                    (Ok(Some(i)), Some(host)) => self.answered(&host, i, now),
-                    (Ok(None), Some(host)) => self.instance_gone(&host, &key, now),
-                    _ => {}
+                let host = self.order_answered(&key, Order::Check);
+                if self.workers.of_instance(&key).is_some_and(|e| e.life.is_unanswered()) {
+                    self.start_checked(&key, host.as_ref(), result, now);
+                } else {
+                    self.health_checked(&key, host.as_ref(), result, now);
                 }
                 self.touch_instance(&key, now);
             }
         }
     }
 
-    /// A start did not come about as far as is known. Whoever answered so is not asked again at once.
-    fn put_off(&mut self, instance: &InstanceKey, error: &StartError, now: Now) {
-        let Some(e) = self.workers.of_instance_mut(instance).filter(|e| !e.obj.is_deleting()) else { return };
-        if matches!(error, StartError::NotNow(_)) {
-            e.since = now.mono; // it is not given up for what is no fault of its own
-        } else if e.observed {
-            return; // it was made
-        } else {
-            e.start_unknown = true;
+    fn host_listed(&mut self, host: &HostKey, instances: Vec<Instance>, now: Now) {
+        self.instances.listed(host);
+        let listed: BTreeSet<&InstanceKey> = instances.iter().map(|i| &i.key).collect();
+        // An instance that was there and is not in the list is checked: a listing may be older than a start.
+        let gone: Vec<InstanceKey> = self
+            .instances
+            .on_host(host)
+            .filter(|(k, e)| e.view != InstanceView::Gone && !listed.contains(*k))
+            .map(|(k, _)| k.clone())
+            .collect();
+        for i in instances {
+            self.observed(host, i, now);
         }
+        for k in gone {
+            if let Some(e) = self.workers.get_mut(&ObjectKey::of_instance(&k)) {
+                e.life.not_listed();
+            }
+            self.instances.uncheck_orphan(&k);
+            self.agenda.mark(Subject::Orphan(Box::new(k)));
+        }
+        self.reindex_host(host, now);
+    }
+
+    fn host_unreachable(&mut self, host: &HostKey, why: String, now: Now) {
+        self.instances.unreachable(host, why);
+        self.reindex_host(host, now);
+    }
+
+    fn start_answered(
+        &mut self,
+        key: &InstanceKey,
+        host: Option<&HostKey>,
+        result: Result<Instance, StartError>,
+        now: Now,
+    ) {
+        match (result, host) {
+            (Ok(i), Some(host)) => self.answered(host, i, now),
+            (Err(error @ (StartError::NotNow(_) | StartError::Unknown(_))), _) => self.start_waits(key, &error, now),
+            (Err(StartError::Refused(why)), _) => {
+                if self.workers.of_instance(key).is_some() {
+                    self.fail_start(&ObjectKey::of_instance(key), why);
+                }
+            }
+            (Err(StartError::Unreachable(why)), Some(host)) => self.host_unreachable(host, why, now),
+            (Ok(_) | Err(StartError::Unreachable(_)), None) => {}
+        }
+    }
+
+    /// A start did not happen, as far as is known. It is tried again after a wait.
+    fn start_waits(&mut self, instance: &InstanceKey, error: &StartError, now: Now) {
+        let Some(e) = self.workers.of_instance_mut(instance).filter(|e| !e.obj.is_deleting()) else { return };
         let why = error.to_string();
-        e.not_now = Some(why.clone());
+        if matches!(error, StartError::NotNow(_)) {
+            e.life.postponed(why.clone(), now.mono);
+        } else if !e.life.unanswered(why.clone()) {
+            return;
+        }
         self.failed(&Subject::Worker(ObjectKey::of_instance(instance)), Attempted::Start, &why, now);
     }
 
-    /// A start is put off no longer.
-    pub(in crate::core) fn put_off_no_longer(&mut self, worker: &ObjectKey) {
-        if self.workers.get_mut(worker).is_some_and(|e| e.not_now.take().is_some()) {
+    /// A start no longer waits.
+    pub(in crate::core) fn start_no_longer_waits(&mut self, worker: &ObjectKey) {
+        if self.workers.get_mut(worker).is_some_and(|e| e.life.cease_to_wait()) {
             self.agenda.forget_failures(&Subject::Worker(worker.clone()));
+        }
+    }
+
+    /// The answer to a check that asks whether a start made the instance, since the answer to the start was lost.
+    fn start_checked(
+        &mut self,
+        key: &InstanceKey,
+        host: Option<&HostKey>,
+        result: Result<Option<Instance>, RuntimeError>,
+        now: Now,
+    ) {
+        let is_seen = self.instances.get(key).is_some();
+        let Some(e) = self.workers.of_instance_mut(key) else { return };
+        e.life.checked(now.mono);
+        if result.is_ok() || is_seen {
+            e.life.confirmed();
+        }
+        match (result, host) {
+            (Ok(Some(i)), Some(host)) => self.answered(host, i, now),
+            (Ok(_), _) => {} // if it was not made it is started again
+            (Err(_), _) if is_seen => {}
+            (Err(why), _) => {
+                let worker = Subject::Worker(ObjectKey::of_instance(key));
+                self.failed(&worker, Attempted::Start, &why.to_string(), now);
+            }
+        }
+    }
+
+    /// The answer to a check of an instance that was seen before.
+    fn health_checked(
+        &mut self,
+        key: &InstanceKey,
+        host: Option<&HostKey>,
+        result: Result<Option<Instance>, RuntimeError>,
+        now: Now,
+    ) {
+        if let Some(e) = self.workers.of_instance_mut(key) {
+            e.life.checked(now.mono);
+            let starting = worker_status(&e.obj).phase == WorkerPhase::Starting;
+            match &result {
+                Ok(Some(i)) if starting || i.state == InstanceState::Running => e.life.passed_check(),
+                Ok(_) => {}
+                Err(_) => e.life.missed_check(),
+            }
+        }
+        match (result, host) {
+            (Ok(Some(i)), Some(host)) => self.answered(host, i, now),
+            (Ok(None), Some(host)) => self.instance_gone(host, key, now),
+            _ => {}
         }
     }
 
     /// An observation showed an instance.
     fn observed(&mut self, host: &HostKey, i: Instance, now: Now) {
         if let Some(e) = self.workers.of_instance_mut(&i.key) {
-            e.observed = true;
+            e.life.observed();
         }
         self.saw_instance(host, i, now);
     }
@@ -148,18 +174,16 @@ impl Core {
     /// The answer to an order shows an instance as it was at some time since the order began. What was observed meanwhile may
     /// be newer, and if it is not, the observation goes on; only an end is final.
     fn answered(&mut self, host: &HostKey, i: Instance, now: Now) {
-        let is_old = self.workers.of_instance(&i.key).is_some_and(|e| e.observed);
+        let is_old = self.workers.of_instance(&i.key).is_some_and(|e| e.life.was_observed());
         if !is_old || matches!(i.state, InstanceState::Exited(_)) {
             self.saw_instance(host, i, now);
         }
     }
 
-    /// Ends an order, and says on which host it was.
-    pub(in crate::core) fn end_op(&mut self, key: &InstanceKey, op: Op) -> Option<HostKey> {
+    /// Ends an order. Returns the host that it was for.
+    fn order_answered(&mut self, key: &InstanceKey, order: Order) -> Option<HostKey> {
         if let Some(e) = self.workers.of_instance_mut(key) {
-            if e.op == Some(op) {
-                e.op = None;
-            }
+            e.life.answered(order);
             return Some(host_of(&e.obj));
         }
         self.instances.end_stop(key);
@@ -175,19 +199,14 @@ impl Core {
 
     pub(in crate::core) fn saw_instance(&mut self, host: &HostKey, i: Instance, now: Now) {
         let key = i.key.clone();
-        let worker = ObjectKey::of_instance(&key);
         if let Some(e) = self.workers.of_instance_mut(&key) {
-            // While it is held, the time that a start may take does not run.
+            // While the instance is held, the time that its start may take does not run.
             let held = |s: &InstanceState| matches!(s, InstanceState::NotReady { held: true, .. });
-            let was = matches!(self.instances.get(&key).map(|e| &e.view), Some(InstanceView::There { state, .. }) if held(state));
-            if was || held(&i.state) {
-                e.since = now.mono;
+            let before = self.instances.get(&key).map(|e| &e.view);
+            let was = matches!(before, Some(InstanceView::There { state, .. }) if held(state));
+            if e.life.seen(was || held(&i.state), now.mono) {
+                self.agenda.forget_failures(&Subject::Worker(ObjectKey::of_instance(&key)));
             }
-            // The answer of a check that asks whether it was made may be older.
-            if e.op != Some(Op::Check) {
-                e.start_unknown = false;
-            }
-            self.put_off_no_longer(&worker);
         }
         let view = match i.state {
             InstanceState::Exited(exit) => InstanceView::Ended(exit),

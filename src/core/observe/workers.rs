@@ -28,7 +28,7 @@ impl Core {
         let mut came_up = false;
         if let Some(e) = self.workers.get_mut(&key) {
             if (phase(&e.obj) == WorkerPhase::Starting) != (phase(&worker) == WorkerPhase::Starting) {
-                e.since = now.mono;
+                e.life.changed_phase(now.mono);
                 came_up = phase(&worker) == WorkerPhase::Ready;
             }
             if named(&worker) != before {
@@ -39,27 +39,7 @@ impl Core {
         } else {
             let ordinal = names::ordinal(&pool.name, &key.name);
             self.pools.entry(&pool).members.appeared(ordinal, &worker.spec);
-            let entry = WorkerEntry {
-                obj: worker.clone(),
-                pool: pool.clone(),
-                ordinal,
-                slot: None,
-                reserving: None,
-                op: None,
-                observed: false,
-                since: now.mono,
-                checked: now.mono,
-                missed: 0,
-                dispatch_gone: None,
-                left_by: None,
-                start_failed: None,
-                start_unknown: false,
-                stands_still: false,
-                not_now: None,
-                pool_gone: false,
-                due: None,
-                young: None,
-            };
+            let entry = WorkerEntry::new(worker.clone(), pool.clone(), ordinal, now);
             self.workers.insert(key.clone(), entry);
         }
         let after = named(&worker);
@@ -76,7 +56,7 @@ impl Core {
             self.agenda.mark_dispatch(&key.sibling(a.name.clone()));
         }
         if worker.is_deleting() {
-            self.put_off_no_longer(&key);
+            self.start_no_longer_waits(&key);
             if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &key.name)) {
                 p.members.leaves(o);
                 self.replacement_leaves(&pool, o);
@@ -115,7 +95,7 @@ impl Core {
             return;
         }
         let (obj, pool, ordinal) = (e.obj.clone(), e.pool.clone(), e.ordinal);
-        self.put_off_no_longer(key);
+        self.start_no_longer_waits(key);
         if let Some(d) = obj.status.as_ref().and_then(|s| s.dispatch.clone()) {
             self.unname(key, &d);
         }

@@ -164,7 +164,7 @@ impl Core {
             let e = self.workers.get(&key.sibling(names::worker(&key.name, *o)))?;
             let why = match self.instances.view_of(&e.obj) {
                 Some(InstanceView::There { state, .. }) => state.why_not_ready()?,
-                _ => e.not_now.as_deref()?,
+                _ => e.life.waits_for()?,
             };
             first.get_or_insert_with(|| why.to_owned());
         }

@@ -7,6 +7,7 @@ pub(super) mod dispatches;
 pub(super) mod due_rests;
 pub(super) mod instances;
 pub(super) mod leases;
+pub(super) mod life;
 pub(super) mod members;
 pub(super) mod pending;
 pub(super) mod pools;

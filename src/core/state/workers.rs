@@ -7,48 +7,30 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
+use super::life::Life;
 use super::slots::Slot;
 use crate::api::worker::DispatchRef;
 use crate::api::{Dispatch, Worker};
 use crate::core::object::{Object, ObjectKey};
+use crate::core::time::Now;
 use crate::runtime::InstanceKey;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::core) enum Op {
-    Start,
-    Stop,
-    Check,
-}
-
+/// One Worker.
 pub(in crate::core) struct WorkerEntry {
     pub obj: Arc<Worker>,
     pub pool: ObjectKey,
+    /// `None`: its name is not one that its pool gives.
     pub ordinal: Option<i32>,
+    /// The index of its pool that it stands in.
     pub slot: Option<Slot>,
-    /// What it is asked to do by a write under way.
+    /// The dispatch that a write under way reserves it for.
     pub reserving: Option<DispatchRef>,
-    /// A runtime order under way.
-    pub op: Option<Op>,
-    /// Its instance was observed since the newest order began.
-    pub observed: bool,
-    /// Monotonic time at which it was first seen in its present phase.
-    pub since: Duration,
-    /// Monotonic time of the last check.
-    pub checked: Duration,
-    /// Failed checks in a row.
-    pub missed: u32,
+    /// Its instance: orders, start, checks.
+    pub life: Life,
     /// Uid of a dispatch that a live GET showed to be gone.
     pub dispatch_gone: Option<String>,
     /// The dispatch that it names, as it was last seen before it was deleted.
     pub left_by: Option<Arc<Dispatch>>,
-    /// Why its start failed, while it is being removed for that.
-    pub start_failed: Option<String>,
-    /// The answer to its start was lost: whether it was made has to be asked.
-    pub start_unknown: bool,
-    /// The time that its start may take stands still: nothing can be done about it now.
-    pub stands_still: bool,
-    /// Why its start is put off: the runtime said that it is for now, or what came instead of an answer.
-    pub not_now: Option<String>,
     /// A live GET showed that its pool does not exist.
     pub pool_gone: bool,
     /// When it is due to be replaced, while it is idle.
@@ -58,10 +40,21 @@ pub(in crate::core) struct WorkerEntry {
 }
 
 impl WorkerEntry {
-    /// An order to the runtime begins.
-    pub fn begin(&mut self, op: Op) {
-        self.op = Some(op);
-        self.observed = false;
+    /// A Worker that is seen for the first time.
+    pub fn new(obj: Arc<Worker>, pool: ObjectKey, ordinal: Option<i32>, now: Now) -> Self {
+        Self {
+            obj,
+            pool,
+            ordinal,
+            slot: None,
+            reserving: None,
+            life: Life::new(now.mono),
+            dispatch_gone: None,
+            left_by: None,
+            pool_gone: false,
+            due: None,
+            young: None,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ impl Core {
     pub(in crate::core) fn decide_worker(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         self.reindex_worker(key, now);
         let Some(e) = self.workers.get(key) else { return };
-        let (w, pool, failed) = (e.obj.clone(), e.pool.clone(), e.start_failed.clone());
+        let (w, pool, failed) = (e.obj.clone(), e.pool.clone(), e.life.failure().map(str::to_owned));
         let status = worker_status(&w);
         if let Some(until) = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).filter(|u| u.0 > now.wall) {
             wake.at(until.0);
@@ -24,7 +24,7 @@ impl Core {
         if let Some(named) = &status.dispatch {
             self.decide_named(key, &w, named, now, wake);
         } else if w.is_deleting() {
-            self.let_go(key, &w);
+            self.let_go(key, &w, now);
         } else if let Some(why) = failed {
             self.count_start_failure(&pool, &w, &why, now);
             self.delete_worker(key, now);

@@ -9,7 +9,7 @@ use crate::api::{Condition, Worker};
 use crate::core::agenda::Wake;
 use crate::core::limits::{EARLY_END, MISSED_CHECKS};
 use crate::core::state::instances::{InstanceView, host_of, instance_key};
-use crate::core::state::workers::Op;
+use crate::core::state::life::Order;
 use crate::core::{Action, Core, EventType, Now, ObjectKey, RuntimeOrder, conditions};
 
 impl Core {
@@ -18,7 +18,7 @@ impl Core {
         let pool = self.workers[key].pool.clone();
         if self.instances.is_dead(w) {
             let resting = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).is_some_and(|u| u.0 > now.wall);
-            let since = self.workers[key].since;
+            let since = self.workers[key].life.since();
             let why = self.epitaph(w);
             if resting {
                 // It keeps its slot: a fresh worker in its place would not be rested.
@@ -45,7 +45,7 @@ impl Core {
             return;
         }
         if self.pools.get(&pool).is_some_and(|p| p.learned.backoff.is_failing()) {
-            let since = self.workers[key].since;
+            let since = self.workers[key].life.since();
             if now.mono >= since + EARLY_END {
                 self.started_well(key, &pool);
             } else {
@@ -53,7 +53,7 @@ impl Core {
             }
         }
         let paused = self.pool_obj(&pool).is_some_and(|p| p.spec.paused);
-        let missed = self.workers[key].missed;
+        let missed = self.workers[key].life.missed();
         if missed >= MISSED_CHECKS && self.instances.is_listed(&host_of(w)) && !paused {
             self.record(
                 "Worker",
@@ -73,7 +73,8 @@ impl Core {
         let healthy = missed == 0 && waits.is_none();
         let shown = Condition::find::<WorkerHealthy>(&status.conditions).is_none_or(Condition::is_true);
         let e = &self.workers[key];
-        let sure = self.instances.view_of(w).is_some() && e.op.is_none() && e.checked != Duration::ZERO;
+        let sure =
+            self.instances.view_of(w).is_some() && e.life.order_under_way().is_none() && e.life.last_check().is_some();
         if sure && healthy != shown {
             let mut next = status.clone();
             let reason = match (healthy, &waits) {
@@ -93,10 +94,10 @@ impl Core {
     /// Has a worker looked at: every `health.interval`, and at once if nothing is known of its instance.
     pub(in crate::core) fn check_if_due(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         let Some(e) = self.workers.get(key) else { return };
-        if e.op.is_some() {
+        if e.life.order_under_way().is_some() {
             return;
         }
-        let (w, checked, missed) = (e.obj.clone(), e.checked, e.missed);
+        let (w, checked, missed) = (e.obj.clone(), e.life.last_check(), e.life.missed());
         let host = host_of(&w);
         if !self.instances.is_listed(&host) || self.instances.is_dead(&w) {
             return; // a listing will tell
@@ -104,17 +105,16 @@ impl Core {
         let policy = self.pool_obj(&self.workers[key].pool).map(|p| p.spec.health.clone()).unwrap_or_default();
         // A worker that missed a check is asked again soon: it takes no work until it answers.
         let pause = if missed == 0 { policy.interval.get() } else { policy.interval.get().min(policy.timeout.get()) };
-        let due = if checked == Duration::ZERO || self.instances.view_of(&w).is_none() {
-            now.mono
-        } else {
-            together(checked + pause, pause)
+        let due = match checked {
+            Some(checked) if self.instances.view_of(&w).is_some() => together(checked + pause, pause),
+            _ => now.mono,
         };
         if now.mono < due {
             wake.after(due);
             return;
         }
         if let Some(e) = self.workers.get_mut(key) {
-            e.begin(Op::Check);
+            e.life.order(Order::Check, now.mono);
         }
         self.actions.push(Action::Runtime(RuntimeOrder::Check(host, instance_key(&w), policy.timeout.get())));
     }

@@ -48,7 +48,7 @@ impl Core {
             matches!(self.instances.view_of(w), Some(InstanceView::There { state: InstanceState::Running, .. }));
         there
             && e.ordinal.is_some()
-            && e.missed == 0
+            && e.life.missed() == 0
             && !w.spec.cordoned
             && self.instances.is_listed(&host_of(w))
             && self.identity_of(w).is_ok()

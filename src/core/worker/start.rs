@@ -1,146 +1,133 @@
 //! A Worker that is not Ready yet: its start.
 
-use std::time::Duration;
-
 use super::exit::describe_worker;
+use crate::api::pool::ContainerPoolSpec;
 use crate::api::vocabulary::{EventReason, WorkerReady};
-use crate::api::worker::WorkerPhase;
+use crate::api::worker::{Handle, WorkerPhase};
 use crate::api::{Time, Worker};
 use crate::core::agenda::Wake;
 use crate::core::object::worker_status;
 use crate::core::state::instances::{InstanceView, host_of, instance_key};
-use crate::core::state::workers::Op;
+use crate::core::state::life::Order;
 use crate::core::{Action, Core, EventType, HostKey, Now, ObjectKey, RuntimeOrder, conditions};
-use crate::runtime::{InstanceKey, InstanceSpec, InstanceState};
+use crate::runtime::{InstanceSpec, InstanceState};
 
 impl Core {
-    /// Not Ready yet.
+    /// A Worker whose phase is Starting: what its instance shows, then the limit of time, then what people see, then an order.
     pub(super) fn bring_up(&mut self, key: &ObjectKey, w: &Worker, pool_key: &ObjectKey, now: Now, wake: &mut Wake) {
         let Some(pool) = self.pool_obj(pool_key) else { return };
-        let view = self.instances.view_of(w).cloned();
-        match view {
+        let (waits, held, seen) = match self.instances.view_of(w) {
             Some(InstanceView::There { handle, state: InstanceState::Running }) => {
-                let mut status = w.status.clone().unwrap_or_default();
-                status.phase = WorkerPhase::Ready;
-                status.handle = Some(handle);
-                status.idle_since = Some(Time::from(now.wall));
-                status.message = None;
-                conditions::set(&mut status.conditions, WorkerReady::Running, "", now);
-                let took = self.workers.get(key).filter(|e| e.checked != Duration::ZERO);
-                if let Some(took) = took.map(|e| now.mono.saturating_sub(e.checked)) {
-                    self.pools.entry(&pool_key).start_took = Some(took);
-                }
-                self.write_worker(key, status, now);
-                return;
+                let handle = handle.clone();
+                return self.started(key, w, pool_key, handle, now);
             }
             Some(InstanceView::Ended(exit)) => {
-                let text = describe_worker(&exit, " before it was ready");
-                self.fail_start(key, text);
-                return;
+                let why = describe_worker(exit, " before it was ready");
+                return self.fail_start(key, why);
             }
             Some(InstanceView::Gone) => {
-                self.fail_start(key, "the instance vanished before it was ready".to_owned());
-                return;
+                return self.fail_start(key, "the instance vanished before it was ready".to_owned());
             }
-            _ => {}
-        }
-        let waits = match &view {
-            Some(InstanceView::There { state, .. }) => state.why_not_ready().map(str::to_owned),
-            _ => self.workers[key].not_now.clone(),
+            Some(InstanceView::There { state, .. }) => {
+                let held = matches!(state, InstanceState::NotReady { held: true, .. });
+                (state.why_not_ready().map(str::to_owned), held, true)
+            }
+            None => (self.workers[key].life.waits_for().map(str::to_owned), false, false),
         };
         let host = host_of(w);
-        // Nothing is removed meanwhile, nor does it count against anybody.
+        // Nothing is removed meanwhile, and the time does not count.
         let stands_still = pool.spec.paused || !self.instances.is_listed(&host);
         if !stands_still && self.is_outdated(&self.workers[key]) {
             self.delete_worker(key, now); // outdated before it began
             return;
         }
-        let limit = pool.spec.health.start_timeout.get();
         let Some(e) = self.workers.get_mut(key) else { return };
-        if std::mem::replace(&mut e.stands_still, stands_still) && !stands_still {
-            e.since = now.mono;
-        }
-        let (since, op, missed) = (e.since, e.op, e.missed);
-        let held = matches!(&view, Some(InstanceView::There { state: InstanceState::NotReady { held: true, .. }, .. }));
-        let runs = !held && !stands_still;
-        if runs && now.mono >= since + limit {
-            if op.is_none() {
+        e.life.set_standing_still(stands_still, now.mono);
+        let (end, under_way) =
+            (e.life.since() + pool.spec.health.start_timeout.get(), e.life.order_under_way().is_some());
+        let (missed, runs) = (e.life.missed(), !held && !stands_still);
+        if runs && now.mono >= end {
+            if !under_way {
                 let why = waits.map(|w| format!(": {w}")).unwrap_or_default();
-                self.fail_start(
-                    key,
-                    format!("not ready after {} (spec.health.startTimeout){why}", pool.spec.health.start_timeout),
-                );
+                let limit = pool.spec.health.start_timeout;
+                self.fail_start(key, format!("not ready after {limit} (spec.health.startTimeout){why}"));
             }
             return;
         }
         if worker_status(w).message != waits {
-            let mut status = w.status.clone().unwrap_or_default();
-            if let Some(why) = &waits {
-                self.record("Worker", w, EventType::Warning, EventReason::NotReady, why.clone(), now);
-            }
-            status.message = waits;
-            self.write_worker(key, status, now);
+            self.show_wait(key, w, waits, now);
             return;
         }
         if runs {
-            wake.after(since + limit);
+            wake.after(end);
         }
         if missed > 0 {
             self.check_if_due(key, now, wake); // it was not in a listing
-            return;
+        } else if !under_way && !seen && !stands_still {
+            self.order_start(key, w, &pool.spec, host, now);
         }
-        if op.is_some() || view.is_some() || stands_still {
-            return;
-        }
-        if self.workers[key].start_unknown {
-            let limit = pool.spec.health.timeout.get();
-            if let Some(e) = self.workers.get_mut(key) {
-                e.begin(Op::Check);
-            }
-            self.actions.push(Action::Runtime(RuntimeOrder::Check(host, instance_key(w), limit)));
-            return;
-        }
-        let spec = self.instance_spec(w, &pool.spec, &host);
-        if let Some(e) = self.workers.get_mut(key) {
-            e.begin(Op::Start);
-            e.checked = now.mono;
-        }
-        self.actions.push(Action::Runtime(RuntimeOrder::Start(host, Box::new(spec))));
     }
 
-    fn fail_start(&mut self, key: &ObjectKey, why: String) {
+    /// The instance runs: the Worker is Ready.
+    fn started(&mut self, key: &ObjectKey, w: &Worker, pool: &ObjectKey, handle: Handle, now: Now) {
+        let mut status = w.status.clone().unwrap_or_default();
+        status.phase = WorkerPhase::Ready;
+        status.handle = Some(handle);
+        status.idle_since = Some(Time::from(now.wall));
+        status.message = None;
+        conditions::set(&mut status.conditions, WorkerReady::Running, "", now);
+        if let Some(ordered) = self.workers.get(key).and_then(|e| e.life.last_check()) {
+            self.pools.entry(pool).start_took = Some(now.mono.saturating_sub(ordered));
+        }
+        self.write_worker(key, status, now);
+    }
+
+    /// Writes what a start waits for.
+    fn show_wait(&mut self, key: &ObjectKey, w: &Worker, waits: Option<String>, now: Now) {
+        if let Some(why) = &waits {
+            self.record("Worker", w, EventType::Warning, EventReason::NotReady, why.clone(), now);
+        }
+        let mut status = w.status.clone().unwrap_or_default();
+        status.message = waits;
+        self.write_worker(key, status, now);
+    }
+
+    /// Orders the start, or a check if the answer to an earlier order was lost.
+    fn order_start(&mut self, key: &ObjectKey, w: &Worker, pool: &ContainerPoolSpec, host: HostKey, now: Now) {
+        let Some(e) = self.workers.get_mut(key) else { return };
+        let order = if e.life.is_unanswered() {
+            e.life.order(Order::Check, now.mono);
+            RuntimeOrder::Check(host, instance_key(w), pool.health.timeout.get())
+        } else {
+            e.life.order(Order::Start, now.mono);
+            let spec = instance_spec(w, pool, &host);
+            RuntimeOrder::Start(host, Box::new(spec))
+        };
+        self.actions.push(Action::Runtime(order));
+    }
+
+    /// The start failed: the Worker is deleted, and its pool waits before the next start.
+    pub(in crate::core) fn fail_start(&mut self, key: &ObjectKey, why: String) {
         if let Some(e) = self.workers.get_mut(key) {
-            e.start_failed = Some(why);
+            e.life.failed(why);
         }
         self.agenda.mark_worker(key);
     }
+}
 
-    /// A runtime refused a start.
-    pub(in crate::core) fn start_failed(&mut self, instance: &InstanceKey, why: String) {
-        if self.workers.of_instance(instance).is_some() {
-            self.fail_start(&ObjectKey::of_instance(instance), why);
-        }
-    }
-
-    fn instance_spec(&self, w: &Worker, pool: &crate::api::ContainerPoolSpec, host: &HostKey) -> InstanceSpec {
-        InstanceSpec {
-            key: instance_key(w),
-            pool: w.spec.pool.clone(),
-            host: host.host.clone(),
-            image: pool.image.clone(),
-            command: pool.command.clone(),
-            args: pool.args.clone(),
-            env: pool.env.clone(),
-            working_dir: pool.working_dir.clone(),
-            resources: pool.resources.clone(),
-            mounts: pool.mounts.clone(),
-            credential: w
-                .spec
-                .credential
-                .as_ref()
-                .and_then(|n| pool.credentials.iter().find(|c| c.name == *n))
-                .cloned(),
-            pod_template: pool.pod_template.clone(),
-        }
+fn instance_spec(w: &Worker, pool: &ContainerPoolSpec, host: &HostKey) -> InstanceSpec {
+    InstanceSpec {
+        key: instance_key(w),
+        pool: w.spec.pool.clone(),
+        host: host.host.clone(),
+        image: pool.image.clone(),
+        command: pool.command.clone(),
+        args: pool.args.clone(),
+        env: pool.env.clone(),
+        working_dir: pool.working_dir.clone(),
+        resources: pool.resources.clone(),
+        mounts: pool.mounts.clone(),
+        credential: w.spec.credential.as_ref().and_then(|n| pool.credentials.iter().find(|c| c.name == *n)).cloned(),
+        pod_template: pool.pod_template.clone(),
     }
 }

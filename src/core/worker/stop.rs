@@ -3,17 +3,17 @@
 use crate::api::{Worker, names};
 use crate::core::agenda::Wake;
 use crate::core::state::instances::{InstanceView, host_of, instance_key};
-use crate::core::state::workers::Op;
+use crate::core::state::life::Order;
 use crate::core::{Action, Core, Now, ObjectKey, RuntimeOrder, Subject, Verb};
 use crate::runtime::InstanceKey;
 
 impl Core {
     /// Deleting, and no dispatch named: stop the instance, then let go of the name.
-    pub(super) fn let_go(&mut self, key: &ObjectKey, w: &Worker) {
+    pub(super) fn let_go(&mut self, key: &ObjectKey, w: &Worker, now: Now) {
         let host = host_of(w);
         let instance = instance_key(w);
         let Some(e) = self.workers.get_mut(key) else { return };
-        if matches!(e.op, Some(Op::Start | Op::Stop)) {
+        if matches!(e.life.order_under_way(), Some(Order::Start | Order::Stop)) {
             return; // its answer marks this worker again
         }
         let base = e.obj.clone();
@@ -23,7 +23,7 @@ impl Core {
             }
         } else if self.instances.is_listed(&host) {
             if let Some(e) = self.workers.get_mut(key) {
-                e.begin(Op::Stop);
+                e.life.order(Order::Stop, now.mono);
             }
             self.actions.push(Action::Runtime(RuntimeOrder::Stop(host, instance)));
         }
