@@ -236,7 +236,7 @@ const RULES: &[Rule] = &[
 ];
 
 /// How many are still there. These numbers only fall, and are to be 0.
-const PAGES: usize = 13;
+const PAGES: usize = 3;
 const HELP: usize = 6;
 const CRDS_AND_CHART: usize = 0;
 const SOURCES: usize = 175;
