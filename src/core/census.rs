@@ -28,7 +28,7 @@ impl Core {
             let obj = p.obj()?;
             let stored = obj.status.iter().flat_map(|s| &s.rate_limits).filter(|r| p.due_rests.get(&r.key).is_none());
             let rests = |r: &&crate::api::pool::CredentialRest| {
-                r.parked || r.until.as_ref().is_some_and(|until| until.0 > now.wall)
+                r.parked || r.until.as_ref().is_some_and(|until| self.rest_ends.lasts(until.0, now))
             };
             Some(PoolCensus {
                 key: key.clone(),

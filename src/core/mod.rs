@@ -60,6 +60,7 @@ use self::state::instances::Instances;
 use self::state::leases::Leases;
 use self::state::pending::Pending;
 use self::state::pools::Pools;
+use self::state::rest_ends::RestEnds;
 use self::state::workers::Workers;
 use crate::api::{ContainerPool, RuntimeKind};
 
@@ -82,6 +83,7 @@ pub struct Core {
     claims: Claims,
     leases: Leases,
     pending: Pending,
+    rest_ends: RestEnds,
     /// Whether pools, Workers and Dispatches were listed once.
     synced: (bool, bool, bool),
     actions: Vec<Action>,
@@ -101,6 +103,7 @@ impl Core {
             claims: Claims::default(),
             leases: Leases::default(),
             pending: Pending::default(),
+            rest_ends: RestEnds::default(),
             synced: (false, false, false),
             actions: Vec::new(),
             visits: Visits(0),

@@ -4,11 +4,15 @@
 //! else the pool's `cooldown` doubles with each strike up to `maxCooldown`. A strike counts, and a success resets, only
 //! if the attempt was assigned at or after the previous deadline: so eight workers limited at once are one strike, and
 //! replays change nothing.
+//!
+//! A deadline is a wall-clock time. The controller that computed it also knows when it passes by the monotonic clock
+//! ([`super::state::rest_ends`]), so a wall clock that is set back does not make its rests longer.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::agenda::Wake;
 use super::{Core, Now, Object, ObjectKey, time};
 use crate::api::dispatch::{LastResult, Outcome};
 use crate::api::pool::{ContainerPoolSpec, CredentialRest, Scope};
@@ -116,6 +120,27 @@ pub fn credential_entry(
 }
 
 impl Core {
+    /// Looks again when a rest with this stored end is over, by either clock.
+    pub(super) fn wake_at_rest_end(&self, until: Timestamp, wake: &mut Wake) {
+        wake.at(until);
+        if let Some(end) = self.rest_ends.end(until) {
+            wake.after(end);
+        }
+    }
+
+    /// The time at which a worker is assigned: now, but not before the stored end of a rest that is over by monotonic time.
+    /// That end is later than the wall clock if that was set back, and the stored times alone say whether an attempt
+    /// came after a rest.
+    pub(super) fn assignment(&mut self, worker: &Worker, now: Now) -> Now {
+        let own = worker.status.as_ref().and_then(|s| s.cooldown.as_ref()?.until.clone());
+        let identity = self.identity_of(worker).ok().flatten();
+        let namespace = ObjectKey::of(worker).namespace;
+        let shared = identity.and_then(|id| self.credential_rest(&namespace, &id).until);
+        let ends = own.into_iter().chain(shared).map(|t| t.0);
+        let wall = ends.filter(|end| self.rest_ends.is_over(*end, now)).fold(now.wall, Timestamp::max);
+        Now { wall, ..now }
+    }
+
     /// A credential's rest over all pools of the namespace that name it: the longest.
     pub(super) fn credential_rest(&mut self, namespace: &Arc<str>, identity: &str) -> CredentialRest {
         let mut all = CredentialRest { key: identity.to_owned(), ..CredentialRest::default() };

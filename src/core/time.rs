@@ -22,6 +22,11 @@ impl Now {
     }
 }
 
+/// Time from `a` to `b`, or none if `b` is earlier.
+pub fn between(a: Timestamp, b: Timestamp) -> Duration {
+    Duration::try_from(b.duration_since(a)).unwrap_or_default()
+}
+
 /// `t + d`, or the end of time.
 pub fn after(t: Timestamp, d: Duration) -> Timestamp {
     jiff::SignedDuration::try_from(d).ok().and_then(|d| t.checked_add(d).ok()).unwrap_or(Timestamp::MAX)

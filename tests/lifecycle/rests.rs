@@ -224,3 +224,53 @@ async fn the_end_of_a_credentials_rest_shows_in_the_status() {
     w.until_pool("p", "ready", |p| p.status.as_ref().is_some_and(|s| s.resting == 0 && s.ready == 1)).await;
     assert!(w.now().duration_since(before) < SignedDuration::from_mins(21));
 }
+
+/// A wall clock that is set back during a rest does not make that rest longer, nor the ones that follow: this controller
+/// knows how long they last. No attempt is assigned before the stored end of a rest.
+async fn rests_last_as_long_as_they_should(pool: Value) {
+    let w = World::new();
+    w.pool("p", pool).await;
+    w.dispatch("t", "p", json!({"retry": {"rateLimited": -1}})).await;
+    w.until_assigned("t").await;
+    for attempt in 1..=3 {
+        w.report("t", json!({"outcome": "RateLimited", "retryAfter": "4s"})).await;
+        let closed = |d: &Dispatch| phase(d) == DispatchPhase::Pending;
+        let until = w.until_dispatch("t", "closed", closed).await.status.unwrap().last_result.unwrap().until.unwrap();
+        let began = tokio::time::Instant::now();
+        if attempt == 1 {
+            w.set_clock(SignedDuration::from_secs(-10));
+        }
+        let next = |d: &Dispatch| d.status.as_ref().is_some_and(|s| s.attempt == attempt + 1);
+        let assigned_at = w.until_dispatch("t", "again", next).await.status.unwrap().assigned_at.unwrap();
+        let took = began.elapsed();
+        assert!(took > Duration::from_secs(3) && took < Duration::from_secs(6), "rest {attempt} took {took:?}");
+        assert!(assigned_at >= until, "{assigned_at:?} is before the stored end of rest {attempt}, {until:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_makes_no_rest_of_a_worker_longer() {
+    rests_last_as_long_as_they_should(json!({"max": 1})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_makes_no_rest_of_a_credential_longer() {
+    rests_last_as_long_as_they_should(by_credential(1, &["a"])).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_makes_no_rest_by_hand_longer() {
+    for target in ["p-0", "a"] {
+        let w = World::new();
+        w.pool("p", by_credential(1, &["a"])).await;
+        w.until_pool("p", "ready", |p| p.status.as_ref().is_some_and(|s| s.ready == 1)).await;
+        let began = tokio::time::Instant::now();
+        w.annotate("p", &format!("cooldown.poolkeeper.dev/{target}"), "10s").await;
+        w.until_pool("p", "resting", |p| p.status.as_ref().is_some_and(|s| s.resting == 1)).await;
+        w.set_clock(SignedDuration::from_secs(-60));
+        w.dispatch("t", "p", json!({})).await;
+        w.until_assigned("t").await;
+        let took = began.elapsed();
+        assert!(took > Duration::from_secs(9) && took < Duration::from_secs(14), "{target}: the rest took {took:?}");
+    }
+}

@@ -1,8 +1,10 @@
 //! A controller over the in-process API and the fake runtime, on virtual time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use poolkeeper::api::dispatch::DispatchPhase;
 use poolkeeper::api::{ContainerPool, Dispatch, Worker, crd};
@@ -22,6 +24,8 @@ pub struct World {
     pub client: kube::Client,
     pub fake: FakeRuntime,
     clock: Arc<dyn Clock>,
+    /// How far the wall clock is ahead of virtual time, in milliseconds.
+    ahead: Arc<AtomicI64>,
     ids: Ids,
     stop: CancellationToken,
     controller: tokio::task::JoinHandle<()>,
@@ -29,7 +33,8 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(Virtual(SystemClock::new()));
+        let ahead = Arc::new(AtomicI64::new(0));
+        let clock: Arc<dyn Clock> = Arc::new(Virtual(SystemClock::new(), ahead.clone()));
         let ids = Ids::seeded(1);
         let options = LocalOptions { crds: crd::all(), clock: clock.clone(), ids: ids.clone(), history: History::Full };
         let api = LocalApi::new(options).unwrap();
@@ -38,7 +43,7 @@ impl World {
         fake.set_relist(Duration::from_secs(86_400));
         let client = api.client(NS);
         let (stop, controller) = start(&api, &fake, &clock, &ids);
-        Self { api, client, fake, clock, ids, stop, controller }
+        Self { api, client, fake, clock, ahead, ids, stop, controller }
     }
 
     /// Ends the controller and starts another one over the same store.
@@ -59,6 +64,11 @@ impl World {
     }
     pub fn now(&self) -> jiff::Timestamp {
         self.clock.now()
+    }
+
+    /// Sets the wall clock of the controller and of the API server. Monotonic time goes on.
+    pub fn set_clock(&self, by: SignedDuration) {
+        self.ahead.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
     }
 
     pub async fn pool(&self, name: &str, spec: Value) -> ContainerPool {
@@ -164,12 +174,13 @@ fn start(
     (stop, handle)
 }
 
-/// A wall clock that follows virtual time.
-struct Virtual(SystemClock);
+/// A wall clock that follows virtual time until it is set.
+struct Virtual(SystemClock, Arc<AtomicI64>);
 
 impl Clock for Virtual {
     fn now(&self) -> jiff::Timestamp {
-        jiff::Timestamp::from_second(1_700_000_000).unwrap() + self.0.mono()
+        let ahead = SignedDuration::from_millis(self.1.load(Ordering::Relaxed));
+        jiff::Timestamp::from_second(1_700_000_000).unwrap() + self.0.mono() + ahead
     }
     fn mono(&self) -> Duration {
         self.0.mono()

@@ -182,7 +182,8 @@ impl Core {
         if let Some(dispatch) = next {
             let d = self.dispatches[&dispatch].obj.clone();
             let idle = Worker { status: Some(status), ..(*base).clone() };
-            let again = reserved(&idle, &d, now);
+            let at = self.assignment(&idle, now);
+            let again = reserved(&idle, &d, at);
             self.claim(key, &dispatch, &again);
             self.write(Subject::Worker(key.clone()), Verb::WorkerStatus(base, Box::new(again)));
         } else {

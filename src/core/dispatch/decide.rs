@@ -127,7 +127,11 @@ impl Core {
         let assigned_at = status.assigned_at.map_or(now.wall, |t| t.0);
         let seed = format!("{}/{}", d.uid_str(), status.attempt);
         let until = old.until.map(|t| t.0);
-        Time::from(rests::deadline(&spec, old.strikes, until, assigned_at, retry_after, &seed, now))
+        let end = rests::deadline(&spec, old.strikes, until, assigned_at, retry_after, &seed, now);
+        if until != Some(end) {
+            self.rest_ends.begin(end, crate::core::time::between(now.wall.max(assigned_at), end), now);
+        }
+        Time::from(end)
     }
 
     fn has_other_credential(&self, key: &ObjectKey, worker: &str) -> bool {

@@ -48,7 +48,7 @@ pub(in crate::core) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake:
         for cred in creds {
             core.visits.0 += 1;
             let gate = core.gate(pool, &obj.spec, cred.as_deref(), None, now);
-            note_gate(gate, wake);
+            core.wake_at_gate(gate, wake);
             if let (Gate::Full | Gate::Probing(_), Some(id)) = (gate, &cred) {
                 core.credentials.block(pool, id);
             }
@@ -73,16 +73,18 @@ fn may_assign(pool: &ContainerPool) -> bool {
     !pool.is_deleting() && !pool.spec.paused
 }
 
-fn note_gate(gate: Gate, wake: &mut Wake) {
-    if let Gate::Resting(t) | Gate::Probing(t) = gate {
-        wake.at(t);
-    }
-}
-
 impl Core {
+    fn wake_at_gate(&self, gate: Gate, wake: &mut Wake) {
+        match gate {
+            Gate::Resting(t) => self.wake_at_rest_end(t, wake),
+            Gate::Probing(t) => wake.at(t),
+            Gate::Open | Gate::Parked | Gate::Full => {}
+        }
+    }
+
     fn worker_rests(&self, worker: &ObjectKey, now: Now) -> bool {
         let until = self.workers.get(worker).and_then(|e| e.obj.status.as_ref()?.cooldown.as_ref()?.until.clone());
-        until.is_some_and(|u| u.0 > now.wall)
+        until.is_some_and(|u| self.rest_ends.lasts(u.0, now))
     }
 
     /// Whether a credential of a pool lets another attempt begin. `except`: a worker whose open attempt no longer counts.
@@ -100,7 +102,7 @@ impl Core {
             return Gate::Parked;
         }
         let until = rest.until.as_ref().map(|t| t.0);
-        if let Some(until) = until.filter(|u| *u > now.wall) {
+        if let Some(until) = until.filter(|u| self.rest_ends.lasts(*u, now)) {
             return Gate::Resting(until);
         }
         let Some(cred) = self.credentials.get(&pool.namespace, id) else { return Gate::Open };
@@ -137,7 +139,8 @@ impl Core {
         let p = self.pools.get(&pool)?;
         let dispatch = pool.sibling(p.queue.head()?.name.clone());
         let surplus = p.members.staying() > usize::try_from(obj.spec.max).unwrap_or(0);
-        let resting = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).is_some_and(|u| u.0 > now.wall);
+        let until = status.cooldown.as_ref().and_then(|c| c.until.as_ref());
+        let resting = until.is_some_and(|u| self.rest_ends.lasts(u.0, now));
         if surplus || resting || !self.can_work(worker) || self.goes_when_idle(worker, &obj.spec, now) {
             return None;
         }
@@ -155,7 +158,8 @@ impl Core {
     pub(in crate::core) fn assign(&mut self, pool: &ObjectKey, now: Now, wake: &mut Wake) {
         while let Some(choice) = choose(self, pool, now, wake) {
             let (w, d) = (self.workers[&choice.worker].obj.clone(), self.dispatches[&choice.dispatch].obj.clone());
-            let status = reserved(&w, &d, now);
+            let at = self.assignment(&w, now);
+            let status = reserved(&w, &d, at);
             self.claim(&choice.worker, &choice.dispatch, &status);
             self.reindex_worker(&choice.worker, now);
             self.write(Subject::Worker(choice.worker), Verb::WorkerStatus(w, Box::new(status)));

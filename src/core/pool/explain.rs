@@ -145,7 +145,8 @@ impl Core {
         if back.is_some() || !counts.credential_free {
             let spec = obj.spec.credentials.iter().map(crate::api::pool::Credential::identity).collect::<Vec<_>>();
             for id in spec {
-                let until = self.credential_rest(&key.namespace, &id).until.map(|t| t.0).filter(|t| *t > now.wall);
+                let until = self.credential_rest(&key.namespace, &id).until;
+                let until = until.map(|t| t.0).filter(|t| self.rest_ends.lasts(*t, now));
                 back = match (back, until) {
                     (Some(a), Some(b)) => Some(a.min(b)),
                     (a, b) => a.or(b),

@@ -11,7 +11,7 @@ use crate::api::pool::CredentialRest;
 use crate::api::requests::{self, CooldownChange, Request, ResultRequest};
 use crate::api::vocabulary::{EventReason, RequestReason};
 use crate::api::worker::Cooldown;
-use crate::api::{ContainerPool, Dispatch, DispatchSpec, Period, Time, names};
+use crate::api::{ContainerPool, Dispatch, DispatchSpec, Time, names};
 use crate::core::agenda::RetryWait;
 use crate::core::agenda::Wake;
 use crate::core::state::pending::Requester;
@@ -233,7 +233,11 @@ impl Core {
         let requests = &mut self.pools.entry(key).learned.requests;
         let at = requests.time_of(annotation, value, || {
             Time::from(match change {
-                CooldownChange::Rest(p) => time::after(now.wall, Period::get(p)),
+                CooldownChange::Rest(p) => {
+                    let end = time::after(now.wall, p.get());
+                    self.rest_ends.begin(end, p.get(), now);
+                    end
+                }
                 CooldownChange::Clear => now.wall,
             })
         });

@@ -52,7 +52,7 @@ impl Core {
         let mut n = 0;
         for (id, idle) in creds {
             let rest = self.credential_rest(&pool.namespace, &id);
-            if rest.parked || rest.until.is_some_and(|u| u.0 > now.wall) {
+            if rest.parked || rest.until.is_some_and(|u| self.rest_ends.lasts(u.0, now)) {
                 n += idle;
             }
         }
@@ -64,7 +64,7 @@ impl Core {
         let (mut credential_free, mut credential_back) = (obj.spec.credentials.is_empty(), None);
         for c in &obj.spec.credentials {
             let rest = self.credential_rest(&pool.namespace, &c.identity());
-            let until = rest.until.map(|u| u.0).filter(|u| *u > now.wall);
+            let until = rest.until.map(|u| u.0).filter(|u| self.rest_ends.lasts(*u, now));
             credential_free |= !rest.parked && until.is_none();
             credential_back = credential_back.into_iter().chain(until).min();
         }
@@ -85,7 +85,7 @@ impl Core {
         let counts = self.counts(key, obj, now);
         // Nobody else need be there who waits for it: the pool may have no worker on that credential, or no work.
         if let Some(back) = counts.credential_back {
-            wake.at(back);
+            self.wake_at_rest_end(back, wake);
         }
         if obj.spec.paused || self.runtime_refused(obj).is_some() {
             return;
@@ -231,7 +231,7 @@ impl Core {
         let mut best: Option<(usize, String)> = None;
         for c in &obj.spec.credentials {
             let rest = self.credential_rest(&key.namespace, &c.identity());
-            let free = !rest.parked && rest.until.is_none_or(|u| u.0 <= now.wall);
+            let free = !rest.parked && !rest.until.is_some_and(|u| self.rest_ends.lasts(u.0, now));
             let n = self.made_with(key, &c.name);
             let full = c.max_concurrent.is_some_and(|m| n >= usize::try_from(m).unwrap_or(0));
             if free && !full && best.as_ref().is_none_or(|(least, _)| n < *least) {

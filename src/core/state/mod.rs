@@ -14,6 +14,7 @@ pub(super) mod pools;
 pub(super) mod queue;
 pub(super) mod replacements;
 pub(super) mod requests;
+pub(super) mod rest_ends;
 pub(super) mod slots;
 mod tally;
 pub(super) mod workers;

@@ -18,8 +18,9 @@ impl Core {
         let Some(e) = self.workers.get(key) else { return };
         let (w, pool, failed) = (e.obj.clone(), e.pool.clone(), e.life.failure().map(str::to_owned));
         let status = worker_status(&w);
-        if let Some(until) = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).filter(|u| u.0 > now.wall) {
-            wake.at(until.0);
+        let until = status.cooldown.as_ref().and_then(|c| c.until.as_ref());
+        if let Some(until) = until.filter(|u| self.rest_ends.lasts(u.0, now)) {
+            self.wake_at_rest_end(until.0, wake);
         }
         if let Some(named) = &status.dispatch {
             self.decide_named(key, &w, named, now, wake);

@@ -17,7 +17,8 @@ impl Core {
     pub(super) fn keep_up(&mut self, key: &ObjectKey, w: &Worker, status: &WorkerStatus, now: Now, wake: &mut Wake) {
         let pool = self.workers[key].pool.clone();
         if self.instances.is_dead(w) {
-            let resting = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).is_some_and(|u| u.0 > now.wall);
+            let until = status.cooldown.as_ref().and_then(|c| c.until.as_ref());
+            let resting = until.is_some_and(|u| self.rest_ends.lasts(u.0, now));
             let since = self.workers[key].life.since();
             let why = self.epitaph(w);
             if resting {

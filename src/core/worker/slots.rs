@@ -25,7 +25,7 @@ impl Core {
         if self.agenda.is_locked(&subject) {
             return Slot::Held;
         }
-        if let Some(until) = until.filter(|u| *u > now.wall && status.phase != WorkerPhase::Starting) {
+        if let Some(until) = until.filter(|u| self.rest_ends.lasts(*u, now) && status.phase != WorkerPhase::Starting) {
             return Slot::Resting { until };
         }
         match status.phase {
