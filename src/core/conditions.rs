@@ -6,12 +6,7 @@ use crate::api::{Condition, Time};
 
 /// Sets the condition that a reason belongs to.
 pub(super) fn set<R: Reason>(list: &mut Vec<Condition>, reason: R, message: &str, now: Now) {
-    set_to(list, reason.status(), reason, message, now);
-}
-
-/// As [`set`], where the status does not follow from the reason.
-pub(super) fn set_to<R: Reason>(list: &mut Vec<Condition>, status: bool, reason: R, message: &str, now: Now) {
-    let (status, reason) = (Condition::status_word(status), reason.as_str());
+    let (status, reason) = (Condition::status_word(reason.status()), reason.as_str());
     let at = list.iter_mut().find(|c| c.type_ == R::CONDITION);
     match at {
         Some(c) => {

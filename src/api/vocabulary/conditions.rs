@@ -2,7 +2,7 @@
 
 use super::Outcome;
 
-/// A reason of one condition type of one kind. The reason decides the status, which is why no status is given with it.
+/// A reason of one condition type of one kind. The reason decides the status, so no status is given with it.
 pub trait Reason: Copy {
     /// The kind of object that has the condition.
     const KIND: &'static str;

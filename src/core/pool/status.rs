@@ -104,10 +104,10 @@ impl Core {
         let text = if ready { String::new() } else { wait.to_string() };
         conditions::set(c, if ready { PoolReady::Available } else { reason }, &text, now);
         let short = scale::want(&obj.spec, counts) > available;
-        let reason = if short { PoolProgressing::Scaling } else { PoolProgressing::Steady };
-        let scaling = (short || s.starting > 0, reason, String::new());
-        let (goes_on, reason, text) = update.unwrap_or(scaling);
-        conditions::set_to(c, goes_on, reason, &text, now);
+        let scaling = short || s.starting > 0;
+        let reason = if scaling { PoolProgressing::Scaling } else { PoolProgressing::Steady };
+        let (reason, text) = update.unwrap_or((reason, String::new()));
+        conditions::set(c, reason, &text, now);
         let limited = counts.queued > 0 && s.workers >= obj.spec.max;
         let text = if limited { wait.to_string() } else { String::new() };
         let reason = if limited { PoolScalingLimited::MaxReached } else { PoolScalingLimited::WithinRange };

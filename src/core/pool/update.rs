@@ -255,13 +255,13 @@ impl Core {
         }
     }
 
-    /// The condition Progressing while workers are replaced because of their template: status, reason, text.
+    /// The condition Progressing while workers are replaced because of their template: reason and message.
     pub(in crate::core) fn progress_of_update(
         &self,
         key: &ObjectKey,
         obj: &ContainerPool,
         status: &ContainerPoolStatus,
-    ) -> Option<(bool, PoolProgressing, String)> {
+    ) -> Option<(PoolProgressing, String)> {
         let p = self.pools.get(key)?;
         let coming = !p.slots.starting().is_empty() || !(p.members.creating() == 0) || p.learned.backoff.is_failing();
         if !p.has_outdated() && (p.learned.replacements.owed() == 0) && !(coming && reason_of(status).is_some()) {
@@ -271,15 +271,11 @@ impl Core {
             (p.updated() - p.slots.starting().len().min(p.updated()), p.members.len() + p.learned.replacements.owed());
         let text = format!("{updated} of {all} updated");
         Some(if obj.spec.paused {
-            (false, PoolProgressing::UpdatePaused, format!("{text}; the pool is paused (spec.paused)"))
+            (PoolProgressing::UpdatePaused, format!("{text}; the pool is paused (spec.paused)"))
         } else if p.learned.backoff.is_failing() {
-            (
-                false,
-                PoolProgressing::UpdateStalled,
-                format!("{text}; workers do not start: {}", p.learned.backoff.message()),
-            )
+            (PoolProgressing::UpdateStalled, format!("{text}; workers do not start: {}", p.learned.backoff.message()))
         } else {
-            (true, PoolProgressing::RollingUpdate, text)
+            (PoolProgressing::RollingUpdate, text)
         })
     }
 }

@@ -58,6 +58,7 @@ impl Audit<'_> {
         if before == after {
             return; // its user changed the spec: the server fences that
         }
+        self.conditions("Dispatch", &after.conditions);
         self.check(!is_final(before.phase), "a final phase never changes", || {
             format!("{} -> {}", text(&old), text(new))
         });

@@ -24,7 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poolkeeper::api::dispatch::{DispatchPhase, LastResult, Outcome};
-use poolkeeper::api::{ContainerPool, Dispatch, DispatchStatus, Time, Worker, WorkerStatus};
+use poolkeeper::api::vocabulary::CONDITIONS;
+use poolkeeper::api::{Condition, ContainerPool, Dispatch, DispatchStatus, Time, Worker, WorkerStatus};
 use poolkeeper::local::{Change, Record};
 
 use evidence::{Evidence, SECRET};
@@ -171,6 +172,20 @@ impl Audit<'_> {
     pub fn check(&mut self, holds: bool, rule: &'static str, text: impl FnOnce() -> String) {
         if !holds {
             self.complain(rule, text());
+        }
+    }
+
+    /// Every condition has a reason of the vocabulary, and the status that follows from it.
+    pub fn conditions(&mut self, kind: &str, list: &[Condition]) {
+        for c in list {
+            let words = CONDITIONS.iter().find(|words| words.kind == kind && words.type_ == c.type_);
+            let listed = words.and_then(|words| words.reasons.iter().find(|r| r.reason == c.reason));
+            let outcome = Outcome::ALL.iter().any(|o| o.as_str() == c.reason);
+            let status = listed.map(|r| r.status).or_else(|| words.filter(|_| outcome)?.outcomes);
+            let right = status.is_some_and(|status| status == c.is_true());
+            self.check(right, "a condition is as its reason in the vocabulary", || {
+                format!("{kind} {}={}: {}", c.type_, c.status, c.reason)
+            });
         }
     }
 

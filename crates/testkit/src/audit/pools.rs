@@ -30,6 +30,7 @@ impl Audit<'_> {
         if before == after {
             return;
         }
+        self.conditions("ContainerPool", &after.conditions);
         let name = new.metadata.name.clone().unwrap();
         let parts = after.ready + after.busy + after.resting + after.starting + after.unhealthy;
         let counts =

@@ -52,6 +52,7 @@ impl Audit<'_> {
         if before == after {
             return;
         }
+        self.conditions("Worker", &after.conditions);
         let by_controller = self.by_controller(self.rv);
         self.check(by_controller, "only controllers write a status", both);
         let mut rest_follows = None;
