@@ -123,7 +123,8 @@ const RULES: &[Rule] = &[
     },
     Rule {
         pattern: r"\btr(y|ies|ied)\s+again\b",
-        unless_after: None,
+        // kube-apiserver says so.
+        unless_after: Some(r"latest version and\s+$"),
         unless_before: None,
         instead: "\"retry\", \"retries\", \"retried\"",
         bad: "A task is tried again.",
@@ -237,9 +238,9 @@ const RULES: &[Rule] = &[
 
 /// How many are still there. These numbers only fall, and are to be 0.
 const PAGES: usize = 3;
-const HELP: usize = 6;
+const HELP: usize = 3;
 const CRDS_AND_CHART: usize = 0;
-const SOURCES: usize = 175;
+const SOURCES: usize = 140;
 /// Not required to be 0: some are data. A little room, so that a move does not fail.
 const TESTS: usize = 12;
 

@@ -32,8 +32,8 @@ const STUCK: &str = "no dispatch holds it: does the controller run, and what doe
 
 /// Delete all pools, wait until their workers are gone, then delete the CustomResourceDefinitions
 ///
-/// To be run before the controller is removed: it is the controller that lets go of pools and workers. A busy worker is
-/// waited for.
+/// Run it before the controller is removed, because the controller removes the finalizers of pools and workers. It waits for
+/// busy workers.
 #[derive(Args, Clone, Debug)]
 pub struct UninstallArgs {
     /// The pools of this namespace only. The CustomResourceDefinitions stay, since other namespaces may need them

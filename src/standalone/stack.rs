@@ -107,7 +107,7 @@ impl Stack {
         let controller = tokio::spawn(controller::run(server.client.clone(), options, stop.clone()));
         let controller = async move { controller.await.map_err(|e| Arc::from(e.to_string())) }.boxed().shared();
         let ended = controller.clone();
-        let broken = async move { ended.await.err().unwrap_or_else(|| Arc::from("it was not told to")) };
+        let broken = async move { ended.await.err().unwrap_or_else(|| Arc::from("it ended without a stop")) };
         let place = Place::new(server.client.clone(), NAMESPACE, Arc::new(executors), broken);
         Ok(Self { client: server.client, place, controller, stop })
     }

@@ -55,7 +55,7 @@ pub enum Error {
     #[error("interrupted; stopping what was started (again: leave at once)")]
     Interrupted,
     /// Standard output was closed.
-    #[error("nobody reads standard output any more; stopping what was started")]
+    #[error("standard output was closed; stopping what was started")]
     OutputClosed,
     /// The API refused a request, or did not answer.
     #[error("{what}: {source}")]

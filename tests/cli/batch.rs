@@ -192,7 +192,7 @@ fn nobody_reads_so_it_stops() {
     let mut stdout = child.stdout.take().unwrap();
     stdout.read_exact(&mut byte).unwrap();
     drop(stdout);
-    Ran::from(child.wait_with_output().unwrap()).exits(141).says(&["nobody reads"]);
+    Ran::from(child.wait_with_output().unwrap()).exits(141).says(&["standard output was closed"]);
     place.is_clean();
 }
 

@@ -39,16 +39,16 @@ pub struct PoolFlags {
     /// A directory of this machine in the workers, read-only unless :rw is added (spec.mounts)
     #[arg(long, value_name = "SRC:DST[:rw]", help_heading = "Pool")]
     pub mount: Vec<String>,
-    /// A variable of the workers, with its value or with that which it has here (spec.env)
+    /// Set an environment variable in the workers; without =VALUE, copy it from this shell (spec.env)
     #[arg(short, long, value_name = "NAME[=VALUE]", help_heading = "Pool")]
     pub env: Vec<String>,
-    /// Who the workers are, to whoever limits them; workers are spread over all that are given (spec.credentials)
+    /// Credential that workers use at the rate-limited service; workers are spread evenly over all (spec.credentials)
     #[arg(long, value_name = "NAME=[VAR:]env:SOURCE", help_heading = "Pool", long_help = CREDENTIAL)]
     pub credential: Vec<String>,
 }
 
 const CREDENTIAL: &str = "\
-Who the workers are, to whoever limits them; workers are spread over all that are given (spec.credentials).
+Credential that workers use at the rate-limited service. Workers are spread evenly over all that are given (spec.credentials).
   NAME=env:VAR            $VAR of this environment, as $VAR in the worker
   NAME=VAR:env:SOURCE     $SOURCE of this environment, as $VAR in the worker
   NAME=VAR:file:PATH      the content of a file

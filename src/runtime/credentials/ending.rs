@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_is_no_value_stays() {
-        for text in ["", "sesame-clos", "sesesame-ope door", "ses"] {
+        for text in ["", "sesame-clos", "sesesame-ope gate", "ses"] {
             assert_eq!(shown("sesame-open", &[(false, text.as_bytes())], false), text);
         }
         assert_eq!(shown("sesame-open", &[(false, b"se sesame-")], false), "se ***", "it was about to print the rest");
@@ -200,7 +200,7 @@ mod tests {
             shown("ab\u{e4}cdef", &[(false, "1 ab\u{e4}cdef \u{e4}\u{df}".as_bytes())], true),
             "1 *** \u{e4}\u{df}"
         );
-        assert_eq!(shown("sesame-open", &[(false, b"pen"), (true, b"-open door")], true), "pen*** door");
+        assert_eq!(shown("sesame-open", &[(false, b"pen"), (true, b"-open gate")], true), "pen*** gate");
     }
 
     #[test]

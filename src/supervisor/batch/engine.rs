@@ -1,5 +1,5 @@
 //! Keeps Dispatches in flight: creates them, starts an attempt once its `status.target` is there, and at most once, and
-//! continues until every task is over. One task owns this state; attempts and printing, which take long, run beside it.
+//! continues until every task is over. One task owns this state; attempts and printing, which take long, run next to it.
 
 mod endings;
 mod watching;

@@ -21,7 +21,7 @@ const LONGEST: Duration = Duration::from_hours(876_000);
 /// A clock time without a date that passed no longer ago than this is now, and not tomorrow: a printed minute is cut off.
 const JUST_PASSED: SignedDuration = SignedDuration::from_mins(15);
 
-/// Why a text is no time.
+/// Why a string is not a time.
 #[derive(thiserror::Error, Debug, Clone, PartialEq, Eq)]
 pub enum TimeError {
     /// No form that is known.
@@ -37,7 +37,7 @@ pub enum TimeError {
     Range(String),
 }
 
-/// Reads a text. `zone` is for clock times that do not name their own.
+/// Reads a string. `zone` is for clock times that do not name their own.
 ///
 /// # Errors
 /// It is not a time, or too far away.

@@ -54,7 +54,7 @@ pub fn verdict(
     Ok(Verdict { outcome, retry_after: None, message })
 }
 
-/// An outcome that can be read holds, whatever else is wrong. What is wrong is added to the message, so that a misspelt
+/// An outcome that can be read holds, whatever else is wrong. What is wrong is added to the message, so a misspelt
 /// `retryAfter` does not shorten a rest unseen.
 fn from_file(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Verdict, BadResultFile> {
     let mut fields = Fields::default();
@@ -103,7 +103,7 @@ fn retry_after(value: &Value, now: Timestamp, zone: &TimeZone) -> Result<Period,
     }
 }
 
-/// The fields of a result file, as far as it could be read: each is kept although something after it is no JSON.
+/// The fields of a result file, as far as it could be read. Fields before invalid JSON count.
 #[derive(Default)]
 struct Fields {
     outcome: Option<ReportedOutcome>,
