@@ -30,7 +30,7 @@ pub enum Error {
         found: bool,
     },
     /// No worker starts, or each one ends before its task does.
-    #[error("no worker can be started, or lives long enough for a task: {message}{hint}")]
+    #[error("no worker can be started, or stays long enough to run a task: {message}{hint}")]
     NoWorker {
         /// What the runtime says.
         message: String,
@@ -44,7 +44,7 @@ pub enum Error {
         names: String,
     },
     /// Every worker has rested for as long as a task may take.
-    #[error("no worker could take a task for {timeout} (--timeout): all of them rest; --resume goes on with --out")]
+    #[error("gave up after {timeout} (--timeout): every worker is resting after a rate limit; rerun with --out and --resume to continue")]
     AllRest {
         /// How long a task may take.
         timeout: Period,
@@ -52,10 +52,10 @@ pub enum Error {
         failed: bool,
     },
     /// A signal, such as Ctrl-C.
-    #[error("interrupted; stopping what was started (again: leave at once)")]
+    #[error("interrupted; stopping the workers (a second time: leave at once)")]
     Interrupted,
     /// Standard output was closed.
-    #[error("standard output was closed; stopping what was started")]
+    #[error("standard output was closed; stopping the workers")]
     OutputClosed,
     /// The API refused a request, or did not answer.
     #[error("{what}: {source}")]

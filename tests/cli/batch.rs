@@ -101,7 +101,7 @@ fn a_batch_does_not_wait_for_ever_where_nobody_can_work() {
     // The one worker rests for an hour, and the other tasks have never started.
     let flags = ["--workers", "1", "--cooldown", "1h", "--timeout", "1s"];
     let ran = batch(&place, &numbers(9), &flags, "exit 75").exits(75);
-    ran.says(&["no worker could take a task for 1s", "1 rate limited, 8 not run"]);
+    ran.says(&["gave up after 1s (--timeout)", "1 rate limited, 8 not run"]);
 }
 
 #[test]

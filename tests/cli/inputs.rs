@@ -37,7 +37,7 @@ fn bad_arguments_are_named() {
         (&["--credential", "a=file:x"], &["--credential a", "NAME=VAR:file:PATH"]),
         (&["--resume"], &["--out", "--tasks"]),
         (&["--jsonl"], &["--tasks"]),
-        (&["Not_A_Name"], &["the name of a pool must be"]),
+        (&["Not_A_Name"], &["the name of a pool must"]),
     ] {
         place.run(&[args, &["--", "true"]].concat()).exits(2).says(words);
     }
