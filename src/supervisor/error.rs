@@ -44,7 +44,9 @@ pub enum Error {
         names: String,
     },
     /// Every worker has rested for as long as a task may take.
-    #[error("gave up after {timeout} (--timeout): every worker is resting after a rate limit; rerun with --out and --resume to continue")]
+    #[error(
+        "gave up after {timeout} (--timeout): every worker is resting after a rate limit; rerun with --out and --resume to continue"
+    )]
     AllRest {
         /// How long a task may take.
         timeout: Period,
