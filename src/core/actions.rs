@@ -16,7 +16,7 @@ pub(super) enum Attempted {
     Write,
     /// The start of an instance.
     Start,
-    /// The end of an instance.
+    /// The stop of an instance.
     Stop,
 }
 

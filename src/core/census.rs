@@ -1,4 +1,4 @@
-//! How many there are of everything, for who asks: from the indexes, without a look at workers or dispatches.
+//! Counts for metrics, taken from the indexes without a look at workers or dispatches.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{Core, Now, ObjectKey};
 pub struct PoolCensus {
     /// Which pool.
     pub key: ObjectKey,
-    /// Workers by what they are: `idle`, `busy`, `resting`, `starting`, `unavailable`. Each worker is in one.
+    /// Workers by state: `idle`, `busy`, `resting`, `starting`, `unavailable`. Each worker is in one.
     pub workers: [(&'static str, usize); 5],
     /// Dispatches that wait.
     pub waiting: usize,
@@ -33,7 +33,7 @@ impl Core {
             Some(PoolCensus {
                 key: key.clone(),
                 workers: [
-                    // What is about to be told of a worker does not change that it is idle.
+                    // A write under way about a worker does not change that it is idle.
                     ("idle", p.slots.idle_since().len() + p.slots.held().len()),
                     ("busy", p.slots.busy().len()),
                     ("resting", p.slots.resting().len()),

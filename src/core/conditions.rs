@@ -1,4 +1,4 @@
-//! Conditions change their time only when their status changes.
+//! Sets conditions. Their time changes only when their status does.
 
 use super::Now;
 use crate::api::vocabulary::Reason;

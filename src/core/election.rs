@@ -1,10 +1,10 @@
-//! Who leads: one of several candidates holds a Lease. Values in, decisions out.
+//! Which controller leads: one of several candidates holds a Lease. Values in, decisions out.
 //!
-//! The rules are client-go's, so that other tools read the Lease as they know it. Every write is a compare-and-swap on
-//! the version that was read. A holder counts its time from before it asked for its last successful write, and gives up
-//! after [`Timing::renew_deadline`]; others count theirs from when they first saw the newest record, wait
-//! [`Timing::lease`], and take over only on a look that then shows no change. Since the lease is longer than the
-//! deadline nobody leads before the last one stopped, on whatever wall clocks.
+//! The rules are those of client-go, so other tools can read the Lease. Every write is a compare-and-swap on the version that
+//! was read. A holder counts its time from before it sent its last successful write, and gives up after
+//! [`Timing::renew_deadline`]. Other candidates count from when they first saw the newest record, and wait for
+//! [`Timing::lease`]. They take over only if a GET after that shows no change. The lease is longer than the deadline, so no
+//! candidate leads before the last one has stopped, whatever the wall clocks show.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use jiff::Timestamp;
 
 use super::Now;
 
-/// What a Lease says, as far as an election goes.
+/// What a Lease says, as far as an election needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// `holderIdentity`. Empty: nobody holds it.
+    /// `holderIdentity`. Empty: no candidate holds it.
     pub holder: String,
     /// `leaseDurationSeconds`: how long others wait.
     pub seconds: Option<i32>,
@@ -30,11 +30,11 @@ pub struct Record {
 /// The times of an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// How long others wait after the last change that they saw. Whole seconds.
+    /// How long other candidates wait after the last change that they saw. Whole seconds.
     pub lease: Duration,
-    /// How long a holder goes on without a renewal that succeeded.
+    /// How long a holder leads without a successful renewal.
     pub renew_deadline: Duration,
-    /// Time between two tries, to renew or to acquire.
+    /// Time between two attempts to renew or to acquire.
     pub retry: Duration,
 }
 
@@ -87,20 +87,20 @@ pub enum Step {
 pub struct Candidate {
     identity: String,
     timing: Timing,
-    /// The Lease as last read or written. None: there is none, or nobody looked yet.
+    /// The Lease as last read or written. None: there is none, or it was not read yet.
     seen: Option<Record>,
     /// Monotonic time at which `seen` was first seen so.
     changed: Duration,
     /// True if a write may be based on `seen`.
     current: bool,
-    /// Monotonic time just before the newest successful write was asked for. None: it does not hold the Lease.
+    /// Monotonic time just before the newest successful write was sent. None: it does not hold the Lease.
     held: Option<Duration>,
     /// Nothing is done before this monotonic time.
     next: Duration,
 }
 
 impl Candidate {
-    /// One that has seen nothing yet. No other candidate may have the same identity.
+    /// A candidate that has seen nothing yet. No other candidate may have the same identity.
     pub fn new(identity: impl Into<String>, timing: Timing) -> Self {
         Self {
             identity: identity.into(),
@@ -123,7 +123,7 @@ impl Candidate {
         self.held.map(|held| held + self.timing.renew_deadline)
     }
 
-    /// Who holds the Lease, as far as was seen.
+    /// The identity that holds the Lease, as far as was seen.
     pub fn holder(&self) -> Option<&str> {
         self.seen.as_ref().map(|r| r.holder.as_str()).filter(|holder| !holder.is_empty())
     }
@@ -180,34 +180,33 @@ impl Candidate {
         if own || free || self.ran_out(now) {
             (self.current, self.next) = (true, now);
         } else {
-            // Looked at again when it may have run out, or sooner: it may be released.
+            // It is read again when it may have expired, or sooner: it may be released.
             self.current = false;
             self.next = (now + self.timing.retry).min((self.changed + self.lease_of_holder()).max(now));
         }
     }
 
-    /// A write of this record, asked for at monotonic time `asked`, succeeded.
+    /// A write of this record, sent at monotonic time `asked`, succeeded.
     pub fn wrote(&mut self, record: Record, asked: Duration, now: Duration) {
         self.held = (record.holder == self.identity).then_some(asked);
         (self.seen, self.changed, self.current) = (Some(record), now, true);
         self.next = asked + self.timing.retry;
     }
 
-    /// A write was refused because the Lease is another version, or is or is not there: somebody else wrote.
+    /// A write was refused because another client wrote: the Lease has another version, exists already, or is gone.
     pub fn conflicted(&mut self, now: Duration) {
         self.current = false;
-        // A holder has no time to lose. Of several candidates one has just won: that can be looked at later.
+        // A holder has no time to lose. If there are several candidates, another one has just won, and this one can wait.
         self.next = if self.held.is_some() { now } else { now + self.timing.retry };
     }
 
-    /// A request failed, or nobody knows whether it did.
+    /// A request failed, or its outcome is unknown.
     pub fn failed(&mut self, now: Duration) {
         self.current = false;
         self.next = now + self.timing.retry;
     }
 
-    /// What to write so that the next one can take over at once. None: it does not hold the Lease, or has to read it
-    /// before.
+    /// What to write to let another candidate take over at once. None: it does not hold the Lease, or must read it before.
     pub fn release(&self, wall: Timestamp) -> Option<Record> {
         let seen = self.seen.as_ref().filter(|r| self.current && r.holder == self.identity)?;
         Some(Record {
@@ -219,7 +218,7 @@ impl Candidate {
         })
     }
 
-    /// It leads no longer, whatever the Lease says. What it knows has to be read anew.
+    /// It no longer leads, whatever the Lease says. It must read the Lease again.
     pub fn give_up(&mut self) {
         if self.held.take().is_some() {
             self.current = false;
@@ -335,14 +334,14 @@ mod tests {
         }
     }
 
-    /// How one request fares. Times in ticks of 100 ms.
+    /// What happens to one request. Times are ticks of 100 ms.
     #[derive(Clone, Copy, Debug)]
     struct Fate {
         /// Until it takes effect, or never.
         effect: Option<u64>,
-        /// Until its sender has the answer, or has given up on it.
+        /// Until its sender has the answer, or gave up.
         answer: u64,
-        /// How many versions ago what it reads is.
+        /// How many versions old the answer to a read is.
         stale: usize,
         /// How long its sender then does nothing.
         pause: u64,
@@ -352,7 +351,7 @@ mod tests {
         let one =
             (prop::option::weighted(0.9, 0u64..60), 0u64..60, 0usize..3, prop_oneof![4 => Just(0u64), 1 => 0u64..250])
                 .prop_map(|(effect, answer, stale, pause)| Fate { effect, answer, stale, pause });
-        // Mostly fast, so that somebody comes to lead.
+        // Mostly fast, so that a candidate comes to lead.
         let fast = (0u64..3, 0u64..3).prop_map(|(effect, more)| Fate {
             effect: Some(effect),
             answer: effect + more,
@@ -367,7 +366,7 @@ mod tests {
         base: usize,
         asked: u64,
         fate: Fate,
-        /// What it came to: the version read or written, or that it was another one.
+        /// Its result: the version that was read or written, or that the Lease had another one.
         result: Option<Result<usize, ()>>,
     }
 
@@ -394,7 +393,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-        /// Whatever is lost, late, stale or paused: never do two lead at a time, and mostly one does.
+        /// Whatever is lost, late, stale or paused: two candidates never lead at the same time, and mostly one does.
         #[test]
         fn never_do_two_lead(fates in fates(), offsets in prop::collection::vec(0u64..100_000, 3)) {
             let time = |tick: u64, who: usize| Duration::from_millis(100 * tick + offsets[who]);
@@ -444,7 +443,7 @@ mod tests {
                 prop_assert!(leaders.len() <= 1, "tick {tick}: {leaders:?}");
                 led.extend(leaders);
             }
-            prop_assert!(!led.is_empty(), "nobody ever led");
+            prop_assert!(!led.is_empty(), "no candidate ever led");
         }
     }
 }

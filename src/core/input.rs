@@ -1,4 +1,4 @@
-//! What goes into the core, and what comes out.
+//! What the core takes in, and what it asks for.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub enum Subject {
     Pool(ObjectKey),
     /// A Lease that holders renew.
     Lease(ObjectKey),
-    /// An instance without a Worker. Rare, and the largest: what every other one takes must not follow it.
+    /// An instance without a Worker. Boxed, since it is rare and the largest: the others must not take as much memory.
     Orphan(Box<InstanceKey>),
 }
 
@@ -52,16 +52,16 @@ pub enum Fetched {
     Pool(Option<Arc<ContainerPool>>),
 }
 
-/// How the carrying out of a [`Verb`] ended.
+/// How a [`Verb`] ended.
 #[derive(Clone, Debug)]
 pub enum Settled {
     /// Done; this is the object now (None: it is gone, or the verb has no object).
     Done(Option<Fetched>),
-    /// The object was not what it was thought to be: this is the object now.
+    /// The object is not the version that it was decided on: this is the object now.
     Refreshed(Fetched),
-    /// The server refused, and would again. Its words.
+    /// The server refused, and would refuse again. Its message.
     Refused(String),
-    /// Not done, or nobody knows: to be decided anew after a while. The object as it is now, if that could be had, and why.
+    /// Not done, or the outcome is unknown: it is decided anew after a while. The object as it is now, if it could be read, and why.
     Failed(Option<Fetched>, String),
 }
 
@@ -87,7 +87,7 @@ pub struct LeaseFact {
     pub duration: Option<Duration>,
 }
 
-/// Something that happened.
+/// Something that happened, for [`super::Core::apply`].
 #[derive(Clone, Debug)]
 pub enum Input {
     /// From the watch on pools.
@@ -106,13 +106,13 @@ pub enum Input {
     Tick,
 }
 
-/// What is asked of the API server about one object. Each but the creates carries the version it was decided on
-/// and takes effect on that version only.
+/// A request to the API server about one object. Each, except creates, carries the version that it was decided on and takes
+/// effect on that version only.
 #[derive(Clone, Debug)]
 pub enum Verb {
     /// Create a Worker. That the name is free is the lock.
     CreateWorker(Box<Worker>),
-    /// Create a Dispatch that an annotation asked for.
+    /// Create a Dispatch that an annotation asks for.
     CreateDispatch(Box<Dispatch>),
     /// Write a pool's status.
     PoolStatus(Arc<ContainerPool>, Box<ContainerPoolStatus>),
@@ -124,11 +124,11 @@ pub enum Verb {
     DispatchResult(Arc<Dispatch>, Box<DispatchResult>),
     /// Put the finalizer on a pool.
     AddPoolFinalizer(Arc<ContainerPool>),
-    /// Take the finalizer off a pool.
+    /// Remove the finalizer of a pool.
     RemovePoolFinalizer(Arc<ContainerPool>),
-    /// Take an annotation off a pool, if it still has this value.
+    /// Remove an annotation of a pool, if it still has this value.
     RemovePoolAnnotation(Arc<ContainerPool>, String, String),
-    /// Take the finalizer off a Worker.
+    /// Remove the finalizer of a Worker.
     RemoveWorkerFinalizer(Arc<Worker>),
     /// Delete a Worker: preconditions uid and resourceVersion.
     DeleteWorker(Arc<Worker>),
@@ -158,7 +158,7 @@ impl Verb {
     }
 }
 
-/// What is asked of a runtime.
+/// A request to a runtime.
 #[derive(Clone, Debug)]
 pub enum RuntimeOrder {
     /// Make and start an instance.
@@ -197,7 +197,7 @@ pub struct Event {
     pub at: Timestamp,
 }
 
-/// What is to be done.
+/// Something to do.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Ask the API server; answer with [`Input::Settled`] for this subject.

@@ -1,21 +1,53 @@
 //! Every decision, and nothing else: no I/O, no clock, no async.
 //!
-//! [`Core`] holds what is known, indexed so that no event costs a scan. [`Core::apply`] takes in one
-//! [`Input`]; [`Core::decide`] returns the [`Action`]s that follow. Whoever carries an action out reports its
-//! end as an event; until then nothing else is decided about the same object. The same events in the same
-//! order give the same actions.
+//! # How to drive it
 //!
-//! Where the rules are:
-//! - [`commit`]: reserve, publish, close, free, and the recovery table.
-//! - [`assign`]: which dispatch gets which worker.
-//! - [`outcome`]: what ends an attempt, retries, final phases. `queue`: who may wait.
-//! - [`cooldown`]: rests of workers and credentials, half-open.
-//! - [`instance`]: a Worker and its one instance: start, health, stop. `checks`: when it is looked at.
-//! - [`scale`]: who comes, who goes. [`update`]: who is replaced. [`backoff`]: failing starts.
-//! - [`doors`]: requests in annotations. [`rollup`]: the pool's status. [`explain`]: why something waits.
-//! - [`history`]: how long finished dispatches stay. [`lease`]: holders that vanish.
-//! - [`election`]: which of several controllers leads.
-//! - `census`: how many there are of everything, for who asks.
+//! [`Core`] is a state machine. It is driven by four calls, always in this order:
+//!
+//! 1. [`Core::apply`] takes in one [`Input`]: an object that a watch shows, the end of a write, what a runtime reports. Apply
+//!    all inputs that are there. It only updates what is known, and asks for nothing.
+//! 2. [`Core::decide`] decides all that follows, and returns [`Action`]s.
+//! 3. Carry the actions out, at the same time or one after another. Each write, order and GET ends with one input, also if it
+//!    fails: until that input is applied, nothing else is decided about the same object. An Event has no answer.
+//! 4. [`Core::next_wake`] says when to call `decide` again if no input comes before.
+//!
+//! Nothing is decided before pools, Workers and Dispatches were listed once each ([`Seen::Listed`]), and nothing is created or
+//! removed on a host before the host was listed.
+//!
+//! **Time** comes in with each call, as [`Now`], and never from anywhere else. The monotonic part must not go back. The wall
+//! clock may jump in both directions. The same inputs at the same times, in the same order, give the same actions.
+//!
+//! ```
+//! use poolkeeper::core::{Action, Core, Input, Now};
+//!
+//! /// One turn. `carry_out` begins an action. What it ends with comes in by a later turn.
+//! fn turn(core: &mut Core, inputs: Vec<Input>, now: Now, mut carry_out: impl FnMut(Action)) -> bool {
+//!     for input in inputs {
+//!         core.apply(input, now);
+//!     }
+//!     core.decide(now).into_iter().for_each(&mut carry_out);
+//!     let (wall, mono) = core.next_wake();
+//!     wall.is_some() || mono.is_some() // else wait for an input, however long
+//! }
+//! ```
+//!
+//! # Where things are
+//!
+//! A round decides about dispatches first, then Workers, then pools: what closes comes before what is freed, and that before
+//! what is chosen. Only marked objects are looked at, and indexes answer every question without a scan.
+//!
+//! - `agenda`: what is looked at next and when; locks; waits before a retry.
+//! - `state/`: what is known. Each file owns one kind of fact; no rule is there.
+//! - `observe/`: inputs into state.
+//! - `dispatch/`: a Dispatch. `decide` (what lets it wait, what ends its attempt), `commit` (reserve, publish, close, free),
+//!   `fate` (the recovery table), `outcome` (retries, final phases), `queue`, `lease`, `history`.
+//! - `worker/`: a Worker and its instance. `decide`, `start`, `health`, `stop`, `slots` (which index it stands in).
+//! - `pool/`: a ContainerPool. `decide` (the order of a round), `assign`, `scale`, `update`, `backoff`, `requests`, `status`,
+//!   `explain`.
+//! - `rests`: rests of workers and credentials. `template`: what an instance is made from, as a hash.
+//! - [`election`]: which of several controllers leads. [`census`]: counts for metrics.
+//!
+//! Imports go from the rules to `observe`, `state`, `agenda` and the types below them, never back: `tests/circles.rs`.
 
 mod actions;
 mod agenda;
@@ -68,7 +100,7 @@ use crate::api::{ContainerPool, RuntimeKind};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Visits(pub u64);
 
-/// The controller's state. See the module's page.
+/// All that the controller knows, and all that it decides. How to drive it: [the module's page](self).
 ///
 /// Maps that grow with what there is are hash maps which keep the order of insertion: every decision looks things up in
 /// them, only a listing walks them, and the same inputs walk them in the same order.
@@ -116,12 +148,12 @@ impl Core {
         self.visits
     }
 
-    /// Writes that were asked for and have not ended.
+    /// Writes and live GETs under way.
     pub fn in_flight(&self) -> usize {
         self.agenda.locked()
     }
 
-    /// Decides all that follows from what was applied since the last call.
+    /// Decides all that follows from the inputs since the last call, and from the time.
     pub fn decide(&mut self, now: Now) -> Vec<Action> {
         self.agenda.wake_due(now);
         if self.synced != (true, true, true) {

@@ -9,7 +9,7 @@ use crate::api::worker::WorkerStatus;
 use crate::api::{ContainerPool, Dispatch, Worker};
 use crate::runtime::InstanceKey;
 
-/// Namespace and name. Clones share their texts: of a worker alone there are five at rest.
+/// Namespace and name. Clones share their strings: there are five for each worker at rest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     /// Namespace.
@@ -70,7 +70,7 @@ pub trait Object {
         own > its || (own == its && own != 0 && self.uid_str() == other.uid_str())
     }
 
-    /// True once somebody asked for its deletion.
+    /// True once its deletion was requested.
     fn is_deleting(&self) -> bool {
         self.object_meta().deletion_timestamp.is_some()
     }

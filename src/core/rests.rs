@@ -1,9 +1,9 @@
 //! Rests: of workers and of credentials.
 //!
-//! A deadline is computed once, by the close, and only copied afterwards. The server's word wins and is never cut;
-//! else the pool's `cooldown` doubles with each strike up to `maxCooldown`. A strike counts, and a success resets, only
-//! if the attempt was assigned at or after the previous deadline: so eight workers limited at once are one strike, and
-//! replays change nothing.
+//! A deadline is computed once, when the attempt is closed, and only copied afterwards. A time that the server names wins and
+//! is never shortened. Otherwise the pool's `cooldown` doubles with each strike, up to `maxCooldown`. A strike counts, and a
+//! success resets the strikes, only if the attempt was assigned at or after the previous deadline. So eight workers that are
+//! limited at once are one strike, and a write that is repeated changes nothing.
 //!
 //! A deadline is a wall-clock time. The controller that computed it also knows when it passes by the monotonic clock
 //! ([`super::state::rest_ends`]), so a wall clock that is set back does not make its rests longer.
@@ -19,10 +19,10 @@ use crate::api::pool::{ContainerPoolSpec, CredentialRest, Scope};
 use crate::api::worker::Cooldown;
 use crate::api::{Period, Time, Worker};
 
-/// Jitter of a rest, as a share of it. It is only ever added: nobody comes back early.
+/// Jitter of a rest, as a share of it. It is only ever added, so no rest ends early.
 const JITTER: f64 = 0.1;
 
-/// A closed attempt, as far as rests are concerned.
+/// What a closed attempt means for rests.
 #[derive(Clone, Copy, Debug)]
 pub struct Limited<'a> {
     /// When it was assigned, as its Dispatch says: a later reservation for the same attempt never ran.
@@ -58,13 +58,13 @@ pub fn deadline(
     until.map_or(end, |u| end.max(u))
 }
 
-/// A number in `[0, 1)` that depends on the text alone (FNV-1a, 64 bits).
+/// A number in `[0, 1)` that depends on the string alone (FNV-1a, 64 bits).
 fn fraction(seed: &str) -> f64 {
     let hash = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     f64::from(u32::try_from(hash >> 40).unwrap_or(0)) / f64::from(1u32 << 24)
 }
 
-/// A worker's rest after a closed attempt, where the scope is Worker. `None`: it has none.
+/// The rest of a worker after a closed attempt, if the scope is Worker. `None`: no rest.
 pub fn worker_rest(old: Cooldown, closed: &Limited<'_>) -> Option<Cooldown> {
     let until = old.until.as_ref().map(|t| t.0);
     let fresh = until.is_none_or(|u| closed.assigned_at >= u);
@@ -82,8 +82,8 @@ pub fn worker_rest(old: Cooldown, closed: &Limited<'_>) -> Option<Cooldown> {
     (next != Cooldown::default()).then_some(next)
 }
 
-/// A credential's entry after a closed attempt, or `None` if it shows it already. `rest` is the credential's rest over
-/// all pools, `entry` that of one of them.
+/// The entry of a credential after a closed attempt, or `None` if the entry already shows the attempt. `rest` is the rest of
+/// the credential over all pools, `entry` the entry in one of them.
 pub fn credential_entry(
     rest: &CredentialRest,
     entry: Option<&CredentialRest>,
@@ -151,8 +151,8 @@ impl Core {
             let written = entry.obj().and_then(|p| p.status.as_ref());
             let written = written.and_then(|s| s.rate_limits.iter().find(|r| r.key == identity));
             let due = entry.due_rests.get(identity);
-            // What is due was made from what is written, and a success starts its strikes anew. But no rest ends before
-            // its end is written.
+            // A due entry was computed from the written one, and a success resets its strikes. But a rest ends only when its
+            // end is written.
             all.strikes = all.strikes.max(due.or(written).map_or(0, |r| r.strikes));
             for r in written.into_iter().chain(due) {
                 all.parked |= r.parked;
@@ -168,7 +168,7 @@ impl Core {
         all
     }
 
-    /// True if every pool shows the rest that follows for the worker's credential; else has it written.
+    /// True if every pool shows the rest that follows for the worker's credential. Otherwise the rest is to be written first.
     pub(super) fn rest_is_written(&mut self, pool: &ObjectKey, worker: &Worker, closed: &Limited<'_>) -> bool {
         let Ok(Some(identity)) = self.identity_of(worker) else { return true };
         let scope = self.scope_of(pool);
@@ -182,7 +182,7 @@ impl Core {
             if credential_entry(&rest, stored, own, scope, closed).is_some() {
                 written = false;
                 if let Some(p) = self.pools.get_mut(&other) {
-                    // On top of what is due already, so that two ends are not counted again and again by turns.
+                    // Computed from the entry that is already due, so that two ends are not counted alternately again and again.
                     let base = p.due_rests.get(&identity).or(stored);
                     if let Some(next) = credential_entry(&rest, base, own, scope, closed) {
                         p.due_rests.insert(&identity, next);
@@ -254,7 +254,7 @@ mod tests {
             prop_assert!(old.is_some_and(|o| end == at(o)) || end <= at(latest as i64 + 1));
         }
 
-        /// Workers that were limited while the rest was on are one strike, in whatever order they are closed.
+        /// Workers that are limited during one rest are one strike, in whatever order their attempts are closed.
         #[test]
         fn limits_met_at_once_are_one_strike(ends in prop::collection::vec(100i64..200, 1..9), assigned in 0i64..50) {
             let mut rest: Option<Cooldown> = None;
@@ -267,7 +267,7 @@ mod tests {
             prop_assert_eq!(rest.until.unwrap().0, at(*ends.iter().max().unwrap()));
         }
 
-        /// A write that is made again changes nothing.
+        /// A write that is repeated changes nothing.
         #[test]
         fn replays_change_nothing(strikes in 0i32..5, old in prop::option::of(0i64..100), assigned in 0i64..200, end in 0i64..400) {
             let result = limited(end);

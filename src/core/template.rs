@@ -28,16 +28,16 @@ pub fn template_hash(spec: &ContainerPoolSpec, credential: Option<&Credential>) 
     match credential {
         None => shape,
         Some(c) => {
-            // How many may use it at a time shapes no instance.
+            // How many attempts may use it at a time does not shape an instance.
             let c = Credential { max_concurrent: None, ..c.clone() };
-            // It has string keys only, and no value that JSON cannot hold.
+            // It cannot fail: all keys are strings, and JSON can hold every value.
             format!("{shape}{PART}{}", hash(serde_json::to_value(c).unwrap_or_default()))
         }
     }
 }
 
 fn hash(mut shape: Value) -> String {
-    // What is not written does not count, so that a field which a later version adds changes no hash.
+    // A field that is not written does not count, so a field that a later version adds changes no hash.
     if let Some(fields) = shape.as_object_mut() {
         fields.retain(|_, v| !v.is_null() && v.as_array().is_none_or(|a| !a.is_empty()));
     }
@@ -65,12 +65,12 @@ impl Templates {
     }
 
     /// True if a worker is what the pool would create now.
-    pub fn made(&self, worker: &Worker) -> bool {
+    pub fn matches(&self, worker: &Worker) -> bool {
         self.0.get(&worker.spec.credential) == Some(&worker.spec.template_hash)
     }
 
     /// True if a worker has the credential that the pool would give it now.
-    pub fn gave(&self, worker: &Worker) -> bool {
+    pub fn credential_matches(&self, worker: &Worker) -> bool {
         let now = self.0.get(&worker.spec.credential);
         now.is_some_and(|now| credential_part(now) == credential_part(&worker.spec.template_hash))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// The present, as two clocks tell it.
+/// The present, by two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// Wall clock, cut to microseconds, as it is stored. May jump.
@@ -16,7 +16,7 @@ pub struct Now {
 impl Now {
     /// From two readings.
     pub fn new(wall: Timestamp, mono: Duration) -> Self {
-        // What is stored has microseconds: what is decided must not be finer.
+        // Stored times have microseconds, so decisions must not be finer.
         let wall = Timestamp::from_microsecond(wall.as_microsecond()).unwrap_or(wall);
         Self { wall, mono }
     }

@@ -60,7 +60,7 @@ pub fn published(
     status
 }
 
-/// Status of a Dispatch whose reserved attempt never started, because its worker died or goes.
+/// Status of a Dispatch whose reserved attempt never started, because its worker died or is being deleted.
 pub fn not_started(dispatch: &Dispatch, worker: &Worker, named: &DispatchRef, now: Now) -> DispatchStatus {
     let mut status = dispatch.status.clone().unwrap_or_default();
     status.attempt = named.attempt;
@@ -83,7 +83,7 @@ pub fn closed(dispatch: &Dispatch, end: End, other_credential: bool, now: Now) -
     let used = status.retries.unwrap_or_default();
     status.target = None;
     let outcome = end.outcome;
-    // Who asked for an end gets it, whatever this attempt's own outcome would allow.
+    // A cancel ends the dispatch, even if a retry were allowed after this outcome.
     let next = if dispatch.spec.cancel { None } else { retry(&dispatch.spec, used, outcome, other_credential) };
     status.last_result = Some(LastResult {
         attempt: status.attempt,
@@ -117,7 +117,7 @@ pub(super) fn finish(status: &mut DispatchStatus, phase: DispatchPhase, reason: 
 }
 
 impl Core {
-    /// A worker that names a dispatch. Returns true if there is nothing else to decide about it now.
+    /// Decides about a worker that names a dispatch.
     pub(in crate::core) fn decide_named(
         &mut self,
         key: &ObjectKey,
@@ -131,14 +131,15 @@ impl Core {
         let present = self.dispatches.get(&dispatch).map(|e| e.obj.clone()).filter(|d| d.uid_str() == named.uid);
         let left = self.workers.get(key).and_then(|e| e.left_by.clone()).filter(|d| d.uid_str() == named.uid);
         let began = present.as_ref().or(left.as_ref()).and_then(|d| d.status.as_ref()?.assigned_at.clone());
-        // What was known of its end holds though it is deleted: the worker need not go, and the rest is not forgotten.
+        // What the last version said of its end holds although the dispatch is deleted: the worker can stay, and the rest is
+        // not forgotten.
         let left = left.map(|d| fate(worker.uid_str(), named, &d)).filter(Fate::is_final);
         let fate = match (present, left) {
             (Some(d), _) => fate(worker.uid_str(), named, &d),
             (None, Some(fate)) => fate,
             (None, None) if gone => Fate::Unreported,
             (None, None) => {
-                // Absence from a cache is no fact: ask.
+                // Absence from the cache is not a fact: a live GET is.
                 self.write(Subject::Worker(key.clone()), Verb::GetDispatch(dispatch));
                 return;
             }
@@ -162,12 +163,12 @@ impl Core {
         }
     }
 
-    /// Frees a worker, with the rest that follows from the result; reserves it again in the same write where that is allowed.
+    /// Frees a worker, with the rest that follows from the result. Reserves it again in the same write if that is allowed.
     fn free(&mut self, key: &ObjectKey, worker: &Worker, closed: Option<&Limited<'_>>, now: Now) {
         let pool_key = self.workers[key].pool.clone();
         let mut status = freed(worker, now);
         if let Some(closed) = closed {
-            // A credential's rest is written to its pools first: after this write nothing reminds of it.
+            // The rest of a credential is written to its pools first: after this write nothing would lead to it.
             if !self.rest_is_written(&pool_key, worker, closed) {
                 return;
             }
@@ -202,7 +203,7 @@ impl Core {
         self.unqueue(dispatch);
     }
 
-    /// A dispatch that a worker names for its next attempt: publish it, or close it as never started.
+    /// Publishes the attempt that a worker is reserved for, or closes it as never started.
     pub(in crate::core) fn roll_forward(&mut self, key: &ObjectKey, dispatch: &Dispatch, worker: &ObjectKey, now: Now) {
         let Some(e) = self.workers.get(worker) else { return };
         let (w, base) = (e.obj.clone(), self.dispatches[key].obj.clone());
@@ -211,7 +212,7 @@ impl Core {
             not_started(dispatch, &w, &named, now)
         } else {
             let Some(target) = self.target_of(&w) else {
-                return; // not seen yet: the observation of its host marks it again
+                return; // not seen yet: an observation of its host marks it again
             };
             published(dispatch, &w, &named, target, now)
         };

@@ -48,7 +48,7 @@ impl Core {
         self.close(key, closed(d, end, other, now), now);
     }
 
-    /// Why an open attempt ends though nobody reported, if it does.
+    /// Why an open attempt ends without a report, if it does.
     fn unreported_end(
         &mut self,
         key: &ObjectKey,
@@ -71,7 +71,7 @@ impl Core {
                 return Some(End::of(Outcome::Forced, format!("annotation {} is set", names::FORCE_DELETE)));
             }
             if self.instances.is_dead(w) {
-                return Some(End::of(Outcome::WorkerLost, self.epitaph(w)));
+                return Some(End::of(Outcome::WorkerLost, self.describe_end(w)));
             }
         } else {
             let gone = self.dispatches.get(key).is_some_and(|e| e.worker_gone.as_deref() == Some(&worker.uid));
@@ -85,7 +85,7 @@ impl Core {
                 uid: worker.uid.clone(),
             };
             match self.instances.get(&instance).map(|e| e.view.is_dead()) {
-                // Its finalizer was taken off by hand: a person said that it is gone for good.
+                // A person removed its finalizer, and so declared that it is gone for good.
                 Some(false) => return Some(End::of(Outcome::Forced, "its Worker was removed by hand")),
                 Some(true) => return Some(End::of(Outcome::WorkerLost, "its Worker is gone")),
                 None if self.instances.all_listed() => {
@@ -139,7 +139,7 @@ impl Core {
         let own = self.identity_of(&e.obj);
         self.pool_obj(&e.pool).is_some_and(|p| match own {
             Ok(own) => p.spec.credentials.iter().any(|c| own.as_ref().is_some_and(|own| c.identity() != *own)),
-            // The pool has given up the one that was used.
+            // The pool no longer has the credential that was used.
             Err(()) => !p.spec.credentials.is_empty(),
         })
     }
@@ -156,9 +156,9 @@ impl Core {
             self.close(key, next, now);
             return;
         }
-        // A reservation that is not yet published is rolled forward before all else.
+        // A reservation that is not published yet is rolled forward before anything else.
         let is_next = |w: &&ObjectKey| {
-            let named = self.workers.get(*w).and_then(|e| e.obj.status.as_ref()?.dispatch.as_ref());
+            let named = self.workers.get(w).and_then(|e| e.obj.status.as_ref()?.dispatch.as_ref());
             named.is_some_and(|n| n.attempt == status.attempt + 1)
         };
         let reserved = self.claims.namers(d.uid_str()).find(is_next).cloned();
@@ -175,7 +175,7 @@ impl Core {
                 self.close(key, next, now);
                 return;
             }
-            // Past it, a reservation is being written: its end marks this again.
+            // After the deadline a reservation is being written. The end of that write marks this dispatch again.
             if now.wall < deadline {
                 wake.at(deadline);
             }
@@ -206,7 +206,7 @@ impl Core {
             return;
         }
         if self.dispatches[key].released < status.attempt {
-            // Only a live look shows that the last attempt's worker no longer names it.
+            // Only a live GET shows that the worker of the last attempt no longer names it.
             if let Some(w) = &status.worker {
                 let worker = key.sibling(w.name.clone());
                 if !self.claims.namers(d.uid_str()).any(|namer| *namer == worker) {

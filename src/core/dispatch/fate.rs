@@ -7,10 +7,10 @@ use crate::api::dispatch::{LastResult, Outcome};
 use crate::api::worker::DispatchRef;
 use crate::core::object::{Object, dispatch_status};
 
-/// What the recovery table says about a worker that names attempt `n` of a dispatch, seeing one version of the dispatch.
+/// What follows for a worker that names attempt `n` of a dispatch, as one version of the dispatch shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// The reservation is to be rolled forward: published, or closed as NotStarted.
+    /// The reservation must be rolled forward: published, or closed as NotStarted.
     RollForward,
     /// It never ran here, and never will: free the worker.
     NeverRan,
@@ -18,14 +18,14 @@ pub enum Fate {
     Running,
     /// Closed by a report, or it never started: free the worker, with the rest that follows.
     Reported(LastResult),
-    /// It ended and nobody reported it: delete the worker, then free it.
+    /// It ended without a report: delete the worker, then free it.
     Unreported,
     /// Nothing follows from this version.
     Wait,
 }
 
 impl Fate {
-    /// Stays true for ever, whatever becomes of the dispatch.
+    /// True if no later version of the dispatch changes it.
     pub const fn is_final(&self) -> bool {
         !matches!(self, Self::RollForward | Self::Running | Self::Wait)
     }

@@ -1,14 +1,14 @@
-//! How long finished dispatches stay: until `history.ttl` or `history.limit`, and their worker is freed.
+//! How long finished dispatches are kept: until `history.ttl` or `history.limit`, and until their worker is freed.
 
 use crate::api::pool::HistoryPolicy;
 use crate::core::agenda::Wake;
 use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, time};
 
-/// Deletes under way at a time. More would not be faster, and each is passed by again for each that ends.
+/// Deletes under way at a time. More would not be faster, and each is looked at again whenever another one ends.
 const AT_A_TIME: usize = 32;
 
 impl Core {
-    /// Deletes what has been kept long enough. One delete is all that a dispatch's end costs.
+    /// Deletes dispatches that were kept for long enough. Each costs one delete.
     pub(in crate::core) fn expire_history(
         &mut self,
         key: &ObjectKey,
@@ -31,7 +31,7 @@ impl Core {
             let dispatch = key.sibling(name.clone());
             let Some(e) = self.dispatches.get(&dispatch) else { continue };
             let (held, base) = (self.claims.is_named(e.obj.uid_str()), e.obj.clone());
-            // That no worker in the cache names it is no fact: its last one was seen to do so no longer, or is looked at.
+            // That no worker in the cache names it is not a fact. Unless its last worker was seen without it, a live GET is needed.
             let status = base.status.as_ref();
             let ask = status.filter(|s| e.released < s.attempt).and_then(|s| s.worker.as_ref()).map(|w| w.name.clone());
             let subject = Subject::Dispatch(dispatch);

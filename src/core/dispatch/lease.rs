@@ -19,7 +19,7 @@ impl Core {
         }
     }
 
-    /// Stops to follow the Lease of a dispatch that is gone.
+    /// Stops following the Lease of a dispatch that is gone.
     pub(in crate::core) fn unlease(&mut self, d: &Dispatch) {
         let Some(name) = &d.spec.lease_name else { return };
         let dispatch = ObjectKey::of(d);

@@ -10,7 +10,7 @@ use crate::core::time;
 pub struct End {
     /// The outcome.
     pub outcome: Outcome,
-    /// What was said with it.
+    /// The message of the report, or why it ends without one.
     pub message: Option<String>,
     /// The rest that follows, if one does.
     pub until: Option<Time>,
@@ -22,7 +22,7 @@ impl End {
     }
 }
 
-/// Whether another attempt follows an outcome: then the retries used up, with it.
+/// Whether another attempt follows an outcome. If so: the retries used, with this one.
 pub fn retry(spec: &DispatchSpec, used: Retries, outcome: Outcome, other_credential: bool) -> Option<Retries> {
     let left = |limit: i32, used: i32| limit < 0 || used < limit;
     match outcome {
@@ -43,7 +43,7 @@ pub fn retry(spec: &DispatchSpec, used: Retries, outcome: Outcome, other_credent
     }
 }
 
-/// Final phase after an outcome that no attempt follows.
+/// Final phase after an outcome, if no attempt follows.
 pub const fn final_phase(outcome: Outcome) -> DispatchPhase {
     match outcome {
         Outcome::Succeeded => DispatchPhase::Succeeded,

@@ -22,8 +22,8 @@ impl Core {
             self.forget_creating(key);
         }
         match (&requests.by, &settled) {
-            (Some(by), _) => self.answer_request(by, &settled, now),
-            // Its words were written, which is no reason to try again the sooner.
+            (Some(by), _) => self.request_answered(by, &settled, now),
+            // The status with the reason was written. That does not shorten the wait before the next start.
             (None, Settled::Done(_) | Settled::Refreshed(_)) if self.waits_to_start(&subject) => {}
             (None, Settled::Done(_) | Settled::Refreshed(_)) => {
                 self.agenda.forget_failures(&subject);
@@ -68,7 +68,7 @@ impl Core {
             }
             self.mark_namers(key);
         }
-        // Of a Worker that is not there the next creation of its name waits for that; of these nothing does.
+        // After a failure about a Worker that does not exist the next creation of its name waits. Nothing waits for these two.
         let is_gone = match &subject {
             Subject::Dispatch(key) => !self.dispatches.contains(key),
             Subject::Orphan(key) => self.instances.get(key).is_none(),
@@ -94,10 +94,11 @@ impl Core {
         }
     }
 
-    /// Takes in what a GET or the answer to a write showed. Absence is a fact for whoever `asked`, and about whom it named then.
+    /// Takes in what a GET or the answer to a write showed. Absence is a fact for the asker as it was then (`asked`), and about
+    /// the object that it named then.
     fn saw_fetched(&mut self, asker: &Subject, fetched: Fetched, asked: &Identity, now: Now) {
         let is = self.identity(asker);
-        // Of another object with the asker's name, or of whom it names by now, the answer says nothing.
+        // The answer says nothing about another object with the asker's name, nor about another object that it names by now.
         let same = is.uid == asked.uid;
         let names_same = same && is.names == asked.names;
         match (asker, fetched) {

@@ -47,7 +47,7 @@ impl Core {
         self.mark_namers(&key);
     }
 
-    /// Whoever names a dispatch has to be looked at when it changes.
+    /// Marks the workers that name a dispatch: it changed.
     pub(in crate::core) fn mark_namers(&mut self, key: &ObjectKey) {
         let Some(e) = self.dispatches.get(key) else { return };
         for w in self.claims.namers(e.obj.uid_str()) {
@@ -80,8 +80,8 @@ impl Core {
         self.agenda.mark_pool(&e.pool);
     }
 
-    /// Puts a dispatch into the sets of its pool in which it belongs. The queue itself is left to
-    /// [`Core::decide_dispatch`], since a place in it may need a live GET first.
+    /// Puts a dispatch into the sets of its pool where it belongs. [`Core::decide_dispatch`] puts it into the queue, since that
+    /// may need a live GET first.
     pub(in crate::core) fn reindex_dispatch(&mut self, key: &ObjectKey, now: Now) {
         let Some(e) = self.dispatches.get_mut(key) else { return };
         let obj = e.obj.clone();
@@ -118,11 +118,11 @@ impl Core {
         self.agenda.mark_pool(&pool);
     }
 
-    /// An attempt was opened on, or closed from, a worker uid.
+    /// A dispatch opened an attempt on a worker, or closed one: by the worker's uid.
     pub(in crate::core) fn move_open(&mut self, key: &ObjectKey, from: Option<String>, to: Option<String>) {
         if let Some(uid) = from {
             self.claims.close(&uid, key);
-            // An orphan may have waited for this.
+            // An orphan may wait for this.
             for orphan in self.instances.orphans_of(&uid) {
                 self.agenda.mark(Subject::Orphan(Box::new(orphan.clone())));
             }

@@ -1,4 +1,4 @@
-//! What is gone leaves nothing behind.
+//! An object that is gone leaves nothing behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +52,7 @@ fn a_dispatch_takes_its_failures_with_it() {
     assert_eq!(core.agenda.failing(), 1);
     core.apply(Input::Dispatch(Seen::Gone(d)), now());
     assert_eq!(core.agenda.failing(), 0);
-    // The answer to what was under way comes last.
+    // The answer to the write under way comes last.
     core.apply(refused(), now());
     assert_eq!(core.agenda.failing(), 0);
 }

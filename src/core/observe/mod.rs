@@ -1,4 +1,4 @@
-//! Taking in inputs: the caches and their indexes.
+//! Takes in inputs: updates the caches and their indexes, and marks what depends on them.
 
 mod answers;
 mod dispatches;

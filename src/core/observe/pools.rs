@@ -38,7 +38,7 @@ impl Core {
         }
         let began_to_go = pool.is_deleting() && old.as_ref().is_none_or(|o| !o.is_deleting());
         if changed {
-            self.take_template(&key, &pool.spec);
+            self.set_template(&key, &pool.spec);
         }
         if changed || began_to_go {
             self.reindex_pool(&key, now);
@@ -50,11 +50,11 @@ impl Core {
         }
         let rests = |p: &ContainerPool| p.status.as_ref().map(|s| s.rate_limits.clone()).unwrap_or_default();
         if changed || old.as_ref().is_none_or(|old| rests(old) != rests(&pool)) {
-            // What is due was computed from what was stored before: who waits for it asks again.
+            // The due rests were computed from the status before this one. The workers that wait for them are decided about again.
             if let Some(entry) = self.pools.get_mut(&key) {
                 entry.due_rests.clear();
             }
-            // A credential's rest concerns every pool that names it.
+            // The rest of a credential concerns every pool that names it.
             for c in &pool.spec.credentials {
                 for other in self.credentials.pools_of(&key.namespace, &c.identity()) {
                     self.agenda.mark(Subject::Pool(other));

@@ -1,4 +1,4 @@
-//! What runtimes tell.
+//! What runtimes report and answer.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ impl Core {
             RuntimeFact::Started(key, result) => {
                 let host = self.order_answered(&key, Order::Start);
                 self.start_answered(&key, host.as_ref(), result, now);
-                self.touch_instance(&key, now);
+                self.mark_dependents(&key, now);
             }
             RuntimeFact::Stopped(key, result) => {
                 let host = self.order_answered(&key, Order::Stop);
@@ -33,7 +33,7 @@ impl Core {
                         self.failed(&subject, Attempted::Stop, &e.to_string(), now);
                     }
                 }
-                self.touch_instance(&key, now);
+                self.mark_dependents(&key, now);
             }
             RuntimeFact::Checked(key, result) => {
                 let host = self.order_answered(&key, Order::Check);
@@ -42,7 +42,7 @@ impl Core {
                 } else {
                     self.health_checked(&key, host.as_ref(), result, now);
                 }
-                self.touch_instance(&key, now);
+                self.mark_dependents(&key, now);
             }
         }
     }
@@ -172,7 +172,7 @@ impl Core {
     }
 
     /// The answer to an order shows an instance as it was at some time since the order began. What was observed meanwhile may
-    /// be newer, and if it is not, the observation goes on; only an end is final.
+    /// be newer. If it is not, a newer observation follows. Only an end is final.
     fn answered(&mut self, host: &HostKey, i: Instance, now: Now) {
         let is_old = self.workers.of_instance(&i.key).is_some_and(|e| e.life.was_observed());
         if !is_old || matches!(i.state, InstanceState::Exited(_)) {
@@ -212,22 +212,22 @@ impl Core {
             InstanceState::Exited(exit) => InstanceView::Ended(exit),
             state => InstanceView::There { handle: i.handle, state },
         };
-        // What has ended does not come back: a late answer may be older than the end.
+        // An instance that ended does not run again: a late answer may be older than the end.
         let ended = self.instances.get(&key).is_some_and(|e| e.view.is_dead());
         if !ended {
             self.instances.record(key.clone(), InstanceEntry { host: host.clone(), own: i.own, view });
         }
-        self.touch_instance(&key, now);
+        self.mark_dependents(&key, now);
     }
 
     pub(in crate::core) fn instance_gone(&mut self, host: &HostKey, key: &InstanceKey, now: Now) {
-        // An end with an exit code says more than that it is gone; the finalizer asks by a stop order.
+        // An end with an exit code says more than that the instance is gone. For the finalizer the answer to a stop counts.
         if !self.instances.get(key).is_some_and(|e| matches!(e.view, InstanceView::Ended(..)) && !self.is_leaving(key))
         {
             let (host, view) = (host.clone(), InstanceView::Gone);
             self.instances.record(key.clone(), InstanceEntry { host, own: true, view });
         }
-        self.touch_instance(key, now);
+        self.mark_dependents(key, now);
     }
 
     pub(in crate::core) fn is_leaving(&self, key: &InstanceKey) -> bool {
@@ -235,7 +235,7 @@ impl Core {
     }
 
     /// Marks all that depends on an instance.
-    pub(in crate::core) fn touch_instance(&mut self, key: &InstanceKey, now: Now) {
+    pub(in crate::core) fn mark_dependents(&mut self, key: &InstanceKey, now: Now) {
         match self.workers.of_instance(key) {
             Some(e) => {
                 let worker = ObjectKey::of_instance(key);
@@ -259,7 +259,7 @@ impl Core {
         }
     }
 
-    /// A host came or went: every worker on it is looked at, and every attempt that no worker leads to. Rare, so a scan will do.
+    /// A host was listed or lost: marks every worker on it, and every attempt that no worker leads to. This is rare, so a scan is fine.
     pub(in crate::core) fn reindex_host(&mut self, host: &HostKey, now: Now) {
         let on_it: Vec<ObjectKey> =
             self.workers.iter().filter(|(_, e)| host_of(&e.obj) == *host).map(|(k, _)| k.clone()).collect();

@@ -11,7 +11,7 @@ use crate::core::{Core, Now, Object, ObjectKey, Subject};
 impl Core {
     pub(in crate::core) fn saw_worker(&mut self, worker: Arc<Worker>, now: Now) {
         let key = ObjectKey::of(&*worker);
-        // Each is kept in several places: that of an entry that is there is shared by all.
+        // A key is stored in several places, which share the strings of the entry.
         let key = self.workers.shared_key(key);
         let old = self.workers.get(&key).map(|e| e.obj.clone());
         if old.as_ref().is_some_and(|old| old.covers(&worker)) {
@@ -25,11 +25,11 @@ impl Core {
         let phase = |w: &Worker| w.status.as_ref().map(|s| s.phase).unwrap_or_default();
         let named = |w: &Worker| w.status.as_ref().and_then(|s| s.dispatch.clone());
         let before = self.workers.get(&key).and_then(|e| named(&e.obj));
-        let mut came_up = false;
+        let mut became_ready = false;
         if let Some(e) = self.workers.get_mut(&key) {
             if (phase(&e.obj) == WorkerPhase::Starting) != (phase(&worker) == WorkerPhase::Starting) {
                 e.life.changed_phase(now.mono);
-                came_up = phase(&worker) == WorkerPhase::Ready;
+                became_ready = phase(&worker) == WorkerPhase::Ready;
             }
             if named(&worker) != before {
                 (e.dispatch_gone, e.left_by) = (None, None);
@@ -52,7 +52,7 @@ impl Core {
                 self.agenda.mark_dispatch(&key.sibling(a.name.clone()));
             }
         } else if let Some(a) = &after {
-            // Its deletion or a flag may end the attempt.
+            // Its deletion or an annotation may end the attempt.
             self.agenda.mark_dispatch(&key.sibling(a.name.clone()));
         }
         if worker.is_deleting() {
@@ -62,8 +62,8 @@ impl Core {
                 self.replacement_leaves(&pool, o);
             }
         }
-        if came_up {
-            self.came_up(&key, now);
+        if became_ready {
+            self.became_ready(&key, now);
         }
         self.reindex_worker(&key, now);
         self.agenda.mark_worker(&key);
@@ -105,7 +105,7 @@ impl Core {
                 self.agenda.mark_dispatch(&key.sibling(d.name.clone()));
             }
             if let Some(slot) = &e.slot {
-                self.unslot(key, &pool, ordinal.unwrap_or(-1), slot);
+                self.leave_slot(key, &pool, ordinal.unwrap_or(-1), slot);
             }
             self.replacement_gone(&e);
         }

@@ -1,4 +1,4 @@
-//! Which dispatch gets which worker: priority, then creation; and the worker whose last dispatch is oldest.
+//! Which dispatch gets which worker: the dispatch by priority, then creation; the worker by the oldest last dispatch.
 
 use jiff::Timestamp;
 
@@ -26,7 +26,7 @@ pub enum Gate {
     Open,
     /// It rests until then.
     Resting(Timestamp),
-    /// It was refused, and rests until somebody clears or changes it.
+    /// It was refused, and rests until a person clears or changes it.
     Parked,
     /// As many attempts as `maxConcurrent` allows are open.
     Full,
@@ -40,7 +40,7 @@ pub(in crate::core) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake:
         let obj = core.pool_obj(pool).filter(|p| may_assign(p))?;
         let entry = core.pools.get(pool)?;
         if entry.members.staying() > usize::try_from(obj.spec.max).unwrap_or(0) {
-            return None; // who is idle above max leaves
+            return None; // idle workers above `max` are removed instead
         }
         let dispatch = pool.sibling(entry.queue.head()?.name.clone());
         let creds: Vec<Option<String>> = entry.slots.idle().keys().cloned().collect();
@@ -52,13 +52,13 @@ pub(in crate::core) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake:
             if let (Gate::Full | Gate::Probing(_), Some(id)) = (gate, &cred) {
                 core.credentials.block(pool, id);
             }
-            let first = core.pools.get(pool).and_then(|p| p.slots.longest_idle(&cred));
+            let first = core.pools.get(pool).and_then(|p| p.slots.idle().get(&cred)?.first().copied());
             if gate == Gate::Open && first.is_some_and(|f| best.is_none_or(|b| f < b)) {
                 best = first;
             }
         }
         let worker = pool.sibling(names::worker(&pool.name, best?.1));
-        // A clock that was set back may make a rest begin again.
+        // After the clock was set back, a rest that was over may not be over.
         if core.worker_rests(&worker, now) {
             core.reindex_worker(&worker, now);
             core.agenda.mark_worker(&worker);
@@ -125,8 +125,8 @@ impl Core {
         Gate::Open
     }
 
-    /// The dispatch that a worker may take in the very write that frees it: the head of the queue, if no other worker,
-    /// each of which has rested longer, can have it. `status`: what the worker's status is about to be.
+    /// The dispatch that a worker may take in the write that frees it: the head of the queue, if no other worker can take it.
+    /// Each other worker has been idle for longer. `status`: what the worker's status is about to be.
     pub(in crate::core) fn next_for(
         &mut self,
         worker: &ObjectKey,
@@ -148,7 +148,7 @@ impl Core {
         if self.gate(&pool, &obj.spec, identity.as_deref(), Some(worker), now) != Gate::Open {
             return None;
         }
-        // The others' gates are asked without this worker too: its place may be the one that they wait for.
+        // The gates of the other credentials do not count this worker either: they may wait for its place.
         let creds: Vec<Option<String>> = self.pools.get(&pool)?.slots.idle().keys().cloned().collect();
         let others = creds.iter().any(|c| self.gate(&pool, &obj.spec, c.as_deref(), Some(worker), now) == Gate::Open);
         (!others).then_some(dispatch)

@@ -6,8 +6,8 @@ use crate::core::{Core, EventType, Now, ObjectKey};
 
 impl Core {
     pub(in crate::core) fn count_start_failure(&mut self, pool: &ObjectKey, w: &Worker, why: &str, now: Now) {
-        // Of a template that is no longer wanted nothing follows.
-        let wanted = self.pools.get_mut(pool).filter(|p| p.templates.made(w));
+        // The failure of a template that is no longer wanted has no consequence.
+        let wanted = self.pools.get_mut(pool).filter(|p| p.templates.matches(w));
         if let Some(p) = wanted {
             p.learned.backoff.fail(why, now.wall);
             if let Some(obj) = p.obj().cloned() {
@@ -25,10 +25,10 @@ impl Core {
         self.agenda.mark_pool(pool);
     }
 
-    /// A worker lives for some time after it became Ready. What that says is said of its own template.
+    /// A worker lives for some time after it became Ready. That speaks for its own template only.
     pub(in crate::core) fn started_well(&mut self, worker: &ObjectKey, pool: &ObjectKey) {
         let Some(obj) = self.workers.get(worker).map(|e| e.obj.clone()) else { return };
-        let its = self.pools.get_mut(pool).filter(|p| p.templates.made(&obj));
+        let its = self.pools.get_mut(pool).filter(|p| p.templates.matches(&obj));
         if let Some(p) = its.filter(|p| p.learned.backoff.is_failing()) {
             p.learned.backoff.forget();
             self.agenda.mark_pool(pool);

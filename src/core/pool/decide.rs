@@ -1,23 +1,25 @@
 //! A pool: one round of decisions.
 
-use crate::api::pool::{HistoryPolicy, Scope};
+use crate::api::pool::{HistoryPolicy, Scope, defaults};
 use crate::api::{ContainerPool, names};
 use crate::core::agenda::Wake;
 use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb};
 
 impl Core {
+    /// One round about a pool. The order matters: a worker that is to be replaced takes no work, work goes to the workers that
+    /// exist before others are created, and the status shows the result of all that.
     pub(in crate::core) fn decide_pool(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         let Some(obj) = self.pool_obj(key) else {
             self.expire_history(key, &HistoryPolicy::default(), now, wake);
-            self.forget_pool(key);
+            self.pools.forget_unused(key);
             return;
         };
         if let Some(p) = self.pools.get_mut(key) {
-            p.queue.admission.started(); // dispatches are decided before pools
+            p.queue.admission.started(); // dispatches are decided about before pools
         }
         if obj.is_deleting() {
-            self.wind_up(key, &obj);
-        } else if !obj.metadata.finalizers.iter().flatten().any(|f| f == names::POOL_FINALIZER) {
+            self.finish_deletion(key, &obj);
+        } else if !has_finalizer(&obj) {
             self.write(Subject::Pool(key.clone()), Verb::AddPoolFinalizer(obj));
             return;
         } else {
@@ -26,30 +28,29 @@ impl Core {
             self.scale(key, &obj, now, wake);
             self.expire_history(key, &obj.spec.dispatch.history, now, wake);
         }
-        self.open_doors(key, &obj, now, wake);
-        self.roll_up(key, &obj, now, wake);
+        self.handle_requests(key, &obj, now, wake);
+        self.write_pool_status(key, &obj, now, wake);
     }
 
-    /// An entry without a pool stays while workers or dispatches refer to it.
-    fn forget_pool(&mut self, key: &ObjectKey) {
-        self.pools.forget_unused(key);
-    }
-
-    /// The pool is being deleted: what waits is cancelled and idle workers go by their own decisions, busy ones finish.
-    fn wind_up(&mut self, key: &ObjectKey, obj: &ContainerPool) {
+    /// The pool is being deleted. Its dispatches and workers are decided about by themselves: waiting dispatches are cancelled,
+    /// idle workers are removed, busy ones finish. When none is left the finalizer is removed.
+    fn finish_deletion(&mut self, key: &ObjectKey, obj: &ContainerPool) {
         let Some(p) = self.pools.get(key) else { return };
-        let finalizer = obj.metadata.finalizers.iter().flatten().any(|f| f == names::POOL_FINALIZER);
         if p.queue.waiting().is_empty()
-            && p.members.existing().is_empty()
-            && (p.members.creating() == 0)
-            && finalizer
+            && p.members.is_empty()
+            && has_finalizer(obj)
             && let Some(base) = p.obj().cloned()
         {
             self.write(Subject::Pool(key.clone()), Verb::RemovePoolFinalizer(base));
         }
     }
 
+    /// What rests after a rate limit in this pool.
     pub(in crate::core) fn scope_of(&self, pool: &ObjectKey) -> Scope {
-        self.pool_obj(pool).map_or(crate::api::pool::defaults::scope(), |p| p.spec.rate_limit.scope)
+        self.pools.obj(pool).map_or(defaults::scope(), |p| p.spec.rate_limit.scope)
     }
+}
+
+fn has_finalizer(pool: &ContainerPool) -> bool {
+    pool.metadata.finalizers.iter().flatten().any(|f| f == names::POOL_FINALIZER)
 }

@@ -1,4 +1,4 @@
-//! Why something waits, until when, and what would make it sooner.
+//! Why a dispatch waits, until when, and what would shorten the wait.
 
 use jiff::Timestamp;
 
@@ -8,19 +8,19 @@ use crate::api::vocabulary::PoolReady;
 use crate::core::state::instances::InstanceView;
 use crate::core::{Core, Now, Object, ObjectKey};
 
-/// Starting workers that are asked why they do not come.
+/// How many starting workers are looked at.
 const LOOKED_AT: usize = 20;
 
 /// What a pool's queue waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// For nothing: the next dispatch is being assigned.
+    /// It does not wait: the next dispatch is being assigned.
     Nothing,
     /// The pool is paused.
     Paused,
     /// The pool is being deleted.
     Deleting,
-    /// The runtime is not allowed, or the pool asks what cannot be.
+    /// The runtime is not allowed, or the pool's spec cannot be carried out.
     Refused(String),
     /// Starts fail; the next try is then.
     StartsFail(String, Option<Timestamp>),
@@ -28,15 +28,15 @@ pub enum Wait {
     HostUnreachable(String),
     /// Workers are being started.
     Starting,
-    /// Every worker that is being started waits for something, in the runtime's words.
-    StartsWait(String),
-    /// All workers, or all credentials, rest; the first is back then.
+    /// Every worker that is being started waits. Why, in the runtime's words.
+    StartsPostponed(String),
+    /// All workers, or all credentials, rest. The first rest ends then.
     Resting(Option<Timestamp>),
     /// Every credential was refused.
     Parked,
     /// One attempt goes first after a rest; the others may follow then.
     Probing(Timestamp),
-    /// All workers are busy, and there may be no more of them.
+    /// All workers are busy, and the pool may not have more.
     Busy,
 }
 
@@ -51,7 +51,7 @@ impl Wait {
             Self::StartsFail(..) => PoolReady::StartsFail,
             Self::HostUnreachable(_) => PoolReady::HostUnreachable,
             Self::Starting => PoolReady::Starting,
-            Self::StartsWait(_) => PoolReady::StartsWait,
+            Self::StartsPostponed(_) => PoolReady::StartsWait,
             Self::Resting(_) => PoolReady::Resting,
             Self::Parked => PoolReady::CredentialsRefused,
             Self::Probing(_) => PoolReady::Probing,
@@ -78,7 +78,7 @@ impl std::fmt::Display for Wait {
             Self::Refused(why) | Self::HostUnreachable(why) => f.write_str(why),
             Self::StartsFail(why, _) => write!(f, "workers do not start: {why}"),
             Self::Starting => f.write_str("workers are starting"),
-            Self::StartsWait(why) => write!(f, "workers cannot start yet: {why}"),
+            Self::StartsPostponed(why) => write!(f, "workers cannot start yet: {why}"),
             Self::Resting(Some(t)) => write!(f, "all workers rest; the next is back at {t:.0}"),
             Self::Resting(None) => f.write_str("all workers rest"),
             Self::Parked => {
@@ -93,7 +93,7 @@ impl std::fmt::Display for Wait {
 }
 
 impl Core {
-    /// What the head of a pool's queue waits for, or would.
+    /// What the head of a pool's queue waits for, or would wait for.
     pub fn explain(&mut self, key: &ObjectKey, now: Now) -> Wait {
         let Some(obj) = self.pool_obj(key) else { return Wait::Refused("there is no such pool".to_owned()) };
         if obj.is_deleting() {
@@ -130,8 +130,8 @@ impl Core {
             let why = if message.is_empty() { "not reached yet" } else { message };
             return Wait::HostUnreachable(format!("{runtime} host {host:?}: {why}"));
         }
-        if !p.slots.starting().is_empty() || !(p.members.creating() == 0) {
-            return self.starts_wait(key).map_or(Wait::Starting, Wait::StartsWait);
+        if !p.slots.starting().is_empty() || p.members.creating() > 0 {
+            return self.starts_wait(key).map_or(Wait::Starting, Wait::StartsPostponed);
         }
         if parked > 0 && parked == creds.len() && counts.busy == 0 {
             return Wait::Parked;
@@ -157,7 +157,7 @@ impl Core {
         Wait::Nothing
     }
 
-    /// Why no worker of those being started comes, if none does. A few speak for all.
+    /// Why none of the workers that are being started becomes Ready, if all of them wait. Only a few are looked at.
     fn starts_wait(&self, key: &ObjectKey) -> Option<String> {
         let p = self.pools.get(key).filter(|p| p.members.creating() == 0)?;
         let mut first = None;

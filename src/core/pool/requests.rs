@@ -1,6 +1,7 @@
-//! Requests in annotations of a pool. The annotation goes once what it asks for is durable; a bad one stays, with one
-//! Warning, and shows in the condition RequestsAccepted. One that the server refuses is tried again and is bad meanwhile: what
-//! refused it may be changed.
+//! Requests in the annotations of a pool.
+//!
+//! An annotation is removed once what it asks for is stored. A bad request stays, gets one Warning, and shows in the condition
+//! RequestsAccepted. A request that the server refuses counts as bad and is retried: what refused it may change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,51 +18,59 @@ use crate::core::agenda::Wake;
 use crate::core::state::pending::Requester;
 use crate::core::{Core, EventType, Fetched, Now, Object, ObjectKey, Settled, Subject, Verb, time};
 
-/// Bad requests are looked at again after this: what is in the way of one may go without a word to its pool, such as another
-/// pool's Dispatch that has its name.
+/// Bad requests are looked at again after this time. An obstacle may disappear without any input about the pool, for example a
+/// Dispatch of another pool that has the wanted name.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Reason of a rest that a person set.
 const BY_HAND: &str = "set by hand";
 
+/// What is done about one request.
 enum Step {
-    /// It is done: take the annotation off.
+    /// It is done: remove the annotation.
     Remove,
-    /// Ask for this.
+    /// Write this.
     Write(Subject, Verb),
-    /// Something under way comes first.
+    /// Something that is under way comes first.
     Wait,
-    /// It stays. What is wrong, and what would be right.
+    /// The annotation stays. What is wrong, and what would be right.
     Bad(String),
 }
 
 impl Core {
-    /// Looks at each request of a pool; starts what it asks for.
-    pub(in crate::core) fn open_doors(&mut self, key: &ObjectKey, obj: &Arc<ContainerPool>, now: Now, wake: &mut Wake) {
+    /// Looks at each request of a pool, and writes what it asks for.
+    pub(in crate::core) fn handle_requests(
+        &mut self,
+        key: &ObjectKey,
+        obj: &Arc<ContainerPool>,
+        now: Now,
+        wake: &mut Wake,
+    ) {
         let annotations = obj.metadata.annotations.clone().unwrap_or_default();
         let requests = requests::parse_all(&key.name, &annotations);
         let mut bad = BTreeMap::new();
-        for door in &requests {
-            let step = match &door.request {
+        for request in &requests {
+            let step = match &request.request {
                 Err(e) => {
-                    // Its text begins with the annotation's name, as every text here will.
+                    // The message begins with the annotation's name, which is added to every message below.
                     let text = e.to_string();
-                    Step::Bad(text.strip_prefix(&format!("annotation {}: ", door.key)).unwrap_or(&text).to_owned())
+                    Step::Bad(text.strip_prefix(&format!("annotation {}: ", request.key)).unwrap_or(&text).to_owned())
                 }
-                Ok(Request::Dispatch(r)) => self.dispatch_door(key, obj, &r.name, &r.spec, &door.value),
-                Ok(Request::Result(r)) => self.result_door(key, r),
+                Ok(Request::Dispatch(r)) => self.dispatch_request(key, obj, &r.name, &r.spec, &request.value),
+                Ok(Request::Result(r)) => self.result_request(key, r),
                 Ok(Request::Cooldown(r)) => {
-                    self.cooldown_door(key, obj, &door.key, &door.value, &r.target, r.change, now)
+                    self.cooldown_request(key, obj, &request.key, &request.value, &r.target, r.change, now)
                 }
             };
             match step {
                 Step::Remove if !self.agenda.is_locked(&Subject::Pool(key.clone())) => {
-                    let verb = Verb::RemovePoolAnnotation(obj.clone(), door.key.clone(), door.value.clone());
+                    let verb = Verb::RemovePoolAnnotation(obj.clone(), request.key.clone(), request.value.clone());
                     self.write(Subject::Pool(key.clone()), verb);
                 }
                 Step::Write(subject, verb) => {
-                    let retry = self.pools.get(key).and_then(|p| p.learned.requests.retry_of(&door.key, &door.value));
+                    let retry =
+                        self.pools.get(key).and_then(|p| p.learned.requests.retry_of(&request.key, &request.value));
                     if let Some(r) = retry.filter(|r| r.is_reported()) {
-                        bad.insert(door.key.clone(), (door.value.clone(), r.why().to_owned()));
+                        bad.insert(request.key.clone(), (request.value.clone(), r.why().to_owned()));
                     }
                     let waits = retry.into_iter().chain(self.agenda.retry(&subject)).map(RetryWait::until).max();
                     if self.agenda.is_locked(&subject) {
@@ -69,13 +78,13 @@ impl Core {
                     } else if let Some(until) = waits.filter(|until| *until > now.mono) {
                         wake.after(until);
                     } else {
-                        let annotation = door.key.clone();
-                        let by = Requester { pool: key.clone(), annotation, value: door.value.clone() };
-                        self.ask(by, subject, verb, now);
+                        let annotation = request.key.clone();
+                        let by = Requester { pool: key.clone(), annotation, value: request.value.clone() };
+                        self.write_for(by, subject, verb, now);
                     }
                 }
                 Step::Bad(text) => {
-                    bad.insert(door.key.clone(), (door.value.clone(), text));
+                    bad.insert(request.key.clone(), (request.value.clone(), text));
                 }
                 _ => {}
             }
@@ -101,7 +110,8 @@ impl Core {
         }
     }
 
-    fn ask(&mut self, by: Requester, subject: Subject, verb: Verb, now: Now) {
+    /// Writes what a request asks for.
+    fn write_for(&mut self, by: Requester, subject: Subject, verb: Verb, now: Now) {
         if let (Verb::CreateDispatch(_), Subject::Dispatch(d), Some(p)) =
             (&verb, &subject, self.pools.get_mut(&by.pool))
         {
@@ -114,13 +124,13 @@ impl Core {
         }
     }
 
-    /// What a request asked for ended.
-    pub(in crate::core) fn answer_request(&mut self, by: &Requester, settled: &Settled, now: Now) {
+    /// The write that a request asked for ended.
+    pub(in crate::core) fn request_answered(&mut self, by: &Requester, settled: &Settled, now: Now) {
         let Some(p) = self.pools.get_mut(&by.pool) else { return };
         let (why, refused) = match settled {
             Settled::Refused(why) => (why.as_str(), true),
             Settled::Failed(_, why) => (why.as_str(), false),
-            // In a namespace that does not exist any more, for example.
+            // For example in a namespace that no longer exists.
             Settled::Refreshed(Fetched::Dispatch(None)) => ("the server made no such Dispatch, and knows none", false),
             Settled::Done(_) | Settled::Refreshed(_) => {
                 p.learned.requests.succeeded(&by.annotation);
@@ -130,7 +140,7 @@ impl Core {
         p.learned.requests.failed(&by.annotation, &by.value, why, refused, now);
     }
 
-    fn dispatch_door(
+    fn dispatch_request(
         &mut self,
         key: &ObjectKey,
         obj: &ContainerPool,
@@ -171,7 +181,7 @@ impl Core {
         Step::Write(subject, Verb::CreateDispatch(Box::new(d)))
     }
 
-    fn result_door(&mut self, key: &ObjectKey, r: &ResultRequest) -> Step {
+    fn result_request(&mut self, key: &ObjectKey, r: &ResultRequest) -> Step {
         let dispatch = key.sibling(r.dispatch.as_str());
         let Some(e) = self.dispatches.get(&dispatch) else {
             return Step::Bad(format!("there is no Dispatch {:?}", r.dispatch));
@@ -220,7 +230,7 @@ impl Core {
     }
 
     #[allow(clippy::too_many_arguments, reason = "one request, taken apart")]
-    fn cooldown_door(
+    fn cooldown_request(
         &mut self,
         key: &ObjectKey,
         obj: &Arc<ContainerPool>,
@@ -276,7 +286,8 @@ impl Core {
     }
 
     fn rest_credential(&mut self, key: &ObjectKey, identity: &str, at: &Time, clear: bool) -> Step {
-        // A rest holds for every pool that names the credential, wherever it is stored; so a clear goes to all that store one.
+        // A rest holds for every pool that names the credential, wherever it is stored. So a clear is written to every pool that
+        // stores one.
         let shared = self.credentials.pools_of(&key.namespace, identity);
         let mut done = true;
         for pool in shared {

@@ -1,4 +1,4 @@
-//! Who comes, who goes.
+//! How many workers a pool has: which are created, and which are removed.
 
 use jiff::Timestamp;
 
@@ -10,25 +10,25 @@ use crate::core::agenda::Wake;
 use crate::core::{Core, HostKey, Now, ObjectKey, Subject, Verb, template, time};
 use crate::runtime::LOCAL_HOST;
 
-/// What a start is taken to last until one was seen.
+/// How long a start is assumed to take until one was seen.
 const START_GUESS: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// The counts that decide a pool's size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Named by a dispatch.
+    /// Workers that name a dispatch.
     pub busy: i32,
-    /// Idle, but they or their credential rest.
+    /// Idle workers that rest, or whose credential rests.
     pub resting: i32,
-    /// Unhealthy, unreachable, draining or not startable.
+    /// Workers that are unhealthy, unreachable, draining or cannot be started.
     pub unavailable: i32,
-    /// Those of the unavailable that another one follows, when they are gone.
+    /// Unavailable workers that are being replaced.
     pub replaced: i32,
     /// Dispatches that wait.
     pub queued: i32,
     /// True while a credential of the pool could take work, or it has none.
     pub credential_free: bool,
-    /// When the first of the pool's credentials that rest is back.
+    /// When the rest of a credential of the pool ends first.
     pub credential_back: Option<Timestamp>,
 }
 
@@ -80,10 +80,10 @@ impl Core {
         }
     }
 
-    /// Lets go who is not wanted, and has made who is missing.
+    /// Removes workers that are too many, and creates those that are missing.
     pub(in crate::core) fn scale(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
         let counts = self.counts(key, obj, now);
-        // Nobody else need be there who waits for it: the pool may have no worker on that credential, or no work.
+        // Nothing else may wake the pool for it: there may be no worker on that credential, or no work.
         if let Some(back) = counts.credential_back {
             self.wake_at_rest_end(back, wake);
         }
@@ -96,8 +96,8 @@ impl Core {
         self.grow(key, obj, want, now, wake);
     }
 
-    /// Above max workers that are not busy leave at once; above want after `idleTimeout`. Those that are not up yet first:
-    /// they have done nothing, and may never come.
+    /// Workers above `max` that are not busy are removed at once, workers above the wanted number after `idleTimeout`. Starting
+    /// workers are removed before idle ones: they have done nothing, and may never become Ready.
     fn shrink(&mut self, key: &ObjectKey, obj: &ContainerPool, want: i32, now: Now, wake: &mut Wake) {
         let Some(p) = self.pools.get(key) else { return };
         let staying = count(p.members.staying());
@@ -121,7 +121,7 @@ impl Core {
                 break;
             }
         }
-        // Of whom a write is under way may turn out to be one that is not up yet.
+        // A worker with a write under way may turn out to be one that is still starting.
         let held = count(p.slots.held().len());
         for (since, ordinal) in p.slots.idle_since() {
             let n = count(leave.len()) + held;
@@ -142,8 +142,8 @@ impl Core {
         }
     }
 
-    /// With work queued, no room and another credential free, a worker whose credential rests longer than a start
-    /// takes makes room for one on the free credential.
+    /// If work is queued, the pool is full and another credential is free: replaces a worker whose credential rests for longer
+    /// than a start takes by one on the free credential.
     fn swap_resting(&mut self, key: &ObjectKey, obj: &ContainerPool, counts: Counts, now: Now) {
         let Some(p) = self.pools.get(key) else { return };
         let coming =
@@ -161,7 +161,7 @@ impl Core {
         let mut longest: Option<(Timestamp, i32)> = None;
         for (id, ordinal) in idle {
             match self.gate(key, &obj.spec, Some(&id), None, now) {
-                Gate::Open => return, // somebody idle can take it
+                Gate::Open => return, // an idle worker can take it
                 Gate::Resting(until) if until > time::after(now.wall, took) => {
                     longest = longest.max(Some((until, ordinal)));
                 }
@@ -177,7 +177,7 @@ impl Core {
     fn grow(&mut self, key: &ObjectKey, obj: &ContainerPool, want: i32, now: Now, wake: &mut Wake) {
         let Some(p) = self.pools.get(key) else { return };
         let exist = count(p.members.len() + p.members.creating());
-        // What was let go to be replaced comes again, also where less is wanted by now.
+        // A worker that was removed to be replaced is created again, even if fewer are wanted by now.
         let owed = count(p.learned.replacements.owed());
         let mut missing = (want.min(obj.spec.max) - exist).max(owed).min(obj.spec.max - exist);
         if missing <= 0 {
@@ -188,7 +188,7 @@ impl Core {
                 wake.at(until);
                 return;
             }
-            // While starts fail, one at a time tries.
+            // While starts fail, one worker is started at a time.
             missing = missing.min(1 - count(p.slots.starting().len() + p.members.creating()));
         }
         for _ in 0..missing.max(0) {
@@ -203,16 +203,16 @@ impl Core {
             let credential = if obj.spec.credentials.is_empty() {
                 None
             } else if kept.is_some() {
-                kept // who replaces another one is on the same credential
+                kept // a worker that replaces another one is on the same credential
             } else {
-                // Below min a worker is made even while all rest: it is then ready when they are.
+                // Below `min` a worker is created even while all credentials rest. It is ready when one of them is free.
                 let Some(c) = self.next_credential(key, obj, now).or_else(|| self.least_used(key, obj)) else { return };
                 Some(c)
             };
             let worker = new_worker(obj, ordinal, host, credential);
             let subject = Subject::Worker(key.sibling(names::worker(&key.name, ordinal)));
             if self.agenda.is_locked(&subject) || self.agenda.blocked_until(&subject, now).is_some() {
-                // The end of a write marks the pool; a wait for what is past would be no wait.
+                // The end of a write marks the pool again.
                 if let Some(until) = self.agenda.blocked_until(&subject, now) {
                     wake.after(until);
                 }
@@ -245,7 +245,7 @@ impl Core {
         obj.spec.credentials.iter().min_by_key(|c| self.made_with(key, &c.name)).map(|c| c.name.clone())
     }
 
-    /// Workers of a pool that have a credential, with those that are being made.
+    /// Workers of a pool that have a credential, with those that are being created.
     fn made_with(&self, key: &ObjectKey, credential: &str) -> usize {
         self.pools.get(key).map_or(0, |p| p.members.with_credential(credential))
     }
@@ -266,7 +266,7 @@ impl Core {
         listed.filter(room).min_by_key(|h| n(&h.name)).map(|h| of(&h.name))
     }
 
-    /// Why a pool's runtime cannot be used here, if so.
+    /// Why the runtime of a pool cannot be used here, if it cannot.
     pub(in crate::core) fn runtime_refused(&self, obj: &ContainerPool) -> Option<String> {
         let runtime = self.runtime_of(obj);
         if !self.cfg.runtimes.contains(&runtime) {
@@ -335,9 +335,9 @@ mod tests {
         assert_eq!(want(&spec, c(3, 0, 0, 0)), 5, "busy and warm");
         assert_eq!(want(&spec, c(3, 0, 0, 4)), 7, "the queue takes the warm ones");
         assert_eq!(want(&spec, c(3, 2, 1, 9)), 8, "never above max");
-        assert_eq!(want(&spec, Counts { replaced: 2, ..c(0, 0, 2, 0) }), 2, "for who is replaced one comes, not two");
+        assert_eq!(want(&spec, Counts { replaced: 2, ..c(0, 0, 2, 0) }), 2, "one worker replaces another, not two");
         let none = Counts { credential_free: false, ..c(0, 3, 0, 9) };
-        assert_eq!(want(&spec, none), 3, "more workers on limited credentials help nobody");
+        assert_eq!(want(&spec, none), 3, "more workers on limited credentials do not help");
     }
 
     proptest! {

@@ -9,7 +9,7 @@ use crate::core::state::instances::host_of;
 use crate::core::{Core, EventType, Now, Object, ObjectKey, Subject, Verb, conditions};
 
 use super::explain::Wait;
-use super::{scale, update};
+use super::{progress, scale};
 use crate::api::pool::{ContainerPoolStatus, NotReady, Recent};
 use crate::api::vocabulary::{
     NotReadyReason, PoolProgressing, PoolReady, PoolRequestsAccepted, PoolRuntimeAllowed, PoolScalingLimited,
@@ -19,7 +19,7 @@ use crate::core::state::slots::Slot;
 const LIST: usize = 20;
 
 impl Core {
-    pub(super) fn roll_up(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
+    pub(super) fn write_pool_status(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
         if self.agenda.is_locked(&Subject::Pool(key.clone())) {
             return;
         }
@@ -33,7 +33,7 @@ impl Core {
         let old = obj.status.clone().unwrap_or_default();
         let next = self.status_of(key, obj, now);
         if next == old {
-            // What is due is stored, or nobody's any more: who waits for it asks again.
+            // The due rests are stored, or are of no credential any more. The workers that waited for them are decided about again.
             let gated = self.pools.get_mut(key).map(|p| {
                 p.due_rests.clear();
                 p.due_rests.waiting().clone()
@@ -45,15 +45,21 @@ impl Core {
             if let Some(p) = self.pools.get_mut(key) {
                 p.status_written = Some(now.mono);
             }
-            self.story(obj, &old, &next, now);
+            self.record_transitions(obj, &old, &next, now);
             if let Some(base) = self.pool_obj(key) {
                 self.write(Subject::Pool(key.clone()), Verb::PoolStatus(base, Box::new(next)));
             }
         }
     }
 
-    /// Events on transitions of the pool's conditions Ready and Progressing.
-    fn story(&mut self, obj: &ContainerPool, old: &ContainerPoolStatus, next: &ContainerPoolStatus, now: Now) {
+    /// Records Events on transitions of the pool's conditions Ready and Progressing.
+    fn record_transitions(
+        &mut self,
+        obj: &ContainerPool,
+        old: &ContainerPoolStatus,
+        next: &ContainerPoolStatus,
+        now: Now,
+    ) {
         let find = |s: &ContainerPoolStatus| Condition::find::<PoolReady>(&s.conditions).cloned();
         let (before, after) = (find(old), find(next));
         if let Some(after) = after.filter(|a| before.as_ref().is_none_or(|b| b.status != a.status)) {
@@ -61,7 +67,7 @@ impl Core {
             let reason = if after.is_true() { EventReason::Ready } else { EventReason::NotReady };
             self.record("ContainerPool", obj, type_, reason, after.message, now);
         }
-        if let Some((warning, reason, text)) = update::told(old, next) {
+        if let Some((warning, reason, text)) = progress::event_of_update(old, next) {
             let type_ = if warning { EventType::Warning } else { EventType::Normal };
             self.record("ContainerPool", obj, type_, reason, text, now);
         }
@@ -125,7 +131,7 @@ impl Core {
         s
     }
 
-    /// Rests of the pool's credentials, with those that are due.
+    /// Rests of the pool's credentials: the stored ones, and those that are due to be written.
     fn rests(&self, key: &ObjectKey, obj: &ContainerPool) -> Vec<CredentialRest> {
         let Some(p) = self.pools.get(key) else { return Vec::new() };
         let mut rests: Vec<CredentialRest> = obj.status.as_ref().map(|s| s.rate_limits.clone()).unwrap_or_default();
@@ -135,7 +141,7 @@ impl Core {
                 None => rests.push(due.clone()),
             }
         }
-        // Its entry changed or went: what was stored for it is no longer about anybody.
+        // Its entry in the spec changed or was removed, so the stored rest is of no credential any more.
         rests.retain(|r| obj.spec.credentials.iter().any(|c| c.identity() == r.key));
         rests
     }

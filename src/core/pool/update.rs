@@ -1,22 +1,24 @@
-//! Rolling update: who is replaced although nothing is wrong with it, and how many at a time.
+//! Rolling update: which workers are replaced although nothing is wrong with them, and how many at a time.
 //!
-//! A worker that was made from another template than its pool's, or is older than `recycle.maxAge`, goes when it is idle
-//! and the share of the pool that may be away (`update.maxUnavailable`) is not used up; else it goes on working. Away is
-//! who is deleted and not yet replaced, who starts, and who became Ready less than [`EARLY_END`] ago: so a template that
-//! does not start, or dies at once, costs that share and no more. A busy worker takes no next dispatch in the write that
-//! frees it if it may go; a resting one stays until its own rest ends, which would be lost with it. For each that went the
-//! pool owes one on the same credential, also where it wants fewer by now: an update does not shrink a pool. Who can take no
-//! work, as its probe fails or its credential is no longer what the pool says, goes before who can.
+//! A worker is due to be replaced if it was created from another template than its pool's, or is older than
+//! `recycle.maxAge`. It is removed when it is idle and fewer workers are away than `update.maxUnavailable` allows. Until
+//! then it goes on working. A worker is away while it is being deleted and is not replaced yet, while it starts, and for
+//! [`EARLY_END`] after it became Ready. So a template that does not start, or ends at once, costs that share and no more.
 //!
-//! A worker that served `recycle.afterDispatches` is no use any more: it gets no work, and goes when idle, whatever the
-//! share. How many come after it is `scale`'s to say.
+//! - A busy worker that is due takes no next dispatch in the write that frees it.
+//! - A resting worker stays until its own rest ends: the rest would be lost with it.
+//! - For each worker that was removed the pool owes one on the same credential, even if it wants fewer workers by then. An
+//!   update does not shrink a pool.
+//! - Workers that cannot take work (their probe fails, or their credential is not the pool's any more) are removed first.
+//!
+//! A worker that has served `recycle.afterDispatches` gets no more work. It is removed when it is idle, whatever the share.
+//! `scale` decides how many workers follow it.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::api::pool::{ContainerPoolSpec, ContainerPoolStatus};
-use crate::api::vocabulary::{EventReason, PoolProgressing, Reason};
-use crate::api::{Condition, ContainerPool, names};
+use crate::api::pool::ContainerPoolSpec;
+use crate::api::{ContainerPool, names};
 use crate::core::agenda::Wake;
 use crate::core::limits::EARLY_END;
 use crate::core::object::worker_status;
@@ -27,12 +29,12 @@ use crate::core::state::workers::WorkerEntry;
 use crate::core::template::Templates;
 use crate::core::{Core, Now, Object, ObjectKey, Subject, time};
 
-/// When who can take no work is due to be replaced: before who can.
-const USELESS: Timestamp = Timestamp::MIN;
-/// When who could work is due, if its template is another one: long since.
+/// When a worker that cannot take work is due to be replaced: before any that can.
+const AT_ONCE: Timestamp = Timestamp::MIN;
+/// When a worker of another template is due, if it can take work: long ago.
 const OUTDATED: Timestamp = Timestamp::UNIX_EPOCH;
 
-/// How many workers of a pool of this size may be away: a number as it is, a percentage rounded down; at least 1.
+/// How many workers of a pool of this size may be away: a number as it is, a percentage rounded down, and at least 1.
 pub fn budget(max_unavailable: &IntOrString, size: usize) -> usize {
     let n = match max_unavailable {
         IntOrString::Int(n) => usize::try_from(*n).unwrap_or(0),
@@ -45,14 +47,14 @@ pub fn budget(max_unavailable: &IntOrString, size: usize) -> usize {
 }
 
 impl PoolEntry {
-    /// Workers that are not there to work because they go, come, or came just now. Held are those about which a write is
-    /// under way: that they go, or are Ready.
+    /// Workers that cannot be counted on: they are being deleted, starting, or became Ready a short while ago. Held workers
+    /// count too: the write under way may be their deletion, or that they are Ready.
     fn away(&self) -> usize {
         let come = self.members.creating() + self.slots.starting().len() + self.slots.young();
         come + self.slots.held().len() + self.members.deleting() + self.learned.replacements.owed()
     }
 
-    /// How many more workers may go to be replaced.
+    /// How many more workers may be removed to be replaced.
     fn room(&self, spec: &ContainerPoolSpec) -> usize {
         let size = self.members.len() + self.members.creating() + self.learned.replacements.owed();
         budget(&spec.update.max_unavailable, size).saturating_sub(self.away())
@@ -76,7 +78,7 @@ impl Core {
         limit > 0 && worker_status(&e.obj).dispatches >= limit
     }
 
-    /// True if a worker that is about to be free is not to take work again.
+    /// True if a worker that is about to be free must not take work again.
     pub(in crate::core) fn goes_when_idle(&self, key: &ObjectKey, spec: &ContainerPoolSpec, now: Now) -> bool {
         let Some(e) = self.workers.get(key) else { return false };
         let due = self.due_of(e).is_some_and(|t| t <= now.wall);
@@ -84,19 +86,19 @@ impl Core {
         self.is_spent(e) || (due && room())
     }
 
-    /// Puts a worker where it belongs among those that are to be replaced.
+    /// Updates when a worker is due to be replaced.
     pub(in crate::core) fn reindex_due(&mut self, key: &ObjectKey) {
         let Some(e) = self.workers.get(key) else { return };
         let due = match &e.slot {
             Some(Slot::Idle { .. }) => self.due_of(e),
-            Some(Slot::Unavailable) if self.serves_nobody(e) => Some(USELESS),
+            Some(Slot::Unavailable) if self.is_useless(e) => Some(AT_ONCE),
             _ => None,
         };
         self.set_due(key, due);
     }
 
-    /// True if a worker can take no work, and its template is another one: nobody waits for it to get well.
-    fn serves_nobody(&self, e: &WorkerEntry) -> bool {
+    /// True if a worker that cannot take work is of another template. Its recovery is not waited for.
+    fn is_useless(&self, e: &WorkerEntry) -> bool {
         let kept = e.obj.is_deleting() || e.obj.spec.cordoned || !self.instances.is_listed(&host_of(&e.obj));
         !kept && self.is_outdated(e)
     }
@@ -113,8 +115,8 @@ impl Core {
         self.agenda.mark_pool(&pool);
     }
 
-    /// The pool's template may be another one: what failed before says nothing of it.
-    pub(in crate::core) fn take_template(&mut self, key: &ObjectKey, spec: &ContainerPoolSpec) {
+    /// The pool's template may have changed: earlier failures say nothing about the new one.
+    pub(in crate::core) fn set_template(&mut self, key: &ObjectKey, spec: &ContainerPoolSpec) {
         let Some(p) = self.pools.get_mut(key) else { return };
         let templates = Templates::of(spec);
         if p.templates != Templates::default() && p.templates != templates {
@@ -124,16 +126,16 @@ impl Core {
     }
 
     /// A worker became Ready.
-    pub(in crate::core) fn came_up(&mut self, key: &ObjectKey, now: Now) {
+    pub(in crate::core) fn became_ready(&mut self, key: &ObjectKey, now: Now) {
         let Some(e) = self.workers.get_mut(key) else { return };
         let (Some(ordinal), pool) = (e.ordinal, e.pool.clone()) else { return };
         e.young = Some(now.mono);
         if let Some(p) = self.pools.get_mut(&pool) {
-            p.slots.came_up(ordinal, now.mono);
+            p.slots.became_ready(ordinal, now.mono);
         }
     }
 
-    /// A worker of the present template did not start. If it was to replace another one the pool still owes that.
+    /// A worker of the present template did not start. If it was to replace another one, the pool still owes that one.
     pub(in crate::core) fn replacement_failed(&mut self, pool: &ObjectKey, ordinal: Option<i32>) {
         let (Some(p), Some(ordinal)) = (self.pools.get_mut(pool), ordinal) else { return };
         if p.has_outdated() {
@@ -141,7 +143,7 @@ impl Core {
         }
     }
 
-    /// The write that was to delete a worker is over, and it stays.
+    /// The write that was to delete a worker ended, and the worker stays.
     pub(in crate::core) fn replacement_stays(&mut self, pool: &ObjectKey, ordinal: Option<i32>) {
         if let (Some(p), Some(o)) = (self.pools.get_mut(pool), ordinal) {
             p.learned.replacements.stays(o);
@@ -172,15 +174,15 @@ impl Core {
         }
     }
 
-    /// Lets idle workers go that are due to be replaced, as many as may be away.
+    /// Removes idle workers that are due to be replaced, as many as may be away.
     pub(in crate::core) fn replace_due(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
-        self.grow_up(key, now, wake);
+        self.age_young(key, now, wake);
         if obj.spec.paused || self.runtime_refused(obj).is_some() {
             return;
         }
         let spent = self.pools.get_mut(key).map(|p| p.slots.take_spent());
         for ordinal in spent.into_iter().flatten() {
-            if !self.let_one_go(key, ordinal, now, wake)
+            if !self.replace_one(key, ordinal, now, wake)
                 && let Some(p) = self.pools.get_mut(key)
             {
                 p.slots.put_back_spent(ordinal);
@@ -199,9 +201,9 @@ impl Core {
                     return;
                 }
                 if p.away() > p.learned.replacements.owed() {
-                    return; // somebody tries the new template, or goes
+                    return; // a worker of the new template is starting, or another one is being deleted
                 }
-                // Nobody does, as after a restart of the controller: one has to.
+                // None is, for example after a restart of the controller. One has to start.
                 if p.members.len() < max(&obj.spec) {
                     if p.learned.replacements.owed() == 0 {
                         p.learned.replacements.owe(None);
@@ -213,15 +215,15 @@ impl Core {
                 return;
             }
             p.learned.replacements.begin(ordinal);
-            if !self.let_one_go(key, ordinal, now, wake) {
+            if !self.replace_one(key, ordinal, now, wake) {
                 self.replacement_stays(key, Some(ordinal));
                 return;
             }
         }
     }
 
-    /// False: not now.
-    fn let_one_go(&mut self, pool: &ObjectKey, ordinal: i32, now: Now, wake: &mut Wake) -> bool {
+    /// Removes a worker. Returns false if it has to wait after a failed write.
+    fn replace_one(&mut self, pool: &ObjectKey, ordinal: i32, now: Now, wake: &mut Wake) -> bool {
         self.visits.0 += 1;
         let worker = pool.sibling(names::worker(&pool.name, ordinal));
         if let Some(until) = self.agenda.blocked_until(&Subject::Worker(worker.clone()), now) {
@@ -232,8 +234,8 @@ impl Core {
         true
     }
 
-    /// Who lived for a while after it became Ready started well.
-    fn grow_up(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
+    /// A worker that lives [`EARLY_END`] after it became Ready started well.
+    fn age_young(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         loop {
             let Some(p) = self.pools.get_mut(key) else { return };
             let Some((since, ordinal)) = p.slots.oldest_young() else { return };
@@ -254,62 +256,10 @@ impl Core {
             }
         }
     }
-
-    /// The condition Progressing while workers are replaced because of their template: reason and message.
-    pub(in crate::core) fn progress_of_update(
-        &self,
-        key: &ObjectKey,
-        obj: &ContainerPool,
-        status: &ContainerPoolStatus,
-    ) -> Option<(PoolProgressing, String)> {
-        let p = self.pools.get(key)?;
-        let coming = !p.slots.starting().is_empty() || !(p.members.creating() == 0) || p.learned.backoff.is_failing();
-        if !p.has_outdated() && (p.learned.replacements.owed() == 0) && !(coming && reason_of(status).is_some()) {
-            return None;
-        }
-        let (updated, all) =
-            (p.updated() - p.slots.starting().len().min(p.updated()), p.members.len() + p.learned.replacements.owed());
-        let text = format!("{updated} of {all} updated");
-        Some(if obj.spec.paused {
-            (PoolProgressing::UpdatePaused, format!("{text}; the pool is paused (spec.paused)"))
-        } else if p.learned.backoff.is_failing() {
-            (PoolProgressing::UpdateStalled, format!("{text}; workers do not start: {}", p.learned.backoff.message()))
-        } else {
-            (PoolProgressing::RollingUpdate, text)
-        })
-    }
 }
 
 fn max(spec: &ContainerPoolSpec) -> usize {
     usize::try_from(spec.max).unwrap_or(0)
-}
-
-/// Why an update goes on, as a status tells it. None: it tells of none.
-pub(in crate::core) fn reason_of(status: &ContainerPoolStatus) -> Option<PoolProgressing> {
-    use PoolProgressing::{RollingUpdate, UpdatePaused, UpdateStalled};
-    let reason = &Condition::find::<PoolProgressing>(&status.conditions)?.reason;
-    [RollingUpdate, UpdateStalled, UpdatePaused].into_iter().find(|r| r.as_str() == reason)
-}
-
-/// What is told when a pool's status begins to tell something else of an update: a warning or not, the reason, a text.
-pub(in crate::core) fn told(
-    old: &ContainerPoolStatus,
-    next: &ContainerPoolStatus,
-) -> Option<(bool, EventReason, String)> {
-    use PoolProgressing::{RollingUpdate, UpdatePaused, UpdateStalled};
-    let text = |s: &ContainerPoolStatus| {
-        Condition::find::<PoolProgressing>(&s.conditions).map(|c| c.message.clone()).unwrap_or_default()
-    };
-    match (reason_of(old), reason_of(next)) {
-        (None, Some(RollingUpdate | UpdatePaused)) => Some((false, EventReason::UpdateStarted, text(next))),
-        (Some(RollingUpdate | UpdatePaused) | None, Some(UpdateStalled)) => {
-            Some((true, EventReason::UpdateStalled, text(next)))
-        }
-        (Some(_), None) => {
-            Some((false, EventReason::UpdateDone, format!("all {} workers are up to date", next.workers)))
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -321,7 +271,6 @@ mod tests {
     use super::*;
     use crate::api::RuntimeKind;
     use crate::api::worker::WorkerSpec;
-    use crate::core::conditions;
 
     fn share(text: &str) -> IntOrString {
         IntOrString::String(text.to_owned())
@@ -346,8 +295,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever goes and comes: who is let go next never makes it more than the share, but for the one that may
-        /// always go.
+        /// Whatever is removed and created: the next removal never exceeds the share, except that one worker may always be
+        /// removed.
         #[test]
         fn no_more_than_the_share_is_away(staying in 1i32..50, away in prop::collection::vec(0usize..6, 20), owed in 0usize..6, n in 1i32..20) {
             let mut p = PoolEntry::default();
@@ -366,7 +315,7 @@ mod tests {
                     0 => p.slots.insert(ordinal, Slot::Starting),
                     1 => p.slots.insert(ordinal, Slot::Held),
                     2 => p.members.leaves(ordinal),
-                    3 => p.slots.came_up(ordinal, Duration::ZERO),
+                    3 => p.slots.became_ready(ordinal, Duration::ZERO),
                     _ => {}
                 }
             }
@@ -378,26 +327,5 @@ mod tests {
             spec.update.max_unavailable = share("100%");
             prop_assert_eq!(p.room(&spec) + p.away(), p.members.len() + owed);
         }
-    }
-
-    fn says(reason: PoolProgressing) -> ContainerPoolStatus {
-        let mut s = ContainerPoolStatus::default();
-        let now = Now::new(Timestamp::UNIX_EPOCH, Duration::ZERO);
-        conditions::set(&mut s.conditions, reason, "3 of 8 updated", now);
-        s
-    }
-
-    #[test]
-    fn each_transition_is_told_once() {
-        use PoolProgressing::{RollingUpdate, Scaling, Steady, UpdatePaused, UpdateStalled};
-        let reason = |a, b| told(&says(a), &says(b)).map(|(_, r, _)| r.as_str());
-        assert_eq!(reason(Steady, RollingUpdate), Some("UpdateStarted"));
-        assert_eq!(reason(RollingUpdate, RollingUpdate), None);
-        assert_eq!(reason(RollingUpdate, UpdatePaused), None);
-        assert_eq!(reason(RollingUpdate, UpdateStalled), Some("UpdateStalled"));
-        assert_eq!(reason(UpdateStalled, UpdateStalled), None);
-        assert_eq!(reason(UpdateStalled, RollingUpdate), None);
-        assert_eq!(reason(RollingUpdate, Steady), Some("UpdateDone"));
-        assert_eq!(reason(Scaling, Steady), None);
     }
 }

@@ -119,7 +119,7 @@ mod tests {
         let seen = LeaseFact { stamp: Some("1".to_owned()), duration: Some(seconds(20)) };
         let mut lease =
             LeaseEntry { seen: Some(seen), changed: seconds(5), asked: Some(seconds(12)), ..LeaseEntry::default() };
-        assert!(!lease.ran_out(), "nobody looked");
+        assert!(!lease.ran_out(), "no GET showed it");
         lease.unchanged = Some(seconds(12));
         assert!(!lease.ran_out(), "there was time left at the last look, however long ago that was");
         lease.unchanged = Some(seconds(25));

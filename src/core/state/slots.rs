@@ -86,11 +86,6 @@ impl Slots {
         &self.idle
     }
 
-    /// The idle worker on a credential whose last dispatch is oldest.
-    pub fn longest_idle(&self, credential: &Option<String>) -> Option<(Option<Timestamp>, i32)> {
-        self.idle.get(credential)?.first().copied()
-    }
-
     /// Idle workers by the time since which they are idle.
     pub fn idle_since(&self) -> &BTreeSet<(Timestamp, i32)> {
         &self.idle_since
@@ -152,7 +147,7 @@ impl Slots {
     }
 
     /// A worker became Ready.
-    pub fn came_up(&mut self, ordinal: i32, at: Duration) {
+    pub fn became_ready(&mut self, ordinal: i32, at: Duration) {
         self.young.insert((at, ordinal));
     }
 

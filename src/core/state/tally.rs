@@ -1,4 +1,4 @@
-//! Counts over the workers of a pool, so that what comes next needs no walk over those that are there.
+//! Counts over the workers of a pool, so that scaling needs no walk over them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,14 +13,14 @@ pub(in crate::core) struct Tally {
 }
 
 impl Tally {
-    /// One more of these.
+    /// Counts one more worker.
     pub fn add(&mut self, spec: &WorkerSpec) {
         change(&mut self.by_hash, Some(&spec.template_hash), true);
         change(&mut self.by_credential, spec.credential.as_deref(), true);
         change(&mut self.by_host, spec.host.as_deref(), true);
     }
 
-    /// One less of these.
+    /// Counts one worker less.
     pub fn remove(&mut self, spec: &WorkerSpec) {
         change(&mut self.by_hash, Some(&spec.template_hash), false);
         change(&mut self.by_credential, spec.credential.as_deref(), false);
@@ -56,10 +56,10 @@ fn change(counts: &mut BTreeMap<String, usize>, key: Option<&str>, more: bool) {
 
 /// Which ordinal is the lowest that is free.
 ///
-/// Each ordinal is passed over once after it was taken, however many there are.
+/// Each ordinal is looked at once after it was taken, however many there are.
 #[derive(Default)]
 pub(in crate::core) struct Ordinals {
-    /// Below `next`, and given back since. May be taken again.
+    /// Ordinals below `next` that were given back. They may be taken again.
     back: BTreeSet<i32>,
     /// All below were taken once.
     next: i32,
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever comes and goes, also behind our back: the answer is that of a walk from 0.
+        /// Whatever is created and deleted, also by others: the answer is that of a walk from 0.
         #[test]
         fn the_lowest_is_what_a_walk_finds(steps in prop::collection::vec((any::<bool>(), 0i32..40, any::<bool>()), 0..200)) {
             let (mut ordinals, mut taken, mut visits) = (Ordinals::default(), BTreeSet::new(), 0);

@@ -25,14 +25,14 @@ impl Core {
         if let Some(named) = &status.dispatch {
             self.decide_named(key, &w, named, now, wake);
         } else if w.is_deleting() {
-            self.let_go(key, &w, now);
+            self.stop_instance(key, &w, now);
         } else if let Some(why) = failed {
             self.count_start_failure(&pool, &w, &why, now);
             self.delete_worker(key, now);
         } else if self.pool_obj(&pool).is_some_and(|p| p.is_deleting()) {
             self.delete_worker(key, now);
         } else if self.pool_obj(&pool).is_none() {
-            // Absence from a cache is no fact: ask.
+            // Absence from the cache is not a fact: a live GET is.
             if self.workers[key].pool_gone {
                 self.delete_worker(key, now);
             } else {
@@ -41,7 +41,7 @@ impl Core {
         } else if status.phase == WorkerPhase::Starting {
             self.bring_up(key, &w, &pool, now, wake);
         } else {
-            self.keep_up(key, &w, status, now, wake);
+            self.keep_healthy(key, &w, status, now, wake);
         }
     }
 

@@ -5,7 +5,7 @@ use crate::core::Core;
 use crate::core::state::instances::InstanceView;
 use crate::runtime::Exit;
 
-/// What is said of an instance that ended.
+/// Describes the end of an instance.
 pub fn describe(exit: &Exit) -> String {
     let mut text = match (exit.code, exit.out_of_memory) {
         (_, true) => "killed: out of memory".to_owned(),
@@ -21,7 +21,7 @@ pub fn describe(exit: &Exit) -> String {
     text
 }
 
-/// What is said of a worker whose instance ended by itself, and when it did: with advice, if what it ran was not made to stay.
+/// Describes the end of a worker's instance, and when it ended. If its command just finished: with advice.
 pub(super) fn describe_worker(exit: &Exit, when: &str) -> String {
     let advice = if exit.code == Some(0) {
         " (a worker must keep running: set spec.command to something that waits, such as [\"sleep\", \"infinity\"])"
@@ -32,8 +32,8 @@ pub(super) fn describe_worker(exit: &Exit, when: &str) -> String {
 }
 
 impl Core {
-    /// What is known of the end of a worker's instance.
-    pub(in crate::core) fn epitaph(&self, w: &Worker) -> String {
+    /// Describes the end of a worker's instance, as far as it is known.
+    pub(in crate::core) fn describe_end(&self, w: &Worker) -> String {
         match self.instances.view_of(w) {
             Some(InstanceView::Ended(exit)) => describe_worker(exit, ""),
             _ => "the worker's instance is gone".to_owned(),

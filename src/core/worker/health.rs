@@ -13,16 +13,23 @@ use crate::core::state::life::Order;
 use crate::core::{Action, Core, EventType, Now, ObjectKey, RuntimeOrder, conditions};
 
 impl Core {
-    /// Started, and idle.
-    pub(super) fn keep_up(&mut self, key: &ObjectKey, w: &Worker, status: &WorkerStatus, now: Now, wake: &mut Wake) {
+    /// A worker that is Ready and idle: replaces it if its instance is dead or unhealthy, and checks it.
+    pub(super) fn keep_healthy(
+        &mut self,
+        key: &ObjectKey,
+        w: &Worker,
+        status: &WorkerStatus,
+        now: Now,
+        wake: &mut Wake,
+    ) {
         let pool = self.workers[key].pool.clone();
         if self.instances.is_dead(w) {
             let until = status.cooldown.as_ref().and_then(|c| c.until.as_ref());
             let resting = until.is_some_and(|u| self.rest_ends.lasts(u.0, now));
             let since = self.workers[key].life.since();
-            let why = self.epitaph(w);
+            let why = self.describe_end(w);
             if resting {
-                // It keeps its slot: a fresh worker in its place would not be rested.
+                // It keeps its place: a new worker instead of it would not rest.
                 if status.phase != WorkerPhase::Failed {
                     let mut next = status.clone();
                     next.phase = WorkerPhase::Failed;
@@ -92,7 +99,7 @@ impl Core {
         self.check_if_due(key, now, wake);
     }
 
-    /// Has a worker looked at: every `health.interval`, and at once if nothing is known of its instance.
+    /// Orders a check of an instance: every `health.interval`, and at once if nothing is known of the instance.
     pub(in crate::core) fn check_if_due(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         let Some(e) = self.workers.get(key) else { return };
         if e.life.order_under_way().is_some() {
@@ -101,10 +108,10 @@ impl Core {
         let (w, checked, missed) = (e.obj.clone(), e.life.last_check(), e.life.missed());
         let host = host_of(&w);
         if !self.instances.is_listed(&host) || self.instances.is_dead(&w) {
-            return; // a listing will tell
+            return; // a listing will show it
         }
         let policy = self.pool_obj(&self.workers[key].pool).map(|p| p.spec.health.clone()).unwrap_or_default();
-        // A worker that missed a check is asked again soon: it takes no work until it answers.
+        // After a missed check the next one is soon: the worker takes no work until it answers.
         let pause = if missed == 0 { policy.interval.get() } else { policy.interval.get().min(policy.timeout.get()) };
         let due = match checked {
             Some(checked) if self.instances.view_of(&w).is_some() => together(checked + pause, pause),
@@ -121,8 +128,8 @@ impl Core {
     }
 }
 
-/// When a check is made that is due at `due`, a `pause` after the last one: together with others, at most a sixtieth of that
-/// pause later. A controller is then woken now and then, not for each of thousands of workers.
+/// When a check is made that is due at `due`, a `pause` after the last one. It is delayed by at most a sixtieth of the pause, to
+/// make it together with other checks: a controller is then not woken for each of thousands of workers.
 fn together(due: Duration, pause: Duration) -> Duration {
     let step = (pause.as_millis() / 60).max(1);
     let millis = due.as_nanos().div_ceil(1_000_000).next_multiple_of(step);
@@ -136,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn those_that_are_due_at_about_the_same_time_are_checked_at_one() {
+    fn checks_that_are_due_at_about_the_same_time_are_made_at_one_time() {
         let pause = Duration::from_secs(120);
         let at = |millis| together(Duration::from_millis(millis), pause).as_millis();
         assert_eq!([2001, 2500, 3999, 4000].map(at), [4000; 4]);

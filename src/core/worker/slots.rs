@@ -1,4 +1,4 @@
-//! Which index a worker stands in.
+//! Which index of its pool a worker stands in.
 
 use jiff::Timestamp;
 
@@ -54,7 +54,7 @@ impl Core {
             && self.identity_of(w).is_ok()
     }
 
-    /// Puts a worker where it now belongs.
+    /// Moves a worker to the index where it belongs now.
     pub(in crate::core) fn reindex_worker(&mut self, key: &ObjectKey, now: Now) {
         let Some(e) = self.workers.get(key) else { return };
         let slot = self.slot_of(e, now);
@@ -67,7 +67,7 @@ impl Core {
         let (pool, ordinal) = (e.pool.clone(), e.ordinal.unwrap_or(-1));
         let old = self.workers.get_mut(key).and_then(|e| e.slot.replace(slot.clone()));
         if let Some(old) = old {
-            self.unslot(key, &pool, ordinal, &old);
+            self.leave_slot(key, &pool, ordinal, &old);
         }
         self.visits.0 += 1;
         if let Slot::Busy { cred: Some(c), assigned_at } = &slot {
@@ -79,7 +79,7 @@ impl Core {
     }
 
     /// Takes a worker out of the index it stood in.
-    pub(in crate::core) fn unslot(&mut self, key: &ObjectKey, pool: &ObjectKey, ordinal: i32, slot: &Slot) {
+    pub(in crate::core) fn leave_slot(&mut self, key: &ObjectKey, pool: &ObjectKey, ordinal: i32, slot: &Slot) {
         self.pools.entry(pool).slots.remove(ordinal, slot);
         if let Slot::Busy { cred: Some(c), assigned_at } = slot {
             // A place on a shared credential is free: the pool that waits for it may be another one.

@@ -8,13 +8,13 @@ use crate::core::{Action, Core, Now, ObjectKey, RuntimeOrder, Subject, Verb};
 use crate::runtime::InstanceKey;
 
 impl Core {
-    /// Deleting, and no dispatch named: stop the instance, then let go of the name.
-    pub(super) fn let_go(&mut self, key: &ObjectKey, w: &Worker, now: Now) {
+    /// A Worker that is being deleted and names no dispatch: stops its instance, then removes the finalizer, which frees the name.
+    pub(super) fn stop_instance(&mut self, key: &ObjectKey, w: &Worker, now: Now) {
         let host = host_of(w);
         let instance = instance_key(w);
         let Some(e) = self.workers.get_mut(key) else { return };
         if matches!(e.life.order_under_way(), Some(Order::Start | Order::Stop)) {
-            return; // its answer marks this worker again
+            return; // the answer marks this worker again
         }
         let base = e.obj.clone();
         if self.instances.get(&instance).is_some_and(|i| i.view == InstanceView::Gone) {
@@ -29,8 +29,8 @@ impl Core {
         }
     }
 
-    /// An instance whose Worker is not in the cache. It is removed only if this installation made it, after a live GET,
-    /// and not while an attempt on it is open.
+    /// An instance whose Worker is not in the cache. It is removed only if this installation made it, only after a live GET
+    /// showed that there is no Worker, and not while an attempt on it is open.
     pub(in crate::core) fn decide_orphan(&mut self, key: &InstanceKey, _now: Now, _wake: &mut Wake) {
         let worker = ObjectKey::of_instance(key);
         if self.workers.of_instance(key).is_some() {
