@@ -240,7 +240,7 @@ const RULES: &[Rule] = &[
 const PAGES: usize = 3;
 const HELP: usize = 3;
 const CRDS_AND_CHART: usize = 0;
-const SOURCES: usize = 140;
+const SOURCES: usize = 46;
 /// Not required to be 0: some are data. A little room, so that a move does not fail.
 const TESTS: usize = 12;
 

@@ -86,12 +86,12 @@ impl RetryWait {
         self.refused |= refused;
     }
 
-    /// Monotonic time before which it is not tried again.
+    /// Monotonic time before which it is not retried.
     pub const fn until(&self) -> Duration {
         self.until
     }
 
-    /// The message of the first failure, or of the first refusal. It does not change while failures go on, so that it is
+    /// The message of the first failure, or of the first refusal. It does not change while failures continue, so it is
     /// reported once.
     pub fn why(&self) -> &str {
         &self.why

@@ -351,7 +351,7 @@ mod tests {
         let one =
             (prop::option::weighted(0.9, 0u64..60), 0u64..60, 0usize..3, prop_oneof![4 => Just(0u64), 1 => 0u64..250])
                 .prop_map(|(effect, answer, stale, pause)| Fate { effect, answer, stale, pause });
-        // Mostly fast, so that a candidate comes to lead.
+        // Mostly fast, so a candidate comes to lead.
         let fast = (0u64..3, 0u64..3).prop_map(|(effect, more)| Fate {
             effect: Some(effect),
             answer: effect + more,

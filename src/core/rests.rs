@@ -182,7 +182,7 @@ impl Core {
             if credential_entry(&rest, stored, own, scope, closed).is_some() {
                 written = false;
                 if let Some(p) = self.pools.get_mut(&other) {
-                    // Computed from the entry that is already due, so that two ends are not counted alternately again and again.
+                    // Computed from the entry that is already due, so two ends are not counted alternately for ever.
                     let base = p.due_rests.get(&identity).or(stored);
                     if let Some(next) = credential_entry(&rest, base, own, scope, closed) {
                         p.due_rests.insert(&identity, next);

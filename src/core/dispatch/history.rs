@@ -1,4 +1,4 @@
-//! How long finished dispatches are kept: until `history.ttl` or `history.limit`, and until their worker is freed.
+//! How long finished dispatches stay: until `history.ttl` or `history.limit`, and until their worker is freed.
 
 use crate::api::pool::HistoryPolicy;
 use crate::core::agenda::Wake;
@@ -8,7 +8,7 @@ use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, time};
 const AT_A_TIME: usize = 32;
 
 impl Core {
-    /// Deletes dispatches that were kept for long enough. Each costs one delete.
+    /// Deletes dispatches that have stayed long enough. Each costs one delete.
     pub(in crate::core) fn expire_history(
         &mut self,
         key: &ObjectKey,

@@ -95,7 +95,7 @@ impl Core {
         }
     }
 
-    /// A start did not happen, as far as is known. It is tried again after a wait.
+    /// A start did not happen, as far as is known. It is retried after a wait.
     fn start_waits(&mut self, instance: &InstanceKey, error: &StartError, now: Now) {
         let Some(e) = self.workers.of_instance_mut(instance).filter(|e| !e.obj.is_deleting()) else { return };
         let why = error.to_string();

@@ -169,7 +169,7 @@ impl Core {
         let limit = obj.spec.dispatch.queue_limit;
         if self.pools.get(key).is_some_and(|p| !p.queue.admission.has_room(limit)) {
             return Step::Bad(format!(
-                "{}: {limit} dispatches wait already (spec.dispatch.queueLimit); it is tried again",
+                "{}: {limit} dispatches wait already (spec.dispatch.queueLimit); it is retried",
                 RequestReason::QueueFull
             ));
         }
@@ -202,7 +202,7 @@ impl Core {
             None if d.spec.retry == Retry::default() => status.attempt.max(1),
             None => {
                 return Step::Bad(format!(
-                    "the task may be tried again: say which attempt, such as '{} {:?}'",
+                    "the task may be retried: say which attempt, such as '{} {:?}'",
                     status.attempt.max(1),
                     r.outcome
                 ));

@@ -18,7 +18,7 @@ pub(in crate::core) enum Order {
 enum Start {
     /// Nothing is in its way: it can be ordered, is under way, or succeeded.
     Open,
-    /// It did not happen, and is tried again after a wait. Why: the runtime's words.
+    /// It did not happen, and is retried after a wait. Why: the runtime's words.
     Postponed(String),
     /// The answer was lost. A check must show whether the instance was made. The error in the place of the answer, until
     /// the instance is seen.
@@ -246,7 +246,7 @@ mod tests {
         life.order(Order::Check, NOW);
         life.answered(Order::Check);
         life.confirmed();
-        assert_eq!((life.is_unanswered(), life.waits_for()), (false, Some("timeout")), "it is tried again");
+        assert_eq!((life.is_unanswered(), life.waits_for()), (false, Some("timeout")), "it is retried");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(in crate::core) struct RequestWrite {
 #[derive(Default)]
 pub(in crate::core) struct Pending {
     requests: BTreeMap<Subject, RequestWrite>,
-    /// Events to record once the pending write succeeds, so that a lost race never reports something that did not happen.
+    /// Events to record once the pending write succeeds, so a lost race never reports something that did not happen.
     events: BTreeMap<Subject, Event>,
 }
 

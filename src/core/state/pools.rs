@@ -66,7 +66,7 @@ impl PoolEntry {
         self.forget();
     }
 
-    /// Forgets what holds for one pool only. Every field is named, so that a new one must be decided about here.
+    /// Forgets what holds for one pool only. Every field is named, so a new one must be decided about here.
     fn forget(&mut self) {
         let Self {
             learned,

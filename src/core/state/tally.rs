@@ -1,4 +1,4 @@
-//! Counts over the workers of a pool, so that scaling needs no walk over them.
+//! Counts over the workers of a pool, so scaling needs no walk over them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
