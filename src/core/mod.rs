@@ -100,6 +100,20 @@ use crate::api::{ContainerPool, RuntimeKind};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Visits(pub u64);
 
+/// The kinds that were listed once.
+#[derive(Default)]
+struct Listed {
+    pools: bool,
+    workers: bool,
+    dispatches: bool,
+}
+
+impl Listed {
+    const fn all(&self) -> bool {
+        self.pools && self.workers && self.dispatches
+    }
+}
+
 /// All that the controller knows, and all that it decides. How to drive it: [the module's page](self).
 ///
 /// Maps that grow with what there is are hash maps which keep the order of insertion: every decision looks things up in
@@ -116,8 +130,7 @@ pub struct Core {
     leases: Leases,
     pending: Pending,
     rest_ends: RestEnds,
-    /// Whether pools, Workers and Dispatches were listed once.
-    synced: (bool, bool, bool),
+    listed: Listed,
     actions: Vec<Action>,
     visits: Visits,
 }
@@ -136,7 +149,7 @@ impl Core {
             leases: Leases::default(),
             pending: Pending::default(),
             rest_ends: RestEnds::default(),
-            synced: (false, false, false),
+            listed: Listed::default(),
             actions: Vec::new(),
             visits: Visits(0),
             cfg,
@@ -156,7 +169,7 @@ impl Core {
     /// Decides all that follows from the inputs since the last call, and from the time.
     pub fn decide(&mut self, now: Now) -> Vec<Action> {
         self.agenda.wake_due(now);
-        if self.synced != (true, true, true) {
+        if !self.listed.all() {
             return Vec::new();
         }
         while let Some(subject) = self.agenda.next() {

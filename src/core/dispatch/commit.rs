@@ -13,6 +13,7 @@ use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, conditions};
 
 use super::fate::{Fate, fate};
 use super::outcome::{End, final_phase, retry};
+
 /// Status of a Worker that is reserved for an attempt.
 pub fn reserved(worker: &Worker, dispatch: &Dispatch, now: Now) -> WorkerStatus {
     let mut status = worker.status.clone().unwrap_or_default();

@@ -13,6 +13,7 @@ use crate::core::rests::{self};
 use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, conditions};
 
 impl Core {
+    /// Decides about a dispatch: nothing if it is finished, else whether its attempt ends, or what it waits for.
     pub(in crate::core) fn decide_dispatch(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         let Some(d) = self.dispatches.get(key).map(|e| e.obj.clone()) else { return };
         let status = dispatch_status(&d);

@@ -18,6 +18,7 @@ impl Core {
         })
     }
 
+    /// A dispatch can be assigned.
     pub(in crate::core) fn enqueue(&mut self, key: &ObjectKey) {
         if let Some(e) = self.dispatches.get_mut(key).filter(|e| !e.queued) {
             e.queued = true;
@@ -26,6 +27,7 @@ impl Core {
         }
     }
 
+    /// A dispatch can no longer be assigned.
     pub(in crate::core) fn unqueue(&mut self, key: &ObjectKey) {
         if let Some(e) = self.dispatches.get_mut(key).filter(|e| e.queued) {
             e.queued = false;

@@ -6,6 +6,7 @@ use crate::core::agenda::Identity;
 use crate::core::{Action, Core, Fetched, Now, Object, ObjectKey, Settled, Subject};
 
 impl Core {
+    /// A write or a live GET ended: unlocks its subject, and takes in what the answer shows.
     pub(in crate::core) fn settled(&mut self, subject: Subject, settled: Settled, now: Now) {
         let was = self.agenda.unlock(&subject);
         let requests = self.pending.take_requests(&subject);
@@ -84,6 +85,7 @@ impl Core {
         matches!(subject, Subject::Worker(key) if self.workers.get(key).is_some_and(|e| e.life.waits_for().is_some()))
     }
 
+    /// The creation of a Worker ended: it exists, or its ordinal is free again.
     pub(in crate::core) fn forget_creating(&mut self, worker: &ObjectKey) {
         let Some((pool, _)) = worker.name.rsplit_once('-') else { return };
         let pool = worker.sibling(pool);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::api::{ContainerPool, RuntimeKind, Worker};
 use crate::core::template::template_hash;
 use crate::core::testkit::dispatch;
-use crate::core::{Config, Core, Fetched, HostKey, Input, Now, ObjectKey, RuntimeFact, Seen, Settled, Subject};
+use crate::core::{Config, Core, Fetched, HostKey, Input, Listed, Now, ObjectKey, RuntimeFact, Seen, Settled, Subject};
 use crate::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, Observation, RuntimeError};
 
 fn core() -> Core {
@@ -22,7 +22,7 @@ fn core() -> Core {
         local_credentials: true,
         target: Arc::new(|_, _| unreachable!()),
     });
-    core.synced = (true, true, true);
+    core.listed = Listed { pools: true, workers: true, dispatches: true };
     core
 }
 

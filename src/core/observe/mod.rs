@@ -19,7 +19,7 @@ impl Core {
             Input::Pool(Seen::Present(p)) => self.saw_pool(p, now),
             Input::Pool(Seen::Gone(p)) => self.lost_pool(&ObjectKey::of(&*p), Some(p.version())),
             Input::Pool(Seen::Listed(keys)) => {
-                self.synced.0 = true;
+                self.listed.pools = true;
                 let known: Vec<ObjectKey> =
                     self.pools.iter().filter(|(_, p)| p.obj().is_some()).map(|(k, _)| k.clone()).collect();
                 for k in known.iter().filter(|k| !keys.contains(k)) {
@@ -29,7 +29,7 @@ impl Core {
             Input::Worker(Seen::Present(w)) => self.saw_worker(w, now),
             Input::Worker(Seen::Gone(w)) => self.lost_worker(&ObjectKey::of(&*w), Some(w.version())),
             Input::Worker(Seen::Listed(keys)) => {
-                self.synced.1 = true;
+                self.listed.workers = true;
                 for k in missing(self.workers.iter().map(|(k, _)| k), &keys) {
                     self.lost_worker(&k, None);
                 }
@@ -37,7 +37,7 @@ impl Core {
             Input::Dispatch(Seen::Present(d)) => self.saw_dispatch(d, now),
             Input::Dispatch(Seen::Gone(d)) => self.lost_dispatch(&ObjectKey::of(&*d), Some(d.version())),
             Input::Dispatch(Seen::Listed(keys)) => {
-                self.synced.2 = true;
+                self.listed.dispatches = true;
                 for k in missing(self.dispatches.keys(), &keys) {
                     self.lost_dispatch(&k, None);
                 }

@@ -190,6 +190,7 @@ impl Core {
         self.instances.get(key).map(|e| e.host.clone())
     }
 
+    /// What a decision about an instance is about: its Worker, or the instance as an orphan.
     pub(in crate::core) fn subject_of(&self, key: &InstanceKey) -> Subject {
         match self.workers.of_instance(key) {
             Some(_) => Subject::Worker(ObjectKey::of_instance(key)),
@@ -197,6 +198,7 @@ impl Core {
         }
     }
 
+    /// Records what was seen of an instance.
     pub(in crate::core) fn saw_instance(&mut self, host: &HostKey, i: Instance, now: Now) {
         let key = i.key.clone();
         if let Some(e) = self.workers.of_instance_mut(&key) {
@@ -220,6 +222,7 @@ impl Core {
         self.mark_dependents(&key, now);
     }
 
+    /// The runtime confirmed that an instance is gone.
     pub(in crate::core) fn instance_gone(&mut self, host: &HostKey, key: &InstanceKey, now: Now) {
         // An end with an exit code says more than that the instance is gone. For the finalizer the answer to a stop counts.
         if !self.instances.get(key).is_some_and(|e| matches!(e.view, InstanceView::Ended(..)) && !self.is_leaving(key))
@@ -230,6 +233,7 @@ impl Core {
         self.mark_dependents(key, now);
     }
 
+    /// True if the Worker of an instance is being deleted, or is gone.
     pub(in crate::core) fn is_leaving(&self, key: &InstanceKey) -> bool {
         self.workers.of_instance(key).is_none_or(|e| e.obj.is_deleting())
     }

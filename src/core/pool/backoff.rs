@@ -5,6 +5,7 @@ use crate::core::actions::Attempted;
 use crate::core::{Core, EventType, Now, ObjectKey};
 
 impl Core {
+    /// Counts a failed start of a pool, and warns of it.
     pub(in crate::core) fn count_start_failure(&mut self, pool: &ObjectKey, w: &Worker, why: &str, now: Now) {
         // The failure of a template that is no longer wanted has no consequence.
         let wanted = self.pools.get_mut(pool).filter(|p| p.templates.matches(w));

@@ -59,6 +59,7 @@ impl Core {
         count(n)
     }
 
+    /// Counts what decides the size of a pool.
     pub(in crate::core) fn counts(&mut self, pool: &ObjectKey, obj: &ContainerPool, now: Now) -> Counts {
         let by_credential = self.resting_by_credential(pool, now);
         let (mut credential_free, mut credential_back) = (obj.spec.credentials.is_empty(), None);

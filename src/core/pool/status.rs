@@ -15,10 +15,12 @@ use crate::api::vocabulary::{
     NotReadyReason, PoolProgressing, PoolReady, PoolRequestsAccepted, PoolRuntimeAllowed, PoolScalingLimited,
 };
 use crate::core::state::slots::Slot;
+
 /// Longest list in a pool's status.
 const LIST: usize = 20;
 
 impl Core {
+    /// Writes the status if it changed: at most once in `rollup_interval`, but rests of credentials at once.
     pub(super) fn write_pool_status(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
         if self.agenda.is_locked(&Subject::Pool(key.clone())) {
             return;

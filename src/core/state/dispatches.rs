@@ -11,21 +11,24 @@ use super::queue::Place;
 use crate::api::Dispatch;
 use crate::core::object::ObjectKey;
 
+/// One Dispatch.
 pub(in crate::core) struct DispatchEntry {
     pub obj: Arc<Dispatch>,
     pub pool: ObjectKey,
     pub place: Place,
-    /// In which sets of the pool it stands.
+    /// It stands in the queue of its pool, and can be assigned.
     pub queued: bool,
+    /// It is Pending.
     pub waiting: bool,
-    /// It waits for its first attempt, and has a place under the queue's limit: it keeps that whatever the limit becomes.
+    /// It waits for its first attempt and has a place under the queue's limit. It keeps the place if the limit is lowered.
     pub accepted: bool,
-    /// Monotonic time at which it was first seen waiting, or not, as it is now.
+    /// Monotonic time at which `waiting` was first seen as it is now.
     pub since: Duration,
+    /// When it finished, as it stands in the index of its pool.
     pub finished: Option<Timestamp>,
     /// Uid of the worker of its open attempt.
     pub open_on: Option<String>,
-    /// The attempt whose worker was seen to name it no longer.
+    /// The newest attempt whose worker was seen not to name it any more.
     pub released: i32,
     /// Uid of a worker that a live GET showed to be gone.
     pub worker_gone: Option<String>,

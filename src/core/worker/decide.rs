@@ -13,6 +13,7 @@ use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb};
 use crate::runtime::Instance;
 
 impl Core {
+    /// Decides about a Worker. The order matters: a dispatch that it names comes before everything else.
     pub(in crate::core) fn decide_worker(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         self.reindex_worker(key, now);
         let Some(e) = self.workers.get(key) else { return };
@@ -45,6 +46,7 @@ impl Core {
         }
     }
 
+    /// Deletes a Worker, unless a write about it is under way.
     pub(in crate::core) fn delete_worker(&mut self, key: &ObjectKey, now: Now) {
         let Some(base) = self.workers.get(key).map(|e| e.obj.clone()) else { return };
         if self.agenda.is_locked(&Subject::Worker(key.clone())) {
