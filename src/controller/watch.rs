@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::causes::with_causes;
 use super::health::Health;
-use super::kept::{Kept, Told};
+use super::trim::{Decoded, Trim};
 use crate::core::{Input, ObjectKey, Seen};
 
 /// Follows one kind, endlessly.
@@ -28,7 +28,7 @@ pub(super) fn watch<K>(
 ) -> BoxStream<'static, Input>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Kept
+        + Trim
         + Clone
         + Debug
         + DeserializeOwned
@@ -36,7 +36,7 @@ where
         + Sync
         + 'static,
 {
-    let api: Api<Told<K>> = match namespace {
+    let api: Api<Decoded<K>> = match namespace {
         Some(ns) => Api::namespaced(client, ns),
         None => Api::all(client),
     };
@@ -74,34 +74,34 @@ fn is_missing(error: &watcher::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
-fn translate<K>(event: watcher::Event<Told<K>>, listing: &mut BTreeSet<ObjectKey>) -> Option<Seen<K>>
+fn translate<K>(event: watcher::Event<Decoded<K>>, listing: &mut BTreeSet<ObjectKey>) -> Option<Seen<K>>
 where
-    K: Kept + Resource<DynamicType = ()>,
+    K: Trim + Resource<DynamicType = ()>,
 {
     match event {
         watcher::Event::Init => {
             listing.clear();
             None
         }
-        watcher::Event::InitApply(told) => {
-            listing.insert(key(&told));
-            read(told).map(Seen::Present)
+        watcher::Event::InitApply(decoded) => {
+            listing.insert(key(&decoded));
+            read(decoded).map(Seen::Present)
         }
         watcher::Event::InitDone => Some(Seen::Listed(std::mem::take(listing))),
-        watcher::Event::Apply(told) => read(told).map(Seen::Present),
-        watcher::Event::Delete(told) => read(told).map(Seen::Gone),
+        watcher::Event::Apply(decoded) => read(decoded).map(Seen::Present),
+        watcher::Event::Delete(decoded) => read(decoded).map(Seen::Gone),
     }
 }
 
-fn key<K: Resource>(object: &Told<K>) -> ObjectKey {
+fn key<K: Resource>(object: &Decoded<K>) -> ObjectKey {
     ObjectKey::new(object.namespace().unwrap_or_default(), object.name_any())
 }
 
 /// An object that these types cannot read, of a newer version perhaps, is there but left alone.
-fn read<K: Kept + Resource<DynamicType = ()>>(told: Told<K>) -> Option<Arc<K>> {
-    let key = key(&told);
-    match told.0 {
-        Ok(object) => Some(object.kept()),
+fn read<K: Trim + Resource<DynamicType = ()>>(decoded: Decoded<K>) -> Option<Arc<K>> {
+    let key = key(&decoded);
+    match decoded.0 {
+        Ok(object) => Some(object.trimmed()),
         Err(unreadable) => {
             tracing::warn!(kind = %K::kind(&()), %key, error = %unreadable.error, "an object cannot be read; it is left alone");
             None

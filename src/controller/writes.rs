@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::kept::Kept;
+use super::trim::Trim;
 use crate::api::{ContainerPool, Dispatch, Worker, names};
 use crate::core::{Fetched, Object, ObjectKey, Settled, Verb};
 
@@ -35,7 +35,7 @@ const REREAD: [Duration; 5] = [
 trait Kind:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + Object
-    + Kept
+    + Trim
     + Clone
     + Debug
     + Serialize
@@ -148,7 +148,7 @@ async fn patch<K: Kind>(client: &Client, base: &K, mut body: Value, status: bool
         answered(api.patch(&key.name, &params, &body)).await
     };
     match answer {
-        Ok(object) => Settled::Done(Some(K::fetched(Some(object.kept())))),
+        Ok(object) => Settled::Done(Some(K::fetched(Some(object.trimmed())))),
         Err(e) => recover::<K>(client, &key, e).await,
     }
 }
@@ -156,7 +156,7 @@ async fn patch<K: Kind>(client: &Client, base: &K, mut body: Value, status: bool
 async fn create<K: Kind>(client: &Client, object: K) -> Settled {
     let key = ObjectKey::of(&object);
     match answered(api::<K>(client, &key).create(&PostParams::default(), &object)).await {
-        Ok(object) => Settled::Done(Some(K::fetched(Some(object.kept())))),
+        Ok(object) => Settled::Done(Some(K::fetched(Some(object.trimmed())))),
         Err(e) => recover::<K>(client, &key, e).await,
     }
 }
@@ -183,7 +183,7 @@ async fn remove_finalizer<K: Kind>(client: &Client, base: &K, finalizer: &str) -
     match answered(api.replace(&key.name, &PostParams::default(), &object)).await {
         // The server removes an object with its last finalizer, and answers with what it was.
         Ok(_) if last => Settled::Done(Some(K::fetched(None))),
-        Ok(object) => Settled::Done(object.try_parse::<K>().ok().map(|o| K::fetched(Some(o.kept())))),
+        Ok(object) => Settled::Done(object.try_parse::<K>().ok().map(|o| K::fetched(Some(o.trimmed())))),
         Err(e) => recover::<K>(client, &key, e).await,
     }
 }
@@ -196,9 +196,9 @@ async fn remove_annotation(client: &Client, base: &ContainerPool, annotation: &s
     let Ok(ops) = serde_json::from_value::<json_patch::Patch>(ops) else { return Settled::Done(None) };
     let patch = Patch::Json::<()>(ops);
     match answered(api::<ContainerPool>(client, &key).patch(&key.name, &PatchParams::default(), &patch)).await {
-        Ok(object) => Settled::Done(Some(Fetched::Pool(Some(object.kept())))),
+        Ok(object) => Settled::Done(Some(Fetched::Pool(Some(object.trimmed())))),
         // The annotation is gone or has another value now: that is what the test is for.
-        Err(Failure::Api(s)) if s.code == 422 => get::<ContainerPool>(client, &key).await,
+        Err(RequestError::Api(s)) if s.code == 422 => get::<ContainerPool>(client, &key).await,
         Err(e) => recover::<ContainerPool>(client, &key, e).await,
     }
 }
@@ -211,7 +211,7 @@ async fn delete<K: Kind>(client: &Client, base: &K) -> Settled {
     };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
     match answered(api::<K>(client, &key).delete(&key.name, &params)).await {
-        Ok(either) => Settled::Done(Some(K::fetched(either.left().filter(Object::is_deleting).map(K::kept)))),
+        Ok(either) => Settled::Done(Some(K::fetched(either.left().filter(Object::is_deleting).map(K::trimmed)))),
         Err(e) => recover::<K>(client, &key, e).await,
     }
 }
@@ -223,13 +223,13 @@ async fn get<K: Kind>(client: &Client, key: &ObjectKey) -> Settled {
     }
 }
 
-async fn read<K: Kind>(client: &Client, key: &ObjectKey) -> Result<Fetched, Failure> {
-    answered(api::<K>(client, key).get_opt(&key.name)).await.map(|found| K::fetched(found.map(K::kept)))
+async fn read<K: Kind>(client: &Client, key: &ObjectKey) -> Result<Fetched, RequestError> {
+    answered(api::<K>(client, key).get_opt(&key.name)).await.map(|found| K::fetched(found.map(K::trimmed)))
 }
 
 /// Why a request brought no result.
 #[derive(thiserror::Error, Debug)]
-enum Failure {
+enum RequestError {
     #[error("{}", .0.message)]
     Api(Box<kube::core::Status>),
     #[error("{0}")]
@@ -238,19 +238,19 @@ enum Failure {
     Silence,
 }
 
-async fn answered<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
+async fn answered<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, RequestError> {
     match tokio::time::timeout(ANSWER_TIMEOUT, request).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(kube::Error::Api(status))) => Err(Failure::Api(status)),
-        Ok(Err(other)) => Err(Failure::Client(other)),
-        Err(_) => Err(Failure::Silence),
+        Ok(Err(kube::Error::Api(status))) => Err(RequestError::Api(status)),
+        Ok(Err(other)) => Err(RequestError::Client(other)),
+        Err(_) => Err(RequestError::Silence),
     }
 }
 
 /// Reads the object after a write that did not succeed.
-async fn recover<K: Kind>(client: &Client, key: &ObjectKey, failure: Failure) -> Settled {
+async fn recover<K: Kind>(client: &Client, key: &ObjectKey, failure: RequestError) -> Settled {
     let code = match &failure {
-        Failure::Api(s) => s.code,
+        RequestError::Api(s) => s.code,
         _ => 0,
     };
     match code {

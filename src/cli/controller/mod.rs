@@ -16,9 +16,8 @@ use crate::api::RuntimeKind;
 use crate::clock::Ids;
 use crate::controller::election::{Election, Term, lead};
 use crate::controller::health::Health;
-use crate::controller::http::{self, Pages};
 use crate::controller::metrics::Metrics;
-use crate::controller::tap::WatchTap;
+use crate::controller::probes::{self, Pages, WatchLayer};
 use crate::controller::{self, Options};
 use crate::runtime::assemble::assemble;
 use crate::runtime::config::RuntimeConfig;
@@ -44,14 +43,15 @@ async fn serve(args: ControllerArgs, cx: &Context) -> Result<(), Failure> {
     let server = config.cluster_url.clone();
     let (clock, ids, health) = (cx.clock.clone(), cx.ids.clone(), Health::default());
     let failed = |e: &dyn std::fmt::Display| Failure::new(Exit::Failed, e.to_string());
-    let client = ClientBuilder::try_from(config).map_err(|e| failed(&e))?.with_layer(&WatchTap(health.clone())).build();
+    let client =
+        ClientBuilder::try_from(config).map_err(|e| failed(&e))?.with_layer(&WatchLayer(health.clone())).build();
     let metrics = Metrics::default();
     let listener = TcpListener::bind(args.http_bind)
         .await
         .map_err(|e| failed(&format_args!("--http-bind {}: {e}", args.http_bind)))?;
     let http = listener.local_addr().map_err(|e| failed(&e))?;
     let pages = Pages { health: health.clone(), metrics: metrics.clone(), clock: clock.clone() };
-    tokio::spawn(http::serve(listener, pages));
+    tokio::spawn(probes::serve(listener, pages));
     let stop = signals::listen(&[SignalKind::terminate(), SignalKind::interrupt()], None).map_err(|e| failed(&e))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %server, %http, runtimes = ?kinds, "poolkeeper controller");
 

@@ -6,29 +6,29 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tower::{Layer, Service};
 
-use super::health::Health;
 use crate::api::GROUP;
+use crate::controller::health::Health;
 
 /// Tells a [`Health`] which of the three kinds' watches the API server accepted.
 #[derive(Clone)]
-pub struct WatchTap(pub Health);
+pub struct WatchLayer(pub Health);
 
-impl<S> Layer<S> for WatchTap {
-    type Service = Tapped<S>;
+impl<S> Layer<S> for WatchLayer {
+    type Service = WatchService<S>;
 
-    fn layer(&self, inner: S) -> Tapped<S> {
-        Tapped { inner, health: self.0.clone() }
+    fn layer(&self, inner: S) -> WatchService<S> {
+        WatchService { inner, health: self.0.clone() }
     }
 }
 
-/// A service with a [`WatchTap`].
+/// A service with a [`WatchLayer`].
 #[derive(Clone)]
-pub struct Tapped<S> {
+pub struct WatchService<S> {
     inner: S,
     health: Health,
 }
 
-impl<S, B, C> Service<Request<B>> for Tapped<S>
+impl<S, B, C> Service<Request<B>> for WatchService<S>
 where
     S: Service<Request<B>, Response = Response<C>>,
     S::Future: Send + 'static,

@@ -15,12 +15,12 @@ use serde_json::Value;
 use crate::api::{Condition, ContainerPool, Dispatch, Worker};
 
 /// A kind of which a controller keeps what it was told.
-pub(super) trait Kept: Resource + Sized {
+pub(super) trait Trim: Resource + Sized {
     /// Its list of conditions, which may have room for more.
     fn conditions(&mut self) -> Option<&mut Vec<Condition>>;
 
     /// The object without what nothing here reads. What is written names only what changes, so that nothing is lost there.
-    fn kept(mut self) -> Arc<Self> {
+    fn trimmed(mut self) -> Arc<Self> {
         let meta = self.meta_mut();
         (meta.managed_fields, meta.labels, meta.owner_references) = (None, None, None);
         if let Some(finalizers) = &mut meta.finalizers {
@@ -33,19 +33,19 @@ pub(super) trait Kept: Resource + Sized {
     }
 }
 
-impl Kept for ContainerPool {
+impl Trim for ContainerPool {
     fn conditions(&mut self) -> Option<&mut Vec<Condition>> {
         self.status.as_mut().map(|s| &mut s.conditions)
     }
 }
 
-impl Kept for Worker {
+impl Trim for Worker {
     fn conditions(&mut self) -> Option<&mut Vec<Condition>> {
         self.status.as_mut().map(|s| &mut s.conditions)
     }
 }
 
-impl Kept for Dispatch {
+impl Trim for Dispatch {
     fn conditions(&mut self) -> Option<&mut Vec<Condition>> {
         self.status.as_mut().map(|s| &mut s.conditions)
     }
@@ -56,7 +56,7 @@ impl Kept for Dispatch {
 /// In the place of kube's `DeserializeGuard`, which holds each object three times to read it: what that leaves of the heap
 /// is too broken up to be given back.
 #[derive(Clone, Debug)]
-pub(super) struct Told<K>(pub Result<K, Unreadable>);
+pub(super) struct Decoded<K>(pub Result<K, Unreadable>);
 
 /// An object of a newer version, perhaps.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ pub(super) struct Unreadable {
     pub error: String,
 }
 
-impl<'de, K: DeserializeOwned> Deserialize<'de> for Told<K> {
+impl<'de, K: DeserializeOwned> Deserialize<'de> for Decoded<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut value = Value::deserialize(deserializer)?;
         if let Some(Value::Object(meta)) = value.get_mut("metadata") {
@@ -82,7 +82,7 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Told<K> {
     }
 }
 
-impl<K: Resource> Resource for Told<K> {
+impl<K: Resource> Resource for Decoded<K> {
     type DynamicType = K::DynamicType;
     type Scope = K::Scope;
 
@@ -131,9 +131,9 @@ mod tests {
 
     #[test]
     fn who_wrote_what_is_not_kept_and_all_that_is_asked_for_is() {
-        let told: Told<Worker> = serde_json::from_value(worker()).unwrap();
+        let told: Decoded<Worker> = serde_json::from_value(worker()).unwrap();
         let answer: Worker = serde_json::from_value(worker()).unwrap();
-        for kept in [told.0.unwrap().kept(), answer.clone().kept()] {
+        for kept in [told.0.unwrap().trimmed(), answer.clone().trimmed()] {
             let meta = &kept.metadata;
             assert_eq!((&meta.managed_fields, &meta.labels, &meta.owner_references), (&None, &None, &None));
             assert_eq!((&meta.uid, &meta.resource_version), (&answer.metadata.uid, &answer.metadata.resource_version));
@@ -151,7 +151,7 @@ mod tests {
     fn what_cannot_be_read_still_has_a_name_and_a_version() {
         let mut newer = worker();
         newer["status"]["phase"] = json!("Dreaming");
-        let told: Told<Worker> = serde_json::from_value(newer).unwrap();
+        let told: Decoded<Worker> = serde_json::from_value(newer).unwrap();
         assert_eq!((told.meta().name.as_deref(), told.meta().resource_version.as_deref()), (Some("p-0"), Some("7")));
         assert!(told.0.unwrap_err().error.contains("Dreaming"));
     }

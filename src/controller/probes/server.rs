@@ -15,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::health::Health;
-use super::metrics::Metrics;
 use crate::clock::Clock;
+use crate::controller::health::Health;
+use crate::controller::metrics::Metrics;
 
 /// Connections at a time. For one more the oldest is closed: anybody may connect, and a probe must not wait for them.
 const CONNECTIONS: usize = 64;
@@ -56,12 +56,12 @@ pub async fn serve(listener: TcpListener, pages: Pages) {
         {
             oldest.abort();
         }
-        connections.push_back(tokio::spawn(attend(stream, pages.clone())));
+        connections.push_back(tokio::spawn(serve_one(stream, pages.clone())));
     }
 }
 
 /// Answers one request.
-async fn attend(stream: impl AsyncRead + AsyncWrite + Unpin, pages: Pages) {
+async fn serve_one(stream: impl AsyncRead + AsyncWrite + Unpin, pages: Pages) {
     let answer = service_fn(|request: Request<Incoming>| {
         let pages = pages.clone();
         async move { Ok::<_, Infallible>(pages.answer(request.method(), request.uri().path()).await) }
@@ -166,7 +166,7 @@ mod tests {
     async fn who_does_not_read_is_not_waited_for() {
         let (mut client, server) = tokio::io::duplex(64);
         client.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-        let ended = tokio::time::timeout(Duration::from_secs(3600), attend(server, pages())).await;
+        let ended = tokio::time::timeout(Duration::from_secs(3600), serve_one(server, pages())).await;
         assert!(ended.is_ok(), "it holds its place for ever");
     }
 }

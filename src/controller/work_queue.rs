@@ -8,18 +8,18 @@ use futures::stream::FuturesUnordered;
 
 use crate::core::Input;
 
-/// What a request comes to: an event for the loop, or nothing.
+/// What a request comes to: an input for the loop, or nothing.
 pub(super) type Work = BoxFuture<'static, Option<Input>>;
 
 /// Futures of which a bounded number run; the others wait, each kind in order.
-pub(super) struct Lane {
+pub(super) struct WorkQueue {
     limit: usize,
     running: FuturesUnordered<Work>,
     urgent: VecDeque<Work>,
     waiting: VecDeque<Work>,
 }
 
-impl Lane {
+impl WorkQueue {
     /// `limit`: how many run at a time.
     pub fn new(limit: usize) -> Self {
         Self { limit, running: FuturesUnordered::new(), urgent: VecDeque::new(), waiting: VecDeque::new() }
@@ -47,9 +47,9 @@ impl Lane {
     /// The end of one of them; never, if there is none.
     pub async fn next(&mut self) -> Option<Input> {
         match self.running.next().await {
-            Some(event) => {
+            Some(input) => {
                 self.fill();
-                event
+                input
             }
             None => futures::future::pending().await,
         }
@@ -88,26 +88,26 @@ mod tests {
     #[tokio::test]
     async fn the_urgent_go_first_and_the_others_in_order() {
         let (begun, mut names) = mpsc::unbounded_channel();
-        let mut lane = Lane::new(1);
+        let mut queue = WorkQueue::new(1);
         let mut ends = Vec::new();
         for (name, urgent) in [("first", false), ("a", false), ("b", false), ("u", true), ("v", true)] {
             let (work, end) = work(name, &begun);
             if urgent {
-                lane.push_urgent(work);
+                queue.push_urgent(work);
             } else {
-                lane.push(work);
+                queue.push(work);
             }
             ends.push((name, end));
         }
-        assert_eq!(lane.len(), (1, 4));
+        assert_eq!(queue.len(), (1, 4));
         let mut order = Vec::new();
         for _ in 0..5 {
-            assert!(lane.next().now_or_never().is_none(), "it runs");
+            assert!(queue.next().now_or_never().is_none(), "it runs");
             let name = names.try_recv().unwrap();
             assert!(names.try_recv().is_err(), "one at a time");
             let at = ends.iter().position(|(n, _)| *n == name).unwrap();
             ends.swap_remove(at).1.send(()).unwrap();
-            lane.next().await;
+            queue.next().await;
             order.push(name);
         }
         assert_eq!(order, ["first", "u", "v", "a", "b"]);

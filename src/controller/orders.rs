@@ -36,16 +36,16 @@ fn follow(host: HostKey, observations: BoxStream<'static, Observation>, health: 
     if let Some(health) = &watched {
         health.follows(POD);
     }
-    let events = observations.map(move |observation| {
+    let inputs = observations.map(move |observation| {
         if let Some(health) = &watched {
-            tell(health, &observation);
+            report(health, &observation);
         }
         Input::Runtime(RuntimeFact::Observed(host.clone(), observation))
     });
-    events.boxed()
+    inputs.boxed()
 }
 
-fn tell(health: &Health, observation: &Observation) {
+fn report(health: &Health, observation: &Observation) {
     match observation {
         Observation::Listed(_) => {
             if health.listed(POD) {
@@ -108,13 +108,13 @@ mod tests {
     #[tokio::test]
     async fn without_the_watch_on_pods_nobody_is_ready() {
         let health = Health::default();
-        let mut events = observed(RuntimeKind::Pod, &health);
+        let mut inputs = observed(RuntimeKind::Pod, &health);
         assert_eq!(health.ready().unwrap_err(), "Pod: the first list is under way");
-        events.next().await;
+        inputs.next().await;
         assert_eq!(health.ready().unwrap(), "leader");
-        events.next().await;
+        inputs.next().await;
         assert_eq!(health.ready().unwrap_err(), "the watch on Pod is lost: forbidden");
-        events.next().await;
+        inputs.next().await;
         assert_eq!(health.ready().unwrap(), "leader");
     }
 
@@ -122,12 +122,12 @@ mod tests {
     #[tokio::test]
     async fn an_engine_that_is_away_makes_nobody_unready() {
         let health = Health::default();
-        let mut events = observed(RuntimeKind::Docker, &health);
+        let mut inputs = observed(RuntimeKind::Docker, &health);
         health.follows("Worker");
         health.listed("Worker");
         for _ in 0..3 {
             assert_eq!(health.ready().unwrap(), "leader");
-            events.next().await;
+            inputs.next().await;
         }
     }
 }

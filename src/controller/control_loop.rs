@@ -12,10 +12,11 @@ use kube::api::Api;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::lane::Lane;
 use super::metrics::{Answer, Milestone, words};
-use super::order::{self, Runtimes};
-use super::{Options, note, watch, writes};
+use super::options::Options;
+use super::orders::{self, Runtimes};
+use super::work_queue::WorkQueue;
+use super::{events, watch, writes};
 use crate::api::dispatch::Target;
 use crate::core::{Action, Config, Core, HostKey, Input, LeaseFact, Now, ObjectKey, Verb};
 use crate::runtime::Instance;
@@ -23,28 +24,28 @@ use crate::runtime::Instance;
 /// Requests to the API server under way at a time. More do not make it faster (`docs/performance.md`).
 const WRITES: usize = 32;
 /// Reads of Leases under way at a time, beside those.
-const LOOKS: usize = 8;
+const LEASE_READS: usize = 8;
 /// Longest pause before a Lease that could not be read is asked for again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long runtimes are waited for at the end. Who comes next, as the next leader, waits for that.
-const LAST_ORDERS: Duration = Duration::from_secs(1);
+const ORDERS_AT_END: Duration = Duration::from_secs(1);
 /// Events taken in before the core decides: what happened together is decided together.
 const BATCH: usize = 256;
 
-pub(super) struct Carrier {
+pub(super) struct ControlLoop {
     client: Client,
     options: Options,
     runtimes: Runtimes,
     core: Core,
     inputs: SelectAll<BoxStream<'static, Input>>,
-    writes: Lane,
+    writes: WorkQueue,
     /// Looks at Leases. One that fails is made again and again, so that it must not be in the way of a write.
-    looks: Lane,
-    looking: Arc<Semaphore>,
-    orders: Lane,
+    lease_reads: WorkQueue,
+    lease_turns: Arc<Semaphore>,
+    orders: WorkQueue,
 }
 
-impl Carrier {
+impl ControlLoop {
     pub fn new(client: Client, options: Options) -> Self {
         let runtimes: Runtimes = options.runtimes.iter().map(|r| (r.kind(), r.clone())).collect();
         let targets = runtimes.clone();
@@ -66,7 +67,7 @@ impl Carrier {
         inputs.push(watch::watch(client.clone(), ns, &options.health, Input::Pool));
         inputs.push(watch::watch(client.clone(), ns, &options.health, Input::Worker));
         inputs.push(watch::watch(client.clone(), ns, &options.health, Input::Dispatch));
-        for stream in order::observe(&runtimes, &options.health) {
+        for stream in orders::observe(&runtimes, &options.health) {
             inputs.push(stream);
         }
         Self {
@@ -75,10 +76,10 @@ impl Carrier {
             runtimes,
             core: Core::new(config),
             inputs,
-            writes: Lane::new(WRITES),
-            looks: Lane::new(usize::MAX),
-            looking: Arc::new(Semaphore::new(LOOKS)),
-            orders: Lane::new(orders),
+            writes: WorkQueue::new(WRITES),
+            lease_reads: WorkQueue::new(usize::MAX),
+            lease_turns: Arc::new(Semaphore::new(LEASE_READS)),
+            orders: WorkQueue::new(orders),
         }
     }
 
@@ -88,7 +89,7 @@ impl Carrier {
             let now = self.now();
             self.options.health.beat(now.mono);
             for action in self.core.decide(now) {
-                self.carry(action);
+                self.start(action);
             }
             let pause = self.pause(now);
             let first = tokio::select! {
@@ -99,25 +100,25 @@ impl Carrier {
                     let _ = question.send(self.answer(now));
                     None
                 }
-                event = self.writes.next() => event,
-                event = self.orders.next() => event,
-                event = self.looks.next() => event,
-                event = self.inputs.next() => event,
+                input = self.writes.next() => input,
+                input = self.orders.next() => input,
+                input = self.lease_reads.next() => input,
+                input = self.inputs.next() => input,
                 () = tokio::time::sleep(pause) => Some(Input::Tick),
             };
             let now = self.now();
             self.take(first, now);
             for _ in 0..BATCH {
                 let ready = self.writes.next().now_or_never().or_else(|| self.orders.next().now_or_never());
-                let ready = ready.or_else(|| self.looks.next().now_or_never());
-                let Some(event) = ready.or_else(|| self.inputs.next().now_or_never()) else { break };
-                self.take(event, now);
+                let ready = ready.or_else(|| self.lease_reads.next().now_or_never());
+                let Some(input) = ready.or_else(|| self.inputs.next().now_or_never()) else { break };
+                self.take(input, now);
             }
         }
         self.options.health.ended();
         // What was sent will happen: better to see it end than to leave its fate open. But an order can take as long as an
         // image takes to come, and whoever is next gives it again.
-        let orders = tokio::time::timeout(LAST_ORDERS, self.orders.finish());
+        let orders = tokio::time::timeout(ORDERS_AT_END, self.orders.finish());
         let ((), _) = futures::join!(self.writes.finish(), orders);
     }
 
@@ -129,15 +130,15 @@ impl Carrier {
         Now::new(self.options.clock.now(), self.options.clock.mono())
     }
 
-    fn take(&mut self, event: Option<Input>, now: Now) {
-        if let Some(event) = event {
-            tracing::trace!(?event, "seen");
-            self.options.metrics.took(&event);
-            self.core.apply(event, now);
+    fn take(&mut self, input: Option<Input>, now: Now) {
+        if let Some(input) = input {
+            tracing::trace!(?input, "seen");
+            self.options.metrics.took(&input);
+            self.core.apply(input, now);
         }
     }
 
-    /// How long nothing is to be done without an event.
+    /// How long nothing is to be done without an input.
     fn pause(&self, now: Now) -> Duration {
         let (wall, mono) = self.core.next_wake();
         let wall = wall.map(|t| Duration::try_from(t.duration_since(now.wall)).unwrap_or(Duration::ZERO));
@@ -145,7 +146,7 @@ impl Carrier {
         [wall, mono].into_iter().flatten().fold(self.options.look_again, Duration::min)
     }
 
-    fn carry(&mut self, action: Action) {
+    fn start(&mut self, action: Action) {
         tracing::debug!(?action, "do");
         let client = self.client.clone();
         let (counts, clock) = (self.options.metrics.clone(), self.options.clock.clone());
@@ -179,18 +180,18 @@ impl Carrier {
                 let labels = words::operation(&order);
                 let work = async move {
                     let start = clock.mono();
-                    let event = order::carry_out(runtimes, order).await;
-                    counts.ran(labels, words::answer(&event), clock.mono().saturating_sub(start));
-                    Some(event)
+                    let input = orders::carry_out(runtimes, order).await;
+                    counts.ran(labels, words::answer(&input), clock.mono().saturating_sub(start));
+                    Some(input)
                 };
                 self.orders.push(work.boxed());
             }
-            Action::GetLease(key) => self.looks.push(get_lease(client, self.looking.clone(), key).boxed()),
-            Action::Record(n) => {
+            Action::GetLease(key) => self.lease_reads.push(get_lease(client, self.lease_turns.clone(), key).boxed()),
+            Action::Record(event) => {
                 let ids = self.options.ids.clone();
                 let work = async move {
                     let start = clock.mono();
-                    let result = if note::record(client, ids, n).await { "done" } else { "failed" };
+                    let result = if events::record(client, ids, event).await { "done" } else { "failed" };
                     counts.wrote(("Event", "create"), result, clock.mono().saturating_sub(start));
                     None
                 };
@@ -237,13 +238,13 @@ mod tests {
             http::Response::builder().status(403).body(body)
         });
         let options = Options::new(Vec::new(), Arc::new(SystemClock::new()), Ids::random());
-        let mut carrier = Carrier::new(Client::new(answer, "n"), options);
+        let mut control_loop = ControlLoop::new(Client::new(answer, "n"), options);
         for n in 0..2 * WRITES {
-            carrier.carry(Action::GetLease(ObjectKey::new("n", format!("lease-{n}"))));
+            control_loop.start(Action::GetLease(ObjectKey::new("n", format!("lease-{n}"))));
         }
-        assert_eq!(carrier.writes.len(), (0, 0), "they are in the way of writes");
+        assert_eq!(control_loop.writes.len(), (0, 0), "they are in the way of writes");
         let stop = CancellationToken::new();
-        let ends = carrier.run(stop.clone());
+        let ends = control_loop.run(stop.clone());
         tokio::pin!(ends);
         assert!(tokio::time::timeout(Duration::from_secs(60), &mut ends).await.is_err());
         stop.cancel();
