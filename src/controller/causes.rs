@@ -1,12 +1,12 @@
-//! Errors in words.
+//! The message of an error with its causes.
 
-/// An error with what caused it, in one line: the outermost of a client's errors rarely says what is wrong.
+/// An error and its causes in one line, because the outermost error of a client rarely says what is wrong.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();
-        // Many errors already say what their cause says.
+        // Many errors repeat their cause.
         if !text.contains(&more) {
             text = format!("{text}: {more}");
         }

@@ -1,4 +1,4 @@
-//! The loop: what happens goes into the core, what it decides is carried out.
+//! The loop: it applies inputs to the core, and starts the actions that the core decides.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,15 +21,15 @@ use crate::api::dispatch::Target;
 use crate::core::{Action, Config, Core, HostKey, Input, LeaseFact, Now, ObjectKey, Verb};
 use crate::runtime::Instance;
 
-/// Requests to the API server under way at a time. More do not make it faster (`docs/performance.md`).
+/// Requests to the API server at a time. More would not make it faster (`docs/performance.md`).
 const WRITES: usize = 32;
-/// Reads of Leases under way at a time, beside those.
+/// Reads of Leases at a time, in addition to those.
 const LEASE_READS: usize = 8;
-/// Longest pause before a Lease that could not be read is asked for again.
+/// The longest wait before the next try to read a Lease.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How long runtimes are waited for at the end. Who comes next, as the next leader, waits for that.
+/// How long the loop waits for runtimes at its end. The next leader starts only after that.
 const ORDERS_AT_END: Duration = Duration::from_secs(1);
-/// Events taken in before the core decides: what happened together is decided together.
+/// Inputs applied before the core decides: what happened together is decided together.
 const BATCH: usize = 256;
 
 pub(super) struct ControlLoop {
@@ -39,7 +39,7 @@ pub(super) struct ControlLoop {
     core: Core,
     inputs: SelectAll<BoxStream<'static, Input>>,
     writes: WorkQueue,
-    /// Looks at Leases. One that fails is made again and again, so that it must not be in the way of a write.
+    /// Reads of Leases. They are retried without end, so they need a queue of their own: a write must not wait for them.
     lease_reads: WorkQueue,
     lease_turns: Arc<Semaphore>,
     orders: WorkQueue,
@@ -57,7 +57,7 @@ impl ControlLoop {
             local_credentials: options.local_credentials,
             target: Arc::new(move |host: &HostKey, instance: &Instance| match targets.get(&host.runtime) {
                 Some(runtime) => runtime.target(instance),
-                // No instance is ever observed of a runtime that is not there.
+                // Instances are only ever observed by a runtime that exists.
                 None => Target { runtime: host.runtime, host: None, id: String::new(), argv: Vec::new() },
             }),
         };
@@ -96,7 +96,7 @@ impl ControlLoop {
                 biased;
                 () = stop.cancelled() => break,
                 Some(question) = questions.recv() => {
-                    // Whoever asked may be gone.
+                    // The reader of the metrics may be gone.
                     let _ = question.send(self.answer(now));
                     None
                 }
@@ -116,8 +116,8 @@ impl ControlLoop {
             }
         }
         self.options.health.ended();
-        // What was sent will happen: better to see it end than to leave its fate open. But an order can take as long as an
-        // image takes to come, and whoever is next gives it again.
+        // A write that was sent will take effect, so wait for its end. An order can take as long as the pull of an image;
+        // the next leader gives it again.
         let orders = tokio::time::timeout(ORDERS_AT_END, self.orders.finish());
         let ((), _) = futures::join!(self.writes.finish(), orders);
     }
@@ -138,7 +138,7 @@ impl ControlLoop {
         }
     }
 
-    /// How long nothing is to be done without an input.
+    /// How long to wait for an input before the core has something to do by itself.
     fn pause(&self, now: Now) -> Duration {
         let (wall, mono) = self.core.next_wake();
         let wall = wall.map(|t| Duration::try_from(t.duration_since(now.wall)).unwrap_or(Duration::ZERO));
@@ -168,7 +168,7 @@ impl ControlLoop {
                     }
                     Some(Input::Settled(subject, settled))
                 };
-                // Somebody waits for these. They cannot crowd out the others for long: without those no worker gets free.
+                // A dispatch waits for these. They cannot displace the others for long: without those no worker becomes free.
                 if urgent {
                     self.writes.push_urgent(work.boxed());
                 } else {
@@ -201,7 +201,7 @@ impl ControlLoop {
     }
 }
 
-/// Reads a Lease; an answer that says nothing about it leaves it as it was.
+/// Reads a Lease. Retries until the API server answers whether it exists.
 async fn get_lease(client: Client, turns: Arc<Semaphore>, key: ObjectKey) -> Option<Input> {
     let api: Api<Lease> = Api::namespaced(client, &key.namespace);
     let mut pause = Duration::from_secs(1);
@@ -218,7 +218,7 @@ async fn get_lease(client: Client, turns: Arc<Semaphore>, key: ObjectKey) -> Opt
     let spec = found.and_then(|l| l.spec);
     let stamp = spec.as_ref().map(|s| format!("{:?} {:?}", s.renew_time, s.holder_identity));
     let seconds = spec.and_then(|s| s.lease_duration_seconds);
-    // A real API server takes no Lease of 0 s; it would be looked at without a pause.
+    // A real API server refuses a Lease of 0 s. It would be read again without a pause.
     let duration = seconds.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0).map(Duration::from_secs);
     Some(Input::Lease(key, LeaseFact { stamp, duration }))
 }
@@ -228,9 +228,9 @@ mod tests {
     use super::*;
     use crate::clock::{Ids, SystemClock};
 
-    /// As in a namespace in which it may not: anybody there may name any Lease.
+    /// A dispatch may name any Lease, even in a namespace in which the controller may not read Leases.
     #[tokio::test(start_paused = true)]
-    async fn leases_that_cannot_be_read_keep_nobody_waiting() {
+    async fn leases_that_cannot_be_read_delay_no_write_and_no_stop() {
         let answer = tower::service_fn(|_: http::Request<kube::client::Body>| async {
             let forbidden =
                 r#"{"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "no", "code": 403}"#;

@@ -1,7 +1,9 @@
 //! Carries out an election over a `coordination.k8s.io/v1` Lease, and runs a controller while it is won.
 //!
-//! The rules are in [`crate::core::election`]. The Lease is also where the installation's id is kept, in an annotation:
-//! whoever makes the Lease, or finds it without, sets it, and it stays for ever.
+//! The rules are in [`crate::core::election`]. An annotation of the Lease also holds the installation's id. The process that
+//! creates the Lease, or finds it without an id, sets it, and it never changes.
+
+mod lease;
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,51 +11,49 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Client;
 use kube::api::{Api, PostParams};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::causes::with_causes;
+use self::lease::LeaseError;
 use super::health::{Health, Standing};
-use crate::api::names;
 use crate::clock::{Clock, Ids};
 use crate::core::Now;
 use crate::core::election::{Candidate, Record, Step, Timing};
 
-/// How long the end of a controller is waited for. What is under way then is dropped, as a crash would.
+/// How long a controller may take to end. Requests that are under way then are dropped, as in a crash.
 const END: Duration = Duration::from_secs(20);
-/// Tries to release the Lease.
+/// How often it tries to release the Lease.
 const RELEASES: usize = 3;
 
-/// Who stands for election, and where.
+/// A candidate, and the Lease that it competes for.
 #[derive(Clone)]
 pub struct Election {
     /// Namespace of the Lease.
     pub namespace: String,
     /// Name of the Lease.
     pub name: String,
-    /// Of this candidate. Nobody else may have the same.
+    /// The identity of this candidate. No other may have the same.
     pub identity: String,
-    /// Its times.
+    /// The times of the election.
     pub timing: Timing,
-    /// False: the Lease is only asked for the installation's id, and the controller runs whoever else does.
+    /// False: the Lease only gives the installation's id, and the controller runs even if others do.
     pub contested: bool,
-    /// Time.
+    /// The source of time.
     pub clock: Arc<dyn Clock>,
-    /// The installation's id, if there is none yet.
+    /// Makes the installation's id, if there is none yet.
     pub ids: Ids,
-    /// Told how it goes.
+    /// Gets the result, for the probes.
     pub health: Health,
 }
 
-/// One time of leading.
+/// One period of leading.
 pub struct Term {
-    /// Id of the installation: what its instances are labelled with.
+    /// The id of the installation, which is a label of its instances.
     pub installation: String,
-    /// Cancelled when the term ends. Whoever leads has to end then.
+    /// Cancelled when the term ends. The controller must stop then.
     pub stop: CancellationToken,
 }
 
@@ -79,31 +79,7 @@ where
     elector.run(stop).await
 }
 
-/// Why a request brought nothing.
-#[derive(thiserror::Error, Debug)]
-enum Failure {
-    /// The Lease is another version, or there is one already.
-    #[error("somebody else wrote it")]
-    Conflict,
-    /// The Lease, or its namespace, is not there.
-    #[error("{0}")]
-    Gone(String),
-    #[error("{0}")]
-    Other(String),
-}
-
-impl From<kube::Error> for Failure {
-    fn from(error: kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) if status.code == 409 => Self::Conflict,
-            kube::Error::Api(status) if status.code == 404 => Self::Gone(status.message),
-            kube::Error::Api(status) => Self::Other(status.message),
-            error => Self::Other(with_causes(&error)),
-        }
-    }
-}
-
-/// A controller that runs.
+/// A running controller.
 struct Running<E> {
     stop: CancellationToken,
     handle: JoinHandle<Result<(), E>>,
@@ -113,22 +89,22 @@ struct Elector<F, E> {
     api: Api<Lease>,
     election: Election,
     candidate: Candidate,
-    /// As last read or written, with its version.
+    /// The Lease as last read or written, with its version.
     lease: Option<Lease>,
-    /// Known once it stands in the Lease.
+    /// Known once the Lease has it.
     installation: Option<String>,
     begin: F,
     term: Option<Running<E>>,
 }
 
-/// What a step came to.
+/// The result of a step.
 enum Answer {
     Waited,
-    Read(Result<Option<Lease>, Failure>),
-    Wrote(Record, Result<Lease, Failure>),
+    Read(Result<Option<Lease>, LeaseError>),
+    Wrote(Record, Result<Lease, LeaseError>),
 }
 
-/// What came first.
+/// The first of three possible ends of a step.
 enum First<E> {
     Stop,
     Ended(Result<(), E>),
@@ -142,7 +118,7 @@ where
     E: Send + 'static,
 {
     async fn run(mut self, stop: CancellationToken) -> Result<(), E> {
-        // Since when it is stopping. The Lease is renewed until the controller has ended.
+        // The time of the stop. The Lease is renewed until the controller has ended.
         let mut stopping: Option<Duration> = None;
         let result = loop {
             let now = self.now();
@@ -215,12 +191,12 @@ impl<F, E: Send + 'static> Elector<F, E> {
                 Step::Wait(until) => Step::Wait(until),
                 _ => Step::Read,
             },
-            (None, Some(lease)) => Step::Replace(record(lease)),
+            (None, Some(lease)) => Step::Replace(lease::record(lease)),
             (None, None) => Step::Create(Record::default()),
         }
     }
 
-    /// Takes a step, unless a stop or the end of the term comes first. A request may then have had an effect.
+    /// Takes a step, unless a stop or the end of the term comes first. Its request may have taken effect even then.
     async fn first(&mut self, step: Step, now: Now, stop: Option<&CancellationToken>) -> First<E> {
         let (api, name) = (self.api.clone(), self.election.name.clone());
         let timing = &self.election.timing;
@@ -236,19 +212,22 @@ impl<F, E: Send + 'static> Elector<F, E> {
                 }
                 .boxed()
             }
-            Step::Read => async move { Answer::Read(answered(limit, api.get_opt(&name)).await) }.boxed(),
+            Step::Read => async move { Answer::Read(lease::answered(limit, api.get_opt(&name)).await) }.boxed(),
             Step::Create(record) => {
                 let lease = self.lease_with(None, &record);
-                async move { Answer::Wrote(record, answered(limit, api.create(&PostParams::default(), &lease)).await) }
-                    .boxed()
+                async move {
+                    Answer::Wrote(record, lease::answered(limit, api.create(&PostParams::default(), &lease)).await)
+                }
+                .boxed()
             }
             Step::Replace(record) => {
                 let lease = self.lease_with(self.lease.clone(), &record);
                 async move {
                     let params = PostParams::default();
                     let write = api.replace(&name, &params, &lease);
-                    let gone = |failure| if matches!(failure, Failure::Gone(_)) { Failure::Conflict } else { failure };
-                    Answer::Wrote(record, answered(limit, write).await.map_err(gone))
+                    let gone =
+                        |failure| if matches!(failure, LeaseError::Gone(_)) { LeaseError::Conflict } else { failure };
+                    Answer::Wrote(record, lease::answered(limit, write).await.map_err(gone))
                 }
                 .boxed()
             }
@@ -273,26 +252,26 @@ impl<F, E: Send + 'static> Elector<F, E> {
         }
     }
 
-    /// `asked`: monotonic time just before the step.
+    /// Takes in the result of a step. `asked`: monotonic time just before the step.
     fn take(&mut self, answer: Answer, asked: Duration) {
         let now = self.now().mono;
         let failure = match answer {
             Answer::Waited => return,
             Answer::Read(Ok(lease)) => {
-                self.candidate.saw(lease.as_ref().map(record), now);
+                self.candidate.saw(lease.as_ref().map(lease::record), now);
                 if !self.election.contested {
-                    self.installation = lease.as_ref().and_then(installation);
+                    self.installation = lease.as_ref().and_then(lease::installation);
                 }
                 self.lease = lease;
                 None
             }
             Answer::Wrote(record, Ok(lease)) => {
                 self.candidate.wrote(record, asked, now);
-                self.installation = installation(&lease);
+                self.installation = lease::installation(&lease);
                 self.lease = Some(lease);
                 None
             }
-            Answer::Wrote(_, Err(Failure::Conflict)) => {
+            Answer::Wrote(_, Err(LeaseError::Conflict)) => {
                 self.candidate.conflicted(now);
                 None
             }
@@ -301,11 +280,11 @@ impl<F, E: Send + 'static> Elector<F, E> {
                 Some(failure)
             }
         };
-        self.tell(failure.map(|failure| failure.to_string()));
+        self.report(failure.map(|failure| failure.to_string()));
     }
 
-    /// What people are told. A leader that cannot renew still leads.
-    fn tell(&self, failure: Option<String>) {
+    /// Logs a change, and reports it to the probes. A leader that cannot renew the Lease still leads.
+    fn report(&self, failure: Option<String>) {
         let health = &self.election.health;
         if let Some(why) = failure {
             let text = format!("the Lease {} cannot be had: {why}", self.election);
@@ -322,28 +301,14 @@ impl<F, E: Send + 'static> Elector<F, E> {
         }
     }
 
-    /// The Lease as it is to be: what is there, with this record, and with an installation's id.
+    /// The Lease with this record, and with the installation's id.
     fn lease_with(&self, base: Option<Lease>, record: &Record) -> Lease {
-        let mut lease = base.unwrap_or_else(|| Lease {
-            metadata: ObjectMeta { name: Some(self.election.name.clone()), ..ObjectMeta::default() },
-            spec: None,
-        });
-        let annotations = lease.metadata.annotations.get_or_insert_default();
-        // A Lease that was deleted under a running installation comes back with its id.
+        // A Lease that was deleted under a running installation gets its id again.
         let id = || self.installation.clone().unwrap_or_else(|| self.election.ids.uid());
-        annotations.entry(names::INSTALLATION.to_owned()).or_insert_with(id);
-        if *record != Record::default() {
-            let spec = lease.spec.get_or_insert_default();
-            spec.holder_identity = Some(record.holder.clone());
-            spec.lease_duration_seconds = record.seconds;
-            spec.acquire_time = record.acquired.map(MicroTime);
-            spec.renew_time = record.renewed.map(MicroTime);
-            spec.lease_transitions = Some(record.transitions);
-        }
-        lease
+        lease::with(base, &self.election.name, record, id)
     }
 
-    /// Stops the controller, if there is one, and waits for its end.
+    /// Stops the controller, if one runs, and waits for its end.
     async fn end_term(&mut self) -> Result<(), E> {
         let Some(mut term) = self.term.take() else { return Ok(()) };
         self.election.health.stands(Standing::Starting);
@@ -363,18 +328,18 @@ impl<F, E: Send + 'static> Elector<F, E> {
         }
     }
 
-    /// Lets the next one take over at once. That it could not be said costs the others the rest of the Lease.
+    /// Releases the Lease, so that another process can lead at once. If that fails, the others wait until it expires.
     async fn release(&mut self) {
         if !self.election.contested {
             return;
         }
         let limit = self.election.timing.retry;
-        // A renewal that was given up for the stop may have its effect between the look and the write.
+        // A renewal that was abandoned for the stop may take effect between the read and the write.
         for _ in 0..RELEASES {
             if !self.candidate.is_current() && self.candidate.deadline().is_some() {
-                match answered(limit, self.api.get_opt(&self.election.name)).await {
+                match lease::answered(limit, self.api.get_opt(&self.election.name)).await {
                     Ok(lease) => {
-                        self.candidate.saw(lease.as_ref().map(record), self.now().mono);
+                        self.candidate.saw(lease.as_ref().map(lease::record), self.now().mono);
                         self.lease = lease;
                     }
                     Err(error) => tracing::warn!(lease = %self.election, %error, "the Lease is not released"),
@@ -382,43 +347,20 @@ impl<F, E: Send + 'static> Elector<F, E> {
             }
             let Some(record) = self.candidate.release(self.now().wall) else { return };
             let lease = self.lease_with(self.lease.clone(), &record);
-            match answered(limit, self.api.replace(&self.election.name, &PostParams::default(), &lease)).await {
+            match lease::answered(limit, self.api.replace(&self.election.name, &PostParams::default(), &lease)).await {
                 Ok(_) => return tracing::info!(lease = %self.election, "the Lease is released"),
-                Err(Failure::Conflict) => self.candidate.failed(self.now().mono),
+                Err(LeaseError::Conflict) => self.candidate.failed(self.now().mono),
                 Err(error) => return tracing::warn!(lease = %self.election, %error, "the Lease is not released"),
             }
         }
     }
 }
 
-/// How a task ended. One that panicked ends this process the same way.
+/// The result of a task. If the task panicked, so does this process.
 fn outcome<T>(joined: Result<T, tokio::task::JoinError>) -> T {
     match joined {
         Ok(result) => result,
-        // It is aborted in one place only, which does not ask.
+        // Only one place aborts it, and that place does not look at its result.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
-}
-
-async fn answered<T>(limit: Duration, request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
-    match timeout(limit, request).await {
-        Ok(answer) => answer.map_err(Failure::from),
-        Err(_) => Err(Failure::Other(format!("no answer within {}s", limit.as_secs_f64()))),
-    }
-}
-
-fn record(lease: &Lease) -> Record {
-    let spec = lease.spec.clone().unwrap_or_default();
-    Record {
-        holder: spec.holder_identity.unwrap_or_default(),
-        seconds: spec.lease_duration_seconds,
-        acquired: spec.acquire_time.map(|t| t.0),
-        renewed: spec.renew_time.map(|t| t.0),
-        transitions: spec.lease_transitions.unwrap_or(0),
-    }
-}
-
-fn installation(lease: &Lease) -> Option<String> {
-    let id = lease.metadata.annotations.as_ref()?.get(names::INSTALLATION)?;
-    (!id.is_empty()).then(|| id.clone())
 }

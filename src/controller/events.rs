@@ -1,6 +1,6 @@
 //! Kubernetes Events, written as `events.k8s.io/v1`.
 //!
-//! Not kube's `Recorder`: it asks the machine for the time, and takes Events with other texts for the same.
+//! kube's `Recorder` is not used: it asks the machine for the time, and merges Events with different messages.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1;
@@ -12,7 +12,7 @@ use crate::api::{GROUP, VERSION, names};
 use crate::clock::Ids;
 use crate::core::{Event, EventType};
 
-/// Records one Event. That it could not be is logged; nothing depends on it. False: it could not be.
+/// Records one Event, and says whether it could. A failure is logged; nothing depends on an Event.
 pub(super) async fn record(client: Client, ids: Ids, event: Event) -> bool {
     let uid = ids.uid();
     let object = v1::Event {

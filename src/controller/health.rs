@@ -1,35 +1,35 @@
-//! What the probes say: written by the loop, its watches and the election, read by the server of the probes.
+//! The state that the probes report. The loop, its watches and the election write it; the server of the probes reads it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A loop that did not turn for this long hangs. It turns at least every 30 s, if only to look at the clock.
+/// A loop without a turn for this long hangs. It turns at least every 30 s, to look at the clock.
 const HANGS: Duration = Duration::from_secs(60);
 
-/// Where this process stands among those that may lead.
+/// The role of this process in the election.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Standing {
-    /// The Lease was not read yet.
+    /// The Lease has not been read yet.
     #[default]
     Starting,
-    /// The Lease cannot be read or written, and why.
+    /// The Lease cannot be read or written, with the reason.
     Failing(String),
-    /// Somebody else leads; their identity, if there is one.
+    /// Another process leads, with its identity if it is known.
     Standby(Option<String>),
-    /// This one leads.
+    /// This process leads.
     Leader,
     /// There is no election.
     Alone,
 }
 
-/// Shared by clones.
+/// The state that the probes report. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Health(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Monotonic time of the loop's last turn. None: no loop is to run.
+    /// Monotonic time of the loop's last turn. None: no loop should run.
     beat: Option<Duration>,
     standing: Standing,
     watches: BTreeMap<String, Watch>,
@@ -43,46 +43,46 @@ struct Watch {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fault {
-    /// The kind is not served.
+    /// Whether the server does not serve the kind.
     missing: bool,
     text: String,
 }
 
 impl Health {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that is done under the lock can panic half way.
+        // No code under this lock can panic halfway.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The loop turned.
+    /// Records a turn of the loop.
     pub fn beat(&self, now: Duration) {
         self.lock().beat = Some(now);
     }
 
-    /// The loop ended: nothing is watched any more.
+    /// Records the end of the loop. Nothing is watched any more.
     pub fn ended(&self) {
         let mut state = self.lock();
         state.beat = None;
         state.watches.clear();
     }
 
-    /// The election came to this. True if that is new.
+    /// Records the role of this process. True if it is new.
     pub fn stands(&self, standing: Standing) -> bool {
         let old = std::mem::replace(&mut self.lock().standing, standing.clone());
         old != standing
     }
 
-    /// What the election came to last.
+    /// The role of this process.
     pub fn standing(&self) -> Standing {
         self.lock().standing.clone()
     }
 
-    /// This kind is going to be followed.
+    /// Records that this kind is going to be watched.
     pub fn follows(&self, kind: &str) {
         self.lock().watches.entry(kind.to_owned()).or_default();
     }
 
-    /// All objects of the kind were listed. True if the watch had failed before.
+    /// Records a complete list of the kind. True if the watch had failed before.
     pub fn listed(&self, kind: &str) -> bool {
         let mut state = self.lock();
         let Some(watch) = state.watches.get_mut(kind) else { return false };
@@ -90,12 +90,12 @@ impl Health {
         watch.fault.take().is_some()
     }
 
-    /// The watch on the kind is open. True if it had failed before.
+    /// Records that the watch on the kind is open. True if it had failed before.
     pub fn connected(&self, kind: &str) -> bool {
         self.lock().watches.get_mut(kind).is_some_and(|watch| watch.fault.take().is_some())
     }
 
-    /// The watch on the kind failed; `missing`: because the kind is not served. True if that is new.
+    /// Records a failure of the watch on the kind. `missing`: the server does not serve the kind. True if that is new.
     pub fn failed(&self, kind: &str, missing: bool, text: String) -> bool {
         let fault = Some(Fault { missing, text });
         let mut state = self.lock();
@@ -108,7 +108,7 @@ impl Health {
     /// Whether the process works, whatever the API server does.
     ///
     /// # Errors
-    /// Why not, for people.
+    /// The reason why it does not work.
     pub fn live(&self, now: Duration) -> Result<String, String> {
         match self.lock().beat.map(|beat| now.saturating_sub(beat)) {
             Some(age) if age > HANGS => Err(format!("the controller's loop did not turn for {}s", age.as_secs())),
@@ -116,10 +116,10 @@ impl Health {
         }
     }
 
-    /// Whether it does, or would at once do, what it is for. One line each of what is known.
+    /// Whether this process does its work, or would as soon as it leads.
     ///
     /// # Errors
-    /// Why not, for people: one line each.
+    /// The reasons why it does not, a line each.
     pub fn ready(&self) -> Result<String, String> {
         let state = self.lock();
         let first = match &state.standing {
@@ -177,7 +177,7 @@ mod tests {
         let health = Health::default();
         assert!(health.ready().is_err());
         assert!(health.stands(Standing::Standby(Some("a".to_owned()))));
-        assert!(!health.stands(Standing::Standby(Some("a".to_owned()))), "that is no news");
+        assert!(!health.stands(Standing::Standby(Some("a".to_owned()))), "that is not new");
         assert_eq!(health.ready().unwrap(), "standby: a leads");
         health.stands(Standing::Leader);
         assert!(health.ready().is_err(), "no watch yet");
@@ -187,7 +187,7 @@ mod tests {
         health.listed("Worker");
         assert_eq!(health.ready().unwrap_err(), "ContainerPool: the first list is under way");
         assert!(health.failed("ContainerPool", true, "404".to_owned()));
-        assert!(!health.failed("ContainerPool", true, "404".to_owned()), "that is no news");
+        assert!(!health.failed("ContainerPool", true, "404".to_owned()), "that is not new");
         assert!(health.failed("Worker", false, "reset".to_owned()));
         let why = health.ready().unwrap_err();
         assert!(why.contains("ContainerPool is not served") && why.contains("watch on Worker is lost: reset"), "{why}");

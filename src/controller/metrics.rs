@@ -1,7 +1,7 @@
-//! What is counted. Names, units and meanings are listed in `docs/metrics.md`, which a test here writes.
+//! The metrics. `docs/metrics.md` lists their names, units and meanings; a test here writes it.
 //!
-//! What is there at a time is asked for when it is read: `render` sends a question into the loop. Nothing is scanned
-//! for an event.
+//! Numbers of existing objects are computed when the metrics are read: `render` sends a question to the loop. No input costs a
+//! scan.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -28,12 +28,12 @@ use crate::core::{Fetched, Input, ObjectKey, Settled};
 
 pub(super) mod words;
 
-/// How long the loop may take to answer. One that is late is not asked again until the next time.
+/// How long the loop may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Seconds: requests to the API server.
+/// The buckets for requests to the API server, in seconds.
 const REQUEST: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0];
-/// Seconds: what takes from a millisecond to hours.
+/// The buckets for durations from a millisecond to hours, in seconds.
 const LONG: [f64; 19] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0,
     21600.0,
@@ -43,7 +43,7 @@ type Labels<const N: usize> = [(&'static str, &'static str); N];
 type PoolLabels<const N: usize> = [(&'static str, String); N];
 type Seconds = Gauge<f64, AtomicU64>;
 
-/// Shared by clones.
+/// The metrics. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Inner>);
 
@@ -58,7 +58,7 @@ struct Inner {
     wait: Histogram,
     assignment: Histogram,
     attempts: Family<PoolLabels<3>, Counter>,
-    /// Outcomes for which a pool has a series.
+    /// The outcomes for which a pool has a series.
     outcomes: Mutex<BTreeMap<ObjectKey, BTreeSet<&'static str>>>,
     leader: Gauge,
     lanes: Family<Labels<2>, Gauge>,
@@ -67,29 +67,29 @@ struct Inner {
     waiting: Family<PoolLabels<2>, Gauge>,
     oldest: Family<PoolLabels<2>, Seconds>,
     resting_credentials: Family<PoolLabels<2>, Gauge>,
-    /// To the loop that runs, if one does.
+    /// The way to the running loop, if one runs.
     loop_: Mutex<Option<mpsc::Sender<Question>>>,
-    /// One answer is written at a time.
+    /// Held while a page is written: one at a time.
     rendering: tokio::sync::Mutex<()>,
 }
 
-/// What the loop is asked when metrics are read.
+/// The question to the loop when metrics are read.
 pub(super) type Question = oneshot::Sender<Answer>;
 
-/// What is there, in numbers.
+/// The numbers of existing objects and of work.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub pools: Vec<PoolCensus>,
-    /// Requests to the API server: running, waiting.
+    /// Requests to the API server: (running, waiting).
     pub writes: (usize, usize),
-    /// Orders to runtimes: running, waiting.
+    /// Orders to runtimes: (running, waiting).
     pub orders: (usize, usize),
 }
 
-/// What a write does to an attempt, if it succeeds.
+/// The effect of a write on an attempt, if it succeeds.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Milestone {
-    /// Its dispatch is published on a worker: since when it waited and when it was assigned.
+    /// Its dispatch is published on a worker: the start of its wait, and the time of the assignment.
     Published { waited: Option<Duration>, assigned: Option<jiff::Timestamp> },
     /// It is closed.
     Closed { pool: ObjectKey, attempt: i32, outcome: Outcome },
@@ -200,7 +200,7 @@ where
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Nothing that is done under these locks can panic half way.
+    // No code under these locks can panic halfway.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -217,10 +217,10 @@ fn of_pool_and(key: &ObjectKey, name: &'static str, value: &str) -> PoolLabels<3
 }
 
 impl Metrics {
-    /// Media type of what [`Self::render`] returns.
+    /// The media type of [`Self::render`].
     pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-    /// All metrics as text, in the OpenMetrics format.
+    /// All metrics in the OpenMetrics format.
     pub async fn render(&self, health: &Health, clock: &dyn Clock) -> String {
         let inner = &*self.0;
         let _one = inner.rendering.lock().await;
@@ -232,7 +232,7 @@ impl Metrics {
         out
     }
 
-    /// What the running loop says. None: there is no loop, or it is late.
+    /// The answer of the running loop. None: no loop runs, or it is late.
     async fn ask(&self) -> Option<Answer> {
         let sender = lock(&self.0.loop_).clone()?;
         let (question, answer) = oneshot::channel();
@@ -275,14 +275,14 @@ impl Metrics {
         });
     }
 
-    /// A loop begins; it answers what comes out of this.
+    /// Records the start of a loop, which must answer the questions from this channel.
     pub(super) fn begin_loop(&self) -> mpsc::Receiver<Question> {
         let (sender, receiver) = mpsc::channel(1);
         *lock(&self.0.loop_) = Some(sender);
         receiver
     }
 
-    /// The loop took in an event.
+    /// Counts an input of the loop.
     pub(super) fn took(&self, event: &Input) {
         let source = match event {
             Input::Pool(_) => "pools",
@@ -296,19 +296,19 @@ impl Metrics {
         self.0.events.get_or_create(&[("source", source)]).inc();
     }
 
-    /// A request to the API server ended.
+    /// Counts a request to the API server that has ended.
     pub(super) fn wrote(&self, (kind, verb): (&'static str, &'static str), result: &'static str, took: Duration) {
         self.0.writes.get_or_create(&[("kind", kind), ("verb", verb), ("result", result)]).inc();
         self.0.write_seconds.get_or_create(&[("kind", kind), ("verb", verb)]).observe(took.as_secs_f64());
     }
 
-    /// An operation of a runtime ended.
+    /// Counts an operation of a runtime that has ended.
     pub(super) fn ran(&self, (runtime, op): (&'static str, &'static str), result: &'static str, took: Duration) {
         self.0.orders.get_or_create(&[("runtime", runtime), ("operation", op), ("result", result)]).inc();
         self.0.order_seconds.get_or_create(&[("runtime", runtime), ("operation", op)]).observe(took.as_secs_f64());
     }
 
-    /// A write that was to reach a milestone ended: it counts if it took effect.
+    /// Records the milestone of a write that has ended, if the write took effect.
     pub(super) fn reached(&self, milestone: &Milestone, settled: &Settled, clock: &dyn Clock) {
         let (Settled::Done(Some(now)) | Settled::Failed(Some(now), _)) = settled else { return };
         let Fetched::Dispatch(Some(dispatch)) = now else { return };
@@ -337,7 +337,7 @@ impl Metrics {
 }
 
 impl Milestone {
-    /// What a change of a Dispatch's status is, if it is one. `waited`: since when the dispatch waits.
+    /// The milestone that a change of a Dispatch's status reaches, if any. `waited`: the start of its wait.
     pub(super) fn of(base: &Dispatch, next: &DispatchStatus, waited: Option<Duration>) -> Option<Self> {
         let old = crate::core::dispatch_status(base);
         let pool = || ObjectKey::of(base).sibling(base.spec.pool.clone());

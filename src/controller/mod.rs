@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use options::Options;
 
-/// Runs a controller until `stop` is cancelled. It then decides no more, and waits for what is under way.
+/// Runs a controller until `stop` is cancelled. Then it stops deciding and waits for the requests under way.
 pub async fn run(client: kube::Client, options: Options, stop: CancellationToken) {
     control_loop::ControlLoop::new(client, options).run(stop).await;
 }

@@ -8,26 +8,26 @@ use super::metrics::Metrics;
 use crate::clock::{Clock, Ids};
 use crate::runtime::Runtime;
 
-/// What a controller is made of.
+/// How a controller is made.
 #[derive(Clone)]
 pub struct Options {
-    /// Follow this namespace only. None: all.
+    /// The only namespace to watch. None: all.
     pub namespace: Option<String>,
     /// Runtimes that pools may name. The first is the default of pools that name none.
     pub runtimes: Vec<Arc<dyn Runtime>>,
-    /// Time.
+    /// The source of time.
     pub clock: Arc<dyn Clock>,
-    /// Names of Kubernetes Events.
+    /// Makes the names of Kubernetes Events.
     pub ids: Ids,
-    /// Least time between two roll-ups of one pool's status. Design: 5 s.
+    /// The shortest time between two updates of the sums in one pool's status. Design: 5 s.
     pub rollup_interval: Duration,
-    /// Wall-clock deadlines are looked at again at least this often, since that clock may jump. Design: 30 s.
+    /// The longest time between two looks at wall-clock deadlines, because that clock may jump. Design: 30 s.
     pub look_again: Duration,
     /// Whether credentials may come from this machine (fromEnv, fromFile, fromCommand).
     pub local_credentials: bool,
-    /// Told how the loop and its watches are.
+    /// Gets the state of the loop and its watches, for the probes.
     pub health: Health,
-    /// Told what is done.
+    /// Counts what the controller does.
     pub metrics: Metrics,
 }
 

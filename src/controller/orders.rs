@@ -1,4 +1,4 @@
-//! What runtimes are asked, and what they tell by themselves.
+//! Orders to runtimes, and the observations that they report by themselves.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use crate::api::RuntimeKind;
 use crate::core::{HostKey, Input, RuntimeFact, RuntimeOrder};
 use crate::runtime::{Observation, Runtime, RuntimeError, StartError};
 
-/// What the probes call the watch on Pods.
+/// The name of the watch on Pods in the probes.
 const POD: &str = "Pod";
 
 /// The runtimes of a controller, by kind.
 pub(super) type Runtimes = BTreeMap<RuntimeKind, Arc<dyn Runtime>>;
 
-/// Follows every host of every runtime.
+/// Observes every host of every runtime.
 pub(super) fn observe(runtimes: &Runtimes, health: &Health) -> Vec<BoxStream<'static, Input>> {
     let mut streams = Vec::new();
     for (kind, runtime) in runtimes {
@@ -29,8 +29,8 @@ pub(super) fn observe(runtimes: &Runtimes, health: &Health) -> Vec<BoxStream<'st
     streams
 }
 
-/// Without the watch on Pods nothing can be done, so it counts as those of the three kinds do; an engine may be one host of
-/// several.
+/// Observes one host. Without the watch on Pods nothing works, so the probes report it like the watches on the three kinds.
+/// They do not report a Docker Engine, which may be one host of several.
 fn follow(host: HostKey, observations: BoxStream<'static, Observation>, health: &Health) -> BoxStream<'static, Input> {
     let watched = (host.runtime == RuntimeKind::Pod).then(|| health.clone());
     if let Some(health) = &watched {
@@ -61,7 +61,7 @@ fn report(health: &Health, observation: &Observation) {
     }
 }
 
-/// Carries out one order.
+/// Carries out one order, and returns its result.
 pub(super) async fn carry_out(runtimes: Runtimes, order: RuntimeOrder) -> Input {
     let missing = |host: &HostKey| format!("this controller has no runtime {}", host.runtime);
     let fact = match order {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_the_watch_on_pods_nobody_is_ready() {
+    async fn without_the_watch_on_pods_the_controller_is_not_ready() {
         let health = Health::default();
         let mut inputs = observed(RuntimeKind::Pod, &health);
         assert_eq!(health.ready().unwrap_err(), "Pod: the first list is under way");
@@ -118,9 +118,9 @@ mod tests {
         assert_eq!(health.ready().unwrap(), "leader");
     }
 
-    /// It may be one host of several, and no cluster's controller can do without the others.
+    /// It may be one host of several, and the controller has to serve the others.
     #[tokio::test]
-    async fn an_engine_that_is_away_makes_nobody_unready() {
+    async fn an_unreachable_engine_leaves_the_controller_ready() {
         let health = Health::default();
         let mut inputs = observed(RuntimeKind::Docker, &health);
         health.follows("Worker");

@@ -1,7 +1,7 @@
-//! What is kept of an object that was read.
+//! Decodes objects, and removes the parts that the controller does not need.
 //!
-//! There is one of these for every object there is, for as long as it is there: of a Worker as the API server tells it,
-//! two thirds of the memory is who wrote which field when, which nothing here asks.
+//! The controller has one of these in memory for every object that exists. Two thirds of a Worker, as the API server sends
+//! it, is `managedFields`, which nothing here reads.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use serde_json::Value;
 
 use crate::api::{Condition, ContainerPool, Dispatch, Worker};
 
-/// A kind of which a controller keeps what it was told.
+/// A kind whose objects the controller holds in memory.
 pub(super) trait Trim: Resource + Sized {
-    /// Its list of conditions, which may have room for more.
+    /// The conditions of its status, whose list may have spare capacity.
     fn conditions(&mut self) -> Option<&mut Vec<Condition>>;
 
-    /// The object without what nothing here reads. What is written names only what changes, so that nothing is lost there.
+    /// The object without the fields that nothing here reads. Patches name only what changes, so nothing is lost on the server.
     fn trimmed(mut self) -> Arc<Self> {
         let meta = self.meta_mut();
         (meta.managed_fields, meta.labels, meta.owner_references) = (None, None, None);
@@ -51,18 +51,18 @@ impl Trim for Dispatch {
     }
 }
 
-/// An object of a list or a watch, or, if it cannot be read as one, what its metadata says.
+/// An object of a list or a watch. If the type does not fit it, its metadata.
 ///
-/// In the place of kube's `DeserializeGuard`, which holds each object three times to read it: what that leaves of the heap
-/// is too broken up to be given back.
+/// Used in place of kube's `DeserializeGuard`, which holds each object three times while it reads it. That leaves the heap
+/// so fragmented that memory is not returned.
 #[derive(Clone, Debug)]
 pub(super) struct Decoded<K>(pub Result<K, Unreadable>);
 
-/// An object of a newer version, perhaps.
+/// An object that does not fit its type. Perhaps a newer version wrote it.
 #[derive(Clone, Debug)]
 pub(super) struct Unreadable {
     metadata: ObjectMeta,
-    /// What the type misses.
+    /// Why the type does not fit.
     pub error: String,
 }
 
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn who_wrote_what_is_not_kept_and_all_that_is_asked_for_is() {
+    fn managed_fields_are_removed_and_all_that_is_read_stays() {
         let told: Decoded<Worker> = serde_json::from_value(worker()).unwrap();
         let answer: Worker = serde_json::from_value(worker()).unwrap();
         for kept in [told.0.unwrap().trimmed(), answer.clone().trimmed()] {
@@ -143,12 +143,12 @@ mod tests {
             );
             assert_eq!((&kept.spec, &kept.status), (&answer.spec, &answer.status));
             let conditions = &kept.status.as_ref().unwrap().conditions;
-            assert_eq!(conditions.capacity(), 1, "no room is kept for more");
+            assert_eq!(conditions.capacity(), 1, "the list has spare capacity");
         }
     }
 
     #[test]
-    fn what_cannot_be_read_still_has_a_name_and_a_version() {
+    fn an_object_that_cannot_be_read_has_a_name_and_a_version() {
         let mut newer = worker();
         newer["status"]["phase"] = json!("Dreaming");
         let told: Decoded<Worker> = serde_json::from_value(newer).unwrap();

@@ -1,4 +1,4 @@
-//! The three watches, as events of the core.
+//! The three watches, as inputs of the core.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -19,7 +19,7 @@ use super::health::Health;
 use super::trim::{Decoded, Trim};
 use crate::core::{Input, ObjectKey, Seen};
 
-/// Follows one kind, endlessly.
+/// Watches one kind, without end.
 pub(super) fn watch<K>(
     client: Client,
     namespace: Option<&str>,
@@ -97,7 +97,7 @@ fn key<K: Resource>(object: &Decoded<K>) -> ObjectKey {
     ObjectKey::new(object.namespace().unwrap_or_default(), object.name_any())
 }
 
-/// An object that these types cannot read, of a newer version perhaps, is there but left alone.
+/// An object that does not fit its type counts as existing, and the controller ignores it.
 fn read<K: Trim + Resource<DynamicType = ()>>(decoded: Decoded<K>) -> Option<Arc<K>> {
     let key = key(&decoded);
     match decoded.0 {
@@ -109,8 +109,8 @@ fn read<K: Trim + Resource<DynamicType = ()>>(decoded: Decoded<K>) -> Option<Arc
     }
 }
 
-/// Wait before a watch is started again: 200 ms, doubling to 10 s. Without jitter, so that one seed gives one run; there
-/// are three watches a controller, and few controllers.
+/// The wait before a watch is started again: 200 ms, doubling to 10 s. It has no jitter: one seed must give one run, and
+/// there are only three watches in a controller and few controllers.
 #[derive(Default)]
 struct Pause {
     tries: u32,

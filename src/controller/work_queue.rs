@@ -1,4 +1,4 @@
-//! Requests under way: a bounded number, the urgent ones first.
+//! A queue of requests: a limited number run at a time, and urgent ones start first.
 
 use std::collections::VecDeque;
 
@@ -8,10 +8,10 @@ use futures::stream::FuturesUnordered;
 
 use crate::core::Input;
 
-/// What a request comes to: an input for the loop, or nothing.
+/// A request, which ends with an input for the loop or with nothing.
 pub(super) type Work = BoxFuture<'static, Option<Input>>;
 
-/// Futures of which a bounded number run; the others wait, each kind in order.
+/// Futures of which a limited number run. The others wait: urgent ones first, otherwise in order.
 pub(super) struct WorkQueue {
     limit: usize,
     running: FuturesUnordered<Work>,
@@ -25,13 +25,13 @@ impl WorkQueue {
         Self { limit, running: FuturesUnordered::new(), urgent: VecDeque::new(), waiting: VecDeque::new() }
     }
 
-    /// Begins it when it is its turn.
+    /// Adds work, which starts when it is its turn.
     pub fn push(&mut self, work: Work) {
         self.waiting.push_back(work);
         self.fill();
     }
 
-    /// Begins it before all that only wait. Whoever pushes sees to it that these do not wait for ever.
+    /// Adds work that starts before all that is not urgent. The caller makes sure that the rest does not wait for ever.
     pub fn push_urgent(&mut self, work: Work) {
         self.urgent.push_back(work);
         self.fill();
@@ -44,7 +44,7 @@ impl WorkQueue {
         }
     }
 
-    /// The end of one of them; never, if there is none.
+    /// Waits until one of them has ended, and returns its input. Never returns if none runs.
     pub async fn next(&mut self) -> Option<Input> {
         match self.running.next().await {
             Some(input) => {
@@ -55,12 +55,12 @@ impl WorkQueue {
         }
     }
 
-    /// How many run, and how many wait.
+    /// The numbers of those that run and of those that wait.
     pub fn len(&self) -> (usize, usize) {
         (self.running.len(), self.urgent.len() + self.waiting.len())
     }
 
-    /// Waits until all that run have ended. What waits is not begun.
+    /// Waits until all that run have ended. Those that wait do not start.
     pub async fn finish(mut self) {
         while self.running.next().await.is_some() {}
     }
@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    /// Work that tells its name when it begins, and ends when it is told to.
+    /// Work that sends its name when it starts, and ends when it receives a message.
     fn work(name: &'static str, begun: &mpsc::UnboundedSender<&'static str>) -> (Work, oneshot::Sender<()>) {
         let (end, ended) = oneshot::channel();
         let begun = begun.clone();

@@ -1,9 +1,9 @@
 //! Every compare-and-swap.
 //!
-//! A write carries the version it was decided on, as `metadata.resourceVersion` and `metadata.uid` in a merge patch or
-//! as preconditions of a delete, so that it takes effect on that version or not at all. A merge patch names only what
-//! changes: fields of a newer version, unknown here, stay as they are. Finalizers alone are taken off by an update. After an answer that leaves the fate of a write
-//! open, the object is read before anything else is decided about it.
+//! A write names the version that it was decided on, as `metadata.resourceVersion` and `metadata.uid` in a merge patch or
+//! as preconditions of a delete. It takes effect on that version or not at all. A merge patch names only what changes, so
+//! fields of a newer version, unknown here, do not change. Only finalizers are removed by an update. If an answer leaves it
+//! open whether a write took effect, the object is read before anything else is decided about it.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use super::trim::Trim;
 use crate::api::{ContainerPool, Dispatch, Worker, names};
 use crate::core::{Fetched, Object, ObjectKey, Settled, Verb};
 
-/// A request that was not answered within this time is taken for lost.
+/// A request without an answer within this time counts as lost.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Waits between tries to read an object after a write of unknown fate.
+/// The waits before each try to read an object after a write that may or may not have taken effect.
 const REREAD: [Duration; 5] = [
     Duration::ZERO,
     Duration::from_millis(100),
@@ -100,7 +100,7 @@ fn to_value<T: Serialize>(value: &T) -> Value {
     serde_json::to_value(value).unwrap_or(Value::Null)
 }
 
-/// What has to be merged into `old` to make it `new` (RFC 7386); None: nothing.
+/// The merge patch (RFC 7386) that turns `old` into `new`. None: they are equal.
 fn difference(old: &Value, new: &Value) -> Option<Value> {
     match (old, new) {
         (Value::Object(old), Value::Object(new)) => {
@@ -161,10 +161,10 @@ async fn create<K: Kind>(client: &Client, object: K) -> Settled {
     }
 }
 
-/// By an update of the whole object as it is on the server. A patch would do in one request, but with the last finalizer
-/// the server removes the object, and in the name of a patch it removes whoever has the name by then: the uid that a patch
-/// carries is looked at before, that of an update with the removal (Store.Update and DefaultUpdatedObjectInfo in
-/// k8s.io/apiserver 0.33). Two controllers that let go of the same worker would remove its successor.
+/// Removes a finalizer by an update of the whole object as it is on the server. A patch would need one request less. But
+/// with the last finalizer the server removes the object that has the name at that moment, and it compares the uid of a
+/// patch earlier than that, the uid of an update together with it (Store.Update and DefaultUpdatedObjectInfo in
+/// k8s.io/apiserver 0.33). Two controllers that patch the same worker could so remove its successor.
 async fn remove_finalizer<K: Kind>(client: &Client, base: &K, finalizer: &str) -> Settled {
     let key = ObjectKey::of(base);
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &key.namespace, &ApiResource::erase::<K>(&()));
@@ -173,7 +173,7 @@ async fn remove_finalizer<K: Kind>(client: &Client, base: &K, finalizer: &str) -
         Ok(None) => return Settled::Refreshed(K::fetched(None)),
         Err(e) => return Settled::Failed(None, e.to_string()),
     };
-    // What was decided on, or it is refused.
+    // The version that was decided on: if the object has changed since, the server refuses the update.
     let meta = &mut object.metadata;
     (meta.uid, meta.resource_version) = (base.object_meta().uid.clone(), base.object_meta().resource_version.clone());
     let mut left = meta.finalizers.take().unwrap_or_default();
@@ -192,12 +192,12 @@ async fn remove_annotation(client: &Client, base: &ContainerPool, annotation: &s
     let key = ObjectKey::of(base);
     let path = format!("/metadata/annotations/{}", annotation.replace('~', "~0").replace('/', "~1"));
     let ops = json!([{"op": "test", "path": path, "value": value}, {"op": "remove", "path": path}]);
-    // Operations that do not parse would be a slip in the line above: a test runs it.
+    // Operations that do not parse would be a mistake in the line above, which a test runs.
     let Ok(ops) = serde_json::from_value::<json_patch::Patch>(ops) else { return Settled::Done(None) };
     let patch = Patch::Json::<()>(ops);
     match answered(api::<ContainerPool>(client, &key).patch(&key.name, &PatchParams::default(), &patch)).await {
         Ok(object) => Settled::Done(Some(Fetched::Pool(Some(object.trimmed())))),
-        // The annotation is gone or has another value now: that is what the test is for.
+        // The test operation failed: the annotation is gone or has another value now.
         Err(RequestError::Api(s)) if s.code == 422 => get::<ContainerPool>(client, &key).await,
         Err(e) => recover::<ContainerPool>(client, &key, e).await,
     }
@@ -227,7 +227,7 @@ async fn read<K: Kind>(client: &Client, key: &ObjectKey) -> Result<Fetched, Requ
     answered(api::<K>(client, key).get_opt(&key.name)).await.map(|found| K::fetched(found.map(K::trimmed)))
 }
 
-/// Why a request brought no result.
+/// Why a request has no result.
 #[derive(thiserror::Error, Debug)]
 enum RequestError {
     #[error("{}", .0.message)]
@@ -254,7 +254,7 @@ async fn recover<K: Kind>(client: &Client, key: &ObjectKey, failure: RequestErro
         _ => 0,
     };
     match code {
-        // Refused as it is: trying the same again would not help soon.
+        // The server refuses the request itself, so a retry would not help soon.
         400 | 401 | 403 | 405 | 415 | 422 => return Settled::Refused(failure.to_string()),
         _ => {}
     }
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(difference(&Value::Null, &json!({"a": 1})), Some(json!({"a": 1})));
     }
 
-    /// A worker that is going, as a server has it: with a field that this version does not know.
+    /// A worker that is being deleted, as a server has it: with a field that this version does not know.
     fn going() -> Value {
         json!({"apiVersion": "poolkeeper.dev/v1alpha1", "kind": "Worker", "unknown": 7,
             "metadata": {"name": "p-0", "namespace": "ns", "uid": "u1", "resourceVersion": "5", "labels": {"a": "b"},
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_finalizer_is_taken_off_by_an_update_of_what_was_decided_on() {
+    async fn a_finalizer_is_removed_by_an_update_of_the_version_that_was_decided_on() {
         let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
         let seen = asked.clone();
         let server = tower::service_fn(move |request: http::Request<kube::client::Body>| {
@@ -303,7 +303,7 @@ mod tests {
                 seen.lock()
                     .unwrap()
                     .push((head.method.to_string(), serde_json::from_slice(&body).unwrap_or(Value::Null)));
-                // It was written meanwhile: that is for the server to judge.
+                // The object has changed since, which the server has to notice.
                 let mut now = going();
                 now["metadata"]["resourceVersion"] = json!("6");
                 let answer = kube::client::Body::from(now.to_string().into_bytes());

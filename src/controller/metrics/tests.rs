@@ -13,7 +13,7 @@ fn census(name: &str) -> PoolCensus {
     }
 }
 
-/// Metrics of which each has a series.
+/// Metrics in which each family has a series.
 async fn sample(pools: Vec<PoolCensus>) -> String {
     let (metrics, clock) = (Metrics::default(), SystemClock::new());
     metrics.took(&Input::Tick);
@@ -71,7 +71,7 @@ async fn without_a_loop_there_are_no_pools() {
     assert!(text.contains("poolkeeper_leader 0") && !text.contains("namespace="), "{text}");
 }
 
-/// The page that lists all metrics is made from what is served. With POOLKEEPER_GENERATE=1 it is written anew.
+/// The page that lists all metrics is made from the metrics themselves. With POOLKEEPER_GENERATE=1 the test writes it.
 #[tokio::test]
 async fn the_page_of_the_metrics_is_up_to_date() {
     let text = sample(vec![census("a"), census("b")]).await;

@@ -1,8 +1,8 @@
-//! The values of labels: what happened, in a word.
+//! The values of labels.
 use crate::core::{Input, RuntimeFact, RuntimeOrder, Settled, Verb};
 use crate::runtime::{RuntimeError, StartError};
 
-/// Kind and verb of a request.
+/// The kind and the verb of a request.
 pub(in crate::controller) fn request(verb: &Verb) -> (&'static str, &'static str) {
     const POOL: &str = "ContainerPool";
     match verb {
@@ -24,7 +24,7 @@ pub(in crate::controller) fn request(verb: &Verb) -> (&'static str, &'static str
     }
 }
 
-/// How a request ended, in a word.
+/// The result of a request.
 pub(in crate::controller) fn result(settled: &Settled) -> &'static str {
     match settled {
         Settled::Done(Some(_)) => "done",
@@ -35,7 +35,7 @@ pub(in crate::controller) fn result(settled: &Settled) -> &'static str {
     }
 }
 
-/// Runtime and name of an operation.
+/// The runtime and the name of an operation.
 pub(in crate::controller) fn operation(order: &RuntimeOrder) -> (&'static str, &'static str) {
     let (host, op) = match order {
         RuntimeOrder::Start(host, _) => (host, "start"),
@@ -45,7 +45,7 @@ pub(in crate::controller) fn operation(order: &RuntimeOrder) -> (&'static str, &
     (host.runtime.as_str(), op)
 }
 
-/// How an operation ended, in a word.
+/// The result of an operation.
 pub(in crate::controller) fn answer(event: &Input) -> &'static str {
     let Input::Runtime(fact) = event else { return "done" };
     match fact {

@@ -1,4 +1,4 @@
-//! What the probes and the metrics are served from, and what a client reports to them.
+//! The server of the probes and the metrics, and a layer of the API client that reports watches to the probes.
 
 mod server;
 mod watch_layer;

@@ -19,32 +19,32 @@ use crate::clock::Clock;
 use crate::controller::health::Health;
 use crate::controller::metrics::Metrics;
 
-/// Connections at a time. For one more the oldest is closed: anybody may connect, and a probe must not wait for them.
+/// Connections at a time. One more closes the oldest: any program may connect, and a probe must not wait for it.
 const CONNECTIONS: usize = 64;
-/// A page that is not made within this time is not served.
+/// How long the controller may take to make a page.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Longest life of a connection, whatever it is at.
+/// The longest life of a connection, whatever it does.
 const LIFE: Duration = Duration::from_secs(15);
 
-/// What is served.
+/// The sources of the pages.
 #[derive(Clone)]
 pub struct Pages {
-    /// For the probes.
+    /// The state that the probes report.
     pub health: Health,
-    /// For the metrics.
+    /// The metrics.
     pub metrics: Metrics,
-    /// For the age of the loop's last turn.
+    /// Gives the age of the loop's last turn.
     pub clock: Arc<dyn Clock>,
 }
 
-/// Serves until it is dropped.
+/// Serves the pages until it is dropped.
 pub async fn serve(listener: TcpListener, pages: Pages) {
     let mut connections: VecDeque<JoinHandle<()>> = VecDeque::with_capacity(CONNECTIONS);
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Out of file descriptors, mostly: it may pass.
+                // Most often the process has no file descriptors left, which may change.
                 tracing::warn!(%error, "a connection to the probes was not accepted");
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
@@ -125,7 +125,7 @@ mod tests {
         Pages { health: Health::default(), metrics: Metrics::default(), clock: Arc::new(SystemClock::new()) }
     }
 
-    /// The whole answer to a probe that would keep the connection.
+    /// The complete answer to a probe whose client would reuse the connection.
     async fn probe(address: std::net::SocketAddr) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_holds_connections_keeps_no_probe_waiting() {
+    async fn open_connections_delay_no_probe() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(serve(listener, pages()));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_does_not_read_is_not_waited_for() {
+    async fn a_client_that_does_not_read_is_disconnected() {
         let (mut client, server) = tokio::io::duplex(64);
         client.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(3600), serve_one(server, pages())).await;

@@ -1,4 +1,4 @@
-//! Sees watches open: a watch that comes back after a fault may have nothing to tell for long, but it is there.
+//! Reports watches when they open: a watch that is back after a failure may have no event for a long time.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use tower::{Layer, Service};
 use crate::api::GROUP;
 use crate::controller::health::Health;
 
-/// Tells a [`Health`] which of the three kinds' watches the API server accepted.
+/// Reports to a [`Health`] which of the three kinds' watches the API server has accepted.
 #[derive(Clone)]
 pub struct WatchLayer(pub Health);
 
@@ -56,7 +56,7 @@ where
     }
 }
 
-/// The kind that a request watches, if it is one of ours.
+/// The kind that a request watches, if it is one of the three.
 fn watched(uri: &http::Uri) -> Option<&'static str> {
     if !uri.query()?.split('&').any(|part| part == "watch=true") {
         return None;
