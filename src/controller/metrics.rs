@@ -105,7 +105,7 @@ impl Default for Metrics {
         let long: fn() -> Histogram = || Histogram::new(LONG);
         let inner = Inner {
             leader: add(r, "leader", "1 if this process leads or there is no election, else 0", Gauge::default()),
-            pools: add(r, "pools", "Pools that are kept", Gauge::default()),
+            pools: add(r, "pools", "Pools that this controller manages", Gauge::default()),
             workers: add(
                 r,
                 "workers",
@@ -170,10 +170,10 @@ impl Default for Metrics {
             lanes: add(
                 r,
                 "loop_work",
-                "Work of the loop by lane (api, runtime) and state (running, waiting)",
+                "Requests to the API server (api) and orders to runtimes (runtime) of the loop, by state (running, waiting)",
                 Family::default(),
             ),
-            events: add(r, "loop_events", "Events that the loop took in, by source", Family::default()),
+            events: add(r, "loop_events", "Inputs that the loop took in, by source", Family::default()),
             registry,
             outcomes: Mutex::default(),
             loop_: Mutex::default(),

@@ -77,9 +77,9 @@ async fn the_page_of_the_metrics_is_up_to_date() {
     let text = sample(vec![census("a"), census("b")]).await;
     let mut page = String::from(
         "<!-- Generated: POOLKEEPER_GENERATE=1 cargo test --lib the_page_of. Do not edit. -->\n# Metrics\n\n\
-         `poolkeeper controller` serves them at `/metrics` (`--http-bind`), in the OpenMetrics format. A pool's series go \
-         when it is deleted. A controller that does not lead has none of the loop, of pools and of workers; sum over \
-         all controllers.\n\n| metric | type | labels | what |\n|---|---|---|---|\n",
+         `poolkeeper controller` serves them at `/metrics` (`--http-bind`), in the OpenMetrics format. A pool's series are \
+         removed when it is deleted. A controller that does not lead has no series of the loop, of pools and of \
+         workers; sum over all controllers.\n\n| metric | type | labels | what |\n|---|---|---|---|\n",
     );
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
