@@ -157,7 +157,8 @@ const RULES: &[Rule] = &[
     Rule {
         pattern: r"\blanes?\b",
         unless_after: None,
-        unless_before: None,
+        // The label of a metric.
+        unless_before: Some(r"^="),
         instead: "\"write queue\"; in CI \"group\"",
         bad: "The lane of writes.",
         good: "The write queue.",
@@ -236,13 +237,12 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// How many are still there. These numbers only fall, and are to be 0.
-const PAGES: usize = 3;
-const HELP: usize = 3;
+/// How many are allowed.
+const PAGES: usize = 0;
+const HELP: usize = 0;
 const CRDS_AND_CHART: usize = 0;
-const SOURCES: usize = 46;
-/// Not required to be 0: some are data. A little room, so that a move does not fail.
-const TESTS: usize = 12;
+const SOURCES: usize = 0;
+const TESTS: usize = 0;
 
 /// Stands for what is not prose: no pattern crosses it.
 const CODE: char = '\u{1}';

@@ -328,7 +328,7 @@ impl<F, E: Send + 'static> Elector<F, E> {
         }
     }
 
-    /// Releases the Lease, so that another process can lead at once. If that fails, the others wait until it expires.
+    /// Releases the Lease so that another process can lead at once. If that fails, the others wait until it expires.
     async fn release(&mut self) {
         if !self.election.contested {
             return;

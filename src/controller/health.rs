@@ -126,7 +126,7 @@ impl Health {
             Standing::Starting => return Err("the Lease was not read yet".to_owned()),
             Standing::Failing(why) => return Err(why.clone()),
             Standing::Standby(Some(holder)) => return Ok(format!("standby: {holder} leads")),
-            Standing::Standby(None) => return Ok("standby: nobody leads yet".to_owned()),
+            Standing::Standby(None) => return Ok("standby: there is no leader yet".to_owned()),
             Standing::Leader => "leader",
             Standing::Alone => "the only controller",
         };

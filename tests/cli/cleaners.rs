@@ -66,7 +66,7 @@ fn a_program_that_is_replaced_or_removed_goes_on() {
         place.write("tasks.txt", "1\n");
         let binary = place.path("poolkeeper");
         std::fs::copy(BINARY, &binary).unwrap();
-        // The parent of a task is its worker, so that another one is needed.
+        // The parent of a task is its worker, so another one is needed.
         let task = "[ $POOLKEEPER_ATTEMPT = 2 ] || { echo > started; until [ -e go ]; do sleep 0.02; done; kill -9 $PPID; sleep 100; }";
         let mut command = std::process::Command::new(&binary);
         place.furnish(&mut command).args([

@@ -1,4 +1,4 @@
-//! What the program prints, to the letter: help, refusals, tables. The texts are in `snapshots/`.
+//! What the program prints, to the letter: help, refusals, tables. They are in `snapshots/`.
 //!
 //! `just snapshots` writes them again; read the difference before you commit it.
 

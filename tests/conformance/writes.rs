@@ -60,18 +60,18 @@ async fn names_must_be_there_valid_and_free(env: Subject) {
 }
 
 async fn what_is_not_there_is_not_found(env: Subject) {
-    let status = refused(env.gadgets().get("nobody").await);
-    assert_eq!(status.message, "gadgets.test.poolkeeper.dev \"nobody\" not found");
+    let status = refused(env.gadgets().get("missing").await);
+    assert_eq!(status.message, "gadgets.test.poolkeeper.dev \"missing\" not found");
     let details = status.details.unwrap();
-    assert_eq!((details.name.as_str(), details.group.as_str(), details.kind.as_str()), ("nobody", GROUP, "gadgets"));
+    assert_eq!((details.name.as_str(), details.group.as_str(), details.kind.as_str()), ("missing", GROUP, "gadgets"));
     expect_status(
-        env.merge("nobody", json!({})).await,
+        env.merge("missing", json!({})).await,
         404,
         "NotFound",
-        "gadgets.test.poolkeeper.dev \"nobody\" not found",
+        "gadgets.test.poolkeeper.dev \"missing\" not found",
     );
-    let deleted = env.gadgets().delete("nobody", &DeleteParams::default()).await;
-    expect_status(deleted, 404, "NotFound", "gadgets.test.poolkeeper.dev \"nobody\" not found");
+    let deleted = env.gadgets().delete("missing", &DeleteParams::default()).await;
+    expect_status(deleted, 404, "NotFound", "gadgets.test.poolkeeper.dev \"missing\" not found");
     let (code, body) = env.raw("GET", "/apis/test.poolkeeper.dev/v1/namespaces/NS/widgets", "", Value::Null).await;
     assert_eq!((code, body), (404, "404 page not found\n".into()));
 }

@@ -143,7 +143,7 @@ fn another_value_is_neither_delayed_nor_blamed() {
 
     // It is taken off while it is under way, and comes again later.
     rig.apply(Input::Pool(Seen::Present(annotated(&p, 30, &[]))));
-    rig.settle(t(), refused("who asked for it?"));
+    rig.settle(t(), refused("it was not requested"));
     rig.look();
     rig.apply(Input::Pool(Seen::Present(annotated(&p, 40, &[(DOOR, "")]))));
     let (writes, told, _) = rig.look();

@@ -143,7 +143,7 @@ async fn an_update_goes_on_after_a_failure_that_passes() {
     w.pool("p", json!({"warm": 4, "max": 4, "idleTimeout": "10h"})).await;
     ready(&w, 4).await;
     w.patch_pool("p", json!({"spec": {"warm": 0}})).await;
-    w.fake.fail_next_start(poolkeeper_testkit::fake::Fault::Refused("try again".to_owned()));
+    w.fake.fail_next_start(poolkeeper_testkit::fake::Fault::Refused("not now".to_owned()));
     w.patch_pool("p", json!({"spec": {"image": "worker:2"}})).await;
     w.until_pool("p", "updated", |p| is_done(p, 4)).await;
     tokio::time::sleep(Duration::from_secs(60)).await;

@@ -13,7 +13,7 @@ use crate::core::election::Record;
 #[derive(thiserror::Error, Debug)]
 pub(super) enum LeaseError {
     /// The Lease has another version, or it already exists.
-    #[error("somebody else wrote it")]
+    #[error("another client wrote it")]
     Conflict,
     /// The Lease, or its namespace, does not exist.
     #[error("{0}")]

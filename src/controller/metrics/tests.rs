@@ -88,8 +88,13 @@ async fn the_page_of_the_metrics_is_up_to_date() {
         lines.next_if(|l| l.starts_with("# UNIT"));
         let series = lines.peek().unwrap();
         let labels = series.split_once('{').map_or("", |(_, l)| l.split_once('}').unwrap().0);
-        let labels: Vec<&str> =
-            labels.split(',').filter_map(|l| l.split_once('=')).map(|(n, _)| n).filter(|n| *n != "le").collect();
+        let labels: Vec<String> = labels
+            .split(',')
+            .filter_map(|l| l.split_once('='))
+            .map(|(n, _)| n)
+            .filter(|n| *n != "le")
+            .map(|n| format!("`{n}`"))
+            .collect();
         let suffix = match kind {
             "counter" => "_total",
             "info" => "_info",
