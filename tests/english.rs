@@ -241,7 +241,7 @@ const RULES: &[Rule] = &[
 const PAGES: usize = 0;
 const HELP: usize = 2;
 const CRDS_AND_CHART: usize = 0;
-const SOURCES: usize = 4;
+const SOURCES: usize = 2;
 const TESTS: usize = 0;
 
 /// Stands for what is not prose: no pattern crosses it.

@@ -190,7 +190,7 @@ impl Items {
             None | Some(Value::Null) => return Ok(None),
             Some(Value::String(id)) => id.clone(),
             Some(Value::Number(id)) => id.to_string(),
-            Some(_) => return Err(self.wrong("id must be a text or a number".to_owned())),
+            Some(_) => return Err(self.wrong("id must be a string or a number".to_owned())),
         };
         if id.is_empty() || id.len() > MAX_ID || id.contains('\0') {
             return Err(self.wrong(format!("id must have 1 to {MAX_ID} bytes, none of them NUL")));
@@ -261,7 +261,7 @@ mod tests {
             ("a\nb\0c\n", "t.txt", "t.txt:2: byte 2 is NUL"),
             ("{}\n{\"id\": }\n", "t.jsonl", "t.jsonl:2:8: expected value; each line must be a JSON object"),
             ("{}\n[1]\n", "t.jsonl", "t.jsonl:2:"),
-            ("{\"id\":[]}\n", "t.jsonl", "t.jsonl:1: id must be a text or a number"),
+            ("{\"id\":[]}\n", "t.jsonl", "t.jsonl:1: id must be a string or a number"),
             ("{\"id\":\"\"}\n", "t.jsonl", "t.jsonl:1: id must have 1 to"),
             ("{\"id\":1}\n{}\n{\"id\":\"1\"}\n", "t.jsonl", "lines 1 and 3 have the same id \"1\""),
             ("{\"id\":\"line-2\"}\n{}\n", "t.jsonl", "lines 1 and 2 have the same id \"line-2\""),
