@@ -239,9 +239,9 @@ const RULES: &[Rule] = &[
 
 /// How many are allowed.
 const PAGES: usize = 0;
-const HELP: usize = 2;
+const HELP: usize = 0;
 const CRDS_AND_CHART: usize = 0;
-const SOURCES: usize = 2;
+const SOURCES: usize = 0;
 const TESTS: usize = 0;
 
 /// Stands for what is not prose: no pattern crosses it.

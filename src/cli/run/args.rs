@@ -13,8 +13,9 @@ use crate::cli::pool_flags::PoolFlags;
 /// that exits with 75, or writes {"outcome":"RateLimited","retryAfter":"90s"} to the file named by $POOLKEEPER_RESULT,
 /// met a rate limit: its worker rests, and the task goes on in another one.
 ///
-/// The task is in $TASK and on standard input; beside it are POOLKEEPER_TASK_ID, POOLKEEPER_ATTEMPT, POOLKEEPER_WORKER and
-/// POOLKEEPER_RESULT.
+/// The task is in $TASK and on standard input. Each command also has POOLKEEPER_TASK_ID, POOLKEEPER_ATTEMPT,
+/// POOLKEEPER_WORKER and POOLKEEPER_RESULT. Without --tasks all of standard input is read first, and the command gets it in
+/// each attempt; </dev/null is for none.
 #[derive(Args, Debug, Clone, Default)]
 #[command(after_long_help = HELP)]
 pub struct RunArgs {
@@ -81,7 +82,7 @@ Exit codes:
   one command                its own; 128 + signal; 124 timed out
   a batch (--tasks)          0 all succeeded, 1 some failed, 75 only rate limits are left
   both                       125 Poolkeeper failed, 126 or 127 the command cannot be run,
-                             130 Ctrl-C, 141 nobody reads the output
+                             130 Ctrl-C, 141 standard output was closed
 
 Results: --out DIR holds DIR/ID/stdout, stderr and result.json of the last attempt of each task.
 ID is the JSON `id` of the task, else line-N. What a task of a batch prints is printed whole,
