@@ -82,9 +82,9 @@ impl Exit {
 
 /// The exit codes of `run`, after its command started.
 impl Exit {
-    /// Of a batch that ran to its end.
+    /// Of a batch that ran to its end. What an earlier run of it did counts too.
     pub const fn of_batch(summary: &Summary) -> Self {
-        match (summary.failed, summary.rate_limited) {
+        match (summary.all_failed(), summary.rate_limited) {
             (0, 0) => Self::Success,
             (0, _) => Self::RateLimited,
             _ => Self::Failed,

@@ -1,10 +1,12 @@
 //! All of Poolkeeper in one process, without a cluster: the API of `local`, a controller on it, and runtimes.
 //!
 //! - [`stack`]: starts it, and stops it.
+//! - [`room`]: how many workers it has room for.
 //! - [`leftovers`]: removes what runs left behind that were killed.
 //! - [`state_dir`]: where a run without a directory of its own keeps its files.
 
 pub mod leftovers;
+pub mod room;
 pub mod stack;
 pub mod state_dir;
 

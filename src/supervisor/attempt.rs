@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use super::batch::result::{self, TaskResult};
 use super::outcome::{self, Verdict};
 use super::progress::Tracker;
 use super::report::{Reported, params, report};
+use super::short_rests::ShortRests;
 use super::{Error, Place};
 use crate::api::dispatch::{Dispatch, DispatchResult, MAX_TEXT, Outcome, ReportedOutcome, Target, WorkerRef};
 use crate::api::names;
@@ -50,6 +53,10 @@ pub struct Runner {
     pub keep: bool,
     /// The attempts that it ended because contact was lost.
     pub lost: LostAttempts,
+    /// Limits that named hardly any time.
+    pub short_rests: ShortRests,
+    /// True once the command was started anywhere: then it is there, even if it is away for a while.
+    pub command_seen: AtomicBool,
 }
 
 /// Why attempts were ended whose worker was removed after contact with it was lost. The API only shows that it was removed by
@@ -99,6 +106,8 @@ pub struct Attempt {
     pub task: Arc<TaskRef>,
     /// True if no other attempt follows if this one fails.
     pub last_try: bool,
+    /// Set once the command has exited: then its end counts, whatever else is due.
+    pub exited: Arc<AtomicBool>,
 }
 
 /// How an attempt ended, as its supervisor sees it.
@@ -193,6 +202,7 @@ impl Runner {
             Err(ExecError::Command { message, code }) => return Ok(Ran::NoCommand { code, message }),
             Err(ExecError::Worker(why)) => return Ok(Ran::Lost(why)),
         };
+        self.command_seen.store(true, Relaxed);
         while let Some(piece) = output.next().await {
             if let Some(files) = &mut files {
                 files.write(&piece).map_err(|e| self.cannot_write(a, e))?;
@@ -202,7 +212,10 @@ impl Runner {
             }
         }
         let code = match end.await {
-            TaskEnd::Exited(code) => code,
+            TaskEnd::Exited(code) => {
+                a.exited.store(true, Relaxed);
+                code
+            }
             TaskEnd::Lost(why) => return Ok(Ran::Lost(why)),
         };
         let file = match self.place.executor.take_result(&a.target, &path).await {
@@ -254,8 +267,9 @@ impl Runner {
 
     async fn exited(&self, a: &Attempt, Exited { code, file, started }: &Exited) -> AttemptEnd {
         let file = file.as_ref().map(Option::as_deref).map_err(String::as_str);
-        let Verdict { outcome, retry_after, message } =
-            outcome::decide(*code, file, &self.exit_codes, self.clock.now(), &self.clock.zone());
+        let mut verdict = outcome::decide(*code, file, &self.exit_codes, self.clock.now(), &self.clock.zone());
+        self.short_rests.lengthen(&a.worker.name, &mut verdict);
+        let Verdict { outcome, retry_after, message } = verdict;
         let report = DispatchResult { attempt: a.number, outcome, retry_after, message: message.map(|m| cut(&m)) };
         // A task that will be retried has no result yet.
         let ended = matches!(outcome, ReportedOutcome::Succeeded) || (outcome == ReportedOutcome::Failed && a.last_try);

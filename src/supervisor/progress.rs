@@ -31,6 +31,8 @@ pub enum Progress {
         tasks: Option<u64>,
         /// Tasks that an earlier run finished.
         skipped: u64,
+        /// Those of them that failed.
+        skipped_failed: u64,
     },
     /// An attempt starts.
     Started {

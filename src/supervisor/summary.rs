@@ -16,6 +16,8 @@ pub struct Summary {
     pub tasks: Option<u64>,
     /// Tasks that an earlier run finished.
     pub skipped: u64,
+    /// Those of them that failed or took too long.
+    pub skipped_failed: u64,
     /// Tasks that succeeded.
     pub succeeded: u64,
     /// Tasks that ended otherwise, except those that are rate limited.
@@ -61,7 +63,9 @@ impl Summary {
     /// Takes in one step, seen at `now`.
     pub fn add(&mut self, progress: &Progress, now: Timestamp) {
         match progress {
-            Progress::Run { tasks, skipped, .. } => (self.tasks, self.skipped) = (*tasks, *skipped),
+            Progress::Run { tasks, skipped, skipped_failed, .. } => {
+                (self.tasks, self.skipped, self.skipped_failed) = (*tasks, *skipped, *skipped_failed);
+            }
             Progress::Started { worker, .. } => {
                 self.attempts += 1;
                 self.worker(worker).attempts += 1;
@@ -92,6 +96,11 @@ impl Summary {
     /// The name and the sums of each worker, in the order of their ordinals.
     pub fn workers(&self) -> impl Iterator<Item = (&str, &WorkerSums)> {
         self.workers.iter().map(|((_, name), sums)| (name.as_str(), sums))
+    }
+
+    /// Tasks that failed, in this run or in one that it resumes.
+    pub const fn all_failed(&self) -> u64 {
+        self.failed + self.skipped_failed
     }
 
     /// Tasks that have not ended.

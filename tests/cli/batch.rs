@@ -230,3 +230,100 @@ fn bars_that_nobody_sees_hide_nothing() {
         .exits(127)
         .says(&["no-such cannot be run"]);
 }
+
+/// A limit that always says "now" is asked again, but not as fast as the machine can.
+#[test]
+fn a_limit_that_names_no_time_at_all_is_not_asked_for_ever() {
+    let place = Place::new();
+    let script = r#"echo x >> ran.txt; printf '{"outcome":"RateLimited","retryAfter":"0s"}' > "$POOLKEEPER_RESULT""#;
+    let ran = batch(&place, "1\n", &["--workers", "1", "--timeout", "4s"], script).exits(75);
+    let ran_times = place.read("ran.txt").lines().count();
+    assert!((3..=5).contains(&ran_times), "{ran_times} attempts in 4 s:\n{}", ran.stderr);
+    // Once it is through, it is trusted again.
+    let script = r#"[ $POOLKEEPER_ATTEMPT != 1 ] || printf '{"outcome":"RateLimited","retryAfter":"0s"}' > "$POOLKEEPER_RESULT""#;
+    let started = std::time::Instant::now();
+    batch(&place, &numbers(6), &["--workers", "1"], script).exits(0).says(&["6 rate limits met"]);
+    assert!(started.elapsed() < std::time::Duration::from_secs(4), "{:?}", started.elapsed());
+}
+
+#[test]
+fn progress_has_a_file_of_its_own() {
+    let place = Place::new();
+    place.write("tasks.txt", &numbers(20));
+    let script = "for i in 1 2 3 4 5; do echo noise $TASK >&2; done";
+    let args = ["--workers", "4", "--tasks", "tasks.txt", "--progress-file", "progress.json", "--", "sh", "-c", script];
+    let ran = place.run(&args).exits(0);
+    let of = |text: &str, kind: &str| {
+        let events = text.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+        events.filter(|e| e["event"] == kind).count()
+    };
+    let text = place.read("progress.json");
+    assert_eq!((of(&text, "run"), of(&text, "started"), of(&text, "task"), of(&text, "summary")), (1, 20, 20, 1));
+    assert_eq!(ran.stderr.matches("noise").count(), 100);
+    ran.says(&["line-20 attempt 1 succeeded", "tasks: 20 succeeded"]);
+    // A descriptor that the caller opened; and the file grows, so that a resumed run adds to it.
+    let run =
+        "exec \"$0\" run --local --progress none --progress-file /dev/fd/3 --tasks tasks.txt -- true 3>>progress.json";
+    let mut command = std::process::Command::new("sh");
+    command.current_dir(place.path("")).env("TMPDIR", place.tmp()).stdin(std::process::Stdio::null());
+    let ran = Ran::from(command.args(["-c", run, crate::support::BINARY]).output().unwrap()).exits(0);
+    assert_eq!((ran.stderr.as_str(), of(&place.read("progress.json"), "task")), ("", 40));
+    let run = "\"$0\" run --local --progress none --progress-file /dev/fd/3 -- true 3>&1 >/dev/null | cat";
+    let mut command = std::process::Command::new("sh");
+    command.current_dir(place.path("")).env("TMPDIR", place.tmp()).stdin(std::process::Stdio::null());
+    let ran = Ran::from(command.args(["-c", run, crate::support::BINARY]).output().unwrap()).exits(0);
+    assert_eq!(of(&ran.stdout, "task"), 1);
+    place.run(&["--progress-file", "no/such/dir", "--", "true"]).exits(3).says(&["--progress-file no/such/dir"]);
+    place.run(&["--progress-file", ".", "--", "true"]).exits(2).says(&["--progress-file .", "directory"]);
+}
+
+/// Each line is one write: what else writes to the same standard error never comes into its middle.
+#[test]
+fn lines_of_progress_stay_whole() {
+    let place = Place::new();
+    place.write("tasks.txt", &numbers(200));
+    let run = "exec 2>>all.txt; (while [ ! -e stop ]; do echo noise >&2; done) & \
+        \"$0\" run --local --workers 4 --progress json --tasks tasks.txt -- true; code=$?; : > stop; wait; exit $code";
+    let mut command = std::process::Command::new("sh");
+    command.current_dir(place.path("")).env("TMPDIR", place.tmp()).stdin(std::process::Stdio::null());
+    Ran::from(command.args(["-c", run, crate::support::BINARY]).output().unwrap()).exits(0);
+    let text = place.read("all.txt");
+    let broken: Vec<&str> =
+        text.lines().filter(|l| *l != "noise" && serde_json::from_str::<serde_json::Value>(l).is_err()).collect();
+    assert!(broken.is_empty() && text.contains("noise"), "{broken:?}");
+}
+
+/// Neither a task's id nor its message can look like a line of Poolkeeper's, or reach the terminal as a command to it.
+#[test]
+fn what_comes_from_outside_is_escaped() {
+    let place = Place::new();
+    let id = "a\\npoolkeeper: line-9 attempt 1 succeeded\\u001b[2J\\u009b31m\\u202e";
+    place.write("t.jsonl", &format!("{{\"id\":\"{id}\"}}\n"));
+    let message = r#"{"outcome":"Failed","message":"one\ntwo\u001b]0;title\u0007\u009b"}"#;
+    let script = format!("printf '%s' '{message}' > \"$POOLKEEPER_RESULT\"; exit 1");
+    for progress in ["lines", "bar", "json"] {
+        let args = ["--tasks", "t.jsonl", "--progress", progress, "--", "sh", "-c", &script];
+        let ran = place.run(&args).exits(1);
+        let odd = ran.stderr.chars().find(|c| *c != '\n' && (c.is_control() || *c == '\u{202e}'));
+        assert_eq!(odd, None, "{progress}: {:?}", ran.stderr);
+        assert!(!ran.stderr.lines().any(|l| l.starts_with("poolkeeper: line-9")), "{progress}: {}", ran.stderr);
+        assert!(progress == "json" || ran.stderr.contains("\\u{1b}[2J"), "{progress}: {}", ran.stderr);
+    }
+    // Errors name it too.
+    place.write("twice.jsonl", &format!("{{\"id\":\"{id}\"}}\n{{\"id\":\"{id}\"}}\n"));
+    place.write("bad\x1b[2J.txt", "");
+    let nul = "a\\u001b[2J\\nb";
+    place.write("never.jsonl", &format!("{{\"id\":\"{nul}\"}}\n"));
+    let expired = "apiVersion: poolkeeper.dev/v1alpha1\nkind: ContainerPool\nmetadata: {name: p}\nspec: {dispatch: {queueTimeout: 1ms}}\n";
+    place.write("pool.yaml", expired);
+    for (args, code) in [
+        (&["--tasks", "twice.jsonl", "--", "true"][..], 2),
+        (&["--tasks", "bad\x1b[2J.txt", "--", "true"], 2),
+        (&["--tasks", "never.jsonl", "-f", "pool.yaml", "--", "true"], 1),
+        (&["--tasks", "never.jsonl", "--", "no\x1b[2Jsuch"], 127),
+    ] {
+        let ran = place.run(args).exits(code);
+        let odd = ran.stderr.chars().find(|c| *c != '\n' && c.is_control());
+        assert_eq!(odd, None, "{args:?}: {:?}", ran.stderr);
+    }
+}

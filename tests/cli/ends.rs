@@ -1,5 +1,6 @@
 //! Unwanted ends: Ctrl-C, dead workers, workers that never come.
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 
 use rustix::process::Signal;
@@ -190,5 +191,89 @@ fn a_low_limit_of_open_files_is_raised_for_the_run_alone() {
     let run = "ulimit -Sn 48; exec \"$0\" run --local --workers 12 --tasks tasks.txt -- sh -c \"$1\"";
     let ran = Ran::from(command.args(["-c", run, BINARY, task]).output().unwrap()).exits(0);
     assert_eq!(ran.lines(), ["48"; 12]);
+    place.is_clean();
+}
+
+/// As while it is being rebuilt: that fails the tasks that start meanwhile, and nothing else.
+#[test]
+fn a_command_that_is_gone_for_a_while_fails_its_tasks_alone() {
+    let place = Place::new();
+    place.write("tasks.txt", "slow\nquick\nmissing\nlast\n");
+    place.write(
+        "prog.new",
+        "#!/bin/sh\n[ $TASK != slow ] || { echo up >&2; until [ -e go ]; do sleep 0.05; done; }\n\
+        [ $TASK != quick ] || mv prog prog.new\n[ $TASK != slow ] || echo slow done\n",
+    );
+    std::fs::set_permissions(place.path("prog.new"), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::rename(place.path("prog.new"), place.path("prog")).unwrap();
+    let args = ["--workers", "2", "--tasks", "tasks.txt", "--out", "out", "--", "./prog"];
+    let started = place.start_until(&args, "line-3 attempt 1 failed");
+    std::fs::rename(place.path("prog.new"), place.path("prog")).unwrap();
+    place.write("go", "");
+    let ran =
+        started.end().exits(1).says(&["line-3 attempt 1 failed", "./prog", "not found", "line-1 attempt 1 succeeded"]);
+    assert_eq!(ran.stdout, "slow done\n");
+    let result = place.json("out/line-3/result.json");
+    assert_eq!((&result["outcome"], &result["exitCode"]), (&"Failed".into(), &127.into()));
+    place.is_clean();
+    // With retries it may be there again.
+    let script = "[ $POOLKEEPER_ATTEMPT = 2 ]";
+    place.write("once", "#!/bin/sh\n[ -e again ] || { : > again; rm once; exit 1; }\n");
+    std::fs::set_permissions(place.path("once"), PermissionsExt::from_mode(0o755)).unwrap();
+    let args = ["--progress", "lines", "--retry-failed", "3", "--tasks", "tasks.txt", "--workers", "1", "--", "./once"];
+    let ran = place.run(&args).exits(1);
+    assert!(ran.stderr.contains("tasks: 0 succeeded, 4 failed"), "{script}: {}", ran.stderr);
+}
+
+/// Ctrl-Z for longer than `--timeout`, then `fg`: only this process is stopped, its tasks are not.
+#[test]
+fn a_task_that_ended_in_time_has_ended_in_time() {
+    let place = Place::new();
+    place.write("tasks.txt", "1\n2\n3\n4\n5\n6\n");
+    let script = "echo $TASK >> up; until [ -e go ]; do sleep 0.01; done; echo $TASK; echo $TASK >> ended";
+    let args = ["--workers", "6", "--timeout", "3s", "--tasks", "tasks.txt", "--out", "out", "--", "sh", "-c", script];
+    let started = place.start_until(&args, "line-6 attempt 1 →");
+    let lines = |name: &str| std::fs::read_to_string(place.path(name)).map_or(0, |text| text.lines().count());
+    eventually("all run", || lines("up") == 6);
+    started.signal(Signal::STOP);
+    place.write("go", "");
+    eventually("all ended", || lines("ended") == 6);
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    started.signal(Signal::CONT);
+    started.end().exits(0).says(&["tasks: 6 succeeded"]);
+    place.is_clean();
+}
+
+/// The same while nothing runs: the rest was over before the time was.
+#[test]
+fn a_rest_that_ended_in_time_is_no_reason_to_give_up() {
+    let place = Place::new();
+    place.write("tasks.txt", "1\n2\n");
+    let script = "[ $TASK = 2 ] || [ $POOLKEEPER_ATTEMPT = 2 ] || exit 75";
+    let args = ["--workers", "1", "--cooldown", "1500ms", "--timeout", "2s", "--tasks", "tasks.txt", "--", "sh", "-c"];
+    let started = place.start_until(&[&args[..], &[script]].concat(), "rests");
+    started.signal(Signal::STOP);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    started.signal(Signal::CONT);
+    started.end().exits(0).says(&["tasks: 2 succeeded"]);
+    place.is_clean();
+}
+
+#[test]
+fn with_few_open_files_fewer_workers_run() {
+    let place = Place::new();
+    place.write("tasks.txt", &"x\n".repeat(40));
+    let mut command = std::process::Command::new("sh");
+    command.current_dir(place.path("")).env("TMPDIR", place.tmp()).stdin(std::process::Stdio::null());
+    let run = "ulimit -n 128; exec \"$0\" run --local --workers 30 --tasks tasks.txt -- sh -c 'sleep 0.3; echo done'";
+    let ran = Ran::from(command.args(["-c", run, BINARY]).output().unwrap()).exits(0);
+    assert_eq!(ran.lines().len(), 40);
+    ran.says(&["128 open files", "ulimit -n", "tasks: 40 succeeded"]);
+    place.is_clean();
+    let run = "ulimit -n 32; exec \"$0\" run --local --workers 30 --tasks tasks.txt -- true";
+    let mut command = std::process::Command::new("sh");
+    command.current_dir(place.path("")).env("TMPDIR", place.tmp()).stdin(std::process::Stdio::null());
+    let ran = Ran::from(command.args(["-c", run, BINARY]).output().unwrap());
+    ran.exits(2).says(&["32 open files", "ulimit -n"]);
     place.is_clean();
 }

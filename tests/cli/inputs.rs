@@ -127,3 +127,38 @@ fn a_socket_without_permission_names_the_way_out() {
     ran.exits(7).says(&["no permission", "docker.sock", "--runtime Process"]);
     place.is_clean();
 }
+
+#[test]
+fn a_variable_that_is_not_text_is_called_so() {
+    use std::os::unix::ffi::OsStringExt;
+    let place = Place::new();
+    for (args, words) in [
+        (["--env", "ODD"], ["--env ODD", "not UTF-8"]),
+        (["--credential", "a=env:ODD"], ["--credential a", "ODD is set, but not UTF-8"]),
+        (["--credential", "a=KEY:env:ODD"], ["--credential a", "ODD is set, but not UTF-8"]),
+    ] {
+        let ran = place.run_with(&[&args[..], &["--", "true"]].concat(), b"", |c| {
+            c.env("ODD", std::ffi::OsString::from_vec(b"caf\xe9".to_vec()));
+        });
+        let ran = ran.exits(2).says(&words);
+        assert!(!ran.stderr.contains("caf") && !ran.stderr.contains("not set"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn names_of_json_lines_are_known() {
+    let place = Place::new();
+    for name in ["t.jsonl", "t.ndjson", "t.JSONL", "t.jsonlines"] {
+        place.write(name, "{\"id\":\"a\"}\n");
+        let ran = place.run(&["--tasks", name, "--", "sh", "-c", "echo $POOLKEEPER_TASK_ID"]).exits(0);
+        assert_eq!(ran.stdout, "a\n", "{name}");
+    }
+}
+
+#[test]
+fn the_help_says_what_becomes_of_standard_input() {
+    let place = Place::new();
+    let help = Ran::from(place.command(&["run", "--help"]).output().unwrap()).exits(0);
+    let words = help.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("all of standard input"), "{}", help.stdout);
+}

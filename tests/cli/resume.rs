@@ -21,9 +21,52 @@ fn what_is_done_is_not_done_again() {
     run(&place, &[], script).exits(4).says(&["--out out", "--resume"]);
     place.write("open", "");
     place.write("ran.txt", "");
-    run(&place, &["--resume"], script).exits(0).says(&["1 task to run, 2 done before", "1 succeeded, 2 done before"]);
+    // What failed before counts: the exit code is that of the whole batch.
+    let done = ["1 task to run, 2 done before (1 failed)", "1 succeeded, 2 done before (1 failed)"];
+    run(&place, &["--resume"], script).exits(1).says(&done);
     assert_eq!(place.read("ran.txt"), "b\n");
-    run(&place, &["--resume"], script).exits(0).says(&["0 tasks to run, 3 done before"]);
+    for more in [&[][..], &["--retry-failed", "2"], &["--progress", "bar"]] {
+        let ran = run(&place, &[&["--resume"], more].concat(), script).exits(1);
+        ran.says(&["3 done before (1 failed)"]);
+    }
+    let ran = run(&place, &["--resume", "--progress", "json"], script).exits(1);
+    let events: Vec<serde_json::Value> = ran.stderr.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    for event in events {
+        assert_eq!((&event["skipped"], &event["skippedFailed"]), (&3.into(), &1.into()), "{event}");
+    }
+    assert_eq!(place.read("ran.txt"), "b\n");
+}
+
+/// A batch of which nothing failed before, and one in which a task took too long.
+#[test]
+fn the_exit_code_of_a_resumed_batch_is_that_of_all_its_tasks() {
+    let place = Place::new();
+    place.write("tasks.txt", "a\nb\n");
+    let script = "echo $TASK >> ran.txt; [ $TASK = a ] || sleep 100";
+    run(&place, &["--timeout", "500ms"], script).exits(1).says(&["1 succeeded, 1 failed"]);
+    run(&place, &["--resume"], script).exits(1).says(&["0 tasks to run, 2 done before (1 failed)"]);
+    std::fs::remove_dir_all(place.path("out/line-2")).unwrap();
+    place.write("tasks.txt", "a\n");
+    run(&place, &["--resume"], script).exits(0).says(&["0 tasks to run, 1 done before"]);
+    // A rest that is not over is no reason to forget what failed.
+    std::fs::remove_dir_all(place.path("out")).unwrap();
+    place.write("tasks.txt", "a\nb\n");
+    let script = "[ $TASK != a ] || exit 9; [ -e limit ] || exit 75; exit 75";
+    let limits = ["--cooldown", "1h", "--timeout", "1s"];
+    run(&place, &limits, script).exits(1).says(&["1 failed, 1 rate limited"]);
+    run(&place, &[&["--resume"][..], &limits].concat(), script).exits(1).says(&["1 done before (1 failed)"]);
+}
+
+/// A file system of its own has this directory from its birth.
+#[test]
+fn a_directory_with_lost_and_found_alone_is_empty() {
+    let place = Place::new();
+    place.write("tasks.txt", "a\n");
+    std::fs::create_dir_all(place.path("out/lost+found")).unwrap();
+    run(&place, &[], "true").exits(0);
+    run(&place, &[], "true").exits(4).says(&["--resume"]);
+    run(&place, &["--resume"], "true").exits(0).says(&["1 done before"]);
+    assert!(place.path("out/lost+found").is_dir());
 }
 
 #[test]

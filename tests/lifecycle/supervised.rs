@@ -80,6 +80,8 @@ async fn a_lost_contact_is_what_the_end_of_the_attempt_says() {
         live: false,
         keep: false,
         lost: LostAttempts::default(),
+        short_rests: poolkeeper::supervisor::short_rests::ShortRests::default(),
+        command_seen: false.into(),
     };
     let options = BatchOptions { pool, retry_failed: 0, timeout: None, keep: false, start_hint: "" };
     let task = TaskRef { id: "line-1".to_owned(), line: 1, text: Some("work".to_owned()), dir: None };

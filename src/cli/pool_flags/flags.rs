@@ -1,5 +1,6 @@
 //! The values of `--env`, `--mount` and `--credential`. Each becomes an entry of a list of the spec.
 
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use crate::cli::exit::Failure;
 /// What the values of flags refer to.
 pub struct Surroundings<'a> {
     /// Looks up a variable of this process's environment.
-    pub var: &'a dyn Fn(&str) -> Option<String>,
+    pub var: &'a dyn Fn(&str) -> Result<String, VarError>,
     /// Where relative paths start.
     pub current_dir: &'a Path,
 }
@@ -23,15 +24,23 @@ pub fn env(flags: &[String], around: &Surroundings<'_>) -> Result<Vec<Value>, Fa
         let (name, value) = match flag.split_once('=') {
             Some((name, value)) => (name, value.to_owned()),
             None => {
-                let unset = || {
-                    Failure::usage(format!("--env {flag}: {flag} is not set here: set it, or write --env {flag}=VALUE"))
+                let wrong = |error| match error {
+                    VarError::NotPresent => Failure::usage(format!(
+                        "--env {flag}: {flag} is not set here: set it, or write --env {flag}=VALUE"
+                    )),
+                    VarError::NotUnicode(_) => not_text(&format!("--env {flag}"), flag),
                 };
-                (flag.as_str(), (around.var)(flag).ok_or_else(unset)?)
+                (flag.as_str(), (around.var)(flag).map_err(wrong)?)
             }
         };
         Ok(json!({"name": name, "value": value}))
     };
     flags.iter().map(one).collect()
+}
+
+/// The value may be a secret, so it is not shown.
+fn not_text(flag: &str, variable: &str) -> Failure {
+    Failure::usage(format!("{flag}: {variable} is set, but not UTF-8, which a variable of a worker must be"))
 }
 
 /// Entries of `spec.mounts`.
@@ -99,10 +108,11 @@ fn credential(flag: &str, around: &Surroundings<'_>) -> Result<Value, Failure> {
     let mut entry = json!({"name": name, "env": variable});
     let (field, value) = match kind {
         "env" => match (around.var)(from) {
-            Some(_) => ("fromEnv", json!(from)),
-            None => {
+            Ok(_) => ("fromEnv", json!(from)),
+            Err(VarError::NotPresent) => {
                 return Err(Failure::usage(format!("--credential {name}: {from} is not set here: export it first")));
             }
+            Err(VarError::NotUnicode(_)) => return Err(not_text(&format!("--credential {name}"), from)),
         },
         "file" => {
             let path = absolute(from, around);
@@ -123,7 +133,10 @@ mod tests {
     use super::*;
 
     fn around() -> Surroundings<'static> {
-        Surroundings { var: &|name| (name == "TOKEN").then(|| "secret-value".to_owned()), current_dir: Path::new("/") }
+        Surroundings {
+            var: &|name| if name == "TOKEN" { Ok("secret-value".to_owned()) } else { Err(VarError::NotPresent) },
+            current_dir: Path::new("/"),
+        }
     }
 
     #[test]

@@ -118,6 +118,20 @@ pub fn plan(
     Ok(PlannedPool { pool, runtime, stays })
 }
 
+impl PlannedPool {
+    /// Lowers the number of workers to `most`, and answers what it was. None: it is not above that, or not a number, which
+    /// the API refuses.
+    pub fn lower_max(&mut self, most: i64) -> Option<i64> {
+        let spec = self.pool.get_mut("spec")?.as_object_mut()?;
+        let max = spec.get("max").map_or(Some(defaults::max().into()), Value::as_i64).filter(|max| *max > most)?;
+        spec.insert("max".to_owned(), json!(most));
+        if spec.get("min").and_then(Value::as_i64).is_some_and(|min| (most + 1..=max).contains(&min)) {
+            spec.insert("min".to_owned(), json!(most));
+        }
+        Some(max)
+    }
+}
+
 fn section<'a>(pool: &'a mut Value, name: &str) -> Result<&'a mut Map<String, Value>, Failure> {
     let wrong = || Failure::usage(format!("--file: {name} must be an object (see examples/local-pool.yaml)"));
     let object = pool.as_object_mut().ok_or_else(wrong)?;
@@ -231,10 +245,15 @@ pub const FLAGS: [(&str, &str); 9] = [
 
 #[cfg(test)]
 mod tests {
+    use std::env::VarError;
+
     use super::*;
 
     fn around() -> Surroundings<'static> {
-        Surroundings { var: &|name| (name == "TOKEN").then(|| "secret-value".to_owned()), current_dir: Path::new("/") }
+        Surroundings {
+            var: &|name| if name == "TOKEN" { Ok("secret-value".to_owned()) } else { Err(VarError::NotPresent) },
+            current_dir: Path::new("/"),
+        }
     }
 
     const BATCH: Purpose<'static> = Purpose { name: None, namespace: "default", single: false };
@@ -324,6 +343,22 @@ mod tests {
             assert_eq!(timeout(spec.clone()), "0s", "{spec}");
         }
         assert_eq!(timeout(json!({"dispatch": {"timeout": "8h"}})), "8h");
+    }
+
+    #[test]
+    fn a_pool_is_lowered_only_if_it_is_too_large() {
+        let lowered = |spec: Value, most| {
+            let mut plan = planned(|_| (), pool(spec)).unwrap();
+            let before = plan.lower_max(most);
+            (before, plan.pool["spec"]["max"].clone(), plan.pool["spec"]["min"].clone())
+        };
+        assert_eq!(lowered(json!({"max": 30, "min": 20}), 12), (Some(30), json!(12), json!(12)));
+        assert_eq!(lowered(json!({"max": 30, "min": 5}), 12), (Some(30), json!(12), json!(5)));
+        assert_eq!(lowered(json!({}), 3), (Some(8), json!(3), Value::Null));
+        assert_eq!(lowered(json!({"max": 12}), 12), (None, json!(12), Value::Null));
+        // What is wrong stays wrong, for the API to say so.
+        assert_eq!(lowered(json!({"max": "lots"}), 12), (None, json!("lots"), Value::Null));
+        assert_eq!(lowered(json!({"max": 30, "min": 31}), 12), (Some(30), json!(12), json!(31)));
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct RunArgs {
     /// Run the command once for each line of a file that is not blank; `-` is standard input
     #[arg(short, long, value_name = "FILE", help_heading = "Tasks")]
     pub tasks: Option<PathBuf>,
-    /// Each line is a JSON object, which may have an `id`; so it is for a name that ends in .jsonl
+    /// Each line is a JSON object, which may have an `id`; so it is for names that end in .jsonl, .ndjson or .jsonlines
     #[arg(long, requires = "tasks", help_heading = "Tasks")]
     pub jsonl: bool,
     /// Keep outputs and results in this directory
@@ -54,6 +54,10 @@ pub struct RunArgs {
     /// How to show what happens: bars on a terminal, else lines; all of it goes to standard error
     #[arg(long, value_enum, default_value_t, value_name = "HOW", help_heading = "Output")]
     pub progress: ProgressKind,
+
+    /// Write every step as JSON to this file too; it is appended to, and /dev/fd/N is an open descriptor
+    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    pub progress_file: Option<PathBuf>,
 
     /// The command and its arguments, found and run in the worker. No shell is involved
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -80,7 +84,8 @@ const HELP: &str = "\
 Exit codes:
   before the command starts  2 usage, 3 not found, 4 conflict, 6 no Docker Engine, 7 forbidden
   one command                its own; 128 + signal; 124 timed out
-  a batch (--tasks)          0 all succeeded, 1 some failed, 75 only rate limits are left
+  a batch (--tasks)          0 all succeeded, 1 some failed, 75 only rate limits are left;
+                             with --resume, tasks that failed before count too
   both                       125 Poolkeeper failed, 126 or 127 the command cannot be run,
                              130 Ctrl-C, 141 standard output was closed
 
@@ -88,15 +93,16 @@ Results: --out DIR holds DIR/ID/stdout, stderr and result.json of the last attem
 ID is the JSON `id` of the task, else line-N. What a task of a batch prints is printed whole,
 when the task has ended.
 
---progress json: each object has `time` and `event`, which is one of
-  run          runId, pool, runtime, workers, tasks, skipped
+--progress json and --progress-file: each object has `time` and `event`, which is one of
+  run          runId, pool, runtime, workers, tasks, skipped, skippedFailed
   started      task, attempt, worker
   ended        task, attempt, worker, outcome, seconds; exitCode, message, restsUntil
   task         task, outcome, attempts: it is over
   workerReady, workerGone    worker
   startFailed  failures, message: no worker can be started, for now
   note         message
-  summary      succeeded, failed, rateLimited, notRun, skipped, attempts, rateLimits, workers
+  summary      succeeded, failed, rateLimited, notRun, skipped, skippedFailed,
+               attempts, rateLimits, workers
 
 Examples:
   poolkeeper run --local --workers 3 --tasks urls.txt -- ./fetch.sh

@@ -17,22 +17,23 @@ use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 
 use self::args::RunArgs;
-use self::render::Renderer;
+use self::render::{Renderer, open_progress_file};
 use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
 use super::pool_flags::flags::Surroundings;
 use super::pool_flags::spec;
 use super::{output, signals};
+use crate::api::dispatch::Outcome;
 use crate::api::{ContainerPool, RuntimeKind};
 use crate::clock::{Clock, Ids};
-use crate::runtime::process;
-use crate::standalone::{self, Server, Stack, leftovers, state_dir};
+use crate::standalone::{self, Server, Stack, leftovers, room, state_dir};
 use crate::supervisor;
 use crate::supervisor::attempt::{LostAttempts, Runner, TaskRef};
 use crate::supervisor::batch::engine::{BatchOptions, Engine, TaskSource};
 use crate::supervisor::batch::outdir::RunDir;
 use crate::supervisor::batch::tasks::{Item, TaskFile};
 use crate::supervisor::progress::{Progress, Tracker};
+use crate::supervisor::short_rests::ShortRests;
 
 /// Id of the task of a single command.
 const SINGLE: &str = "command";
@@ -58,10 +59,13 @@ struct Prepared {
     pool: ContainerPool,
     runtime: RuntimeKind,
     stays: bool,
+    /// Why there are fewer workers than the pool may have.
+    lowered: Option<String>,
     tasks: Option<TaskFile>,
     dir: Arc<RunDir>,
     count: Option<u64>,
     skipped: u64,
+    skipped_failed: u64,
     /// Results without content, whose tasks run again.
     emptied: Vec<PathBuf>,
     stdin: Bytes,
@@ -71,14 +75,14 @@ async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     if !args.local {
         return Err(Failure::usage("run works on this machine only, so far: add --local"));
     }
-    // Each worker needs some. If the limit cannot be raised, fewer workers fit.
-    let _ = process::raise_open_files();
     for dir in state_dir::all() {
         leftovers::sweep_temporary(&dir).await;
     }
     let clock = cx.clock.clone();
+    let progress_file = args.progress_file.as_deref().map(open_progress_file).transpose()?;
     let prepared = prepare(&args, clock.clone(), cx.ids.clone()).await?;
-    let Prepared { server, pool, runtime, stays, tasks, dir, count, skipped, emptied, stdin } = prepared;
+    let Prepared { server, pool, runtime, stays, lowered, tasks, dir, count, skipped, skipped_failed, emptied, stdin } =
+        prepared;
     let source = source(tasks.as_ref(), &dir, &args)?;
     let interrupted = listen().map_err(|e| Failure::poolkeeper("listening for signals", e))?;
     let runtime_dir = dir.runtime_dir();
@@ -89,7 +93,7 @@ async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     };
     let stack = stack?;
 
-    let renderer = Arc::new(Renderer::new(args.progress, tasks.is_some(), pool.spec.max));
+    let renderer = Arc::new(Renderer::new(args.progress, tasks.is_some(), pool.spec.max, progress_file));
     let tracker = Arc::new(Tracker::new(renderer.clone(), clock.clone()));
     tracker.report(&Progress::Run {
         run_id: dir.run_id().to_owned(),
@@ -98,7 +102,11 @@ async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
         workers: pool.spec.max,
         tasks: count,
         skipped,
+        skipped_failed,
     });
+    if let Some(why) = lowered {
+        tracker.note(why);
+    }
     for file in emptied {
         tracker.note(format!("{} is empty, as after a power loss: its task runs again", file.display()));
     }
@@ -112,6 +120,8 @@ async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
         live: tasks.is_none(),
         keep: dir.is_kept(),
         lost: LostAttempts::default(),
+        short_rests: ShortRests::default(),
+        command_seen: false.into(),
     };
     let options = BatchOptions {
         pool: pool.clone(),
@@ -159,11 +169,12 @@ fn listen() -> std::io::Result<CancellationToken> {
 /// Finds every mistake that can be found before a part is started.
 async fn prepare(args: &RunArgs, clock: Arc<dyn Clock>, ids: Ids) -> Result<Prepared, Failure> {
     let current_dir = std::env::current_dir().map_err(|e| Failure::usage(format!("the current directory: {e}")))?;
-    let around = Surroundings { var: &|name| std::env::var(name).ok(), current_dir: &current_dir };
+    let around = Surroundings { var: &|name| std::env::var(name), current_dir: &current_dir };
     let file = args.flags.file.as_deref().map(spec::read_file).transpose()?;
     let purpose =
         spec::Purpose { name: args.pool.as_deref(), namespace: standalone::NAMESPACE, single: args.tasks.is_none() };
-    let plan = spec::plan(&args.flags, purpose, file, &around)?;
+    let mut plan = spec::plan(&args.flags, purpose, file, &around)?;
+    let lowered = make_room(&mut plan)?;
     let run_id = ids.uid();
     let server = Server::new(clock, ids)?;
     let name = args.flags.file.as_ref().map(|f| f.display().to_string());
@@ -175,12 +186,13 @@ async fn prepare(args: &RunArgs, clock: Arc<dyn Clock>, ids: Ids) -> Result<Prep
         Some(out) => RunDir::open(out, args.resume, run_id, &args.command)?,
         None => RunDir::temporary(&state_dir::for_runs(), run_id)?,
     };
-    let (mut skipped, mut emptied) = (0, Vec::new());
+    let (mut skipped, mut skipped_failed, mut emptied) = (0, 0, Vec::new());
     if let Some(tasks) = tasks.as_ref().filter(|_| args.resume) {
         tasks.check(|item| {
-            let done = dir.is_done(item, &args.command)?;
-            skipped += u64::from(done);
-            emptied.extend(dir.emptied_result(item).filter(|_| !done));
+            let done = dir.done(item, &args.command)?;
+            skipped += u64::from(done.is_some());
+            skipped_failed += u64::from(done.is_some_and(|outcome| outcome != Outcome::Succeeded));
+            emptied.extend(dir.emptied_result(item).filter(|_| done.is_none()));
             Ok(())
         })?;
         count = count.map(|n| n - skipped);
@@ -191,13 +203,34 @@ async fn prepare(args: &RunArgs, clock: Arc<dyn Clock>, ids: Ids) -> Result<Prep
         pool,
         runtime: plan.runtime,
         stays: plan.stays,
+        lowered,
         tasks,
         dir: Arc::new(dir),
         count,
         skipped,
+        skipped_failed,
         emptied,
         stdin,
     })
+}
+
+/// Lowers the number of workers to what this process may have open files for, and answers why.
+///
+/// # Errors
+/// There is room for no worker at all.
+fn make_room(plan: &mut spec::PlannedPool) -> Result<Option<String>, Failure> {
+    let Some(limit) = room::limit() else { return Ok(None) };
+    let fitting = i64::try_from(room::fitting(limit)).unwrap_or(i64::MAX);
+    let Some(max) = plan.lower_max(fitting) else { return Ok(None) };
+    let needed = room::needed(max.unsigned_abs());
+    let why = format!("this process may have {limit} open files, and {max} workers need {needed}");
+    if fitting == 0 {
+        let least = room::needed(1);
+        return Err(Failure::usage(format!(
+            "{why} (one needs {least}): raise the limit first, as by ulimit -n {needed}"
+        )));
+    }
+    Ok(Some(format!("{why}: {fitting} run at a time; ulimit -n {needed} makes room for all")))
 }
 
 /// All of standard input, for a single command, because each attempt needs all of it. A terminal is not read.
@@ -238,7 +271,7 @@ fn todo(
     command: &[String],
 ) -> Result<Option<TaskRef>, supervisor::Error> {
     let item = item?;
-    if dir.is_done(&item, command)? {
+    if dir.done(&item, command)?.is_some() {
         return Ok(None);
     }
     let task_dir = dir.task_dir(&item.id);

@@ -22,6 +22,11 @@ pub fn raise_open_files() -> io::Result<()> {
     Ok(())
 }
 
+/// How many files this process may have open. None: there is no limit.
+pub fn open_files() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
 /// The limit that this process came with. None: it still has that.
 pub(super) fn open_files_before() -> Option<u64> {
     BEFORE.get().copied()

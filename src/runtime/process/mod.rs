@@ -37,7 +37,7 @@ use super::{
 use crate::api::RuntimeKind;
 use crate::api::dispatch::Target;
 pub use client::ProcessExecutor;
-pub use limits::raise_open_files;
+pub use limits::{open_files, raise_open_files};
 use record::WorkerDir;
 use state::Shared;
 pub use sweep::{left_files, sweep_leftovers};

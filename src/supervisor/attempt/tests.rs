@@ -80,6 +80,8 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
         live: false,
         keep: true,
         lost: LostAttempts::default(),
+        short_rests: ShortRests::default(),
+        command_seen: AtomicBool::new(false),
     };
     let task =
         TaskRef { id: "line-1".into(), line: 1, text: Some("work".into()), dir: Some(dir.path().join("line-1")) };
@@ -91,6 +93,7 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
         target,
         task: Arc::new(task),
         last_try: true,
+        exited: Arc::default(),
     };
     Scene { runner, attempt, ran, dir }
 }

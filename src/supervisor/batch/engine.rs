@@ -6,6 +6,8 @@ mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -13,6 +15,7 @@ use kube::api::{ObjectMeta, PostParams};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::endings::message_of;
 use self::watching::watch;
 
 use super::{IN_FLIGHT_PER_WORKER, ids};
@@ -28,6 +31,13 @@ const WORKER_LOST_RETRIES: i32 = 3;
 const HOPELESS_STARTS: i32 = 3;
 /// Dispatches that are created before the engine looks for other work.
 const BURST: usize = 16;
+
+/// A time that is over for longer than this when the engine sees it: the process was stopped (Ctrl-Z), or had no processor.
+const LATE: Duration = Duration::from_millis(200);
+/// Then what ended meanwhile is taken in for this long, before anything is ended because its time is over.
+const SETTLE: Duration = Duration::from_secs(1);
+/// Until the end of a command that has exited is reported, its task's time is not over.
+const REPORTING: Duration = Duration::from_millis(50);
 
 /// Where tasks come from, in order.
 pub type TaskSource = Box<dyn Iterator<Item = Result<TaskRef, Error>> + Send>;
@@ -66,6 +76,8 @@ struct InFlight {
     started_at: Duration,
     /// Ends the attempt that runs.
     running: Option<CancellationToken>,
+    /// True once the command of that attempt has exited.
+    exited: Arc<AtomicBool>,
     /// Newest attempt that is known to be closed.
     closed: i32,
     exit_code: Option<i32>,
@@ -97,6 +109,8 @@ pub struct Engine {
     room: usize,
     in_flight: BTreeMap<String, InFlight>,
     deadlines: BTreeSet<(Duration, String)>,
+    /// No time is over before this: see [`SETTLE`].
+    settle_until: Duration,
     work: JoinSet<Done>,
     printing: usize,
     listed: BTreeSet<String>,
@@ -123,6 +137,7 @@ impl Engine {
             room: usize::try_from(room).unwrap_or(1),
             in_flight: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            settle_until: Duration::ZERO,
             work: JoinSet::new(),
             printing: 0,
             listed: BTreeSet::new(),
@@ -161,7 +176,7 @@ impl Engine {
             self.give_up_if_refused()?;
             let more = self.has_room();
             self.note_idleness();
-            let due = self.deadlines.first().map(|(at, _)| *at).into_iter().chain(self.idle_until()).min();
+            let due = self.due();
             let pause = due.unwrap_or_default().saturating_sub(self.mono());
             tokio::select! {
                 biased;
@@ -211,7 +226,8 @@ impl Engine {
             metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
             spec: DispatchSpec {
                 pool: self.options.pool.metadata.name.clone().unwrap_or_default(),
-                timeout: self.options.timeout,
+                // The engine ends a task whose time is over. The controller would not know of an end that is not reported yet.
+                timeout: self.options.timeout.map(|_| Period::ZERO),
                 retry: Retry { rate_limited: -1, worker_lost: WORKER_LOST_RETRIES, failed: self.options.retry_failed },
                 note: Some(task.id.clone()),
                 ..DispatchSpec::default()
@@ -228,6 +244,7 @@ impl Engine {
                 started: 0,
                 started_at: self.mono(),
                 running: None,
+                exited: Arc::default(),
                 closed: 0,
                 exit_code: None,
                 recorded: false,
@@ -256,9 +273,11 @@ impl Engine {
             target: target.clone(),
             task: t.task.clone(),
             last_try: t.failed >= self.options.retry_failed,
+            exited: Arc::default(),
         };
         let token = CancellationToken::new();
         t.running = Some(token.clone());
+        t.exited = attempt.exited.clone();
         self.tracker.report(&Progress::Started {
             task: t.task.id.clone(),
             attempt: status.attempt,
@@ -299,7 +318,7 @@ impl Engine {
             worker: status.worker.as_ref().map(|w| w.name.clone()).unwrap_or_default(),
             outcome,
             exit_code: t.exit_code,
-            message: result.message.clone(),
+            message: message_of(result, t.timed_out),
             took: now.saturating_sub(t.started_at),
             until: result.until.as_ref().map(|u| u.0),
         });
@@ -319,8 +338,12 @@ impl Engine {
                     AttemptEnd::Reported { code, recorded } => (t.exit_code, t.recorded) = (Some(code), recorded),
                     AttemptEnd::Stale | AttemptEnd::Lost => {}
                     AttemptEnd::NoCommand { code, message } => {
-                        let command = self.runner.command.first().cloned().unwrap_or_default();
-                        return Err(Error::NoCommand { command, message, found: code == 126 });
+                        t.exit_code = Some(code);
+                        // It may be rebuilt just now. One that was never there will not come.
+                        if !self.runner.command_seen.load(Relaxed) {
+                            let command = self.runner.command.first().cloned().unwrap_or_default();
+                            return Err(Error::NoCommand { command, message, found: code == 126 });
+                        }
                     }
                     AttemptEnd::Broken(error) => return Err(error),
                 }

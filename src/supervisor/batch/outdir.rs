@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::ids;
 use super::result::{self, TaskResult};
 use super::tasks::Item;
+use crate::api::dispatch::Outcome;
 use crate::supervisor::Error;
 
 /// The directory in it that is Poolkeeper's own.
@@ -75,7 +76,7 @@ impl RunDir {
         fs::create_dir_all(path).map_err(wrong)?;
         let path = path.canonicalize().map_err(wrong)?;
         let own = path.join(OWN);
-        if !own.is_dir() && fs::read_dir(&path).map_err(wrong)?.next().is_some() {
+        if !own.is_dir() && holds_anything(&path).map_err(wrong)? {
             return Err(Error::Conflict(format!(
                 "--out {name}: it is not empty, and no run made it: name an empty or new directory"
             )));
@@ -97,7 +98,7 @@ impl RunDir {
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(wrong(e)),
         };
-        let used = has_results(&path).map_err(wrong)?;
+        let used = holds_anything(&path).map_err(wrong)?;
         let record = match found {
             // It has no result, or was emptied by hand. Its workers may still be there, so it keeps its id.
             Some(found) if !used => RunRecord { run_id: found.run_id, ..wanted },
@@ -138,13 +139,13 @@ impl RunDir {
         self.path.join(ids::dir_name(id))
     }
 
-    /// True if an earlier run finished this very task.
+    /// How an earlier run finished this very task. None: it has to run.
     ///
     /// # Errors
     /// The result under its id is of another task, or cannot be read.
-    pub fn is_done(&self, item: &Item, command: &[String]) -> Result<bool, Error> {
+    pub fn done(&self, item: &Item, command: &[String]) -> Result<Option<Outcome>, Error> {
         if !self.resumed {
-            return Ok(false);
+            return Ok(None);
         }
         let dir = self.task_dir(&item.id);
         let found = TaskResult::read(&dir).map_err(|e| {
@@ -153,7 +154,7 @@ impl RunDir {
                 dir.join(result::FILE).display()
             ))
         })?;
-        let Some(found) = found else { return Ok(false) };
+        let Some(found) = found else { return Ok(None) };
         if found.hash != result::hash(Some(&item.text), command) {
             return Err(Error::Conflict(format!(
                 "--resume: the result of task {:?} in {} is of another task (line {} has changed): resume with the same tasks, \
@@ -163,7 +164,7 @@ impl RunDir {
                 item.line
             )));
         }
-        Ok(found.is_final())
+        Ok(found.is_final().then_some(found.outcome))
     }
 
     /// The result file of a task, if it has no content.
@@ -188,10 +189,11 @@ fn lock(path: &Path) -> io::Result<Result<File, String>> {
     }
 }
 
-/// True if it holds anything besides Poolkeeper's own directory.
-fn has_results(path: &Path) -> io::Result<bool> {
+/// True if a directory holds anything besides Poolkeeper's own directory, and what the file system itself puts into its root.
+fn holds_anything(path: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(path)? {
-        if entry?.file_name() != OWN {
+        let name = entry?.file_name();
+        if name != OWN && name != "lost+found" {
             return Ok(true);
         }
     }
@@ -209,7 +211,6 @@ fn write_new(path: &Path, record: &RunRecord) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::dispatch::Outcome;
 
     fn command(word: &str) -> Vec<String> {
         vec![word.to_owned()]
@@ -252,7 +253,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run = open(dir.path(), true, "true").unwrap();
         let item = Item { id: "a".into(), line: 1, text: "x".into() };
-        assert!(!run.is_done(&item, &command("true")).unwrap());
+        assert_eq!(run.done(&item, &command("true")).unwrap(), None);
         let mut result = TaskResult {
             id: "a".into(),
             hash: result::hash(Some("x"), &command("true")),
@@ -274,12 +275,12 @@ mod tests {
         ] {
             result.outcome = outcome;
             result.write(&task_dir).unwrap();
-            assert_eq!(run.is_done(&item, &command("true")).unwrap(), done, "{outcome}");
+            assert_eq!(run.done(&item, &command("true")).unwrap(), done.then_some(outcome), "{outcome}");
         }
         let other = Item { text: "y".into(), ..item.clone() };
-        let error = run.is_done(&other, &command("true")).unwrap_err();
+        let error = run.done(&other, &command("true")).unwrap_err();
         assert!(matches!(error, Error::Conflict(_)) && error.to_string().contains("\"a\""), "{error}");
         fs::write(task_dir.join(result::FILE), "{").unwrap();
-        assert!(matches!(run.is_done(&item, &command("true")).unwrap_err(), Error::Conflict(_)));
+        assert!(matches!(run.done(&item, &command("true")).unwrap_err(), Error::Conflict(_)));
     }
 }

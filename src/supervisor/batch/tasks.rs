@@ -49,7 +49,7 @@ impl TaskFile {
             let text = format!("--tasks {name}: {e}");
             if e.kind() == io::ErrorKind::NotFound { Error::NotFound(text) } else { Error::Input(text) }
         };
-        let jsonl = jsonl || path.extension().is_some_and(|e| e == "jsonl");
+        let jsonl = jsonl || has_json_lines(path);
         if stdin {
             let file = spool(io::stdin().lock()).map_err(|e| wrong(&e))?;
             return Ok(Self { file, name, jsonl });
@@ -111,6 +111,12 @@ impl TaskFile {
             line: 0,
         })
     }
+}
+
+/// True for a name that says that each line is JSON.
+fn has_json_lines(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    ["jsonl", "ndjson", "jsonlines"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 fn spool(mut from: impl Read) -> io::Result<File> {

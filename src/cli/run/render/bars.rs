@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::lines::{self, time};
 use crate::api::dispatch::Outcome;
+use crate::cli::output;
 use crate::supervisor::progress::Progress;
 
 /// At most this many workers get a bar. More bars would fill the terminal.
@@ -52,7 +53,7 @@ impl Bars {
             Progress::Started { task, attempt, worker } => self.with(worker, |bar| {
                 let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
                 bar.reset_elapsed();
-                bar.set_message(format!("{task}{again}"));
+                bar.set_message(format!("{}{again}", output::escape(task)));
             }),
             Progress::Ended { worker, outcome, until, .. } => {
                 let rest = until.filter(|until| *until > now && *outcome == Outcome::RateLimited);
@@ -88,7 +89,7 @@ impl Bars {
     fn line(&self, progress: &Progress, now: Timestamp) {
         if let Some(line) = lines::line(progress, now) {
             // A terminal that is gone is no reason to stop.
-            let _ = self.multi.println(format!("poolkeeper: {line}"));
+            let _ = self.multi.println(output::message(&line));
         }
     }
 

@@ -5,15 +5,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::cli::output;
 use crate::supervisor::progress::Progress;
 use crate::supervisor::summary::Summary;
 
 /// One step as an object. Absent fields are left out.
 pub fn step(progress: &Progress, now: Timestamp) -> Value {
     let mut value = match progress {
-        Progress::Run { run_id, pool, runtime, workers, tasks, skipped } => json!({
+        Progress::Run { run_id, pool, runtime, workers, tasks, skipped, skipped_failed } => json!({
             "event": "run", "runId": run_id, "pool": pool, "runtime": runtime, "workers": workers, "tasks": tasks,
-            "skipped": skipped,
+            "skipped": skipped, "skippedFailed": skipped_failed,
         }),
         Progress::Started { task, attempt, worker } => {
             json!({"event": "started", "task": task, "attempt": attempt, "worker": worker})
@@ -39,6 +40,11 @@ pub fn step(progress: &Progress, now: Timestamp) -> Value {
     value
 }
 
+/// An object as text on one line.
+pub fn text(value: &Value) -> String {
+    output::escape_json(&value.to_string())
+}
+
 /// The sums of a run as an object.
 pub fn summary(s: &Summary, now: Timestamp, took: Duration) -> Value {
     let workers: Vec<Value> = s
@@ -53,7 +59,7 @@ pub fn summary(s: &Summary, now: Timestamp, took: Duration) -> Value {
     json!({
         "event": "summary", "time": now, "seconds": took.as_secs_f64(), "tasks": s.tasks.unwrap_or(1),
         "succeeded": s.succeeded, "failed": s.failed, "rateLimited": s.rate_limited, "notRun": s.left(),
-        "skipped": s.skipped, "attempts": s.attempts, "rateLimits": s.limits, "workers": workers,
+        "skipped": s.skipped, "skippedFailed": s.skipped_failed, "attempts": s.attempts, "rateLimits": s.limits, "workers": workers,
     })
 }
 
@@ -82,6 +88,7 @@ mod tests {
             workers: 1,
             tasks: None,
             skipped: 0,
+            skipped_failed: 0,
         };
         assert_eq!(step(&run, Timestamp::UNIX_EPOCH).get("tasks"), None);
     }

@@ -5,14 +5,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::api::dispatch::Outcome;
+use crate::cli::output::escape;
 use crate::supervisor::progress::Progress;
 use crate::supervisor::summary::Summary;
 
 /// One step as a line for people. None: it is not worth a line.
 pub fn line(progress: &Progress, now: Timestamp) -> Option<String> {
     Some(match progress {
-        Progress::Run { tasks: Some(tasks), skipped, workers, runtime, .. } => {
-            let done = if *skipped > 0 { format!(", {skipped} done before") } else { String::new() };
+        Progress::Run { tasks: Some(tasks), skipped, skipped_failed, workers, runtime, .. } => {
+            let done =
+                if *skipped > 0 { format!(", {}", done_before(*skipped, *skipped_failed)) } else { String::new() };
             format!(
                 "{} to run{done}; up to {} ({runtime})",
                 count(*tasks, "task"),
@@ -22,8 +24,9 @@ pub fn line(progress: &Progress, now: Timestamp) -> Option<String> {
         Progress::Run { .. } | Progress::Task { .. } | Progress::WorkerReady { .. } | Progress::WorkerGone { .. } => {
             return None;
         }
-        Progress::Started { task, attempt, worker } => format!("{task} attempt {attempt} → {worker}"),
+        Progress::Started { task, attempt, worker } => format!("{} attempt {attempt} → {worker}", escape(task)),
         Progress::Ended { task, attempt, worker, outcome, message, took, until, .. } => {
+            let task = escape(task);
             let message = message.as_deref().map(one_line).unwrap_or_default();
             let why = if message.is_empty() { String::new() } else { format!(": {message}") };
             match outcome {
@@ -63,9 +66,9 @@ pub fn summary(s: &Summary, now: Timestamp, took: Duration) -> String {
     let mut parts = Vec::new();
     if s.tasks.is_some() {
         parts.push(format!("{} succeeded", s.succeeded));
-        let others =
-            [(s.failed, "failed"), (s.rate_limited, "rate limited"), (s.left(), "not run"), (s.skipped, "done before")];
+        let others = [(s.failed, "failed"), (s.rate_limited, "rate limited"), (s.left(), "not run")];
         parts.extend(others.into_iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")));
+        parts.extend((s.skipped > 0).then(|| done_before(s.skipped, s.skipped_failed)));
     }
     let rested: Duration = s.workers().map(|(_, sums)| sums.rested(now)).sum();
     let total = format!(
@@ -97,6 +100,11 @@ fn table(rows: &[[String; 5]]) -> String {
             .collect::<String>()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// `3 done before`, `3 done before (1 failed)`.
+fn done_before(skipped: u64, failed: u64) -> String {
+    format!("{skipped} done before{}", if failed > 0 { format!(" ({failed} failed)") } else { String::new() })
 }
 
 fn rest(until: Option<Timestamp>, now: Timestamp) -> String {
@@ -160,6 +168,7 @@ pub(crate) mod tests {
             workers: 1,
             tasks: Some(2),
             skipped: 3,
+            skipped_failed: 0,
         };
         assert_eq!(line(run), "2 tasks to run, 3 done before; up to 1 worker (Process)");
     }

@@ -7,18 +7,19 @@ mod json;
 mod lines;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
 use self::bars::Bars;
 use super::args::ProgressKind;
-use crate::cli::exit::Failure;
+use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::runtime::exec::Output;
 use crate::supervisor::progress::{Progress, Reporter};
@@ -37,13 +38,15 @@ enum How {
 /// Shows progress and output.
 pub struct Renderer {
     how: How,
+    /// Gets every step as JSON, whatever `how` is.
+    file: Option<Mutex<File>>,
     /// Held while both outputs of a task are printed, so outputs of tasks do not mix.
     printing: Mutex<()>,
 }
 
 impl Renderer {
-    /// `batch`: there is more than one task. `width`: the most workers.
-    pub fn new(kind: ProgressKind, batch: bool, width: i32) -> Self {
+    /// `batch`: there is more than one task. `width`: the most workers. `file`: gets every step as JSON too.
+    pub fn new(kind: ProgressKind, batch: bool, width: i32, file: Option<File>) -> Self {
         let bars = || Bars::new(width).map_or(How::Lines, How::Bars);
         let how = match kind {
             ProgressKind::Auto if !batch => How::Unusual,
@@ -52,16 +55,16 @@ impl Renderer {
             ProgressKind::Json => How::Json,
             ProgressKind::None => How::Nothing,
         };
-        Self { how, printing: Mutex::default() }
+        Self { how, file: file.map(Mutex::new), printing: Mutex::default() }
     }
 
     /// Shows why the run ends before its time. This is shown whatever `--progress` says.
     pub fn fail(&self, failure: &Failure, now: Timestamp) {
         let text = failure.to_string();
-        match &self.how {
-            How::Nothing => output::say(&text),
-            _ => self.report(&Progress::Note { text }, now),
+        if matches!(self.how, How::Nothing) {
+            output::say(&text);
         }
+        self.report(&Progress::Note { text }, now);
     }
 
     /// Removes the bars and prints the summary. Nothing is shown afterwards.
@@ -73,8 +76,17 @@ impl Renderer {
             }
             How::Lines => output::line(&lines::summary(summary, now, took)),
             How::Unusual if summary.attempts > 1 => output::line(&lines::summary(summary, now, took)),
-            How::Json => output::line(&json::summary(summary, now, took).to_string()),
+            How::Json => output::line(&json::text(&json::summary(summary, now, took))),
             How::Unusual | How::Nothing => {}
+        }
+        self.to_file(|| json::summary(summary, now, took));
+    }
+
+    /// Writes a step to the file, with one write. A file that cannot be written any more is no reason to stop working.
+    fn to_file(&self, step: impl FnOnce() -> Value) {
+        if let Some(file) = &self.file {
+            let line = format!("{}\n", json::text(&step()));
+            let _ = file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
         }
     }
 
@@ -91,7 +103,7 @@ impl Reporter for Renderer {
     fn report(&self, progress: &Progress, now: Timestamp) {
         match &self.how {
             How::Bars(bars) => bars.show(progress, now),
-            How::Json => output::line(&json::step(progress, now).to_string()),
+            How::Json => output::line(&json::text(&json::step(progress, now))),
             How::Unusual if !lines::is_unusual(progress) => {}
             How::Lines | How::Unusual => {
                 if let Some(line) = lines::line(progress, now) {
@@ -100,6 +112,7 @@ impl Reporter for Renderer {
             }
             How::Nothing => {}
         }
+        self.to_file(|| json::step(progress, now));
     }
 
     async fn pass_on(&self, piece: &Output) -> io::Result<()> {
@@ -125,6 +138,17 @@ impl Reporter for Renderer {
         // Bars are in the way only if both streams end on one terminal. A slow pipe must not hold them up.
         if output::is_stdout_a_terminal() { self.without_bars(copy) } else { copy() }
     }
+}
+
+/// Opens the file of `--progress-file`. What it holds stays: a resumed run adds to it.
+///
+/// # Errors
+/// It cannot be written.
+pub fn open_progress_file(path: &Path) -> Result<File, Failure> {
+    File::options().append(true).create(true).open(path).map_err(|error| {
+        let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Usage };
+        Failure::new(exit, format!("--progress-file {}: {error}", path.display()))
+    })
 }
 
 /// Opens a file. None: there is none, or it is empty.

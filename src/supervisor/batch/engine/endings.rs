@@ -1,13 +1,14 @@
 //! How tasks end, and how the run ends before its time.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use kube::api::Patch;
 use serde_json::json;
 
-use super::{Done, Engine, InFlight, Last};
-use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome};
+use super::{Done, Engine, InFlight, LATE, Last, REPORTING, SETTLE};
+use crate::api::dispatch::{DispatchPhase, DispatchStatus, LastResult, Outcome};
 use crate::supervisor::Error;
 use crate::supervisor::batch::result::{self, TaskResult};
 use crate::supervisor::progress::Progress;
@@ -61,7 +62,7 @@ impl Engine {
             hash: result::hash(t.task.text.as_deref(), &self.runner.command),
             outcome: last.outcome,
             exit_code: last.exit_code,
-            message: status.last_result.as_ref().map_or_else(|| why_not_run(status), |r| r.message.clone()),
+            message: status.last_result.as_ref().map_or_else(|| why_not_run(status), |r| message_of(r, last.timed_out)),
             attempts: status.attempt,
             worker: status.worker.as_ref().map(|w| w.name.clone()),
             started_at: status.assigned_at.as_ref().map(|at| at.0),
@@ -103,12 +104,27 @@ impl Engine {
         Some(self.idle_since.filter(|_| all_wait)? + timeout.get())
     }
 
+    /// When the next time is over.
+    pub(super) fn due(&self) -> Option<Duration> {
+        let first = self.deadlines.first().map(|(at, _)| *at);
+        Some(first.into_iter().chain(self.idle_until()).min()?.max(self.settle_until))
+    }
+
     /// Ends the tasks whose time is over. One that runs ends as TimedOut, one that waits ends as its last attempt did.
     pub(super) async fn time_out(&mut self) -> Result<(), Error> {
         let now = self.mono();
+        if self.due().is_some_and(|due| now.saturating_sub(due) > LATE) {
+            self.settle_until = now + SETTLE;
+            return Ok(());
+        }
         while let Some((_, name)) = self.deadlines.first().filter(|(at, _)| *at <= now).cloned() {
             self.deadlines.pop_first();
             let Some(t) = self.in_flight.get_mut(&name).filter(|t| t.last.is_none()) else { continue };
+            // Of an end and a time that is over, the end counts.
+            if t.closed < t.started && t.exited.load(Relaxed) {
+                self.deadlines.insert((now + REPORTING, name));
+                continue;
+            }
             t.timed_out = true;
             let patch = json!({"metadata": {"uid": t.uid}, "spec": {"cancel": true}});
             match self.runner.place.dispatches().patch(&name, &params(), &Patch::Merge(&patch)).await {
@@ -119,7 +135,7 @@ impl Engine {
         }
         match (self.options.timeout, self.idle_until()) {
             (Some(timeout), Some(at)) if at <= now => {
-                Err(Error::AllRest { timeout, failed: self.tracker.summary().failed > 0 })
+                Err(Error::AllRest { timeout, failed: self.tracker.summary().all_failed() > 0 })
             }
             _ => Ok(()),
         }
@@ -150,6 +166,14 @@ fn final_outcome(status: &DispatchStatus, timed_out: bool) -> Outcome {
         // Never ran: refused, or gone.
         (_, None) => Outcome::NotStarted,
     }
+}
+
+/// The message of an attempt's result. One that `--timeout` ended says so.
+pub(super) fn message_of(result: &LastResult, timed_out: bool) -> Option<String> {
+    if timed_out && result.outcome == Outcome::Cancelled {
+        return Some("the task's time ran out (--timeout)".to_owned());
+    }
+    result.message.clone()
 }
 
 /// Why a task ended of which there was no attempt. None: there was one.
