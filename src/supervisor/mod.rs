@@ -5,7 +5,7 @@
 //!
 //! - [`place`]: where the workers are: client, namespace, executor.
 //! - [`attempt`]: one execution of a task in the worker that a Dispatch names. [`report`]: how its end is reported.
-//! - [`outcome`]: what the end of a command means. [`short_rests`]: limits that name hardly any time, again and again.
+//! - [`outcome`]: what the end of a command means. [`short_rests`]: repeated limits that name hardly any time.
 //! - [`batch`]: many tasks: which of them run, which are over, and what of them is on disk.
 //! - [`progress`]: what happens, as values. [`summary`]: their sums. Nothing here prints: a [`progress::Reporter`] does.
 //! - [`error`]: why a run ends before its time.

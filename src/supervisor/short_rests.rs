@@ -1,4 +1,4 @@
-//! Limits that name hardly any time, again and again.
+//! Repeated limits that name hardly any time.
 //!
 //! A service that says "retry now" is asked again at once, as it wishes. If it then says the same, and again, it would be asked
 //! as often as this machine can. So from the second time in a row on the rest grows, from one second on.
@@ -16,7 +16,7 @@ const SHORT: Duration = Duration::from_secs(1);
 /// The rest instead of a short one never grows above this.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// How many short rests each worker was told to take in a row.
+/// How many short rests in a row were named for each worker.
 #[derive(Default)]
 pub struct ShortRests(Mutex<BTreeMap<String, u32>>);
 

@@ -239,7 +239,7 @@ fn a_limit_that_names_no_time_at_all_is_not_asked_for_ever() {
     let ran = batch(&place, "1\n", &["--workers", "1", "--timeout", "4s"], script).exits(75);
     let ran_times = place.read("ran.txt").lines().count();
     assert!((3..=5).contains(&ran_times), "{ran_times} attempts in 4 s:\n{}", ran.stderr);
-    // Once it is through, it is trusted again.
+    // Once it succeeds, it is trusted again.
     let script = r#"[ $POOLKEEPER_ATTEMPT != 1 ] || printf '{"outcome":"RateLimited","retryAfter":"0s"}' > "$POOLKEEPER_RESULT""#;
     let started = std::time::Instant::now();
     batch(&place, &numbers(6), &["--workers", "1"], script).exits(0).says(&["6 rate limits met"]);
@@ -261,7 +261,7 @@ fn progress_has_a_file_of_its_own() {
     assert_eq!((of(&text, "run"), of(&text, "started"), of(&text, "task"), of(&text, "summary")), (1, 20, 20, 1));
     assert_eq!(ran.stderr.matches("noise").count(), 100);
     ran.says(&["line-20 attempt 1 succeeded", "tasks: 20 succeeded"]);
-    // A descriptor that the caller opened; and the file grows, so that a resumed run adds to it.
+    // A descriptor that the caller opened; and the file grows: a resumed run adds to it.
     let run =
         "exec \"$0\" run --local --progress none --progress-file /dev/fd/3 --tasks tasks.txt -- true 3>>progress.json";
     let mut command = std::process::Command::new("sh");
