@@ -85,18 +85,32 @@ running() {
   [ -n "$state" ] && [ "$state" != Z ]
 }
 
-# kill_all COMMAND...: kills the processes whose pids the command prints, until it prints none. Nothing is asked to end by
-# itself: what a component would save is removed anyway, and so the same way out is taken that follows a crash.
+# holds_nothing PID: no thread of it runs any more. A process loses its environment, by which it is found, before its sockets are
+# closed, and its first thread may be a zombie while another one still exits.
+holds_nothing() {
+  local states
+  states=$(sed 's/.*) \(.\).*/\1/' "/proc/$1"/task/*/stat 2>/dev/null) || true
+  [[ ! $states =~ [^ZX[:space:]] ]]
+}
+
+# kill_all COMMAND...: kills the processes whose pids the command prints, until it prints none and their ports are free. Nothing
+# is asked to end by itself: what a component would save is removed anyway, and so the same way out is taken that follows a crash.
 kill_all() {
-  local pids
+  local pids pid busy
+  declare -A killed=()
   for _ in $(seq 200); do
     pids=$("$@") || true
-    if [ -z "$pids" ]; then return 0; fi
+    for pid in $pids; do killed[$pid]=1; done
+    busy=$pids
+    for pid in "${!killed[@]}"; do
+      if ! holds_nothing "$pid"; then busy+=" $pid"; fi
+    done
+    if [ -z "$busy" ]; then return 0; fi
     # shellcheck disable=SC2086
     kill -9 $pids 2>/dev/null || true
     sleep 0.05
   done
-  die "cannot be killed: $(ps -o pid=,comm= -p "$(xargs <<<"$pids" | tr ' ' ,)" | xargs)"
+  die "cannot be killed: $(ps -o pid=,comm= -p "$(xargs <<<"$busy" | tr ' ' ,)" | xargs)"
 }
 
 declare -A STARTED=()
