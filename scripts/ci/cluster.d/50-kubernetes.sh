@@ -238,7 +238,8 @@ k wait cpool/again --for=condition=Ready --timeout=90s
 
 step "helm upgrade with a changed CRD"
 cp -r charts/poolkeeper "$work/chart"
-sed -i 's/A pool of warm worker containers:/CHANGED. A pool of warm worker containers:/' "$work"/chart/files/crds/containerpools.poolkeeper.dev.yaml
+sed -i '/openAPIV3Schema:/{n;s/description: /description: CHANGED. /}' "$work"/chart/files/crds/containerpools.poolkeeper.dev.yaml
+grep -q 'description: CHANGED' "$work"/chart/files/crds/containerpools.poolkeeper.dev.yaml
 helm upgrade poolkeeper "$work/chart" --namespace poolkeeper --reset-then-reuse-values --take-ownership --wait --timeout 3m
 until_true "the changed description" says 'CHANGED' kubectl explain containerpool
 is True cpool/again '{.status.conditions[?(@.type=="Ready")].status}'
