@@ -1,4 +1,4 @@
-//! What every [`Executor`](poolkeeper::runtime::exec::Executor) must do in workers that have a POSIX shell.
+//! What every [`Executor`] must do in workers that have a POSIX shell.
 
 use std::sync::Arc;
 use std::time::Duration;
