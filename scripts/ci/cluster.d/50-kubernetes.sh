@@ -7,72 +7,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 
-passed=0
 ns=e2e
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-# step TEXT: what the lines that follow show.
-step() {
-  passed=$((passed + 1))
-  echo "--- $*"
-}
-fail() {
-  echo "FAILED: $*" >&2
-  kubectl get cpool,pkw,pkd,pods -A -o wide >&2 || true
-  kubectl -n poolkeeper logs deploy/poolkeeper --tail=30 >&2 || true
-  exit 1
-}
-trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
-k() { kubectl -n "$ns" "$@"; }
-# until_true TEXT COMMAND...: a condition that kubectl cannot wait for.
-until_true() {
-  local what=$1 tries=300
-  shift
-  until "$@" >/dev/null 2>&1; do
-    tries=$((tries - 1))
-    if [ "$tries" -eq 0 ]; then fail "in vain: $what"; fi
-    sleep 0.2
-  done
-}
-# is WANTED KIND/NAME JSONPATH: a field has this value.
-is() { [ "$(k get "$2" -o "jsonpath=$3")" = "$1" ]; }
-becomes() { until_true "$2 $3 is $1, it is $(k get "$2" -o "jsonpath=$3")" is "$@"; }
-# refused WORDS COMMAND...: it fails, and says so with these words.
-refused() {
-  local words=$1
-  shift
-  if "$@" >"$work/out" 2>&1; then fail "not refused: $*"; fi
-  grep -qF -- "$words" "$work/out" || fail "not said: $words, but: $(cat "$work/out")"
-}
-# says WORDS COMMAND...: its output has them. (`| grep -q` would end the writer, and with it, now and then, this script.)
-says() {
-  local words=$1
-  shift
-  grep -qF -- "$words" <<<"$("$@")"
-}
-# settled POOL "UPDATED READY": what the status says of the pool as it is asked for now.
-settled() {
-  local generation
-  generation=$(k get cpool "$1" -o 'jsonpath={.metadata.generation}')
-  becomes "$generation $2" "cpool/$1" '{.status.observedGeneration} {.status.updated} {.status.ready}'
-}
-# dispatch NAME [SPEC]: asks by annotation and waits until it is assigned.
-dispatch() {
-  k annotate cpool agents "dispatch.poolkeeper.dev/$1=${2:-}" >/dev/null
-  k wait --for=create "pkd/$1" --timeout=60s >/dev/null
-  k wait --for=condition=Assigned "pkd/$1" --timeout=60s >/dev/null
-}
-# finished NAME PHASE
-finished() { k wait "--for=jsonpath={.status.phase}=$2" "pkd/$1" --timeout=60s >/dev/null; }
-pool() {
-  cat <<Y
-apiVersion: poolkeeper.dev/v1alpha1
-kind: ContainerPool
-metadata: {name: ${1:-agents}, namespace: $ns}
-spec: {image: "docker.io/library/busybox:local", command: [sleep, infinity], min: 1, max: 3, cooldown: 10s${2:-}}
-Y
-}
+. scripts/ci/kubernetes-lib.sh
 
 scripts/cluster/cluster load target/image/poolkeeper.tar
 
