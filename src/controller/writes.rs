@@ -83,7 +83,7 @@ pub(super) async fn carry_out(client: Client, verb: Verb) -> Settled {
         Verb::RemovePoolFinalizer(base) => remove_finalizer(&client, &*base, names::POOL_FINALIZER).await,
         Verb::RemoveWorkerFinalizer(base) => remove_finalizer(&client, &*base, names::WORKER_FINALIZER).await,
         Verb::RemovePoolAnnotation(base, key, value) => remove_annotation(&client, &base, &key, &value).await,
-        Verb::DeleteWorker(base) => delete(&client, &*base).await,
+        Verb::DeleteWorker(base, _) => delete(&client, &*base).await,
         Verb::DeleteDispatch(base) => delete(&client, &*base).await,
         Verb::GetWorker(key) => get::<Worker>(&client, &key).await,
         Verb::GetDispatch(key) => get::<Dispatch>(&client, &key).await,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::worker_end::WorkerEnd;
 use super::{HostKey, ObjectKey};
 use crate::api::dispatch::{DispatchResult, DispatchStatus};
 use crate::api::pool::ContainerPoolStatus;
@@ -130,8 +131,8 @@ pub enum Verb {
     RemovePoolAnnotation(Arc<ContainerPool>, String, String),
     /// Remove the finalizer of a Worker.
     RemoveWorkerFinalizer(Arc<Worker>),
-    /// Delete a Worker: preconditions uid and resourceVersion.
-    DeleteWorker(Arc<Worker>),
+    /// Delete a Worker, for this reason: preconditions uid and resourceVersion.
+    DeleteWorker(Arc<Worker>, WorkerEnd),
     /// Delete a Dispatch: preconditions uid and resourceVersion.
     DeleteDispatch(Arc<Dispatch>),
     /// A live GET.

@@ -68,6 +68,7 @@ mod template;
 mod testkit;
 mod time;
 mod worker;
+mod worker_end;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +84,7 @@ pub(crate) use object::dispatch_status;
 pub use object::{Object, ObjectKey};
 pub use template::template_hash;
 pub use time::Now;
+pub use worker_end::WorkerEnd;
 
 use self::agenda::{Agenda, Wake};
 use self::state::claims::Claims;

@@ -16,7 +16,7 @@ fn answered() -> Core {
 }
 
 fn is_let_go(actions: &[Action]) -> bool {
-    actions.iter().any(|a| matches!(a, Action::Write(_, Verb::DeleteWorker(_))))
+    actions.iter().any(|a| matches!(a, Action::Write(_, Verb::DeleteWorker(..))))
 }
 
 /// Its Pod was deleted while the watch was down, so nothing reports it.

@@ -421,7 +421,7 @@ impl Rig {
                 assert!(self.workers.insert(ObjectKey::of(&*w), w.clone()).is_none(), "{name} is there already");
                 (Step::Other, Fetched::Worker(Some(w.clone())), Some(Input::Worker(Seen::Present(w))))
             }
-            Verb::DeleteWorker(base) => {
+            Verb::DeleteWorker(base, _) => {
                 let mut w = Worker::clone(&base);
                 w.metadata.deletion_timestamp =
                     Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.now.wall));

@@ -16,7 +16,7 @@ pub(in crate::controller) fn request(verb: &Verb) -> (&'static str, &'static str
         Verb::RemovePoolFinalizer(_) => (POOL, "remove_finalizer"),
         Verb::RemovePoolAnnotation(..) => (POOL, "remove_annotation"),
         Verb::RemoveWorkerFinalizer(_) => ("Worker", "remove_finalizer"),
-        Verb::DeleteWorker(_) => ("Worker", "delete"),
+        Verb::DeleteWorker(..) => ("Worker", "delete"),
         Verb::DeleteDispatch(_) => ("Dispatch", "delete"),
         Verb::GetWorker(_) => ("Worker", "get"),
         Verb::GetDispatch(_) => ("Dispatch", "get"),

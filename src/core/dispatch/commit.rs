@@ -9,7 +9,7 @@ use crate::api::worker::{DispatchRef, WorkerPhase, WorkerStatus};
 use crate::api::{Condition, Dispatch, Time, Worker};
 use crate::core::agenda::Wake;
 use crate::core::rests::{self, Limited};
-use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, conditions};
+use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, WorkerEnd, conditions};
 
 use super::fate::{Fate, fate};
 use super::outcome::{End, final_phase, retry};
@@ -159,7 +159,8 @@ impl Core {
             Fate::Unreported if worker.is_deleting() => self.free(key, worker, None, now),
             Fate::Unreported => {
                 let base = self.workers[key].obj.clone();
-                self.write(Subject::Worker(key.clone()), Verb::DeleteWorker(base));
+                let why = WorkerEnd::Unreported { dispatch: named.name.clone(), attempt: named.attempt };
+                self.write(Subject::Worker(key.clone()), Verb::DeleteWorker(base, why));
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::api::pool::ContainerPoolSpec;
 use crate::api::worker::{WorkerPhase, WorkerSpec};
 use crate::api::{ContainerPool, RuntimeKind, Worker, names};
 use crate::core::agenda::Wake;
-use crate::core::{Core, HostKey, Now, ObjectKey, Subject, Verb, template, time};
+use crate::core::{Core, HostKey, Now, ObjectKey, Subject, Verb, WorkerEnd, template, time};
 use crate::runtime::LOCAL_HOST;
 
 /// How long a start is assumed to take until one was seen.
@@ -137,9 +137,10 @@ impl Core {
                 break;
             }
         }
-        for ordinal in leave {
+        for (n, ordinal) in (0..).zip(leave) {
             self.visits.0 += 1;
-            self.delete_worker(&key.sibling(names::worker(&key.name, ordinal)), now);
+            let why = if n < above_max { WorkerEnd::AboveMax } else { WorkerEnd::NotNeeded };
+            self.delete_worker(&key.sibling(names::worker(&key.name, ordinal)), why, now);
         }
     }
 
@@ -171,7 +172,8 @@ impl Core {
             }
         }
         if let Some((_, ordinal)) = longest {
-            self.delete_worker(&key.sibling(names::worker(&key.name, ordinal)), now);
+            let worker = key.sibling(names::worker(&key.name, ordinal));
+            self.delete_worker(&worker, WorkerEnd::CredentialRests, now);
         }
     }
 

@@ -27,7 +27,7 @@ use crate::core::state::pools::PoolEntry;
 use crate::core::state::slots::Slot;
 use crate::core::state::workers::WorkerEntry;
 use crate::core::template::Templates;
-use crate::core::{Core, Now, Object, ObjectKey, Subject, time};
+use crate::core::{Core, Now, Object, ObjectKey, Subject, WorkerEnd, time};
 
 /// When a worker that cannot take work is due to be replaced: before any that can.
 const AT_ONCE: Timestamp = Timestamp::MIN;
@@ -182,7 +182,7 @@ impl Core {
         }
         let spent = self.pools.get_mut(key).map(|p| p.slots.take_spent());
         for ordinal in spent.into_iter().flatten() {
-            if !self.replace_one(key, ordinal, now, wake)
+            if !self.replace_one(key, ordinal, WorkerEnd::Spent, now, wake)
                 && let Some(p) = self.pools.get_mut(key)
             {
                 p.slots.put_back_spent(ordinal);
@@ -215,7 +215,8 @@ impl Core {
                 return;
             }
             p.learned.replacements.begin(ordinal);
-            if !self.replace_one(key, ordinal, now, wake) {
+            let why = if due > OUTDATED { WorkerEnd::TooOld } else { WorkerEnd::Outdated };
+            if !self.replace_one(key, ordinal, why, now, wake) {
                 self.replacement_stays(key, Some(ordinal));
                 return;
             }
@@ -223,14 +224,14 @@ impl Core {
     }
 
     /// Removes a worker. Returns false if it has to wait after a failed write.
-    fn replace_one(&mut self, pool: &ObjectKey, ordinal: i32, now: Now, wake: &mut Wake) -> bool {
+    fn replace_one(&mut self, pool: &ObjectKey, ordinal: i32, why: WorkerEnd, now: Now, wake: &mut Wake) -> bool {
         self.visits.0 += 1;
         let worker = pool.sibling(names::worker(&pool.name, ordinal));
         if let Some(until) = self.agenda.blocked_until(&Subject::Worker(worker.clone()), now) {
             wake.after(until);
             return false;
         }
-        self.delete_worker(&worker, now);
+        self.delete_worker(&worker, why, now);
         true
     }
 

@@ -9,7 +9,7 @@ use crate::api::worker::{WorkerPhase, WorkerStatus};
 use crate::core::agenda::Wake;
 use crate::core::object::worker_status;
 use crate::core::state::instances::{InstanceView, host_of, instance_key};
-use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb};
+use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, WorkerEnd};
 use crate::runtime::Instance;
 
 impl Core {
@@ -29,13 +29,13 @@ impl Core {
             self.stop_instance(key, &w, now);
         } else if let Some(why) = failed {
             self.count_start_failure(&pool, &w, &why, now);
-            self.delete_worker(key, now);
+            self.delete_worker(key, WorkerEnd::StartFailed(why), now);
         } else if self.pool_obj(&pool).is_some_and(|p| p.is_deleting()) {
-            self.delete_worker(key, now);
+            self.delete_worker(key, WorkerEnd::PoolDeleted, now);
         } else if self.pool_obj(&pool).is_none() {
             // Absence from the cache is not a fact: a live GET is.
             if self.workers[key].pool_gone {
-                self.delete_worker(key, now);
+                self.delete_worker(key, WorkerEnd::PoolDeleted, now);
             } else {
                 self.write(Subject::Worker(key.clone()), Verb::GetPool(pool));
             }
@@ -47,12 +47,12 @@ impl Core {
     }
 
     /// Deletes a Worker, unless a write about it is under way.
-    pub(in crate::core) fn delete_worker(&mut self, key: &ObjectKey, now: Now) {
+    pub(in crate::core) fn delete_worker(&mut self, key: &ObjectKey, why: WorkerEnd, now: Now) {
         let Some(base) = self.workers.get(key).map(|e| e.obj.clone()) else { return };
         if self.agenda.is_locked(&Subject::Worker(key.clone())) {
             return;
         }
-        self.write(Subject::Worker(key.clone()), Verb::DeleteWorker(base));
+        self.write(Subject::Worker(key.clone()), Verb::DeleteWorker(base, why));
         self.reindex_worker(key, now);
     }
 

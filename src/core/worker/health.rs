@@ -10,7 +10,7 @@ use crate::core::agenda::Wake;
 use crate::core::limits::{EARLY_END, MISSED_CHECKS};
 use crate::core::state::instances::{InstanceView, host_of, instance_key};
 use crate::core::state::life::Order;
-use crate::core::{Action, Core, EventType, Now, ObjectKey, RuntimeOrder, conditions};
+use crate::core::{Action, Core, EventType, Now, ObjectKey, RuntimeOrder, WorkerEnd, conditions};
 
 impl Core {
     /// A worker that is Ready and idle: replaces it if its instance is dead or unhealthy, and checks it.
@@ -40,16 +40,18 @@ impl Core {
                 }
                 return;
             }
-            if now.mono < since + EARLY_END {
+            let end = if now.mono < since + EARLY_END {
                 let text = match self.instances.view_of(w) {
                     Some(InstanceView::Ended(exit)) => describe_worker(exit, " soon after its start"),
                     _ => format!("worker lost soon after its start: {why}"),
                 };
                 self.count_start_failure(&pool, w, &text, now);
+                text
             } else {
-                self.record("Worker", w, EventType::Warning, EventReason::InstanceLost, why, now);
-            }
-            self.delete_worker(key, now);
+                self.record("Worker", w, EventType::Warning, EventReason::InstanceLost, why.clone(), now);
+                why
+            };
+            self.delete_worker(key, WorkerEnd::InstanceEnded(end), now);
             return;
         }
         if self.pools.get(&pool).is_some_and(|p| p.learned.backoff.is_failing()) {
@@ -71,7 +73,7 @@ impl Core {
                 format!("{missed} checks in a row failed"),
                 now,
             );
-            self.delete_worker(key, now);
+            self.delete_worker(key, WorkerEnd::Unhealthy(missed), now);
             return;
         }
         let waits = match self.instances.view_of(w) {

@@ -9,7 +9,7 @@ use crate::core::agenda::Wake;
 use crate::core::object::worker_status;
 use crate::core::state::instances::{InstanceView, host_of, instance_key};
 use crate::core::state::life::Order;
-use crate::core::{Action, Core, EventType, HostKey, Now, ObjectKey, RuntimeOrder, conditions};
+use crate::core::{Action, Core, EventType, HostKey, Now, ObjectKey, RuntimeOrder, WorkerEnd, conditions};
 use crate::runtime::{InstanceSpec, InstanceState};
 
 impl Core {
@@ -38,7 +38,7 @@ impl Core {
         // Nothing is removed meanwhile, and the time does not count.
         let stands_still = pool.spec.paused || !self.instances.is_listed(&host);
         if !stands_still && self.is_outdated(&self.workers[key]) {
-            self.delete_worker(key, now); // outdated before it began
+            self.delete_worker(key, WorkerEnd::Outdated, now); // outdated before it began
             return;
         }
         let Some(e) = self.workers.get_mut(key) else { return };
