@@ -43,13 +43,13 @@ impl Core {
         match subject {
             Subject::Pool(key) => self.pool_obj(key).map(|p| Identity::new(p.uid_str(), None)),
             Subject::Worker(key) => self.workers.get(key).map(|e| {
-                let named = e.obj.status.as_ref().and_then(|s| s.dispatch.as_ref());
-                Identity::new(e.obj.uid_str(), named.map(|d| (d.uid.as_str(), d.attempt)))
+                let named = e.named();
+                Identity::new(e.obj().uid_str(), named.map(|d| (d.uid.as_str(), d.attempt)))
             }),
             Subject::Dispatch(key) => self.dispatches.get(key).map(|e| {
-                let status = e.obj.status.as_ref();
+                let status = e.obj().status.as_ref();
                 let named = status.and_then(|s| Some((s.worker.as_ref()?.uid.as_str(), s.attempt)));
-                Identity::new(e.obj.uid_str(), named)
+                Identity::new(e.obj().uid_str(), named)
             }),
             Subject::Lease(_) | Subject::Orphan(_) => None,
         }
@@ -94,7 +94,7 @@ impl Core {
                 let by_name = k.name.rsplit_once('-').map(|(pool, _)| k.sibling(pool));
                 by_name.and_then(|p| self.pool_obj(&p))
             }
-            Subject::Dispatch(k) => self.dispatches.get(k).and_then(|e| self.pool_obj(&e.pool)),
+            Subject::Dispatch(k) => self.dispatches.get(k).and_then(|e| self.pool_obj(e.pool())),
             Subject::Lease(_) | Subject::Orphan(_) => None,
         };
         if let Some(pool) = pool {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::state::dispatches::DispatchEntry;
 use super::{Core, Now, ObjectKey};
 
 /// One pool in numbers.
@@ -50,6 +51,6 @@ impl Core {
 
     /// Monotonic time since which a dispatch was seen to wait: for its first attempt, or again. None: it does not wait.
     pub fn waiting_since(&self, dispatch: &ObjectKey) -> Option<Duration> {
-        self.dispatches.get(dispatch).filter(|e| e.waiting).map(|e| e.since)
+        self.dispatches.get(dispatch).and_then(DispatchEntry::waiting_since)
     }
 }

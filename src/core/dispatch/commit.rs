@@ -128,9 +128,9 @@ impl Core {
         wake: &mut Wake,
     ) {
         let dispatch = key.sibling(named.name.clone());
-        let gone = self.workers.get(key).is_some_and(|e| e.dispatch_gone.as_deref() == Some(&named.uid));
-        let present = self.dispatches.get(&dispatch).map(|e| e.obj.clone()).filter(|d| d.uid_str() == named.uid);
-        let left = self.workers.get(key).and_then(|e| e.left_by.clone()).filter(|d| d.uid_str() == named.uid);
+        let gone = self.workers.get(key).is_some_and(|e| e.is_dispatch_gone(&named.uid));
+        let present = self.dispatches.get(&dispatch).map(|e| e.obj().clone()).filter(|d| d.uid_str() == named.uid);
+        let left = self.workers.get(key).and_then(|e| e.left_by(&named.uid)).cloned();
         let began = present.as_ref().or(left.as_ref()).and_then(|d| d.status.as_ref()?.assigned_at.clone());
         // What the last version said of its end holds although the dispatch is deleted: the worker can stay, and the rest is
         // not forgotten.
@@ -158,7 +158,7 @@ impl Core {
             }
             Fate::Unreported if worker.is_deleting() => self.free(key, worker, None, now),
             Fate::Unreported => {
-                let base = self.workers[key].obj.clone();
+                let base = self.workers[key].obj().clone();
                 let why = WorkerEnd::Unreported { dispatch: named.name.clone(), attempt: named.attempt };
                 self.write(Subject::Worker(key.clone()), Verb::DeleteWorker(base, why));
             }
@@ -167,7 +167,7 @@ impl Core {
 
     /// Frees a worker, with the rest that follows from the result. Reserves it again in the same write if that is allowed.
     fn free(&mut self, key: &ObjectKey, worker: &Worker, closed: Option<&Limited<'_>>, now: Now) {
-        let pool_key = self.workers[key].pool.clone();
+        let pool_key = self.workers[key].pool().clone();
         let mut status = freed(worker, now);
         if let Some(closed) = closed {
             // The rest of a credential is written to its pools first: after this write nothing would lead to it.
@@ -179,11 +179,11 @@ impl Core {
                 status.cooldown = rests::worker_rest(old, closed);
             }
         }
-        let base = self.workers[key].obj.clone();
+        let base = self.workers[key].obj().clone();
         let reusable = closed.is_none_or(|c| matches!(c.result.outcome, Outcome::Succeeded | Outcome::Failed));
         let next = if reusable && !worker.is_deleting() { self.next_for(key, &status, now) } else { None };
         if let Some(dispatch) = next {
-            let d = self.dispatches[&dispatch].obj.clone();
+            let d = self.dispatches[&dispatch].obj().clone();
             let idle = Worker { status: Some(status), ..(*base).clone() };
             let at = self.assignment(&idle, now);
             let again = reserved(&idle, &d, at);
@@ -196,11 +196,8 @@ impl Core {
 
     /// Takes a dispatch off the queue for a worker whose reservation is being written.
     pub(in crate::core) fn claim(&mut self, worker: &ObjectKey, dispatch: &ObjectKey, status: &WorkerStatus) {
-        if let Some(e) = self.workers.get_mut(worker) {
-            e.reserving = status.dispatch.clone();
-        }
-        if let Some(named) = &status.dispatch {
-            self.claims.reserve(&named.uid, named.attempt);
+        if let (Some(e), Some(named)) = (self.workers.get_mut(worker), &status.dispatch) {
+            e.reserve(named.clone(), &mut self.claims);
         }
         self.unqueue(dispatch);
     }
@@ -208,7 +205,7 @@ impl Core {
     /// Publishes the attempt that a worker is reserved for, or closes it as never started.
     pub(in crate::core) fn roll_forward(&mut self, key: &ObjectKey, dispatch: &Dispatch, worker: &ObjectKey, now: Now) {
         let Some(e) = self.workers.get(worker) else { return };
-        let (w, base) = (e.obj.clone(), self.dispatches[key].obj.clone());
+        let (w, base) = (e.obj().clone(), self.dispatches[key].obj().clone());
         let Some(named) = w.status.as_ref().and_then(|s| s.dispatch.clone()) else { return };
         let status = if w.is_deleting() || self.instances.is_dead(&w) {
             not_started(dispatch, &w, &named, now)
@@ -223,7 +220,7 @@ impl Core {
 
     /// Closes the open attempt of a dispatch.
     pub(in crate::core) fn close(&mut self, key: &ObjectKey, status: DispatchStatus, now: Now) {
-        let base = self.dispatches[key].obj.clone();
+        let base = self.dispatches[key].obj().clone();
         let known = base.status.as_ref().and_then(|s| s.last_result.as_ref()).map_or(0, |r| r.attempt);
         let closed = status.last_result.as_ref().filter(|r| r.attempt > known);
         let reason = closed.and_then(|r| match r.outcome {

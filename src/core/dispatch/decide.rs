@@ -10,12 +10,13 @@ use crate::api::{Condition, Dispatch, Period, Time, names};
 use crate::core::agenda::Wake;
 use crate::core::object::dispatch_status;
 use crate::core::rests::{self};
+use crate::core::state::workers::WorkerEntry;
 use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, conditions};
 
 impl Core {
     /// Decides about a dispatch: nothing if it is finished, else whether its attempt ends, or what it waits for.
     pub(in crate::core) fn decide_dispatch(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
-        let Some(d) = self.dispatches.get(key).map(|e| e.obj.clone()) else { return };
+        let Some(d) = self.dispatches.get(key).map(|e| e.obj().clone()) else { return };
         let status = dispatch_status(&d);
         if status.phase.is_final() {
             self.unqueue(key);
@@ -29,7 +30,7 @@ impl Core {
     }
 
     fn policy_of(&self, key: &ObjectKey) -> DispatchPolicy {
-        let pool = self.dispatches.get(key).map(|e| e.pool.clone());
+        let pool = self.dispatches.get(key).map(|e| e.pool().clone());
         pool.and_then(|p| self.pool_obj(&p)).map(|p| p.spec.dispatch.clone()).unwrap_or_default()
     }
 
@@ -63,7 +64,7 @@ impl Core {
             return Some(End::of(Outcome::Cancelled, "spec.cancel was set"));
         }
         let worker_key = key.sibling(worker.name.clone());
-        let seen = self.workers.get(&worker_key).filter(|e| e.obj.uid_str() == worker.uid).map(|e| e.obj.clone());
+        let seen = self.workers.get(&worker_key).filter(|e| e.obj().uid_str() == worker.uid).map(|e| e.obj().clone());
         if let Some(w) = &seen {
             let pool_forced = self
                 .pool_obj(&key.sibling(w.spec.pool.clone()))
@@ -75,7 +76,7 @@ impl Core {
                 return Some(End::of(Outcome::WorkerLost, self.describe_end(w)));
             }
         } else {
-            let gone = self.dispatches.get(key).is_some_and(|e| e.worker_gone.as_deref() == Some(&worker.uid));
+            let gone = self.dispatches.get(key).is_some_and(|e| e.is_worker_gone(&worker.uid));
             if !gone {
                 self.write(Subject::Dispatch(key.clone()), Verb::GetWorker(worker_key));
                 return None;
@@ -116,7 +117,7 @@ impl Core {
         let worker = status.worker.as_ref().map(|w| key.sibling(w.name.clone()));
         let pool = key.sibling(d.spec.pool.clone());
         let spec = self.pool_obj(&pool).map(|p| p.spec.clone()).unwrap_or_default();
-        let w = worker.as_ref().and_then(|k| self.workers.get(k)).map(|e| e.obj.clone());
+        let w = worker.as_ref().and_then(|k| self.workers.get(k)).map(|e| e.obj().clone());
         let identity = w.as_deref().and_then(|w| self.identity_of(w).ok().flatten());
         let old = match (spec.rate_limit.scope, identity) {
             (Scope::Credential, Some(id)) => {
@@ -137,8 +138,8 @@ impl Core {
 
     fn has_other_credential(&self, key: &ObjectKey, worker: &str) -> bool {
         let Some(e) = self.workers.get(&key.sibling(worker)) else { return false };
-        let own = self.identity_of(&e.obj);
-        self.pool_obj(&e.pool).is_some_and(|p| match own {
+        let own = self.identity_of(e.obj());
+        self.pool_obj(e.pool()).is_some_and(|p| match own {
             Ok(own) => p.spec.credentials.iter().any(|c| own.as_ref().is_some_and(|own| c.identity() != *own)),
             // The pool no longer has the credential that was used.
             Err(()) => !p.spec.credentials.is_empty(),
@@ -146,7 +147,7 @@ impl Core {
     }
 
     fn decide_waiting(&mut self, key: &ObjectKey, d: &Dispatch, status: &DispatchStatus, now: Now, wake: &mut Wake) {
-        let pool_key = self.dispatches[key].pool.clone();
+        let pool_key = self.dispatches[key].pool().clone();
         let pool = self.pool_obj(&pool_key);
         if d.spec.cancel || pool.as_ref().is_some_and(|p| p.is_deleting()) {
             let cancelled = DispatchFinished::Ended(Outcome::Cancelled);
@@ -159,7 +160,7 @@ impl Core {
         }
         // A reservation that is not published yet is rolled forward before anything else.
         let is_next = |w: &&ObjectKey| {
-            let named = self.workers.get(w).and_then(|e| e.obj.status.as_ref()?.dispatch.as_ref());
+            let named = self.workers.get(w).and_then(WorkerEntry::named);
             named.is_some_and(|n| n.attempt == status.attempt + 1)
         };
         let reserved = self.claims.namers(d.uid_str()).find(is_next).cloned();
@@ -206,7 +207,7 @@ impl Core {
         if self.is_claimed(d) {
             return;
         }
-        if self.dispatches[key].released < status.attempt {
+        if !self.dispatches[key].is_released(status.attempt) {
             // Only a live GET shows that the worker of the last attempt no longer names it.
             if let Some(w) = &status.worker {
                 let worker = key.sibling(w.name.clone());

@@ -30,10 +30,11 @@ impl Core {
             self.visits.0 += 1;
             let dispatch = key.sibling(name.clone());
             let Some(e) = self.dispatches.get(&dispatch) else { continue };
-            let (held, base) = (self.claims.is_named(e.obj.uid_str()), e.obj.clone());
+            let (held, base) = (self.claims.is_named(e.obj().uid_str()), e.obj().clone());
             // That no worker in the cache names it is not a fact. Unless its last worker was seen without it, a live GET is needed.
             let status = base.status.as_ref();
-            let ask = status.filter(|s| e.released < s.attempt).and_then(|s| s.worker.as_ref()).map(|w| w.name.clone());
+            let ask =
+                status.filter(|s| !e.is_released(s.attempt)).and_then(|s| s.worker.as_ref()).map(|w| w.name.clone());
             let subject = Subject::Dispatch(dispatch);
             let blocked = self.agenda.blocked_until(&subject, now);
             if let Some(until) = blocked {

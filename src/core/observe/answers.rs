@@ -15,10 +15,7 @@ impl Core {
         let mut reserved = None;
         if let Subject::Worker(key) = &subject {
             if let Some(e) = self.workers.get_mut(key) {
-                reserved = e.reserving.take();
-            }
-            if let Some(d) = &reserved {
-                self.claims.reserved(&d.uid);
+                reserved = e.end_reservation(&mut self.claims);
             }
             self.forget_creating(key);
         }
@@ -41,7 +38,8 @@ impl Core {
         }
         if let Subject::Worker(key) = &subject {
             self.reindex_worker(key, now);
-            let pool = self.workers.get(key).map(|e| (e.pool.clone(), e.ordinal.filter(|_| !e.obj.is_deleting())));
+            let pool =
+                self.workers.get(key).map(|e| (e.pool().clone(), e.ordinal().filter(|_| !e.obj().is_deleting())));
             if let Some((p, stays)) = pool {
                 self.replacement_stays(&p, stays);
                 self.agenda.mark_pool(&p);
@@ -63,7 +61,7 @@ impl Core {
             self.agenda.mark_pool(pool);
         }
         if let Subject::Dispatch(key) = &subject {
-            let pool = self.dispatches.get(key).map(|e| e.pool.clone());
+            let pool = self.dispatches.get(key).map(|e| e.pool().clone());
             if let Some(p) = pool {
                 self.agenda.mark_pool(&p);
             }
@@ -82,7 +80,7 @@ impl Core {
     }
 
     fn waits_to_start(&self, subject: &Subject) -> bool {
-        matches!(subject, Subject::Worker(key) if self.workers.get(key).is_some_and(|e| e.life.waits_for().is_some()))
+        matches!(subject, Subject::Worker(key) if self.workers.get(key).is_some_and(|e| e.life().waits_for().is_some()))
     }
 
     /// The creation of a Worker ended: it exists, or its ordinal is free again.
@@ -107,7 +105,7 @@ impl Core {
             (_, Fetched::Pool(Some(p))) => self.saw_pool(p, now),
             (Subject::Worker(key), Fetched::Pool(None)) => {
                 if let Some(e) = self.workers.get_mut(key).filter(|_| same) {
-                    e.pool_gone = true;
+                    e.found_pool_gone();
                 }
             }
             (Subject::Pool(key), Fetched::Pool(None)) if same => self.lost_pool(key, None),
@@ -123,7 +121,7 @@ impl Core {
                 if let (Some((named, _)), Some(e)) = (is.names.filter(|_| names_same), self.workers.get_mut(key))
                     && found.as_ref().is_none_or(|d| d.uid_str() != named)
                 {
-                    e.dispatch_gone = Some(named);
+                    e.found_dispatch_gone(named);
                 }
                 if let Some(d) = found {
                     self.saw_dispatch(d, now);
@@ -149,17 +147,17 @@ impl Core {
     /// What a live GET of the worker of a dispatch's newest attempt showed.
     fn worker_fact(&mut self, dispatch: &ObjectKey, found: Option<&Worker>) {
         let Some(d) = self.dispatches.get_mut(dispatch) else { return };
-        let status = d.obj.status.clone().unwrap_or_default();
+        let status = d.obj().status.clone().unwrap_or_default();
         let Some(worker) = status.worker else { return };
         match found.filter(|w| w.uid_str() == worker.uid) {
             None => {
-                d.worker_gone = Some(worker.uid);
-                d.released = d.released.max(status.attempt);
+                d.found_worker_gone(worker.uid);
+                d.release(status.attempt);
             }
             Some(w) => {
                 let named = w.status.as_ref().and_then(|s| s.dispatch.as_ref());
-                if named.is_none_or(|n| n.uid != d.obj.uid_str() || n.attempt != status.attempt) {
-                    d.released = d.released.max(status.attempt);
+                if named.is_none_or(|n| n.uid != d.obj().uid_str() || n.attempt != status.attempt) {
+                    d.release(status.attempt);
                 }
             }
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::api::{ContainerPool, names};
+use crate::core::state::workers::WorkerEntry;
 use crate::core::{Core, Now, Object, ObjectKey, Subject};
 
 impl Core {
@@ -76,7 +77,7 @@ impl Core {
             self.reindex_worker(&w, now);
             self.reindex_due(&w);
             self.agenda.mark_worker(&w);
-            let running = self.workers.get(&w).and_then(|e| e.obj.status.as_ref()?.dispatch.clone());
+            let running = self.workers.get(&w).and_then(WorkerEntry::named).cloned();
             if let Some(d) = running {
                 self.agenda.mark_dispatch(&key.sibling(d.name));
             }

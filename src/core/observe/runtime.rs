@@ -7,6 +7,7 @@ use crate::core::actions::Attempted;
 use crate::core::object::worker_status;
 use crate::core::state::instances::{InstanceEntry, InstanceView, host_of};
 use crate::core::state::life::Order;
+use crate::core::state::workers::WorkerEntry;
 use crate::core::{Core, HostKey, Now, Object, ObjectKey, RuntimeFact, Subject};
 use crate::runtime::{Instance, InstanceKey, InstanceState, Observation, RuntimeError, StartError};
 
@@ -37,7 +38,7 @@ impl Core {
             }
             RuntimeFact::Checked(key, result) => {
                 let host = self.order_answered(&key, Order::Check);
-                if self.workers.of_instance(&key).is_some_and(|e| e.life.is_unanswered()) {
+                if self.workers.of_instance(&key).is_some_and(|e| e.life().is_unanswered()) {
                     self.start_checked(&key, host.as_ref(), result, now);
                 } else {
                     self.health_checked(&key, host.as_ref(), result, now);
@@ -62,7 +63,7 @@ impl Core {
         }
         for k in gone {
             if let Some(e) = self.workers.get_mut(&ObjectKey::of_instance(&k)) {
-                e.life.not_listed();
+                e.life_mut().not_listed();
             }
             self.instances.uncheck_orphan(&k);
             self.agenda.mark(Subject::Orphan(Box::new(k)));
@@ -97,11 +98,11 @@ impl Core {
 
     /// A start did not happen, as far as is known. It is retried after a wait.
     fn start_waits(&mut self, instance: &InstanceKey, error: &StartError, now: Now) {
-        let Some(e) = self.workers.of_instance_mut(instance).filter(|e| !e.obj.is_deleting()) else { return };
+        let Some(e) = self.workers.of_instance_mut(instance).filter(|e| !e.obj().is_deleting()) else { return };
         let why = error.to_string();
         if matches!(error, StartError::NotNow(_)) {
-            e.life.postponed(why.clone(), now.mono);
-        } else if !e.life.unanswered(why.clone()) {
+            e.life_mut().postponed(why.clone(), now.mono);
+        } else if !e.life_mut().unanswered(why.clone()) {
             return;
         }
         self.failed(&Subject::Worker(ObjectKey::of_instance(instance)), Attempted::Start, &why, now);
@@ -109,7 +110,7 @@ impl Core {
 
     /// A start no longer waits.
     pub(in crate::core) fn start_no_longer_waits(&mut self, worker: &ObjectKey) {
-        if self.workers.get_mut(worker).is_some_and(|e| e.life.cease_to_wait()) {
+        if self.workers.get_mut(worker).is_some_and(|e| e.life_mut().cease_to_wait()) {
             self.agenda.forget_failures(&Subject::Worker(worker.clone()));
         }
     }
@@ -124,9 +125,9 @@ impl Core {
     ) {
         let is_seen = self.instances.get(key).is_some();
         let Some(e) = self.workers.of_instance_mut(key) else { return };
-        e.life.checked(now.mono);
+        e.life_mut().checked(now.mono);
         if result.is_ok() || is_seen {
-            e.life.confirmed();
+            e.life_mut().confirmed();
         }
         match (result, host) {
             (Ok(Some(i)), Some(host)) => self.answered(host, i, now),
@@ -148,12 +149,12 @@ impl Core {
         now: Now,
     ) {
         if let Some(e) = self.workers.of_instance_mut(key) {
-            e.life.checked(now.mono);
-            let starting = worker_status(&e.obj).phase == WorkerPhase::Starting;
+            e.life_mut().checked(now.mono);
+            let starting = worker_status(e.obj()).phase == WorkerPhase::Starting;
             match &result {
-                Ok(Some(i)) if starting || i.state == InstanceState::Running => e.life.passed_check(),
+                Ok(Some(i)) if starting || i.state == InstanceState::Running => e.life_mut().passed_check(),
                 Ok(_) => {}
-                Err(_) => e.life.missed_check(),
+                Err(_) => e.life_mut().missed_check(),
             }
         }
         match (result, host) {
@@ -166,7 +167,7 @@ impl Core {
     /// An observation showed an instance.
     fn observed(&mut self, host: &HostKey, i: Instance, now: Now) {
         if let Some(e) = self.workers.of_instance_mut(&i.key) {
-            e.life.observed();
+            e.life_mut().observed();
         }
         self.saw_instance(host, i, now);
     }
@@ -174,7 +175,7 @@ impl Core {
     /// The answer to an order shows an instance as it was at some time since the order began. What was observed meanwhile may
     /// be newer. If it is not, a newer observation follows. Only an end is final.
     fn answered(&mut self, host: &HostKey, i: Instance, now: Now) {
-        let is_old = self.workers.of_instance(&i.key).is_some_and(|e| e.life.was_observed());
+        let is_old = self.workers.of_instance(&i.key).is_some_and(|e| e.life().was_observed());
         if !is_old || matches!(i.state, InstanceState::Exited(_)) {
             self.saw_instance(host, i, now);
         }
@@ -183,8 +184,8 @@ impl Core {
     /// Ends an order. Returns the host that it was for.
     fn order_answered(&mut self, key: &InstanceKey, order: Order) -> Option<HostKey> {
         if let Some(e) = self.workers.of_instance_mut(key) {
-            e.life.answered(order);
-            return Some(host_of(&e.obj));
+            e.life_mut().answered(order);
+            return Some(host_of(e.obj()));
         }
         self.instances.end_stop(key);
         self.instances.get(key).map(|e| e.host.clone())
@@ -206,7 +207,7 @@ impl Core {
             let held = |s: &InstanceState| matches!(s, InstanceState::NotReady { held: true, .. });
             let before = self.instances.get(&key).map(|e| &e.view);
             let was = matches!(before, Some(InstanceView::There { state, .. }) if held(state));
-            if e.life.seen(was || held(&i.state), now.mono) {
+            if e.life_mut().seen(was || held(&i.state), now.mono) {
                 self.agenda.forget_failures(&Subject::Worker(ObjectKey::of_instance(&key)));
             }
         }
@@ -235,7 +236,7 @@ impl Core {
 
     /// True if the Worker of an instance is being deleted, or is gone.
     pub(in crate::core) fn is_leaving(&self, key: &InstanceKey) -> bool {
-        self.workers.of_instance(key).is_none_or(|e| e.obj.is_deleting())
+        self.workers.of_instance(key).is_none_or(|e| e.obj().is_deleting())
     }
 
     /// Marks all that depends on an instance.
@@ -243,7 +244,7 @@ impl Core {
         match self.workers.of_instance(key) {
             Some(e) => {
                 let worker = ObjectKey::of_instance(key);
-                let running = e.obj.status.as_ref().and_then(|s| s.dispatch.clone());
+                let running = e.named().cloned();
                 self.reindex_worker(&worker, now);
                 self.agenda.mark_worker(&worker);
                 if let Some(d) = running {
@@ -266,16 +267,16 @@ impl Core {
     /// A host was listed or lost: marks every worker on it, and every attempt that no worker leads to. This is rare, so a scan is fine.
     pub(in crate::core) fn reindex_host(&mut self, host: &HostKey, now: Now) {
         let on_it: Vec<ObjectKey> =
-            self.workers.iter().filter(|(_, e)| host_of(&e.obj) == *host).map(|(k, _)| k.clone()).collect();
+            self.workers.iter().filter(|(_, e)| host_of(e.obj()) == *host).map(|(k, _)| k.clone()).collect();
         for w in on_it {
             self.reindex_worker(&w, now);
             self.agenda.mark_worker(&w);
-            let running = self.workers.get(&w).and_then(|e| e.obj.status.as_ref()?.dispatch.clone());
+            let running = self.workers.get(&w).and_then(WorkerEntry::named).cloned();
             if let Some(d) = running {
                 self.agenda.mark_dispatch(&w.sibling(d.name));
             }
         }
-        let known: BTreeSet<&str> = self.workers.iter().map(|(_, e)| e.obj.uid_str()).collect();
+        let known: BTreeSet<&str> = self.workers.iter().map(|(_, e)| e.obj().uid_str()).collect();
         for dispatch in self.claims.open_on_others(&known) {
             self.agenda.mark_dispatch(dispatch);
         }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::api::worker::WorkerPhase;
+use crate::api::worker::DispatchRef;
 use crate::api::{Worker, names};
 use crate::core::state::instances::{InstanceView, instance_key};
-use crate::core::state::workers::WorkerEntry;
+use crate::core::state::workers::{WorkerChange, WorkerEntry};
 use crate::core::{Core, Now, Object, ObjectKey, Subject};
 
 impl Core {
@@ -13,7 +13,7 @@ impl Core {
         let key = ObjectKey::of(&*worker);
         // A key is stored in several places, which share the strings of the entry.
         let key = self.workers.shared_key(key);
-        let old = self.workers.get(&key).map(|e| e.obj.clone());
+        let old = self.workers.get(&key).map(|e| e.obj().clone());
         if old.as_ref().is_some_and(|old| old.covers(&worker)) {
             return;
         }
@@ -22,38 +22,21 @@ impl Core {
         }
         let pool = key.sibling(worker.spec.pool.as_str());
         let pool = self.pools.shared_key(pool);
-        let phase = |w: &Worker| w.status.as_ref().map(|s| s.phase).unwrap_or_default();
-        let named = |w: &Worker| w.status.as_ref().and_then(|s| s.dispatch.clone());
-        let before = self.workers.get(&key).and_then(|e| named(&e.obj));
-        let mut became_ready = false;
+        let mut change = WorkerChange::default();
         if let Some(e) = self.workers.get_mut(&key) {
-            if (phase(&e.obj) == WorkerPhase::Starting) != (phase(&worker) == WorkerPhase::Starting) {
-                e.life.changed_phase(now.mono);
-                became_ready = phase(&worker) == WorkerPhase::Ready;
-            }
-            if named(&worker) != before {
-                (e.dispatch_gone, e.left_by) = (None, None);
-            }
-            self.pools.entry(&pool).members.changed(&e.obj.spec, &worker.spec);
-            e.obj = worker.clone();
+            self.pools.entry(&pool).members.changed(&e.obj().spec, &worker.spec);
+            change = e.saw(&key, worker.clone(), &mut self.claims, now);
         } else {
-            let ordinal = names::ordinal(&pool.name, &key.name);
-            self.pools.entry(&pool).members.appeared(ordinal, &worker.spec);
-            let entry = WorkerEntry::new(worker.clone(), pool.clone(), ordinal, now);
+            let entry = WorkerEntry::new(&key, worker.clone(), pool.clone(), &mut self.claims, now);
+            self.pools.entry(&pool).members.appeared(entry.ordinal(), &worker.spec);
             self.workers.insert(key.clone(), entry);
         }
-        let after = named(&worker);
-        if before != after {
-            if let Some(b) = &before {
-                self.unname(&key, b);
-            }
-            if let Some(a) = &after {
-                self.claims.name(&a.uid, &key);
-                self.agenda.mark_dispatch(&key.sibling(a.name.clone()));
-            }
-        } else if let Some(a) = &after {
-            // Its deletion or an annotation may end the attempt.
-            self.agenda.mark_dispatch(&key.sibling(a.name.clone()));
+        if let Some(was) = &change.unnamed {
+            self.attempt_released(&key, worker.uid_str(), was);
+        }
+        // Also if it named it before: its deletion or an annotation may end the attempt.
+        if let Some(named) = self.workers.get(&key).and_then(WorkerEntry::named) {
+            self.agenda.mark_dispatch(&key.sibling(named.name.clone()));
         }
         if worker.is_deleting() {
             self.start_no_longer_waits(&key);
@@ -62,7 +45,7 @@ impl Core {
                 self.replacement_leaves(&pool, o);
             }
         }
-        if became_ready {
+        if change.became_ready {
             self.became_ready(&key, now);
         }
         self.reindex_worker(&key, now);
@@ -70,20 +53,14 @@ impl Core {
         self.agenda.mark_pool(&pool);
     }
 
-    /// A worker no longer names this attempt.
-    pub(in crate::core) fn unname(&mut self, worker: &ObjectKey, was: &crate::api::worker::DispatchRef) {
-        self.claims.unname(&was.uid, worker);
+    /// The worker with this uid no longer names an attempt, or is gone.
+    fn attempt_released(&mut self, worker: &ObjectKey, uid: &str, was: &DispatchRef) {
         let key = worker.sibling(was.name.clone());
         if let Some(d) = self.dispatches.get_mut(&key) {
-            let status = d.obj.status.as_ref();
-            let uid = self.workers.get(worker).map(|w| w.obj.uid_str());
+            let status = d.obj().status.as_ref();
             let its = status.and_then(|s| s.worker.as_ref()).map(|w| w.uid.as_str());
-            if d.obj.uid_str() == was.uid
-                && status.is_some_and(|s| s.attempt == was.attempt)
-                && uid.is_some()
-                && its == uid
-            {
-                d.released = d.released.max(was.attempt);
+            if d.obj().uid_str() == was.uid && status.is_some_and(|s| s.attempt == was.attempt) && its == Some(uid) {
+                d.release(was.attempt);
             }
         }
         self.agenda.mark_dispatch(&key);
@@ -91,26 +68,25 @@ impl Core {
 
     pub(in crate::core) fn lost_worker(&mut self, key: &ObjectKey, version: Option<u64>) {
         let Some(e) = self.workers.get(key) else { return };
-        if version.is_some_and(|v| e.obj.version() > v) {
+        if version.is_some_and(|v| e.obj().version() > v) {
             return;
         }
-        let (obj, pool, ordinal) = (e.obj.clone(), e.pool.clone(), e.ordinal);
         self.start_no_longer_waits(key);
-        if let Some(d) = obj.status.as_ref().and_then(|s| s.dispatch.clone()) {
-            self.unname(key, &d);
+        let Some(mut e) = self.workers.remove(key) else { return };
+        let (obj, pool) = (e.obj().clone(), e.pool().clone());
+        let (reserved, named) = e.leave_claims(key, &mut self.claims);
+        if let Some(was) = named {
+            self.attempt_released(key, obj.uid_str(), &was);
         }
-        if let Some(e) = self.workers.remove(key) {
-            if let Some(d) = &e.reserving {
-                self.claims.reserved(&d.uid);
-                self.agenda.mark_dispatch(&key.sibling(d.name.clone()));
-            }
-            if let Some(slot) = &e.slot {
-                self.leave_slot(key, &pool, ordinal.unwrap_or(-1), slot);
-            }
-            self.replacement_gone(&e);
+        if let Some(d) = reserved {
+            self.agenda.mark_dispatch(&key.sibling(d.name));
         }
+        if let Some(slot) = e.leave_slots(&mut self.pools.entry(&pool).slots) {
+            self.left_slot(key, &slot);
+        }
+        self.replacement_gone(&e);
         if let Some(p) = self.pools.get_mut(&pool) {
-            p.members.gone(ordinal, &obj.spec);
+            p.members.gone(e.ordinal(), &obj.spec);
         }
         let instance = instance_key(&obj);
         match self.instances.get(&instance).map(|e| &e.view) {

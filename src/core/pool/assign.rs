@@ -83,7 +83,7 @@ impl Core {
     }
 
     fn worker_rests(&self, worker: &ObjectKey, now: Now) -> bool {
-        let until = self.workers.get(worker).and_then(|e| e.obj.status.as_ref()?.cooldown.as_ref()?.until.clone());
+        let until = self.workers.get(worker).and_then(|e| e.obj().status.as_ref()?.cooldown.as_ref()?.until.clone());
         until.is_some_and(|u| self.rest_ends.lasts(u.0, now))
     }
 
@@ -107,7 +107,7 @@ impl Core {
         }
         let Some(cred) = self.credentials.get(&pool.namespace, id) else { return Gate::Open };
         let max = spec.credentials.iter().find(|c| c.identity() == id).and_then(|c| c.max_concurrent);
-        let slot = except.and_then(|w| self.workers.get(w)?.slot.as_ref());
+        let slot = except.and_then(|w| self.workers.get(w)?.slot());
         let counted = matches!(slot, Some(Slot::Busy { cred: Some(c), .. }) if c == id);
         let running = cred.running() - usize::from(counted);
         if max.is_some_and(|m| running >= usize::try_from(m).unwrap_or(0)) {
@@ -134,7 +134,7 @@ impl Core {
         now: Now,
     ) -> Option<ObjectKey> {
         let e = self.workers.get(worker)?;
-        let (pool, w) = (e.pool.clone(), e.obj.clone());
+        let (pool, w) = (e.pool().clone(), e.obj().clone());
         let obj = self.pool_obj(&pool).filter(|p| may_assign(p))?;
         let p = self.pools.get(&pool)?;
         let dispatch = pool.sibling(p.queue.head()?.name.clone());
@@ -157,7 +157,7 @@ impl Core {
     /// Reserves the longest rested eligible worker for each eligible dispatch of a pool, in order.
     pub(in crate::core) fn assign(&mut self, pool: &ObjectKey, now: Now, wake: &mut Wake) {
         while let Some(choice) = choose(self, pool, now, wake) {
-            let (w, d) = (self.workers[&choice.worker].obj.clone(), self.dispatches[&choice.dispatch].obj.clone());
+            let (w, d) = (self.workers[&choice.worker].obj().clone(), self.dispatches[&choice.dispatch].obj().clone());
             let at = self.assignment(&w, now);
             let status = reserved(&w, &d, at);
             self.claim(&choice.worker, &choice.dispatch, &status);

@@ -28,7 +28,7 @@ impl Core {
 
     /// A worker lives for some time after it became Ready. That speaks for its own template only.
     pub(in crate::core) fn started_well(&mut self, worker: &ObjectKey, pool: &ObjectKey) {
-        let Some(obj) = self.workers.get(worker).map(|e| e.obj.clone()) else { return };
+        let Some(obj) = self.workers.get(worker).map(|e| e.obj().clone()) else { return };
         let its = self.pools.get_mut(pool).filter(|p| p.templates.matches(&obj));
         if let Some(p) = its.filter(|p| p.learned.backoff.is_failing()) {
             p.learned.backoff.forget();

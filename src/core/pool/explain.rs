@@ -163,9 +163,9 @@ impl Core {
         let mut first = None;
         for o in p.slots.starting().iter().take(LOOKED_AT) {
             let e = self.workers.get(&key.sibling(names::worker(&key.name, *o)))?;
-            let why = match self.instances.view_of(&e.obj) {
+            let why = match self.instances.view_of(e.obj()) {
                 Some(InstanceView::There { state, .. }) => state.why_not_ready()?,
-                _ => e.life.waits_for()?,
+                _ => e.life().waits_for()?,
             };
             first.get_or_insert_with(|| why.to_owned());
         }

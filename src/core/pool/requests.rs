@@ -151,7 +151,7 @@ impl Core {
         let dispatch = key.sibling(task);
         let hash = requests::value_hash(value);
         if let Some(e) = self.dispatches.get(&dispatch) {
-            let mark = |name: &str| e.obj.metadata.annotations.as_ref().and_then(|a| a.get(name)).cloned();
+            let mark = |name: &str| e.obj().metadata.annotations.as_ref().and_then(|a| a.get(name)).cloned();
             let ours = mark(names::REQUEST_POOL_UID).as_deref() == Some(obj.uid_str())
                 && mark(names::REQUEST_HASH).as_deref() == Some(hash.as_str());
             return if ours {
@@ -186,7 +186,7 @@ impl Core {
         let Some(e) = self.dispatches.get(&dispatch) else {
             return Step::Bad(format!("there is no Dispatch {:?}", r.dispatch));
         };
-        let (d, status) = (e.obj.clone(), e.obj.status.clone().unwrap_or_default());
+        let (d, status) = (e.obj().clone(), e.obj().status.clone().unwrap_or_default());
         if r.uid.as_ref().is_some_and(|u| u != d.uid_str()) {
             return Step::Bad(format!(
                 "Dispatch {:?} has uid {}: the result is for a namesake",
@@ -270,7 +270,7 @@ impl Core {
         let Some(e) = self.workers.get(worker) else {
             return Step::Bad(format!("there is no Worker {:?}", worker.name));
         };
-        let base = e.obj.clone();
+        let base = e.obj().clone();
         let mut status = base.status.clone().unwrap_or_default();
         let old = status.cooldown.clone().unwrap_or_default();
         let done = if clear { old.cleared_at.as_ref() >= Some(at) } else { old.until.as_ref() >= Some(at) };

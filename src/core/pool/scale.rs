@@ -113,7 +113,7 @@ impl Core {
                 break;
             }
             let made = self.workers.get(&key.sibling(names::worker(&key.name, *ordinal)));
-            let made = made.and_then(|e| e.obj.metadata.creation_timestamp.as_ref());
+            let made = made.and_then(|e| e.obj().metadata.creation_timestamp.as_ref());
             let due = made.map_or(now.wall, |t| time::after(t.0, obj.spec.idle_timeout.get()));
             if n < above_max || due <= now.wall {
                 leave.push(*ordinal);

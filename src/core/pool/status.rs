@@ -159,9 +159,9 @@ impl Core {
             .filter_map(|(_, name)| self.dispatches.get(&key.sibling(name.clone())));
         newest
             .map(|e| {
-                let s = e.obj.status.clone().unwrap_or_default();
+                let s = e.obj().status.clone().unwrap_or_default();
                 Recent {
-                    dispatch: e.place.name.to_string(),
+                    dispatch: e.place().name.to_string(),
                     worker: s.worker.map(|w| w.name),
                     outcome: s.last_result.map(|r| r.outcome),
                     assigned_at: s.assigned_at,
@@ -180,7 +180,7 @@ impl Core {
             .map(|o| {
                 let worker = names::worker(&key.name, o);
                 let e = self.workers.get(&key.sibling(worker.clone()));
-                let (reason, until) = match e.map(|e| (&e.slot, &e.obj)) {
+                let (reason, until) = match e.map(|e| (e.slot(), e.obj())) {
                     Some((Some(Slot::Resting { until }), _)) => {
                         (NotReadyReason::Resting.as_str(), Some(Time::from(*until)))
                     }

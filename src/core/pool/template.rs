@@ -7,7 +7,7 @@ use crate::core::{Core, ObjectKey};
 impl Core {
     /// True if a worker was created from another template than its pool's.
     pub(in crate::core) fn is_outdated(&self, e: &WorkerEntry) -> bool {
-        self.pools.get(&e.pool).is_some_and(|p| p.obj().is_some() && !p.templates.matches(&e.obj))
+        self.pools.get(e.pool()).is_some_and(|p| p.obj().is_some() && !p.templates.matches(e.obj()))
     }
 
     /// Identity of a Worker's credential. `Err`: its pool has no such credential, or gave it another source since.

@@ -67,29 +67,29 @@ impl Core {
         if self.is_outdated(e) {
             return Some(OUTDATED);
         }
-        let max_age = self.pools.get(&e.pool)?.obj()?.spec.recycle.max_age;
-        let made = e.obj.metadata.creation_timestamp.as_ref()?;
+        let max_age = self.pools.get(e.pool())?.obj()?.spec.recycle.max_age;
+        let made = e.obj().metadata.creation_timestamp.as_ref()?;
         (!max_age.is_zero()).then(|| time::after(made.0, max_age.get()))
     }
 
     /// True if a worker has served as often as it may.
     pub(in crate::core) fn is_spent(&self, e: &WorkerEntry) -> bool {
-        let limit = self.pools.get(&e.pool).and_then(|p| p.obj()).map_or(0, |p| p.spec.recycle.after_dispatches);
-        limit > 0 && worker_status(&e.obj).dispatches >= limit
+        let limit = self.pools.get(e.pool()).and_then(|p| p.obj()).map_or(0, |p| p.spec.recycle.after_dispatches);
+        limit > 0 && worker_status(e.obj()).dispatches >= limit
     }
 
     /// True if a worker that is about to be free must not take work again.
     pub(in crate::core) fn goes_when_idle(&self, key: &ObjectKey, spec: &ContainerPoolSpec, now: Now) -> bool {
         let Some(e) = self.workers.get(key) else { return false };
         let due = self.due_of(e).is_some_and(|t| t <= now.wall);
-        let room = || self.pools.get(&e.pool).is_some_and(|p| !p.learned.backoff.is_failing() && p.room(spec) > 0);
+        let room = || self.pools.get(e.pool()).is_some_and(|p| !p.learned.backoff.is_failing() && p.room(spec) > 0);
         self.is_spent(e) || (due && room())
     }
 
     /// Updates when a worker is due to be replaced.
     pub(in crate::core) fn reindex_due(&mut self, key: &ObjectKey) {
         let Some(e) = self.workers.get(key) else { return };
-        let due = match &e.slot {
+        let due = match e.slot() {
             Some(Slot::Idle { .. }) => self.due_of(e),
             Some(Slot::Unavailable) if self.is_useless(e) => Some(AT_ONCE),
             _ => None,
@@ -99,20 +99,16 @@ impl Core {
 
     /// True if a worker that cannot take work is of another template. Its recovery is not waited for.
     fn is_useless(&self, e: &WorkerEntry) -> bool {
-        let kept = e.obj.is_deleting() || e.obj.spec.cordoned || !self.instances.is_listed(&host_of(&e.obj));
+        let kept = e.obj().is_deleting() || e.obj().spec.cordoned || !self.instances.is_listed(&host_of(e.obj()));
         !kept && self.is_outdated(e)
     }
 
     fn set_due(&mut self, key: &ObjectKey, due: Option<Timestamp>) {
         let Some(e) = self.workers.get_mut(key) else { return };
-        let (old, ordinal) = (std::mem::replace(&mut e.due, due), e.ordinal.unwrap_or(-1));
-        if old == due {
-            return;
+        let Some(p) = self.pools.get_mut(e.pool()) else { return };
+        if e.set_due(due, &mut p.slots) {
+            self.agenda.mark_pool(e.pool());
         }
-        let Some(p) = self.pools.get_mut(&e.pool) else { return };
-        p.slots.set_due(ordinal, old, due);
-        let pool = e.pool.clone();
-        self.agenda.mark_pool(&pool);
     }
 
     /// The pool's template may have changed: earlier failures say nothing about the new one.
@@ -128,10 +124,8 @@ impl Core {
     /// A worker became Ready.
     pub(in crate::core) fn became_ready(&mut self, key: &ObjectKey, now: Now) {
         let Some(e) = self.workers.get_mut(key) else { return };
-        let (Some(ordinal), pool) = (e.ordinal, e.pool.clone()) else { return };
-        e.young = Some(now.mono);
-        if let Some(p) = self.pools.get_mut(&pool) {
-            p.slots.became_ready(ordinal, now.mono);
+        if let Some(p) = self.pools.get_mut(e.pool()) {
+            e.became_ready(&mut p.slots, now);
         }
     }
 
@@ -159,18 +153,14 @@ impl Core {
 
     /// A worker is gone, and its name is free.
     pub(in crate::core) fn replacement_gone(&mut self, e: &WorkerEntry) {
-        let (Some(p), Some(ordinal)) = (self.pools.get_mut(&e.pool), e.ordinal) else { return };
-        p.slots.set_due(ordinal, e.due, None);
-        if let Some(at) = e.young {
-            p.slots.not_young(ordinal, at);
-        }
+        let (Some(p), Some(ordinal)) = (self.pools.get_mut(e.pool()), e.ordinal()) else { return };
         let Some(obj) = p.obj().cloned() else { return };
         if !p.learned.replacements.gone(ordinal) {
             return;
         }
         let most = budget(&obj.spec.update.max_unavailable, p.members.len() + p.learned.replacements.owed());
         if p.learned.replacements.owed() < most {
-            p.learned.replacements.owe(e.obj.spec.credential.clone());
+            p.learned.replacements.owe(e.obj().spec.credential.clone());
         }
     }
 
@@ -250,8 +240,8 @@ impl Core {
             self.visits.0 += 1;
             let worker = key.sibling(names::worker(&key.name, ordinal));
             let Some(e) = self.workers.get_mut(&worker) else { continue };
-            e.young = None;
-            let obj = e.obj.clone();
+            e.aged(&mut p.slots);
+            let obj = e.obj().clone();
             if !obj.is_deleting() && !self.instances.is_dead(&obj) {
                 self.started_well(&worker, key);
             }

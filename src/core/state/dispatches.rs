@@ -1,5 +1,6 @@
 //! Dispatches, and what is known of each.
 
+use std::cmp::Reverse;
 use std::ops::Index;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,31 +8,173 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
-use super::queue::Place;
+use super::claims::Claims;
+use super::queue::{Place, Queue};
 use crate::api::Dispatch;
 use crate::core::object::ObjectKey;
+use crate::core::time::Now;
 
-/// One Dispatch.
+/// One Dispatch. What stands in an index as well is changed together with the index.
 pub(in crate::core) struct DispatchEntry {
-    pub obj: Arc<Dispatch>,
-    pub pool: ObjectKey,
-    pub place: Place,
-    /// It stands in the queue of its pool, and can be assigned.
-    pub queued: bool,
-    /// It is Pending.
-    pub waiting: bool,
-    /// It waits for its first attempt and has a place under the queue's limit. It keeps the place if the limit is lowered.
-    pub accepted: bool,
+    obj: Arc<Dispatch>,
+    pool: ObjectKey,
+    place: Place,
+    /// It stands in the pool's [`Queue`], and can be assigned.
+    queued: bool,
+    /// It is Pending, as the pool's [`Queue`] has it.
+    waiting: bool,
+    /// As the pool's [`Queue`] counts it.
+    accepted: bool,
     /// Monotonic time at which `waiting` was first seen as it is now.
-    pub since: Duration,
-    /// When it finished, as it stands in the index of its pool.
-    pub finished: Option<Timestamp>,
-    /// Uid of the worker of its open attempt.
-    pub open_on: Option<String>,
-    /// The newest attempt whose worker was seen not to name it any more.
-    pub released: i32,
+    since: Duration,
+    /// As it stands in the pool's [`Queue`].
+    finished: Option<Timestamp>,
+    /// Uid of the worker of its open attempt, as it stands in [`Claims`].
+    open_on: Option<String>,
+    released: i32,
     /// Uid of a worker that a live GET showed to be gone.
-    pub worker_gone: Option<String>,
+    worker_gone: Option<String>,
+}
+
+impl DispatchEntry {
+    /// A Dispatch that is seen for the first time. It stands in no index yet.
+    pub fn new(key: &ObjectKey, obj: Arc<Dispatch>, pool: ObjectKey, now: Now) -> Self {
+        let created = obj.metadata.creation_timestamp.as_ref().map_or(Timestamp::MIN, |t| t.0);
+        Self {
+            place: Place { priority: Reverse(obj.spec.priority), created, name: key.name.clone() },
+            obj,
+            pool,
+            queued: false,
+            waiting: false,
+            accepted: false,
+            since: now.mono,
+            finished: None,
+            open_on: None,
+            released: 0,
+            worker_gone: None,
+        }
+    }
+
+    /// A newer version of the same Dispatch was seen.
+    pub fn saw(&mut self, obj: Arc<Dispatch>) {
+        self.obj = obj;
+    }
+
+    /// The Dispatch as it was last seen.
+    pub const fn obj(&self) -> &Arc<Dispatch> {
+        &self.obj
+    }
+
+    /// Its pool, which may not exist.
+    pub const fn pool(&self) -> &ObjectKey {
+        &self.pool
+    }
+
+    /// Its place in the queue, whether or not it stands there.
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Monotonic time at which it was first seen Pending, while it is.
+    pub fn waiting_since(&self) -> Option<Duration> {
+        self.waiting.then_some(self.since)
+    }
+
+    /// It waits for an attempt, or no longer does. Returns false if that is no change.
+    pub fn set_waiting(&mut self, waiting: bool, queue: &mut Queue, now: Now) -> bool {
+        if self.waiting == waiting {
+            return false;
+        }
+        (self.waiting, self.since) = (waiting, now.mono);
+        queue.set_waiting(&self.place, waiting);
+        true
+    }
+
+    /// True if it waits for its first attempt and has a place under the queue's limit. It keeps the place if the limit is
+    /// lowered.
+    pub const fn is_accepted(&self) -> bool {
+        self.accepted
+    }
+
+    /// It waits for its first attempt: it has a place already, or has to be judged.
+    pub fn ask_for_place(&mut self, queue: &mut Queue) {
+        self.accepted = queue.admission.comes(self.place.created, &self.place.name);
+    }
+
+    /// The queue gave it a place.
+    pub const fn accept(&mut self) {
+        self.accepted = true;
+    }
+
+    /// It no longer waits for its first attempt.
+    pub fn give_up_place(&mut self, queue: &mut Queue) {
+        queue.admission.goes(self.place.created, &self.place.name, std::mem::take(&mut self.accepted));
+    }
+
+    /// It can be assigned. Returns false if that is no change.
+    pub fn enqueue(&mut self, queue: &mut Queue) -> bool {
+        if !self.queued {
+            queue.enqueue(self.place.clone());
+        }
+        !std::mem::replace(&mut self.queued, true)
+    }
+
+    /// It can no longer be assigned.
+    pub fn unqueue(&mut self, queue: &mut Queue) {
+        if std::mem::take(&mut self.queued) {
+            queue.unqueue(&self.place);
+        }
+    }
+
+    /// Changes when it finished.
+    pub fn set_finished(&mut self, finished: Option<Timestamp>, queue: &mut Queue) {
+        if finished != self.finished {
+            queue.set_finished(&self.place.name, self.finished, finished);
+            self.finished = finished;
+        }
+    }
+
+    /// It is gone: takes it out of every index of its pool.
+    pub fn leave_queue(&mut self, queue: &mut Queue) {
+        self.unqueue(queue);
+        queue.set_waiting(&self.place, false);
+        self.give_up_place(queue);
+        self.set_finished(None, queue);
+    }
+
+    /// Changes the worker of its open attempt, by the worker's uid. Returns the one before it, if that is another one.
+    pub fn set_open_on(&mut self, key: &ObjectKey, open_on: Option<String>, claims: &mut Claims) -> Option<String> {
+        if self.open_on == open_on {
+            return None;
+        }
+        if let Some(uid) = &self.open_on {
+            claims.close(uid, key);
+        }
+        if let Some(uid) = &open_on {
+            claims.open(uid, key);
+        }
+        std::mem::replace(&mut self.open_on, open_on)
+    }
+
+    /// True if the worker of this attempt was seen not to name it any more.
+    pub const fn is_released(&self, attempt: i32) -> bool {
+        self.released >= attempt
+    }
+
+    /// The worker of this attempt was seen not to name it any more.
+    pub fn release(&mut self, attempt: i32) {
+        self.released = self.released.max(attempt);
+    }
+
+    /// True if a live GET showed that the worker with this uid is gone.
+    pub fn is_worker_gone(&self, uid: &str) -> bool {
+        self.worker_gone.as_deref() == Some(uid)
+    }
+
+    /// A live GET showed that the worker with this uid is gone.
+    pub fn found_worker_gone(&mut self, uid: String) {
+        self.worker_gone = Some(uid);
+    }
 }
 
 /// Every Dispatch, by its key.

@@ -17,7 +17,7 @@ impl Core {
     pub(in crate::core) fn decide_worker(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         self.reindex_worker(key, now);
         let Some(e) = self.workers.get(key) else { return };
-        let (w, pool, failed) = (e.obj.clone(), e.pool.clone(), e.life.failure().map(str::to_owned));
+        let (w, pool, failed) = (e.obj().clone(), e.pool().clone(), e.life().failure().map(str::to_owned));
         let status = worker_status(&w);
         let until = status.cooldown.as_ref().and_then(|c| c.until.as_ref());
         if let Some(until) = until.filter(|u| self.rest_ends.lasts(u.0, now)) {
@@ -34,7 +34,7 @@ impl Core {
             self.delete_worker(key, WorkerEnd::PoolDeleted, now);
         } else if self.pool_obj(&pool).is_none() {
             // Absence from the cache is not a fact: a live GET is.
-            if self.workers[key].pool_gone {
+            if self.workers[key].is_pool_gone() {
                 self.delete_worker(key, WorkerEnd::PoolDeleted, now);
             } else {
                 self.write(Subject::Worker(key.clone()), Verb::GetPool(pool));
@@ -48,7 +48,7 @@ impl Core {
 
     /// Deletes a Worker, unless a write about it is under way.
     pub(in crate::core) fn delete_worker(&mut self, key: &ObjectKey, why: WorkerEnd, now: Now) {
-        let Some(base) = self.workers.get(key).map(|e| e.obj.clone()) else { return };
+        let Some(base) = self.workers.get(key).map(|e| e.obj().clone()) else { return };
         if self.agenda.is_locked(&Subject::Worker(key.clone())) {
             return;
         }
@@ -57,14 +57,14 @@ impl Core {
     }
 
     pub(super) fn write_worker(&mut self, key: &ObjectKey, status: WorkerStatus, now: Now) {
-        let base = self.workers[key].obj.clone();
+        let base = self.workers[key].obj().clone();
         self.write(Subject::Worker(key.clone()), Verb::WorkerStatus(base, Box::new(status)));
         self.reindex_worker(key, now);
     }
 
     /// True if nothing but rest keeps a started worker from taking work.
     pub(in crate::core) fn can_work(&self, key: &ObjectKey) -> bool {
-        self.workers.get(key).is_some_and(|e| !e.obj.is_deleting() && self.is_usable(e))
+        self.workers.get(key).is_some_and(|e| !e.obj().is_deleting() && self.is_usable(e))
     }
 
     /// How a task reaches a worker, if its instance was seen.

@@ -22,11 +22,11 @@ impl Core {
         now: Now,
         wake: &mut Wake,
     ) {
-        let pool = self.workers[key].pool.clone();
+        let pool = self.workers[key].pool().clone();
         if self.instances.is_dead(w) {
             let until = status.cooldown.as_ref().and_then(|c| c.until.as_ref());
             let resting = until.is_some_and(|u| self.rest_ends.lasts(u.0, now));
-            let since = self.workers[key].life.since();
+            let since = self.workers[key].life().since();
             let why = self.describe_end(w);
             if resting {
                 // It keeps its place: a new worker instead of it would not rest.
@@ -55,7 +55,7 @@ impl Core {
             return;
         }
         if self.pools.get(&pool).is_some_and(|p| p.learned.backoff.is_failing()) {
-            let since = self.workers[key].life.since();
+            let since = self.workers[key].life().since();
             if now.mono >= since + EARLY_END {
                 self.started_well(key, &pool);
             } else {
@@ -63,7 +63,7 @@ impl Core {
             }
         }
         let paused = self.pool_obj(&pool).is_some_and(|p| p.spec.paused);
-        let missed = self.workers[key].life.missed();
+        let missed = self.workers[key].life().missed();
         if missed >= MISSED_CHECKS && self.instances.is_listed(&host_of(w)) && !paused {
             self.record(
                 "Worker",
@@ -83,8 +83,9 @@ impl Core {
         let healthy = missed == 0 && waits.is_none();
         let shown = Condition::find::<WorkerHealthy>(&status.conditions).is_none_or(Condition::is_true);
         let e = &self.workers[key];
-        let sure =
-            self.instances.view_of(w).is_some() && e.life.order_under_way().is_none() && e.life.last_check().is_some();
+        let sure = self.instances.view_of(w).is_some()
+            && e.life().order_under_way().is_none()
+            && e.life().last_check().is_some();
         if sure && healthy != shown {
             let mut next = status.clone();
             let reason = match (healthy, &waits) {
@@ -104,15 +105,15 @@ impl Core {
     /// Orders a check of an instance: every `health.interval`, and at once if nothing is known of the instance.
     pub(in crate::core) fn check_if_due(&mut self, key: &ObjectKey, now: Now, wake: &mut Wake) {
         let Some(e) = self.workers.get(key) else { return };
-        if e.life.order_under_way().is_some() {
+        if e.life().order_under_way().is_some() {
             return;
         }
-        let (w, checked, missed) = (e.obj.clone(), e.life.last_check(), e.life.missed());
+        let (w, checked, missed) = (e.obj().clone(), e.life().last_check(), e.life().missed());
         let host = host_of(&w);
         if !self.instances.is_listed(&host) || self.instances.is_dead(&w) {
             return; // a listing will show it
         }
-        let policy = self.pool_obj(&self.workers[key].pool).map(|p| p.spec.health.clone()).unwrap_or_default();
+        let policy = self.pool_obj(self.workers[key].pool()).map(|p| p.spec.health.clone()).unwrap_or_default();
         // After a missed check the next one is soon: the worker takes no work until it answers.
         let pause = if missed == 0 { policy.interval.get() } else { policy.interval.get().min(policy.timeout.get()) };
         let due = match checked {
@@ -124,7 +125,7 @@ impl Core {
             return;
         }
         if let Some(e) = self.workers.get_mut(key) {
-            e.life.order(Order::Check, now.mono);
+            e.life_mut().order(Order::Check, now.mono);
         }
         self.actions.push(Action::Runtime(RuntimeOrder::Check(host, instance_key(&w), policy.timeout.get())));
     }

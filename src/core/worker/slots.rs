@@ -12,9 +12,9 @@ use crate::runtime::InstanceState;
 
 impl Core {
     fn slot_of(&self, e: &WorkerEntry, now: Now) -> Slot {
-        let (w, status) = (&e.obj, worker_status(&e.obj));
+        let (w, status) = (e.obj(), worker_status(e.obj()));
         let cred = self.identity_of(w);
-        if let Some(d) = e.reserving.as_ref().or(status.dispatch.as_ref()) {
+        if let Some(d) = e.reserving().or(status.dispatch.as_ref()) {
             return Slot::Busy { cred: cred.unwrap_or_default(), assigned_at: d.assigned_at.0 };
         }
         let until = status.cooldown.as_ref().and_then(|c| c.until.as_ref()).map(|t| t.0);
@@ -43,12 +43,12 @@ impl Core {
 
     /// True if nothing but rest keeps an idle, started worker from taking work.
     pub(in crate::core) fn is_usable(&self, e: &WorkerEntry) -> bool {
-        let w = &e.obj;
+        let w = e.obj();
         let there =
             matches!(self.instances.view_of(w), Some(InstanceView::There { state: InstanceState::Running, .. }));
         there
-            && e.ordinal.is_some()
-            && e.life.missed() == 0
+            && e.ordinal().is_some()
+            && e.life().missed() == 0
             && !w.spec.cordoned
             && self.instances.is_listed(&host_of(w))
             && self.identity_of(w).is_ok()
@@ -58,29 +58,28 @@ impl Core {
     pub(in crate::core) fn reindex_worker(&mut self, key: &ObjectKey, now: Now) {
         let Some(e) = self.workers.get(key) else { return };
         let slot = self.slot_of(e, now);
-        if e.slot.as_ref() == Some(&slot) {
+        if e.slot() == Some(&slot) {
             if slot == Slot::Unavailable {
                 self.reindex_due(key); // for another reason, perhaps
             }
             return;
         }
-        let (pool, ordinal) = (e.pool.clone(), e.ordinal.unwrap_or(-1));
-        let old = self.workers.get_mut(key).and_then(|e| e.slot.replace(slot.clone()));
+        let pool = e.pool().clone();
+        let slots = &mut self.pools.entry(&pool).slots;
+        let old = self.workers.get_mut(key).and_then(|e| e.move_to(slot.clone(), slots));
         if let Some(old) = old {
-            self.leave_slot(key, &pool, ordinal, &old);
+            self.left_slot(key, &old);
         }
         self.visits.0 += 1;
         if let Slot::Busy { cred: Some(c), assigned_at } = &slot {
             self.credentials.begin(key, c, *assigned_at);
         }
-        self.pools.entry(&pool).slots.insert(ordinal, slot);
         self.reindex_due(key);
         self.agenda.mark_pool(&pool);
     }
 
-    /// Takes a worker out of the index it stood in.
-    pub(in crate::core) fn leave_slot(&mut self, key: &ObjectKey, pool: &ObjectKey, ordinal: i32, slot: &Slot) {
-        self.pools.entry(pool).slots.remove(ordinal, slot);
+    /// A worker left an index of its pool.
+    pub(in crate::core) fn left_slot(&mut self, key: &ObjectKey, slot: &Slot) {
         if let Slot::Busy { cred: Some(c), assigned_at } = slot {
             // A place on a shared credential is free: the pool that waits for it may be another one.
             for other in self.credentials.end(key, c, *assigned_at) {

@@ -32,7 +32,7 @@ impl Core {
                 let held = matches!(state, InstanceState::NotReady { held: true, .. });
                 (state.why_not_ready().map(str::to_owned), held, true)
             }
-            None => (self.workers[key].life.waits_for().map(str::to_owned), false, false),
+            None => (self.workers[key].life().waits_for().map(str::to_owned), false, false),
         };
         let host = host_of(w);
         // Nothing is removed meanwhile, and the time does not count.
@@ -42,10 +42,10 @@ impl Core {
             return;
         }
         let Some(e) = self.workers.get_mut(key) else { return };
-        e.life.set_standing_still(stands_still, now.mono);
+        e.life_mut().set_standing_still(stands_still, now.mono);
         let (end, under_way) =
-            (e.life.since() + pool.spec.health.start_timeout.get(), e.life.order_under_way().is_some());
-        let (missed, runs) = (e.life.missed(), !held && !stands_still);
+            (e.life().since() + pool.spec.health.start_timeout.get(), e.life().order_under_way().is_some());
+        let (missed, runs) = (e.life().missed(), !held && !stands_still);
         if runs && now.mono >= end {
             if !under_way {
                 let why = waits.map(|w| format!(": {w}")).unwrap_or_default();
@@ -76,7 +76,7 @@ impl Core {
         status.idle_since = Some(Time::from(now.wall));
         status.message = None;
         conditions::set(&mut status.conditions, WorkerReady::Running, "", now);
-        if let Some(ordered) = self.workers.get(key).and_then(|e| e.life.last_check()) {
+        if let Some(ordered) = self.workers.get(key).and_then(|e| e.life().last_check()) {
             self.pools.entry(pool).start_took = Some(now.mono.saturating_sub(ordered));
         }
         self.write_worker(key, status, now);
@@ -95,11 +95,11 @@ impl Core {
     /// Orders the start, or a check if the answer to an earlier order was lost.
     fn order_start(&mut self, key: &ObjectKey, w: &Worker, pool: &ContainerPoolSpec, host: HostKey, now: Now) {
         let Some(e) = self.workers.get_mut(key) else { return };
-        let order = if e.life.is_unanswered() {
-            e.life.order(Order::Check, now.mono);
+        let order = if e.life().is_unanswered() {
+            e.life_mut().order(Order::Check, now.mono);
             RuntimeOrder::Check(host, instance_key(w), pool.health.timeout.get())
         } else {
-            e.life.order(Order::Start, now.mono);
+            e.life_mut().order(Order::Start, now.mono);
             let spec = instance_spec(w, pool, &host);
             RuntimeOrder::Start(host, Box::new(spec))
         };
@@ -109,7 +109,7 @@ impl Core {
     /// The start failed: the Worker is deleted, and its pool waits before the next start.
     pub(in crate::core) fn fail_start(&mut self, key: &ObjectKey, why: String) {
         if let Some(e) = self.workers.get_mut(key) {
-            e.life.failed(why);
+            e.life_mut().failed(why);
         }
         self.agenda.mark_worker(key);
     }

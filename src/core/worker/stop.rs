@@ -13,17 +13,17 @@ impl Core {
         let host = host_of(w);
         let instance = instance_key(w);
         let Some(e) = self.workers.get_mut(key) else { return };
-        if matches!(e.life.order_under_way(), Some(Order::Start | Order::Stop)) {
+        if matches!(e.life().order_under_way(), Some(Order::Start | Order::Stop)) {
             return; // the answer marks this worker again
         }
-        let base = e.obj.clone();
+        let base = e.obj().clone();
         if self.instances.get(&instance).is_some_and(|i| i.view == InstanceView::Gone) {
             if w.metadata.finalizers.iter().flatten().any(|f| f == names::WORKER_FINALIZER) {
                 self.write(Subject::Worker(key.clone()), Verb::RemoveWorkerFinalizer(base));
             }
         } else if self.instances.is_listed(&host) {
             if let Some(e) = self.workers.get_mut(key) {
-                e.life.order(Order::Stop, now.mono);
+                e.life_mut().order(Order::Stop, now.mono);
             }
             self.actions.push(Action::Runtime(RuntimeOrder::Stop(host, instance)));
         }
