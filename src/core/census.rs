@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::state::dispatches::DispatchEntry;
+use super::state::slots::Standing;
 use super::{Core, Now, ObjectKey};
 
 /// One pool in numbers.
@@ -31,15 +32,20 @@ impl Core {
             let rests = |r: &&crate::api::pool::CredentialRest| {
                 r.parked || r.until.as_ref().is_some_and(|until| self.rest_ends.lasts(until.0, now))
             };
+            // A write under way about a worker does not change what the worker is.
+            let held = |standing| p.slots.held_standing(&standing);
+            let held_idle: usize =
+                p.slots.held_as().iter().filter(|(s, _)| matches!(s, Standing::Idle(_))).map(|(_, n)| n).sum();
+            let down = p.slots.resting_down().len();
+            let unavailable = p.slots.unavailable().len() + p.slots.spent().len() + down;
             Some(PoolCensus {
                 key: key.clone(),
                 workers: [
-                    // A write under way about a worker does not change that it is idle.
-                    ("idle", p.slots.idle_since().len() + p.slots.held().len()),
+                    ("idle", p.slots.idle_since().len() + held_idle),
                     ("busy", p.slots.busy().len()),
-                    ("resting", p.slots.resting().len()),
-                    ("starting", p.slots.starting().len()),
-                    ("unavailable", p.slots.unavailable().len()),
+                    ("resting", p.slots.resting().len() - down + held(Standing::Resting)),
+                    ("starting", p.slots.starting().len() + held(Standing::Starting)),
+                    ("unavailable", unavailable + held(Standing::Unavailable)),
                 ],
                 waiting: p.queue.waiting().len(),
                 oldest: p.queue.waiting().first().map(|(created, _)| *created),

@@ -82,6 +82,7 @@ const REQUIRED: &[&str] = &[
     "outcome: Expired",
     "outcome: QueueFull",
     "choice judged",
+    "status judged",
 ];
 /// What is too rare to ask of few seeds.
 const REQUIRED_OF_MANY: &[&str] = &["row: it never ran"];

@@ -10,6 +10,7 @@ mod instances;
 mod queueing;
 mod rests;
 mod scaling;
+mod status;
 mod supervised;
 mod updates;
 mod writes;

@@ -51,12 +51,17 @@ impl Core {
         });
         let mut n = 0;
         for (id, idle) in creds {
-            let rest = self.credential_rest(&pool.namespace, &id);
-            if rest.parked || rest.until.is_some_and(|u| self.rest_ends.lasts(u.0, now)) {
+            if self.credential_rests(pool, &id, now) {
                 n += idle;
             }
         }
         count(n)
+    }
+
+    /// True while a credential rests, or is parked.
+    pub(in crate::core) fn credential_rests(&mut self, pool: &ObjectKey, identity: &str, now: Now) -> bool {
+        let rest = self.credential_rest(&pool.namespace, identity);
+        rest.parked || rest.until.is_some_and(|u| self.rest_ends.lasts(u.0, now))
     }
 
     /// Counts what decides the size of a pool.

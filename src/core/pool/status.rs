@@ -1,5 +1,7 @@
 //! The status of a pool.
 
+use std::collections::BTreeMap;
+
 use crate::api::pool::CredentialRest;
 use crate::api::vocabulary::EventReason;
 use crate::api::{Condition, ContainerPool, Time, names};
@@ -14,10 +16,22 @@ use crate::api::pool::{ContainerPoolStatus, NotReady, Recent};
 use crate::api::vocabulary::{
     NotReadyReason, PoolProgressing, PoolReady, PoolRequestsAccepted, PoolRuntimeAllowed, PoolScalingLimited,
 };
-use crate::core::state::slots::Slot;
+use crate::core::state::slots::{Slot, Standing};
 
 /// Longest list in a pool's status.
 const LIST: usize = 20;
+
+/// The workers of a pool. Each is counted once, and one with a write under way as what it was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    /// Idle, and nothing rests.
+    ready: usize,
+    busy: usize,
+    /// Up, and it or its credential rests.
+    resting: usize,
+    starting: usize,
+    unavailable: usize,
+}
 
 impl Core {
     /// Writes the status if it changed: at most once in `rollup_interval`, but rests of credentials at once.
@@ -75,10 +89,46 @@ impl Core {
         }
     }
 
+    /// The workers of a pool by what they can do now.
+    fn sums(&mut self, key: &ObjectKey, now: Now) -> Sums {
+        let Some(p) = self.pools.get(key) else { return Sums::default() };
+        let slots = &p.slots;
+        let down = slots.resting_down().len();
+        let mut sums = Sums {
+            ready: slots.idle_since().len(),
+            busy: slots.busy().len(),
+            resting: slots.resting().len() - down,
+            starting: slots.starting().len(),
+            unavailable: slots.unavailable().len() + slots.spent().len() + down,
+        };
+        sums.resting += slots.held_standing(&Standing::Resting);
+        sums.starting += slots.held_standing(&Standing::Starting);
+        sums.unavailable += slots.held_standing(&Standing::Unavailable);
+        let mut idle: BTreeMap<String, usize> = BTreeMap::new();
+        for (credential, set) in slots.idle() {
+            if let Some(credential) = credential {
+                *idle.entry(credential.clone()).or_default() += set.len();
+            }
+        }
+        for (standing, n) in slots.held_as() {
+            let Standing::Idle(credential) = standing else { continue };
+            sums.ready += n;
+            if let Some(credential) = credential {
+                *idle.entry(credential.clone()).or_default() += n;
+            }
+        }
+        for (id, n) in idle {
+            if self.credential_rests(key, &id, now) {
+                (sums.ready, sums.resting) = (sums.ready - n, sums.resting + n);
+            }
+        }
+        sums
+    }
+
     fn status_of(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now) -> ContainerPoolStatus {
         let mut s = obj.status.clone().unwrap_or_default();
         let counts = self.counts(key, obj, now);
-        let by_credential = self.resting_by_credential(key, now);
+        let sums = self.sums(key, now);
         let wait = self.explain(key, now);
         let n = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
         s.observed_generation = obj.metadata.generation;
@@ -90,11 +140,8 @@ impl Core {
         let update = self.progress_of_update(key, obj, &s);
         let Some(p) = self.pools.get(key) else { return s };
         s.workers = n(p.members.len());
-        s.ready = n(p.slots.idle_since().len() + p.slots.held().len()) - by_credential;
-        s.busy = counts.busy;
-        s.resting = counts.resting;
-        s.starting = n(p.slots.starting().len());
-        s.unhealthy = counts.unavailable;
+        (s.ready, s.busy, s.resting) = (n(sums.ready), n(sums.busy), n(sums.resting));
+        (s.starting, s.unhealthy) = (n(sums.starting), n(sums.unavailable));
         s.queued = n(p.queue.waiting().len());
         s.updated = n(p.updated());
         s.start_backoff = p.learned.backoff.stored();
@@ -181,8 +228,9 @@ impl Core {
                 let worker = names::worker(&key.name, o);
                 let e = self.workers.get(&key.sibling(worker.clone()));
                 let (reason, until) = match e.map(|e| (e.slot(), e.obj())) {
-                    Some((Some(Slot::Resting { until }), _)) => {
-                        (NotReadyReason::Resting.as_str(), Some(Time::from(*until)))
+                    Some((Some(Slot::Resting { until, up }), _)) => {
+                        let reason = if *up { NotReadyReason::Resting } else { NotReadyReason::InstanceLost };
+                        (reason.as_str(), Some(Time::from(*until)))
                     }
                     Some((Some(Slot::Starting), w)) => match &worker_status(w).message {
                         Some(why) => (why.split(':').next().unwrap_or(NotReadyReason::Starting.as_str()), None),

@@ -262,6 +262,7 @@ mod tests {
     use super::*;
     use crate::api::RuntimeKind;
     use crate::api::worker::WorkerSpec;
+    use crate::core::state::slots::Standing;
 
     fn share(text: &str) -> IntOrString {
         IntOrString::String(text.to_owned())
@@ -304,7 +305,7 @@ mod tests {
             for (ordinal, kind) in (0..staying).zip(away) {
                 match kind {
                     0 => p.slots.insert(ordinal, Slot::Starting),
-                    1 => p.slots.insert(ordinal, Slot::Held),
+                    1 => p.slots.insert(ordinal, Slot::Held(Standing::Idle(None))),
                     2 => p.members.leaves(ordinal),
                     3 => p.slots.became_ready(ordinal, Duration::ZERO),
                     _ => {}

@@ -10,19 +10,43 @@ use jiff::Timestamp;
 pub(in crate::core) enum Slot {
     /// It can take work. Its credential may still rest.
     Idle { cred: Option<String>, last: Option<Timestamp>, since: Timestamp },
-    /// Idle, but the worker itself rests.
-    Resting { until: Timestamp },
+    /// Idle, but the worker itself rests. `up`: its instance runs.
+    Resting { until: Timestamp, up: bool },
     /// It names a dispatch, or is about to.
     Busy { cred: Option<String>, assigned_at: Timestamp },
     /// Not Ready yet.
     Starting,
     /// A write about it is under way, and its end will show what the worker is. Or a write failed, and the wait before the
-    /// next try is not over.
-    Held,
+    /// next try is not over. Until then it takes no work, and counts as what it was.
+    Held(Standing),
     /// Idle, and has served as many dispatches as it may.
     Spent,
     /// Idle, and cannot take work.
     Unavailable,
+}
+
+/// What a worker with a write under way counts as: what is known of it without that write.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::core) enum Standing {
+    /// Idle, on this credential.
+    Idle(Option<String>),
+    Resting,
+    Starting,
+    Unavailable,
+}
+
+impl Slot {
+    /// What a worker of this slot counts as while a write about it is under way. `None`: as busy.
+    pub fn standing(&self) -> Option<Standing> {
+        match self {
+            Self::Idle { cred, .. } => Some(Standing::Idle(cred.clone())),
+            Self::Resting { up: true, .. } => Some(Standing::Resting),
+            Self::Starting => Some(Standing::Starting),
+            Self::Held(standing) => Some(standing.clone()),
+            Self::Resting { up: false, .. } | Self::Spent | Self::Unavailable => Some(Standing::Unavailable),
+            Self::Busy { .. } => None,
+        }
+    }
 }
 
 /// The index. A worker is named by its ordinal.
@@ -32,9 +56,13 @@ pub(in crate::core) struct Slots {
     idle: BTreeMap<Option<String>, BTreeSet<(Option<Timestamp>, i32)>>,
     idle_since: BTreeSet<(Timestamp, i32)>,
     resting: BTreeSet<(Timestamp, i32)>,
+    /// Those of them whose instance does not run.
+    resting_down: BTreeSet<i32>,
     busy: BTreeSet<i32>,
     starting: BTreeSet<i32>,
     held: BTreeSet<i32>,
+    /// How many of them count as what. No entry is 0.
+    held_as: BTreeMap<Standing, usize>,
     spent: BTreeSet<i32>,
     unavailable: BTreeSet<i32>,
     /// Workers that may be replaced, by the time at which they are due.
@@ -51,10 +79,19 @@ impl Slots {
                 self.idle.entry(cred).or_default().insert((last, ordinal));
                 self.idle_since.insert((since, ordinal));
             }
-            Slot::Resting { until } => drop(self.resting.insert((until, ordinal))),
+            Slot::Resting { until, up } => {
+                self.resting.insert((until, ordinal));
+                if !up {
+                    self.resting_down.insert(ordinal);
+                }
+            }
             Slot::Busy { .. } => drop(self.busy.insert(ordinal)),
             Slot::Starting => drop(self.starting.insert(ordinal)),
-            Slot::Held => drop(self.held.insert(ordinal)),
+            Slot::Held(standing) => {
+                if self.held.insert(ordinal) {
+                    *self.held_as.entry(standing).or_default() += 1;
+                }
+            }
             Slot::Spent => drop(self.spent.insert(ordinal)),
             Slot::Unavailable => drop(self.unavailable.insert(ordinal)),
         }
@@ -72,10 +109,22 @@ impl Slots {
                 }
                 self.idle_since.remove(&(*since, ordinal));
             }
-            Slot::Resting { until } => drop(self.resting.remove(&(*until, ordinal))),
+            Slot::Resting { until, .. } => {
+                self.resting.remove(&(*until, ordinal));
+                self.resting_down.remove(&ordinal);
+            }
             Slot::Busy { .. } => drop(self.busy.remove(&ordinal)),
             Slot::Starting => drop(self.starting.remove(&ordinal)),
-            Slot::Held => drop(self.held.remove(&ordinal)),
+            Slot::Held(standing) => {
+                if self.held.remove(&ordinal)
+                    && let Some(n) = self.held_as.get_mut(standing)
+                {
+                    *n -= 1;
+                    if *n == 0 {
+                        self.held_as.remove(standing);
+                    }
+                }
+            }
             Slot::Spent => drop(self.spent.remove(&ordinal)),
             Slot::Unavailable => drop(self.unavailable.remove(&ordinal)),
         }
@@ -96,6 +145,11 @@ impl Slots {
         &self.resting
     }
 
+    /// Workers that rest and whose instance does not run.
+    pub fn resting_down(&self) -> &BTreeSet<i32> {
+        &self.resting_down
+    }
+
     /// Workers that name a dispatch, or are about to.
     pub fn busy(&self) -> &BTreeSet<i32> {
         &self.busy
@@ -109,6 +163,16 @@ impl Slots {
     /// Workers with a write under way.
     pub fn held(&self) -> &BTreeSet<i32> {
         &self.held
+    }
+
+    /// How many of them count as what. At most one entry for each credential and for each other standing.
+    pub fn held_as(&self) -> &BTreeMap<Standing, usize> {
+        &self.held_as
+    }
+
+    /// How many of them count as this.
+    pub fn held_standing(&self, standing: &Standing) -> usize {
+        self.held_as.get(standing).copied().unwrap_or_default()
     }
 
     /// Idle workers that have served as many dispatches as they may.

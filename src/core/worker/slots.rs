@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::api::Worker;
 use crate::api::worker::WorkerPhase;
 use crate::core::object::worker_status;
 use crate::core::state::instances::{InstanceView, host_of};
@@ -22,15 +23,22 @@ impl Core {
             return Slot::Unavailable;
         }
         let subject = Subject::Worker(ObjectKey::of(&**w));
-        if self.agenda.is_locked(&subject) {
-            return Slot::Held;
-        }
+        let locked = self.agenda.is_locked(&subject);
+        let slot = self.settled_slot(e, until, now);
+        let rests = matches!(slot, Slot::Starting | Slot::Resting { .. });
+        let held = locked || (!rests && self.agenda.blocked_until(&subject, now).is_some());
+        slot.standing().filter(|_| held).map_or(slot, Slot::Held)
+    }
+
+    /// The index of a worker that names no dispatch and is not being deleted, whatever is being written about it.
+    fn settled_slot(&self, e: &WorkerEntry, until: Option<Timestamp>, now: Now) -> Slot {
+        let (w, status) = (e.obj(), worker_status(e.obj()));
         if let Some(until) = until.filter(|u| self.rest_ends.lasts(*u, now) && status.phase != WorkerPhase::Starting) {
-            return Slot::Resting { until };
+            return Slot::Resting { until, up: self.is_running(w) };
         }
+        let cred = self.identity_of(w);
         match status.phase {
             WorkerPhase::Starting => Slot::Starting,
-            _ if self.agenda.blocked_until(&subject, now).is_some() => Slot::Held,
             WorkerPhase::Ready | WorkerPhase::Busy if self.is_usable(e) && self.is_spent(e) => Slot::Spent,
             WorkerPhase::Ready | WorkerPhase::Busy if self.is_usable(e) => Slot::Idle {
                 cred: cred.unwrap_or_default(),
@@ -44,14 +52,17 @@ impl Core {
     /// True if nothing but rest keeps an idle, started worker from taking work.
     pub(in crate::core) fn is_usable(&self, e: &WorkerEntry) -> bool {
         let w = e.obj();
-        let there =
-            matches!(self.instances.view_of(w), Some(InstanceView::There { state: InstanceState::Running, .. }));
-        there
+        self.is_running(w)
             && e.ordinal().is_some()
             && e.life().missed() == 0
             && !w.spec.cordoned
             && self.instances.is_listed(&host_of(w))
             && self.identity_of(w).is_ok()
+    }
+
+    /// True if the worker's instance was seen to run.
+    fn is_running(&self, w: &Worker) -> bool {
+        matches!(self.instances.view_of(w), Some(InstanceView::There { state: InstanceState::Running, .. }))
     }
 
     /// Moves a worker to the index where it belongs now.

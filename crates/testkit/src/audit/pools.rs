@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use poolkeeper::api::ContainerPool;
 use poolkeeper::api::dispatch::Outcome;
-use poolkeeper::api::pool::CredentialRest;
+use poolkeeper::api::pool::{ContainerPoolStatus, CredentialRest};
+use poolkeeper::api::vocabulary::PoolReady;
+use poolkeeper::api::worker::WorkerPhase;
+use poolkeeper::api::{Condition, ContainerPool, Worker};
 use poolkeeper::local::Change;
 
 use super::choices::MARGIN;
-use super::{Audit, Version};
+use super::{Audit, Life, Version, state_of};
 
 impl Audit<'_> {
     pub(super) fn pool(&mut self, old: Option<Arc<ContainerPool>>, new: &Arc<ContainerPool>, change: Change) {
@@ -40,6 +42,7 @@ impl Audit<'_> {
             "the counts partition the workers",
             || format!("{name}: {counts:?}"),
         );
+        self.workers_are_up(new, &after);
         let lists = after.not_ready.len() <= 20 && after.recent.len() <= 20;
         self.check(lists, "lists have at most 20 entries", || name.clone());
         for rest in &after.rate_limits {
@@ -55,6 +58,32 @@ impl Audit<'_> {
             let named = new.spec.credentials.iter().any(|c| c.identity() == was.key);
             self.check(kept || !named, "a credential's rest is not forgotten", || format!("{name}: {was:?}"));
         }
+    }
+
+    /// No status counts more workers as up than were up within the last [`MARGIN`], by the store and by the runtime.
+    fn workers_are_up(&mut self, pool: &ContainerPool, status: &ContainerPoolStatus) {
+        let at = self.when(self.rv);
+        if !self.is_calm(at) {
+            return; // the controller may not know better
+        }
+        let name = pool.metadata.name.clone().unwrap();
+        let lately = |rv: u64| self.when(rv) + MARGIN > at;
+        let was_up = |(uid, w): (&String, &Life<Worker>)| {
+            let known = w.versions.iter().rposition(|v| !lately(v.rv)).unwrap_or(0);
+            let up = |v: &Version<Worker>| matches!(state_of(&v.object).phase, WorkerPhase::Ready | WorkerPhase::Busy);
+            w.gone.is_none_or(lately)
+                && w.versions[known..].iter().any(up)
+                && self.bodies.get(uid).is_some_and(|b| b.runs || lately(b.changed))
+        };
+        let up = self.workers.iter().filter(|(_, w)| w.last().spec.pool == name).filter(|w| was_up(*w)).count();
+        let said = status.ready + status.busy + status.resting;
+        let text =
+            || format!("{name}: {} ready, {} busy, {} resting; {up} up", status.ready, status.busy, status.resting);
+        self.check(usize::try_from(said).is_ok_and(|said| said <= up), "workers that are counted as up are up", text);
+        let ready = Condition::find::<PoolReady>(&status.conditions).is_some_and(Condition::is_true);
+        let current = status.observed_generation == pool.metadata.generation;
+        self.check(!(ready && current && pool.spec.min > 0 && said == 0), "a pool without a worker is not Ready", text);
+        self.count("status judged");
     }
 
     /// The state of a credential over all pools, as far as the writer must have seen it: in this pool as it was

@@ -5,7 +5,8 @@
 //! happened, whatever the controllers have seen. It forbids nothing that a real runtime would not, so
 //! an auditor can find it: a uid started twice, two tasks in one instance.
 //!
-//! A worker with the command `["exit", CODE, TEXT]` ends right after its start. The image `no-such-image` is
+//! A worker with the command `["exit", CODE, TEXT]` ends right after its start, and one with `["wait", TEXT]` is not started
+//! for now. The image `no-such-image` is
 //! refused. A credential is resolved as real runtimes do.
 
 mod happened;
@@ -271,6 +272,11 @@ impl FakeRuntime {
         }
         if spec.image.as_deref() == Some("no-such-image") {
             return Err(StartError::Refused("no-such-image: not found".to_owned()));
+        }
+        if let [wait, why] = &spec.command[..]
+            && wait == "wait"
+        {
+            return Err(StartError::NotNow(why.clone()));
         }
         if let Some(credential) = &spec.credential {
             credentials::resolve(credential).await.map_err(|error| StartError::Refused(error.to_string()))?;
