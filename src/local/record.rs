@@ -22,6 +22,8 @@ pub struct Record {
     pub uid: String,
     /// For [`Change::Deleted`] the last version, with the resourceVersion of the deletion.
     pub object: Arc<serde_json::Value>,
+    /// Whether defaults were filled in after it was written. The next write of it is then an event in any case.
+    pub unsettled: bool,
 }
 
 /// What a write did to an object.

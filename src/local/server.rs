@@ -4,11 +4,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use futures::lock::Mutex as AsyncMutex;
 use http::{Request, Response};
+use tokio::sync::Mutex as AsyncMutex;
 use tower::{BoxError, Service};
 
-use crate::local::objects::api::{Api, Writer};
+use crate::local::objects::api::{Api, Committer};
 use crate::local::options::{LocalError, Options};
 use crate::local::record::Record;
 use crate::local::response::http::ResponseBody;
@@ -16,9 +16,10 @@ use crate::local::schema::built_in;
 use crate::local::schema::cel::Rules;
 use crate::local::schema::kind::{Kind, Kinds};
 use crate::local::service;
-use crate::local::store::Store;
 use crate::local::store::committed::Committed;
 use crate::local::store::memory::MemoryStore;
+use crate::local::store::object::{ObjectKey, Stored};
+use crate::local::store::{Contents, Store};
 
 /// The server. Clones are the same server.
 #[derive(Clone)]
@@ -38,6 +39,18 @@ impl LocalApi {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_store(options: Options, store: impl Store) -> Result<Self, LocalError> {
+        Self::make(options, store, None)
+    }
+
+    /// A server that goes on with what a store holds, and commits every write to it.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn restored(options: Options, store: impl Store, contents: Contents) -> Result<Self, LocalError> {
+        Self::make(options, store, Some(contents))
+    }
+
+    fn make(options: Options, store: impl Store, contents: Option<Contents>) -> Result<Self, LocalError> {
         let mut kinds = Vec::new();
         for (crd, number) in options.crds.iter().zip(0_u16..) {
             kinds.push(Arc::new(Kind::custom(crd, number)?));
@@ -45,10 +58,14 @@ impl LocalApi {
         let first_built_in = u16::try_from(kinds.len()).unwrap_or(u16::MAX);
         kinds.extend(built_in::kinds(first_built_in)?.into_iter().map(Arc::new));
         let kinds = Kinds(kinds);
-        let committed = Mutex::new(Committed::new(kinds.stores(), options.history));
-        let writer = Arc::new(AsyncMutex::new(Writer::new(Box::new(store))));
+        let mut committed = Committed::new(kinds.stores(), options.history);
+        if let Some(Contents { revision, objects }) = contents {
+            committed.restore(revision, objects.into_iter().filter_map(|record| restored(&kinds, record)));
+        }
+        let committed = Mutex::new(committed);
+        let (writer, committer) = (AsyncMutex::default(), AsyncMutex::new(Committer::new(Box::new(store))));
         let Options { clock, ids, .. } = options;
-        Ok(Self(Arc::new(Api { kinds, clock, ids, rules: Rules::new(), committed, writer })))
+        Ok(Self(Arc::new(Api { kinds, clock, ids, rules: Rules::new(), committed, writer, committer })))
     }
 
     /// A client of this server. Must be called in a tokio runtime.
@@ -79,6 +96,16 @@ impl LocalApi {
     pub fn compact(&self) {
         self.0.lock().compact();
     }
+}
+
+/// Where an object goes that a store held. None: its kind is not served. Defaults that its schema did not have when it was
+/// written are filled in, as a real server does when it reads an object.
+fn restored(kinds: &Kinds, record: Record) -> Option<(ObjectKey, Stored)> {
+    let Record { resource, namespace, name, resource_version, object, unsettled, .. } = record;
+    let key = ObjectKey { store: kinds.store_of(&resource)?, namespace: namespace.unwrap_or_default(), name };
+    let mut object = Arc::unwrap_or_clone(object);
+    let filled = kinds.stored(key.store).schema.apply_defaults(&mut object);
+    Some((key, Stored { unsettled: unsettled || filled, ..Stored::new(resource_version, object) }))
 }
 
 /// The server as a tower service, for requests with any kind of body.

@@ -174,6 +174,7 @@ impl Recorder {
             name,
             uid: uid.clone(),
             object: object.clone(),
+            unsettled: false,
         };
         match self.records.lock().unwrap().entry(rv) {
             Entry::Occupied(_) => return rv,

@@ -46,6 +46,43 @@ impl Faulty {
 /// Commits when it gets a permit.
 struct Slow(Arc<Semaphore>);
 
+/// A store that answers when it has a permit, and counts the changes of each batch.
+#[derive(Clone)]
+struct Held {
+    permits: Arc<Semaphore>,
+    batches: Arc<Mutex<Vec<usize>>>,
+    fails: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl Store for Held {
+    async fn commit(&mut self, batch: &[Record]) -> Result<(), StoreError> {
+        self.batches.lock().unwrap().push(batch.len());
+        self.permits.acquire().await.map_err(|e| StoreError::Failed(e.into()))?.forget();
+        match self.fails.swap(0, Ordering::SeqCst) {
+            0 => Ok(()),
+            _ => Err(StoreError::Failed("no space left on device".into())),
+        }
+    }
+}
+
+impl Held {
+    fn new() -> Self {
+        Self { permits: Arc::new(Semaphore::new(0)), batches: Arc::default(), fails: Arc::default() }
+    }
+
+    fn batches(&self) -> Vec<usize> {
+        self.batches.lock().unwrap().clone()
+    }
+}
+
+/// Until every task that can go on has.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[async_trait]
 impl Store for Slow {
     async fn commit(&mut self, _: &[Record]) -> Result<(), StoreError> {
@@ -237,4 +274,94 @@ async fn after_an_interrupted_commit_nothing_is_written() {
         assert!(env.gadgets().get_opt("a").await.unwrap().is_none());
     }
     assert!(story(&api).is_empty());
+}
+
+#[tokio::test]
+async fn requests_that_come_while_the_store_works_share_a_commit() {
+    let store = Held::new();
+    let (env, api) = server(store.clone());
+    let create = |name: &'static str, max: i64| {
+        let env = env.clone();
+        tokio::spawn(async move { env.try_create(name, json!({"max": max})).await })
+    };
+    let first = create("a", 5);
+    settle().await;
+    let (b, refused, c, again) = (create("b", 5), create("bad", 500), create("c", 5), create("b", 6));
+    settle().await;
+    // Each of them waits: the refusals too, because one of them is due to what is not durable yet.
+    assert!([&first, &b, &refused, &c, &again].iter().all(|task| !task.is_finished()));
+    assert_eq!(store.batches(), [1]);
+    store.permits.add_permits(2);
+    first.await.unwrap().unwrap();
+    b.await.unwrap().unwrap();
+    c.await.unwrap().unwrap();
+    assert_eq!(self::refused(refused.await.unwrap()).code, 422);
+    assert_eq!(self::refused(again.await.unwrap()).code, 409);
+    assert_eq!(store.batches(), [1, 2], "one commit of two changes: a refused request takes no other with it");
+    assert_eq!(story(&api).into_iter().map(|(_, _, name)| name).collect::<Vec<_>>(), ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn what_was_decided_over_a_commit_that_fails_fails_with_it() {
+    let store = Held::new();
+    let (env, api) = server(store.clone());
+    let create = |name: &'static str| {
+        let env = env.clone();
+        tokio::spawn(async move { env.try_create(name, json!({"max": 5})).await })
+    };
+    let first = create("a");
+    settle().await;
+    let (again, other) = (create("a"), create("b"));
+    settle().await;
+    store.fails.store(1, Ordering::SeqCst);
+    store.permits.add_permits(1);
+    for task in [first, again, other] {
+        assert_eq!(refused(task.await.unwrap()).code, 500);
+    }
+    assert!(story(&api).is_empty());
+    assert_eq!(store.batches(), [1]);
+    // The next request is decided over nothing but what is committed.
+    store.permits.add_permits(2);
+    assert_eq!(env.create("a", json!({"max": 5})).await["metadata"]["resourceVersion"], "2");
+    assert_eq!(refused(env.try_create("a", json!({"max": 5})).await).code, 409);
+}
+
+#[tokio::test]
+async fn a_change_and_a_deletion_in_one_commit_leave_nothing_behind() {
+    let store = Held::new();
+    let (env, api) = server(store.clone());
+    store.permits.add_permits(1);
+    let owner = env.try_create("owner", json!({"max": 5})).await.unwrap();
+    let hold = tokio::spawn({
+        let env = env.clone();
+        async move { env.try_create("hold", json!({"max": 5})).await }
+    });
+    settle().await;
+    // All of these are decided while nothing of them is committed.
+    let tasks = [
+        tokio::spawn({
+            let (gadgets, dependent) = (env.gadgets(), owned("dependent", &[&owner]));
+            async move { gadgets.create(&Default::default(), &dependent).await.map(|_| ()) }
+        }),
+        tokio::spawn({
+            let env = env.clone();
+            async move { env.merge("owner", json!({"spec": {"max": 7}})).await.map(|_| ()) }
+        }),
+        tokio::spawn({
+            let gadgets = env.gadgets();
+            async move { gadgets.delete("owner", &DeleteParams::default()).await.map(|_| ()) }
+        }),
+    ];
+    settle().await;
+    store.permits.add_permits(2);
+    hold.await.unwrap().unwrap();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    // The dependent was pending when its owner was deleted, and was removed too.
+    assert_eq!(store.batches(), [1, 1, 4]);
+    let left = env.gadgets().list(&ListParams::default()).await.unwrap();
+    assert_eq!(left.items.iter().map(|o| o.metadata.name.clone().unwrap()).collect::<Vec<_>>(), ["hold"]);
+    let versions: Vec<u64> = story(&api).into_iter().map(|(version, ..)| version).collect();
+    assert!(versions.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{versions:?}");
 }

@@ -83,6 +83,12 @@ impl Kinds {
         kind.unwrap_or(&self.0[0])
     }
 
+    /// The number of the store of objects of a kind, by its group and plural name. None: it is not served.
+    pub fn store_of(&self, resource: &Resource) -> Option<u16> {
+        let kind = self.0.iter().find(|k| k.group == resource.group && k.plural == resource.plural);
+        kind.map(|kind| kind.store)
+    }
+
     /// An object of a kind in the form in which it is stored.
     pub fn to_stored(&self, kind: &Kind, mut object: Value) -> Value {
         if !kind.traits.renamed.is_empty() {

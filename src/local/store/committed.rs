@@ -56,6 +56,17 @@ impl Committed {
         }
     }
 
+    /// Puts objects in place that a store held, and goes on at a revision. What came before is unknown: a watch from there
+    /// is too old.
+    pub fn restore(&mut self, revision: u64, objects: impl Iterator<Item = (ObjectKey, Stored)>) {
+        for (key, stored) in objects {
+            self.index(&key, None, Some(&stored));
+            self.objects.insert(key, Arc::new(stored));
+        }
+        self.revision = revision;
+        self.logs.iter_mut().for_each(|log| log.forget(revision));
+    }
+
     pub fn revision(&self) -> u64 {
         self.revision
     }

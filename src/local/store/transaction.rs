@@ -11,12 +11,15 @@ use crate::local::schema::meta;
 use crate::local::store::committed::{Committed, lock};
 use crate::local::store::log::{Batch, Event};
 use crate::local::store::object::{ObjectKey, Stored};
+use crate::local::store::writer::Pending;
 
-/// The changes of one request. It reads its own changes, and below them the committed objects.
+/// The changes of one request. It reads its own changes, below them those that are about to be committed, and below them
+/// the committed objects.
 ///
 /// Only one may exist at a time: each change takes the revision after the last one.
 pub(crate) struct Transaction<'a> {
     committed: &'a Mutex<Committed>,
+    pending: &'a Pending,
     /// The objects that it has changed. `None`: deleted.
     changed: BTreeMap<ObjectKey, Option<Arc<Stored>>>,
     batch: Batch,
@@ -37,9 +40,9 @@ impl From<Value> for Version {
 }
 
 impl<'a> Transaction<'a> {
-    pub fn new(committed: &'a Mutex<Committed>) -> Self {
-        let revision = lock(committed).revision();
-        Self { committed, changed: BTreeMap::new(), batch: Batch::default(), revision }
+    pub fn new(committed: &'a Mutex<Committed>, pending: &'a Pending) -> Self {
+        let revision = pending.revision().unwrap_or_else(|| lock(committed).revision());
+        Self { committed, pending, changed: BTreeMap::new(), batch: Batch::default(), revision }
     }
 
     /// The revision of the last change.
@@ -50,13 +53,14 @@ impl<'a> Transaction<'a> {
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<Stored>> {
         match self.changed.get(key) {
             Some(changed) => changed.clone(),
-            None => lock(self.committed).get(key),
+            None => self.pending.get(key).unwrap_or_else(|| lock(self.committed).get(key)),
         }
     }
 
     /// The objects that may name an owner with that uid: all that do, and perhaps some that no longer do.
     pub fn dependents(&self, uid: &str) -> BTreeSet<ObjectKey> {
         let mut keys = lock(self.committed).dependents(uid);
+        keys.append(&mut self.pending.dependents(uid));
         let names = |s: &Arc<Stored>| meta::owners(&s.object).iter().any(|o| o["uid"].as_str() == Some(uid));
         keys.extend(self.changed.iter().filter(|(_, s)| s.as_ref().is_some_and(names)).map(|(key, _)| key.clone()));
         keys
@@ -86,6 +90,7 @@ impl<'a> Transaction<'a> {
             name: key.name.clone(),
             uid: meta::text(&now.object, "uid").into(),
             object: Arc::clone(&now.object),
+            unsettled,
         });
         let event = Event { change, namespace: key.namespace.clone(), now: Arc::clone(&now), before };
         self.changed.insert(key.clone(), (change != Change::Deleted).then(|| Arc::clone(&now)));
