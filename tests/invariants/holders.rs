@@ -13,16 +13,17 @@ use poolkeeper::api::{ContainerPool, Dispatch};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::net::Ledger;
 use crate::plan::{Plan, Task};
 use poolkeeper_testkit::audit::evidence::LEASE_SECONDS;
 use poolkeeper_testkit::fake::FakeRuntime;
+use poolkeeper_testkit::watched::Watched;
 
-/// The newest version of each dispatch, as the supervisors' own watch shows it.
-type Feed = Arc<Mutex<BTreeMap<String, watch::Sender<Option<Arc<Dispatch>>>>>>;
+/// The newest version of each dispatch, as the supervisors' own watch shows it, and how many versions there were.
+type Feed = Arc<Mutex<BTreeMap<String, Newest>>>;
+type Newest = Watched<(u64, Option<Arc<Dispatch>>)>;
 
 /// What all supervisors share.
 #[derive(Clone)]
@@ -65,8 +66,12 @@ impl Holders {
         lease.and_then(|l| self.away.lock().unwrap().get(l).copied()).is_some_and(|until| Instant::now() < until)
     }
 
-    fn of(&self, name: &str) -> watch::Sender<Option<Arc<Dispatch>>> {
-        self.feed.lock().unwrap().entry(name.to_owned()).or_insert_with(|| watch::channel(None).0).clone()
+    fn of(&self, name: &str) -> Newest {
+        self.feed.lock().unwrap().entry(name.to_owned()).or_default().clone()
+    }
+
+    fn saw(&self, name: &str, newest: Option<Arc<Dispatch>>) {
+        self.of(name).change(|(versions, last)| (*versions, *last) = (*versions + 1, newest));
     }
 
     async fn follow(self) {
@@ -76,10 +81,10 @@ impl Holders {
             match event {
                 Ok(watcher::Event::Apply(d) | watcher::Event::InitApply(d)) => {
                     let name = d.metadata.name.clone().unwrap();
-                    self.of(&name).send_replace(Some(Arc::new(d)));
+                    self.saw(&name, Some(Arc::new(d)));
                 }
                 Ok(watcher::Event::Delete(d)) => {
-                    self.of(&d.metadata.name.clone().unwrap()).send_replace(None);
+                    self.saw(&d.metadata.name.clone().unwrap(), None);
                 }
                 _ => {}
             }
@@ -106,21 +111,19 @@ impl Holders {
 
     /// Asks for a dispatch, then runs every attempt that is assigned, of this one and of its namesakes.
     async fn hold(self, task: Task) {
-        let mut seen = self.of(&task.name).subscribe();
+        let newest = self.of(&task.name);
         sleep_until(self.ledger.start + task.at).await;
         self.ask(&task).await;
         let mut started = BTreeSet::new();
         loop {
-            let now = seen.borrow_and_update().clone();
+            let (seen, now) = newest.read(Clone::clone);
             if let Some(d) = now
                 && let Some(status) = d.status.clone().filter(|s| s.is_open() && s.target.is_some())
                 && started.insert((d.metadata.uid.clone().unwrap(), status.attempt))
             {
                 tokio::spawn(self.clone().attempt(task.clone(), d));
             }
-            if seen.changed().await.is_err() {
-                return;
-            }
+            newest.wait_for(|(versions, _)| *versions > seen).await;
         }
     }
 

@@ -232,11 +232,13 @@ fn nothing_is_wrong_without_faults() {
     assert!(violations.is_empty(), "{}\n{}", run.trace.join("\n"), tell(&violations));
 }
 
+/// In seed 36 three watches of one controller are cut at the same time. Its history followed the order in which they were
+/// woken, which was one of chance (`poolkeeper_testkit::watched`).
 #[test]
 fn one_seed_gives_one_history() {
-    for seed in [3, 4] {
+    for seed in [3, 4, 36] {
         let (one, two) = (world::run(&Plan::new(seed)), world::run(&Plan::new(seed)));
-        let (a, b) = (history(&one), history(&two));
+        let (a, b) = (history(&one) + &one.trace.join("\n"), history(&two) + &two.trace.join("\n"));
         let differs = a.lines().zip(b.lines()).find(|(a, b)| a != b);
         assert!(a == b, "seed {seed}: {differs:#?}");
     }

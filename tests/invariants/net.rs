@@ -16,12 +16,12 @@ use poolkeeper::local::{LocalApi, LocalService, ResponseBody};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Service};
 
 use poolkeeper_testkit::audit::evidence::Mark;
+use poolkeeper_testkit::watched::Watched;
 
 /// More requests than this in one run mean an endless loop.
 const TOO_MANY: u64 = 60_000;
@@ -99,7 +99,7 @@ struct Watches {
 /// The faults of one client's way to the server; they outlive the client.
 pub struct Wires {
     pub rules: Mutex<Rules>,
-    watches: watch::Sender<Watches>,
+    watches: Watched<Watches>,
     rng: Mutex<StdRng>,
 }
 
@@ -107,14 +107,14 @@ impl Wires {
     pub fn new(seed: u64) -> Arc<Self> {
         Arc::new(Self {
             rules: Mutex::default(),
-            watches: watch::channel(Watches::default()).0,
+            watches: Watched::default(),
             rng: Mutex::new(StdRng::seed_from_u64(seed)),
         })
     }
 
     /// Watches on these plurals show nothing any more, or go on with all that was missed.
     pub fn freeze(&self, plurals: &[&str], frozen: bool) {
-        self.watches.send_modify(|w| {
+        self.watches.change(|w| {
             for p in plurals {
                 if frozen {
                     w.frozen.insert((*p).to_owned());
@@ -127,7 +127,7 @@ impl Wires {
 
     /// Ends all watches.
     pub fn cut(&self, how: Cut) {
-        self.watches.send_modify(|w| {
+        self.watches.change(|w| {
             w.cuts += 1;
             w.how = how;
         });
@@ -360,7 +360,7 @@ impl Net {
             return Ok(answer);
         }
         let (parts, body) = answer.into_parts();
-        let stream = faulty(body, plural, self.wires.watches.subscribe());
+        let stream = faulty(body, plural, self.wires.watches.clone());
         Ok(Response::from_parts(parts, BodyExt::boxed_unsync(StreamBody::new(stream))))
     }
 }
@@ -369,20 +369,20 @@ impl Net {
 fn faulty(
     mut body: ResponseBody,
     plural: String,
-    mut watches: watch::Receiver<Watches>,
+    watches: Watched<Watches>,
 ) -> impl futures::Stream<Item = Result<Frame<Bytes>, BoxError>> + Send {
     async_stream::stream! {
-        let born = watches.borrow_and_update().cuts;
+        let born = watches.read(|w| w.cuts);
         loop {
             let frame = tokio::select! {
                 biased;
-                _ = watches.wait_for(|w| w.cuts > born) => None,
+                () = watches.wait_for(|w| w.cuts > born) => None,
                 frame = body.frame() => frame,
             };
             if frame.is_some() {
-                let _ = watches.wait_for(|w| w.cuts > born || !w.frozen.contains(&plural)).await.map(drop);
+                watches.wait_for(|w| w.cuts > born || !w.frozen.contains(&plural)).await;
             }
-            let now = watches.borrow().clone();
+            let now = watches.read(Clone::clone);
             if now.cuts > born {
                 match now.how {
                     Cut::End => {}

@@ -9,6 +9,7 @@
 //! - [`gadget`], [`rules`]: a test kind for API servers, and the table of what they must accept and refuse.
 //! - [`objects`], [`rig`]: objects for a core, and a core that is driven without a controller.
 //! - [`source`]: reads Rust sources, for tests of their structure.
+//! - [`watched`]: a value that many tasks wait for, woken in order.
 //! - [`writes`]: counts writes by their purpose.
 #![allow(clippy::missing_panics_doc, clippy::missing_errors_doc, reason = "a test fails by a panic")]
 
@@ -24,4 +25,5 @@ pub mod rig;
 pub mod rules;
 pub mod source;
 pub mod subject;
+pub mod watched;
 pub mod writes;

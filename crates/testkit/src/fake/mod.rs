@@ -28,11 +28,12 @@ use poolkeeper::runtime::{
     Exit, Instance, InstanceKey, InstanceSpec, InstanceState, Observation, Runtime, RuntimeError, StartError,
     credentials,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 pub use self::happened::{Cause, FakeEvent, What};
 use self::world::{Held, Observer, World};
+use crate::watched::Watched;
 
 /// What becomes of a start or a stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +57,10 @@ pub struct NotThere(pub String);
 pub struct FakeRuntime {
     world: Arc<Mutex<World>>,
     view: String,
-    frozen: watch::Sender<BTreeSet<String>>,
-    version: watch::Sender<u64>,
+    /// Views that see nothing now.
+    frozen: Watched<BTreeSet<String>>,
+    /// Wakes those that wait for a change of the world.
+    changed: Arc<Notify>,
 }
 
 impl FakeRuntime {
@@ -79,8 +82,8 @@ impl FakeRuntime {
             next_starts: Vec::new(),
             next_stops: Vec::new(),
         };
-        let (frozen, version) = (watch::channel(BTreeSet::new()).0, watch::channel(0).0);
-        Self { world: Arc::new(Mutex::new(world)), view: "a".to_owned(), frozen, version }
+        let (world, view) = (Arc::new(Mutex::new(world)), "a".to_owned());
+        Self { world, view, frozen: Watched::default(), changed: Arc::default() }
     }
 
     /// The same world, seen by another controller.
@@ -142,13 +145,7 @@ impl FakeRuntime {
 
     /// Holds back all observations of one view, or lets them go on, late but in order.
     pub fn freeze_events(&self, view: &str, frozen: bool) {
-        self.frozen.send_modify(|views| {
-            if frozen {
-                views.insert(view.to_owned());
-            } else {
-                views.remove(view);
-            }
-        });
+        self.frozen.change(|views| if frozen { views.insert(view.to_owned()) } else { views.remove(view) });
     }
 
     /// Bounds of the time that each way to a host takes.
@@ -235,12 +232,19 @@ impl FakeRuntime {
     }
 
     async fn until(&self, condition: impl Fn(&World) -> bool) {
-        let mut version = self.version.subscribe();
-        while !condition(&self.world()) && version.changed().await.is_ok() {}
+        loop {
+            // It must listen before it looks: a change in between would be missed.
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if condition(&self.world()) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     fn changed(&self) {
-        self.version.send_modify(|version| *version += 1);
+        self.changed.notify_waiters();
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -385,7 +389,6 @@ impl Runtime for FakeRuntime {
             return stream::once(async { none }).chain(stream::pending()).boxed();
         }
         let (this, host) = (self.clone(), host.to_owned());
-        let mut frozen = self.frozen.subscribe();
         async_stream::stream! {
             let (queue, mut queued) = mpsc::unbounded_channel();
             {
@@ -420,7 +423,7 @@ impl Runtime for FakeRuntime {
                     continue;
                 };
                 tokio::time::sleep_until(at).await;
-                let _ = frozen.wait_for(|views| !views.contains(&this.view)).await.map(drop);
+                this.frozen.wait_for(|views| !views.contains(&this.view)).await;
                 yield observation;
             }
         }
