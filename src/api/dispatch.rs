@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Period, RuntimeKind, Time, schema};
+use super::{Condition, Period, RuntimeKind, Seconds, Time, schema};
 
 /// Maximum number of characters of `spec.note` and of messages.
 pub const MAX_TEXT: usize = 4096;
@@ -27,21 +27,39 @@ pub const MAX_TEXT: usize = 4096;
     selectable = ".status.phase",
     printcolumn(name = "Pool", type_ = "string", json_path = ".spec.pool"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.reason",
+        description = "Why the dispatch waits, or why it is final."
+    ),
     printcolumn(name = "Worker", type_ = "string", json_path = ".status.worker.name"),
     printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Outcome",
         type_ = "string",
         json_path = ".status.lastResult.outcome",
-        description = "Outcome of the last closed attempt."
+        description = "Outcome of the last closed attempt.",
+        priority = 1
     ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = 1),
-    printcolumn(name = "Until", type_ = "string", json_path = ".status.lastResult.until", priority = 1),
+    printcolumn(
+        name = "Until",
+        type_ = "string",
+        json_path = ".status.waitsUntil",
+        description = "When the wait may end, if that is known.",
+        priority = 1
+    ),
     printcolumn(name = "Assigned", type_ = "date", json_path = ".status.assignedAt", priority = 1),
     printcolumn(name = "Finished", type_ = "date", json_path = ".status.finishedAt", priority = 1),
     printcolumn(name = "Priority", type_ = "integer", json_path = ".spec.priority", priority = 1),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.lastResult.message", priority = 1)
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.message",
+        description = "The reason, for people.",
+        priority = 1
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DispatchSpec {
@@ -138,7 +156,7 @@ pub enum DispatchPhase {
     Assigned,
     /// Final.
     Succeeded,
-    /// Final. `status.reason` says why.
+    /// Final. `status.reason` and `status.message` say why.
     Failed,
     /// Final. The dispatch waited longer than its `queueTimeout`.
     Expired,
@@ -286,9 +304,16 @@ pub struct DispatchStatus {
     /// Time at which the final phase was reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
-    /// Reason of the phase Failed: the outcome of the last attempt, or QueueFull.
+    /// Reason of the present phase, in one word: why the dispatch waits, or why it is final. A final one has the outcome of its
+    /// last attempt, QueueFull, Expired or PoolDeleted. Absent while Assigned, after Succeeded, and during the first 10 s of a wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Reason of the present phase, for people. While the dispatch waits, the words can be a minute old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Time at which the wait may end, if that is known, in whole seconds. Present only while the dispatch waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<Seconds>,
     /// Conditions: `Accepted`, `Assigned`, `Finished`.
     #[schemars(transform = schema::keyed_by("type"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -23,12 +23,21 @@ pub use period::Period;
 pub use pool::{ContainerPool, ContainerPoolSpec, ContainerPoolStatus};
 pub use worker::{Worker, WorkerSpec, WorkerStatus};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A point in time as stored: RFC 3339, six fractional digits.
-pub type Time = MicroTime;
+pub type Time = v1::MicroTime;
+/// A point in time that is stored to be read by people: RFC 3339, in whole seconds. [`seconds`] makes one.
+pub type Seconds = v1::Time;
+
+/// A time in whole seconds, rounded up: it is not over before the time that it was made from.
+pub fn seconds(t: Timestamp) -> Seconds {
+    let up = t.as_second() + i64::from(t.subsec_nanosecond() > 0);
+    v1::Time(Timestamp::from_second(up).unwrap_or(Timestamp::MAX))
+}
 
 /// API group of all three kinds.
 pub const GROUP: &str = "poolkeeper.dev";

@@ -35,7 +35,7 @@ impl Rig {
     }
 
     /// The writes and Events of now. Statuses of pools are written at once; what they are to show of requests comes last.
-    fn look(&mut self) -> (Vec<(Subject, Verb)>, Vec<String>, Vec<Condition>) {
+    pub(super) fn look(&mut self) -> (Vec<(Subject, Verb)>, Vec<String>, Vec<Condition>) {
         let (writes, notes) = self.decide();
         let mut shown = Vec::new();
         for (s, v) in &writes {

@@ -5,6 +5,7 @@
 mod doors;
 mod marks;
 mod queue;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;

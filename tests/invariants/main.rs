@@ -81,6 +81,7 @@ const REQUIRED: &[&str] = &[
     "outcome: NotStarted",
     "outcome: Expired",
     "outcome: QueueFull",
+    "told why it waits",
     "choice judged",
     "status judged",
 ];

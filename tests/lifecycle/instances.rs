@@ -98,7 +98,7 @@ async fn a_worker_removed_by_hand_ends_its_attempt_and_its_instance() {
     panic!("the orphan stays: {:?}", w.fake.instances());
 }
 
-/// Waiting costs no writes, and neither does resting at full size.
+/// Waiting costs no writes once its reason is said, and neither does resting at full size.
 #[tokio::test(start_paused = true)]
 async fn at_rest_nothing_is_written() {
     let w = World::new();

@@ -13,4 +13,5 @@ mod scaling;
 mod status;
 mod supervised;
 mod updates;
+mod waiting;
 mod writes;

@@ -94,6 +94,10 @@ impl World {
         self.pools().patch(pool, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
     }
 
+    pub async fn patch_dispatch(&self, name: &str, patch: Value) {
+        self.dispatches().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
     /// Reports on the current attempt.
     pub async fn report(&self, name: &str, result: Value) {
         let d = self.dispatches().get(name).await.unwrap();

@@ -102,7 +102,7 @@ async fn a_pool_is_rolled_up_once_in_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_costs_no_write() {
+async fn waiting_costs_one_write_for_each_of_the_first_21() {
     let w = World::new();
     let from = ready(&w, 1).await;
     for n in 0..50 {
@@ -111,6 +111,20 @@ async fn waiting_costs_no_write() {
     w.until_pool("agents", "counted", |p| p.status.as_ref().is_some_and(|s| s.queued == 49)).await;
     let then = w.api.history().len();
     assert!(then > from);
+    // Why they wait is written once, to those that are next. The rest of the hour costs nothing.
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    assert_eq!(counted(&w, then), Writes::default());
+    assert_eq!(counted(&w, then), Writes { waits: 21, ..Writes::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_of_less_than_ten_seconds_costs_no_write() {
+    let w = World::new();
+    let from = ready(&w, 1).await;
+    w.dispatch("hold", "agents", json!({})).await;
+    w.until_assigned("hold").await;
+    w.dispatch("t", "agents", json!({})).await;
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    w.report("hold", json!({"outcome": "Succeeded"})).await;
+    supervise(&w, SOON, ["t".to_owned()].into()).await;
+    assert_eq!(counted(&w, from).waits, 0);
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use poolkeeper::api::dispatch::Target;
 use poolkeeper::api::{RuntimeKind, names};
 use poolkeeper::core::{Config, HostKey};
 use poolkeeper::runtime::LOCAL_HOST;
@@ -19,7 +20,7 @@ pub fn object<T: DeserializeOwned>(name: &str, version: u32, spec: Value, status
     Arc::new(serde_json::from_value(value).unwrap())
 }
 
-/// Workers are processes of this machine, and nothing is published.
+/// Workers are processes of this machine. A target names the instance, and no way to it.
 pub fn config() -> Config {
     Config {
         default_runtime: RuntimeKind::Process,
@@ -27,7 +28,12 @@ pub fn config() -> Config {
         hosts: vec![(RuntimeKind::Process, vec![LOCAL_HOST.to_owned()])],
         rollup_interval: Duration::from_secs(5),
         local_credentials: true,
-        target: Arc::new(|_, _| unreachable!("nothing is published here")),
+        target: Arc::new(|host, instance| Target {
+            runtime: host.runtime,
+            host: None,
+            id: instance.handle.id.clone(),
+            argv: Vec::new(),
+        }),
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Writes {
     pub publish: usize,
     /// An attempt was closed.
     pub close: usize,
+    /// A dispatch was told why it waits.
+    pub waits: usize,
     /// A dispatch was deleted.
     pub deleted: usize,
     /// The supervisor's: a dispatch was made, or its spec changed.
@@ -41,7 +43,7 @@ impl Writes {
 
     /// Of all writers.
     pub const fn all(&self) -> usize {
-        self.cycle() + self.deleted + self.supervisor + self.roll_ups + self.events + self.other
+        self.cycle() + self.waits + self.deleted + self.supervisor + self.roll_ups + self.events + self.other
     }
 }
 
@@ -64,6 +66,7 @@ pub fn count(records: &[Record], from: usize) -> Writes {
             ("dispatches", Change::Modified) if was("/spec") != is("/spec") => &mut w.supervisor,
             ("dispatches", Change::Modified) if was("/status/lastResult") != is("/status/lastResult") => &mut w.close,
             ("dispatches", Change::Modified) if was("/status/attempt") != is("/status/attempt") => &mut w.publish,
+            ("dispatches", Change::Modified) if is("/status/phase") == "Pending" => &mut w.waits,
             ("workers", Change::Modified) => {
                 match (was("/status/dispatch").is_object(), is("/status/dispatch").is_object()) {
                     (false, true) => &mut w.reserve,

@@ -29,6 +29,17 @@ pub struct ConditionWords {
     pub reasons: &'static [ReasonWords],
     /// The status with which its reason can also be any [`Outcome`].
     pub outcomes: Option<bool>,
+    /// The kind and the type of a condition whose reasons with status False are also reasons of this one, with status False.
+    pub shared_with: Option<(&'static str, &'static str)>,
+}
+
+impl ConditionWords {
+    /// The reasons that it has from the condition in [`Self::shared_with`]: each has status False in both.
+    pub fn shared(&self) -> impl Iterator<Item = &'static ReasonWords> {
+        let with = self.shared_with;
+        let other = CONDITIONS.iter().find(|c| with == Some((c.kind, c.type_)));
+        other.into_iter().flat_map(|c| c.reasons).filter(|r| !r.status)
+    }
 }
 
 /// A reason of a condition, for the documentation.
@@ -44,11 +55,13 @@ pub struct ReasonWords {
     pub remedy: &'static str,
 }
 
-/// Makes an enum of the reasons of each condition. `@outcomes = STATUS` adds every [`Outcome`] to them.
+/// Makes an enum of the reasons of each condition. `@outcomes = STATUS` adds every [`Outcome`] to them, and
+/// `@shared = ENUM` every reason of another condition that has status False there.
 macro_rules! conditions {
     ($($name:ident: $kind:ident $type_:ident, $about:literal {
         $($word:ident = $status:literal: $meaning:literal, $remedy:literal;)+
         $(@outcomes = $outcomes:literal;)?
+        $(@shared = $shared:ident;)?
     })+) => {
         /// Every condition type.
         pub const CONDITIONS: &[ConditionWords] = &[$(ConditionWords {
@@ -59,14 +72,15 @@ macro_rules! conditions {
                 reason: stringify!($word), status: $status, meaning: $meaning, remedy: $remedy,
             }),+],
             outcomes: conditions!(@option $($outcomes)?),
+            shared_with: conditions!(@option $((<$shared as Reason>::KIND, <$shared as Reason>::CONDITION))?),
         }),+];
 
-        $(conditions!(@one $name, $kind, $type_, $about, [$($word, $status, $meaning;)+] $($outcomes)?);)+
+        $(conditions!(@one $name, $kind, $type_, $about, [$($word, $status, $meaning;)+] [$($outcomes)?] $($shared)?);)+
     };
     (@option) => { None };
-    (@option $outcomes:literal) => { Some($outcomes) };
+    (@option $value:expr) => { Some($value) };
     (@one $name:ident, $kind:ident, $type_:ident, $about:literal,
-        [$($word:ident, $status:literal, $meaning:literal;)+] $($outcomes:literal)?) => {
+        [$($word:ident, $status:literal, $meaning:literal;)+] [$($outcomes:literal)?] $($shared:ident)?) => {
         #[doc = $about]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name {
@@ -75,6 +89,10 @@ macro_rules! conditions {
                 /// An attempt ended. The reason is its outcome.
                 #[doc = concat!("The status is ", stringify!($outcomes), ".")]
                 Ended(Outcome),
+            )?
+            $(
+                /// It waits, for the reason that the pool has too. The status is false.
+                Waits($shared),
             )?
         }
 
@@ -86,6 +104,7 @@ macro_rules! conditions {
                 match self {
                     $(Self::$word => stringify!($word),)+
                     $(Self::Ended(outcome) => conditions!(@outcome outcome $outcomes),)?
+                    $(Self::Waits(reason) => conditions!(@shared reason $shared),)?
                 }
             }
 
@@ -93,11 +112,14 @@ macro_rules! conditions {
                 match self {
                     $(Self::$word => $status,)+
                     $(Self::Ended(_) => $outcomes,)?
+                    $(Self::Waits(_) => conditions!(@false $shared),)?
                 }
             }
         }
     };
     (@outcome $outcome:ident $outcomes:literal) => { $outcome.as_str() };
+    (@shared $reason:ident $shared:ident) => { $reason.as_str() };
+    (@false $shared:ident) => { false };
 }
 
 conditions! {
@@ -170,16 +192,19 @@ conditions! {
         PoolNotFound = false: "There is no ContainerPool with the name in `spec.pool` in the namespace. The dispatch waits for it.",
             "Create the pool, or delete the dispatch if the name is wrong.";
     }
-    DispatchAssigned: Dispatch Assigned, "Whether an attempt has been assigned to a worker." {
+    DispatchAssigned: Dispatch Assigned, "Whether an attempt is assigned to a worker, and if not, why the dispatch waits. Absent until \
+        the dispatch was assigned or has waited for 10 s as one of the first 21 of its queue. It stays True after the last attempt." {
         Assigned = true: "An attempt was assigned. `status.target` says how to reach the worker while it is open.",
             "Nothing. Run the task, and report its end in `spec.result`.";
         @outcomes = false;
+        @shared = PoolReady;
     }
-    DispatchFinished: Dispatch Finished, "Whether the dispatch is final. Absent until then. With phase Failed, `status.reason` has the same reason." {
+    DispatchFinished: Dispatch Finished, "Whether the dispatch is final. Absent until then. `status.reason` has the same reason, except after Succeeded." {
         QueueFull = true: "It was refused, because as many dispatches waited as `spec.dispatch.queueLimit` of the pool allows. It never ran.",
-            "Create it again later, or raise the limit.";
+            "Delete it and create it again later, or raise the limit.";
         Expired = true: "It waited longer than its `queueTimeout`. It never ran, or has not run since its last attempt ended.",
-            "Raise `spec.queueTimeout` of the Dispatch or `spec.dispatch.queueTimeout` of the pool, or give the pool more workers.";
+            "Raise `spec.queueTimeout` of the Dispatch or `spec.dispatch.queueTimeout` of the pool, or give the pool more workers. \
+             The condition Assigned says what it waited for.";
         PoolDeleted = true: "Its pool was deleted while it waited.", "Create it again with another pool.";
         @outcomes = true;
     }

@@ -39,6 +39,10 @@ fn each_condition_has_each_reason_once() {
         assert_eq!(reasons.len(), condition.reasons.len(), "{}", condition.type_);
         let outcomes: Vec<_> = condition.outcomes.iter().flat_map(|_| Outcome::ALL).map(|o| o.as_str()).collect();
         assert!(outcomes.iter().all(|o| !reasons.contains(o)), "{}: an outcome is listed as a reason", condition.type_);
+        let shared: Vec<_> = condition.shared().map(|r| r.reason).collect();
+        assert_eq!(condition.shared_with.is_none(), shared.is_empty(), "{}", condition.type_);
+        let twice = shared.iter().find(|word| reasons.contains(*word) || outcomes.contains(word));
+        assert_eq!(twice, None, "{}: a shared reason is listed twice", condition.type_);
     }
 }
 
@@ -171,6 +175,16 @@ fn page() -> String {
         if let Some(status) = condition.outcomes.map(Condition::status_word) {
             let meaning = "An attempt ended, and the reason is its [outcome](#outcomes).";
             section(&mut page, &format!("{type_}={status}, an outcome"), meaning, "See the outcome.");
+        }
+        if let Some((kind, other)) = condition.shared_with {
+            let status = Condition::status_word(false);
+            let title = format!("{type_}={status}, a reason of {other}={status} of a {kind}");
+            let words: Vec<String> = condition.shared().map(|r| format!("`{}`", r.reason)).collect();
+            let meaning = format!(
+                "It waits, for a reason that the condition {other} of the {kind} has too: {}. The message says more.",
+                words.join(", ")
+            );
+            section(&mut page, &title, &meaning, &format!("See the condition {other} of the {kind}."));
         }
     }
     page.push_str("\n## Outcomes\n\nHow an attempt ended: `status.lastResult.outcome` of a Dispatch.\n");

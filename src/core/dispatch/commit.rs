@@ -2,17 +2,19 @@
 //!
 //! `model/` checks this protocol over all interleavings. Change neither without the other.
 
+use jiff::Timestamp;
+
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, LastResult, Outcome, Retries, Target, WorkerRef};
 use crate::api::pool::Scope;
-use crate::api::vocabulary::{DispatchAccepted, DispatchAssigned, DispatchFinished, EventReason, Reason};
+use crate::api::vocabulary::{DispatchAccepted, DispatchAssigned, DispatchFinished, EventReason, PoolReady, Reason};
 use crate::api::worker::{DispatchRef, WorkerPhase, WorkerStatus};
-use crate::api::{Condition, Dispatch, Time, Worker};
+use crate::api::{self, Condition, Dispatch, Time, Worker};
 use crate::core::agenda::Wake;
 use crate::core::rests::{self, Limited};
 use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, WorkerEnd, conditions};
 
 use super::fate::{Fate, fate};
-use super::outcome::{End, final_phase, retry};
+use super::outcome::{self, End, final_phase, retry};
 
 /// Status of a Worker that is reserved for an attempt.
 pub fn reserved(worker: &Worker, dispatch: &Dispatch, now: Now) -> WorkerStatus {
@@ -54,10 +56,9 @@ pub fn published(
     status.worker = Some(WorkerRef { name: ObjectKey::of(worker).name.to_string(), uid: worker.uid_str().to_owned() });
     status.target = Some(target);
     status.assigned_at = Some(named.assigned_at.clone());
-    if Condition::find::<DispatchAccepted>(&status.conditions).is_some() {
-        conditions::set(&mut status.conditions, DispatchAccepted::Accepted, "", now); // its pool was missing
-    }
-    conditions::set(&mut status.conditions, DispatchAssigned::Assigned, "", now);
+    has_pool(&mut status, now);
+    say(&mut status, DispatchAssigned::Assigned, "", now);
+    (status.reason, status.message) = (None, None); // the phase and the worker say it all
     status
 }
 
@@ -68,14 +69,39 @@ pub fn not_started(dispatch: &Dispatch, worker: &Worker, named: &DispatchRef, no
     status.worker = Some(WorkerRef { name: ObjectKey::of(worker).name.to_string(), uid: worker.uid_str().to_owned() });
     status.target = None;
     status.assigned_at = Some(named.assigned_at.clone());
-    status.last_result = Some(LastResult {
+    let result = LastResult {
         attempt: named.attempt,
         outcome: Outcome::NotStarted,
         closed_at: Time::from(now.wall),
         until: None,
         message: None,
-    });
+    };
+    let text = outcome::text(&result, &ObjectKey::of(worker).name);
+    status.last_result = Some(result);
+    say(&mut status, DispatchAssigned::Ended(Outcome::NotStarted), &text, now);
     status
+}
+
+/// Status of a Dispatch that waits, with the reason for it. Nothing else of it changes: the protocol does not read it.
+pub fn waits(
+    dispatch: &Dispatch,
+    reason: PoolReady,
+    message: &str,
+    until: Option<Timestamp>,
+    now: Now,
+) -> DispatchStatus {
+    let mut status = dispatch.status.clone().unwrap_or_default();
+    has_pool(&mut status, now);
+    say(&mut status, DispatchAssigned::Waits(reason), message, now);
+    status.waits_until = until.map(api::seconds);
+    status
+}
+
+/// The pool is there. Says so if it was missing before.
+fn has_pool(status: &mut DispatchStatus, now: Now) {
+    if Condition::find::<DispatchAccepted>(&status.conditions).is_some() {
+        conditions::set(&mut status.conditions, DispatchAccepted::Accepted, "", now);
+    }
 }
 
 /// Status after the open attempt ended: target cleared, and either Pending again or final, in one write.
@@ -86,35 +112,55 @@ pub fn closed(dispatch: &Dispatch, end: End, other_credential: bool, now: Now) -
     let outcome = end.outcome;
     // A cancel ends the dispatch, even if a retry were allowed after this outcome.
     let next = if dispatch.spec.cancel { None } else { retry(&dispatch.spec, used, outcome, other_credential) };
-    status.last_result = Some(LastResult {
+    let result = LastResult {
         attempt: status.attempt,
         outcome,
         closed_at: Time::from(now.wall),
         until: end.until,
         message: end.message,
-    });
+    };
+    let text = outcome::text(&result, status.worker.as_ref().map_or("", |w| &w.name));
+    let until = result.until.as_ref().map(|t| t.0);
+    status.last_result = Some(result);
     match next {
         Some(used) => {
             status.phase = DispatchPhase::Pending;
             status.retries = (used != Retries::default()).then_some(used);
-            conditions::set(&mut status.conditions, DispatchAssigned::Ended(outcome), "", now);
+            say(&mut status, DispatchAssigned::Ended(outcome), &text, now);
+            status.waits_until = until.map(api::seconds);
         }
         None => {
             let phase = final_phase(outcome);
             let phase =
                 if dispatch.spec.cancel && phase == DispatchPhase::Failed { DispatchPhase::Cancelled } else { phase };
-            finish(&mut status, phase, DispatchFinished::Ended(outcome), now);
+            finish(&mut status, phase, DispatchFinished::Ended(outcome), &text, now);
         }
     }
     status
 }
 
 /// Makes a status final.
-pub(super) fn finish(status: &mut DispatchStatus, phase: DispatchPhase, reason: DispatchFinished, now: Now) {
+pub(super) fn finish(
+    status: &mut DispatchStatus,
+    phase: DispatchPhase,
+    reason: DispatchFinished,
+    message: &str,
+    now: Now,
+) {
     status.phase = phase;
     status.finished_at = Some(Time::from(now.wall));
-    status.reason = (phase == DispatchPhase::Failed).then(|| reason.as_str().to_owned());
-    conditions::set(&mut status.conditions, reason, "", now);
+    say(status, reason, message, now);
+    if phase == DispatchPhase::Succeeded {
+        status.reason = None;
+    }
+}
+
+/// Says why a dispatch is in its phase: in a condition, and in the fields that `kubectl get` shows.
+pub(super) fn say<R: Reason>(status: &mut DispatchStatus, reason: R, message: &str, now: Now) {
+    conditions::set(&mut status.conditions, reason, message, now);
+    status.reason = Some(reason.as_str().to_owned());
+    status.message = (!message.is_empty()).then(|| message.to_owned());
+    status.waits_until = None;
 }
 
 impl Core {
@@ -229,11 +275,7 @@ impl Core {
             outcome => (!outcome.is_reported()).then_some(EventReason::AttemptLost),
         });
         if let (Some(reason), Some(r)) = (reason, closed) {
-            let name = status.worker.as_ref().map(|w| w.name.clone()).unwrap_or_default();
-            let said = r.message.as_ref().filter(|m| !m.is_empty()).map(|m| format!(": {m}")).unwrap_or_default();
-            let rest =
-                r.until.as_ref().map(|t| format!("; the rest that follows ends at {:.0}", t.0)).unwrap_or_default();
-            let text = format!("attempt {} on {name} ended as {}{said}{rest}", r.attempt, r.outcome);
+            let text = outcome::text(r, status.worker.as_ref().map_or("", |w| &w.name));
             self.record_when_done(&*base, reason, text, now);
         }
         self.write(Subject::Dispatch(key.clone()), Verb::DispatchStatus(base, Box::new(status)));

@@ -1,6 +1,6 @@
 //! A Dispatch: what lets it wait, and what ends its open attempt.
 
-use super::commit::{closed, finish};
+use super::commit::{closed, finish, say};
 use super::outcome::{End, attempt_deadline, queue_deadline};
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome, ReportedOutcome};
 use crate::api::pool::{DispatchPolicy, Scope};
@@ -11,7 +11,7 @@ use crate::core::agenda::Wake;
 use crate::core::object::dispatch_status;
 use crate::core::rests::{self};
 use crate::core::state::workers::WorkerEntry;
-use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, conditions};
+use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb};
 
 impl Core {
     /// Decides about a dispatch: nothing if it is finished, else whether its attempt ends, or what it waits for.
@@ -150,10 +150,17 @@ impl Core {
         let pool_key = self.dispatches[key].pool().clone();
         let pool = self.pool_obj(&pool_key);
         if d.spec.cancel || pool.as_ref().is_some_and(|p| p.is_deleting()) {
-            let cancelled = DispatchFinished::Ended(Outcome::Cancelled);
-            let reason = if d.spec.cancel { cancelled } else { DispatchFinished::PoolDeleted };
+            let (reason, text) = if d.spec.cancel {
+                (
+                    DispatchFinished::Ended(Outcome::Cancelled),
+                    "spec.cancel was set while the dispatch waited".to_owned(),
+                )
+            } else {
+                let text = format!("ContainerPool {:?} was deleted while the dispatch waited", pool_key.name);
+                (DispatchFinished::PoolDeleted, text)
+            };
             let mut next = status.clone();
-            finish(&mut next, DispatchPhase::Cancelled, reason, now);
+            finish(&mut next, DispatchPhase::Cancelled, reason, &text, now);
             self.unqueue(key);
             self.close(key, next, now);
             return;
@@ -169,10 +176,12 @@ impl Core {
             self.roll_forward(key, d, &worker, now);
             return;
         }
-        if let Some(deadline) = queue_deadline(d, &self.policy_of(key)) {
+        let policy = self.policy_of(key);
+        if let Some(deadline) = queue_deadline(d, &policy) {
             if now.wall >= deadline && !self.is_claimed(d) {
                 let mut next = status.clone();
-                finish(&mut next, DispatchPhase::Expired, DispatchFinished::Expired, now);
+                let text = expired(d, status, &policy);
+                finish(&mut next, DispatchPhase::Expired, DispatchFinished::Expired, &text, now);
                 self.unqueue(key);
                 self.close(key, next, now);
                 return;
@@ -191,15 +200,15 @@ impl Core {
                     "there is no ContainerPool {:?} in namespace {:?}; waiting for it",
                     pool_key.name, key.namespace
                 );
-                conditions::set(&mut next.conditions, DispatchAccepted::PoolNotFound, &text, now);
+                say(&mut next, DispatchAccepted::PoolNotFound, &text, now);
                 self.close(key, next, now);
             }
             return;
         };
         if status.attempt == 0 && !self.accept(key, pool.spec.dispatch.queue_limit) {
             let mut next = status.clone();
-            finish(&mut next, DispatchPhase::Failed, DispatchFinished::QueueFull, now);
             let text = format!("{} dispatches wait already (spec.dispatch.queueLimit)", pool.spec.dispatch.queue_limit);
+            finish(&mut next, DispatchPhase::Failed, DispatchFinished::QueueFull, &text, now);
             self.record_when_done(d, EventReason::QueueFull, text, now);
             self.close(key, next, now);
             return;
@@ -225,5 +234,15 @@ impl Core {
         let status = d.status.as_ref();
         let next = status.map_or(0, |s| s.attempt) + 1;
         self.claims.is_reserving(d.uid_str(), next)
+    }
+}
+
+/// Why a waiting dispatch expires, with the reason for its wait if that was found out.
+fn expired(d: &Dispatch, status: &DispatchStatus, policy: &DispatchPolicy) -> String {
+    let limit = d.spec.queue_timeout.unwrap_or(policy.queue_timeout);
+    let text = format!("no worker took the dispatch within {limit} (queueTimeout)");
+    match &status.message {
+        Some(why) => format!("{text}: {why}"),
+        None => text,
     }
 }

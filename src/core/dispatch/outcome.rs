@@ -1,8 +1,8 @@
 //! What ends an attempt, and what follows from an end.
 
-use crate::api::dispatch::{DispatchPhase, DispatchSpec, Outcome, Retries};
+use crate::api::dispatch::{DispatchPhase, DispatchSpec, LastResult, Outcome, Retries};
 use crate::api::pool::DispatchPolicy;
-use crate::api::{Dispatch, Time};
+use crate::api::{self, Dispatch, Time};
 use crate::core::time;
 
 /// How the open attempt ends.
@@ -20,6 +20,17 @@ impl End {
     pub fn of(outcome: Outcome, message: impl Into<String>) -> Self {
         Self { outcome, message: Some(message.into()), until: None }
     }
+}
+
+/// How an attempt ended, in a sentence. A success says what its holder said.
+pub fn text(result: &LastResult, worker: &str) -> String {
+    let said = result.message.as_deref().filter(|m| !m.is_empty());
+    if result.outcome == Outcome::Succeeded {
+        return said.unwrap_or_default().to_owned();
+    }
+    let said = said.map(|m| format!(": {m}")).unwrap_or_default();
+    let rest = result.until.as_ref().map(|t| format!("; the rest that follows ends at {}", api::seconds(t.0).0));
+    format!("attempt {} on {worker} ended as {}{said}{}", result.attempt, result.outcome, rest.unwrap_or_default())
 }
 
 /// Whether another attempt follows an outcome. If so: the retries used, with this one.

@@ -26,6 +26,7 @@ impl Core {
             self.replace_due(key, &obj, now, wake);
             self.assign(key, now, wake);
             self.scale(key, &obj, now, wake);
+            self.tell_waiting(key, now, wake);
             self.expire_history(key, &obj.spec.dispatch.history, now, wake);
         }
         self.handle_requests(key, &obj, now, wake);

@@ -12,3 +12,4 @@ mod scale;
 mod status;
 mod template;
 mod update;
+mod waiting;

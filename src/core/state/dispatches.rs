@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::claims::Claims;
 use super::queue::{Place, Queue};
 use crate::api::Dispatch;
+use crate::api::vocabulary::PoolReady;
 use crate::core::object::ObjectKey;
 use crate::core::time::Now;
 
@@ -27,6 +28,8 @@ pub(in crate::core) struct DispatchEntry {
     accepted: bool,
     /// Monotonic time at which `waiting` was first seen as it is now.
     since: Duration,
+    /// Why it waits, if it is one of those that are told.
+    wait: Option<SeenWait>,
     /// As it stands in the pool's [`Queue`].
     finished: Option<Timestamp>,
     /// Uid of the worker of its open attempt, as it stands in [`Claims`].
@@ -48,6 +51,7 @@ impl DispatchEntry {
             waiting: false,
             accepted: false,
             since: now.mono,
+            wait: None,
             finished: None,
             open_on: None,
             released: 0,
@@ -78,6 +82,26 @@ impl DispatchEntry {
     /// Monotonic time at which it was first seen Pending, while it is.
     pub fn waiting_since(&self) -> Option<Duration> {
         self.waiting.then_some(self.since)
+    }
+
+    /// It was looked at, and waits for this reason. Returns since when, by monotonic time, it does, and when its status was last
+    /// written about its wait, or else when it was first looked at.
+    pub fn waits_for(&mut self, reason: PoolReady, now: Now) -> (Duration, Duration) {
+        let seen = SeenWait::next(self.wait, reason, now.mono);
+        self.wait = Some(seen);
+        (seen.since, seen.written)
+    }
+
+    /// Its status is being written about its wait.
+    pub const fn wait_is_written(&mut self, now: Now) {
+        if let Some(seen) = &mut self.wait {
+            seen.written = now.mono;
+        }
+    }
+
+    /// It waits for nothing that is known.
+    pub const fn forget_wait(&mut self) {
+        self.wait = None;
     }
 
     /// It waits for an attempt, or no longer does. Returns false if that is no change.
@@ -174,6 +198,25 @@ impl DispatchEntry {
     /// A live GET showed that the worker with this uid is gone.
     pub fn found_worker_gone(&mut self, uid: String) {
         self.worker_gone = Some(uid);
+    }
+}
+
+/// Why a dispatch waits, as it was last looked at. By monotonic time.
+#[derive(Clone, Copy)]
+struct SeenWait {
+    reason: PoolReady,
+    /// Since when this is the reason.
+    since: Duration,
+    /// When the status was last written about the wait, or else when it was first looked at.
+    written: Duration,
+}
+
+impl SeenWait {
+    /// The reason as it is now, after it was `before`.
+    fn next(before: Option<Self>, reason: PoolReady, now: Duration) -> Self {
+        let written = before.map_or(now, |b| b.written);
+        let since = before.filter(|b| b.reason == reason).map_or(now, |b| b.since);
+        Self { reason, since, written }
     }
 }
 

@@ -33,6 +33,8 @@ pub(in crate::core) struct PoolEntry {
     pub templates: Templates,
     /// Monotonic time at which its status was last written.
     pub status_written: Option<Duration>,
+    /// Monotonic time at which its queue was last looked at to tell dispatches why they wait.
+    pub queue_looked_at: Option<Duration>,
     /// How long the newest start took.
     pub start_took: Option<Duration>,
 }
@@ -78,8 +80,9 @@ impl PoolEntry {
             obj: _,
             templates: _,
             due_rests: _,
-            // A name is enough for these: one limits the rate of writes, the other is a guess.
+            // A name is enough for these: two limit rates, the other is a guess.
             status_written: _,
+            queue_looked_at: _,
             start_took: _,
         } = self;
         *learned = Learned::default();

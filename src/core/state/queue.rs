@@ -46,6 +46,11 @@ impl Queue {
         self.places.first()
     }
 
+    /// Names of the dispatches that are assigned next, at most `n`.
+    pub fn first(&self, n: usize) -> Vec<Arc<str>> {
+        self.places.iter().take(n).map(|place| place.name.clone()).collect()
+    }
+
     /// Dispatches that can be assigned.
     pub fn len(&self) -> usize {
         self.places.len()

@@ -6,12 +6,25 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use poolkeeper::api::dispatch::{DispatchPhase, LastResult, Outcome, Retries};
 use poolkeeper::api::pool::ContainerPoolSpec;
-use poolkeeper::api::{Dispatch, DispatchStatus};
+use poolkeeper::api::{Condition, Dispatch, DispatchStatus};
 use poolkeeper::local::Change;
 
 use super::evidence::{GHOST, LEASE_SECONDS};
 use super::{Attempt, Audit, is_final, is_open, is_reported, status_of};
 
+/// Why the queue of a pool waits.
+const POOL_WAITS: [&str; 10] = [
+    "Paused",
+    "Refused",
+    "StartsFail",
+    "HostUnreachable",
+    "Starting",
+    "StartsWait",
+    "Resting",
+    "CredentialsRefused",
+    "Probing",
+    "Busy",
+];
 const FORCE: &str = "poolkeeper.dev/force-delete";
 
 fn text(d: &Dispatch) -> String {
@@ -55,6 +68,10 @@ impl Audit<'_> {
             "finishedAt is there once the phase is final",
             || text(new),
         );
+        let silent = after.reason.is_none() && after.message.is_none();
+        self.check(!assigned || silent, "what is Assigned does not say why it waits", || text(new));
+        let pending = after.phase == DispatchPhase::Pending;
+        self.check(pending || after.waits_until.is_none(), "only what waits waits until a time", || text(new));
         if before == after {
             return; // its user changed the spec: the server fences that
         }
@@ -71,17 +88,51 @@ impl Audit<'_> {
         } else if is_final(after.phase) {
             self.ended_waiting(&old, new, &before, &after);
         } else {
-            let mut same = after.clone();
-            same.conditions.clone_from(&before.conditions);
-            let accepted =
-                |s: &DispatchStatus| s.conditions.iter().find(|c| c.type_ == "Accepted").map(|c| c.status.clone());
-            let told = accepted(&before) != accepted(&after);
-            self.check(
-                same == before && told,
-                "a status changes by publish, close, an end, or to say that a pool is missing",
-                || format!("{} -> {}", text(&old), text(new)),
-            );
+            self.waits(&old, new, &before, &after);
         }
+    }
+
+    /// It waits as before, and says why.
+    fn waits(&mut self, old: &Dispatch, new: &Dispatch, before: &DispatchStatus, after: &DispatchStatus) {
+        let both = || format!("{} {:?} -> {} {:?}", text(old), before.conditions, text(new), after.conditions);
+        let mut same = after.clone();
+        same.conditions.clone_from(&before.conditions);
+        (same.reason, same.message) = (before.reason.clone(), before.message.clone());
+        same.waits_until.clone_from(&before.waits_until);
+        self.check(same == *before, "a status changes by publish, close, an end, or to say why it waits", both);
+        let find = |s: &DispatchStatus, type_: &str| s.conditions.iter().find(|c| c.type_ == type_).cloned();
+        let [(lost, missing), (told, waits)] =
+            ["Accepted", "Assigned"].map(|type_| (find(before, type_), find(after, type_)));
+        let said = if missing != lost && missing.as_ref().is_some_and(|c| !c.is_true()) {
+            self.check(waits == told, "one reason is said at a time", both);
+            missing
+        } else {
+            self.count("told why it waits");
+            self.check(waits != told, "what is said changes with a write", both);
+            let pool = |c: &Condition| POOL_WAITS.iter().any(|reason| *reason == c.reason);
+            self.check(waits.as_ref().is_some_and(pool), "a wait has a reason that the pool has", both);
+            self.few_are_told(new);
+            waits
+        };
+        let Some(said) = said else { return };
+        self.check(!said.is_true() && !said.message.is_empty(), "a wait has a reason and a sentence", both);
+        let fields = (after.reason.as_ref(), after.message.as_ref());
+        self.check(
+            fields == (Some(&said.reason), Some(&said.message)),
+            "the columns say what the condition says",
+            both,
+        );
+    }
+
+    /// The first 21 of a queue are told, each once the reason has lasted for 10 s. So one controller tells no more than 21 of a
+    /// pool in that time, but for writes that arrive late.
+    fn few_are_told(&mut self, new: &Dispatch) {
+        let (now, writer) = (self.when(self.rv), self.writer(self.rv).to_owned());
+        let told = self.told_waiting.entry((writer, new.spec.pool.clone())).or_default();
+        told.retain(|at| *at + Duration::from_secs(10) > now);
+        told.push(now);
+        let n = told.len();
+        self.check(n <= 2 * 21, "few are told why they wait", || format!("{}: {n} in 10 s", text(new)));
     }
 
     /// Published, or closed as never started, in one write.
@@ -321,6 +372,7 @@ impl Audit<'_> {
             _ => false,
         };
         self.check(right, "an end in the queue has its reason", both);
+        self.check(after.message.is_some() && after.reason.is_some(), "an end in the queue has a sentence", both);
         self.count(&format!("phase: {:?}", after.phase));
     }
 

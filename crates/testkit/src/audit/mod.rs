@@ -104,6 +104,8 @@ pub struct Audit<'a> {
     pub reserver: BTreeMap<String, String>,
     /// Uids of what Events are about.
     pub told: BTreeSet<String>,
+    /// When dispatches were told why they wait, in the last seconds: by writer and pool.
+    pub told_waiting: BTreeMap<(String, String), Vec<Duration>>,
     pub tally: BTreeMap<String, u64>,
     pub violations: Vec<Violation>,
 }
@@ -119,6 +121,7 @@ pub fn audit(evidence: &Evidence) -> (Vec<Violation>, BTreeMap<String, u64>) {
         bodies: BTreeMap::new(),
         reserver: BTreeMap::new(),
         told: BTreeSet::new(),
+        told_waiting: BTreeMap::new(),
         tally: evidence.tally.clone(),
         violations: Vec::new(),
     };
@@ -181,7 +184,8 @@ impl Audit<'_> {
             let words = CONDITIONS.iter().find(|words| words.kind == kind && words.type_ == c.type_);
             let listed = words.and_then(|words| words.reasons.iter().find(|r| r.reason == c.reason));
             let outcome = Outcome::ALL.iter().any(|o| o.as_str() == c.reason);
-            let status = listed.map(|r| r.status).or_else(|| words.filter(|_| outcome)?.outcomes);
+            let shared = words.and_then(|words| words.shared().find(|r| r.reason == c.reason));
+            let status = listed.or(shared).map(|r| r.status).or_else(|| words.filter(|_| outcome)?.outcomes);
             let right = status.is_some_and(|status| status == c.is_true());
             self.check(right, "a condition is as its reason in the vocabulary", || {
                 format!("{kind} {}={}: {}", c.type_, c.status, c.reason)
