@@ -121,7 +121,8 @@ pub struct RequestError {
 #[allow(missing_docs, reason = "the message of each variant describes it")]
 pub enum Problem {
     #[error(
-        "there is no such annotation: use {DISPATCH_REQUEST}TASK, {RESULT_REQUEST}TASK or {COOLDOWN_REQUEST}WORKER"
+        "there is no such annotation: use {DISPATCH_REQUEST}TASK, {RESULT_REQUEST}TASK or \
+         {COOLDOWN_REQUEST}WORKER-or-CREDENTIAL"
     )]
     UnknownRequest,
     #[error(

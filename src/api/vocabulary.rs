@@ -133,7 +133,5 @@ word_enum! {
     RequestReason {
         NameTaken: "A Dispatch with the name of the task exists already, and another request made it.",
             "Choose another name for the task, or delete the other Dispatch.";
-        QueueFull: "As many dispatches wait as `spec.dispatch.queueLimit` allows.",
-            "Wait: the request is retried. Or raise the limit.";
     }
 }

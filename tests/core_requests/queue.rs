@@ -1,5 +1,7 @@
 //! `queueLimit`: a dispatch that was accepted is not refused later, whichever controller leads then.
 
+use poolkeeper::api::vocabulary::EventReason;
+
 use super::*;
 
 /// A Dispatch that waits again after its first attempt met a rate limit.
@@ -53,31 +55,76 @@ fn who_was_accepted_is_not_judged_again() {
     assert_eq!(refused(&then), [""; 0]);
 }
 
+/// Both ways to request a worker end alike: each makes a Dispatch, and those above the limit fail.
 #[test]
-fn annotations_over_the_limit_stay() {
+fn annotations_over_the_limit_become_dispatches_that_fail() {
     let tasks: Vec<String> = (0..10).map(|n| format!("dispatch.poolkeeper.dev/t{n}")).collect();
     let asked: Vec<(&str, &str)> = tasks.iter().map(|t| (t.as_str(), "")).collect();
     let p = annotated(&limited_to(5, 1), 2, &asked);
     let mut rig = Rig::new(&[p], &[], &[]);
     let (first, told) = rig.decide();
-    assert_eq!(created(&first), ["t0", "t1", "t2", "t3", "t4"]);
-    let full = |n: &&Event| n.text.contains("QueueFull");
-    assert_eq!(told.iter().filter(full).count(), 5, "{told:?}");
-
-    // Another one comes as a Dispatch before the first exist: their places are taken.
-    rig.apply(Input::Dispatch(Seen::Present(waits("other"))));
-    assert_eq!(refused(&rig.writes()), ["other"]);
-    // Some are shown by the watch first, some by the answer.
-    for (n, (subject, verb)) in first.into_iter().filter(|(s, _)| matches!(s, Subject::Dispatch(_))).enumerate() {
-        let Verb::CreateDispatch(d) = verb else { unreachable!() };
-        if n % 2 == 0 {
-            rig.apply(Input::Dispatch(Seen::Present(made(&d, 20))));
-            assert_eq!(created(&rig.writes()), [""; 0]);
+    assert_eq!(created(&first).len(), 10);
+    assert_eq!(told.iter().filter(|e| e.type_ == EventType::Warning).count(), 0, "{told:?}");
+    for (subject, verb) in first {
+        if let Verb::CreateDispatch(d) = verb {
+            rig.settle(subject, done(made(&d, 20)));
         }
-        rig.settle(subject, done(made(&d, 20)));
-        let then = rig.writes();
-        assert_eq!((created(&then), refused(&then)), (vec![], vec![]));
     }
+    rig.apply(Input::Dispatch(Seen::Present(waits("u"))));
+    assert_eq!(refused(&rig.writes()), ["t5", "t6", "t7", "t8", "t9", "u"]);
+}
+
+impl Rig {
+    /// Statuses of Dispatches are written; the other writes end without an effect.
+    fn take_effect(&mut self, writes: Vec<(Subject, Verb)>) {
+        for (subject, verb) in writes {
+            let settled = match verb {
+                Verb::DispatchStatus(base, next) => {
+                    let mut d = (*base).clone();
+                    (d.metadata.resource_version, d.status) = (Some("20".into()), Some(*next));
+                    done(Arc::new(d))
+                }
+                _ => Settled::Done(None),
+            };
+            self.settle(subject, settled);
+        }
+    }
+}
+
+/// However many are refused, the pool has one Event a minute, and each Dispatch a sentence.
+#[test]
+fn refusals_are_one_event_of_the_pool() {
+    let all: Vec<_> = (0..200).map(|n| waits(&format!("t{n:03}"))).collect();
+    let mut rig = Rig::new(&[limited_to(50, 1)], &[], &all);
+    let (mut events, text) = (Vec::new(), "50 dispatches wait already (spec.dispatch.queueLimit)");
+    let (writes, now) = rig.decide();
+    events.extend(now);
+    let messages = writes.iter().filter_map(|(_, v)| match v {
+        Verb::DispatchStatus(_, next) => next.message.clone(),
+        _ => None,
+    });
+    assert_eq!(messages.filter(|m| m == text).count(), 150);
+    rig.take_effect(writes);
+    let mut count = |rig: &mut Rig, after: u64| {
+        rig.passed += Duration::from_secs(after);
+        rig.apply(Input::Tick);
+        let (writes, now) = rig.decide();
+        events.extend(now);
+        rig.take_effect(writes);
+        let full: Vec<&str> = events
+            .iter()
+            .filter(|e| e.reason == EventReason::QueueFull && e.kind == "ContainerPool")
+            .map(|e| e.text.as_str())
+            .collect();
+        let text = "dispatches are refused: 50 wait already (spec.dispatch.queueLimit)";
+        assert!(full.iter().all(|t| *t == text), "{full:?}");
+        full.len()
+    };
+    assert_eq!(count(&mut rig, 1), 1);
+    rig.apply(Input::Dispatch(Seen::Present(waits("u"))));
+    assert_eq!(count(&mut rig, 30), 1, "not yet again");
+    assert_eq!(count(&mut rig, 30), 2, "it was refused after the Event");
+    assert_eq!(count(&mut rig, 300), 2);
 }
 
 /// The limit was lowered and the controller restarted: a dispatch that waited under the old limit continues to wait.

@@ -1,12 +1,12 @@
-//! A dispatch is told why it waits, and that is in nobody's way.
+//! The write that says on a dispatch why it waits delays nothing.
 
 use poolkeeper::api::DispatchStatus;
 use poolkeeper::core::Object;
 
 use super::*;
 
-/// Its write, if a dispatch is told now why it waits.
-fn told(writes: &[(Subject, Verb)]) -> Option<(Subject, Arc<Dispatch>, DispatchStatus)> {
+/// The write that says on a dispatch why it waits, if there is one now.
+fn explains(writes: &[(Subject, Verb)]) -> Option<(Subject, Arc<Dispatch>, DispatchStatus)> {
     writes.iter().find_map(|(s, v)| match v {
         Verb::DispatchStatus(base, next) if !next.phase.is_final() && !next.is_open() => {
             Some((s.clone(), base.clone(), (**next).clone()))
@@ -15,8 +15,8 @@ fn told(writes: &[(Subject, Verb)]) -> Option<(Subject, Arc<Dispatch>, DispatchS
     })
 }
 
-/// A pool whose worker is busy, and a dispatch that is being told so.
-fn telling() -> (Rig, Arc<Worker>, Subject, Arc<Dispatch>, DispatchStatus) {
+/// A pool whose worker is busy, and the write that says so on a dispatch.
+fn explaining() -> (Rig, Arc<Worker>, Subject, Arc<Dispatch>, DispatchStatus) {
     let p = pool("p", 1, json!({"max": 1}));
     let busy = json!({"name": "b", "uid": "b-uid", "attempt": 1, "assignedAt": "2026-01-01T01:00:00.000000Z"});
     let w = worker("p-0", 2, None, json!({"phase": "Busy", "dispatch": busy}));
@@ -25,9 +25,9 @@ fn telling() -> (Rig, Arc<Worker>, Subject, Arc<Dispatch>, DispatchStatus) {
         "target": {"runtime": "Process", "id": "1", "argv": ["x"]}});
     let b: Arc<Dispatch> = object("b", 3, json!({"pool": "p"}), running);
     let mut rig = Rig::new(&[p], &[w.clone()], &[b, waits("t")]);
-    assert!(told(&rig.look().0).is_none(), "not at once");
+    assert!(explains(&rig.look().0).is_none(), "not at once");
     rig.passed += Duration::from_secs(10);
-    let (subject, base, next) = told(&rig.look().0).unwrap();
+    let (subject, base, next) = explains(&rig.look().0).unwrap();
     (rig, w, subject, base, next)
 }
 
@@ -39,21 +39,21 @@ fn stored(base: &Dispatch, next: DispatchStatus) -> Arc<Dispatch> {
 }
 
 #[test]
-fn it_is_told_once() {
-    let (mut rig, _, subject, base, next) = telling();
+fn a_reason_is_written_once() {
+    let (mut rig, _, subject, base, next) = explaining();
     assert_eq!(next.reason.as_deref(), Some("Busy"));
     rig.settle(subject, done(stored(&base, next)));
     for _ in 0..100 {
         rig.passed += Duration::from_secs(10);
         rig.apply(Input::Tick);
-        assert!(told(&rig.look().0).is_none());
+        assert!(explains(&rig.look().0).is_none());
     }
 }
 
 /// Its user changed it meanwhile: that is no failure, and what the user wants is done at once.
 #[test]
 fn a_lost_race_against_its_user_delays_nothing() {
-    let (mut rig, _, subject, base, _) = telling();
+    let (mut rig, _, subject, base, _) = explaining();
     let mut cancelled = (*base).clone();
     cancelled.spec.cancel = true;
     cancelled.metadata.resource_version = Some("200".into());
@@ -64,12 +64,12 @@ fn a_lost_race_against_its_user_delays_nothing() {
     assert_eq!(closed(&rig.look().0), [("t".to_owned(), Some("Cancelled".to_owned()))]);
 }
 
-/// A worker becomes free while the dispatch is told that none is: it is reserved at once, and the attempt is published
+/// A worker becomes free while the write that says that none is free is under way: it is reserved at once, and the attempt is published
 /// on the version that the write left.
 #[test]
-fn a_worker_is_reserved_while_it_is_told() {
+fn a_worker_is_reserved_meanwhile() {
     for lost in [false, true] {
-        let (mut rig, w, subject, base, next) = telling();
+        let (mut rig, w, subject, base, next) = explaining();
         let idle = worker("p-0", 300, None, json!({"phase": "Ready", "idleSince": "2026-01-01T01:30:00.000000Z"}));
         assert_eq!(w.uid_str(), idle.uid_str());
         let ended: Arc<Dispatch> = object(
@@ -92,8 +92,8 @@ fn a_worker_is_reserved_while_it_is_told() {
         named.metadata.resource_version = Some("400".into());
         named.status = Some(reserved);
         rig.settle(worker_subject, Settled::Done(Some(Fetched::Worker(Some(Arc::new(named))))));
-        assert!(told(&rig.look().0).is_none());
-        // The end of the telling write comes last. It was done, or it failed and may have been done.
+        assert!(explains(&rig.look().0).is_none());
+        // The end of the write about the wait comes last. It was done, or it failed and may have been done.
         let now = stored(&base, next);
         let end = if lost { Settled::Refreshed(Fetched::Dispatch(Some(now.clone()))) } else { done(now.clone()) };
         rig.settle(subject, end);

@@ -81,7 +81,7 @@ const REQUIRED: &[&str] = &[
     "outcome: NotStarted",
     "outcome: Expired",
     "outcome: QueueFull",
-    "told why it waits",
+    "wait explained",
     "choice judged",
     "status judged",
 ];

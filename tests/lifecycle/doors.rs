@@ -57,7 +57,17 @@ async fn bad_requests_stay_and_say_what_would_be_right() {
         ("dispatch.poolkeeper.dev/x", r#"{"priority":2000000000}"#, "spec.priority"),
         ("dispatch.poolkeeper.dev/x", r#"{"leaseName":"Bad_Name"}"#, "spec.leaseName"),
         ("dispatch.poolkeeper.dev/x", r#"{"retry":{"failed":-2}}"#, "spec.retry.failed"),
-        ("cooldown.poolkeeper.dev/nobody", "5m", "neither a worker"),
+        (
+            "cooldown.poolkeeper.dev/q-0",
+            "5m",
+            r#"cooldown.poolkeeper.dev/q-0: p has no Worker and no credential "q-0"; it has p-0"#,
+        ),
+        (
+            "cooldown.poolkeeper.dev/p-7",
+            "clear",
+            r#"cooldown.poolkeeper.dev/p-7: p has no Worker and no credential "p-7"; it has p-0"#,
+        ),
+        ("cooldowns.poolkeeper.dev/p-0", "clear", "or cooldown.poolkeeper.dev/WORKER-or-CREDENTIAL"),
         ("cooldown.poolkeeper.dev/p-0", "5 parsecs", "such as"),
     ] {
         let text = told(&w, key, value).await;
@@ -78,4 +88,43 @@ async fn the_same_request_twice_is_one_dispatch() {
     }
     let d = w.dispatches().get("t").await.unwrap();
     assert_eq!(d.spec.priority, 3);
+}
+
+/// A pool that waits for a busy worker still takes what ends the work, and refuses more work in words.
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_is_being_deleted_refuses_new_work_and_takes_results() {
+    let w = World::new();
+    w.pool("p", json!({"max": 2})).await;
+    for name in ["a", "b"] {
+        w.dispatch(name, "p", json!({"retry": {"rateLimited": 1}})).await;
+        w.until_assigned(name).await;
+    }
+    // The status is written: the next one would wait for some seconds.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    w.pools().delete("p", &kube::api::DeleteParams::default()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    w.annotate("p", "dispatch.poolkeeper.dev/x4", "").await;
+    let refused = "annotation dispatch.poolkeeper.dev/x4: the pool is being deleted";
+    w.until_pool("p", "refuses", |p| {
+        let conditions = p.status.iter().flat_map(|s| &s.conditions);
+        let mut c = conditions.filter(|c| c.type_ == "RequestsAccepted" && c.status == "False");
+        c.any(|c| (c.reason.as_str(), c.message.as_str()) == ("Refused", refused))
+    })
+    .await;
+    assert_eq!(warnings(&w).await.iter().filter(|n| *n == refused).count(), 1);
+    assert!(w.dispatches().get_opt("x4").await.unwrap().is_none());
+    // What ends the work is carried out. The rest of a worker that goes is no matter.
+    w.annotate("p", "result.poolkeeper.dev/a", "1 Succeeded").await;
+    assert_eq!(w.until_final("a").await, poolkeeper::api::dispatch::DispatchPhase::Succeeded);
+    w.annotate("p", "cooldown.poolkeeper.dev/p-1", "90s").await;
+    w.until_pool("p", "clean", |p| {
+        let left: Vec<_> = p.metadata.annotations.iter().flatten().map(|(k, _)| k.clone()).collect();
+        left == ["dispatch.poolkeeper.dev/x4"]
+    })
+    .await;
+    w.patch_dispatch("b", json!({"spec": {"cancel": true}})).await;
+    assert_eq!(w.until_final("b").await, poolkeeper::api::dispatch::DispatchPhase::Cancelled);
+    while w.pools().get_opt("p").await.unwrap().is_some() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::world::{World, phase};
 
 /// Reason and message of the condition Assigned, if its status is False.
-fn told(d: &Dispatch) -> Option<(String, String)> {
+fn assigned(d: &Dispatch) -> Option<(String, String)> {
     let conditions = d.status.iter().flat_map(|s| &s.conditions);
     let c = conditions.filter(|c| c.type_ == "Assigned" && c.status == "False").next()?;
     Some((c.reason.clone(), c.message.clone()))
@@ -24,18 +24,18 @@ fn says(d: &Dispatch) -> (Option<&str>, Option<&str>) {
 
 /// Waits until the dispatch has this reason for its wait, and returns the message.
 async fn waits_for(w: &World, name: &str, reason: &str) -> String {
-    let d = w.until_dispatch(name, reason, |d| told(d).is_some_and(|(r, _)| r == reason)).await;
-    let (_, message) = told(&d).unwrap();
+    let d = w.until_dispatch(name, reason, |d| assigned(d).is_some_and(|(r, _)| r == reason)).await;
+    let (_, message) = assigned(&d).unwrap();
     assert_eq!(says(&d), (Some(reason), Some(message.as_str())), "the fields that are columns say the same");
     assert_eq!(phase(&d), DispatchPhase::Pending);
     message
 }
 
 /// How many dispatches say why they wait.
-async fn told_of(w: &World, names: impl Iterator<Item = usize>) -> Vec<usize> {
+async fn explained(w: &World, names: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut found = Vec::new();
     for n in names {
-        if told(&w.dispatches().get(&format!("t{n:02}")).await.unwrap()).is_some() {
+        if assigned(&w.dispatches().get(&format!("t{n:02}")).await.unwrap()).is_some() {
             found.push(n);
         }
     }
@@ -47,23 +47,23 @@ const fn secs(n: u64) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_pool_is_told_after_ten_seconds() {
+async fn a_paused_pool_is_the_reason_after_ten_seconds() {
     let w = World::new();
     w.pool("p", json!({"paused": true})).await;
     tokio::time::sleep(secs(60)).await;
     w.dispatch("t", "p", json!({})).await;
     tokio::time::sleep(secs(9)).await;
     let d = w.dispatches().get("t").await.unwrap();
-    assert_eq!((told(&d), says(&d)), (None, (None, None)), "most waits are over by then");
+    assert_eq!((assigned(&d), says(&d)), (None, (None, None)), "most waits are over by then");
     assert_eq!(waits_for(&w, "t", "Paused").await, "the pool is paused (spec.paused)");
     w.patch_pool("p", json!({"spec": {"paused": false}})).await;
     w.until_assigned("t").await;
     let d = w.dispatches().get("t").await.unwrap();
-    assert_eq!((told(&d), says(&d)), (None, (None, None)), "the reason ends with the wait");
+    assert_eq!((assigned(&d), says(&d)), (None, (None, None)), "the reason ends with the wait");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_pool_is_told_where_it_is_read() {
+async fn a_missing_pool_is_the_reason_in_the_columns() {
     let w = World::new();
     w.dispatch("t", "later", json!({})).await;
     let d = w.until_dispatch("t", "told", |d| says(d).0.is_some()).await;
@@ -77,7 +77,7 @@ async fn a_missing_pool_is_told_where_it_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reason_that_changes_is_told_once_it_lasts() {
+async fn a_reason_that_changes_is_written_once_it_lasts() {
     let w = World::new();
     w.pool("p", json!({"min": 1, "max": 1})).await;
     w.dispatch("t", "p", json!({"retry": {"rateLimited": 1}})).await;
@@ -86,7 +86,7 @@ async fn a_reason_that_changes_is_told_once_it_lasts() {
     assert!(waits_for(&w, "u", "Busy").await.starts_with("all workers are busy"));
     w.report("t", json!({"outcome": "RateLimited", "retryAfter": "60s", "message": "slow down"})).await;
     // The one that had the attempt says first how that ended.
-    let d = w.until_dispatch("t", "limited", |d| told(d).is_some_and(|(r, _)| r == "RateLimited")).await;
+    let d = w.until_dispatch("t", "limited", |d| assigned(d).is_some_and(|(r, _)| r == "RateLimited")).await;
     let status = d.status.unwrap();
     let until = status.last_result.as_ref().unwrap().until.clone().unwrap().0;
     let shown = status.waits_until.clone().unwrap().0;
@@ -106,9 +106,9 @@ async fn a_reason_that_changes_is_told_once_it_lasts() {
     assert_eq!(w.dispatches().get("u").await.unwrap().status.unwrap().waits_until, None);
 }
 
-/// Of a long queue only the first ones are told, and each of them once.
+/// In a long queue only the first ones say why they wait, and each says it once.
 #[tokio::test(start_paused = true)]
-async fn the_head_of_the_queue_and_twenty_more_are_told_once() {
+async fn the_head_of_the_queue_and_twenty_more_say_why_once() {
     let mut w = World::new();
     w.pool("p", json!({"max": 1})).await;
     for n in 0..50 {
@@ -118,7 +118,7 @@ async fn the_head_of_the_queue_and_twenty_more_are_told_once() {
     let from = w.api.history().len();
     waits_for(&w, "t01", "Busy").await;
     tokio::time::sleep(secs(60)).await;
-    assert_eq!(told_of(&w, 1..50).await, (1..22).collect::<Vec<_>>());
+    assert_eq!(explained(&w, 1..50).await, (1..22).collect::<Vec<_>>());
     let writes = count(&w.api.history(), from);
     // The pool's own status and Event are no part of it.
     assert_eq!(Writes { roll_ups: 0, events: 0, ..writes }, Writes { waits: 21, ..Writes::default() });
@@ -128,18 +128,18 @@ async fn the_head_of_the_queue_and_twenty_more_are_told_once() {
     tokio::time::sleep(secs(3600)).await;
     let writes = count(&w.api.history(), then);
     let none = Writes { roll_ups: 0, events: 0, ..writes } == Writes::default();
-    assert!(none, "nothing is told twice, nor after a restart: {writes:?}");
+    assert!(none, "nothing is written twice, nor after a restart: {writes:?}");
     // The queue moves by one.
     w.report("t00", json!({"outcome": "Succeeded"})).await;
     w.until_assigned("t01").await;
     waits_for(&w, "t22", "Busy").await;
     tokio::time::sleep(secs(60)).await;
-    assert_eq!(told_of(&w, 1..50).await, (2..23).collect::<Vec<_>>());
+    assert_eq!(explained(&w, 1..50).await, (2..23).collect::<Vec<_>>());
 }
 
-/// The queue moves on before those that come to its head have stood there for long: they are not told.
+/// The queue moves on before those that come to its head have stood there for long: they say nothing.
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_moves_is_told_nothing() {
+async fn a_queue_that_moves_costs_nothing() {
     let w = World::new();
     w.pool("p", json!({"min": 2, "max": 2, "dispatch": {"queueLimit": 200, "history": {"limit": 1000}}})).await;
     tokio::time::sleep(secs(30)).await;
@@ -184,11 +184,10 @@ async fn words_that_change_are_written_once_in_a_minute() {
     }
     let writes = count(&w.api.history(), from).waits;
     assert!((4..=5).contains(&writes), "{writes} in 5 minutes");
-    let (_, last) = told(&w.dispatches().get("t").await.unwrap()).unwrap();
+    let (_, last) = assigned(&w.dispatches().get("t").await.unwrap()).unwrap();
     assert_ne!(first, last);
 }
 
-/// The last one takes a while to be told, and it says what it waited for.
 #[tokio::test(start_paused = true)]
 async fn every_end_has_a_sentence() {
     let w = World::new();

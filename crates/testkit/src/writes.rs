@@ -21,7 +21,7 @@ pub struct Writes {
     pub publish: usize,
     /// An attempt was closed.
     pub close: usize,
-    /// A dispatch was told why it waits.
+    /// A dispatch says why it waits.
     pub waits: usize,
     /// A dispatch was deleted.
     pub deleted: usize,

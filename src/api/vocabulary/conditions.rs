@@ -173,7 +173,7 @@ conditions! {
     PoolRequestsAccepted: ContainerPool RequestsAccepted, "Whether all requests in the pool's annotations can be carried out." {
         Accepted = true: "None is refused.", "Nothing.";
         Refused = false: "At least one annotation cannot be read, or cannot be carried out. The message names the first one and how many more there are.",
-            "Correct the annotation or remove it. A request that only waits, such as one with QueueFull, is retried.";
+            "Correct the annotation or remove it. A request that the API server refuses is retried, because a quota or a right may change.";
     }
     WorkerReady: Worker Ready, "Whether the worker's instance runs." {
         Running = true: "The instance runs and has been ready.", "Nothing.";

@@ -40,6 +40,6 @@ events! {
         "See the outcome.";
     AttemptLost("Dispatch"): "An attempt ended without a report of its holder: WorkerLost, TimedOut, HolderLost, Forced or NotStarted.",
         "See the outcome.";
-    QueueFull("Dispatch"): "The dispatch was refused, because the queue of its pool is full.",
-        "Create it again later, or raise `spec.dispatch.queueLimit` of the pool.";
+    QueueFull("ContainerPool"): "Dispatches were refused, because the queue is full. It is recorded at most once a minute; each refused Dispatch says so in its status.",
+        "Create fewer dispatches at a time, or raise `spec.dispatch.queueLimit` of the pool.";
 }

@@ -4,7 +4,7 @@ use super::commit::{closed, finish, say};
 use super::outcome::{End, attempt_deadline, queue_deadline};
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome, ReportedOutcome};
 use crate::api::pool::{DispatchPolicy, Scope};
-use crate::api::vocabulary::{DispatchAccepted, DispatchFinished, EventReason};
+use crate::api::vocabulary::{DispatchAccepted, DispatchFinished};
 use crate::api::worker::Cooldown;
 use crate::api::{Condition, Dispatch, Period, Time, names};
 use crate::core::agenda::Wake;
@@ -209,7 +209,6 @@ impl Core {
             let mut next = status.clone();
             let text = format!("{} dispatches wait already (spec.dispatch.queueLimit)", pool.spec.dispatch.queue_limit);
             finish(&mut next, DispatchPhase::Failed, DispatchFinished::QueueFull, &text, now);
-            self.record_when_done(d, EventReason::QueueFull, text, now);
             self.close(key, next, now);
             return;
         }

@@ -55,9 +55,6 @@ impl Core {
             }
         }
         for pool in &requests.awaited_by {
-            if let (Subject::Dispatch(d), Some(p)) = (&subject, self.pools.get_mut(pool)) {
-                p.queue.admission.expected(&d.name);
-            }
             self.agenda.mark_pool(pool);
         }
         if let Subject::Dispatch(key) = &subject {

@@ -17,6 +17,7 @@ impl Core {
         if let Some(p) = self.pools.get_mut(key) {
             p.queue.admission.started(); // dispatches are decided about before pools
         }
+        self.report_refusals(key, &obj, now, wake);
         if obj.is_deleting() {
             self.finish_deletion(key, &obj);
         } else if !has_finalizer(&obj) {
@@ -26,7 +27,7 @@ impl Core {
             self.replace_due(key, &obj, now, wake);
             self.assign(key, now, wake);
             self.scale(key, &obj, now, wake);
-            self.tell_waiting(key, now, wake);
+            self.explain_queue(key, now, wake);
             self.expire_history(key, &obj.spec.dispatch.history, now, wake);
         }
         self.handle_requests(key, &obj, now, wake);

@@ -21,6 +21,8 @@ use crate::core::{Core, EventType, Fetched, Now, Object, ObjectKey, Settled, Sub
 /// Bad requests are looked at again after this time. An obstacle may disappear without any input about the pool, for example a
 /// Dispatch of another pool that has the wanted name.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How many names are listed at most where one is not known.
+const NAMED: usize = 5;
 /// Reason of a rest that a person set.
 const BY_HAND: &str = "set by hand";
 
@@ -112,11 +114,6 @@ impl Core {
 
     /// Writes what a request asks for.
     fn write_for(&mut self, by: Requester, subject: Subject, verb: Verb, now: Now) {
-        if let (Verb::CreateDispatch(_), Subject::Dispatch(d), Some(p)) =
-            (&verb, &subject, self.pools.get_mut(&by.pool))
-        {
-            p.queue.admission.expect(d.name.clone());
-        }
         self.pending.requested(subject.clone(), by);
         self.write(subject.clone(), verb);
         if let Subject::Worker(w) = &subject {
@@ -165,13 +162,6 @@ impl Core {
         }
         if obj.is_deleting() {
             return Step::Bad("the pool is being deleted".to_owned());
-        }
-        let limit = obj.spec.dispatch.queue_limit;
-        if self.pools.get(key).is_some_and(|p| !p.queue.admission.has_room(limit)) {
-            return Step::Bad(format!(
-                "{}: {limit} dispatches wait already (spec.dispatch.queueLimit); it is retried",
-                RequestReason::QueueFull
-            ));
         }
         let mut d = Dispatch::new(task, DispatchSpec { pool: key.name.to_string(), ..spec.clone() });
         d.metadata.namespace = Some(key.namespace.to_string());
@@ -252,24 +242,43 @@ impl Core {
             })
         });
         let clear = change == CooldownChange::Clear;
-        if names::ordinal(&key.name, subject).is_some() {
-            return self.rest_worker(&key.sibling(subject), &at, clear);
+        let worker = key.sibling(subject);
+        if names::ordinal(&key.name, subject).is_some() && self.workers.get(&worker).is_some() {
+            return self.rest_worker(&worker, &at, clear);
         }
-        let Some(c) = obj.spec.credentials.iter().find(|c| c.name == subject) else {
-            let known: Vec<&str> = obj.spec.credentials.iter().map(|c| c.name.as_str()).collect();
-            return Step::Bad(format!(
-                "{subject:?} is neither a worker of this pool ({}-N) nor one of its credentials ({})",
-                key.name,
-                known.join(", ")
-            ));
-        };
-        self.rest_credential(key, &c.identity(), &at, clear)
+        if let Some(c) = obj.spec.credentials.iter().find(|c| c.name == subject) {
+            return self.rest_credential(key, &c.identity(), &at, clear);
+        }
+        Step::Bad(self.no_such_target(key, obj, annotation, value, subject))
+    }
+
+    /// Says that a pool has neither a worker nor a credential of that name, and which it has.
+    fn no_such_target(
+        &self,
+        key: &ObjectKey,
+        obj: &ContainerPool,
+        annotation: &str,
+        value: &str,
+        subject: &str,
+    ) -> String {
+        let what = format!("{} has no Worker and no credential {subject:?}", key.name);
+        let Some(p) = self.pools.get(key) else { return what };
+        // Workers come and go. The message on this request does not change with them: each change would be a write and an Event.
+        let said = p.learned.requests.bad().get(annotation).filter(|(v, text)| v == value && text.starts_with(&what));
+        if let Some((_, said)) = said {
+            return said.clone();
+        }
+        let workers = p.members.existing().iter().map(|o| names::worker(&key.name, *o));
+        let known = obj.spec.credentials.iter().map(|c| c.name.clone()).chain(workers);
+        let mut known: Vec<String> = known.take(NAMED + 1).collect();
+        if known.len() > NAMED {
+            "…".clone_into(&mut known[NAMED]);
+        }
+        if known.is_empty() { format!("{what}; it has none") } else { format!("{what}; it has {}", known.join(", ")) }
     }
 
     fn rest_worker(&mut self, worker: &ObjectKey, at: &Time, clear: bool) -> Step {
-        let Some(e) = self.workers.get(worker) else {
-            return Step::Bad(format!("there is no Worker {:?}", worker.name));
-        };
+        let Some(e) = self.workers.get(worker) else { return Step::Wait };
         let base = e.obj().clone();
         let mut status = base.status.clone().unwrap_or_default();
         let old = status.cooldown.clone().unwrap_or_default();

@@ -28,7 +28,7 @@ pub(in crate::core) struct DispatchEntry {
     accepted: bool,
     /// Monotonic time at which `waiting` was first seen as it is now.
     since: Duration,
-    /// Why it waits, if it is one of those that are told.
+    /// Why it waits, if it is one of those that say so.
     wait: Option<SeenWait>,
     /// As it stands in the pool's [`Queue`].
     finished: Option<Timestamp>,
@@ -120,9 +120,9 @@ impl DispatchEntry {
         self.accepted
     }
 
-    /// It waits for its first attempt: it has a place already, or has to be judged.
-    pub fn ask_for_place(&mut self, queue: &mut Queue) {
-        self.accepted = queue.admission.comes(self.place.created, &self.place.name);
+    /// It waits for its first attempt, and has to be judged.
+    pub fn ask_for_place(&self, queue: &mut Queue) {
+        queue.admission.comes(self.place.created, &self.place.name);
     }
 
     /// The queue gave it a place.

@@ -35,6 +35,8 @@ pub(in crate::core) struct PoolEntry {
     pub status_written: Option<Duration>,
     /// Monotonic time at which its queue was last looked at to tell dispatches why they wait.
     pub queue_looked_at: Option<Duration>,
+    /// Monotonic time at which an Event last said that its queue refuses dispatches.
+    pub refusals_told: Option<Duration>,
     /// How long the newest start took.
     pub start_took: Option<Duration>,
 }
@@ -80,9 +82,10 @@ impl PoolEntry {
             obj: _,
             templates: _,
             due_rests: _,
-            // A name is enough for these: two limit rates, the other is a guess.
+            // A name is enough for these: the last is a guess, the others limit rates.
             status_written: _,
             queue_looked_at: _,
+            refusals_told: _,
             start_took: _,
         } = self;
         *learned = Learned::default();

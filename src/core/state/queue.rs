@@ -94,37 +94,26 @@ pub(in crate::core) struct Admission {
     fresh: BTreeSet<(Timestamp, Arc<str>)>,
     /// How many have a place.
     accepted: usize,
-    /// Dispatches that this controller is creating have a place too.
-    coming: BTreeSet<Arc<str>>,
+    /// One was refused since that was last asked for.
+    refused: bool,
     /// How many waited before this controller became the leader.
     inherited: usize,
 }
 
 impl Admission {
-    /// True if there is room for one more.
-    pub fn has_room(&self, limit: i32) -> bool {
-        self.accepted + self.coming.len() + self.fresh.len() < usize::try_from(limit).unwrap_or(0)
+    /// A dispatch is seen for the first time. It has to be judged.
+    pub fn comes(&mut self, created: Timestamp, name: &Arc<str>) {
+        self.fresh.insert((created, name.clone()));
     }
 
-    /// The creation of a Dispatch begins.
-    pub fn expect(&mut self, name: Arc<str>) {
-        self.coming.insert(name);
+    /// True if a dispatch was refused since that was last taken.
+    pub const fn has_refused(&self) -> bool {
+        self.refused
     }
 
-    /// The creation ended. A dispatch that was seen meanwhile has the place already.
-    pub fn expected(&mut self, name: &str) {
-        self.coming.remove(name);
-    }
-
-    /// A dispatch is seen for the first time. Returns true if it has a place.
-    pub fn comes(&mut self, created: Timestamp, name: &Arc<str>) -> bool {
-        let expected = self.coming.remove(name);
-        if expected {
-            self.accepted += 1;
-        } else {
-            self.fresh.insert((created, name.clone()));
-        }
-        expected
+    /// As [`Self::has_refused`], and forgets it.
+    pub fn take_refused(&mut self) -> bool {
+        std::mem::take(&mut self.refused)
     }
 
     /// A dispatch no longer waits for its first attempt.
@@ -153,10 +142,12 @@ impl Admission {
         // It may have been refused in a write that failed.
         self.fresh.insert(own.clone());
         let limit = usize::try_from(limit).unwrap_or(0).max(self.inherited);
-        while self.accepted + self.coming.len() < limit {
+        while self.accepted < limit {
             let Some((_, name)) = self.fresh.pop_first() else { break };
             self.accepted += usize::from(accept(name));
         }
-        !self.fresh.remove(&own)
+        let refused = self.fresh.remove(&own);
+        self.refused |= refused;
+        !refused
     }
 }

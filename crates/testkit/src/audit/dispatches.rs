@@ -107,11 +107,11 @@ impl Audit<'_> {
             self.check(waits == told, "one reason is said at a time", both);
             missing
         } else {
-            self.count("told why it waits");
+            self.count("wait explained");
             self.check(waits != told, "what is said changes with a write", both);
             let pool = |c: &Condition| POOL_WAITS.iter().any(|reason| *reason == c.reason);
             self.check(waits.as_ref().is_some_and(pool), "a wait has a reason that the pool has", both);
-            self.few_are_told(new);
+            self.few_explain(new);
             waits
         };
         let Some(said) = said else { return };
@@ -124,15 +124,15 @@ impl Audit<'_> {
         );
     }
 
-    /// The first 21 of a queue are told, each once the reason has lasted for 10 s. So one controller tells no more than 21 of a
-    /// pool in that time, but for writes that arrive late.
-    fn few_are_told(&mut self, new: &Dispatch) {
+    /// The first 21 of a queue say why they wait, each once the reason has lasted for 10 s. So one controller writes no more than 21 in a
+    /// pool in that time, except for writes that arrive late.
+    fn few_explain(&mut self, new: &Dispatch) {
         let (now, writer) = (self.when(self.rv), self.writer(self.rv).to_owned());
-        let told = self.told_waiting.entry((writer, new.spec.pool.clone())).or_default();
+        let told = self.explained.entry((writer, new.spec.pool.clone())).or_default();
         told.retain(|at| *at + Duration::from_secs(10) > now);
         told.push(now);
         let n = told.len();
-        self.check(n <= 2 * 21, "few are told why they wait", || format!("{}: {n} in 10 s", text(new)));
+        self.check(n <= 2 * 21, "few say why they wait", || format!("{}: {n} in 10 s", text(new)));
     }
 
     /// Published, or closed as never started, in one write.

@@ -104,8 +104,8 @@ pub struct Audit<'a> {
     pub reserver: BTreeMap<String, String>,
     /// Uids of what Events are about.
     pub told: BTreeSet<String>,
-    /// When dispatches were told why they wait, in the last seconds: by writer and pool.
-    pub told_waiting: BTreeMap<(String, String), Vec<Duration>>,
+    /// When dispatches were written to say why they wait, in the last seconds: by writer and pool.
+    pub explained: BTreeMap<(String, String), Vec<Duration>>,
     pub tally: BTreeMap<String, u64>,
     pub violations: Vec<Violation>,
 }
@@ -121,7 +121,7 @@ pub fn audit(evidence: &Evidence) -> (Vec<Violation>, BTreeMap<String, u64>) {
         bodies: BTreeMap::new(),
         reserver: BTreeMap::new(),
         told: BTreeSet::new(),
-        told_waiting: BTreeMap::new(),
+        explained: BTreeMap::new(),
         tally: evidence.tally.clone(),
         violations: Vec::new(),
     };
