@@ -41,6 +41,7 @@ fn idle() -> InstanceSpec {
         resources: None,
         mounts: Vec::new(),
         credential: None,
+        grace: None,
         pod_template: None,
     }
 }

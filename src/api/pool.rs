@@ -129,6 +129,12 @@ pub struct ContainerPoolSpec {
     #[schemars(length(max = 64), transform = schema::keyed_by("name"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<PoolHost>,
+    /// Time between the order to stop a worker and its end by force. A task that still runs in it, since its Pod is deleted
+    /// or evicted, has this long to save its work. In whole seconds, at most 24h. `0s`: the end comes at once. Default: 5s
+    /// with runtime Pod, 2s with Docker and Process.
+    #[schemars(schema_with = "schema::grace")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub termination_grace_period: Option<Period>,
     /// Part of a Pod that is merged over each generated Pod. Runtime Pod only.
     #[schemars(schema_with = "schema::open_object")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,6 +168,7 @@ impl Default for ContainerPoolSpec {
             recycle: RecyclePolicy::default(),
             dispatch: DispatchPolicy::default(),
             hosts: Vec::new(),
+            termination_grace_period: None,
             pod_template: None,
             paused: false,
         }

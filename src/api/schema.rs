@@ -9,6 +9,8 @@ use serde_json::json;
 pub(super) const MAX_PERIOD_TEXT: usize = 32;
 /// Maximum period: a hundred years. A longer one is a mistake, and would overflow dates.
 pub(super) const MAX_PERIOD_HOURS: u64 = 876_000;
+/// Maximum grace. A Pod that takes longer to end would hold its node for as long.
+const MAX_GRACE_HOURS: u64 = 24;
 /// The form of a period, in CEL and in JSON schema.
 pub(super) const PERIOD: &str = "^([0-9]+(ms|s|m|h))+$";
 /// A DNS-1123 label.
@@ -30,6 +32,22 @@ pub(super) fn period_above_zero(_: &mut SchemaGenerator) -> Schema {
         "must be a length of time above 0s in ms, s, m and h, such as 90s, 5m or 1h30m, and at most {MAX_PERIOD_HOURS}h"
     );
     period_with(" && duration(self) > duration('0s')", &message)
+}
+
+/// A grace: whole seconds, so that every runtime can keep to it.
+pub(super) fn grace(_: &mut SchemaGenerator) -> Schema {
+    let pattern = "^([0-9]+(s|m|h))+$";
+    json_schema!({
+        "type": "string",
+        "maxLength": MAX_PERIOD_TEXT,
+        "pattern": pattern,
+        "x-kubernetes-validations": [{
+            "rule": format!("self.matches('{pattern}') && duration(self) <= duration('{MAX_GRACE_HOURS}h')"),
+            "message": format!(
+                "must be a length of time in whole s, m and h, such as 30s or 5m, and at most {MAX_GRACE_HOURS}h"
+            ),
+        }],
+    })
 }
 
 fn period_with(floor: &str, message: &str) -> Schema {

@@ -23,6 +23,7 @@ pub fn template_hash(spec: &ContainerPoolSpec, credential: Option<&Credential>) 
         "workingDir": spec.working_dir,
         "resources": spec.resources,
         "mounts": spec.mounts,
+        "terminationGracePeriod": spec.termination_grace_period,
         "podTemplate": spec.pod_template,
     }));
     match credential {

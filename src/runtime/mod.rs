@@ -13,6 +13,7 @@ pub mod pod;
 pub mod process;
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -74,6 +75,8 @@ pub struct InstanceSpec {
     pub mounts: Vec<Mount>,
     /// Credential to inject.
     pub credential: Option<Credential>,
+    /// Time between the order to stop it and its end by force. `None`: the runtime's own.
+    pub grace: Option<Duration>,
     /// Merged over a generated Pod.
     pub pod_template: Option<serde_json::Map<String, serde_json::Value>>,
 }
@@ -129,8 +132,10 @@ pub struct Exit {
     pub code: Option<i32>,
     /// True if it was killed because it used up its memory.
     pub out_of_memory: bool,
-    /// Last lines of its output, at most 1 KiB.
+    /// Last lines of its output, at most 1 KiB. Or what ended it, if `from_outside`.
     pub tail: String,
+    /// True if it did not end by itself: `tail` then is a sentence about what ended it, such as `its Pod was deleted`.
+    pub from_outside: bool,
 }
 
 /// What a runtime reports about a host.

@@ -76,6 +76,7 @@ async fn an_engine_that_dies_and_comes_back() {
         resources: None,
         mounts: vec![],
         credential: None,
+        grace: None,
         pod_template: None,
     };
     let mut seen = Observed(runtime.observe(LOCAL_HOST));

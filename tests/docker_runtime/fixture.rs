@@ -87,6 +87,7 @@ impl Fixture {
             resources: None,
             mounts: vec![],
             credential: None,
+            grace: None,
             pod_template: None,
         }
     }

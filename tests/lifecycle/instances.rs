@@ -40,7 +40,7 @@ async fn a_worker_whose_command_ends_well_under_a_task_says_what_to_do() {
     w.dispatch("t", "p", json!({"retry": {"workerLost": 0}})).await;
     w.until_assigned("t").await;
     let key = w.fake.instances()[0].0.key.clone();
-    assert!(w.fake.exit(&key, Exit { code: Some(0), out_of_memory: false, tail: "nothing to do here".to_owned() }));
+    assert!(w.fake.exit(&key, Exit { code: Some(0), tail: "nothing to do here".to_owned(), ..Exit::default() }));
     w.until_final("t").await;
     let last = w.dispatches().get("t").await.unwrap().status.unwrap().last_result.unwrap();
     assert_eq!(last.outcome, Outcome::WorkerLost);

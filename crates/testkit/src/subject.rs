@@ -206,6 +206,7 @@ impl Subject {
             resources: None,
             mounts: Vec::new(),
             credential: None,
+            grace: None,
             pod_template: None,
         }
     }

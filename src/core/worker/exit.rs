@@ -7,6 +7,9 @@ use crate::runtime::Exit;
 
 /// Describes the end of an instance.
 pub fn describe(exit: &Exit) -> String {
+    if exit.from_outside {
+        return exit.tail.clone();
+    }
     let mut text = match (exit.code, exit.out_of_memory) {
         (_, true) => "killed: out of memory".to_owned(),
         (Some(code), _) if code > 128 => format!("ended by signal {}", code - 128),
@@ -23,6 +26,9 @@ pub fn describe(exit: &Exit) -> String {
 
 /// Describes the end of a worker's instance, and when it ended. If its command just finished: with advice.
 pub(super) fn describe_worker(exit: &Exit, when: &str) -> String {
+    if exit.from_outside {
+        return format!("{}{when}", describe(exit));
+    }
     let advice = if exit.code == Some(0) {
         " (a worker must keep running: set spec.command to something that waits, such as [\"sleep\", \"infinity\"])"
     } else {

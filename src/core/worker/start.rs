@@ -4,7 +4,7 @@ use super::exit::describe_worker;
 use crate::api::pool::ContainerPoolSpec;
 use crate::api::vocabulary::{EventReason, WorkerReady};
 use crate::api::worker::{Handle, WorkerPhase};
-use crate::api::{Time, Worker};
+use crate::api::{Period, Time, Worker};
 use crate::core::agenda::Wake;
 use crate::core::object::worker_status;
 use crate::core::state::instances::{InstanceView, host_of, instance_key};
@@ -128,6 +128,7 @@ fn instance_spec(w: &Worker, pool: &ContainerPoolSpec, host: &HostKey) -> Instan
         resources: pool.resources.clone(),
         mounts: pool.mounts.clone(),
         credential: w.spec.credential.as_ref().and_then(|n| pool.credentials.iter().find(|c| c.name == *n)).cloned(),
+        grace: pool.termination_grace_period.map(Period::get),
         pod_template: pool.pod_template.clone(),
     }
 }

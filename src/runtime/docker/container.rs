@@ -1,6 +1,7 @@
 //! From an instance's specification to the engine's request. Pure.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, RestartPolicy, RestartPolicyNameEnum};
 
@@ -9,6 +10,9 @@ use crate::api::names::{self, CREDENTIAL_ENV};
 use crate::api::pool::Resources;
 use crate::runtime::InstanceSpec;
 use crate::runtime::credentials::Secret;
+
+/// The grace of a worker whose pool names none. A container that is stopped runs no task.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Whose containers they are.
 #[derive(Clone, Debug)]
@@ -44,6 +48,8 @@ pub(super) fn body(spec: &InstanceSpec, owner: &Owner, secret: Option<&Secret>) 
         env: Some(env),
         working_dir: spec.working_dir.clone(),
         labels: Some(labels(spec, owner)),
+        // The engine keeps it, so that whoever stops the container gives it this time.
+        stop_timeout: Some(grace(spec.grace)),
         host_config: Some(HostConfig {
             // A first process that reaps what tasks leave behind and passes signals on.
             init: Some(true),
@@ -58,6 +64,12 @@ pub(super) fn body(spec: &InstanceSpec, owner: &Owner, secret: Option<&Secret>) 
         }),
         ..ContainerCreateBody::default()
     })
+}
+
+/// Seconds between asking it to end and ending it.
+fn grace(of_spec: Option<Duration>) -> i64 {
+    let grace = of_spec.unwrap_or(GRACE);
+    i64::try_from(grace.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn labels(spec: &InstanceSpec, owner: &Owner) -> HashMap<String, String> {
@@ -153,6 +165,7 @@ mod tests {
             resources: None,
             mounts: vec![],
             credential: None,
+            grace: None,
             pod_template: None,
         }
     }
@@ -193,6 +206,12 @@ mod tests {
         }
         assert!(!labels.values().any(|value| value.contains("sesame")));
         assert_eq!(made.hostname.as_deref(), Some("a-0-01234567"));
+    }
+
+    #[test]
+    fn the_engine_knows_the_grace() {
+        let of = |grace| made(&InstanceSpec { grace, ..spec() }).unwrap().stop_timeout;
+        assert_eq!((of(None), of(Some(Duration::from_secs(90)))), (Some(2), Some(90)));
     }
 
     #[test]

@@ -94,6 +94,7 @@ pub(super) async fn read(host: &Host, docker: &Docker, found: &ContainerInspectR
             code: state.exit_code.and_then(|code| i32::try_from(code).ok()),
             out_of_memory: state.oom_killed.unwrap_or_default(),
             tail: tail(docker, &id, secret(labels, config.env.as_deref().unwrap_or_default()).as_ref()).await,
+            from_outside: false,
         }),
     };
     // The engine's word for a container that never ran is the year 1.

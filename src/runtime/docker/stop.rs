@@ -2,7 +2,7 @@
 
 use bollard::Docker;
 use bollard::query_parameters::{
-    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    RemoveContainerOptionsBuilder, StopContainerOptions, WaitContainerOptionsBuilder,
 };
 use futures::stream::StreamExt;
 
@@ -11,8 +11,6 @@ use super::host::Host;
 use super::instance;
 use crate::runtime::{InstanceKey, RuntimeError};
 
-/// Seconds between asking it to end and ending it.
-const GRACE: i32 = 2;
 /// A start that is under way may make it again while it is being removed; more often than this something is wrong.
 const ROUNDS: u32 = 5;
 
@@ -37,10 +35,9 @@ pub(super) async fn stop(host: &Host, installation: &str, key: &InstanceKey) -> 
     )))
 }
 
-/// Asks the container to end, and ends it after the grace. `Ok` if it does not run.
+/// Asks the container to end, and ends it after the grace that it was created with. `Ok` if it does not run.
 async fn end(host: &Host, docker: &Docker, id: &str) -> Result<(), EngineError> {
-    let options = StopContainerOptionsBuilder::default().t(GRACE).build();
-    match docker.stop_container(id, Some(options)).await.map_err(|e| host.error(&e)) {
+    match docker.stop_container(id, None::<StopContainerOptions>).await.map_err(|e| host.error(&e)) {
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
     }

@@ -1,15 +1,19 @@
 //! From what is asked for to the Pod that is created. Pure.
 
+use std::time::Duration;
+
+use kube::Resource;
 use serde_json::{Value, json};
 
 use super::template;
-use crate::api::names;
+use crate::api::{Worker, names};
 use crate::runtime::InstanceSpec;
 
 /// Name of the container that is the worker.
 pub const CONTAINER: &str = "worker";
-/// Time between SIGTERM and SIGKILL. What is stopped runs no task; most workers are a `sleep` that hears no SIGTERM.
-const GRACE_SECONDS: i64 = 5;
+/// Time between SIGTERM and SIGKILL if the pool names none. What the controller stops runs no task, and most workers are a
+/// `sleep` that ignores SIGTERM: each second of it is a second for which the name of a replaced worker is not free.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The Pod of a worker: hardened, unless its template says otherwise.
 ///
@@ -60,16 +64,24 @@ pub(super) fn pod(spec: &InstanceSpec, installation: &str) -> Result<Value, Stri
             "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
-            "terminationGracePeriodSeconds": GRACE_SECONDS,
+            "terminationGracePeriodSeconds": spec.grace.unwrap_or(GRACE).as_secs(),
         },
     });
     if let Some(laid) = &spec.pod_template {
         template::lay_over(&mut pod, laid)?;
     }
-    // What the protocol stands on is not for a template to change. No ownerReference: a foreground deletion would end busy
-    // workers; the Worker's finalizer removes the Pod.
+    // What the protocol stands on is not for a template to change.
     pod["metadata"]["name"] = json!(spec.key.instance_name());
     pod["metadata"]["namespace"] = json!(spec.key.namespace);
+    // `kubectl drain` and the cluster autoscaler touch only Pods that a controller owns. Not blockOwnerDeletion: the Worker's
+    // finalizer holds the Worker until the Pod is gone (docs/decisions/0047-pods-are-owned-by-workers.md).
+    pod["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": Worker::api_version(&()),
+        "kind": Worker::kind(&()),
+        "name": spec.key.worker,
+        "uid": spec.key.uid,
+        "controller": true,
+    }]);
     for (label, value) in [
         (names::MANAGED_BY, names::MANAGER),
         (names::INSTALLATION, installation),
@@ -110,6 +122,7 @@ mod tests {
             resources: None,
             mounts: vec![Mount { host_path: "/srv".into(), mount_path: "/agents".into(), read_only: true }],
             credential: None,
+            grace: None,
             pod_template: None,
         }
     }
@@ -121,7 +134,10 @@ mod tests {
         let container = &spec["containers"][0];
         assert_eq!(meta["name"], "agents-0-01234567");
         assert_eq!(meta["labels"]["poolkeeper.dev/installation"], "here");
-        assert!(meta.get("ownerReferences").is_none());
+        let owner = json!([{"apiVersion": "poolkeeper.dev/v1alpha1", "kind": "Worker", "name": "agents-0",
+            "uid": "0123456789ab", "controller": true}]);
+        assert_eq!(meta["ownerReferences"], owner, "kubectl drain wants a controller");
+        assert_eq!(spec["terminationGracePeriodSeconds"], 5);
         assert_eq!(spec["automountServiceAccountToken"], false);
         assert_eq!(spec["restartPolicy"], "Never");
         assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
@@ -156,6 +172,17 @@ mod tests {
         assert_eq!(pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"], false);
         assert_eq!(pod["metadata"]["labels"]["team"], "a");
         assert_eq!(pod["metadata"]["labels"]["poolkeeper.dev/pool"], "agents");
+    }
+
+    #[test]
+    fn the_grace_is_the_pools_unless_the_template_has_one() {
+        let of = |pod_template: Option<Value>| {
+            let pod_template = pod_template.and_then(|t| t.as_object().cloned());
+            let spec = InstanceSpec { grace: Some(Duration::from_secs(90)), pod_template, ..spec() };
+            pod(&spec, "here").unwrap()["spec"]["terminationGracePeriodSeconds"].clone()
+        };
+        assert_eq!(of(None), 90);
+        assert_eq!(of(Some(json!({"spec": {"terminationGracePeriodSeconds": 60}}))), 60);
     }
 
     /// Any JSON, with keys that mean something in a Pod.

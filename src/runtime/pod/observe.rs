@@ -99,13 +99,15 @@ pub(super) fn observe(api: Api<Trimmed>, installation: String, seen: Arc<Seen>) 
                 Ok(Event::Delete(Trimmed(pod))) => {
                     failures = 0;
                     live.set(true);
-                    let Some(last) = state::instance(&pod, &installation, None) else { continue };
+                    let Some(mut last) = state::instance(&pod, &installation, None) else { continue };
                     seen.remove(&last.key);
                     // How it ended is worth more than that it is gone, and is seen only here if it was deleted running.
-                    if matches!(last.state, InstanceState::Exited(_)) {
-                        yield Observation::Changed(last.clone());
+                    if !matches!(last.state, InstanceState::Exited(_)) {
+                        last.state = InstanceState::Exited(state::gone(&pod));
                     }
-                    yield Observation::Gone(last.key);
+                    let key = last.key.clone();
+                    yield Observation::Changed(last);
+                    yield Observation::Gone(key);
                 }
                 Err(error) => {
                     failures += 1;

@@ -1,5 +1,6 @@
 //! How a Pod is, in the words of a runtime. Pure.
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
 
 use super::build::CONTAINER;
@@ -46,7 +47,7 @@ fn state(pod: &Pod) -> InstanceState {
     let none = PodStatus::default();
     let status = pod.status.as_ref().unwrap_or(&none);
     if has_ended(status) {
-        return InstanceState::Exited(exit(status));
+        return InstanceState::Exited(exit(pod, status));
     }
     let waits = |why: String, held: bool| InstanceState::NotReady { why, held };
     if pod.metadata.deletion_timestamp.is_some() {
@@ -119,22 +120,64 @@ fn worker(status: &PodStatus) -> Option<&ContainerStatus> {
     status.container_statuses.iter().flatten().find(|c| c.name == CONTAINER)
 }
 
-fn exit(status: &PodStatus) -> Exit {
+fn exit(pod: &Pod, status: &PodStatus) -> Exit {
     let ended = worker(status).and_then(|c| c.state.as_ref()?.terminated.as_ref());
     let mut exit = ended.map(exit_of).unwrap_or_default();
-    // Eviction, preemption, a shutdown of the node: the reason stands on the Pod, not on the container.
-    if let Some(reason) = &status.reason {
-        exit.tail = worded(reason, status.message.as_deref());
+    // A Pod may be deleted after its worker ended by itself; and a worker that is asked to end may do so with code 0.
+    let earlier = ended.and_then(|e| e.finished_at.as_ref()).is_some_and(|t| asked_to_end(pod).is_some_and(|at| t.0 < at));
+    if let Some(words) = ended_by(pod, status).filter(|_| !exit.out_of_memory && !earlier) {
+        (exit.tail, exit.from_outside) = (cut(&words), true);
     }
     exit
 }
 
+/// What ended a Pod, or is about to, if it was not its own containers. The words are those of the component that did it.
+fn ended_by(pod: &Pod, status: &PodStatus) -> Option<String> {
+    let target = status.conditions.iter().flatten().find(|c| c.type_ == "DisruptionTarget" && c.status == "True");
+    if let Some(condition) = target {
+        let reason = condition.reason.as_deref().unwrap_or_default();
+        let message = condition.message.as_deref().map(str::trim).filter(|m| !m.is_empty());
+        let what = match reason {
+            "EvictionByEvictionAPI" => return Some("its Pod was evicted (drain by the eviction API)".to_owned()),
+            "PreemptionByScheduler" => "was preempted",
+            "DeletionByTaintManager" => "was deleted because of a taint of its node",
+            "DeletionByPodGC" => "was deleted because its node is gone",
+            "TerminationByKubelet" => "was ended by its kubelet",
+            _ => "was disrupted",
+        };
+        return Some(format!("its Pod {what} ({})", message.unwrap_or(reason)));
+    }
+    // A kubelet that admits no Pod, or shuts down, sets no condition.
+    if let Some(reason) = &status.reason {
+        return Some(format!("its Pod was ended by its kubelet ({})", worded(reason, status.message.as_deref())));
+    }
+    pod.metadata.deletion_timestamp.is_some().then(|| "its Pod was deleted".to_owned())
+}
+
+/// When the deletion of a Pod was asked for. Its deletionTimestamp is a grace later.
+fn asked_to_end(pod: &Pod) -> Option<Timestamp> {
+    let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
+    pod.metadata.deletion_timestamp.as_ref()?.0.checked_sub(SignedDuration::from_secs(grace)).ok()
+}
+
+/// How a Pod ended that is gone, though nothing showed its end before: its node was lost, or its deletion was forced.
+pub(super) fn gone(pod: &Pod) -> Exit {
+    let words = pod.status.as_ref().and_then(|status| ended_by(pod, status));
+    let tail = words.unwrap_or_else(|| "its Pod was deleted".to_owned());
+    Exit { tail, from_outside: true, ..Exit::default() }
+}
+
 fn exit_of(ended: &ContainerStateTerminated) -> Exit {
-    let tail = ended.message.clone().unwrap_or_default();
-    let start = tail.len().saturating_sub(1024);
-    let start = (start..tail.len()).find(|i| tail.is_char_boundary(*i)).unwrap_or(tail.len());
     let out_of_memory = ended.reason.as_deref() == Some("OOMKilled");
-    Exit { code: Some(ended.exit_code), out_of_memory, tail: tail[start..].to_owned() }
+    let tail = cut(ended.message.as_deref().unwrap_or_default());
+    Exit { code: Some(ended.exit_code), out_of_memory, tail, from_outside: false }
+}
+
+/// The last KiB of a text.
+fn cut(text: &str) -> String {
+    let start = text.len().saturating_sub(1024);
+    let start = (start..text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len());
+    text[start..].to_owned()
 }
 
 #[cfg(test)]
@@ -175,13 +218,68 @@ mod tests {
         let ready = json!([{"type": "Ready", "status": "True"}]);
         assert_eq!(seen(json!({"phase": "Running", "conditions": ready})), InstanceState::Running);
         let InstanceState::Exited(exit) = seen(ended("OOMKilled", 137, "last words")) else { panic!() };
-        assert_eq!(exit, Exit { code: Some(137), out_of_memory: true, tail: "last words".to_owned() });
+        let words = "last words".to_owned();
+        assert_eq!(exit, Exit { code: Some(137), out_of_memory: true, tail: words, ..Exit::default() });
         let InstanceState::Exited(exit) =
             seen(json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}))
         else {
             panic!()
         };
-        assert_eq!(exit.tail, "Evicted: low on memory");
+        assert_eq!(exit.tail, "its Pod was ended by its kubelet (Evicted: low on memory)");
+    }
+
+    /// Pods as a node of Kubernetes 1.33 and its control plane reported their ends.
+    #[test]
+    fn an_end_from_outside_says_what_ended_the_pod() {
+        let target = |reason: &str, message: &str| {
+            let mut status = ended("Error", 137, "");
+            status["conditions"] = json!([{"type": "DisruptionTarget", "status": "True", "reason": reason,
+                "message": message, "lastTransitionTime": "2026-01-01T00:01:00Z"}]);
+            status
+        };
+        let end = |status: Value, deleted: bool| {
+            let mut pod = pod(status);
+            let at = pod.metadata.creation_timestamp.clone();
+            pod.metadata.deletion_timestamp = at.filter(|_| deleted);
+            let InstanceState::Exited(exit) = instance(&pod, "i", None).unwrap().state else { panic!() };
+            (exit.from_outside, exit.tail)
+        };
+        for (status, words) in [
+            (target("EvictionByEvictionAPI", "Eviction API: evicting"), "was evicted (drain by the eviction API)"),
+            (
+                target("PreemptionByScheduler", "default-scheduler: preempting to accommodate a higher priority pod"),
+                "was preempted (default-scheduler: preempting to accommodate a higher priority pod)",
+            ),
+            (
+                target("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"),
+                "was deleted because of a taint of its node (Taint manager: deleting due to NoExecute taint)",
+            ),
+            (
+                target("DeletionByPodGC", "PodGC: node no longer exists"),
+                "was deleted because its node is gone (PodGC: node no longer exists)",
+            ),
+            (
+                target("TerminationByKubelet", "The node was low on resource: memory. "),
+                "was ended by its kubelet (The node was low on resource: memory.)",
+            ),
+            (target("Later", ""), "was disrupted (Later)"),
+            (ended("Error", 137, ""), "was deleted"),
+        ] {
+            assert_eq!(end(status, true), (true, format!("its Pod {words}")));
+        }
+        // It ended by itself, and was deleted for that; or the other way round.
+        let at = |time: &str, mut status: Value| {
+            status["containerStatuses"][0]["state"]["terminated"]["finishedAt"] = time.into();
+            status
+        };
+        let failed = ended("Error", 3, "no such file");
+        let itself = (false, "no such file".to_owned());
+        assert_eq!(end(at("2025-12-31T23:59:59Z", failed.clone()), true), itself);
+        assert_eq!(end(failed, false), itself);
+        let obeyed = at("2026-01-01T00:00:01Z", ended("Completed", 0, ""));
+        assert_eq!(end(obeyed, true), (true, "its Pod was deleted".to_owned()));
+        assert_eq!(end(ended("OOMKilled", 137, ""), true), (false, String::new()));
+        assert_eq!(end(ended("Error", 137, ""), false), (false, String::new()), "its own containers did it");
     }
 
     #[test]

@@ -36,6 +36,7 @@ fn spec(uid: &str) -> InstanceSpec {
         resources: None,
         mounts: Vec::new(),
         credential: None,
+        grace: None,
         pod_template: None,
     }
 }

@@ -29,6 +29,7 @@ struct Meta {
     resource_version: Option<String>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,
+    deletion_grace_period_seconds: Option<i64>,
     labels: Option<BTreeMap<String, String>>,
     /// Of a bookmark: that all was listed.
     annotations: Option<BTreeMap<String, String>>,
@@ -44,6 +45,7 @@ impl From<Received> for Trimmed {
             resource_version: meta.resource_version,
             creation_timestamp: meta.creation_timestamp,
             deletion_timestamp: meta.deletion_timestamp,
+            deletion_grace_period_seconds: meta.deletion_grace_period_seconds,
             labels: meta.labels,
             annotations: meta.annotations,
             ..ObjectMeta::default()

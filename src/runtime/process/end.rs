@@ -16,8 +16,6 @@ const SHIM_PATIENCE: Duration = Duration::from_secs(3);
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks for processes that were made while the others were being killed.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// The grace that a shim of another run gives its tasks: not known, so the default.
-const USUAL_GRACE: Duration = Duration::from_secs(2);
 
 /// Ends a worker of this controller and removes all of it.
 pub async fn stop(shared: Arc<Shared>, key: InstanceKey) -> Result<(), RuntimeError> {
@@ -28,7 +26,7 @@ pub async fn stop(shared: Arc<Shared>, key: InstanceKey) -> Result<(), RuntimeEr
     {
         let ended_within = |limit| tokio::time::timeout(limit, worker.ended.cancelled());
         shim.signal(Signal::TERM);
-        if ended_within(shared.options.kill_grace + SHIM_PATIENCE).await.is_err() {
+        if ended_within(worker.grace + SHIM_PATIENCE).await.is_err() {
             shim.signal(Signal::KILL);
             let still = format!("worker {} was killed, but does not end", key.worker);
             ended_within(KILL_PATIENCE).await.map_err(|_| RuntimeError::Unreachable(still))?;
@@ -44,7 +42,7 @@ pub async fn stop(shared: Arc<Shared>, key: InstanceKey) -> Result<(), RuntimeEr
 pub async fn destroy(own: &ProcessId, dir: &WorkerDir, record: &Record) -> Result<(), String> {
     if let Some(shim) = record.shim.filter(|shim| shim.is_alive()) {
         shim.signal(Signal::TERM);
-        if !gone_within(shim, USUAL_GRACE + SHIM_PATIENCE).await {
+        if !gone_within(shim, record.grace() + SHIM_PATIENCE).await {
             shim.signal(Signal::KILL);
             if !gone_within(shim, KILL_PATIENCE).await {
                 return Err(format!("process {} of worker {} was killed, but does not end", shim.pid, record.worker));

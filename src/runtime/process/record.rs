@@ -16,6 +16,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ use serde::{Deserialize, Serialize};
 use super::procfs::ProcessId;
 use crate::api::worker::Handle;
 use crate::runtime::{Exit, InstanceKey};
+
+/// The grace of a worker whose record has none.
+const USUAL_GRACE: Duration = Duration::from_secs(2);
 
 /// Whose a worker is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,9 @@ pub struct Record {
     pub boot_id: String,
     /// The process that runs the controller.
     pub owner: ProcessId,
+    /// Time between SIGTERM and SIGKILL, in milliseconds. None: an older version made it.
+    #[serde(default)]
+    pub grace_ms: Option<u64>,
     /// The shim. None: not known to have been started; it may have been.
     pub shim: Option<ProcessId>,
 }
@@ -48,6 +55,11 @@ impl Record {
     /// The key of its instance.
     pub fn key(&self) -> InstanceKey {
         InstanceKey { namespace: self.namespace.clone(), worker: self.worker.clone(), uid: self.uid.clone() }
+    }
+
+    /// Time between SIGTERM and SIGKILL.
+    pub fn grace(&self) -> Duration {
+        self.grace_ms.map_or(USUAL_GRACE, Duration::from_millis)
     }
 
     /// What the instance is called for ever: start times repeat from boot to boot.
@@ -71,7 +83,7 @@ impl From<Exit> for ExitRecord {
 
 impl From<ExitRecord> for Exit {
     fn from(record: ExitRecord) -> Self {
-        Self { code: record.code, out_of_memory: false, tail: record.tail }
+        Self { code: record.code, tail: record.tail, ..Self::default() }
     }
 }
 

@@ -30,7 +30,7 @@ pub async fn setup(spec: &InstanceSpec, options: &ProcessOptions, current_dir: &
         credential,
         working_dir,
         owner_grace_ms: options.owner_grace.as_millis().try_into().unwrap_or(u64::MAX),
-        kill_grace_ms: options.kill_grace.as_millis().try_into().unwrap_or(u64::MAX),
+        kill_grace_ms: spec.grace.unwrap_or(options.kill_grace).as_millis().try_into().unwrap_or(u64::MAX),
         open_files: limits::open_files_before(),
     })
 }

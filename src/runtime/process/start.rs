@@ -40,6 +40,7 @@ pub async fn start(shared: Arc<Shared>, spec: InstanceSpec) -> Result<Instance, 
         installation: shared.options.installation.clone(),
         boot_id: shared.boot_id.clone(),
         owner: shared.own,
+        grace_ms: Some(setup.kill_grace_ms),
         shim: None,
     };
     // A cleaner of temporary files may have removed it since the last start.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, broadcast};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,8 @@ pub struct Known {
     pub dir: WorkerDir,
     /// Its shim.
     pub shim: Option<ProcessId>,
+    /// Time that its shim takes between SIGTERM and SIGKILL.
+    pub grace: Duration,
     /// Cancelled when it has exited.
     pub ended: CancellationToken,
 }
@@ -38,7 +41,7 @@ impl Known {
             ended.cancel();
         }
         let instance = Instance { key: record.key(), host: LOCAL_HOST.to_owned(), own: true, handle, state };
-        Self { instance, dir, shim: record.shim, ended }
+        Self { instance, dir, shim: record.shim, grace: record.grace(), ended }
     }
 }
 

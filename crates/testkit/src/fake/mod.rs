@@ -307,7 +307,7 @@ impl FakeRuntime {
         if let [exit, code, text] = &spec.command[..]
             && exit == "exit"
         {
-            let exit = Exit { code: code.parse().ok(), out_of_memory: false, tail: text.clone() };
+            let exit = Exit { code: code.parse().ok(), tail: text.clone(), ..Exit::default() };
             self.end(&spec.key, Cause::Exited, exit);
         }
         self.travel().await;

@@ -192,7 +192,7 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
         End::Abandoned => dir.remove(ProcessId::own()?),
         End::Removed => Err(io::Error::other(format!("{} was removed", dir.path().display()))),
         End::Command(code) | End::Signal(code) => {
-            let exit = Exit { code: Some(code), out_of_memory: false, tail: tail.finish().await };
+            let exit = Exit { code: Some(code), tail: tail.finish().await, ..Exit::default() };
             dir.write_exit(&exit.into())?;
             // After the word that it ended: what a task put there may not be this user's to remove.
             dir.remove_scratch()
