@@ -135,6 +135,11 @@ pub struct ContainerPoolSpec {
     #[schemars(schema_with = "schema::grace")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub termination_grace_period: Option<Period>,
+    /// Time for which a busy worker stays protected from eviction after its node was cordoned, as `kubectl drain` does it.
+    /// Then the next eviction ends its attempt as WorkerLost. Idle workers leave the node at once. `0s`: workers are not
+    /// protected. Runtime Pod only. Default 1h.
+    #[serde(default = "defaults::drain_timeout")]
+    pub drain_timeout: Period,
     /// Part of a Pod that is merged over each generated Pod. Runtime Pod only.
     #[schemars(schema_with = "schema::open_object")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,6 +174,7 @@ impl Default for ContainerPoolSpec {
             dispatch: DispatchPolicy::default(),
             hosts: Vec::new(),
             termination_grace_period: None,
+            drain_timeout: defaults::drain_timeout(),
             pod_template: None,
             paused: false,
         }

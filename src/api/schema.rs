@@ -128,6 +128,17 @@ pub(super) fn number_or_percent(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// A number of at least 0, or a percentage from 0% to 100%.
+pub(super) fn number_or_percent_or_none(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "x-kubernetes-int-or-string": true,
+        "minimum": 0,
+        "maximum": 100_000,
+        "maxLength": 4,
+        "pattern": "^(100|[1-9]?[0-9])%$",
+    })
+}
+
 /// Compute resources by name, in Kubernetes quantities.
 pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -254,7 +254,7 @@ fn pools(draw: &mut Draw) -> Vec<(String, ContainerPoolSpec)> {
                 ..DispatchPolicy::default()
             },
             hosts,
-            update: UpdatePolicy { max_unavailable: share(draw) },
+            update: UpdatePolicy { max_unavailable: share(draw), max_surge: IntOrString::Int(draw.int(0, 2)) },
             recycle: RecyclePolicy {
                 after_dispatches: if draw.chance(0.2) { i64::from(draw.int(1, 3)) } else { 0 },
                 ..RecyclePolicy::default()

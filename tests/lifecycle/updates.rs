@@ -112,6 +112,117 @@ async fn a_bad_image_costs_the_share_and_rolls_back() {
     }
 }
 
+/// The most workers that existed at any moment of the store's history from this write on.
+fn most_workers(w: &World, from: u64) -> usize {
+    let mut now = BTreeSet::new();
+    let mut most = 0;
+    for r in w.api.history().into_iter().filter(|r| r.resource.plural == "workers") {
+        if matches!(r.change, poolkeeper::local::Change::Deleted) {
+            now.remove(&r.name)
+        } else {
+            now.insert(r.name.clone())
+        };
+        if r.resource_version >= from {
+            most = most.max(now.len());
+        }
+    }
+    most
+}
+
+/// The only worker goes when the new one is up, and not before: with a template that does not start, never.
+#[tokio::test(start_paused = true)]
+async fn a_pool_of_one_survives_a_bad_image() {
+    for bad in [json!({"image": "no-such-image"}), json!({"command": ["exit", "3", "no such file"]})] {
+        let w = World::new();
+        w.pool("p", json!({"min": 1, "max": 3})).await;
+        let old = ready(&w, 1).await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let from = w.api.revision();
+        w.patch_pool("p", json!({"spec": bad})).await;
+        w.until_pool("p", "stalled", |p| progress(p).1 == "UpdateStalled").await;
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!((fewest_ready(&w, from), most_workers(&w, from)), (1, 2), "the old one is ready, one is tried");
+        // It serves meanwhile.
+        assert!(old.contains(&serve(&w, "a").await));
+        let from = w.api.revision();
+        w.patch_pool("p", json!({"spec": {"image": "worker:2", "command": null}})).await;
+        w.until_pool("p", "updated", |p| is_done(p, 1)).await;
+        assert!(uids(&w.all_workers().await).is_disjoint(&old));
+        assert_eq!((fewest_ready(&w, from), most_workers(&w, from)), (1, 2), "no gap");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_image_that_is_taken_back_leaves_the_pool_as_it_was() {
+    let w = World::new();
+    w.pool("p", json!({"min": 1, "max": 3})).await;
+    let old = ready(&w, 1).await;
+    w.patch_pool("p", json!({"spec": {"image": "no-such-image"}})).await;
+    w.until_pool("p", "stalled", |p| progress(p).1 == "UpdateStalled").await;
+    w.patch_pool("p", json!({"spec": {"image": "worker:1"}})).await;
+    w.until_pool("p", "back", |p| is_done(p, 1)).await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(uids(&w.all_workers().await), old);
+}
+
+/// Where `max` allows none, or `maxSurge` is 0, an update of a pool of one is a gap. Its size stays the same.
+#[tokio::test(start_paused = true)]
+async fn without_a_surge_the_only_worker_goes_first() {
+    for spec in [json!({"min": 1, "max": 1}), json!({"min": 1, "max": 3, "update": {"maxSurge": 0}})] {
+        let w = World::new();
+        w.pool("p", spec).await;
+        let old = ready(&w, 1).await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let from = w.api.revision();
+        w.patch_pool("p", json!({"spec": {"image": "worker:2"}})).await;
+        w.until_pool("p", "updated", |p| is_done(p, 1)).await;
+        assert!(uids(&w.all_workers().await).is_disjoint(&old));
+        assert_eq!((fewest_ready(&w, from), most_workers(&w, from)), (0, 1));
+    }
+}
+
+/// Under load the old worker is never idle for long: it has to be replaced all the same.
+#[tokio::test(start_paused = true)]
+async fn a_pool_of_one_that_is_never_idle_is_updated() {
+    let w = World::new();
+    w.pool("p", json!({"min": 1, "max": 2, "update": {"maxSurge": "100%"}})).await;
+    let old = ready(&w, 1).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    for t in 0..6 {
+        w.dispatch(&format!("t{t}"), "p", json!({"retry": {}})).await;
+    }
+    w.patch_pool("p", json!({"spec": {"max": 2, "image": "worker:2"}})).await;
+    for t in 0..6 {
+        w.until_assigned(&format!("t{t}")).await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        w.report(&format!("t{t}"), json!({"outcome": "Succeeded"})).await;
+    }
+    w.until_pool("p", "updated", |p| progress(p).1 != "RollingUpdate").await;
+    assert!(uids(&w.all_workers().await).is_disjoint(&old));
+}
+
+/// A worker that was created ahead has the credential of the worker that goes for it.
+#[tokio::test(start_paused = true)]
+async fn a_surge_keeps_the_credentials() {
+    let w = World::new();
+    let credentials = credentials(&[("a", "PATH"), ("b", "HOME")]);
+    w.pool("p", json!({"min": 3, "max": 5, "credentials": credentials, "rateLimit": {"scope": "Credential"}})).await;
+    ready(&w, 3).await;
+    w.annotate("p", "cooldown.poolkeeper.dev/a", "2h").await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let on = async || {
+        let mut on: Vec<_> = w.all_workers().await.into_iter().map(|w| w.spec.credential.unwrap()).collect();
+        on.sort();
+        on
+    };
+    let before = on().await;
+    let from = w.api.revision();
+    w.patch_pool("p", json!({"spec": {"image": "worker:2"}})).await;
+    w.until_pool("p", "updated", |p| is_done(p, 3)).await;
+    assert_eq!(on().await, before);
+    assert_eq!((fewest_ready(&w, from), most_workers(&w, from)), (3, 4));
+}
+
 /// A template whose workers become Ready and die soon after costs no more than one that does not start.
 #[tokio::test(start_paused = true)]
 async fn workers_that_die_right_after_their_start_stop_an_update() {

@@ -293,6 +293,7 @@ impl Rig {
             let mut p = ContainerPool::clone(&p);
             p.spec.image = Some("ghcr.io/acme/agent-worker:1.5".into());
             p.spec.update.max_unavailable = IntOrString::Int(1);
+            p.spec.update.max_surge = IntOrString::Int(0);
             p.metadata.generation = p.metadata.generation.map(|g| g + 1);
             p.metadata.resource_version = Some(self.next_version());
             let p = Arc::new(p);

@@ -81,7 +81,9 @@ spec:
   - {name: team-a, env: CLAUDE_CODE_OAUTH_TOKEN, secretKeyRef: {name: tokens, key: a}, maxConcurrent: 2}
   rateLimit: {scope: Worker, maxCooldown: 1h, probeAfter: 60s, exitCodes: [75], patterns: []}
   health: {interval: 2m, timeout: 10s, startTimeout: 5m}
-  update: {maxUnavailable: 25%}
+  update: {maxUnavailable: 25%, maxSurge: 1}
+  terminationGracePeriod: 30s
+  drainTimeout: 1h
   recycle: {afterDispatches: 0, maxAge: 0s}
   dispatch: {queueLimit: 1000, queueTimeout: 0s, timeout: 6h, history: {ttl: 1h, limit: 1000}}
   podTemplate: {spec: {priorityClassName: low, containers: [{name: worker}]}}
@@ -256,6 +258,15 @@ spec:
     no("an exit code twice", POOL, &["spec: {image: a, rateLimit: {exitCodes: [75, 75]}}"], "spec.rateLimit.exitCodes[1]"),
     no("an empty pattern", POOL, &["spec: {image: a, rateLimit: {patterns: ['']}}"], "spec.rateLimit.patterns[0]"),
     no("another scope", POOL, &["spec: {image: a, rateLimit: {scope: Host}}"], "spec.rateLimit.scope"),
+    ok("no surge", POOL, &["spec: {image: a, update: {maxSurge: 0}}"]),
+    ok("maxSurge of all", POOL, &["spec: {image: a, update: {maxSurge: 100%}}"]),
+    no("maxSurge below 0", POOL, &["spec: {image: a, update: {maxSurge: -1}}"], "spec.update.maxSurge"),
+    no("maxSurge as a string", POOL, &["spec: {image: a, update: {maxSurge: '3'}}"], "spec.update.maxSurge"),
+    ok("no grace", POOL, &["spec: {image: a, terminationGracePeriod: 0s}"]),
+    no("a grace of parts of a second", POOL, &["spec: {image: a, terminationGracePeriod: 1500ms}"], "in whole s, m and h"),
+    no("a grace of days", POOL, &["spec: {image: a, terminationGracePeriod: 25h}"], "at most 24h"),
+    no("a drainTimeout without a unit", POOL, &["spec: {image: a, drainTimeout: '3600'}"], "spec.drainTimeout"),
+    ok("no protection", POOL, &["spec: {image: a, drainTimeout: 0s}"]),
     ok("maxUnavailable as a number", POOL, &["spec: {image: a, update: {maxUnavailable: 3}}"]),
     ok("maxUnavailable of all", POOL, &["spec: {image: a, update: {maxUnavailable: 100%}}"]),
     no("maxUnavailable 0", POOL, &["spec: {image: a, update: {maxUnavailable: 0}}"], "spec.update.maxUnavailable"),

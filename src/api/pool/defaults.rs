@@ -15,6 +15,10 @@ pub const fn cooldown() -> Period {
 pub const fn idle_timeout() -> Period {
     Period::minutes(30)
 }
+/// `spec.drainTimeout`
+pub const fn drain_timeout() -> Period {
+    Period::hours(1)
+}
 /// `spec.rateLimit.scope`
 pub const fn scope() -> Scope {
     Scope::Worker

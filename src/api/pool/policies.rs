@@ -87,11 +87,22 @@ impl Default for HealthPolicy {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdatePolicy {
-    /// Maximum number of workers, or share of them in percent, that an update may take away at the same time. At least
-    /// 1. Default 25%.
+    /// Maximum number of workers, or share of them in percent, that an update may take away at the same time. A share is
+    /// rounded down. If it comes to 0, a worker is removed only when `maxSurge` has brought another one up; where
+    /// `maxSurge` allows none, it counts as 1. Default 25%.
     #[schemars(schema_with = "schema::number_or_percent")]
     #[serde(default = "max_unavailable")]
     pub max_unavailable: IntOrString,
+    /// Maximum number of workers, or share of them in percent, that an update may create before it removes others. A share
+    /// is rounded up. The pool never has more than `max` workers, so there is no surge in a pool that has `max` workers
+    /// already. 0 to 100000. Default 1.
+    #[schemars(schema_with = "schema::number_or_percent_or_none")]
+    #[serde(default = "max_surge")]
+    pub max_surge: IntOrString,
+}
+
+const fn max_surge() -> IntOrString {
+    IntOrString::Int(1)
 }
 
 fn max_unavailable() -> IntOrString {
@@ -100,7 +111,7 @@ fn max_unavailable() -> IntOrString {
 
 impl Default for UpdatePolicy {
     fn default() -> Self {
-        Self { max_unavailable: max_unavailable() }
+        Self { max_unavailable: max_unavailable(), max_surge: max_surge() }
     }
 }
 

@@ -107,7 +107,9 @@ impl Core {
     fn shrink(&mut self, key: &ObjectKey, obj: &ContainerPool, want: i32, now: Now, wake: &mut Wake) {
         let Some(p) = self.pools.get(key) else { return };
         let staying = count(p.members.staying());
-        let (above_max, above_want) = (staying - obj.spec.max, staying - want);
+        // A worker that was created ahead of the removal of another one is not too many.
+        let ahead = count(p.learned.replacements.ahead());
+        let (above_max, above_want) = (staying - obj.spec.max, staying - want - ahead);
         if above_want <= 0 {
             return;
         }

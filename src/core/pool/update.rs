@@ -5,6 +5,9 @@
 //! then it goes on working. A worker is away while it is being deleted and is not replaced yet, while it starts, and for
 //! [`EARLY_END`] after it became Ready. So a template that does not start, or ends at once, costs that share and no more.
 //!
+//! If there is no such share, as in a pool of one worker, a worker is created ahead of the removal of another one, as
+//! `update.maxSurge` and `max` allow. So an update never takes the last worker away before another one is up.
+//!
 //! - A busy worker that is due takes no next dispatch in the write that frees it.
 //! - A resting worker stays until its own rest ends: the rest would be lost with it.
 //! - For each worker that was removed the pool owes one on the same credential, even if it wants fewer workers by then. An
@@ -24,6 +27,7 @@ use crate::core::limits::EARLY_END;
 use crate::core::object::worker_status;
 use crate::core::state::instances::host_of;
 use crate::core::state::pools::PoolEntry;
+use crate::core::state::replacements::Leaves;
 use crate::core::state::slots::Slot;
 use crate::core::state::workers::WorkerEntry;
 use crate::core::template::Templates;
@@ -34,16 +38,26 @@ const AT_ONCE: Timestamp = Timestamp::MIN;
 /// When a worker of another template is due, if it can take work: long ago.
 const OUTDATED: Timestamp = Timestamp::UNIX_EPOCH;
 
-/// How many workers of a pool of this size may be away: a number as it is, a percentage rounded down, and at least 1.
-pub fn budget(max_unavailable: &IntOrString, size: usize) -> usize {
-    let n = match max_unavailable {
-        IntOrString::Int(n) => usize::try_from(*n).unwrap_or(0),
+/// Hundredths of workers: a number, or a percentage of this size.
+fn hundredths(share: &IntOrString, size: usize) -> usize {
+    match share {
+        IntOrString::Int(n) => usize::try_from(*n).unwrap_or(0).saturating_mul(100),
         IntOrString::String(text) => {
             let percent = text.strip_suffix('%').and_then(|n| n.parse::<usize>().ok()).unwrap_or(0);
-            size.saturating_mul(percent) / 100
+            size.saturating_mul(percent)
         }
-    };
-    n.max(1)
+    }
+}
+
+/// How many workers of a pool of this size may be created ahead: a percentage is rounded up. No more than `max` exist.
+pub fn surge(spec: &ContainerPoolSpec, size: usize) -> usize {
+    hundredths(&spec.update.max_surge, size).div_ceil(100).min(capacity(spec).saturating_sub(size))
+}
+
+/// How many workers of a pool of this size may be away: a percentage is rounded down. At least 1 if none can be created ahead.
+pub fn budget(spec: &ContainerPoolSpec, size: usize) -> usize {
+    let share = hundredths(&spec.update.max_unavailable, size) / 100;
+    if surge(spec, size) > 0 { share } else { share.max(1) }
 }
 
 impl PoolEntry {
@@ -54,10 +68,28 @@ impl PoolEntry {
         come + self.slots.held().len() + self.members.deleting() + self.learned.replacements.owed()
     }
 
-    /// How many more workers may be removed to be replaced.
-    fn room(&self, spec: &ContainerPoolSpec) -> usize {
-        let size = self.members.len() + self.members.creating() + self.learned.replacements.owed();
-        budget(&spec.update.max_unavailable, size).saturating_sub(self.away())
+    /// Workers that exist or are owed, without those that were created ahead.
+    fn size(&self) -> usize {
+        let all = self.members.len() + self.members.creating() + self.learned.replacements.owed();
+        all.saturating_sub(self.learned.replacements.ahead())
+    }
+
+    /// How many workers may be away, with those that come in addition to the pool's size.
+    fn most_away(&self, spec: &ContainerPoolSpec, due: Timestamp) -> usize {
+        let share = budget(spec, self.size());
+        // None is created ahead for a worker that is old, or that cannot take work anyway.
+        let share = if due == OUTDATED { share } else { share.max(1) };
+        share + self.learned.replacements.ahead()
+    }
+
+    /// How many more workers may be removed that are due since then.
+    fn room(&self, spec: &ContainerPoolSpec, due: Timestamp) -> usize {
+        self.most_away(spec, due).saturating_sub(self.away())
+    }
+
+    /// True if another worker may be created ahead.
+    fn may_surge(&self, spec: &ContainerPoolSpec) -> bool {
+        self.learned.replacements.ahead() < surge(spec, self.size())
     }
 }
 
@@ -81,9 +113,10 @@ impl Core {
     /// True if a worker that is about to be free must not take work again.
     pub(in crate::core) fn goes_when_idle(&self, key: &ObjectKey, spec: &ContainerPoolSpec, now: Now) -> bool {
         let Some(e) = self.workers.get(key) else { return false };
-        let due = self.due_of(e).is_some_and(|t| t <= now.wall);
-        let room = || self.pools.get(e.pool()).is_some_and(|p| !p.learned.backoff.is_failing() && p.room(spec) > 0);
-        self.is_spent(e) || (due && room())
+        // A busy worker for which another one is to be created ahead becomes idle for a moment, in which that is seen.
+        let turn = |p: &PoolEntry, due| p.room(spec, due) > 0 || (due == OUTDATED && p.may_surge(spec));
+        let its_turn = |due| self.pools.get(e.pool()).is_some_and(|p| !p.learned.backoff.is_failing() && turn(p, due));
+        self.is_spent(e) || self.due_of(e).filter(|t| *t <= now.wall).is_some_and(its_turn)
     }
 
     /// Updates when a worker is due to be replaced.
@@ -133,7 +166,7 @@ impl Core {
     pub(in crate::core) fn replacement_failed(&mut self, pool: &ObjectKey, ordinal: Option<i32>) {
         let (Some(p), Some(ordinal)) = (self.pools.get_mut(pool), ordinal) else { return };
         if p.has_outdated() {
-            p.learned.replacements.begin(ordinal);
+            p.learned.replacements.begin(ordinal, Leaves::Failed);
         }
     }
 
@@ -155,12 +188,18 @@ impl Core {
     pub(in crate::core) fn replacement_gone(&mut self, e: &WorkerEntry) {
         let (Some(p), Some(ordinal)) = (self.pools.get_mut(e.pool()), e.ordinal()) else { return };
         let Some(obj) = p.obj().cloned() else { return };
-        if !p.learned.replacements.gone(ordinal) {
-            return;
-        }
-        let most = budget(&obj.spec.update.max_unavailable, p.members.len() + p.learned.replacements.owed());
-        if p.learned.replacements.owed() < most {
-            p.learned.replacements.owe(e.obj().spec.credential.clone());
+        let credential = e.obj().spec.credential.clone();
+        match p.learned.replacements.gone(ordinal) {
+            None => p.learned.replacements.lost_one(),
+            Some(Leaves::ForUpdate) if p.learned.replacements.replaced_ahead(&credential) => {}
+            Some(why) => {
+                if p.learned.replacements.owed() < p.most_away(&obj.spec, AT_ONCE) {
+                    match why {
+                        Leaves::ForUpdate => p.learned.replacements.owe_for(credential),
+                        Leaves::Failed => p.learned.replacements.owe(credential),
+                    }
+                }
+            }
         }
     }
 
@@ -177,6 +216,9 @@ impl Core {
             {
                 p.slots.put_back_spent(ordinal);
             }
+        }
+        if let Some(p) = self.pools.get_mut(key).filter(|p| p.learned.replacements.ahead() > 0 && !p.has_outdated()) {
+            p.learned.replacements.end();
         }
         loop {
             let Some(p) = self.pools.get_mut(key) else { return };
@@ -196,20 +238,44 @@ impl Core {
                 // None is, for example after a restart of the controller. One has to start.
                 if p.members.len() < max(&obj.spec) {
                     if p.learned.replacements.owed() == 0 {
-                        p.learned.replacements.owe(None);
+                        if due == OUTDATED && p.may_surge(&obj.spec) {
+                            self.create_ahead(key, ordinal);
+                        } else {
+                            p.learned.replacements.owe(None);
+                        }
                     }
                     return;
                 }
                 p.learned.replacements.owe_nothing();
-            } else if p.room(&obj.spec) == 0 {
+            } else if p.room(&obj.spec, due) == 0 {
+                self.surge(key, &obj.spec);
                 return;
             }
-            p.learned.replacements.begin(ordinal);
+            p.learned.replacements.begin(ordinal, Leaves::ForUpdate);
             let why = if due > OUTDATED { WorkerEnd::TooOld } else { WorkerEnd::Outdated };
             if !self.replace_one(key, ordinal, why, now, wake) {
                 self.replacement_stays(key, Some(ordinal));
                 return;
             }
+        }
+    }
+
+    /// Owes a worker for each outdated idle one, as many as may be created ahead.
+    fn surge(&mut self, key: &ObjectKey, spec: &ContainerPoolSpec) {
+        while let Some(p) = self.pools.get(key).filter(|p| p.may_surge(spec)) {
+            self.visits.0 += 1;
+            let next = p.slots.nth_due(p.learned.replacements.ahead());
+            let Some((_, ordinal)) = next.filter(|(due, _)| *due == OUTDATED) else { return };
+            self.create_ahead(key, ordinal);
+        }
+    }
+
+    /// Owes a worker on the credential of one that is to be removed when the new one is up.
+    fn create_ahead(&mut self, key: &ObjectKey, ordinal: i32) {
+        let worker = key.sibling(names::worker(&key.name, ordinal));
+        let credential = self.workers.get(&worker).and_then(|e| e.obj().spec.credential.clone());
+        if let Some(p) = self.pools.get_mut(key) {
+            p.learned.replacements.owe_ahead(credential);
         }
     }
 
@@ -253,6 +319,14 @@ fn max(spec: &ContainerPoolSpec) -> usize {
     usize::try_from(spec.max).unwrap_or(0)
 }
 
+/// How many workers a pool can have on its hosts.
+fn capacity(spec: &ContainerPoolSpec) -> usize {
+    let hosts: Option<i32> =
+        spec.hosts.iter().map(|h| h.max).try_fold(0, |sum: i32, max| Some(sum.saturating_add(max?)));
+    let hosts = hosts.filter(|_| !spec.hosts.is_empty()).map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(0));
+    max(spec).min(hosts)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -268,29 +342,51 @@ mod tests {
         IntOrString::String(text.to_owned())
     }
 
+    fn spec(max: i32, max_unavailable: IntOrString, max_surge: IntOrString) -> ContainerPoolSpec {
+        let mut spec = ContainerPoolSpec { max, ..ContainerPoolSpec::default() };
+        (spec.update.max_unavailable, spec.update.max_surge) = (max_unavailable, max_surge);
+        spec
+    }
+
     #[test]
-    fn a_share_is_rounded_down_and_at_least_one() {
-        assert_eq!(budget(&share("25%"), 8), 2);
-        assert_eq!(budget(&share("25%"), 7), 1);
-        assert_eq!(budget(&share("25%"), 3), 1, "else no update would ever end");
-        assert_eq!(budget(&share("100%"), 8), 8);
-        assert_eq!(budget(&IntOrString::Int(3), 8), 3);
-        assert_eq!(budget(&IntOrString::Int(30), 8), 30);
+    fn a_share_that_may_be_away_is_rounded_down() {
+        use IntOrString::Int;
+        // Without a surge it is at least 1: otherwise no update would ever end.
+        let full = |text: &str, size: i32| budget(&spec(size, share(text), Int(1)), usize::try_from(size).unwrap());
+        assert_eq!([full("25%", 8), full("25%", 7), full("25%", 3), full("100%", 8)], [2, 1, 1, 8]);
+        assert_eq!([budget(&spec(8, Int(3), Int(0)), 8), budget(&spec(8, Int(30), Int(0)), 8)], [3, 30]);
+        assert_eq!(budget(&spec(4, share("25%"), Int(1)), 3), 0, "one is created ahead");
+        assert_eq!(budget(&spec(4, share("25%"), Int(0)), 3), 1);
+    }
+
+    #[test]
+    fn a_surge_is_rounded_up_and_never_above_max() {
+        use IntOrString::Int;
+        let of = |max, text: &str, size| surge(&spec(max, Int(1), share(text)), size);
+        assert_eq!([of(9, "25%", 1), of(9, "25%", 5), of(9, "25%", 8), of(9, "100%", 8)], [1, 2, 1, 1]);
+        assert_eq!([of(1, "25%", 1), of(3, "0%", 1), of(3, "100%", 4)], [0, 0, 0]);
+        let host = |max| crate::api::pool::PoolHost { name: "local".into(), max };
+        let on = |hosts| surge(&ContainerPoolSpec { hosts, ..spec(9, Int(1), Int(1)) }, 1);
+        assert_eq!(on(vec![host(Some(1))]), 0, "its host has no room");
+        assert_eq!([on(vec![host(Some(2))]), on(vec![host(Some(1)), host(None)])], [1, 1]);
     }
 
     proptest! {
         #[test]
         fn a_share_never_exceeds_what_was_said(percent in 1usize..=100, size in 0usize..10_000) {
-            let n = budget(&share(&format!("{percent}%")), size);
+            let text = || share(&format!("{percent}%"));
+            let n = budget(&spec(100_000, text(), IntOrString::Int(0)), size);
             prop_assert!(n >= 1 && (n == 1 || n * 100 <= percent * size));
+            let n = surge(&spec(100_000, text(), text()), size);
+            prop_assert!(n * 100 >= percent * size && (n == 0 || (n - 1) * 100 < percent * size));
         }
     }
 
     proptest! {
-        /// Whatever is removed and created: the next removal never exceeds the share, except that one worker may always be
-        /// removed.
+        /// Whatever is removed and created: the next removal never exceeds the share and what was created ahead, except that
+        /// one worker may always be removed where none can be created ahead. And never more than `max` are created.
         #[test]
-        fn no_more_than_the_share_is_away(staying in 1i32..50, away in prop::collection::vec(0usize..6, 20), owed in 0usize..6, n in 1i32..20) {
+        fn no_more_than_the_share_is_away(staying in 1i32..50, away in prop::collection::vec(0usize..6, 20), owed in 0usize..6, n in 1i32..20, surges in 0i32..9, more in 0i32..9) {
             let mut p = PoolEntry::default();
             let worker = WorkerSpec {
                 pool: "p".to_owned(),
@@ -312,12 +408,18 @@ mod tests {
                 }
             }
             (0..owed).for_each(|_| p.learned.replacements.owe(None));
-            let mut spec = ContainerPoolSpec::default();
-            spec.update.max_unavailable = IntOrString::Int(n);
-            let room = p.room(&spec);
-            prop_assert!(room == 0 || p.away() + room == usize::try_from(n).unwrap());
-            spec.update.max_unavailable = share("100%");
-            prop_assert_eq!(p.room(&spec) + p.away(), p.members.len() + owed);
+            let size = i32::try_from(p.members.len() + owed).unwrap();
+            let full = spec(size, share("100%"), IntOrString::Int(surges));
+            prop_assert_eq!(p.room(&full, OUTDATED) + p.away(), p.members.len() + owed);
+            let spec = spec(size + more, IntOrString::Int(n), IntOrString::Int(surges));
+            while p.may_surge(&spec) {
+                p.learned.replacements.owe_ahead(None);
+            }
+            let ahead = p.learned.replacements.ahead();
+            prop_assert_eq!(ahead, usize::try_from(surges.min(more)).unwrap());
+            prop_assert!(p.size() + ahead <= max(&spec));
+            let room = p.room(&spec, OUTDATED);
+            prop_assert!(room == 0 || p.away() + room == usize::try_from(n).unwrap() + ahead);
         }
     }
 }

@@ -210,6 +210,11 @@ impl Slots {
         self.due.first().copied()
     }
 
+    /// The worker that is due to be replaced after `n` others.
+    pub fn nth_due(&self, n: usize) -> Option<(Timestamp, i32)> {
+        self.due.iter().nth(n).copied()
+    }
+
     /// A worker became Ready.
     pub fn became_ready(&mut self, ordinal: i32, at: Duration) {
         self.young.insert((at, ordinal));

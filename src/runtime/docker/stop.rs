@@ -1,9 +1,7 @@
 //! Ending an instance, and making sure that nothing of it is left.
 
 use bollard::Docker;
-use bollard::query_parameters::{
-    RemoveContainerOptionsBuilder, StopContainerOptions, WaitContainerOptionsBuilder,
-};
+use bollard::query_parameters::{RemoveContainerOptionsBuilder, StopContainerOptions, WaitContainerOptionsBuilder};
 use futures::stream::StreamExt;
 
 use super::engine_error::EngineError;

@@ -124,7 +124,8 @@ fn exit(pod: &Pod, status: &PodStatus) -> Exit {
     let ended = worker(status).and_then(|c| c.state.as_ref()?.terminated.as_ref());
     let mut exit = ended.map(exit_of).unwrap_or_default();
     // A Pod may be deleted after its worker ended by itself; and a worker that is asked to end may do so with code 0.
-    let earlier = ended.and_then(|e| e.finished_at.as_ref()).is_some_and(|t| asked_to_end(pod).is_some_and(|at| t.0 < at));
+    let earlier =
+        ended.and_then(|e| e.finished_at.as_ref()).is_some_and(|t| asked_to_end(pod).is_some_and(|at| t.0 < at));
     if let Some(words) = ended_by(pod, status).filter(|_| !exit.out_of_memory && !earlier) {
         (exit.tail, exit.from_outside) = (cut(&words), true);
     }
