@@ -9,7 +9,7 @@ pub mod context;
 pub mod controller;
 pub mod crd;
 pub mod exit;
-mod log;
+pub mod log;
 pub mod output;
 pub mod pool_flags;
 pub mod run;

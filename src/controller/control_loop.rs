@@ -12,11 +12,13 @@ use kube::api::Api;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::events::Recorder;
+use super::log::Log;
 use super::metrics::{Answer, Milestone, words};
 use super::options::Options;
 use super::orders::{self, Runtimes};
 use super::work_queue::WorkQueue;
-use super::{events, watch, writes};
+use super::{watch, writes};
 use crate::api::dispatch::Target;
 use crate::core::{Action, Config, Core, HostKey, Input, LeaseFact, Now, ObjectKey, Verb};
 use crate::runtime::Instance;
@@ -43,6 +45,8 @@ pub(super) struct ControlLoop {
     lease_reads: WorkQueue,
     lease_turns: Arc<Semaphore>,
     orders: WorkQueue,
+    log: Log,
+    recorder: Recorder,
 }
 
 impl ControlLoop {
@@ -80,6 +84,8 @@ impl ControlLoop {
             lease_reads: WorkQueue::new(usize::MAX),
             lease_turns: Arc::new(Semaphore::new(LEASE_READS)),
             orders: WorkQueue::new(orders),
+            log: Log::default(),
+            recorder: Recorder::default(),
         }
     }
 
@@ -134,6 +140,7 @@ impl ControlLoop {
         if let Some(input) = input {
             tracing::trace!(?input, "seen");
             self.options.metrics.took(&input);
+            self.log.sees(&input, |key| self.core.worker(key));
             self.core.apply(input, now);
         }
     }
@@ -147,7 +154,8 @@ impl ControlLoop {
     }
 
     fn start(&mut self, action: Action) {
-        tracing::debug!(?action, "do");
+        tracing::trace!(?action, "do");
+        self.log.begins(&action);
         let client = self.client.clone();
         let (counts, clock) = (self.options.metrics.clone(), self.options.clock.clone());
         match action {
@@ -188,10 +196,10 @@ impl ControlLoop {
             }
             Action::GetLease(key) => self.lease_reads.push(get_lease(client, self.lease_turns.clone(), key).boxed()),
             Action::Record(event) => {
-                let ids = self.options.ids.clone();
+                let recorded = self.recorder.record(client, self.options.ids.clone(), event, clock.mono());
                 let work = async move {
                     let start = clock.mono();
-                    let result = if events::record(client, ids, event).await { "done" } else { "failed" };
+                    let result = if recorded.await { "done" } else { "failed" };
                     counts.wrote(("Event", "create"), result, clock.mono().saturating_sub(start));
                     None
                 };

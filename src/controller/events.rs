@@ -1,23 +1,151 @@
-//! Kubernetes Events, written as `events.k8s.io/v1`.
+//! Kubernetes Events, written as `events.k8s.io/v1`. Equal Events are one series: the first is created, and each later one
+//! raises its count, so that `kubectl describe` shows `x7 over 31s`.
 //!
 //! kube's `Recorder` is not used: it asks the machine for the time, and merges Events with different messages.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Client;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::json;
 
+use crate::api::vocabulary::EventReason;
 use crate::api::{GROUP, VERSION, names};
 use crate::clock::Ids;
 use crate::core::{Event, EventType};
 
-/// Records one Event, and says whether it could. A failure is logged; nothing depends on an Event.
-pub(super) async fn record(client: Client, ids: Ids, event: Event) -> bool {
+/// A series without a new Event for this long is over, and the next Event begins another one. The API server keeps an Event
+/// for an hour.
+const SERIES_ENDS: Duration = Duration::from_secs(6 * 60);
+/// Series that are remembered. If there are more, the Events of those that were forgotten begin new ones.
+const MOST: usize = 1024;
+
+/// Records Events, and remembers the series that are not over.
+#[derive(Default)]
+pub(super) struct Recorder {
+    series: HashMap<Alike, Series>,
+    /// Namespaces that refuse Events because they are being deleted.
+    closed: Closed,
+}
+
+type Closed = Arc<Mutex<BTreeSet<String>>>;
+
+/// Events that are equal in all this are one series.
+#[derive(PartialEq, Eq, Hash)]
+struct Alike {
+    uid: String,
+    warning: bool,
+    reason: EventReason,
+    text: String,
+}
+
+struct Series {
+    /// Monotonic time of its newest Event.
+    newest: Duration,
+    stored: Arc<tokio::sync::Mutex<Stored>>,
+}
+
+/// What the API server has of a series. Locked while one of its Events is being written, so the first one is created before
+/// the others count.
+#[derive(Default)]
+struct Stored {
+    name: Option<String>,
+    count: i32,
+}
+
+impl Recorder {
+    /// Records one Event at a monotonic time, and says whether it could. A failure is logged; nothing depends on an Event.
+    pub fn record(
+        &mut self,
+        client: Client,
+        ids: Ids,
+        event: Event,
+        now: Duration,
+    ) -> impl Future<Output = bool> + use<> {
+        let alike = Alike {
+            uid: event.uid.clone(),
+            warning: event.type_ == EventType::Warning,
+            reason: event.reason,
+            text: event.text.clone(),
+        };
+        let lasts = |s: &Series| now.saturating_sub(s.newest) < SERIES_ENDS;
+        if self.series.len() >= MOST {
+            self.series.retain(|_, s| lasts(s));
+        }
+        if self.series.len() >= MOST {
+            self.series.clear();
+        }
+        let new = || Series { newest: now, stored: Arc::default() };
+        let series = self.series.entry(alike).or_insert_with(new);
+        if !lasts(series) {
+            *series = new();
+        }
+        series.newest = now;
+        write(client, ids, event, series.stored.clone(), self.closed.clone())
+    }
+}
+
+async fn write(
+    client: Client,
+    ids: Ids,
+    event: Event,
+    stored: Arc<tokio::sync::Mutex<Stored>>,
+    closed: Closed,
+) -> bool {
+    let api: Api<v1::Event> = Api::namespaced(client, &event.key.namespace);
+    let mut stored = stored.lock().await;
+    let again = match &stored.name {
+        Some(name) => count(&api, name, stored.count + 1, &event).await,
+        None => Ok(false),
+    };
+    let result = match again {
+        Ok(true) => {
+            stored.count += 1;
+            Ok(())
+        }
+        Ok(false) => create(&api, &ids, &event).await.map(|name| *stored = Stored { name: Some(name), count: 1 }),
+        Err(error) => Err(error),
+    };
+    let namespace = &event.key.namespace;
+    match &result {
+        Ok(()) => {
+            closed.lock().unwrap_or_else(PoisonError::into_inner).remove(&**namespace);
+        }
+        Err(error) if is_closing(error) => {
+            // Each object of the namespace would have a line otherwise.
+            if closed.lock().unwrap_or_else(PoisonError::into_inner).insert(namespace.to_string()) {
+                tracing::debug!(%namespace, "Events are not recorded: the namespace is being deleted");
+            }
+        }
+        Err(error) => {
+            tracing::warn!(reason = %event.reason, key = %event.key, %error, "an Event could not be recorded");
+        }
+    }
+    result.is_ok()
+}
+
+/// Raises the count of a series. False: its Event is gone, or the rights of this controller are of a version that had no
+/// series. Then there is another Event.
+async fn count(api: &Api<v1::Event>, name: &str, count: i32, event: &Event) -> Result<bool, kube::Error> {
+    let series = json!({"series": {"count": count, "lastObservedTime": MicroTime(event.at)}});
+    match api.patch(name, &PatchParams::default(), &Patch::Merge(series)).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn create(api: &Api<v1::Event>, ids: &Ids, event: &Event) -> Result<String, kube::Error> {
     let uid = ids.uid();
+    let name = format!("{}.{}", event.key.name, &uid[..8]);
     let object = v1::Event {
         metadata: ObjectMeta {
-            name: Some(format!("{}.{}", event.key.name, &uid[..8])),
+            name: Some(name.clone()),
             namespace: Some(event.key.namespace.to_string()),
             ..ObjectMeta::default()
         },
@@ -41,10 +169,12 @@ pub(super) async fn record(client: Client, ids: Ids, event: Event) -> bool {
         }),
         ..v1::Event::default()
     };
-    let api: Api<v1::Event> = Api::namespaced(client, &event.key.namespace);
-    let recorded = api.create(&PostParams::default(), &object).await;
-    if let Err(error) = &recorded {
-        tracing::warn!(reason = %event.reason, key = %event.key, %error, "an Event could not be recorded");
-    }
-    recorded.is_ok()
+    api.create(&PostParams::default(), &object).await.map(|_| name)
+}
+
+/// True if the namespace takes no new object because it is being deleted.
+fn is_closing(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let causes = status.details.iter().flat_map(|d| &d.causes);
+    status.code == 403 && causes.into_iter().any(|c| c.reason == "NamespaceTerminating")
 }

@@ -138,12 +138,15 @@ impl Health {
     }
 }
 
+/// What is wrong and what to do if the API server does not know a kind.
+pub(super) fn not_served(kind: &str) -> String {
+    format!("{kind} is not served: install the CustomResourceDefinitions (poolkeeper crd | kubectl apply -f -)")
+}
+
 impl Watch {
     fn fault(&self, kind: &str) -> Option<String> {
         match &self.fault {
-            Some(fault) if fault.missing => Some(format!(
-                "{kind} is not served: install the CustomResourceDefinitions (poolkeeper crd | kubectl apply -f -)"
-            )),
+            Some(fault) if fault.missing => Some(not_served(kind)),
             Some(fault) => Some(format!("the watch on {kind} is lost: {}", fault.text)),
             None if !self.listed => Some(format!("{kind}: the first list is under way")),
             None => None,

@@ -3,6 +3,7 @@
 //! - `control_loop`: the one loop, which owns the [`Core`](crate::core::Core). `work_queue`: its requests under way.
 //! - `watch`: the three watches. `trim`: how an object is decoded, and which parts of it stay in memory.
 //! - `writes`: every compare-and-swap. `orders`: requests to runtimes. `events`: Kubernetes Events.
+//! - `log`: what the log says of all this.
 //! - [`election`]: which of several controllers runs the loop.
 //! - [`health`]: what the probes report. [`metrics`]: what is counted. [`probes`]: serves both.
 //! - `causes`: the message of an error with its causes.
@@ -12,6 +13,7 @@ mod control_loop;
 pub mod election;
 mod events;
 pub mod health;
+mod log;
 pub mod metrics;
 mod options;
 mod orders;

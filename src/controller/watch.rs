@@ -15,7 +15,7 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
 use super::causes::with_causes;
-use super::health::Health;
+use super::health::{Health, not_served};
 use super::trim::{Decoded, Trim};
 use crate::core::{Input, ObjectKey, Seen};
 
@@ -54,9 +54,11 @@ where
                     translate(event, &mut listing)
                 }
                 Err(error) => {
-                    let text = with_causes(&error);
-                    if health.failed(&kind, is_missing(&error), text.clone()) {
-                        tracing::warn!(%kind, error = text, "a watch failed; it is started again");
+                    let (text, missing) = (with_causes(&error), is_missing(&error));
+                    match (health.failed(&kind, missing, text.clone()), missing) {
+                        (false, _) => {}
+                        (true, true) => tracing::warn!("{}", not_served(&kind)),
+                        (true, false) => tracing::warn!(%kind, error = text, "a watch failed; it is started again"),
                     }
                     None
                 }

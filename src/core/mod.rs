@@ -80,8 +80,8 @@ pub use input::{
     Action, Event, EventType, Fetched, Input, LeaseFact, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
 };
 pub use limits::EARLY_END;
-pub(crate) use object::dispatch_status;
 pub use object::{Object, ObjectKey};
+pub(crate) use object::{dispatch_status, worker_status};
 pub use template::template_hash;
 pub use time::Now;
 pub use worker_end::WorkerEnd;
@@ -96,7 +96,7 @@ use self::state::pending::Pending;
 use self::state::pools::Pools;
 use self::state::rest_ends::RestEnds;
 use self::state::workers::Workers;
-use crate::api::{ContainerPool, RuntimeKind};
+use crate::api::{ContainerPool, RuntimeKind, Worker};
 
 /// How many index entries were looked at: the measure of "no event costs a scan".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,6 +161,11 @@ impl Core {
     /// How many index entries all decisions so far looked at.
     pub fn visits(&self) -> Visits {
         self.visits
+    }
+
+    /// A Worker as it was last seen.
+    pub fn worker(&self, key: &ObjectKey) -> Option<&Worker> {
+        self.workers.get(key).map(|e| &*e.obj)
     }
 
     /// Writes and live GETs under way.

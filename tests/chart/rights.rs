@@ -16,7 +16,7 @@ fn controller() -> BTreeMap<String, BTreeSet<&'static str>> {
         ("poolkeeper.dev/dispatches/status", "patch"),
         ("/pods", "get list watch create delete"),
         ("coordination.k8s.io/leases", "get"),
-        ("events.k8s.io/events", "create"),
+        ("events.k8s.io/events", "create patch"),
     ])
 }
 

@@ -22,9 +22,8 @@ use crate::controller::{self, Options};
 use crate::runtime::assemble::assemble;
 use crate::runtime::config::RuntimeConfig;
 
-/// The log when nothing else is asked for: what happens here, and what goes wrong elsewhere. The client's own messages about
-/// failed requests are left out: they do not say what a request was for, and its caller logs that.
-pub const LOG: &str = "warn,poolkeeper=info,kube_client::client::builder=off";
+/// The log when nothing else is asked for.
+pub const LOG: &str = "info";
 
 impl Run for ControllerArgs {
     async fn run(self, cx: &Context) -> Result<Exit, Failure> {

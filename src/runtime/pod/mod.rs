@@ -111,6 +111,20 @@ enum RequestError {
     Lost(String),
 }
 
+impl RequestError {
+    /// The same error in words that do not change with each try: a Pod that was refused has no name that people could look for,
+    /// so the Worker's stands in its place.
+    fn about(self, key: &InstanceKey) -> Self {
+        let stable = |words: String| words.replace(&key.instance_name(), &key.worker);
+        match self {
+            Self::Exists => Self::Exists,
+            Self::NotNow(words) => Self::NotNow(stable(words)),
+            Self::Refused(words) => Self::Refused(stable(words)),
+            Self::Lost(words) => Self::Lost(stable(words)),
+        }
+    }
+}
+
 impl From<kube::Error> for RequestError {
     fn from(error: kube::Error) -> Self {
         let kube::Error::Api(status) = error else { return Self::Lost(error.to_string()) };
@@ -166,7 +180,7 @@ impl Runtime for PodRuntime {
     async fn start(&self, spec: &InstanceSpec) -> Result<Instance, StartError> {
         Self::known(&spec.host).map_err(StartError::Refused)?;
         let pod = build::pod(spec, &self.installation).map_err(StartError::Refused)?;
-        let made = match self.create(&pod, &spec.key).await {
+        let made = match self.create(&pod, &spec.key).await.map_err(|error| error.about(&spec.key)) {
             Ok(pod) => pod,
             Err(RequestError::Exists) => match self.find(&spec.key).await {
                 Ok(Some(pod)) => pod,

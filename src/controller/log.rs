@@ -1,0 +1,207 @@
+//! What the log says of the loop.
+//!
+//! At info there is one line for each worker that starts, waits, ends or fails, with the reason; for each attempt that ended other than
+//! Succeeded; for each dispatch that ended without an attempt; for each request, write or order that was refused; and for each
+//! change of a pool's conditions that is an Event. At debug there is one line for each action. A dispatch that succeeds is in
+//! no line at info.
+//!
+//! Names are printed as they are: the API server has validated them. Words from outside are quoted, so none of them begins a
+//! line or acts on a terminal.
+
+mod facts;
+mod words;
+
+use std::collections::HashMap;
+use std::fmt;
+
+use tracing::Level;
+use tracing::field::display;
+
+use crate::api::Worker;
+use crate::api::vocabulary::EventReason;
+use crate::core::{Action, Event, Input, Object, ObjectKey, RuntimeFact, Seen, Settled, Subject};
+use crate::runtime::InstanceKey;
+
+/// Target of every line, whatever file it comes from.
+const TARGET: &str = "poolkeeper::controller";
+
+/// One line. `what` is a short sentence; the rest are fields, left out if there is nothing to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Line {
+    what: &'static str,
+    namespace: String,
+    pool: Option<String>,
+    worker: Option<String>,
+    dispatch: Option<String>,
+    attempt: Option<i32>,
+    outcome: Option<String>,
+    phase: Option<String>,
+    event: Option<EventReason>,
+    until: Option<String>,
+    /// Words, perhaps from outside.
+    reason: Option<String>,
+}
+
+impl Line {
+    fn new(what: &'static str, namespace: &str) -> Self {
+        Self { what, namespace: namespace.to_owned(), ..Self::default() }
+    }
+
+    fn write(&self, level: Level) {
+        fn plain<T: fmt::Display>(field: Option<&T>) -> Option<tracing::field::DisplayValue<&T>> {
+            field.map(display)
+        }
+        macro_rules! at {
+            ($level:expr) => {
+                tracing::event!(
+                    target: TARGET,
+                    $level,
+                    namespace = %self.namespace,
+                    pool = plain(self.pool.as_ref()),
+                    worker = plain(self.worker.as_ref()),
+                    dispatch = plain(self.dispatch.as_ref()),
+                    attempt = self.attempt,
+                    outcome = plain(self.outcome.as_ref()),
+                    phase = plain(self.phase.as_ref()),
+                    event = plain(self.event.as_ref()),
+                    until = plain(self.until.as_ref()),
+                    reason = self.reason.as_deref().filter(|r| !r.is_empty()),
+                    "{}",
+                    self.what
+                )
+            };
+        }
+        match level {
+            Level::WARN => at!(Level::WARN),
+            Level::INFO => at!(Level::INFO),
+            _ => at!(Level::DEBUG),
+        }
+    }
+}
+
+/// What is written and not answered yet, and what was refused already.
+#[derive(Default)]
+pub(super) struct Log {
+    /// The write under way about each subject: what it is called, and the line if it succeeds.
+    under_way: HashMap<Subject, (Line, Option<Line>)>,
+    /// The words of the last refusal: a refusal that repeats is one line.
+    refused: HashMap<Refused, String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Refused {
+    Write(Subject),
+    Stop(InstanceKey),
+}
+
+impl Log {
+    /// An action begins.
+    pub fn begins(&mut self, action: &Action) {
+        if !tracing::enabled!(target: TARGET, Level::INFO) {
+            return;
+        }
+        match action {
+            Action::Write(subject, verb) => {
+                let line = words::of_verb(subject, verb);
+                line.write(Level::DEBUG);
+                self.under_way.insert(subject.clone(), (line, facts::of_verb(verb)));
+            }
+            Action::Runtime(order) => words::of_order(order).write(Level::DEBUG),
+            Action::GetLease(key) => {
+                tracing::debug!(target: TARGET, namespace = %key.namespace, lease = %key.name, "read a Lease");
+            }
+            Action::Record(event) => record(event),
+        }
+    }
+
+    /// Something is about to be applied. `known` finds a Worker as it was before.
+    pub fn sees<'a>(&mut self, input: &Input, known: impl FnOnce(&ObjectKey) -> Option<&'a Worker>) {
+        match input {
+            Input::Settled(subject, settled) => self.settled(subject, settled),
+            Input::Runtime(RuntimeFact::Stopped(key, Ok(()))) => {
+                self.refused.remove(&Refused::Stop(key.clone()));
+            }
+            Input::Runtime(RuntimeFact::Stopped(key, Err(error))) => {
+                let mut line = Line::new("instance cannot be stopped", &key.namespace);
+                (line.worker, line.reason) = (Some(key.worker.clone()), Some(error.to_string()));
+                self.refuse(Refused::Stop(key.clone()), &line);
+            }
+            Input::Worker(Seen::Present(worker)) if worker.is_deleting() => {
+                let key = ObjectKey::of(&**worker);
+                let was = known(&key).is_some_and(|w| w.uid_str() == worker.uid_str() && !w.is_deleting());
+                if was && !self.under_way.contains_key(&Subject::Worker(key)) {
+                    facts::deleted_by_another(worker).write(Level::INFO);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn settled(&mut self, subject: &Subject, settled: &Settled) {
+        let Some((begun, fact)) = self.under_way.remove(subject) else { return };
+        match settled {
+            Settled::Done(_) => {
+                self.refused.remove(&Refused::Write(subject.clone()));
+                if let Some(fact) = fact {
+                    fact.write(Level::INFO);
+                }
+            }
+            Settled::Refreshed(_) => {
+                self.refused.remove(&Refused::Write(subject.clone()));
+                Line { reason: Some("the object has changed".to_owned()), ..begun.named("not written") }
+                    .write(Level::DEBUG);
+            }
+            Settled::Refused(why) => {
+                let line = Line { reason: Some(format!("{}: {why}", begun.what)), ..begun.named("write refused") };
+                self.refuse(Refused::Write(subject.clone()), &line);
+            }
+            Settled::Failed(_, why) => {
+                Line {
+                    reason: Some(format!("{}: {why}", begun.what)),
+                    ..begun.named("write failed; it is decided anew")
+                }
+                .write(Level::DEBUG);
+            }
+        }
+    }
+
+    fn refuse(&mut self, what: Refused, line: &Line) {
+        let words = line.reason.clone().unwrap_or_default();
+        let before = self.refused.insert(what, words.clone());
+        line.write(if before.as_ref() == Some(&words) { Level::DEBUG } else { Level::WARN });
+    }
+}
+
+impl Line {
+    /// The same objects, with another sentence.
+    fn named(self, what: &'static str) -> Self {
+        Self { what, ..self }
+    }
+}
+
+/// An Event about a pool is a line too, since Events are gone after an hour. What an Event about a Worker or a Dispatch says,
+/// the line about its end says.
+fn record(event: &Event) {
+    let mut line = Line::new("pool event", &event.key.namespace);
+    (line.event, line.reason) = (Some(event.reason), Some(event.text.clone()));
+    let name = Some(event.key.name.to_string());
+    match event.kind {
+        "ContainerPool" => line.pool = name,
+        "Worker" => line.worker = name,
+        _ => line.dispatch = name,
+    }
+    let level = match (event.kind, event.reason) {
+        ("ContainerPool", EventReason::RequestRefused) => {
+            (line.what, line.event) = ("request refused", None);
+            Level::INFO
+        }
+        // Its worker's end has the same words.
+        ("ContainerPool", EventReason::StartFailed) => Level::DEBUG,
+        ("ContainerPool", _) => Level::INFO,
+        _ => Level::DEBUG,
+    };
+    if level == Level::DEBUG {
+        line.what = "record an Event";
+    }
+    line.write(level);
+}
