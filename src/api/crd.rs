@@ -1,7 +1,7 @@
 //! The three CustomResourceDefinitions: the schemas of the derives, completed.
 //!
-//! This file adds the rules over several fields, and the default of a Dispatch's status so that a waiting Dispatch costs no
-//! write. It removes `nullable`: the API server then drops a null and fills in the default.
+//! This file adds the rules over several fields, and the defaults of a Dispatch's and a Worker's status: a waiting Dispatch
+//! costs no write, and a new Worker has a phase at once. It removes `nullable`: the API server then drops a null and fills in the default.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
@@ -21,7 +21,13 @@ pub fn all() -> Vec<CustomResourceDefinition> {
             status.default = Some(JSON(json!({"attempt": 0, "phase": "Pending"})));
         }
     });
-    vec![complete(ContainerPool::crd(), rules::POOL), complete(Worker::crd(), rules::WORKER), dispatch]
+    let mut worker = complete(Worker::crd(), rules::WORKER);
+    for_schema(&mut worker, |schema| {
+        if let Some(status) = at(schema, "status") {
+            status.default = Some(JSON(json!({"dispatches": 0, "phase": "Starting"})));
+        }
+    });
+    vec![complete(ContainerPool::crd(), rules::POOL), worker, dispatch]
 }
 
 fn complete(mut crd: CustomResourceDefinition, rules: &[Rule]) -> CustomResourceDefinition {
@@ -81,7 +87,7 @@ fn tidy(schema: &mut JSONSchemaProps) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{ContainerPoolSpec, DispatchStatus};
+    use crate::api::{ContainerPoolSpec, DispatchStatus, WorkerStatus};
     use serde_json::Value;
 
     fn schemas() -> Vec<JSONSchemaProps> {
@@ -101,13 +107,15 @@ mod tests {
 
     #[test]
     fn schema_defaults_are_the_types_defaults() {
-        let [pool, _, dispatch]: [JSONSchemaProps; 3] = schemas().try_into().unwrap();
+        let [pool, worker, dispatch]: [JSONSchemaProps; 3] = schemas().try_into().unwrap();
         let pool = serde_json::to_value(pool).unwrap();
         let spec = kube_cel::apply_defaults(&pool["properties"]["spec"], &json!({}));
         assert_eq!(spec, serde_json::to_value(ContainerPoolSpec::default()).unwrap());
         let filled =
             kube_cel::apply_defaults(&serde_json::to_value(dispatch).unwrap(), &json!({"spec": {"pool": "a"}}));
         assert_eq!(filled["status"], serde_json::to_value(DispatchStatus::default()).unwrap());
+        let filled = kube_cel::apply_defaults(&serde_json::to_value(worker).unwrap(), &json!({"spec": {"pool": "a"}}));
+        assert_eq!(filled["status"], serde_json::to_value(WorkerStatus::default()).unwrap());
     }
 
     #[test]

@@ -23,13 +23,13 @@ use super::{Condition, RuntimeKind, Time, schema};
     selectable = ".spec.pool",
     printcolumn(name = "Pool", type_ = "string", json_path = ".spec.pool"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
-    printcolumn(name = "Dispatch", type_ = "string", json_path = ".status.dispatch.name"),
     printcolumn(
-        name = "Until",
+        name = "Rests-Until",
         type_ = "string",
-        json_path = ".status.cooldown.until",
-        description = "End of the worker's rest. It gets no dispatch before it."
+        json_path = ".status.restsUntil",
+        description = "End of the rest of the worker or its credential. The worker gets no dispatch before it."
     ),
+    printcolumn(name = "Dispatch", type_ = "string", json_path = ".status.dispatch.name"),
     printcolumn(name = "Dispatches", type_ = "integer", json_path = ".status.dispatches"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Credential", type_ = "string", json_path = ".spec.credential", priority = 1),
@@ -75,7 +75,7 @@ pub enum WorkerPhase {
     Ready,
     /// The worker has a dispatch.
     Busy,
-    /// The worker is being deleted.
+    /// The worker is being deleted. If it has a dispatch, it stays until that has ended.
     Draining,
     /// The container is gone, or never became ready.
     Failed,
@@ -142,6 +142,11 @@ pub struct WorkerStatus {
     /// Time at which the worker last became idle. The pool's `idleTimeout` counts from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_since: Option<Time>,
+    /// End of the rest that keeps the worker from work: its own, or that of its credential in any pool of the namespace. Whole
+    /// seconds, rounded up. Rests of a credential that are shorter than 10 s are not shown on idle workers. A time in the past
+    /// is the end of an earlier rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rests_until: Option<Time>,
     /// Number of dispatches that the worker was reserved for.
     #[serde(default)]
     pub dispatches: i64,

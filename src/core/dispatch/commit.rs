@@ -28,7 +28,7 @@ pub fn reserved(worker: &Worker, dispatch: &Dispatch, now: Now) -> WorkerStatus 
         assigned_at: Time::from(now.wall),
     });
     status.last_dispatch_time = Some(Time::from(now.wall));
-    status.idle_since = None;
+    (status.idle_since, status.rests_until) = (None, None);
     status.dispatches += 1;
     status
 }
@@ -38,7 +38,11 @@ pub fn freed(worker: &Worker, now: Now) -> WorkerStatus {
     let mut status = worker.status.clone().unwrap_or_default();
     status.dispatch = None;
     status.idle_since = Some(Time::from(now.wall));
-    status.phase = if worker.is_deleting() { WorkerPhase::Draining } else { WorkerPhase::Ready };
+    if worker.is_deleting() {
+        (status.phase, status.message) = (WorkerPhase::Draining, None);
+    } else {
+        status.phase = WorkerPhase::Ready;
+    }
     status
 }
 
@@ -193,8 +197,11 @@ impl Core {
         };
         match fate {
             // The dispatch's own decision publishes, closes or ends it.
-            Fate::RollForward | Fate::Running | Fate::Wait => {
+            fate @ (Fate::RollForward | Fate::Running | Fate::Wait) => {
                 self.agenda.mark_dispatch(&dispatch);
+                if fate == Fate::Running && self.show_draining(key, worker, Some(&named.name), now) {
+                    return;
+                }
                 self.check_if_due(key, now, wake);
             }
             Fate::NeverRan => self.free(key, worker, None, now),
@@ -225,6 +232,8 @@ impl Core {
                 status.cooldown = rests::worker_rest(old, closed);
             }
         }
+        let limited = closed.is_some_and(|c| c.result.outcome == Outcome::RateLimited);
+        self.show_rest(&pool_key, worker, &mut status, limited, now);
         let base = self.workers[key].obj().clone();
         let reusable = closed.is_none_or(|c| matches!(c.result.outcome, Outcome::Succeeded | Outcome::Failed));
         let next = if reusable && !worker.is_deleting() { self.next_for(key, &status, now) } else { None };

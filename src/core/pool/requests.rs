@@ -244,7 +244,7 @@ impl Core {
         let clear = change == CooldownChange::Clear;
         let worker = key.sibling(subject);
         if names::ordinal(&key.name, subject).is_some() && self.workers.get(&worker).is_some() {
-            return self.rest_worker(&worker, &at, clear);
+            return self.rest_worker(&worker, &at, clear, now);
         }
         if let Some(c) = obj.spec.credentials.iter().find(|c| c.name == subject) {
             return self.rest_credential(key, &c.identity(), &at, clear);
@@ -277,7 +277,7 @@ impl Core {
         if known.is_empty() { format!("{what}; it has none") } else { format!("{what}; it has {}", known.join(", ")) }
     }
 
-    fn rest_worker(&mut self, worker: &ObjectKey, at: &Time, clear: bool) -> Step {
+    fn rest_worker(&mut self, worker: &ObjectKey, at: &Time, clear: bool, now: Now) -> Step {
         let Some(e) = self.workers.get(worker) else { return Step::Wait };
         let base = e.obj().clone();
         let mut status = base.status.clone().unwrap_or_default();
@@ -291,6 +291,10 @@ impl Core {
         } else {
             Cooldown { until: Some(at.clone()), reason: Some(BY_HAND.to_owned()), ..old }
         });
+        if status.dispatch.is_none() {
+            let pool = worker.sibling(base.spec.pool.as_str());
+            self.show_rest(&pool, &base, &mut status, false, now);
+        }
         Step::Write(Subject::Worker(worker.clone()), Verb::WorkerStatus(base, Box::new(status)))
     }
 

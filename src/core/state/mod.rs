@@ -15,6 +15,7 @@ pub(super) mod queue;
 pub(super) mod replacements;
 pub(super) mod requests;
 pub(super) mod rest_ends;
+pub(super) mod shown_rests;
 pub(super) mod slots;
 mod tally;
 pub(super) mod workers;

@@ -10,6 +10,7 @@ use super::members::Members;
 use super::queue::Queue;
 use super::replacements::Replacements;
 use super::requests::Requests;
+use super::shown_rests::ShownRests;
 use super::slots::Slots;
 use crate::api::ContainerPool;
 use crate::core::object::{Object, ObjectKey};
@@ -27,6 +28,8 @@ pub(in crate::core) struct PoolEntry {
     pub queue: Queue,
     /// Rests to be written to its status.
     pub due_rests: DueRests,
+    /// Rests of its credentials, as its workers show them.
+    pub shown_rests: ShownRests,
     /// What was learned about this very object.
     pub learned: Learned,
     /// What its workers are made from.
@@ -82,6 +85,7 @@ impl PoolEntry {
             obj: _,
             templates: _,
             due_rests: _,
+            shown_rests: _,
             // A name is enough for these: the last is a guess, the others limit rates.
             status_written: _,
             queue_looked_at: _,

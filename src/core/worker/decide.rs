@@ -56,7 +56,7 @@ impl Core {
         self.reindex_worker(key, now);
     }
 
-    pub(super) fn write_worker(&mut self, key: &ObjectKey, status: WorkerStatus, now: Now) {
+    pub(in crate::core) fn write_worker(&mut self, key: &ObjectKey, status: WorkerStatus, now: Now) {
         let base = self.workers[key].obj().clone();
         self.write(Subject::Worker(key.clone()), Verb::WorkerStatus(base, Box::new(status)));
         self.reindex_worker(key, now);

@@ -99,6 +99,10 @@ impl Core {
             self.write_worker(key, next, now);
             return;
         }
+        if let Some(next) = self.rest_to_show(&pool, w, now) {
+            self.write_worker(key, next, now);
+            return;
+        }
         self.check_if_due(key, now, wake);
     }
 

@@ -3,6 +3,7 @@
 mod decide;
 mod exit;
 mod health;
+mod rests;
 mod slots;
 mod start;
 mod stop;

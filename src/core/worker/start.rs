@@ -79,6 +79,7 @@ impl Core {
         if let Some(ordered) = self.workers.get(key).and_then(|e| e.life().last_check()) {
             self.pools.entry(pool).start_took = Some(now.mono.saturating_sub(ordered));
         }
+        self.show_rest(pool, w, &mut status, false, now);
         self.write_worker(key, status, now);
     }
 

@@ -1,10 +1,11 @@
 //! The end of an instance: of a Worker that is being deleted, and of an orphan.
 
+use crate::api::worker::WorkerPhase;
 use crate::api::{Worker, names};
 use crate::core::agenda::Wake;
 use crate::core::state::instances::{InstanceView, host_of, instance_key};
 use crate::core::state::life::Order;
-use crate::core::{Action, Core, Now, ObjectKey, RuntimeOrder, Subject, Verb};
+use crate::core::{Action, Core, Now, Object, ObjectKey, RuntimeOrder, Subject, Verb, worker_status};
 use crate::runtime::InstanceKey;
 
 impl Core {
@@ -13,20 +14,43 @@ impl Core {
         let host = host_of(w);
         let instance = instance_key(w);
         let Some(e) = self.workers.get_mut(key) else { return };
-        if matches!(e.life().order_under_way(), Some(Order::Start | Order::Stop)) {
-            return; // the answer marks this worker again
-        }
+        let under_way = matches!(e.life().order_under_way(), Some(Order::Start | Order::Stop));
         let base = e.obj().clone();
-        if self.instances.get(&instance).is_some_and(|i| i.view == InstanceView::Gone) {
+        if under_way {
+            // The answer marks this worker again.
+        } else if self.instances.get(&instance).is_some_and(|i| i.view == InstanceView::Gone) {
             if w.metadata.finalizers.iter().flatten().any(|f| f == names::WORKER_FINALIZER) {
                 self.write(Subject::Worker(key.clone()), Verb::RemoveWorkerFinalizer(base));
             }
+            return;
         } else if self.instances.is_listed(&host) {
             if let Some(e) = self.workers.get_mut(key) {
                 e.life_mut().order(Order::Stop, now.mono);
             }
             self.actions.push(Action::Runtime(RuntimeOrder::Stop(host, instance)));
         }
+        self.show_draining(key, w, None, now);
+    }
+
+    /// Shows that a Worker is being deleted, once, and the dispatch that it waits for. Returns true if that is written now.
+    /// Nothing depends on it: deletionTimestamp is what counts.
+    pub(in crate::core) fn show_draining(
+        &mut self,
+        key: &ObjectKey,
+        w: &Worker,
+        waits_for: Option<&str>,
+        now: Now,
+    ) -> bool {
+        let status = worker_status(w);
+        if !w.is_deleting() || status.phase == WorkerPhase::Draining {
+            return false;
+        }
+        let mut next = status.clone();
+        next.phase = WorkerPhase::Draining;
+        next.message = waits_for.map(|dispatch| format!("deleted; waits for {dispatch} to end"));
+        next.rests_until = None;
+        self.write_worker(key, next, now);
+        true
     }
 
     /// An instance whose Worker is not in the cache. It is removed only if this installation made it, only after a live GET
