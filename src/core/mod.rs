@@ -165,7 +165,7 @@ impl Core {
 
     /// A Worker as it was last seen.
     pub fn worker(&self, key: &ObjectKey) -> Option<&Worker> {
-        self.workers.get(key).map(|e| &*e.obj)
+        self.workers.get(key).map(|e| &**e.obj())
     }
 
     /// Writes and live GETs under way.
