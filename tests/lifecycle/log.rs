@@ -16,6 +16,8 @@ use crate::world::World;
 /// The lines of this thread's log.
 struct Lines {
     written: Buffer,
+    /// Those that [`Lines::about_objects`] gave.
+    given: Mutex<Vec<String>>,
     _guard: tracing::subscriber::DefaultGuard,
 }
 
@@ -40,23 +42,31 @@ impl Lines {
         let written = Buffer::default();
         let writer = written.clone();
         let guard = tracing::subscriber::set_default(lines(level, format, false, move || writer.clone()));
-        Self { written, _guard: guard }
+        Self { written, given: Mutex::default(), _guard: guard }
     }
 
     /// What was logged since the last call, without the times.
     fn take(&self) -> Vec<String> {
         let text = String::from_utf8(std::mem::take(&mut *self.written.0.lock().unwrap())).unwrap();
-        let time = regex::Regex::new(r"\d{4}-\d\d-\d\dT[0-9:.]+Z").unwrap();
-        text.lines().map(|line| time.replace_all(line, "TIME").into_owned()).collect()
+        text.lines().map(masked).collect()
     }
 
     /// As [`Lines::take`], without the beginning that is the same in every line, and without changes of a pool's conditions.
     fn about_objects(&self) -> Vec<String> {
-        let short = |line: String| {
-            line.replace("TIME  ", "").replace("poolkeeper::controller: ", "").replace(" namespace=default", "")
-        };
-        self.take().into_iter().map(short).filter(|l| !l.starts_with("INFO pool event ")).collect()
+        let lines: Vec<String> =
+            self.take().iter().map(|line| short(line)).filter(|l| !l.starts_with("INFO pool event ")).collect();
+        self.given.lock().unwrap().extend(lines.clone());
+        lines
     }
+}
+
+fn masked(line: &str) -> String {
+    let time = regex::Regex::new(r"\d{4}-\d\d-\d\dT[0-9:.]+Z").unwrap();
+    time.replace_all(line, "TIME").into_owned()
+}
+
+fn short(line: &str) -> String {
+    line.replace("TIME  ", "").replace("poolkeeper::controller: ", "").replace(" namespace=default", "")
 }
 
 async fn delete_worker(w: &World, name: &str) {
@@ -65,6 +75,11 @@ async fn delete_worker(w: &World, name: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn at_info_each_start_each_end_and_each_attempt_that_did_not_succeed_is_a_line() {
+    ends().await;
+}
+
+/// Starts and ends of workers and attempts. Returns all that was logged.
+async fn ends() -> Vec<String> {
     let w = World::new();
     let log = Lines::at("info", LogFormat::Text);
     w.pool("agents", json!({"max": 2, "cooldown": "10m", "idleTimeout": "1m"})).await;
@@ -106,10 +121,16 @@ async fn at_info_each_start_each_end_and_each_attempt_that_did_not_succeed_is_a_
             r#"INFO attempt ended pool=agents worker=agents-1 dispatch=stuck attempt=1 outcome=Forced phase=Failed reason="annotation poolkeeper.dev/force-delete is set""#,
         ]
     );
+    log.given.into_inner().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
 async fn at_info_each_refusal_is_a_line() {
+    refusals().await;
+}
+
+/// Refusals of a start, a request, and dispatches. Returns all that was logged.
+async fn refusals() -> Vec<String> {
     let w = World::new();
     let log = Lines::at("info", LogFormat::Text);
     w.fake.fail_next_start(Fault::Refused("no space left".to_owned()));
@@ -133,6 +154,7 @@ async fn at_info_each_refusal_is_a_line() {
             r#"INFO dispatch has no pool pool=nowhere dispatch=elsewhere reason="there is no ContainerPool \"nowhere\" in namespace \"default\"; waiting for it""#,
         ]
     );
+    log.given.into_inner().unwrap()
 }
 
 /// The whole way of a dispatch that succeeds.
@@ -163,4 +185,19 @@ async fn at_debug_each_action_is_a_line() {
         line("free the worker", r#""phase":"Ready""#),
     ];
     assert_eq!(lines, wanted);
+}
+
+/// The lines that docs/kubernetes.md quotes are lines of the two scenarios above.
+#[tokio::test(start_paused = true)]
+async fn the_page_quotes_real_lines() {
+    let mut logged = ends().await;
+    logged.extend(refusals().await);
+    let page = include_str!("../../docs/kubernetes.md");
+    let section = page.split_once("## Reading the log\n").unwrap().1.split_once("\n## ").unwrap().0;
+    let quoted = section.split_once("```text\n").unwrap().1.split_once("```").unwrap().0;
+    assert!(quoted.lines().count() > 3);
+    for line in quoted.lines() {
+        let line = short(&masked(line));
+        assert!(logged.contains(&line), "{line} is not among {logged:#?}");
+    }
 }
