@@ -10,6 +10,7 @@ use kube::CustomResourceExt;
 use serde_json::json;
 
 use super::rules::{self, Rule};
+use super::worker::WorkerPhase;
 use super::{ContainerPool, Dispatch, Worker};
 
 /// The definitions of `ContainerPool`, `Worker` and `Dispatch`, in this order. The same on every call.
@@ -24,7 +25,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     let mut worker = complete(Worker::crd(), rules::WORKER);
     for_schema(&mut worker, |schema| {
         if let Some(status) = at(schema, "status") {
-            status.default = Some(JSON(json!({"dispatches": 0, "phase": "Starting"})));
+            status.default = Some(JSON(json!({"dispatches": 0, "phase": WorkerPhase::Starting})));
         }
     });
     vec![complete(ContainerPool::crd(), rules::POOL), worker, dispatch]

@@ -146,7 +146,7 @@ pub struct WorkerStatus {
     /// seconds, rounded up. Rests of a credential that are shorter than 10 s are not shown on idle workers. A time in the past
     /// is the end of an earlier rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rests_until: Option<Time>,
+    pub rests_until: Option<Box<Time>>,
     /// Number of dispatches that the worker was reserved for.
     #[serde(default)]
     pub dispatches: i64,

@@ -1,5 +1,5 @@
 //! Kubernetes Events, written as `events.k8s.io/v1`. Equal Events are one series: the first is created, and each later one
-//! raises its count, so that `kubectl describe` shows `x7 over 31s`.
+//! raises its count. `kubectl describe` then shows `x7 over 31s`.
 //!
 //! kube's `Recorder` is not used: it asks the machine for the time, and merges Events with different messages.
 
@@ -19,7 +19,7 @@ use crate::api::{GROUP, VERSION, names};
 use crate::clock::Ids;
 use crate::core::{Event, EventType};
 
-/// A series without a new Event for this long is over, and the next Event begins another one. The API server keeps an Event
+/// A series without a new Event for this long is over, and the next Event begins another one. The API server stores an Event
 /// for an hour.
 const SERIES_ENDS: Duration = Duration::from_secs(6 * 60);
 /// Series that are remembered. If there are more, the Events of those that were forgotten begin new ones.

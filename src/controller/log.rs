@@ -9,75 +9,18 @@
 //! line or acts on a terminal.
 
 mod facts;
+mod line;
 mod words;
 
 use std::collections::HashMap;
-use std::fmt;
 
 use tracing::Level;
-use tracing::field::display;
 
+use self::line::{Line, TARGET};
 use crate::api::Worker;
 use crate::api::vocabulary::EventReason;
 use crate::core::{Action, Event, Input, Object, ObjectKey, RuntimeFact, Seen, Settled, Subject};
 use crate::runtime::InstanceKey;
-
-/// Target of every line, whatever file it comes from.
-const TARGET: &str = "poolkeeper::controller";
-
-/// One line. `what` is a short sentence; the rest are fields, left out if there is nothing to say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Line {
-    what: &'static str,
-    namespace: String,
-    pool: Option<String>,
-    worker: Option<String>,
-    dispatch: Option<String>,
-    attempt: Option<i32>,
-    outcome: Option<String>,
-    phase: Option<String>,
-    event: Option<EventReason>,
-    until: Option<String>,
-    /// Words, perhaps from outside.
-    reason: Option<String>,
-}
-
-impl Line {
-    fn new(what: &'static str, namespace: &str) -> Self {
-        Self { what, namespace: namespace.to_owned(), ..Self::default() }
-    }
-
-    fn write(&self, level: Level) {
-        fn plain<T: fmt::Display>(field: Option<&T>) -> Option<tracing::field::DisplayValue<&T>> {
-            field.map(display)
-        }
-        macro_rules! at {
-            ($level:expr) => {
-                tracing::event!(
-                    target: TARGET,
-                    $level,
-                    namespace = %self.namespace,
-                    pool = plain(self.pool.as_ref()),
-                    worker = plain(self.worker.as_ref()),
-                    dispatch = plain(self.dispatch.as_ref()),
-                    attempt = self.attempt,
-                    outcome = plain(self.outcome.as_ref()),
-                    phase = plain(self.phase.as_ref()),
-                    event = plain(self.event.as_ref()),
-                    until = plain(self.until.as_ref()),
-                    reason = self.reason.as_deref().filter(|r| !r.is_empty()),
-                    "{}",
-                    self.what
-                )
-            };
-        }
-        match level {
-            Level::WARN => at!(Level::WARN),
-            Level::INFO => at!(Level::INFO),
-            _ => at!(Level::DEBUG),
-        }
-    }
-}
 
 /// What is written and not answered yet, and what was refused already.
 #[derive(Default)]
@@ -169,13 +112,6 @@ impl Log {
         let words = line.reason.clone().unwrap_or_default();
         let before = self.refused.insert(what, words.clone());
         line.write(if before.as_ref() == Some(&words) { Level::DEBUG } else { Level::WARN });
-    }
-}
-
-impl Line {
-    /// The same objects, with another sentence.
-    fn named(self, what: &'static str) -> Self {
-        Self { what, ..self }
     }
 }
 

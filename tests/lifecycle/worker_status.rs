@@ -104,7 +104,7 @@ async fn limited(retry_after: &str) -> (World, Timestamp) {
 #[tokio::test(start_paused = true)]
 async fn every_worker_whose_credential_rests_says_until_when_in_whole_seconds() {
     let (w, end) = limited("40s").await;
-    let all = w.until_workers("told", |ws| ws.iter().all(|w| until(w).is_some())).await;
+    let all = w.until_workers("showing it", |ws| ws.iter().all(|w| until(w).is_some())).await;
     assert_eq!(all.len(), 3);
     for worker in &all {
         let shown = until(worker).unwrap();
@@ -124,12 +124,14 @@ async fn every_worker_whose_credential_rests_says_until_when_in_whole_seconds() 
 #[tokio::test(start_paused = true)]
 async fn a_rest_that_is_cleared_or_grows_is_shown_so() {
     let (w, end) = limited("40s").await;
-    w.until_workers("told", |ws| ws.iter().all(|w| until(w).is_some())).await;
+    w.until_workers("showing it", |ws| ws.iter().all(|w| until(w).is_some())).await;
     w.annotate("two", "cooldown.poolkeeper.dev/a", "2m").await;
-    w.until_workers("told more", |ws| ws.iter().all(|w| until(w).is_some_and(|t| t > end + Duration::from_secs(60))))
-        .await;
+    w.until_workers("showing a later end", |ws| {
+        ws.iter().all(|w| until(w).is_some_and(|t| t > end + Duration::from_secs(60)))
+    })
+    .await;
     w.annotate("two", "cooldown.poolkeeper.dev/a", "clear").await;
-    w.until_workers("told of its end", |ws| ws.iter().all(|w| until(w).is_none())).await;
+    w.until_workers("showing none", |ws| ws.iter().all(|w| until(w).is_none())).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,7 +165,7 @@ async fn what_is_shown_decides_nothing() {
     w.pool("p", json!({"min": 1, "max": 1})).await;
     w.until_pool("p", "ready", |p| p.status.as_ref().is_some_and(|s| s.ready == 1)).await;
     let mut worker = worker(&w, "p-0").await;
-    worker.status.as_mut().unwrap().rests_until = Some((w.now() + Duration::from_secs(3600)).into());
+    worker.status.as_mut().unwrap().rests_until = Some(Box::new((w.now() + Duration::from_secs(3600)).into()));
     w.workers().replace_status("p-0", &PostParams::default(), &worker).await.unwrap();
     w.dispatch("t", "p", json!({})).await;
     w.until_assigned("t").await;

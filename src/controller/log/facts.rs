@@ -1,6 +1,6 @@
 //! The lines at info: what has happened once a write succeeded.
 
-use super::Line;
+use super::line::Line;
 use crate::api::dispatch::{DispatchStatus, Outcome};
 use crate::api::vocabulary::{DispatchAccepted, DispatchFinished, Reason};
 use crate::api::worker::{WorkerPhase, WorkerStatus};

@@ -1,7 +1,7 @@
 //! The lines at debug: what each action does, to which object, and why.
 
-use super::Line;
 use super::facts::{about_dispatch, about_worker};
+use super::line::Line;
 use crate::api::dispatch::DispatchStatus;
 use crate::api::pool::ContainerPoolStatus;
 use crate::api::worker::WorkerStatus;

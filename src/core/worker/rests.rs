@@ -20,9 +20,9 @@ use crate::core::{Core, Now, ObjectKey, time};
 const WORTH_A_WRITE: Duration = Duration::from_secs(10);
 
 /// The end of a rest as it is shown: the next whole second.
-fn shown(end: Timestamp) -> Time {
+fn shown(end: Timestamp) -> Box<Time> {
     let up = i64::from(end.subsec_nanosecond() > 0);
-    Time::from(Timestamp::from_second(end.as_second() + up).unwrap_or(end))
+    Box::new(Time::from(Timestamp::from_second(end.as_second() + up).unwrap_or(end)))
 }
 
 impl Core {
