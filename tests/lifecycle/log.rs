@@ -89,7 +89,10 @@ async fn ends() -> Vec<String> {
 
     // A lost attempt that is retried, on another worker, and limited there.
     let key = w.fake.instances()[0].0.key.clone();
-    assert!(w.fake.exit(&key, Exit { code: Some(3), out_of_memory: false, tail: "no\nroom".to_owned() }));
+    assert!(
+        w.fake
+            .exit(&key, Exit { code: Some(3), out_of_memory: false, tail: "no\nroom".to_owned(), from_outside: false })
+    );
     w.until_dispatch("greet", "lost", |d| d.status.as_ref().is_some_and(|s| s.attempt == 2)).await;
     w.report("greet", json!({"outcome": "RateLimited", "message": "5 in a row", "retryAfter": "90s"})).await;
     w.until_final("greet").await;
@@ -149,8 +152,8 @@ async fn refusals() -> Vec<String> {
         [
             r#"INFO worker deleted pool=agents worker=agents-0 reason="it did not start: no space left""#,
             "INFO worker started pool=agents worker=agents-0",
-            r#"INFO request refused pool=agents reason="annotation dispach.poolkeeper.dev/a: there is no such annotation: use dispatch.poolkeeper.dev/TASK, result.poolkeeper.dev/TASK or cooldown.poolkeeper.dev/WORKER; for example dispatch.poolkeeper.dev/task-42='{\"priority\":5}'""#,
-            r#"INFO dispatch refused pool=agents dispatch=c phase=Failed reason="QueueFull""#,
+            r#"INFO request refused pool=agents reason="annotation dispach.poolkeeper.dev/a: there is no such annotation: use dispatch.poolkeeper.dev/TASK, result.poolkeeper.dev/TASK or cooldown.poolkeeper.dev/WORKER-or-CREDENTIAL; for example dispatch.poolkeeper.dev/task-42='{\"priority\":5}'""#,
+            r#"INFO dispatch refused pool=agents dispatch=c phase=Failed reason="1 dispatches wait already (spec.dispatch.queueLimit)""#,
             r#"INFO dispatch has no pool pool=nowhere dispatch=elsewhere reason="there is no ContainerPool \"nowhere\" in namespace \"default\"; waiting for it""#,
         ]
     );
