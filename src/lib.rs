@@ -3,6 +3,7 @@
 //! The map, from the inside out. A layer uses only those above it in this list:
 //!
 //! - [`clock`]: the only place that asks the machine for the time or for random numbers.
+//! - `causes`: the message of an error with its causes.
 //! - [`api`]: the three kinds, the annotation grammar, the CRDs. Types only.
 //! - [`runtime`]: what makes workers real (processes, Docker containers) and runs tasks in them.
 //! - [`core`]: every decision. Pure: values in, actions out, `now` is an argument. Of `runtime` it
@@ -18,6 +19,7 @@
 #![warn(missing_docs)]
 
 pub mod api;
+mod causes;
 pub mod cli;
 pub mod clock;
 pub mod controller;

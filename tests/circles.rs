@@ -12,7 +12,7 @@ use std::path::Path;
 use poolkeeper_testkit::source::Source;
 
 /// The directories of `src` in which no circle is allowed.
-const ROOTS: [&str; 3] = ["controller", "core", "local"];
+const ROOTS: [&str; 6] = ["api", "cli", "controller", "core", "local", "standalone"];
 
 /// The files of one directory by the path of their module, such as `core::state`.
 struct Tree(BTreeMap<Vec<String>, Source>);
@@ -146,7 +146,7 @@ fn files_of_a_layer_import_each_other_in_one_direction() {
         files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(root), root, &mut found);
         let tree = Tree::new(found.iter().map(|(path, text)| (path.clone(), text.as_str())));
         let imports: usize = tree.imports().values().map(BTreeSet::len).sum();
-        assert!(imports > 10, "src/{root}: {imports} imports were found, so this test does not read it right");
+        assert!(imports > 0, "src/{root}: {imports} imports were found, so this test does not read it right");
         assert_eq!(tree.circle(), None, "src/{root} has a circle of imports");
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod defaults;
 mod policies;
+mod scope;
 mod status;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,8 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use policies::{DispatchPolicy, HealthPolicy, HistoryPolicy, RateLimitPolicy, RecyclePolicy, Scope, UpdatePolicy};
+pub use policies::{DispatchPolicy, HealthPolicy, HistoryPolicy, RateLimitPolicy, RecyclePolicy, UpdatePolicy};
+pub use scope::Scope;
 pub use status::{ContainerPoolStatus, CredentialRest, NotReady, Recent, StartBackoff};
 
 use super::{Period, RuntimeKind, schema};

@@ -8,6 +8,7 @@ mod conditions;
 mod events;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use conditions::{
     CONDITIONS, ConditionWords, DispatchAccepted, DispatchAssigned, DispatchFinished, PoolProgressing, PoolReady,
@@ -17,50 +18,7 @@ pub use events::EventReason;
 
 use super::Condition;
 use super::dispatch::Outcome;
-
-/// Adds what every word has to an enum: its text, its meaning, its remedy, and a list of all.
-macro_rules! words {
-    ($name:ident { $($word:ident: $meaning:literal, $remedy:literal;)+ }) => {
-        impl $name {
-            /// Every word.
-            pub const ALL: &'static [Self] = &[$(Self::$word),+];
-
-            /// The word, as it stands in objects.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$word => stringify!($word)),+ }
-            }
-
-            /// What it means.
-            pub const fn meaning(self) -> &'static str {
-                match self { $(Self::$word => $meaning),+ }
-            }
-
-            /// What to do about it.
-            pub const fn remedy(self) -> &'static str {
-                match self { $(Self::$word => $remedy),+ }
-            }
-        }
-
-        impl ::std::fmt::Display for $name {
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
-
-/// As [`words`], and makes the enum.
-macro_rules! word_enum {
-    ($(#[$doc:meta])+ $name:ident { $($word:ident: $meaning:literal, $remedy:literal;)+ }) => {
-        $(#[$doc])+
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $(#[doc = $meaning] $word),+ }
-
-        $crate::api::vocabulary::words!($name { $($word: $meaning, $remedy;)+ });
-    };
-}
-
-use {word_enum, words};
+use words::{word_enum, words};
 
 impl Condition {
     /// The condition that the reasons `R` belong to.

@@ -3,10 +3,8 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use serde_json::Value;
-
-use super::pool_flags::refusal;
 use crate::api::dispatch::Outcome;
+use crate::causes::with_causes;
 use crate::supervisor::batch::engine::Last;
 use crate::supervisor::summary::Summary;
 use crate::{standalone, supervisor};
@@ -166,25 +164,15 @@ impl Failure {
     }
 }
 
-impl Failure {
-    /// The pool cannot be created. `file` is where it comes from, besides flags.
-    pub fn of_pool(error: standalone::Error, pool: &Value, file: Option<&str>) -> Self {
-        match error {
-            standalone::Error::InvalidPool(status) => Self::usage(refusal(&status, pool, file)),
-            error => error.into(),
-        }
-    }
-}
-
 impl From<supervisor::Error> for Failure {
     fn from(error: supervisor::Error) -> Self {
-        Self::new(Exit::of_supervisor(&error), error.to_string())
+        Self::new(Exit::of_supervisor(&error), with_causes(&error))
     }
 }
 
 impl From<standalone::Error> for Failure {
     fn from(error: standalone::Error) -> Self {
-        Self::new(Exit::of_standalone(&error), error.to_string())
+        Self::new(Exit::of_standalone(&error), with_causes(&error))
     }
 }
 

@@ -15,7 +15,7 @@ use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
 use super::output::say;
 use crate::api::{ContainerPool, Period, Worker, crd};
-use crate::controller::causes::with_causes;
+use crate::causes::with_causes;
 
 /// Between two looks at what is left.
 const LOOK: Duration = Duration::from_secs(1);

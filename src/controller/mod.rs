@@ -6,9 +6,7 @@
 //! - `log`: what the log says of all this.
 //! - [`election`]: which of several controllers runs the loop.
 //! - [`health`]: what the probes report. [`metrics`]: what is counted. [`probes`]: serves both.
-//! - `causes`: the message of an error with its causes.
 
-pub(crate) mod causes;
 mod control_loop;
 pub mod election;
 mod events;

@@ -14,9 +14,9 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 
-use super::causes::with_causes;
 use super::health::{Health, not_served};
 use super::trim::{Decoded, Trim};
+use crate::causes::with_causes;
 use crate::core::{Input, ObjectKey, Seen};
 
 /// Watches one kind, without end.

@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::trim::Trim;
 use crate::api::{ContainerPool, Dispatch, Worker, names};
+use crate::causes::with_causes;
 use crate::core::{Fetched, Object, ObjectKey, Settled, Verb};
 
 /// A request without an answer within this time counts as lost.
@@ -171,7 +172,7 @@ async fn remove_finalizer<K: Kind>(client: &Client, base: &K, finalizer: &str) -
     let mut object = match answered(api.get_opt(&key.name)).await {
         Ok(Some(object)) => object,
         Ok(None) => return Settled::Refreshed(K::fetched(None)),
-        Err(e) => return Settled::Failed(None, e.to_string()),
+        Err(e) => return Settled::Failed(None, with_causes(&e)),
     };
     // The version that was decided on: if the object has changed since, the server refuses the update.
     let meta = &mut object.metadata;
@@ -219,7 +220,7 @@ async fn delete<K: Kind>(client: &Client, base: &K) -> Settled {
 async fn get<K: Kind>(client: &Client, key: &ObjectKey) -> Settled {
     match read::<K>(client, key).await {
         Ok(fetched) => Settled::Done(Some(fetched)),
-        Err(e) => Settled::Failed(None, e.to_string()),
+        Err(e) => Settled::Failed(None, with_causes(&e)),
     }
 }
 
@@ -232,7 +233,7 @@ async fn read<K: Kind>(client: &Client, key: &ObjectKey) -> Result<Fetched, Requ
 enum RequestError {
     #[error("{}", .0.message)]
     Api(Box<kube::core::Status>),
-    #[error("{0}")]
+    #[error(transparent)]
     Client(kube::Error),
     #[error("no answer within {}s", ANSWER_TIMEOUT.as_secs())]
     Silence,
@@ -263,16 +264,27 @@ async fn recover<K: Kind>(client: &Client, key: &ObjectKey, failure: RequestErro
         if let Ok(fetched) = read::<K>(client, key).await {
             return match code {
                 404 | 409 => Settled::Refreshed(fetched),
-                _ => Settled::Failed(Some(fetched), failure.to_string()),
+                _ => Settled::Failed(Some(fetched), with_causes(&failure)),
             };
         }
     }
-    Settled::Failed(None, failure.to_string())
+    Settled::Failed(None, with_causes(&failure))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The client's own message is only "client error (Connect)".
+    #[test]
+    fn a_request_without_an_answer_says_what_is_behind_it() {
+        #[derive(thiserror::Error, Debug)]
+        #[error("client error (Connect)")]
+        struct Connect(#[source] std::io::Error);
+        let cause = std::io::Error::other("Connection refused");
+        let error = RequestError::Client(kube::Error::Service(Box::new(Connect(cause))));
+        assert_eq!(with_causes(&error), "ServiceError: client error (Connect): Connection refused");
+    }
 
     #[test]
     fn a_difference_names_what_changes_and_nothing_else() {

@@ -4,20 +4,21 @@
 //! reaches the next worker. No error here carries anything that was read.
 
 mod ending;
+mod secret;
 
-use std::fmt;
 use std::io;
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use secrecy::zeroize::Zeroizing;
-use secrecy::{ExposeSecret, SecretString};
+
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
 use crate::api::pool::Credential;
 pub use ending::{Ending, Redactor};
+pub use secret::Secret;
 
 /// Longest value, in bytes: Linux allows no longer environment string than 128 KiB, and no credential is near it.
 const MAX_BYTES: usize = 64 * 1024;
@@ -25,33 +26,6 @@ const MAX_BYTES: usize = 64 * 1024;
 const MAX_READ: usize = MAX_BYTES + 1;
 /// How long a `fromCommand` may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
-/// Printed instead of a value.
-const MASK: &str = "***";
-/// A value shorter than this is not searched for in output: replacing it would garble the output and hide nothing.
-const MIN_REDACTED: usize = 6;
-
-/// A value that must not be printed. `Debug` shows `***`; there is no `Display` and no `Serialize`. Its memory is erased
-/// when it is dropped.
-#[derive(Clone)]
-pub struct Secret(SecretString);
-
-impl Secret {
-    /// Makes a copy of the value. The caller erases its own.
-    pub fn new(value: &str) -> Self {
-        Self(value.into())
-    }
-
-    /// The value, for the code that gives it to a worker or hides it in output.
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(MASK)
-    }
-}
 
 /// Why a credential has no value. Names the source, never what was in it.
 #[derive(thiserror::Error, Debug)]

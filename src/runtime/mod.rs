@@ -153,7 +153,8 @@ pub enum Observation {
     Unreachable(String),
 }
 
-/// Why an instance was not started.
+/// Why an instance was not started. It is a value that the core compares, and the message says all: a `source` could not be
+/// compared, and would be said twice.
 #[derive(thiserror::Error, Debug, Clone, PartialEq, Eq)]
 pub enum StartError {
     /// It was refused; nothing is left of it. Trying the same again soon will not help. The runtime's own words.
@@ -171,7 +172,7 @@ pub enum StartError {
     Unknown(String),
 }
 
-/// Why something could not be asked or done.
+/// Why something could not be asked or done. As in [`StartError`], the message has the causes.
 #[derive(thiserror::Error, Debug, Clone, PartialEq, Eq)]
 pub enum RuntimeError {
     /// The host was not reached, or did not answer.

@@ -1,6 +1,6 @@
 //! Every default of a pool. The CRD and the command line take them from here.
 
-use super::Scope;
+use super::scope::Scope;
 use crate::api::Period;
 
 /// `spec.max`

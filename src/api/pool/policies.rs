@@ -5,16 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::defaults;
+use super::scope::Scope;
 use crate::api::{Period, schema};
-
-/// What rests after a rate limit.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The worker that met the limit.
-    Worker,
-    /// Every worker with the same credential.
-    Credential,
-}
 
 /// How rate limits are recognised, and how long they last.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]

@@ -1,6 +1,6 @@
 //! Conditions: for each kind of object its condition types, and for each type its reasons.
 
-use super::Outcome;
+use crate::api::dispatch::Outcome;
 
 /// A reason of one condition type of one kind. The reason decides the status, so no status is given with it.
 pub trait Reason: Copy {

@@ -3,7 +3,7 @@
 /// Makes the enum of Event reasons, with the kinds of objects that each is recorded on.
 macro_rules! events {
     ($($word:ident($kinds:literal): $meaning:literal, $remedy:literal;)+) => {
-        super::word_enum! {
+        super::words::word_enum! {
             /// Reason of a Kubernetes Event. It is the Event's `action` too.
             EventReason { $($word: $meaning, $remedy;)+ }
         }

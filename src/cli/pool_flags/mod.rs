@@ -11,8 +11,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-pub use refusal::refusal;
-
 use crate::api::RuntimeKind;
 
 /// The flags that describe a pool.

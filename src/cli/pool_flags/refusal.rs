@@ -5,9 +5,21 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::spec::FLAGS;
+use crate::cli::exit::Failure;
+use crate::standalone;
+
+impl Failure {
+    /// The pool cannot be created. `file` is where it comes from, besides flags.
+    pub fn of_pool(error: standalone::Error, pool: &Value, file: Option<&str>) -> Self {
+        match error {
+            standalone::Error::InvalidPool(status) => Self::usage(refusal(&status, pool, file)),
+            error => error.into(),
+        }
+    }
+}
 
 /// What is wrong with `pool`, field by field. `file` is where it comes from, besides flags.
-pub fn refusal(status: &kube::core::Status, pool: &Value, file: Option<&str>) -> String {
+fn refusal(status: &kube::core::Status, pool: &Value, file: Option<&str>) -> String {
     let mut fields: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for cause in status.details.iter().flat_map(|d| &d.causes) {
         let details = fields.entry(&cause.field).or_default();
@@ -86,7 +98,7 @@ mod tests {
 
     use super::*;
     use crate::api::ContainerPool;
-    use crate::cli::exit::{Exit, Failure};
+    use crate::cli::exit::Exit;
     use crate::clock::{Ids, SystemClock};
     use crate::standalone::Server;
 

@@ -6,7 +6,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 
 use crate::api::names;
-use crate::controller::causes::with_causes;
+use crate::causes::with_causes;
 use crate::core::election::Record;
 
 /// Why a request for the Lease failed.

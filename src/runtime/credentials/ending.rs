@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use secrecy::zeroize::Zeroizing;
 
-use super::{MASK, MIN_REDACTED, Secret};
+use super::secret::{MASK, MIN_REDACTED, Secret};
 
 /// A part of a value is hidden, where something cut the output within it, if it has at least so many bytes.
 const MIN_PART: usize = 4;

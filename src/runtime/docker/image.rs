@@ -9,8 +9,8 @@ use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
 use futures::stream::StreamExt;
 
+use super::endpoint::Endpoint;
 use super::engine_error::EngineError;
-use super::host::Host;
 
 /// A registry may take its time before the first byte of an answer.
 const PULL_TIMEOUT: Duration = Duration::from_mins(10);
@@ -35,26 +35,26 @@ impl Pulls {
         }
         pull
     }
-}
 
-/// Pulls `image` onto `host`.
-pub(super) async fn pull(host: &Host, docker: &Docker, image: &str) -> Pull {
-    let reference = with_tag(image);
-    let (name, endpoint) = (host.name.clone(), host.endpoint.clone());
-    let begin = || {
-        tracing::info!(image, host = name, "pulling");
-        let docker = docker.clone().with_timeout(PULL_TIMEOUT);
-        let options = CreateImageOptionsBuilder::default().from_image(&reference).build();
-        async move {
-            let mut progress = std::pin::pin!(docker.create_image(Some(options), None, None));
-            while let Some(step) = progress.next().await {
-                step.map_err(|e| EngineError::new(&name, &endpoint, &e))?;
+    /// Pulls `image` onto the host called `host`, whose engine is at `endpoint`.
+    pub(super) async fn pull(&self, host: &str, endpoint: &Endpoint, docker: &Docker, image: &str) -> Pull {
+        let reference = with_tag(image);
+        let (host, endpoint) = (host.to_owned(), endpoint.clone());
+        let begin = || {
+            tracing::info!(image, host, "pulling");
+            let docker = docker.clone().with_timeout(PULL_TIMEOUT);
+            let options = CreateImageOptionsBuilder::default().from_image(&reference).build();
+            async move {
+                let mut progress = std::pin::pin!(docker.create_image(Some(options), None, None));
+                while let Some(step) = progress.next().await {
+                    step.map_err(|e| EngineError::new(&host, &endpoint, &e))?;
+                }
+                Ok(())
             }
-            Ok(())
-        }
-        .boxed()
-    };
-    host.pulls.join(image, begin).await
+            .boxed()
+        };
+        self.join(image, begin).await
+    }
 }
 
 /// What to say when an image cannot be had: the engine's words, and what to do.

@@ -90,7 +90,7 @@ async fn create(host: &Host, docker: &Docker, name: &str, body: &ContainerCreate
         answer => return answer,
     };
     let image = body.image.as_deref().unwrap_or_default();
-    match image::pull(host, docker, image).await {
+    match host.pulls.pull(&host.name, &host.endpoint, docker, image).await {
         Ok(()) => ask().await,
         Err(EngineError::Answer { message, .. }) => {
             Err(EngineError::Answer { status: 404, message: image::refusal(&host.name, image, &message) })

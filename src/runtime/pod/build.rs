@@ -5,12 +5,10 @@ use std::time::Duration;
 use kube::Resource;
 use serde_json::{Value, json};
 
-use super::template;
+use super::template::{self, CONTAINER};
 use crate::api::{Worker, names};
 use crate::runtime::InstanceSpec;
 
-/// Name of the container that is the worker.
-pub const CONTAINER: &str = "worker";
 /// Time between SIGTERM and SIGKILL if the pool names none. What the controller stops runs no task, and most workers are a
 /// `sleep` that ignores SIGTERM: each second of it is a second for which the name of a replaced worker is not free.
 const GRACE: Duration = Duration::from_secs(5);

@@ -24,11 +24,12 @@ use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client};
 use tokio::sync::Semaphore;
 
-pub use build::CONTAINER;
+pub use template::CONTAINER;
 
 use super::{Instance, InstanceKey, InstanceSpec, LOCAL_HOST, Observation, Runtime, RuntimeError, StartError};
 use crate::api::dispatch::Target;
 use crate::api::{RuntimeKind, names};
+use crate::causes::with_causes;
 use seen::Seen;
 
 /// An API server that does not answer for so long has not answered.
@@ -127,7 +128,7 @@ impl RequestError {
 
 impl From<kube::Error> for RequestError {
     fn from(error: kube::Error) -> Self {
-        let kube::Error::Api(status) = error else { return Self::Lost(error.to_string()) };
+        let kube::Error::Api(status) = error else { return Self::Lost(with_causes(&error)) };
         let words = status.message.clone();
         match status.code {
             409 if status.reason == "AlreadyExists" => Self::Exists,

@@ -12,6 +12,7 @@ use super::seen::Seen;
 use super::state;
 use super::trim::Trimmed;
 use crate::api::names;
+use crate::causes::with_causes;
 use crate::runtime::{Instance, InstanceState, Observation};
 
 /// Pause before a broken watch is started again; doubles to [`MAX_PAUSE`].
@@ -118,7 +119,7 @@ pub(super) fn observe(api: Api<Trimmed>, installation: String, seen: Arc<Seen>) 
                     live.set(false);
                     if failures >= TOO_MANY {
                         if !std::mem::replace(&mut unreachable, true) {
-                            yield Observation::Unreachable(format!("Pods cannot be followed: {error}"));
+                            yield Observation::Unreachable(format!("Pods cannot be followed: {}", with_causes(&error)));
                         }
                         // Goes on with a listing, which takes that back.
                         events = watcher::watcher(api.clone(), config.clone()).boxed();

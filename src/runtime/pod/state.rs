@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
 
-use super::build::CONTAINER;
+use super::template::CONTAINER;
 use crate::api::names;
 use crate::api::worker::Handle;
 use crate::runtime::{Exit, Instance, InstanceKey, InstanceState, LOCAL_HOST};

@@ -5,8 +5,10 @@
 
 use serde_json::{Map, Value};
 
-use super::build::CONTAINER;
 use crate::api::names;
+
+/// Name of the container that is the worker.
+pub const CONTAINER: &str = "worker";
 
 /// The key field of a list's entries, by the list's name. Source: the `patchMergeKey`s of the core v1
 /// types; for `env`, `ports` and the like only where the generated Pod has such lists.

@@ -2,11 +2,11 @@
 //! continues until every task is over. One task owns this state; attempts and printing, which take long, run next to it.
 
 mod endings;
+mod state;
 mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -16,114 +16,21 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::endings::message_of;
+pub use self::state::{BatchOptions, Engine, Last, TaskSource};
+use self::state::{Done, InFlight};
 use self::watching::watch;
 
 use super::{IN_FLIGHT_PER_WORKER, ids};
 use crate::api::dispatch::{Dispatch, DispatchSpec, DispatchStatus, Outcome, Retry};
-use crate::api::{ContainerPool, Period, Worker};
+use crate::api::{Period, Worker};
 use crate::supervisor::Error;
 use crate::supervisor::attempt::{Attempt, AttemptEnd, Runner, TaskRef};
-use crate::supervisor::progress::{Progress, Tracker};
+use crate::supervisor::progress::Progress;
 
 /// Further attempts after a worker was lost. A task that brings down its worker each time must not do so for ever.
 const WORKER_LOST_RETRIES: i32 = 3;
-/// Failed starts in a row after which a pool that never ran anything is taken to be unable to.
-const HOPELESS_STARTS: i32 = 3;
 /// Dispatches that are created before the engine looks for other work.
 const BURST: usize = 16;
-
-/// A time that is over for longer than this when the engine sees it: the process was stopped (Ctrl-Z), or had no processor.
-const LATE: Duration = Duration::from_millis(200);
-/// Then what ended meanwhile is taken in for this long, before anything is ended because its time is over.
-const SETTLE: Duration = Duration::from_secs(1);
-/// Until the end of a command that has exited is reported, its task's time is not over.
-const REPORTING: Duration = Duration::from_millis(50);
-
-/// Where tasks come from, in order.
-pub type TaskSource = Box<dyn Iterator<Item = Result<TaskRef, Error>> + Send>;
-
-/// How a batch is to be run.
-pub struct BatchOptions {
-    /// The pool.
-    pub pool: ContainerPool,
-    /// Further attempts after Failed.
-    pub retry_failed: i32,
-    /// The most time for a task, from its first start.
-    pub timeout: Option<Period>,
-    /// True: a task's directory stays after its output was printed.
-    pub keep: bool,
-    /// Added to the message if no worker can be started.
-    pub start_hint: &'static str,
-}
-
-/// How the last task ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Last {
-    /// Its outcome.
-    pub outcome: Outcome,
-    /// Exit code of its command, if it was seen to exit.
-    pub exit_code: Option<i32>,
-    /// True if `--timeout` ended it.
-    pub timed_out: bool,
-}
-
-/// A task between its creation and its end.
-struct InFlight {
-    task: Arc<TaskRef>,
-    uid: String,
-    /// Newest attempt that was started here.
-    started: i32,
-    started_at: Duration,
-    /// Ends the attempt that runs.
-    running: Option<CancellationToken>,
-    /// True once the command of that attempt has exited.
-    exited: Arc<AtomicBool>,
-    /// Newest attempt that is known to be closed.
-    closed: i32,
-    exit_code: Option<i32>,
-    recorded: bool,
-    failed: i32,
-    timed_out: bool,
-    /// Set once final.
-    last: Option<DispatchStatus>,
-}
-
-/// What ended besides the loop.
-enum Done {
-    Attempt {
-        name: String,
-        number: i32,
-        end: AttemptEnd,
-    },
-    /// The task of this Dispatch is over.
-    Final(String),
-    Printed(std::io::Result<()>),
-}
-
-/// Runs tasks.
-pub struct Engine {
-    runner: Arc<Runner>,
-    options: BatchOptions,
-    tracker: Arc<Tracker>,
-    source: Option<TaskSource>,
-    room: usize,
-    in_flight: BTreeMap<String, InFlight>,
-    deadlines: BTreeSet<(Duration, String)>,
-    /// No time is over before this: see [`SETTLE`].
-    settle_until: Duration,
-    work: JoinSet<Done>,
-    printing: usize,
-    listed: BTreeSet<String>,
-    workers: BTreeSet<String>,
-    start_failures: i32,
-    start_message: String,
-    idle_since: Option<Duration>,
-    /// True once a command ran to its end.
-    worked: bool,
-    /// Names of credentials, once all were refused.
-    refused: Option<String>,
-    last: Option<Last>,
-}
 
 impl Engine {
     /// For the tasks of `source`.

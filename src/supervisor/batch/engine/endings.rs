@@ -7,12 +7,19 @@ use std::time::Duration;
 use kube::api::Patch;
 use serde_json::json;
 
-use super::{Done, Engine, InFlight, LATE, Last, REPORTING, SETTLE};
+use super::state::{Done, Engine, InFlight, Last};
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, LastResult, Outcome};
 use crate::supervisor::Error;
 use crate::supervisor::batch::result::{self, TaskResult};
 use crate::supervisor::progress::Progress;
 use crate::supervisor::report::params;
+
+/// A time that is over for longer than this when the engine sees it: the process was stopped (Ctrl-Z), or had no processor.
+const LATE: Duration = Duration::from_millis(200);
+/// Then what ended meanwhile is taken in for this long, before anything is ended because its time is over.
+const SETTLE: Duration = Duration::from_secs(1);
+/// Until the end of a command that has exited is reported, its task's time is not over.
+const REPORTING: Duration = Duration::from_millis(50);
 
 impl Engine {
     /// A Dispatch is final.

@@ -7,13 +7,16 @@ use futures::{Stream, StreamExt};
 use kube::Api;
 use kube::runtime::watcher::{self, watcher};
 
-use super::{Engine, HOPELESS_STARTS};
+use super::state::Engine;
 use crate::api::dispatch::{Dispatch, DispatchPhase, DispatchStatus, Outcome};
 use crate::api::vocabulary::PoolRuntimeAllowed;
 use crate::api::worker::WorkerPhase;
 use crate::api::{Condition, ContainerPool, Worker};
 use crate::supervisor::Error;
 use crate::supervisor::progress::Progress;
+
+/// Failed starts in a row after which a pool that never ran anything is taken to be unable to.
+const HOPELESS_STARTS: i32 = 3;
 
 /// Follows all objects of one kind.
 pub(super) fn watch<K>(api: Api<K>) -> BoxStream<'static, Result<watcher::Event<K>, Error>>

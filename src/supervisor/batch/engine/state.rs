@@ -1,0 +1,101 @@
+//! What the engine knows: each task in flight, and what the watches showed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::dispatch::{DispatchStatus, Outcome};
+use crate::api::{ContainerPool, Period};
+use crate::supervisor::Error;
+use crate::supervisor::attempt::{AttemptEnd, Runner, TaskRef};
+use crate::supervisor::progress::Tracker;
+
+/// Where tasks come from, in order.
+pub type TaskSource = Box<dyn Iterator<Item = Result<TaskRef, Error>> + Send>;
+
+/// How a batch is to be run.
+pub struct BatchOptions {
+    /// The pool.
+    pub pool: ContainerPool,
+    /// Further attempts after Failed.
+    pub retry_failed: i32,
+    /// The most time for a task, from its first start.
+    pub timeout: Option<Period>,
+    /// True: a task's directory stays after its output was printed.
+    pub keep: bool,
+    /// Added to the message if no worker can be started.
+    pub start_hint: &'static str,
+}
+
+/// How the last task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// Exit code of its command, if it was seen to exit.
+    pub exit_code: Option<i32>,
+    /// True if `--timeout` ended it.
+    pub timed_out: bool,
+}
+
+/// A task between its creation and its end.
+pub(super) struct InFlight {
+    pub(super) task: Arc<TaskRef>,
+    pub(super) uid: String,
+    /// Newest attempt that was started here.
+    pub(super) started: i32,
+    pub(super) started_at: Duration,
+    /// Ends the attempt that runs.
+    pub(super) running: Option<CancellationToken>,
+    /// True once the command of that attempt has exited.
+    pub(super) exited: Arc<AtomicBool>,
+    /// Newest attempt that is known to be closed.
+    pub(super) closed: i32,
+    pub(super) exit_code: Option<i32>,
+    pub(super) recorded: bool,
+    pub(super) failed: i32,
+    pub(super) timed_out: bool,
+    /// Set once final.
+    pub(super) last: Option<DispatchStatus>,
+}
+
+/// What ended besides the loop.
+pub(super) enum Done {
+    Attempt {
+        name: String,
+        number: i32,
+        end: AttemptEnd,
+    },
+    /// The task of this Dispatch is over.
+    Final(String),
+    Printed(std::io::Result<()>),
+}
+
+/// Runs tasks.
+pub struct Engine {
+    pub(super) runner: Arc<Runner>,
+    pub(super) options: BatchOptions,
+    pub(super) tracker: Arc<Tracker>,
+    pub(super) source: Option<TaskSource>,
+    pub(super) room: usize,
+    pub(super) in_flight: BTreeMap<String, InFlight>,
+    pub(super) deadlines: BTreeSet<(Duration, String)>,
+    /// No time is over before this. It is set after the process was stopped (Ctrl-Z): what ended meanwhile is taken in first.
+    pub(super) settle_until: Duration,
+    pub(super) work: JoinSet<Done>,
+    pub(super) printing: usize,
+    pub(super) listed: BTreeSet<String>,
+    pub(super) workers: BTreeSet<String>,
+    pub(super) start_failures: i32,
+    pub(super) start_message: String,
+    pub(super) idle_since: Option<Duration>,
+    /// True once a command ran to its end.
+    pub(super) worked: bool,
+    /// Names of credentials, once all were refused.
+    pub(super) refused: Option<String>,
+    pub(super) last: Option<Last>,
+}
