@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use futures::StreamExt;
-use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
 use poolkeeper::api::pool::{Credential, Resources, SecretKeyRef};
 use poolkeeper::runtime::{InstanceSpec, InstanceState, Observation, StartError};
-use poolkeeper_testkit::subject::{Subject, next, soon};
+use poolkeeper_testkit::subject::{Subject, next, state_of};
 use serde_json::{Value, json};
 
 fn template(value: Value) -> Option<serde_json::Map<String, Value>> {
@@ -19,28 +17,6 @@ fn template(value: Value) -> Option<serde_json::Map<String, Value>> {
 
 fn shell(subject: &Subject, script: &str) -> InstanceSpec {
     subject.spec(["sh", "-c", script].map(str::to_owned).to_vec())
-}
-
-/// Waits for a state of this worker.
-async fn seen(
-    observations: &mut BoxStream<'static, Observation>,
-    spec: &InstanceSpec,
-    wanted: impl Fn(&InstanceState) -> bool,
-) -> InstanceState {
-    let wait = async {
-        while let Some(observation) = observations.next().await {
-            let instances = match observation {
-                Observation::Listed(instances) => instances,
-                Observation::Changed(instance) => vec![instance],
-                _ => Vec::new(),
-            };
-            if let Some(found) = instances.into_iter().find(|i| i.key == spec.key && wanted(&i.state)) {
-                return found.state;
-            }
-        }
-        panic!("observing ended");
-    };
-    soon("the state of the worker", wait).await
 }
 
 fn is_not_ready(state: &InstanceState) -> bool {
@@ -53,7 +29,7 @@ async fn an_image_that_cannot_be_pulled_is_told_in_the_kubelets_words() {
     let mut observations = subject.runtime.observe(&subject.host);
     let spec = InstanceSpec { image: Some("127.0.0.1:1/no/such:image".to_owned()), ..subject.idle() };
     subject.runtime.start(&spec).await.unwrap();
-    let state = seen(&mut observations, &spec, is_not_ready).await;
+    let state = state_of(&mut observations, &spec.key, is_not_ready).await;
     assert!(
         matches!(&state, InstanceState::NotReady { why, held: false } if why.contains("no/such:image")),
         "{state:?}"
@@ -70,7 +46,7 @@ async fn a_secret_that_is_not_there_is_named() {
         Credential { name: "a".to_owned(), env: "TOKEN".to_owned(), secret_key_ref, ..Credential::default() };
     let spec = InstanceSpec { credential: Some(credential), ..subject.idle() };
     subject.runtime.start(&spec).await.unwrap();
-    let state = seen(&mut observations, &spec, is_not_ready).await;
+    let state = state_of(&mut observations, &spec.key, is_not_ready).await;
     assert!(state.why_not_ready().unwrap().contains("no-such-secret"), "{state:?}");
     subject.finish().await;
 }
@@ -83,7 +59,7 @@ async fn a_pod_without_room_is_held() {
     let resources = Some(Resources { requests, ..Resources::default() });
     let spec = InstanceSpec { resources, ..subject.idle() };
     subject.runtime.start(&spec).await.unwrap();
-    let state = seen(&mut observations, &spec, is_not_ready).await;
+    let state = state_of(&mut observations, &spec.key, is_not_ready).await;
     assert!(
         matches!(&state, InstanceState::NotReady { why, held: true } if why.contains("Unschedulable")),
         "{state:?}"
@@ -130,7 +106,7 @@ async fn too_much_memory_is_told_as_such() {
     let resources = Some(Resources { limits, ..Resources::default() });
     let spec = InstanceSpec { resources, ..shell(&subject, "x=a; while :; do x=$x$x; done") };
     subject.runtime.start(&spec).await.unwrap();
-    let state = seen(&mut observations, &spec, |s| matches!(s, InstanceState::Exited(_))).await;
+    let state = state_of(&mut observations, &spec.key, |s| matches!(s, InstanceState::Exited(_))).await;
     assert!(matches!(&state, InstanceState::Exited(exit) if exit.out_of_memory), "{state:?}");
     subject.finish().await;
 }
@@ -144,7 +120,7 @@ async fn a_pod_that_somebody_deletes_is_not_ready_then_ended_then_gone() {
     let namespace = subject.namespace.as_ref().unwrap();
     let pods: Api<Pod> = Api::namespaced(namespace.client.clone(), &namespace.name);
     pods.delete(&instance.key.instance_name(), &DeleteParams::default()).await.unwrap();
-    seen(&mut observations, &spec, is_not_ready).await;
+    state_of(&mut observations, &spec.key, is_not_ready).await;
     while next(&mut observations).await != Observation::Gone(spec.key.clone()) {}
     assert_eq!(subject.runtime.check(&subject.host, &spec.key).await, Ok(None));
     subject.finish().await;
@@ -159,7 +135,7 @@ async fn a_worker_that_ended_beside_a_sidecar_fails_its_checks() {
     ]}});
     let spec = InstanceSpec { pod_template: template(sidecar), ..shell(&subject, "sleep 1; exit 4") };
     subject.runtime.start(&spec).await.unwrap();
-    let state = seen(&mut observations, &spec, is_not_ready).await;
+    let state = state_of(&mut observations, &spec.key, is_not_ready).await;
     assert!(state.why_not_ready().unwrap().contains("exited with code 4"), "{state:?}");
     assert!(subject.runtime.check(&subject.host, &spec.key).await.is_err());
     subject.finish().await;

@@ -23,8 +23,8 @@ use crate::runtime::config::RuntimeConfig;
 use crate::runtime::docker::{Endpoint, OwnerProcess};
 use crate::runtime::{LOCAL_HOST, RuntimeError, process};
 use crate::supervisor::Place;
-use crate::supervisor::progress::Tracker;
 use crate::supervisor::report::params;
+use crate::supervisor::tracker::Tracker;
 
 /// The one namespace of a local run.
 pub const NAMESPACE: &str = "default";

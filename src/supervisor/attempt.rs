@@ -17,9 +17,9 @@ use serde_json::json;
 
 use super::batch::result::{self, TaskResult};
 use super::outcome::{self, Verdict};
-use super::progress::Tracker;
 use super::report::{Reported, params, report};
 use super::short_rests::ShortRests;
+use super::tracker::Tracker;
 use super::{Error, Place};
 use crate::api::dispatch::{Dispatch, DispatchResult, MAX_TEXT, Outcome, ReportedOutcome, Target, WorkerRef};
 use crate::api::names;

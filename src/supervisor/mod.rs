@@ -7,7 +7,7 @@
 //! - [`attempt`]: one execution of a task in the worker that a Dispatch names. [`report`]: how its end is reported.
 //! - [`outcome`]: what the end of a command means. [`short_rests`]: repeated limits that name hardly any time.
 //! - [`batch`]: many tasks: which of them run, which are over, and what of them is on disk.
-//! - [`progress`]: what happens, as values. [`summary`]: their sums. Nothing here prints: a [`progress::Reporter`] does.
+//! - [`progress`]: what happens, as values. [`summary`]: their sums. [`tracker`] adds them up. Nothing here prints: a [`progress::Reporter`] does.
 //! - [`error`]: why a run ends before its time.
 
 pub mod attempt;
@@ -19,6 +19,7 @@ pub mod progress;
 pub mod report;
 pub mod short_rests;
 pub mod summary;
+pub mod tracker;
 
 pub use error::Error;
 pub use place::Place;

@@ -2,16 +2,13 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::summary::Summary;
 use crate::api::RuntimeKind;
 use crate::api::dispatch::Outcome;
-use crate::clock::Clock;
 use crate::runtime::exec::Output;
 
 /// One step of a run.
@@ -127,48 +124,5 @@ impl Reporter for Silent {
 
     fn show_output(&self, _: &Path, _: &Path) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// Adds up the progress and passes it to a reporter. Every part of a run shares one.
-pub struct Tracker {
-    reporter: Arc<dyn Reporter>,
-    clock: Arc<dyn Clock>,
-    started: Duration,
-    summary: Mutex<Summary>,
-}
-
-impl Tracker {
-    /// For a run that begins now.
-    pub fn new(reporter: Arc<dyn Reporter>, clock: Arc<dyn Clock>) -> Self {
-        let started = clock.mono();
-        Self { reporter, clock, started, summary: Mutex::default() }
-    }
-
-    /// Takes in one step.
-    pub fn report(&self, progress: &Progress) {
-        let now = self.clock.now();
-        self.summary.lock().unwrap_or_else(PoisonError::into_inner).add(progress, now);
-        self.reporter.report(progress, now);
-    }
-
-    /// Reports something that is not a step of the run.
-    pub fn note(&self, text: impl Into<String>) {
-        self.report(&Progress::Note { text: text.into() });
-    }
-
-    /// The sums so far.
-    pub fn summary(&self) -> Summary {
-        self.summary.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// How long the run has taken.
-    pub fn elapsed(&self) -> Duration {
-        self.clock.mono().saturating_sub(self.started)
-    }
-
-    /// What shows the progress.
-    pub fn reporter(&self) -> &dyn Reporter {
-        &*self.reporter
     }
 }

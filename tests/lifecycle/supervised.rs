@@ -14,7 +14,8 @@ use poolkeeper::runtime::exec::{ExecError, Executor, Output, Running, Task, Task
 use poolkeeper::supervisor::Place;
 use poolkeeper::supervisor::attempt::{LostAttempts, Runner, TaskRef};
 use poolkeeper::supervisor::batch::engine::{BatchOptions, Engine};
-use poolkeeper::supervisor::progress::{Progress, Reporter, Tracker};
+use poolkeeper::supervisor::progress::{Progress, Reporter};
+use poolkeeper::supervisor::tracker::Tracker;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

@@ -5,7 +5,7 @@ use futures::stream::BoxStream;
 use poolkeeper::api::pool::Credential;
 use poolkeeper::runtime::{Exit, Instance, InstanceKey, InstanceState, Observation, RuntimeError, StartError};
 
-use super::subject::{Subject, next, soon};
+use super::subject::{Subject, next, soon, state_of};
 
 /// Listed by an observer that begins now.
 async fn listed(subject: &Subject) -> Vec<Instance> {
@@ -15,24 +15,12 @@ async fn listed(subject: &Subject) -> Vec<Instance> {
     }
 }
 
-/// Waits until an observer sees that this instance ended. A listing counts as well as a change.
+/// Waits until an observer sees that this instance ended.
 async fn exit_of(observations: &mut BoxStream<'static, Observation>, key: &InstanceKey) -> Exit {
-    let wait = async {
-        while let Some(observation) = observations.next().await {
-            let instances = match observation {
-                Observation::Listed(instances) => instances,
-                Observation::Changed(instance) => vec![instance],
-                _ => Vec::new(),
-            };
-            for instance in instances {
-                if let (true, InstanceState::Exited(exit)) = (instance.key == *key, instance.state) {
-                    return exit;
-                }
-            }
-        }
-        panic!("observing ended");
-    };
-    soon("the end of the instance", wait).await
+    match state_of(observations, key, |state| matches!(state, InstanceState::Exited(_))).await {
+        InstanceState::Exited(exit) => exit,
+        other => panic!("it is {other:?}"),
+    }
 }
 
 async fn wait_gone(observations: &mut BoxStream<'static, Observation>, key: &InstanceKey) {

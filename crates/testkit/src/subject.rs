@@ -265,6 +265,27 @@ pub async fn next(observations: &mut BoxStream<'static, Observation>) -> Observa
     soon("an observation", observations.next()).await.expect("observing never ends")
 }
 
+/// Waits until an observer sees an instance in a state that is wanted. A listing counts as well as a change.
+pub async fn state_of(
+    observations: &mut BoxStream<'static, Observation>,
+    key: &InstanceKey,
+    wanted: impl Fn(&InstanceState) -> bool,
+) -> InstanceState {
+    let wait = async {
+        loop {
+            let instances = match next(observations).await {
+                Observation::Listed(instances) => instances,
+                Observation::Changed(instance) => vec![instance],
+                _ => Vec::new(),
+            };
+            if let Some(found) = instances.into_iter().find(|i| i.key == *key && wanted(&i.state)) {
+                return found.state;
+            }
+        }
+    };
+    soon("the wanted state of an instance", wait).await
+}
+
 /// Waits until a condition holds that is not announced.
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let wait = async {

@@ -129,19 +129,23 @@ fn credential(flag: &str, around: &Surroundings<'_>) -> Result<Value, Failure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn around() -> Surroundings<'static> {
-        Surroundings {
+impl Surroundings<'static> {
+    /// With the variable TOKEN, in the root directory.
+    pub fn of_test() -> Self {
+        Self {
             var: &|name| if name == "TOKEN" { Ok("secret-value".to_owned()) } else { Err(VarError::NotPresent) },
             current_dir: Path::new("/"),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn credentials_name_a_variable_and_a_source() {
-        let of = |flag: &str| credentials(&[flag.to_owned()], &around()).map(|c| c[0].clone());
+        let of = |flag: &str| credentials(&[flag.to_owned()], &Surroundings::of_test()).map(|c| c[0].clone());
         assert_eq!(of("a=env:TOKEN").unwrap(), json!({"name": "a", "env": "TOKEN", "fromEnv": "TOKEN"}));
         assert_eq!(of("a=KEY:env:TOKEN").unwrap(), json!({"name": "a", "env": "KEY", "fromEnv": "TOKEN"}));
         assert_eq!(of("a=KEY:file:/dev/null").unwrap(), json!({"name": "a", "env": "KEY", "fromFile": "/dev/null"}));
@@ -167,7 +171,7 @@ mod tests {
 
     #[test]
     fn mounts_are_read_only_unless_said_otherwise() {
-        let of = |flag: &str| mounts(&[flag.to_owned()], &around()).map(|m| m[0].clone());
+        let of = |flag: &str| mounts(&[flag.to_owned()], &Surroundings::of_test()).map(|m| m[0].clone());
         assert_eq!(of("tmp:/data").unwrap(), json!({"hostPath": "/tmp", "mountPath": "/data", "readOnly": true}));
         assert_eq!(of("/tmp:/data:rw").unwrap()["readOnly"], false);
         for bad in ["tmp", "tmp:data", ":/data", "tmp:rw", ""] {

@@ -245,23 +245,14 @@ pub const FLAGS: [(&str, &str); 9] = [
 
 #[cfg(test)]
 mod tests {
-    use std::env::VarError;
-
     use super::*;
-
-    fn around() -> Surroundings<'static> {
-        Surroundings {
-            var: &|name| if name == "TOKEN" { Ok("secret-value".to_owned()) } else { Err(VarError::NotPresent) },
-            current_dir: Path::new("/"),
-        }
-    }
 
     const BATCH: Purpose<'static> = Purpose { name: None, namespace: "default", single: false };
 
     fn planned(change: impl FnOnce(&mut PoolFlags), file: Option<Value>) -> Result<PlannedPool, Failure> {
         let mut flags = PoolFlags::default();
         change(&mut flags);
-        plan(&flags, BATCH, file, &around())
+        plan(&flags, BATCH, file, &Surroundings::of_test())
     }
 
     fn pool(spec: Value) -> Option<Value> {
@@ -300,7 +291,7 @@ mod tests {
         let plan = planned(change, pool(file)).unwrap();
         assert_eq!(plan.pool["metadata"]["name"], "agents");
         let named = Purpose { name: Some("mine"), ..BATCH };
-        let named = super::plan(&PoolFlags::default(), named, pool(json!({})), &around()).unwrap();
+        let named = super::plan(&PoolFlags::default(), named, pool(json!({})), &Surroundings::of_test()).unwrap();
         assert_eq!(named.pool["metadata"]["name"], "mine");
         let spec = &plan.pool["spec"];
         assert_eq!((&spec["max"], &spec["min"], &spec["cooldown"]), (&json!(5), &json!(1), &json!("1m")));
@@ -365,7 +356,8 @@ mod tests {
     fn one_command_gets_one_worker_for_each_credential() {
         let max = |spec: Value| {
             let single = Purpose { single: true, ..BATCH };
-            plan(&PoolFlags::default(), single, pool(spec), &around()).unwrap().pool["spec"]["max"].clone()
+            plan(&PoolFlags::default(), single, pool(spec), &Surroundings::of_test()).unwrap().pool["spec"]["max"]
+                .clone()
         };
         assert_eq!(max(json!({})), 1);
         assert_eq!(max(json!({"min": 2})), 2);

@@ -32,8 +32,9 @@ use crate::supervisor::attempt::{LostAttempts, Runner, TaskRef};
 use crate::supervisor::batch::engine::{BatchOptions, Engine, TaskSource};
 use crate::supervisor::batch::outdir::RunDir;
 use crate::supervisor::batch::tasks::{Item, TaskFile};
-use crate::supervisor::progress::{Progress, Tracker};
+use crate::supervisor::progress::Progress;
 use crate::supervisor::short_rests::ShortRests;
+use crate::supervisor::tracker::Tracker;
 
 /// Id of the task of a single command.
 const SINGLE: &str = "command";

@@ -12,6 +12,7 @@ pub mod client;
 mod end;
 pub mod exec_client;
 mod limits;
+mod options;
 mod procfs;
 pub mod protocol;
 mod record;
@@ -38,6 +39,7 @@ use crate::api::RuntimeKind;
 use crate::api::dispatch::Target;
 pub use client::ProcessExecutor;
 pub use limits::{open_files, raise_open_files};
+pub use options::ProcessOptions;
 use record::WorkerDir;
 use state::Shared;
 pub use sweep::{left_files, sweep_leftovers};
@@ -51,34 +53,6 @@ const RELIST: Duration = Duration::from_secs(30);
 const END_GRACE: Duration = Duration::from_secs(2);
 /// How long a worker may take to say that it is there.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How to run workers as processes.
-#[derive(Clone, Debug)]
-pub struct ProcessOptions {
-    /// Directory for all that is written: sockets, records, scratch. Made if it is not there, with mode 0700.
-    pub run_dir: PathBuf,
-    /// The `poolkeeper` binary. None: the one that is running.
-    pub binary: Option<PathBuf>,
-    /// Id of the installation that the workers belong to.
-    pub installation: String,
-    /// How long a worker lives on without its controller. Default 10 s.
-    pub owner_grace: Duration,
-    /// Time between SIGTERM and SIGKILL. Default 2 s.
-    pub kill_grace: Duration,
-}
-
-impl ProcessOptions {
-    /// With the defaults.
-    pub fn new(run_dir: impl Into<PathBuf>, installation: impl Into<String>) -> Self {
-        Self {
-            run_dir: run_dir.into(),
-            binary: None,
-            installation: installation.into(),
-            owner_grace: Duration::from_secs(10),
-            kill_grace: Duration::from_secs(2),
-        }
-    }
-}
 
 /// Makes workers of processes. When it is dropped its workers live on for the grace, within which another one on
 /// the same directory adopts them.

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use super::limits;
+use super::options::ProcessOptions;
 use super::shim::{SecretVariable, Setup};
-use super::{LOCAL_HOST, ProcessOptions, limits};
-use crate::runtime::{InstanceSpec, StartError, credentials};
+use crate::runtime::{InstanceSpec, LOCAL_HOST, StartError, credentials};
 
 /// The setup of this instance's shim. Fetches the credential.
 pub async fn setup(spec: &InstanceSpec, options: &ProcessOptions, current_dir: &Path) -> Result<Setup, StartError> {

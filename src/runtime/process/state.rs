@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, broadcast};
 use tokio_util::sync::CancellationToken;
 
-use super::ProcessOptions;
+use super::options::ProcessOptions;
 use super::procfs::{self, ProcessId};
 use super::record::{Record, WorkerDir};
 use crate::runtime::{Exit, Instance, InstanceState, LOCAL_HOST, Observation};

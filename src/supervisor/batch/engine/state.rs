@@ -12,7 +12,7 @@ use crate::api::dispatch::{DispatchStatus, Outcome};
 use crate::api::{ContainerPool, Period};
 use crate::supervisor::Error;
 use crate::supervisor::attempt::{AttemptEnd, Runner, TaskRef};
-use crate::supervisor::progress::Tracker;
+use crate::supervisor::tracker::Tracker;
 
 /// Where tasks come from, in order.
 pub type TaskSource = Box<dyn Iterator<Item = Result<TaskRef, Error>> + Send>;

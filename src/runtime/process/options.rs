@@ -1,0 +1,32 @@
+//! How to run workers as processes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to run workers as processes.
+#[derive(Clone, Debug)]
+pub struct ProcessOptions {
+    /// Directory for all that is written: sockets, records, scratch. Made if it is not there, with mode 0700.
+    pub run_dir: PathBuf,
+    /// The `poolkeeper` binary. None: the one that is running.
+    pub binary: Option<PathBuf>,
+    /// Id of the installation that the workers belong to.
+    pub installation: String,
+    /// How long a worker lives on without its controller. Default 10 s.
+    pub owner_grace: Duration,
+    /// Time between SIGTERM and SIGKILL. Default 2 s.
+    pub kill_grace: Duration,
+}
+
+impl ProcessOptions {
+    /// With the defaults.
+    pub fn new(run_dir: impl Into<PathBuf>, installation: impl Into<String>) -> Self {
+        Self {
+            run_dir: run_dir.into(),
+            binary: None,
+            installation: installation.into(),
+            owner_grace: Duration::from_secs(10),
+            kill_grace: Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The rules of `docs/style.md` that a machine can check: constructions that a reader stumbles over, and names that only
+//! we understood. Each has the words to use instead, which the failure prints with the file and the line.
+//!
+//! Checked are prose files, CRDs, the chart, `--help`, and in Rust sources the comments and strings. Code in backticks and
+//! fenced blocks is skipped, so a name or a bad example can be quoted.
+
+mod prose;
+mod rules;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use regex::Regex;
+
+use prose::{CODE, markdown, rust};
+use rules::RULES;
+
+/// How many are allowed.
+const PAGES: usize = 0;
+const HELP: usize = 0;
+const CRDS_AND_CHART: usize = 0;
+const SOURCES: usize = 0;
+const TESTS: usize = 0;
+
+struct Fault {
+    file: String,
+    line: usize,
+    excerpt: String,
+    instead: &'static str,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file below a directory, or the file itself, sorted.
+fn files(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    let entries = std::fs::read_dir(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut found: Vec<PathBuf> = entries.flat_map(|e| files(&e.unwrap().path())).collect();
+    found.sort();
+    found
+}
+
+/// The faults of one piece of prose.
+fn faults(file: &str, prose: &[char]) -> Vec<Fault> {
+    let prose: String = prose.iter().collect();
+    let mut found = Vec::new();
+    for rule in RULES {
+        let pattern = Regex::new(&format!("(?i){}", rule.pattern)).unwrap();
+        let [after, before] =
+            [rule.unless_after, rule.unless_before].map(|u| u.map(|u| Regex::new(&format!("(?i){u}")).unwrap()));
+        for hit in pattern.find_iter(&prose) {
+            let mut near = hit.start().saturating_sub(40);
+            while !prose.is_char_boundary(near) {
+                near += 1;
+            }
+            let mut end = (hit.end() + 40).min(prose.len());
+            while !prose.is_char_boundary(end) {
+                end -= 1;
+            }
+            if after.as_ref().is_some_and(|u| u.is_match(&prose[near..hit.start()]))
+                || before.as_ref().is_some_and(|u| u.is_match(&prose[hit.end()..end]))
+            {
+                continue;
+            }
+            let line = prose[..hit.start()].matches('\n').count() + 1;
+            let words = prose[near..end].replace(CODE, " ");
+            let excerpt = words.split_whitespace().collect::<Vec<_>>().join(" ");
+            found.push(Fault { file: file.to_owned(), line, excerpt, instead: rule.instead });
+        }
+    }
+    found.sort_by_key(|f| f.line);
+    found
+}
+
+fn faults_below(paths: &[&str], read: fn(&str) -> Vec<char>, extensions: &[&str]) -> Vec<Fault> {
+    let all = paths.iter().map(|p| root().join(p)).filter(|p| p.exists()).flat_map(|p| files(&p));
+    let mut found = Vec::new();
+    for path in all.filter(|p| p.extension().is_some_and(|e| extensions.iter().any(|x| e == *x))) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
+        found.extend(faults(&name, &read(&text)));
+    }
+    found
+}
+
+/// What the program prints for `--help`, of itself and of each command below it.
+fn help(arguments: &[&str], pages: &mut Vec<(String, String)>) {
+    let output = Command::new(env!("CARGO_BIN_EXE_poolkeeper")).args(arguments).arg("--help").output().unwrap();
+    let name = format!("poolkeeper {}", [arguments, &["--help"]].concat().join(" "));
+    assert!(output.status.success(), "{name}: {}", output.status);
+    let page = String::from_utf8(output.stdout).unwrap();
+    let commands: Vec<String> = page
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
+        .filter(|command| command != "help")
+        .collect();
+    pages.push((name, page));
+    for command in commands {
+        help(&[arguments, &[command.as_str()]].concat(), pages);
+    }
+}
+
+fn at_most(ceiling: usize, found: &[Fault]) {
+    let mut message = String::new();
+    for f in found {
+        writeln!(message, "{}:{}: {}\n    instead: {}", f.file, f.line, f.excerpt, f.instead).unwrap();
+    }
+    let count = found.len();
+    assert!(count <= ceiling, "{message}{count} constructions that docs/style.md rules out; {ceiling} are allowed");
+}
+
+#[test]
+fn the_pages_are_in_plain_english() {
+    let pages = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs", "model/README.md"];
+    let mut found = faults_below(&pages, markdown, &["md"]);
+    found.extend(faults_below(&["examples"], |text| text.chars().collect(), &["yaml", "sh"]));
+    at_most(PAGES, &found);
+}
+
+#[test]
+fn the_help_is_in_plain_english() {
+    let mut pages = Vec::new();
+    help(&[], &mut pages);
+    assert!(pages.len() > 4, "the help of only {} commands was found", pages.len());
+    let found: Vec<Fault> =
+        pages.iter().flat_map(|(name, page)| faults(name, &page.chars().collect::<Vec<_>>())).collect();
+    at_most(HELP, &found);
+}
+
+#[test]
+fn the_crds_and_the_chart_are_in_plain_english() {
+    let mut found = faults_below(&["crds", "charts"], |text| text.chars().collect(), &["yaml", "tpl", "txt", "json"]);
+    found.extend(faults_below(&["charts"], markdown, &["md"]));
+    at_most(CRDS_AND_CHART, &found);
+}
+
+#[test]
+fn the_sources_are_in_plain_english() {
+    at_most(SOURCES, &faults_below(&["src"], rust, &["rs"]));
+}
+
+#[test]
+fn the_tests_get_no_worse() {
+    let mut found = faults_below(&["tests", "benches", "crates", "model/src"], rust, &["rs"]);
+    found.retain(|f| !f.file.starts_with("tests/english/"));
+    at_most(TESTS, &found);
+}
+
+#[test]
+fn each_rule_finds_its_construction_and_not_what_replaces_it() {
+    for rule in RULES {
+        let bad = faults("bad", &markdown(rule.bad));
+        assert!(bad.iter().any(|f| f.instead == rule.instead), "not found: {}", rule.bad);
+        let good: Vec<String> = faults("good", &markdown(rule.good)).into_iter().map(|f| f.excerpt).collect();
+        assert!(good.is_empty(), "found in what is right: {good:?}");
+    }
+}
+
+#[test]
+fn prose_is_found_over_the_ends_of_lines_and_code_is_not_read() {
+    let source = "/// A worker\n/// `told` who\n/// waits.\nfn told() { let who = 'a'; say(\"it was \\\n  told: {told}\", r#\"it is beside\"#) }\n";
+    let found: Vec<(usize, String)> =
+        faults("a.rs", &rust(source)).into_iter().map(|f| (f.line, f.instead[..8].to_owned())).collect();
+    let expected = [(2, "people a"), (5, "\"reporte"), (5, "\"next to")];
+    assert_eq!(found, expected.map(|(line, instead)| (line, instead.to_owned())));
+    assert_eq!(faults("a.md", &markdown("All but\nfor one; `beside`, [x](doors.md).\n```sh\ntold\n```\n")).len(), 1);
+}
