@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use policies::{DispatchPolicy, HealthPolicy, HistoryPolicy, RateLimitPolicy, RecyclePolicy, UpdatePolicy};
 pub use scope::Scope;
-pub use status::{ContainerPoolStatus, CredentialRest, NotReady, Recent, StartBackoff};
+pub use status::{ContainerPoolStatus, CredentialRest, NotReady, Recent, RestingCredential, StartBackoff};
 
 use super::{Period, RuntimeKind, schema};
 
@@ -37,17 +37,46 @@ use super::{Period, RuntimeKind, schema};
         status_replicas_path = ".status.workers",
         label_selector_path = ".status.selector"
     ),
-    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.ready"),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        description = "Reason of the condition Ready."
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "integer",
+        json_path = ".status.ready",
+        description = "Workers that can take work now."
+    ),
     printcolumn(name = "Busy", type_ = "integer", json_path = ".status.busy"),
     printcolumn(name = "Resting", type_ = "integer", json_path = ".status.resting"),
     printcolumn(name = "Queued", type_ = "integer", json_path = ".status.queued"),
+    printcolumn(
+        name = "Dispatching",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Dispatching")].reason"#,
+        description = "Whether queued work goes on: the reason of the condition Dispatching."
+    ),
     printcolumn(name = "Min", type_ = "integer", json_path = ".spec.min"),
     printcolumn(name = "Max", type_ = "integer", json_path = ".spec.max"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Workers", type_ = "integer", json_path = ".status.workers", priority = 1),
     printcolumn(name = "Starting", type_ = "integer", json_path = ".status.starting", priority = 1),
-    printcolumn(name = "Unhealthy", type_ = "integer", json_path = ".status.unhealthy", priority = 1),
-    printcolumn(name = "Next", type_ = "string", json_path = ".status.nextAvailableTime", priority = 1),
+    printcolumn(
+        name = "Unavailable",
+        type_ = "integer",
+        json_path = ".status.unavailable",
+        description = "Idle workers that cannot take work. status.notReady says why.",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Rests-Until",
+        type_ = "string",
+        json_path = ".status.nextAvailableTime",
+        description = "While all workers rest: when the next can take work.",
+        priority = 1
+    ),
     printcolumn(name = "Runtime", type_ = "string", json_path = ".spec.runtime", priority = 1),
     printcolumn(name = "Paused", type_ = "boolean", json_path = ".spec.paused", priority = 1),
     printcolumn(name = "Image", type_ = "string", json_path = ".spec.image", priority = 1)

@@ -42,8 +42,8 @@
 //! - `dispatch/`: a Dispatch. `decide` (what lets it wait, what ends its attempt), `commit` (reserve, publish, close, free),
 //!   `fate` (the recovery table), `outcome` (retries, final phases), `queue`, `lease`, `history`.
 //! - `worker/`: a Worker and its instance. `decide`, `start`, `health`, `stop`, `slots` (which index it stands in).
-//! - `pool/`: a ContainerPool. `decide` (the order of a round), `assign`, `scale`, `update`, `backoff`, `requests`, `status`,
-//!   `explain`.
+//! - `pool/`: a ContainerPool. `decide` (the order of a round), `assign`, `scale`, `update`, `backoff`, `requests`. Its status:
+//!   `status` (what is written, and when), `sums`, `ready`, `dispatching`, `progress`, `explain`, `not_ready`, `resting`.
 //! - `rests`: rests of workers and credentials. `template`: what an instance is made from, as a hash.
 //! - [`election`]: which of several controllers leads. [`census`]: counts for metrics.
 //!

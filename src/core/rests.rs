@@ -168,6 +168,21 @@ impl Core {
         all
     }
 
+    /// The pool that met the limit for which a credential rests, and the reason that is stored there: the pool with the newest
+    /// refusal, or else with the latest end.
+    pub(super) fn rest_met_by(&self, namespace: &Arc<str>, identity: &str) -> Option<(ObjectKey, Option<String>)> {
+        let pools = self.credentials.get(namespace, identity)?.pools();
+        let entry = |key: &ObjectKey| {
+            let p = self.pools.get(key)?;
+            let stored = p.obj().and_then(|o| o.status.as_ref());
+            let stored = stored.and_then(|s| s.rate_limits.iter().find(|r| r.key == identity));
+            let rest = p.due_rests.get(identity).or(stored)?;
+            Some(((rest.parked, rest.until.as_ref().map(|t| t.0)), key.clone(), rest.reason.clone()))
+        };
+        let all = pools.iter().filter_map(entry);
+        all.max_by(|(a, ..), (b, ..)| a.cmp(b)).map(|(_, pool, reason)| (pool, reason))
+    }
+
     /// True if every pool shows the rest that follows for the worker's credential. Otherwise the rest is to be written first.
     pub(super) fn rest_is_written(&mut self, pool: &ObjectKey, worker: &Worker, closed: &Limited<'_>) -> bool {
         let Ok(Some(identity)) = self.identity_of(worker) else { return true };

@@ -67,7 +67,7 @@ async fn the_counts_partition_the_workers() {
         (s.ready, s.busy, s.resting) == (1, 1, 1)
     });
     let s = p.await.status.unwrap();
-    assert_eq!(s.workers, s.ready + s.busy + s.resting + s.starting + s.unhealthy);
+    assert_eq!(s.workers, s.ready + s.busy + s.resting + s.starting + s.unavailable);
     assert_eq!(s.updated, 3);
 }
 

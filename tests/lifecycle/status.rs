@@ -64,3 +64,256 @@ async fn workers_that_wait_are_not_ready_after_a_restart_of_the_controller() {
     w.until_pool("p", "ready", |p| p.status.as_ref().is_some_and(|s| s.ready == 3)).await;
     assert_eq!(overstated(&w), Vec::<String>::new());
 }
+
+/// Status, reason and message of a condition.
+fn condition(p: &ContainerPool, type_: &str) -> (String, String, String) {
+    let c = p.status.iter().flat_map(|s| &s.conditions).find(|c| c.type_ == type_).cloned();
+    c.map(|c| (c.status, c.reason, c.message)).unwrap_or_default()
+}
+
+fn says(p: &ContainerPool, type_: &str, status: &str, reason: &str, message: &str) -> bool {
+    condition(p, type_) == (status.to_owned(), reason.to_owned(), message.to_owned())
+}
+
+/// Reason and message of each stored change of a pool's condition, in order.
+fn changes(w: &World, type_: &str) -> Vec<(String, String, String)> {
+    let mut all = Vec::new();
+    for r in w.api.history().into_iter().filter(|r| r.resource.plural == "containerpools") {
+        let pool: ContainerPool = serde_json::from_value((*r.object).clone()).unwrap();
+        let c = condition(&pool, type_);
+        if all.last() != Some(&c) {
+            all.push(c);
+        }
+    }
+    all
+}
+
+/// Reasons and notes of the Events about pools, in order.
+async fn events(w: &World) -> Vec<String> {
+    let api: kube::Api<k8s_openapi::api::events::v1::Event> = kube::Api::namespaced(w.client.clone(), crate::world::NS);
+    let list = api.list(&kube::api::ListParams::default()).await.unwrap().items;
+    let about = |e: &k8s_openapi::api::events::v1::Event| e.regarding.as_ref().and_then(|r| r.kind.clone());
+    let mut all: Vec<_> = list
+        .into_iter()
+        .filter(|e| about(e).as_deref() == Some("ContainerPool"))
+        .map(|e| {
+            let words = [e.type_, e.reason, e.note].map(Option::unwrap_or_default).join(" ");
+            (e.event_time.map(|t| t.0), words)
+        })
+        .collect();
+    all.sort();
+    all.into_iter().map(|(_, words)| words).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_condition_that_changes_is_written_at_once() {
+    let w = World::new();
+    w.pool("p", json!({"min": 1, "max": 2})).await;
+    w.until_workers("ready", |ws| ws.len() == 1 && ws.iter().all(is_up)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await; // as long as a write takes
+    let p = w.pools().get("p").await.unwrap();
+    assert!(says(&p, "Ready", "True", "Available", "1 worker is up"), "{p:#?}");
+    w.annotate("p", "dispatch.poolkeeper.dev/Not_A_Name", "").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(condition(&w.pools().get("p").await.unwrap(), "RequestsAccepted").0, "False");
+}
+
+/// A request that is bad and good in turn.
+#[tokio::test(start_paused = true)]
+async fn a_condition_that_flaps_costs_few_writes() {
+    let w = World::new();
+    w.pool("p", json!({"min": 1, "max": 1})).await;
+    w.until_pool("p", "ready", |p| condition(p, "Ready").0 == "True").await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let (from, began) = (w.api.history().len(), w.now());
+    for n in 0..300 {
+        w.annotate("p", "dispatch.poolkeeper.dev/Not_A_Name", if n % 2 == 0 { "x" } else { "y" }).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        w.patch_pool("p", json!({"metadata": {"annotations": {"dispatch.poolkeeper.dev/Not_A_Name": null}}})).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    let seconds = w.now().duration_since(began).as_secs();
+    let writes = poolkeeper_testkit::writes::count(&w.api.history(), from).roll_ups;
+    assert!(writes <= 2 * usize::try_from(seconds).unwrap() / 5 + 6, "{writes} writes in {seconds} s");
+    assert!(writes >= 20, "{writes}");
+}
+
+/// Each worker that is replaced made the pool NotReady for a moment, with a warning.
+#[tokio::test(start_paused = true)]
+async fn an_update_of_healthy_workers_leaves_the_pool_ready() {
+    let w = World::new();
+    w.pool("p", json!({"min": 3, "max": 3})).await;
+    w.until_pool("p", "ready", |p| condition(p, "Ready").0 == "True").await;
+    w.patch_pool("p", json!({"spec": {"image": "worker:2"}})).await;
+    w.until_pool("p", "updating", |p| {
+        says(p, "Ready", "True", "Available", "2 of at least 3 workers are up; p-0 is being replaced")
+            || says(p, "Ready", "True", "Available", "2 of at least 3 workers are up; 1 is starting")
+    })
+    .await;
+    w.until_pool("p", "updated", |p| condition(p, "Progressing").1 == "Steady").await;
+    let ready: Vec<_> = changes(&w, "Ready").into_iter().map(|(status, ..)| status).collect();
+    let first = ready.iter().position(|s| s == "True").unwrap();
+    assert!(ready[first..].iter().all(|s| s == "True"), "{ready:?}");
+    let told = events(&w).await;
+    let (created, update): (Vec<_>, Vec<_>) = told.iter().partition(|e| e.contains("Ready "));
+    assert_eq!(created.last().unwrap().as_str(), "Normal Ready 3 workers are up", "{told:#?}");
+    assert!(!told.iter().any(|e| e.starts_with("Warning")), "{told:#?}");
+    assert_eq!(update.last().unwrap().as_str(), "Normal UpdateDone all 3 workers are up to date");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recycled_worker_is_no_alarm() {
+    let w = World::new();
+    w.pool("p", json!({"min": 1, "max": 1, "recycle": {"afterDispatches": 1}})).await;
+    w.until_pool("p", "ready", |p| condition(p, "Ready").0 == "True").await;
+    for t in ["a", "b", "c"] {
+        w.dispatch(t, "p", json!({})).await;
+        w.until_assigned(t).await;
+        w.report(t, json!({"outcome": "Succeeded"})).await;
+        w.until_final(t).await;
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(overstated(&w), Vec::<String>::new());
+    let told = events(&w).await;
+    assert!(!told.iter().any(|e| e.starts_with("Warning")), "{told:#?}");
+    assert!(told.len() <= 2, "{told:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_dies_is_named_while_it_is_replaced() {
+    let w = World::new();
+    w.fake.set_stop_time(Duration::from_secs(8)..Duration::from_secs(9));
+    w.pool("p", json!({"min": 3, "max": 3})).await;
+    w.until_pool("p", "ready", |p| condition(p, "Ready").0 == "True").await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    w.workers().delete("p-2", &kube::api::DeleteParams::default()).await.unwrap();
+    w.until_pool("p", "says so", |p| {
+        says(p, "Ready", "False", "BelowMin", "2 of at least 3 workers are up; p-2 is being replaced")
+    })
+    .await;
+}
+
+/// `min: 0`, the default, hid that no worker comes.
+#[tokio::test(start_paused = true)]
+async fn work_that_waits_in_a_pool_without_workers_says_why() {
+    let w = World::new();
+    w.pool("p", json!({"command": ["wait", "Unschedulable: no room"]})).await;
+    let empty = w.until_pool("p", "described", |p| condition(p, "Ready").0 == "True").await;
+    assert!(
+        says(&empty, "Ready", "True", "Available", "no worker is up, and none is needed (spec.min is 0)"),
+        "{empty:#?}"
+    );
+    assert!(says(&empty, "Dispatching", "True", "QueueEmpty", ""), "{empty:#?}");
+    w.dispatch("t", "p", json!({})).await;
+    w.until_pool("p", "says why", |p| {
+        says(p, "Dispatching", "False", "StartsWait", "workers cannot start yet: Unschedulable: no room")
+    })
+    .await;
+    w.patch_pool("p", json!({"spec": {"paused": true}})).await;
+    w.until_pool("p", "says why", |p| says(p, "Dispatching", "False", "Paused", "the pool is paused (spec.paused)"))
+        .await;
+    w.patch_pool("p", json!({"spec": {"paused": false, "command": null}})).await;
+    w.until_assigned("t").await;
+    w.until_pool("p", "goes on", |p| says(p, "Dispatching", "True", "QueueEmpty", "")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn busy_workers_are_no_standstill() {
+    let w = World::new();
+    w.pool("p", json!({"max": 2})).await;
+    for t in ["a", "b", "c"] {
+        w.dispatch(t, "p", json!({})).await;
+    }
+    w.until_pool("p", "says so", |p| {
+        let text = "2 busy of max 2; wait for the first that is done, or raise spec.max";
+        says(p, "Dispatching", "True", "AllBusy", text)
+    })
+    .await;
+    assert!(
+        changes(&w, "Dispatching").iter().all(|(status, ..)| status != "False"),
+        "{:?}",
+        changes(&w, "Dispatching")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_pool_on_a_resting_credential_shows_it() {
+    let w = World::new();
+    let credentials = json!([{"name": "a", "env": "TOKEN", "fromEnv": "PATH"}]);
+    let spec = json!({"credentials": credentials, "rateLimit": {"scope": "Credential"}, "max": 1});
+    w.pool("one", spec.clone()).await;
+    w.pool("two", spec).await;
+    w.dispatch("t", "one", json!({})).await;
+    w.until_assigned("t").await;
+    w.report("t", json!({"outcome": "RateLimited", "retryAfter": "40s", "message": "429"})).await;
+    w.until_final("t").await;
+    w.dispatch("u", "two", json!({})).await;
+    let shown = |p: &ContainerPool| p.status.as_ref().and_then(|s| s.resting_credentials.first().cloned());
+    let p = w.until_pool("two", "shows it", |p| shown(p).is_some() && condition(p, "Dispatching").0 == "False").await;
+    let rest = shown(&p).unwrap();
+    assert_eq!((&*rest.name, &*rest.key, &*rest.pool, rest.strikes), ("a", "env/PATH", "one", 1));
+    assert_eq!(rest.reason.as_deref(), Some("429"));
+    let until = rest.until.unwrap().0;
+    let text = format!("credential a (env/PATH) rests since a limit in pool one: 429; the next is back at {until}");
+    assert!(says(&p, "Dispatching", "False", "Resting", &text), "{p:#?}");
+    assert!(p.status.unwrap().rate_limits.is_empty(), "a rest is stored once");
+    w.annotate("two", "cooldown.poolkeeper.dev/a", "clear").await;
+    w.until_assigned("u").await;
+    w.until_pool("two", "shows none", |p| shown(p).is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_is_being_deleted_names_whom_it_waits_for() {
+    let w = World::new();
+    w.pool("p", json!({"min": 2, "max": 2})).await;
+    w.dispatch("greet", "p", json!({})).await;
+    let on = w.until_assigned("greet").await;
+    w.pools().delete("p", &kube::api::DeleteParams::default()).await.unwrap();
+    let text = format!("the pool is being deleted; waits for {on} (busy with greet)");
+    w.until_pool("p", "names it", |p| says(p, "Ready", "False", "Deleting", &text)).await;
+    w.report("greet", json!({"outcome": "Succeeded"})).await;
+    w.until_final("greet").await;
+}
+
+/// `Pod host "local": not reached yet` was an Event after each restart of the controller.
+#[tokio::test(start_paused = true)]
+async fn a_restart_of_the_controller_says_nothing() {
+    let mut w = World::new();
+    w.pool("p", json!({"min": 2, "max": 2})).await;
+    w.until_pool("p", "ready", |p| condition(p, "Ready").0 == "True").await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let (ready, told) = (changes(&w, "Ready"), events(&w).await);
+    for _ in 0..3 {
+        w.restart().await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    }
+    assert_eq!((changes(&w, "Ready"), events(&w).await), (ready, told));
+    w.fake.make_host_unreachable(poolkeeper::runtime::LOCAL_HOST);
+    w.until_pool("p", "says it", |p| condition(p, "Ready").1 == "HostUnreachable").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_says_what_it_waits_for() {
+    let w = World::new();
+    w.pool("p", json!({"min": 3, "max": 3})).await;
+    w.until_pool("p", "ready", |p| condition(p, "Ready").0 == "True").await;
+    let (a, b) = (w.dispatch("a", "p", json!({})).await, w.dispatch("b", "p", json!({})).await);
+    let (a, b) = (a.metadata.name.unwrap(), b.metadata.name.unwrap());
+    let on = [w.until_assigned(&a).await, w.until_assigned(&b).await];
+    w.patch_pool("p", json!({"spec": {"image": "worker:2"}})).await;
+    let text = format!("1 of 3 updated; {}, {} are busy and follow when they are done", on[0], on[1]);
+    w.until_pool("p", "waits", |p| says(p, "Progressing", "True", "RollingUpdate", &text)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_of_one_says_that_its_new_template_does_not_start() {
+    let w = World::new();
+    w.pool("p", json!({"min": 1, "max": 1})).await;
+    w.until_pool("p", "ready", |p| condition(p, "Ready").0 == "True").await;
+    w.patch_pool("p", json!({"spec": {"image": "no-such-image"}})).await;
+    let p = w.until_pool("p", "stalled", |p| condition(p, "Progressing").1 == "UpdateStalled").await;
+    let text = condition(&p, "Progressing").2;
+    assert!(text.starts_with("no worker is up; the new template does not start: "), "{text}");
+    w.patch_pool("p", json!({"spec": {"image": "worker:1"}})).await;
+    w.until_pool("p", "back", |p| condition(p, "Ready").0 == "True").await;
+}

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::dispatch::Outcome;
-use crate::api::{Condition, Time, schema};
+use crate::api::{Condition, Seconds, Time, schema};
 
 /// Summary of the pool's present state. `rateLimits` is more than a summary: the controller stores the rests of
 /// credentials there.
@@ -17,7 +17,7 @@ pub struct ContainerPoolStatus {
     /// Label selector of the pool's Pods, for `kubectl scale` and autoscalers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
-    /// Number of workers. It is the sum of ready, busy, resting, starting and unhealthy.
+    /// Number of workers. It is the sum of ready, busy, resting, starting and unavailable.
     #[serde(default)]
     pub workers: i32,
     /// Number of workers that are idle and can take work now.
@@ -32,31 +32,34 @@ pub struct ContainerPoolStatus {
     /// Number of workers that are being started.
     #[serde(default)]
     pub starting: i32,
-    /// Number of idle workers that failed, cannot be reached or are being deleted.
+    /// Number of idle workers that cannot take work: they failed, cannot be reached, are cordoned or are being deleted.
     #[serde(default)]
-    pub unhealthy: i32,
+    pub unavailable: i32,
     /// Number of dispatches that wait.
     #[serde(default)]
     pub queued: i32,
     /// Number of workers that match the present spec.
     #[serde(default)]
     pub updated: i32,
-    /// Time at which the next worker can take work, while all of them rest.
+    /// Time at which the next worker can take work, while all of them rest. In whole seconds, rounded up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_available_time: Option<Time>,
+    pub next_available_time: Option<Seconds>,
     /// Workers that cannot take work, and why. At most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_ready: Vec<NotReady>,
     /// Newest finished dispatches. At most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<Recent>,
-    /// Rests of credentials: after a rate limit if `rateLimit.scope` is Credential, or after Unauthorized.
+    /// Credentials of the pool that rest now or were refused, whichever pool met the limit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resting_credentials: Vec<RestingCredential>,
+    /// Rests of credentials that this pool met, as the controller stores them: after a rate limit if `rateLimit.scope` is Credential, or after Unauthorized.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate_limits: Vec<CredentialRest>,
     /// Present while workers do not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_backoff: Option<StartBackoff>,
-    /// Conditions: `Ready`, `Progressing`, `ScalingLimited`, `RequestsAccepted`, `RuntimeAllowed`.
+    /// Conditions: `Ready`, `Dispatching`, `Progressing`, `ScalingLimited`, `RequestsAccepted`, `RuntimeAllowed`.
     #[schemars(transform = schema::keyed_by("type"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -93,6 +96,30 @@ pub struct Recent {
     /// Time at which the dispatch became final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
+}
+
+/// A credential that rests, for people.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RestingCredential {
+    /// Name of the credential in this pool. The annotation `cooldown.poolkeeper.dev/NAME=clear` ends the rest.
+    pub name: String,
+    /// Identity of the credential, which other pools share: `secret/NAME/KEY`, `env/NAME`, `file/PATH` or `command/...`.
+    pub key: String,
+    /// Name of the pool that met the limit.
+    pub pool: String,
+    /// End of the rest, in whole seconds, rounded up. Absent if the credential was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Seconds>,
+    /// True after Unauthorized: the credential rests until it is cleared or changed.
+    #[serde(default)]
+    pub parked: bool,
+    /// Number of rate limits in a row. The rest doubles with each.
+    #[serde(default)]
+    pub strikes: i32,
+    /// Reported message, or `set by hand`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Rest of one credential.

@@ -123,10 +123,17 @@ macro_rules! conditions {
 }
 
 conditions! {
-    PoolReady: ContainerPool Ready, "Whether at least `spec.min` workers are idle, busy or resting, and the pool can start others." {
-        Available = true: "At least `spec.min` workers are idle, busy or resting.", "Nothing.";
+    PoolReady: ContainerPool Ready, "Whether at least `spec.min` workers are idle, busy or resting, and the pool can start others. While \
+        workers of a Ready pool are replaced without failures, `spec.update.maxUnavailable` fewer are enough, but at least 1." {
+        Available = true: "Enough workers are idle, busy or resting.", "Nothing.";
         BelowMin = false: "Fewer workers are up than `spec.min`, and nothing is known that prevents the start of more.",
             "Wait. If it lasts, read `status.notReady` and the Events of the pool.";
+        Replacing = false: "Fewer workers are up than are needed, because workers are being deleted and others follow them.",
+            "Wait. `spec.update.maxSurge` and a higher `spec.max` let the others start first.";
+        WriteRefused = false: "The API server refuses a Worker that the pool needs, for example because of a quota or an admission webhook.",
+            "Read the message: it has the API server's words. The controller retries.";
+        WorkersUnavailable = false: "The workers that exist cannot take work, and the pool starts no others for them.",
+            "Look up the reason that the message has for each in `status.notReady`.";
         Paused = false: "`spec.paused` is true, so no worker is started, and fewer than `spec.min` are up.",
             "Set `spec.paused` to false.";
         Deleting = false: "The pool is being deleted. Waiting dispatches are cancelled, and busy workers finish first.",
@@ -148,16 +155,42 @@ conditions! {
              `cooldown.poolkeeper.dev/CREDENTIAL=clear`.";
         Probing = false: "Fewer workers are up than `spec.min`. A rest has ended, and one attempt runs alone to find out whether the limit is over.",
             "Wait. `spec.rateLimit.probeAfter` limits how long the others wait for it.";
-        Busy = false: "Fewer workers are up than `spec.min`, and all that are up are busy.",
-            "Wait. If it lasts, read `status.notReady`.";
+        Busy = false: "All workers that are up are busy.", "Wait, or raise `spec.max`.";
+    }
+    PoolDispatching: ContainerPool Dispatching, "Whether waiting dispatches get workers. With `spec.min: 0` a pool without any worker is Ready: \
+        this condition says whether the dispatches that wait in it get one. The message says what the first of them waits for." {
+        QueueEmpty = true: "No dispatch waits.", "Nothing.";
+        Assigning = true: "A worker is free or is being started.", "Nothing.";
+        AllBusy = true: "All workers are busy, and the next dispatch is for the first that is done.", "Wait, or raise `spec.max`.";
+        Paused = false: "`spec.paused` is true, so no dispatch is assigned.", "Set `spec.paused` to false.";
+        Deleting = false: "The pool is being deleted, and its waiting dispatches are cancelled.", "Create the dispatches again in another pool.";
+        Refused = false: "The pool asks for something that this controller does not allow. The condition RuntimeAllowed has the same message.",
+            "Change the field that the message names, or the configuration of the controller.";
+        StartsFail = false: "No worker is up, and workers do not start. The next try is at `status.startBackoff.until`.",
+            "Read the message: it has the exit code and the last lines of the newest failure. A changed pool is tried at once.";
+        HostUnreachable = false: "No worker can take work, and a host of the pool's runtime does not answer.",
+            "Make the host reachable. The message has the error.";
+        StartsWait = false: "No worker is up, and every worker that is being started waits for something outside of it, such as an image, room on a node or a quota.",
+            "Provide what the message names.";
+        Resting = false: "All workers rest after a rate limit, or all credentials of the pool do. `status.restingCredentials` says which, and the pool that met the limit.",
+            "Wait until `status.nextAvailableTime`, or end a rest: annotate the pool with `cooldown.poolkeeper.dev/NAME=clear`.";
+        CredentialsRefused = false: "Every credential of the pool was refused by the service that it is for.",
+            "Change the credentials in the pool. If only the content of a Secret changed, annotate the pool with \
+             `cooldown.poolkeeper.dev/CREDENTIAL=clear`.";
+        Probing = false: "A rest has ended, and one attempt runs alone to find out whether the limit is over.",
+            "Wait. `spec.rateLimit.probeAfter` limits how long the others wait for it.";
+        WriteRefused = false: "The API server refuses the Worker that the pool needs, for example because of a quota or an admission webhook.",
+            "Read the message: it has the API server's words. The controller retries.";
+        WorkersUnavailable = false: "The workers that exist cannot take work, and the pool starts no others for them.",
+            "Look up the reason that the message has for each in `status.notReady`.";
     }
     PoolProgressing: ContainerPool Progressing, "Whether workers are being started or replaced." {
         Steady = false: "The pool has the workers that it wants.", "Nothing.";
         Scaling = true: "Workers are being started.", "Wait.";
         RollingUpdate = true: "Workers made from an older template are being replaced. The message says how many are done.",
             "Wait. `spec.update.maxUnavailable` sets how many may be away at a time. Busy workers are replaced when they are done.";
-        UpdateStalled = false: "Workers made from the new template do not start, so no more of the old ones are removed.",
-            "Correct the template. The message has the newest failure.";
+        UpdateStalled = false: "Workers made from the new template do not start, or the API server refuses to delete an old one. No more of the old ones are removed.",
+            "Correct the template, or what refuses the deletion. The message has the newest failure.";
         UpdatePaused = false: "Workers are out of date, and `spec.paused` is true.", "Set `spec.paused` to false.";
     }
     PoolScalingLimited: ContainerPool ScalingLimited, "Whether dispatches wait although the pool has as many workers as it may have." {

@@ -22,7 +22,8 @@ events! {
     NotReady("ContainerPool, Worker"): "The pool's condition Ready became False, or a starting worker waits for something. The message says for what.",
         "See the reason of the pool's condition Ready, or provide what the message names.";
     UpdateStarted("ContainerPool"): "The template changed, and workers are being replaced.", "Nothing.";
-    UpdateStalled("ContainerPool"): "Workers made from the new template do not start.", "Correct the template.";
+    UpdateStalled("ContainerPool"): "Workers made from the new template do not start, or an old one cannot be deleted.",
+        "Correct the template, or what refuses the deletion. The message has the newest failure.";
     UpdateDone("ContainerPool"): "All workers are made from the present template.", "Nothing.";
     StartFailed("ContainerPool"): "A worker did not start, or ended within 10 s of its start.",
         "Read the message: it has the exit code and the last lines of the output.";

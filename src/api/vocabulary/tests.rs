@@ -109,7 +109,7 @@ fn uses<'a>(text: &str, words: &BTreeSet<&'a str>) -> Vec<(usize, &'a str)> {
     for (at, literal) in literals(code) {
         let line = code[..at].lines().next_back().unwrap_or_default();
         let word = literal.split_once(": ").map_or(literal, |(word, _)| word);
-        if let Some(word) = words.get(word).filter(|_| !line.ends_with("printcolumn(name = \"")) {
+        if let Some(word) = words.get(word).filter(|_| !line.ends_with(" name = \"") && !line.ends_with("(name = \"")) {
             found.push((code[..at].lines().count(), *word));
         }
     }

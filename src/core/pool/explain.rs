@@ -3,13 +3,16 @@
 use jiff::Timestamp;
 
 use super::assign::Gate;
-use crate::api::names;
 use crate::api::vocabulary::PoolReady;
+use crate::api::{ContainerPool, RuntimeKind, names, seconds};
 use crate::core::state::instances::InstanceView;
-use crate::core::{Core, Now, Object, ObjectKey};
+use crate::core::state::slots::{Slot, Standing};
+use crate::core::{Core, Now, Object, ObjectKey, Subject};
 
-/// How many starting workers are looked at.
-const LOOKED_AT: usize = 20;
+/// How many workers are looked at.
+pub(super) const LOOKED_AT: usize = 20;
+/// How many are named.
+const NAMED: usize = 3;
 
 /// What a pool's queue waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,14 +33,29 @@ pub enum Wait {
     Starting,
     /// Every worker that is being started waits. Why, in the runtime's words.
     StartsPostponed(String),
-    /// All workers, or all credentials, rest. The first rest ends then.
-    Resting(Option<Timestamp>),
+    /// All workers, or all credentials, rest. The first rest ends then. What rests, and why.
+    Resting(Option<Timestamp>, String),
     /// Every credential was refused.
     Parked,
     /// One attempt goes first after a rest; the others may follow then.
     Probing(Timestamp),
-    /// All workers are busy, and the pool may not have more.
-    Busy,
+    /// All workers that are up are busy.
+    Busy {
+        /// Workers that name a dispatch.
+        busy: i32,
+        /// Workers that rest.
+        resting: i32,
+        /// `spec.max` of the pool.
+        max: i32,
+    },
+    /// Each credential that does not rest has as many open attempts as it may have.
+    Full,
+    /// Workers are being deleted, and others will follow them. Their names.
+    Replaced(String),
+    /// The API server refuses to create a Worker. Its words.
+    WriteRefused(String),
+    /// No worker can take work, and no other one may be created. Their names, and why.
+    Unavailable(String),
 }
 
 impl Wait {
@@ -52,17 +70,20 @@ impl Wait {
             Self::HostUnreachable(_) => PoolReady::HostUnreachable,
             Self::Starting => PoolReady::Starting,
             Self::StartsPostponed(_) => PoolReady::StartsWait,
-            Self::Resting(_) => PoolReady::Resting,
+            Self::Resting(..) => PoolReady::Resting,
             Self::Parked => PoolReady::CredentialsRefused,
             Self::Probing(_) => PoolReady::Probing,
-            Self::Busy => PoolReady::Busy,
+            Self::Busy { .. } | Self::Full => PoolReady::Busy,
+            Self::Replaced(_) => PoolReady::Replacing,
+            Self::WriteRefused(_) => PoolReady::WriteRefused,
+            Self::Unavailable(_) => PoolReady::WorkersUnavailable,
         }
     }
 
     /// When it may end, if that is known.
     pub const fn until(&self) -> Option<Timestamp> {
         match self {
-            Self::StartsFail(_, t) | Self::Resting(t) => *t,
+            Self::StartsFail(_, t) | Self::Resting(t, _) => *t,
             Self::Probing(t) => Some(*t),
             _ => None,
         }
@@ -79,16 +100,39 @@ impl std::fmt::Display for Wait {
             Self::StartsFail(why, _) => write!(f, "workers do not start: {why}"),
             Self::Starting => f.write_str("workers are starting"),
             Self::StartsPostponed(why) => write!(f, "workers cannot start yet: {why}"),
-            Self::Resting(Some(t)) => write!(f, "all workers rest; the next is back at {t:.0}"),
-            Self::Resting(None) => f.write_str("all workers rest"),
+            Self::Resting(Some(t), what) => write!(f, "{what}; the next is back at {}", seconds(*t).0),
+            Self::Resting(None, what) => f.write_str(what),
             Self::Parked => {
                 f.write_str("every credential was refused; change it, or clear it with a cooldown annotation")
             }
             Self::Probing(t) => {
-                write!(f, "one attempt goes first after a rest; the others follow when it succeeds, or at {t:.0}")
+                let t = seconds(*t).0;
+                write!(f, "one attempt goes first after a rest; the others follow when it succeeds, or at {t}")
             }
-            Self::Busy => f.write_str("all workers are busy (raise spec.max for more)"),
+            Self::Busy { busy, resting, max } => {
+                let rest = if *resting > 0 { format!(" and {resting} resting") } else { String::new() };
+                let advice = if busy + resting >= *max { ", or raise spec.max" } else { "" };
+                write!(f, "{busy} busy{rest} of max {max}; wait for the first that is done{advice}")
+            }
+            Self::Full => f.write_str("each credential has as many open attempts as its maxConcurrent allows"),
+            Self::Replaced(names) => write!(f, "{names} being replaced"),
+            Self::WriteRefused(why) => write!(f, "the API server refuses to create a Worker: {why}"),
+            Self::Unavailable(names) => write!(f, "no worker can take work: {names}"),
         }
+    }
+}
+
+/// A few names, how many more there are, and the verb for all of them.
+pub(super) fn are(names: &[String], all: usize) -> String {
+    format!("{} {}", few(names, all), if all == 1 { "is" } else { "are" })
+}
+
+/// A few names, and how many more there are.
+pub(super) fn few(names: &[String], all: usize) -> String {
+    let named = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match all.saturating_sub(names.len().min(NAMED)) {
+        0 => named,
+        more => format!("{named} and {more} more"),
     }
 }
 
@@ -107,14 +151,15 @@ impl Core {
         }
         let creds: Vec<Option<String>> =
             self.pools.get(key).map(|p| p.slots.idle().keys().cloned().collect()).unwrap_or_default();
-        let (mut back, mut probing, mut parked): (Option<Timestamp>, Option<Timestamp>, usize) = (None, None, 0);
+        let (mut back, mut probing): (Option<Timestamp>, Option<Timestamp>) = (None, None);
+        let (mut parked, mut full) = (0, false);
         for c in &creds {
             match self.gate(key, &obj.spec, c.as_deref(), None, now) {
                 Gate::Open => return Wait::Nothing,
                 Gate::Resting(t) => back = Some(back.map_or(t, |b| b.min(t))),
                 Gate::Probing(t) => probing = Some(probing.map_or(t, |b| b.min(t))),
                 Gate::Parked => parked += 1,
-                Gate::Full => {}
+                Gate::Full => full = true,
             }
         }
         let counts = self.counts(key, &obj, now);
@@ -122,16 +167,8 @@ impl Core {
         if let Some((t, _)) = p.slots.resting().first() {
             back = Some(back.map_or(*t, |b| b.min(*t)));
         }
-        if p.learned.backoff.is_failing() {
-            return Wait::StartsFail(p.learned.backoff.message().to_owned(), p.learned.backoff.until());
-        }
-        let runtime = self.runtime_of(&obj);
-        if let Some((host, message)) = self.instances.unlisted(runtime) {
-            let why = if message.is_empty() { "not reached yet" } else { message };
-            return Wait::HostUnreachable(format!("{runtime} host {host:?}: {why}"));
-        }
-        if !p.slots.starting().is_empty() || p.members.creating() > 0 {
-            return self.starts_wait(key).map_or(Wait::Starting, Wait::StartsPostponed);
+        if let Some(wait) = self.coming(key, &obj) {
+            return wait;
         }
         if parked > 0 && parked == creds.len() && counts.busy == 0 {
             return Wait::Parked;
@@ -140,29 +177,83 @@ impl Core {
             return Wait::Probing(t);
         }
         if counts.busy > 0 {
-            return Wait::Busy;
+            return Wait::Busy { busy: counts.busy, resting: counts.resting, max: obj.spec.max };
+        }
+        if full {
+            return Wait::Full;
         }
         if back.is_some() || !counts.credential_free {
-            let spec = obj.spec.credentials.iter().map(crate::api::pool::Credential::identity).collect::<Vec<_>>();
-            for id in spec {
-                let until = self.credential_rest(&key.namespace, &id).until;
-                let until = until.map(|t| t.0).filter(|t| self.rest_ends.lasts(*t, now));
-                back = match (back, until) {
-                    (Some(a), Some(b)) => Some(a.min(b)),
-                    (a, b) => a.or(b),
-                };
-            }
-            return Wait::Resting(back);
+            return self.rest(key, &obj, back, now);
         }
-        Wait::Nothing
+        self.missing(key).unwrap_or(Wait::Nothing)
+    }
+
+    /// What rests, and until when. `back`: when the first of the workers is back.
+    fn rest(&mut self, key: &ObjectKey, obj: &ContainerPool, back: Option<Timestamp>, now: Now) -> Wait {
+        let resting = self.resting_credentials(key, obj, now);
+        if resting.is_empty() || resting.len() < obj.spec.credentials.len() {
+            return Wait::Resting(back, "all workers rest".to_owned());
+        }
+        let first = resting.iter().filter_map(|r| r.until.as_ref()).map(|t| t.0).min();
+        let back = back.into_iter().chain(first).min();
+        let [only] = &resting[..] else {
+            return Wait::Resting(back, format!("all {} credentials rest (status.restingCredentials)", resting.len()));
+        };
+        let why = only.reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default();
+        Wait::Resting(
+            back,
+            format!("credential {} ({}) rests since a limit in pool {}{why}", only.name, only.key, only.pool),
+        )
+    }
+
+    /// How it goes with workers that the pool is about to have: why they do not start, or that they start.
+    pub(super) fn coming(&self, key: &ObjectKey, obj: &ContainerPool) -> Option<Wait> {
+        let p = self.pools.get(key)?;
+        if p.learned.backoff.is_failing() {
+            return Some(Wait::StartsFail(p.learned.backoff.message().to_owned(), p.learned.backoff.until()));
+        }
+        let runtime = self.runtime_of(obj);
+        if let Some((host, why)) = self.instances.unlisted(runtime) {
+            let what = match (runtime, why) {
+                (RuntimeKind::Pod, "") => "the Pods were not listed yet".to_owned(),
+                (RuntimeKind::Pod, why) => format!("the Pods cannot be listed: {why}"),
+                (_, "") => format!("{runtime} host {host:?} has not answered yet"),
+                (_, why) => format!("{runtime} host {host:?} cannot be reached: {why}"),
+            };
+            return Some(Wait::HostUnreachable(what));
+        }
+        let starting = p.slots.starting().len() + p.slots.held_standing(&Standing::Starting) + p.members.creating();
+        (starting > 0).then(|| self.starts_wait(key).map_or(Wait::Starting, Wait::StartsPostponed))
+    }
+
+    /// Why the pool has no more workers, if none is being started.
+    pub(super) fn missing(&mut self, key: &ObjectKey) -> Option<Wait> {
+        let p = self.pools.get_mut(key)?;
+        let going = || p.members.going().iter().filter(|o| !p.slots.busy().contains(o));
+        let all = going().count();
+        if all > 0 {
+            let named: Vec<String> = going().take(NAMED).map(|o| names::worker(&key.name, *o)).collect();
+            return Some(Wait::Replaced(are(&named, all)));
+        }
+        let next = p.members.lowest_free(&mut self.visits.0);
+        let next = Subject::Worker(key.sibling(names::worker(&key.name, next)));
+        if let Some(retry) = self.agenda.retry(&next).filter(|r| r.is_reported()) {
+            return Some(Wait::WriteRefused(retry.why().to_owned()));
+        }
+        let down = self.not_ready(key);
+        let named: Vec<String> = down.iter().map(|w| format!("{} ({})", w.worker, w.reason)).collect();
+        (!named.is_empty()).then(|| Wait::Unavailable(few(&named, named.len())))
     }
 
     /// Why none of the workers that are being started becomes Ready, if all of them wait. Only a few are looked at.
     fn starts_wait(&self, key: &ObjectKey) -> Option<String> {
         let p = self.pools.get(key).filter(|p| p.members.creating() == 0)?;
         let mut first = None;
-        for o in p.slots.starting().iter().take(LOOKED_AT) {
+        for o in p.slots.starting().iter().chain(p.slots.held()).take(LOOKED_AT) {
             let e = self.workers.get(&key.sibling(names::worker(&key.name, *o)))?;
+            if e.slot().and_then(Slot::standing) != Some(Standing::Starting) {
+                continue;
+            }
             let why = match self.instances.view_of(e.obj()) {
                 Some(InstanceView::There { state, .. }) => state.why_not_ready()?,
                 _ => e.life().waits_for()?,

@@ -5,11 +5,16 @@
 mod assign;
 mod backoff;
 mod decide;
+mod dispatching;
 mod explain;
+mod not_ready;
 mod progress;
+mod ready;
 mod requests;
+mod resting;
 mod scale;
 mod status;
+mod sums;
 mod template;
 mod update;
 mod waiting;

@@ -1,53 +1,61 @@
 //! The status of a pool.
 
-use std::collections::BTreeMap;
-
-use crate::api::pool::CredentialRest;
-use crate::api::vocabulary::EventReason;
-use crate::api::{Condition, ContainerPool, Time, names};
-use crate::core::agenda::Wake;
-use crate::core::object::worker_status;
-use crate::core::state::instances::host_of;
-use crate::core::{Core, EventType, Now, Object, ObjectKey, Subject, Verb, conditions};
+use std::time::Duration;
 
 use super::explain::Wait;
-use super::{progress, scale};
-use crate::api::pool::{ContainerPoolStatus, NotReady, Recent};
+use super::not_ready::LIST;
+use super::{dispatching, progress, ready, scale};
+use crate::api::pool::{ContainerPoolStatus, CredentialRest, Recent};
 use crate::api::vocabulary::{
-    NotReadyReason, PoolProgressing, PoolReady, PoolRequestsAccepted, PoolRuntimeAllowed, PoolScalingLimited,
+    PoolProgressing, PoolRequestsAccepted, PoolRuntimeAllowed, PoolScalingLimited, Reason as _,
 };
-use crate::core::state::slots::{Slot, Standing};
+use crate::api::{Condition, ContainerPool, names, seconds};
+use crate::core::agenda::Wake;
+use crate::core::state::pools::PoolEntry;
+use crate::core::{Core, EventType, Now, ObjectKey, Subject, Verb, conditions};
 
-/// Longest list in a pool's status.
-const LIST: usize = 20;
+/// How long nothing is said about a pool whose hosts have not been listed yet.
+const FIRST_LISTING: Duration = Duration::from_secs(10);
 
-/// The workers of a pool. Each is counted once, and one with a write under way as what it was.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    /// Idle, and nothing rests.
-    ready: usize,
-    busy: usize,
-    /// Up, and it or its credential rests.
-    resting: usize,
-    starting: usize,
-    unavailable: usize,
+fn count(n: usize) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+/// What is written at once if it changes: each condition's status, and the reason of a False one.
+fn gist(conditions: &[Condition]) -> String {
+    let told = conditions.iter().filter(|c| c.type_ != PoolScalingLimited::CONDITION);
+    told.fold(String::new(), |mut text, c| {
+        let reason = if c.is_true() { "" } else { &c.reason };
+        text.extend([&c.type_, "=", &c.status, " ", reason, "\n"]);
+        text
+    })
 }
 
 impl Core {
-    /// Writes the status if it changed: at most once in `rollup_interval`, but rests of credentials at once.
+    /// Writes the status if it changed: at most once in `rollup_interval`, but a rest of a credential at once, and what a
+    /// condition newly says too, as far as [`AtOnce`] allows.
+    ///
+    /// [`AtOnce`]: crate::core::state::pools::AtOnce
     pub(super) fn write_pool_status(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
         if self.agenda.is_locked(&Subject::Pool(key.clone())) {
             return;
         }
+        let knows = self.knows_the_hosts(key, obj, now, wake);
         let Some(p) = self.pools.get(key) else { return };
         let (due, last) = (!p.due_rests.is_empty(), p.status_written);
         let next_at = last.map_or(now.mono, |t| t + self.cfg.rollup_interval);
-        if !due && now.mono < next_at {
-            wake.after(next_at);
+        if !due && (!knows || (now.mono < next_at && !self.says_something_new(key, obj, now))) {
+            if knows {
+                wake.after(next_at);
+            }
             return;
         }
         let old = obj.status.clone().unwrap_or_default();
-        let next = self.status_of(key, obj, now);
+        let mut next = old.clone();
+        next.rate_limits = self.rests(key, obj);
+        if knows {
+            self.describe(key, obj, &mut next, now);
+        }
         if next == old {
             // The due rests are stored, or are of no credential any more. The workers that waited for them are decided about again.
             let gated = self.pools.get_mut(key).map(|p| {
@@ -60,12 +68,40 @@ impl Core {
         } else {
             if let Some(p) = self.pools.get_mut(key) {
                 p.status_written = Some(now.mono);
+                p.said = gist(&next.conditions);
             }
             self.record_transitions(obj, &old, &next, now);
             if let Some(base) = self.pool_obj(key) {
                 self.write(Subject::Pool(key.clone()), Verb::PoolStatus(base, Box::new(next)));
             }
         }
+    }
+
+    /// False while the hosts of the pool's runtime have neither been listed nor failed: nothing is known of its workers. After
+    /// [`FIRST_LISTING`] that is worth being said.
+    fn knows_the_hosts(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) -> bool {
+        let Some(p) = self.pools.get_mut(key) else { return false };
+        let until = *p.looked_at.get_or_insert(now.mono) + FIRST_LISTING;
+        let silent = self.instances.unlisted(self.runtime_of(obj)).is_some_and(|(_, why)| why.is_empty());
+        if silent && now.mono < until {
+            wake.after(until);
+            return false;
+        }
+        true
+    }
+
+    /// True if a condition has another status than the stored one, or has the status False for another reason. ScalingLimited
+    /// waits for the next roll-up: it follows the length of the queue, and changes with each burst of work.
+    fn says_something_new(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now) -> bool {
+        let old = obj.status.as_ref().map(|s| s.conditions.clone()).unwrap_or_default();
+        let mut next = ContainerPoolStatus { conditions: old.clone(), ..ContainerPoolStatus::default() };
+        self.judge(key, obj, &mut next, now);
+        let says = gist(&next.conditions);
+        let known = says == gist(&old);
+        let interval = self.cfg.rollup_interval;
+        // What was written may not have been seen yet.
+        let news = |p: &PoolEntry| !known && says != p.said;
+        self.pools.get_mut(key).filter(|p| news(p)).is_some_and(|p| p.at_once.take(interval, now.mono))
     }
 
     /// Records Events on transitions of the pool's conditions Ready and Progressing.
@@ -76,12 +112,8 @@ impl Core {
         next: &ContainerPoolStatus,
         now: Now,
     ) {
-        let find = |s: &ContainerPoolStatus| Condition::find::<PoolReady>(&s.conditions).cloned();
-        let (before, after) = (find(old), find(next));
-        if let Some(after) = after.filter(|a| before.as_ref().is_none_or(|b| b.status != a.status)) {
-            let type_ = if after.is_true() || before.is_none() { EventType::Normal } else { EventType::Warning };
-            let reason = if after.is_true() { EventReason::Ready } else { EventReason::NotReady };
-            self.record("ContainerPool", obj, type_, reason, after.message, now);
+        if let Some((type_, reason, text)) = ready::event(old, next) {
+            self.record("ContainerPool", obj, type_, reason, text, now);
         }
         if let Some((warning, reason, text)) = progress::event_of_update(old, next) {
             let type_ = if warning { EventType::Warning } else { EventType::Normal };
@@ -89,81 +121,47 @@ impl Core {
         }
     }
 
-    /// The workers of a pool by what they can do now.
-    fn sums(&mut self, key: &ObjectKey, now: Now) -> Sums {
-        let Some(p) = self.pools.get(key) else { return Sums::default() };
-        let slots = &p.slots;
-        let down = slots.resting_down().len();
-        let mut sums = Sums {
-            ready: slots.idle_since().len(),
-            busy: slots.busy().len(),
-            resting: slots.resting().len() - down,
-            starting: slots.starting().len(),
-            unavailable: slots.unavailable().len() + slots.spent().len() + down,
+    /// What a status says, except for the rests that are stored in it.
+    fn describe(&mut self, key: &ObjectKey, obj: &ContainerPool, s: &mut ContainerPoolStatus, now: Now) {
+        s.observed_generation = obj.metadata.generation;
+        s.selector = Some(format!("{}={}", names::POOL, key.name));
+        s.recent = self.recent(key);
+        s.not_ready = self.not_ready(key);
+        s.resting_credentials = self.resting_credentials(key, obj, now);
+        let wait = self.judge(key, obj, s, now);
+        s.next_available_time = match &wait {
+            Wait::Resting(Some(t), _) => Some(seconds(*t)),
+            _ => None,
         };
-        sums.resting += slots.held_standing(&Standing::Resting);
-        sums.starting += slots.held_standing(&Standing::Starting);
-        sums.unavailable += slots.held_standing(&Standing::Unavailable);
-        let mut idle: BTreeMap<String, usize> = BTreeMap::new();
-        for (credential, set) in slots.idle() {
-            if let Some(credential) = credential {
-                *idle.entry(credential.clone()).or_default() += set.len();
-            }
-        }
-        for (standing, n) in slots.held_as() {
-            let Standing::Idle(credential) = standing else { continue };
-            sums.ready += n;
-            if let Some(credential) = credential {
-                *idle.entry(credential.clone()).or_default() += n;
-            }
-        }
-        for (id, n) in idle {
-            if self.credential_rests(key, &id, now) {
-                (sums.ready, sums.resting) = (sums.ready - n, sums.resting + n);
-            }
-        }
-        sums
+        let Some(p) = self.pools.get(key) else { return };
+        s.updated = count(p.updated());
+        s.start_backoff = p.learned.backoff.stored();
     }
 
-    fn status_of(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now) -> ContainerPoolStatus {
-        let mut s = obj.status.clone().unwrap_or_default();
+    /// Counts the workers and dispatches, and sets the conditions.
+    fn judge(&mut self, key: &ObjectKey, obj: &ContainerPool, s: &mut ContainerPoolStatus, now: Now) -> Wait {
         let counts = self.counts(key, obj, now);
         let sums = self.sums(key, now);
         let wait = self.explain(key, now);
-        let n = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
-        s.observed_generation = obj.metadata.generation;
-        s.selector = Some(format!("{}={}", names::POOL, key.name));
-        s.rate_limits = self.rests(key, obj);
-        s.recent = self.recent(key);
-        s.not_ready = self.not_ready(key);
         let refused = self.runtime_refused(obj);
-        let update = self.progress_of_update(key, obj, &s);
-        let Some(p) = self.pools.get(key) else { return s };
-        s.workers = n(p.members.len());
-        (s.ready, s.busy, s.resting) = (n(sums.ready), n(sums.busy), n(sums.resting));
-        (s.starting, s.unhealthy) = (n(sums.starting), n(sums.unavailable));
-        s.queued = n(p.queue.waiting().len());
-        s.updated = n(p.updated());
-        s.start_backoff = p.learned.backoff.stored();
-        s.next_available_time = match &wait {
-            Wait::Resting(Some(t)) => Some(Time::from(*t)),
-            _ => None,
-        };
-        let available = s.ready + s.busy + s.resting;
-        let ready = match &wait {
-            Wait::Refused(_) | Wait::StartsFail(..) | Wait::HostUnreachable(_) | Wait::Deleting => false,
-            _ => available >= obj.spec.min,
-        };
-        let (bad, c) = (p.learned.requests.bad().clone(), &mut s.conditions);
-        let reason = if !ready && wait == Wait::Nothing { PoolReady::BelowMin } else { wait.reason() };
-        let text = if ready { String::new() } else { wait.to_string() };
-        conditions::set(c, if ready { PoolReady::Available } else { reason }, &text, now);
-        let short = scale::want(&obj.spec, counts) > available;
-        let scaling = short || s.starting > 0;
+        let (members, queued, bad) = self.pools.get(key).map_or_else(Default::default, |p| {
+            (p.members.len(), p.queue.waiting().len(), p.learned.requests.bad().clone())
+        });
+        (s.workers, s.queued) = (count(members), count(queued));
+        (s.ready, s.busy, s.resting) = (count(sums.ready), count(sums.busy), count(sums.resting));
+        (s.starting, s.unavailable) = (count(sums.starting), count(sums.unavailable));
+        let update = self.progress_of_update(key, obj, s, sums.up());
+        let (reason, text) = self.ready(key, obj, &s.conditions, sums, &wait);
+        let c = &mut s.conditions;
+        conditions::set(c, reason, &text, now);
+        let (reason, text) = dispatching::judge(queued, sums, obj.spec.max, &wait);
+        conditions::set(c, reason, &text, now);
+        let short = scale::want(&obj.spec, counts) > count(sums.up());
+        let scaling = short || sums.starting > 0;
         let reason = if scaling { PoolProgressing::Scaling } else { PoolProgressing::Steady };
         let (reason, text) = update.unwrap_or((reason, String::new()));
         conditions::set(c, reason, &text, now);
-        let limited = counts.queued > 0 && s.workers >= obj.spec.max;
+        let limited = counts.queued > 0 && count(members) >= obj.spec.max;
         let text = if limited { wait.to_string() } else { String::new() };
         let reason = if limited { PoolScalingLimited::MaxReached } else { PoolScalingLimited::WithinRange };
         conditions::set(c, reason, &text, now);
@@ -177,7 +175,7 @@ impl Core {
         };
         let reason = if bad.is_empty() { PoolRequestsAccepted::Accepted } else { PoolRequestsAccepted::Refused };
         conditions::set(c, reason, &text, now);
-        s
+        wait
     }
 
     /// Rests of the pool's credentials: the stored ones, and those that are due to be written.
@@ -214,39 +212,6 @@ impl Core {
                     assigned_at: s.assigned_at,
                     finished_at: s.finished_at,
                 }
-            })
-            .collect()
-    }
-
-    fn not_ready(&self, key: &ObjectKey) -> Vec<NotReady> {
-        let Some(p) = self.pools.get(key) else { return Vec::new() };
-        let resting = p.slots.resting().iter().map(|(_, o)| *o);
-        let unavailable = p.slots.unavailable().iter().chain(p.slots.spent()).copied();
-        let ordinals = unavailable.chain(p.slots.starting().iter().copied()).chain(resting).take(LIST);
-        ordinals
-            .map(|o| {
-                let worker = names::worker(&key.name, o);
-                let e = self.workers.get(&key.sibling(worker.clone()));
-                let (reason, until) = match e.map(|e| (e.slot(), e.obj())) {
-                    Some((Some(Slot::Resting { until, up }), _)) => {
-                        let reason = if *up { NotReadyReason::Resting } else { NotReadyReason::InstanceLost };
-                        (reason.as_str(), Some(Time::from(*until)))
-                    }
-                    Some((Some(Slot::Starting), w)) => match &worker_status(w).message {
-                        Some(why) => (why.split(':').next().unwrap_or(NotReadyReason::Starting.as_str()), None),
-                        None => (NotReadyReason::Starting.as_str(), None),
-                    },
-                    Some((Some(Slot::Spent), _)) => (NotReadyReason::Spent.as_str(), None),
-                    Some((_, w)) if w.is_deleting() => (NotReadyReason::Draining.as_str(), None),
-                    Some((_, w)) if !self.instances.is_listed(&host_of(w)) => {
-                        (NotReadyReason::HostUnreachable.as_str(), None)
-                    }
-                    Some((_, w)) if self.instances.is_dead(w) => (NotReadyReason::InstanceLost.as_str(), None),
-                    Some((_, w)) if w.spec.cordoned => (NotReadyReason::Cordoned.as_str(), None),
-                    Some((_, w)) if self.identity_of(w).is_err() => (NotReadyReason::Outdated.as_str(), None),
-                    _ => (NotReadyReason::Unhealthy.as_str(), None),
-                };
-                NotReady { worker, reason: reason.to_owned(), until }
             })
             .collect()
     }

@@ -86,6 +86,11 @@ impl Members {
         self.deleting.len()
     }
 
+    /// Ordinals of the workers that are being deleted.
+    pub fn going(&self) -> &BTreeSet<i32> {
+        &self.deleting
+    }
+
     /// Workers that exist and are not being deleted.
     pub fn staying(&self) -> usize {
         self.existing.len() - self.deleting.len()

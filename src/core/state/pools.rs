@@ -40,8 +40,39 @@ pub(in crate::core) struct PoolEntry {
     pub queue_looked_at: Option<Duration>,
     /// Monotonic time at which an Event last said that its queue refuses dispatches.
     pub refusals_told: Option<Duration>,
+    /// What its conditions said in the newest write.
+    pub said: String,
+    /// Writes of its status that did not wait for the next roll-up.
+    pub at_once: AtOnce,
+    /// Monotonic time at which its status was first looked at.
+    pub looked_at: Option<Duration>,
     /// How long the newest start took.
     pub start_took: Option<Duration>,
+}
+
+/// How many writes of a pool's status in a row do not wait for the next roll-up.
+const IN_A_ROW: u32 = 5;
+
+/// Limits the writes of a pool's status that do not wait for the next roll-up: [`IN_A_ROW`], and one more for each interval
+/// between roll-ups. So a condition that changes repeatedly costs no more than two writes in an interval.
+#[derive(Default)]
+pub(in crate::core) struct AtOnce {
+    used: u32,
+    /// Since when the oldest of these counts.
+    since: Duration,
+}
+
+impl AtOnce {
+    /// Takes one. False: none is left now.
+    pub fn take(&mut self, interval: Duration, now: Duration) -> bool {
+        let passed = now.saturating_sub(self.since).as_millis() / interval.as_millis().max(1);
+        let passed = u32::try_from(passed).unwrap_or(u32::MAX);
+        self.since = if passed < self.used { self.since + interval * passed } else { now };
+        self.used = self.used.saturating_sub(passed);
+        let left = self.used < IN_A_ROW;
+        self.used += u32::from(left);
+        left
+    }
 }
 
 /// What was learned about a pool. It does not hold for another pool with the same name.
@@ -90,6 +121,9 @@ impl PoolEntry {
             status_written: _,
             queue_looked_at: _,
             refusals_told: _,
+            said: _,
+            at_once: _,
+            looked_at: _,
             start_took: _,
         } = self;
         *learned = Learned::default();
@@ -151,5 +185,23 @@ impl Pools {
         if self.0.get(key).is_some_and(|p| p.obj.is_none() && p.is_unused()) {
             self.0.remove(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_at_once_are_few_in_a_row_and_then_one_in_an_interval() {
+        let interval = Duration::from_secs(5);
+        let mut at_once = AtOnce::default();
+        let taken: Vec<u64> = (1000..1100).filter(|s| at_once.take(interval, Duration::from_secs(*s))).collect();
+        assert_eq!(taken[..7], [1000, 1001, 1002, 1003, 1004, 1005, 1010], "{taken:?}");
+        assert_eq!(taken.len(), 5 + 99 / 5, "{taken:?}");
+        assert!(
+            (2000..2005).all(|s| at_once.take(interval, Duration::from_secs(s))),
+            "after a long pause there are all again"
+        );
     }
 }

@@ -34,9 +34,9 @@ impl Audit<'_> {
         }
         self.conditions("ContainerPool", &after.conditions);
         let name = new.metadata.name.clone().unwrap();
-        let parts = after.ready + after.busy + after.resting + after.starting + after.unhealthy;
+        let parts = after.ready + after.busy + after.resting + after.starting + after.unavailable;
         let counts =
-            [after.workers, after.ready, after.busy, after.resting, after.starting, after.unhealthy, after.queued];
+            [after.workers, after.ready, after.busy, after.resting, after.starting, after.unavailable, after.queued];
         self.check(
             parts == after.workers && counts.iter().all(|n| *n >= 0),
             "the counts partition the workers",

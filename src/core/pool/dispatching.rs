@@ -1,0 +1,35 @@
+//! The condition Dispatching of a pool: whether the dispatches that wait get workers.
+
+use super::explain::Wait;
+use super::sums::Sums;
+use crate::api::vocabulary::PoolDispatching;
+
+/// Reason and message of the condition. `queued`: how many dispatches wait.
+pub(super) fn judge(queued: usize, sums: Sums, max: i32, wait: &Wait) -> (PoolDispatching, String) {
+    use PoolDispatching as Reason;
+    if queued == 0 {
+        return (Reason::QueueEmpty, String::new());
+    }
+    let reason = match wait {
+        Wait::Nothing | Wait::Starting | Wait::Replaced(_) => Reason::Assigning,
+        Wait::Busy { .. } | Wait::Full => Reason::AllBusy,
+        // The first worker that is done takes the next dispatch. That others do not start is no standstill.
+        Wait::StartsFail(..) | Wait::StartsPostponed(_) | Wait::WriteRefused(_) | Wait::Unavailable(_)
+            if sums.busy > 0 =>
+        {
+            return (Reason::AllBusy, format!("{} busy of max {max}; {wait}", sums.busy));
+        }
+        Wait::Paused => Reason::Paused,
+        Wait::Deleting => Reason::Deleting,
+        Wait::Refused(_) => Reason::Refused,
+        Wait::StartsFail(..) => Reason::StartsFail,
+        Wait::HostUnreachable(_) => Reason::HostUnreachable,
+        Wait::StartsPostponed(_) => Reason::StartsWait,
+        Wait::Resting(..) => Reason::Resting,
+        Wait::Parked => Reason::CredentialsRefused,
+        Wait::Probing(_) => Reason::Probing,
+        Wait::WriteRefused(_) => Reason::WriteRefused,
+        Wait::Unavailable(_) => Reason::WorkersUnavailable,
+    };
+    (reason, wait.to_string())
+}
