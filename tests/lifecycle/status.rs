@@ -225,7 +225,7 @@ async fn busy_workers_are_no_standstill() {
         w.dispatch(t, "p", json!({})).await;
     }
     w.until_pool("p", "says so", |p| {
-        let text = "2 busy of max 2; wait for the first that is done, or raise spec.max";
+        let text = "all workers are busy: 2 busy of max 2 (raise spec.max for more)";
         says(p, "Dispatching", "True", "AllBusy", text)
     })
     .await;

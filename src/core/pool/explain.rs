@@ -111,8 +111,8 @@ impl std::fmt::Display for Wait {
             }
             Self::Busy { busy, resting, max } => {
                 let rest = if *resting > 0 { format!(" and {resting} resting") } else { String::new() };
-                let advice = if busy + resting >= *max { ", or raise spec.max" } else { "" };
-                write!(f, "{busy} busy{rest} of max {max}; wait for the first that is done{advice}")
+                let advice = if busy + resting >= *max { " (raise spec.max for more)" } else { "" };
+                write!(f, "all workers are busy: {busy} busy{rest} of max {max}{advice}")
             }
             Self::Full => f.write_str("each credential has as many open attempts as its maxConcurrent allows"),
             Self::Replaced(names) => write!(f, "{names} being replaced"),

@@ -46,7 +46,8 @@ impl Core {
         let min = usize::try_from(obj.spec.min).unwrap_or(0);
         let replacing = self.is_replacing(key, obj, stored);
         let was_ready = Condition::find::<PoolReady>(stored).is_some_and(Condition::is_true);
-        let size = self.pools.get(key).map_or(0, |p| p.members.len() + p.learned.replacements.owed());
+        let size =
+            self.pools.get(key).map_or(0, |p| p.members.len() + p.members.creating() + p.learned.replacements.owed());
         let share = if replacing && was_ready { update::budget(&obj.spec, size) } else { 0 };
         let needed = min.saturating_sub(share).max(min.min(1));
         if sums.up() >= min {
