@@ -42,6 +42,8 @@ fn idle() -> InstanceSpec {
         mounts: Vec::new(),
         credential: None,
         grace: None,
+        protected_for: None,
+        pool_uid: "p-1".to_owned(),
         pod_template: None,
     }
 }

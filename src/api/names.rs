@@ -24,6 +24,10 @@ pub const POOL: &str = "poolkeeper.dev/pool";
 pub const WORKER: &str = "poolkeeper.dev/worker";
 /// On Pods and containers: the Worker's uid.
 pub const WORKER_UID: &str = "poolkeeper.dev/worker-uid";
+/// On Pods: `true` while the Pod is protected from eviction. The PodDisruptionBudget of the pool selects it.
+pub const PROTECTED: &str = "poolkeeper.dev/protected";
+/// Annotation on these Pods: the pool's `drainTimeout` when the worker was created.
+pub const DRAIN_TIMEOUT: &str = "poolkeeper.dev/drain-timeout";
 /// On containers: the namespace of the Worker.
 pub const NAMESPACE: &str = "poolkeeper.dev/namespace";
 /// On Pods and containers: the id of the installation that owns them.
@@ -55,6 +59,11 @@ pub fn ordinal(pool: &str, worker: &str) -> Option<i32> {
     let n = worker.strip_prefix(pool)?.strip_prefix('-')?;
     let parsed: i32 = n.parse().ok()?;
     (parsed >= 0 && parsed.to_string() == n).then_some(parsed)
+}
+
+/// Name of the PodDisruptionBudget of a pool. The uid is in it, since that of an earlier pool may still be there.
+pub fn budget(pool: &str, pool_uid: &str) -> String {
+    format!("poolkeeper-{}", instance(pool, pool_uid))
 }
 
 /// Name of the instance of a Worker: its name and the first eight characters of its uid.

@@ -175,7 +175,8 @@ pub struct ContainerPoolSpec {
     #[schemars(schema_with = "schema::open_object")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<serde_json::Map<String, serde_json::Value>>,
-    /// True: the pool assigns no dispatch, and creates and removes no worker. Running attempts go on.
+    /// True: the pool assigns no dispatch, and creates and removes no worker, except that idle workers leave cordoned nodes.
+    /// Running attempts go on.
     #[serde(default)]
     pub paused: bool,
 }

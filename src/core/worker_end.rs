@@ -13,6 +13,8 @@ pub enum WorkerEnd {
     InstanceEnded(String),
     /// So many checks in a row failed.
     Unhealthy(u32),
+    /// Its node is being drained, and it is idle. The runtime's words.
+    Leaving(String),
     /// It is made from an older template than its pool's.
     Outdated,
     /// It is older than `recycle.maxAge`.
@@ -38,6 +40,7 @@ impl fmt::Display for WorkerEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PoolDeleted => f.write_str("its pool is deleted"),
+            Self::Leaving(why) => f.write_str(why),
             Self::StartFailed(why) => write!(f, "it did not start: {why}"),
             Self::InstanceEnded(why) => f.write_str(why),
             Self::Unhealthy(missed) => write!(f, "{missed} checks in a row failed"),

@@ -71,7 +71,9 @@ pub async fn assemble(config: &RuntimeConfig, client: Option<&Client>) -> Result
             }
             RuntimeKind::Pod => {
                 let client = client.ok_or(AssembleError::NoCluster)?.clone();
-                made.runtimes.push(Arc::new(PodRuntime::new(client, installation, config.namespace.clone())));
+                let runtime = PodRuntime::new(client, installation, config.namespace.clone());
+                let runtime = if config.drain_protection { runtime.protecting() } else { runtime };
+                made.runtimes.push(Arc::new(runtime));
             }
         }
     }

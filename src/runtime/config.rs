@@ -20,6 +20,8 @@ pub struct RuntimeConfig {
     pub run_dir: Option<PathBuf>,
     /// The namespace whose Pods are made. None: every namespace.
     pub namespace: Option<String>,
+    /// Protects busy workers from eviction while their node is drained. Runtime Pod only.
+    pub drain_protection: bool,
 }
 
 impl RuntimeConfig {
@@ -32,6 +34,7 @@ impl RuntimeConfig {
             owner_process: None,
             run_dir: None,
             namespace: None,
+            drain_protection: false,
         }
     }
 }

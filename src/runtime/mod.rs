@@ -57,6 +57,8 @@ pub struct InstanceSpec {
     pub key: InstanceKey,
     /// Name of the pool.
     pub pool: String,
+    /// Uid of the pool.
+    pub pool_uid: String,
     /// Host to make it on.
     pub host: String,
     /// Image; required by all but Process.
@@ -77,6 +79,8 @@ pub struct InstanceSpec {
     pub credential: Option<Credential>,
     /// Time between the order to stop it and its end by force. `None`: the runtime's own.
     pub grace: Option<Duration>,
+    /// For how long it is protected from eviction once its node is being drained. `None`: it is not protected.
+    pub protected_for: Option<Duration>,
     /// Merged over a generated Pod.
     pub pod_template: Option<serde_json::Map<String, serde_json::Value>>,
 }
@@ -111,6 +115,8 @@ pub enum InstanceState {
     },
     /// Able to take a task.
     Running,
+    /// Its node is being drained: it is to take no other task, and to be removed once it has none. Why, in words.
+    Leaving(String),
     /// It ended, and nothing of it runs any more. It may still take up a name and disk.
     Exited(Exit),
 }
@@ -119,7 +125,7 @@ impl InstanceState {
     /// The runtime's words for why it cannot take a task, if it gave any.
     pub fn why_not_ready(&self) -> Option<&str> {
         match self {
-            Self::NotReady { why, .. } => Some(why),
+            Self::NotReady { why, .. } | Self::Leaving(why) => Some(why),
             _ => None,
         }
     }

@@ -20,10 +20,29 @@ fn controller() -> BTreeMap<String, BTreeSet<&'static str>> {
     ])
 }
 
+/// The same, where workers are protected from eviction.
+fn protecting() -> BTreeMap<String, BTreeSet<&'static str>> {
+    let mut all = controller();
+    for (what, verbs) in
+        table(&[("/nodes", "list watch"), ("policy/poddisruptionbudgets", "create"), ("/pods", "patch")])
+    {
+        all.entry(what).or_default().extend(verbs);
+    }
+    all
+}
+
+#[test]
+fn without_drain_protection_no_node_is_read_and_no_pod_patched() {
+    let Some(objects) = render(&["--set=drainProtection=false"]) else { return };
+    assert_eq!(rights(one(&objects, "ClusterRole", "pk-poolkeeper")), controller());
+    let deployment = one(&objects, "Deployment", "pk-poolkeeper");
+    assert!(texts(&container(deployment)["args"]).contains(&"--drain-protection=false"));
+}
+
 #[test]
 fn the_controller_may_do_what_it_does_and_no_more() {
     let Some(objects) = render(&[]) else { return };
-    assert_eq!(rights(one(&objects, "ClusterRole", "pk-poolkeeper")), controller());
+    assert_eq!(rights(one(&objects, "ClusterRole", "pk-poolkeeper")), protecting());
     let election = one(&objects, "Role", "pk-poolkeeper-election");
     assert_eq!(election["metadata"]["namespace"], "sys");
     assert_eq!(

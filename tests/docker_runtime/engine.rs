@@ -77,6 +77,8 @@ async fn an_engine_that_dies_and_comes_back() {
         mounts: vec![],
         credential: None,
         grace: None,
+        protected_for: None,
+        pool_uid: "p-1".to_owned(),
         pod_template: None,
     };
     let mut seen = Observed(runtime.observe(LOCAL_HOST));

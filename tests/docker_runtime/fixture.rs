@@ -88,6 +88,8 @@ impl Fixture {
             mounts: vec![],
             credential: None,
             grace: None,
+            protected_for: None,
+            pool_uid: "p-1".to_owned(),
             pod_template: None,
         }
     }

@@ -5,6 +5,7 @@ mod world;
 
 mod dispatching;
 mod doors;
+mod drains;
 mod ends;
 mod events;
 mod instances;

@@ -207,6 +207,8 @@ impl Subject {
             mounts: Vec::new(),
             credential: None,
             grace: None,
+            protected_for: None,
+            pool_uid: "p-1".to_owned(),
             pod_template: None,
         }
     }

@@ -35,6 +35,8 @@ events! {
         "Correct the annotation that the message names, or remove it.";
     InstanceLost("Worker"): "The worker's instance ended by itself.",
         "Read the message: it says how. The worker is replaced.";
+    NodeDrained("Worker"): "The node of an idle worker was cordoned, as `kubectl drain` does it. The worker is removed, and its pool starts another one where there is room.",
+        "Nothing. A busy worker stays until its attempt has ended, or until `spec.drainTimeout` of its pool is over.";
     Unhealthy("Worker"): "Checks of an idle worker failed 3 times in a row. It is replaced.",
         "Look at the load of the host and the logs of the instance.";
     AttemptLimited("Dispatch"): "An attempt ended as RateLimited or Unauthorized. The message says how long the rest is.",

@@ -25,6 +25,10 @@ pub struct ControllerArgs {
     /// Keep the pools of this namespace only
     #[arg(long, short, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
+    /// Follow which nodes are cordoned, and protect busy workers from eviction: see `spec.drainTimeout` [default: true, but
+    /// false with --namespace]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    drain_protection: Option<bool>,
     /// Directory for what runtime Process keeps
     #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
@@ -83,6 +87,12 @@ impl ControllerArgs {
             return Err(Failure::usage("runtime Process needs --run-dir, a directory that outlives this process"));
         }
         Ok(kinds)
+    }
+
+    /// Whether workers are protected from eviction. Nodes belong to no namespace, so a controller of one namespace has no
+    /// right to them, unless it is told otherwise.
+    pub fn drain_protection(&self) -> bool {
+        self.drain_protection.unwrap_or(self.namespace.is_none())
     }
 
     /// The times of the election.

@@ -11,6 +11,7 @@ use crate::core::limits::{EARLY_END, MISSED_CHECKS};
 use crate::core::state::instances::{InstanceView, host_of, instance_key};
 use crate::core::state::life::Order;
 use crate::core::{Action, Core, EventType, Now, ObjectKey, RuntimeOrder, WorkerEnd, conditions};
+use crate::runtime::InstanceState;
 
 impl Core {
     /// A worker that is Ready and idle: replaces it if its instance is dead or unhealthy, and checks it.
@@ -52,6 +53,18 @@ impl Core {
                 why
             };
             self.delete_worker(key, WorkerEnd::InstanceEnded(end), now);
+            return;
+        }
+        let leaving = match self.instances.view_of(w) {
+            Some(InstanceView::There { state: InstanceState::Leaving(why), .. }) => Some(why.clone()),
+            _ => None,
+        };
+        // A rest would be lost with the worker. One that rests stays until its rest ends, or its node ends it. A paused pool gives way
+        // as well: otherwise the drain of a node would wait for the pool.
+        let until = status.cooldown.as_ref().and_then(|c| c.until.as_ref());
+        if let Some(why) = leaving.filter(|_| !until.is_some_and(|u| self.rest_ends.lasts(u.0, now))) {
+            self.record("Worker", w, EventType::Normal, EventReason::NodeDrained, why.clone(), now);
+            self.delete_worker(key, WorkerEnd::Leaving(why), now);
             return;
         }
         if self.pools.get(&pool).is_some_and(|p| p.learned.backoff.is_failing()) {

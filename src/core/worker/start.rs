@@ -1,15 +1,14 @@
 //! A Worker that is not Ready yet: its start.
 
 use super::exit::describe_worker;
-use crate::api::pool::ContainerPoolSpec;
 use crate::api::vocabulary::{EventReason, WorkerReady};
 use crate::api::worker::{Handle, WorkerPhase};
-use crate::api::{Period, Time, Worker};
+use crate::api::{ContainerPool, Period, Time, Worker};
 use crate::core::agenda::Wake;
 use crate::core::object::worker_status;
 use crate::core::state::instances::{InstanceView, host_of, instance_key};
 use crate::core::state::life::Order;
-use crate::core::{Action, Core, EventType, HostKey, Now, ObjectKey, RuntimeOrder, WorkerEnd, conditions};
+use crate::core::{Action, Core, EventType, HostKey, Now, Object, ObjectKey, RuntimeOrder, WorkerEnd, conditions};
 use crate::runtime::{InstanceSpec, InstanceState};
 
 impl Core {
@@ -27,6 +26,10 @@ impl Core {
             }
             Some(InstanceView::Gone) => {
                 return self.fail_start(key, "the instance vanished before it was ready".to_owned());
+            }
+            Some(InstanceView::There { state: InstanceState::Leaving(why), .. }) => {
+                let why = why.clone();
+                return self.fail_start(key, why); // with a back-off: it may have been put on that node in spite of the cordon
             }
             Some(InstanceView::There { state, .. }) => {
                 let held = matches!(state, InstanceState::NotReady { held: true, .. });
@@ -64,7 +67,7 @@ impl Core {
         if missed > 0 {
             self.check_if_due(key, now, wake); // it was not in a listing
         } else if !under_way && !seen && !stands_still {
-            self.order_start(key, w, &pool.spec, host, now);
+            self.order_start(key, w, &pool, host, now);
         }
     }
 
@@ -94,11 +97,11 @@ impl Core {
     }
 
     /// Orders the start, or a check if the answer to an earlier order was lost.
-    fn order_start(&mut self, key: &ObjectKey, w: &Worker, pool: &ContainerPoolSpec, host: HostKey, now: Now) {
+    fn order_start(&mut self, key: &ObjectKey, w: &Worker, pool: &ContainerPool, host: HostKey, now: Now) {
         let Some(e) = self.workers.get_mut(key) else { return };
         let order = if e.life().is_unanswered() {
             e.life_mut().order(Order::Check, now.mono);
-            RuntimeOrder::Check(host, instance_key(w), pool.health.timeout.get())
+            RuntimeOrder::Check(host, instance_key(w), pool.spec.health.timeout.get())
         } else {
             e.life_mut().order(Order::Start, now.mono);
             let spec = instance_spec(w, pool, &host);
@@ -116,7 +119,8 @@ impl Core {
     }
 }
 
-fn instance_spec(w: &Worker, pool: &ContainerPoolSpec, host: &HostKey) -> InstanceSpec {
+fn instance_spec(w: &Worker, pool: &ContainerPool, host: &HostKey) -> InstanceSpec {
+    let (pool_uid, pool) = (pool.uid_str().to_owned(), &pool.spec);
     InstanceSpec {
         key: instance_key(w),
         pool: w.spec.pool.clone(),
@@ -130,6 +134,8 @@ fn instance_spec(w: &Worker, pool: &ContainerPoolSpec, host: &HostKey) -> Instan
         mounts: pool.mounts.clone(),
         credential: w.spec.credential.as_ref().and_then(|n| pool.credentials.iter().find(|c| c.name == *n)).cloned(),
         grace: pool.termination_grace_period.map(Period::get),
+        protected_for: (!pool.drain_timeout.is_zero()).then_some(pool.drain_timeout.get()),
+        pool_uid,
         pod_template: pool.pod_template.clone(),
     }
 }

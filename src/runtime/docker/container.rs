@@ -166,6 +166,8 @@ mod tests {
             mounts: vec![],
             credential: None,
             grace: None,
+            protected_for: None,
+            pool_uid: "p-1".to_owned(),
             pod_template: None,
         }
     }

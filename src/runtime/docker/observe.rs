@@ -213,7 +213,7 @@ async fn listing(host: &Host, docker: &Docker, installation: &str, seen: &Seen) 
 /// True if the listing agrees with what is known. A restart in between would have been heard of.
 fn is_still(known: &Instance, listed: &ContainerSummary) -> bool {
     match known.state {
-        InstanceState::Starting | InstanceState::NotReady { .. } => false,
+        InstanceState::Starting | InstanceState::NotReady { .. } | InstanceState::Leaving(_) => false,
         InstanceState::Running => listed.state == Some(Listed::RUNNING),
         InstanceState::Exited(_) => listed.state == Some(Listed::EXITED),
     }

@@ -6,7 +6,7 @@ use kube::Resource;
 use serde_json::{Value, json};
 
 use super::template::{self, CONTAINER};
-use crate::api::{Worker, names};
+use crate::api::{Period, Worker, names};
 use crate::runtime::InstanceSpec;
 
 /// Time between SIGTERM and SIGKILL if the pool names none. What the controller stops runs no task, and most workers are a
@@ -71,8 +71,8 @@ pub(super) fn pod(spec: &InstanceSpec, installation: &str) -> Result<Value, Stri
     // What the protocol stands on is not for a template to change.
     pod["metadata"]["name"] = json!(spec.key.instance_name());
     pod["metadata"]["namespace"] = json!(spec.key.namespace);
-    // `kubectl drain` and the cluster autoscaler touch only Pods that a controller owns. Not blockOwnerDeletion: the Worker's
-    // finalizer holds the Worker until the Pod is gone (docs/decisions/0050-pods-are-owned-by-workers.md).
+    // `kubectl drain` evicts only Pods that a controller owns. Not blockOwnerDeletion: the Worker's
+    // finalizer holds the Worker until the Pod is gone (docs/decisions/0054-pods-are-owned-by-workers.md).
     pod["metadata"]["ownerReferences"] = json!([{
         "apiVersion": Worker::api_version(&()),
         "kind": Worker::kind(&()),
@@ -88,6 +88,10 @@ pub(super) fn pod(spec: &InstanceSpec, installation: &str) -> Result<Value, Stri
         (names::WORKER_UID, &spec.key.uid),
     ] {
         pod["metadata"]["labels"][label] = json!(value);
+    }
+    if let Some(timeout) = spec.protected_for {
+        pod["metadata"]["labels"][names::PROTECTED] = json!("true");
+        pod["metadata"]["annotations"][names::DRAIN_TIMEOUT] = json!(Period::from(timeout).to_string());
     }
     pod["spec"]["restartPolicy"] = json!("Never");
     Ok(pod)
@@ -121,6 +125,8 @@ mod tests {
             mounts: vec![Mount { host_path: "/srv".into(), mount_path: "/agents".into(), read_only: true }],
             credential: None,
             grace: None,
+            protected_for: None,
+            pool_uid: "p-1".to_owned(),
             pod_template: None,
         }
     }
@@ -170,6 +176,17 @@ mod tests {
         assert_eq!(pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"], false);
         assert_eq!(pod["metadata"]["labels"]["team"], "a");
         assert_eq!(pod["metadata"]["labels"]["poolkeeper.dev/pool"], "agents");
+    }
+
+    #[test]
+    fn a_protected_pod_says_so_and_for_how_long() {
+        let made = pod(&InstanceSpec { protected_for: Some(Duration::from_secs(5400)), ..spec() }, "here").unwrap();
+        assert_eq!(made["metadata"]["labels"]["poolkeeper.dev/protected"], "true");
+        assert_eq!(made["metadata"]["annotations"]["poolkeeper.dev/drain-timeout"], "1h30m");
+        let made: k8s_openapi::api::core::v1::Pod = serde_json::from_value(made).unwrap();
+        assert_eq!(crate::runtime::pod::state::protected_for(&made), Some(Duration::from_secs(5400)));
+        let made = serde_json::from_value(pod(&spec(), "here").unwrap()).unwrap();
+        assert_eq!(crate::runtime::pod::state::protected_for(&made), None);
     }
 
     #[test]

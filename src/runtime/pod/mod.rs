@@ -4,24 +4,30 @@
 //! (`kubectl exec`), with its own rights. The controller reads no Secret: a credential is a reference that the kubelet resolves.
 //!
 //! - `build`: the Pod that is created. `template`: how `spec.podTemplate` is merged into it.
+//! - `budget`, `nodes`: protection from eviction, and its end.
 //! - `state`: what a Pod's status means.
 //! - `seen`: what the watch showed. `observe`: the watch. `trim`: what it reads of a Pod.
 
+mod budget;
 mod build;
+mod nodes;
 mod observe;
 mod seen;
 mod state;
 mod template;
 mod trim;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client};
+use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
 pub use template::CONTAINER;
@@ -40,6 +46,8 @@ const GOING: Duration = Duration::from_secs(60);
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// What is said of a Pod that may be a Worker's and does not say so.
 const UNLABELLED: &str = "the Pod has lost its labels";
+/// How long the start of a worker waits until it is known which nodes are cordoned.
+const NODES_TIMEOUT: Duration = Duration::from_secs(5);
 /// Requests under way at a time. More do not make the API server faster.
 const REQUESTS: usize = 32;
 
@@ -50,12 +58,65 @@ pub struct PodRuntime {
     namespace: Option<String>,
     seen: Arc<Seen>,
     requests: Semaphore,
+    /// Follows nodes, and protects busy workers on them.
+    protects: bool,
+    /// Whether cordoned nodes are known. Without that, no worker would leave a node, so none is protected.
+    nodes: Arc<nodes::Followed>,
+    /// Uids of the pools whose budget was created.
+    budgets: Mutex<BTreeSet<String>>,
 }
 
 impl PodRuntime {
     /// `installation`: the id on every Pod that is made here. `namespace`: follow this one only.
     pub fn new(client: Client, installation: String, namespace: Option<String>) -> Self {
-        Self { client, installation, namespace, seen: Arc::default(), requests: Semaphore::new(REQUESTS) }
+        Self {
+            client,
+            installation,
+            namespace,
+            seen: Arc::default(),
+            requests: Semaphore::new(REQUESTS),
+            protects: false,
+            nodes: Arc::new(nodes::Followed::new(None)),
+            budgets: Mutex::default(),
+        }
+    }
+
+    /// Follows nodes too, and protects workers from eviction. Needs the rights to list and watch nodes, to create
+    /// PodDisruptionBudgets and to patch Pods; without the first, no worker is protected.
+    #[must_use]
+    pub fn protecting(mut self) -> Self {
+        self.protects = true;
+        self
+    }
+
+    /// True if the worker can be protected from eviction: its pool has a budget, and it is known when its node is drained.
+    async fn protect(&self, spec: &InstanceSpec) -> bool {
+        if !self.protects || spec.protected_for.is_none() {
+            return false;
+        }
+        let mut nodes = self.nodes.subscribe();
+        let known = async { nodes.wait_for(Option::is_some).await.is_ok_and(|known| *known == Some(true)) };
+        if !tokio::time::timeout(NODES_TIMEOUT, known).await.unwrap_or(false) {
+            return false;
+        }
+        let budgets = || self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        if budgets().contains(&spec.pool_uid) {
+            return true;
+        }
+        let path = format!("/apis/policy/v1/namespaces/{}/poddisruptionbudgets", spec.key.namespace);
+        match self.post::<PodDisruptionBudget>(path, &budget::budget(spec)).await {
+            Ok(_) | Err(RequestError::Exists) => {
+                budgets().insert(spec.pool_uid.clone());
+                true
+            }
+            Err(error) => {
+                tracing::warn!(
+                    pool = spec.pool, namespace = spec.key.namespace, %error,
+                    "the PodDisruptionBudget cannot be created, so the worker is not protected from eviction"
+                );
+                false
+            }
+        }
     }
 
     async fn asked<T>(&self, request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, RequestError> {
@@ -83,9 +144,12 @@ impl PodRuntime {
 
     async fn create(&self, pod: &serde_json::Value, key: &InstanceKey) -> Result<Pod, RequestError> {
         // A template's field that there is not would otherwise be dropped without a word.
-        let path = format!("/api/v1/namespaces/{}/pods?fieldValidation=Strict", key.namespace);
-        let broken = |e: &dyn std::fmt::Display| RequestError::Refused(format!("the Pod cannot be sent: {e}"));
-        let body = serde_json::to_vec(pod).map_err(|e| broken(&e))?;
+        self.post(format!("/api/v1/namespaces/{}/pods?fieldValidation=Strict", key.namespace), pod).await
+    }
+
+    async fn post<K: DeserializeOwned>(&self, path: String, object: &serde_json::Value) -> Result<K, RequestError> {
+        let broken = |e: &dyn std::fmt::Display| RequestError::Refused(format!("the object cannot be sent: {e}"));
+        let body = serde_json::to_vec(object).map_err(|e| broken(&e))?;
         let request = http::Request::post(path).header("content-type", "application/json").body(body);
         self.asked(self.client.request(request.map_err(|e| broken(&e))?)).await
     }
@@ -99,7 +163,7 @@ impl PodRuntime {
 #[derive(thiserror::Error, Debug)]
 enum RequestError {
     /// An object with that name exists.
-    #[error("the Pod already exists")]
+    #[error("it already exists")]
     Exists,
     /// The API server refused it for a reason that may pass.
     #[error("{0}")]
@@ -172,7 +236,12 @@ impl Runtime for PodRuntime {
                     Some(namespace) => Api::namespaced(self.client.clone(), namespace),
                     None => Api::all(self.client.clone()),
                 };
-                observe::observe(api, self.installation.clone(), self.seen.clone())
+                let pods = observe::observe(api, self.installation.clone(), self.seen.clone());
+                if !self.protects {
+                    return pods;
+                }
+                let nodes = nodes::follow(self.client.clone(), self.seen.clone(), self.nodes.clone());
+                stream::select(pods, nodes).boxed()
             }
             Err(why) => stream::iter([Observation::Unreachable(why)]).chain(stream::pending()).boxed(),
         }
@@ -180,6 +249,8 @@ impl Runtime for PodRuntime {
 
     async fn start(&self, spec: &InstanceSpec) -> Result<Instance, StartError> {
         Self::known(&spec.host).map_err(StartError::Refused)?;
+        let protected_for = if self.protect(spec).await { spec.protected_for } else { None };
+        let spec = &InstanceSpec { protected_for, ..spec.clone() };
         let pod = build::pod(spec, &self.installation).map_err(StartError::Refused)?;
         let made = match self.create(&pod, &spec.key).await.map_err(|error| error.about(&spec.key)) {
             Ok(pod) => pod,

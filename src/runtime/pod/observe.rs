@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::runtime::watcher::{self, Event};
 
-use super::seen::Seen;
+use super::seen::{Extra, Seen};
 use super::state;
 use super::trim::Trimmed;
 use crate::api::names;
@@ -143,8 +143,12 @@ fn is_refused(error: &watcher::Error) -> bool {
 fn take(seen: &Seen, installation: &str, pod: &Pod) -> Option<Instance> {
     let before = state::key(pod).and_then(|key| seen.get(&key));
     let now = state::instance(pod, installation, before.as_ref())?;
-    seen.put(now.clone(), state::is_hollow(pod));
-    Some(now)
+    let extra = Extra {
+        hollow: state::is_hollow(pod),
+        node: state::node(pod).map(|name| seen.node(name)),
+        protected_for: state::protected_for(pod),
+    };
+    Some(seen.put(now, extra))
 }
 
 #[cfg(test)]

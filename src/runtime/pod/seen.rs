@@ -2,7 +2,8 @@
 //! stored.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -17,6 +18,8 @@ pub(super) struct Seen(Mutex<Inner>);
 struct Inner {
     /// Watches that have listed and run.
     live: usize,
+    /// Nodes that are cordoned.
+    cordoned: BTreeSet<Arc<str>>,
     pods: BTreeMap<InstanceKey, Pod>,
     /// Only of Pods whose end is awaited: otherwise there would soon be one for each Pod that ever existed.
     waiting: BTreeMap<InstanceKey, Waiting>,
@@ -58,14 +61,43 @@ impl Drop for Going<'_> {
 struct Pod {
     own: bool,
     handle: Handle,
+    /// As it is, whatever becomes of its node.
     state: InstanceState,
-    hollow: Option<Box<str>>,
+    extra: Extra,
 }
 
-impl Pod {
-    fn instance(&self, key: &InstanceKey) -> Instance {
-        let (handle, state) = (self.handle.clone(), self.state.clone());
-        Instance { key: key.clone(), host: LOCAL_HOST.to_owned(), own: self.own, handle, state }
+/// What is known of a Pod and is no part of an [`Instance`].
+#[derive(Default)]
+pub(super) struct Extra {
+    /// Why it will never take a task again, although it has not ended.
+    pub hollow: Option<String>,
+    /// Its node.
+    pub node: Option<Arc<str>>,
+    /// For how long it is protected from eviction once its node is cordoned.
+    pub protected_for: Option<Duration>,
+}
+
+/// A Pod whose protection from eviction is over.
+pub(super) struct Exposed {
+    /// Whose it is.
+    pub key: InstanceKey,
+    /// Uid of the Pod.
+    pub uid: String,
+    /// How long it was protected after its node was cordoned.
+    pub after: Duration,
+}
+
+impl Inner {
+    /// A Pod on a cordoned node is leaving it, unless it has ended.
+    fn instance(&self, key: &InstanceKey, pod: &Pod) -> Instance {
+        let handle = pod.handle.clone();
+        let state = match pod.extra.node.as_ref().filter(|node| self.cordoned.contains(*node)) {
+            Some(node) if !matches!(pod.state, InstanceState::Exited(_)) => {
+                InstanceState::Leaving(format!("its node {node} is cordoned"))
+            }
+            _ => pod.state.clone(),
+        };
+        Instance { key: key.clone(), host: LOCAL_HOST.to_owned(), own: pod.own, handle, state }
     }
 }
 
@@ -85,10 +117,41 @@ impl Seen {
         inner.live = inner.live.saturating_sub(1);
     }
 
-    /// A Pod as it is now.
-    pub fn put(&self, instance: Instance, hollow: Option<String>) {
+    /// A Pod as it is now. Returns the instance that it is on its node.
+    pub fn put(&self, instance: Instance, extra: Extra) -> Instance {
         let Instance { key, host: _, own, handle, state } = instance;
-        self.lock().pods.insert(key, Pod { own, handle, state, hollow: hollow.map(Into::into) });
+        let (mut inner, pod) = (self.lock(), Pod { own, handle, state, extra });
+        let now = inner.instance(&key, &pod);
+        inner.pods.insert(key, pod);
+        now
+    }
+
+    /// The name of a node, as other Pods on it have it.
+    pub fn node(&self, name: &str) -> Arc<str> {
+        // Only cordoned nodes are shared: of the others the name is all that is known.
+        self.lock().cordoned.get(name).cloned().unwrap_or_else(|| name.into())
+    }
+
+    /// These nodes are cordoned, and no others. Returns the instances that are other ones by that.
+    pub fn cordon(&self, nodes: BTreeSet<Arc<str>>) -> Vec<Instance> {
+        let mut inner = self.lock();
+        let before = std::mem::replace(&mut inner.cordoned, nodes);
+        let other: BTreeSet<Arc<str>> = before.symmetric_difference(&inner.cordoned).cloned().collect();
+        let on_it = |pod: &&Pod| pod.extra.node.as_ref().is_some_and(|node| other.contains(node));
+        let live = |pod: &&Pod| !matches!(pod.state, InstanceState::Exited(_));
+        let pods = inner.pods.iter().filter(|(_, pod)| on_it(pod) && live(pod));
+        pods.map(|(key, pod)| inner.instance(key, pod)).collect()
+    }
+
+    /// Pods whose protection is over. `cordoned`: how long each node has been cordoned.
+    pub fn exposed(&self, cordoned: &BTreeMap<Arc<str>, Duration>) -> Vec<Exposed> {
+        let inner = self.lock();
+        let over = |(key, pod): (&InstanceKey, &Pod)| {
+            let (node, after) = (pod.extra.node.as_ref()?, pod.extra.protected_for?);
+            let uid = pod.handle.id.clone();
+            (*cordoned.get(node)? >= after).then(|| Exposed { key: key.clone(), uid, after })
+        };
+        inner.pods.iter().filter_map(over).collect()
     }
 
     /// A Pod is gone.
@@ -111,16 +174,17 @@ impl Seen {
 
     /// As it was last seen, however long ago.
     pub fn get(&self, key: &InstanceKey) -> Option<Instance> {
-        self.lock().pods.get_key_value(key).map(|(key, pod)| pod.instance(key))
+        let inner = self.lock();
+        inner.pods.get_key_value(key).map(|(key, pod)| inner.instance(key, pod))
     }
 
     /// What a check finds, if the watch can answer for it.
     pub fn checked(&self, key: &InstanceKey) -> Option<Result<Instance, RuntimeError>> {
         let inner = self.lock();
         let (key, pod) = inner.pods.get_key_value(key).filter(|_| inner.live > 0)?;
-        Some(match &pod.hollow {
-            Some(why) => Err(RuntimeError::Refused(why.to_string())),
-            None => Ok(pod.instance(key)),
+        Some(match &pod.extra.hollow {
+            Some(why) => Err(RuntimeError::Refused(why.clone())),
+            None => Ok(inner.instance(key, pod)),
         })
     }
 

@@ -1,11 +1,13 @@
 //! How a Pod is, in the words of a runtime. Pure.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
 
 use super::template::CONTAINER;
-use crate::api::names;
 use crate::api::worker::Handle;
+use crate::api::{Period, names};
 use crate::runtime::{Exit, Instance, InstanceKey, InstanceState, LOCAL_HOST};
 
 /// Why a container waits while it is merely being made.
@@ -33,6 +35,18 @@ pub(super) fn instance(pod: &Pod, installation: &str, before: Option<&Instance>)
     let handle = Handle { id: pod.metadata.uid.clone()?, started };
     let state = settle(state(pod), before.map(|i| &i.state));
     Some(Instance { key, host: LOCAL_HOST.to_owned(), own, handle, state })
+}
+
+/// The node of a Pod.
+pub(super) fn node(pod: &Pod) -> Option<&str> {
+    pod.spec.as_ref()?.node_name.as_deref()
+}
+
+/// For how long a Pod is protected from eviction once its node is cordoned. None: it is not, or no longer.
+pub(super) fn protected_for(pod: &Pod) -> Option<Duration> {
+    pod.metadata.labels.as_ref()?.get(names::PROTECTED)?;
+    let timeout: Period = pod.metadata.annotations.as_ref()?.get(names::DRAIN_TIMEOUT)?.parse().ok()?;
+    Some(timeout.get())
 }
 
 /// True for a Pod whose worker has ended although other containers keep it from ending: it will never take a task again.

@@ -37,6 +37,8 @@ fn spec(uid: &str) -> InstanceSpec {
         mounts: Vec::new(),
         credential: None,
         grace: None,
+        protected_for: None,
+        pool_uid: "p-1".to_owned(),
         pod_template: None,
     }
 }

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
 use kube::core::ObjectMeta;
 use serde::Deserialize;
 
-/// A Pod without its spec, and of its metadata only what is read here and by kube's watcher.
+/// A Pod of whose spec only the node is left, and of its metadata only what is read here and by kube's watcher.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Received")]
 pub(super) struct Trimmed(pub Pod);
@@ -17,7 +17,14 @@ pub(super) struct Trimmed(pub Pod);
 #[derive(Deserialize)]
 struct Received {
     metadata: Meta,
+    spec: Option<Spec>,
     status: Option<PodStatus>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    node_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -50,8 +57,13 @@ impl From<Received> for Trimmed {
             annotations: meta.annotations,
             ..ObjectMeta::default()
         };
-        Self(Pod { metadata, spec: None, status: received.status })
+        let spec = received.spec.and_then(|spec| spec.node_name).map(on_node);
+        Self(Pod { metadata, spec, status: received.status })
     }
+}
+
+fn on_node(name: String) -> PodSpec {
+    PodSpec { node_name: Some(name), ..PodSpec::default() }
 }
 
 impl Resource for Trimmed {
@@ -99,7 +111,7 @@ mod tests {
                 "creationTimestamp": "2026-01-01T00:00:00Z", "deletionTimestamp": "2026-01-01T00:01:00Z",
                 "labels": {"poolkeeper.dev/worker": "p-0", "poolkeeper.dev/worker-uid": "1"},
                 "managedFields": [{"manager": "m", "operation": "Update", "fieldsV1": {"f:spec": {}}}]},
-            "spec": {"containers": [{"name": "worker", "image": "i"}]},
+            "spec": {"nodeName": "node-1", "containers": [{"name": "worker", "image": "i"}]},
             "status": {"phase": "Failed", "containerStatuses": [ended]}});
         let whole: Pod = serde_json::from_value(pod.clone()).unwrap();
         let Trimmed(trimmed) = serde_json::from_value(pod).unwrap();
@@ -107,6 +119,6 @@ mod tests {
         assert!(state::instance(&trimmed, "i", None).is_some());
         assert_eq!((trimmed.metadata.resource_version.as_deref(), trimmed.metadata.managed_fields), (Some("7"), None));
         assert_eq!(trimmed.metadata.deletion_timestamp, whole.metadata.deletion_timestamp);
-        assert_eq!(trimmed.spec, None);
+        assert_eq!(trimmed.spec, Some(on_node("node-1".to_owned())));
     }
 }

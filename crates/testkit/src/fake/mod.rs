@@ -111,6 +111,18 @@ impl FakeRuntime {
         self.end(key, Cause::Killed, Exit { code: Some(137), ..Exit::default() })
     }
 
+    /// The node of an instance is cordoned (or no longer). False: there is no such instance.
+    pub fn cordon(&self, key: &InstanceKey, cordoned: bool) -> bool {
+        let mut world = self.world();
+        let Some(held) = world.instances.get_mut(&key.uid) else { return false };
+        held.instance.state =
+            if cordoned { InstanceState::Leaving("its node n is cordoned".to_owned()) } else { InstanceState::Running };
+        let instance = held.instance.clone();
+        world.tell(&instance.host.clone(), &Observation::Changed(instance));
+        self.changed();
+        true
+    }
+
     /// Removes an instance as a user with a shell would. False: there is none.
     pub fn vanish(&self, key: &InstanceKey) -> bool {
         let mut world = self.world();
