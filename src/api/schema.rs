@@ -34,7 +34,7 @@ pub(super) fn period_above_zero(_: &mut SchemaGenerator) -> Schema {
     period_with(" && duration(self) > duration('0s')", &message)
 }
 
-/// A grace: whole seconds, so that every runtime can keep to it.
+/// A grace, in whole seconds: Pods know no parts of a second.
 pub(super) fn grace(_: &mut SchemaGenerator) -> Schema {
     let pattern = "^([0-9]+(s|m|h))+$";
     json_schema!({

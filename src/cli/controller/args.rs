@@ -90,7 +90,7 @@ impl ControllerArgs {
     }
 
     /// Whether workers are protected from eviction. Nodes belong to no namespace, so a controller of one namespace has no
-    /// right to them, unless it is told otherwise.
+    /// right to them by default.
     pub fn drain_protection(&self) -> bool {
         self.drain_protection.unwrap_or(self.namespace.is_none())
     }

@@ -48,7 +48,7 @@ pub(super) fn body(spec: &InstanceSpec, owner: &Owner, secret: Option<&Secret>) 
         env: Some(env),
         working_dir: spec.working_dir.clone(),
         labels: Some(labels(spec, owner)),
-        // The engine keeps it, so that whoever stops the container gives it this time.
+        // The engine stores it: `docker stop` gives the container this time as well.
         stop_timeout: Some(grace(spec.grace)),
         host_config: Some(HostConfig {
             // A first process that reaps what tasks leave behind and passes signals on.

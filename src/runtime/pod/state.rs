@@ -188,7 +188,7 @@ fn exit_of(ended: &ContainerStateTerminated) -> Exit {
     Exit { code: Some(ended.exit_code), out_of_memory, tail, from_outside: false }
 }
 
-/// The last KiB of a text.
+/// The last KiB of a message.
 fn cut(text: &str) -> String {
     let start = text.len().saturating_sub(1024);
     let start = (start..text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len());
