@@ -72,7 +72,7 @@ pub(super) fn pod(spec: &InstanceSpec, installation: &str) -> Result<Value, Stri
     pod["metadata"]["name"] = json!(spec.key.instance_name());
     pod["metadata"]["namespace"] = json!(spec.key.namespace);
     // `kubectl drain` evicts only Pods that a controller owns. Not blockOwnerDeletion: the Worker's
-    // finalizer holds the Worker until the Pod is gone (docs/decisions/0054-pods-are-owned-by-workers.md).
+    // finalizer holds the Worker until the Pod is gone (docs/decisions/0050-pods-are-owned-by-workers.md).
     pod["metadata"]["ownerReferences"] = json!([{
         "apiVersion": Worker::api_version(&()),
         "kind": Worker::kind(&()),
