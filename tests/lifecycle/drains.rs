@@ -79,6 +79,7 @@ async fn a_node_that_is_uncordoned_in_time_keeps_its_busy_worker() {
     assert!(w.fake.cordon(&key(&old), true));
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!(w.fake.cordon(&key(&old), false));
+    tokio::time::sleep(Duration::from_secs(1)).await;
     w.report("a", json!({"outcome": "Succeeded"})).await;
     w.until_assigned("b").await;
     let on = w.dispatches().get("b").await.unwrap().status.unwrap().worker.unwrap();

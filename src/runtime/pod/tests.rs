@@ -145,3 +145,67 @@ fn every_waiter_for_a_pod_is_notified_once() {
     drop(third);
     assert_eq!(seen.waited_for(), 0);
 }
+
+/// A runtime that protects, on an API server that lets it list nodes or not. What was created comes out.
+async fn protecting(nodes: u16) -> (PodRuntime, Arc<Mutex<Vec<Value>>>) {
+    let created = Arc::new(Mutex::new(Vec::new()));
+    let all = created.clone();
+    let answer = tower::service_fn(move |request: http::Request<Body>| {
+        let all = all.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let watches = parts.uri.query().is_some_and(|q| q.contains("watch=true"));
+            if watches {
+                std::future::pending::<()>().await;
+            }
+            let (code, answer) = if parts.method == http::Method::POST {
+                let body = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
+                let mut object: Value = serde_json::from_slice(&body).unwrap();
+                all.lock().unwrap_or_else(PoisonError::into_inner).push(object.clone());
+                object["metadata"]["uid"] = "made".into();
+                (201, object)
+            } else if nodes != 200 && parts.uri.path().ends_with("/nodes") {
+                (
+                    nodes,
+                    json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "message": "no", "code": nodes}),
+                )
+            } else {
+                (200, json!({"metadata": {"resourceVersion": "5"}, "items": []}))
+            };
+            let response = http::Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()));
+            Ok::<_, std::io::Error>(response.unwrap())
+        }
+    });
+    let runtime = PodRuntime::new(Client::new(answer, "n"), "i".into(), None).protecting();
+    let mut observed = runtime.observe(LOCAL_HOST);
+    tokio::spawn(async move { while observed.next().await.is_some() {} });
+    (runtime, created)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_has_a_budget_before_its_first_pod() {
+    let (runtime, created) = protecting(200).await;
+    for uid in ["1", "2"] {
+        let spec = InstanceSpec { protected_for: Some(Duration::from_secs(60)), ..spec(uid) };
+        runtime.start(&spec).await.unwrap();
+    }
+    let created = created.lock().unwrap().clone();
+    let kinds: Vec<_> = created.iter().map(|o| o["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["PodDisruptionBudget", "Pod", "Pod"]);
+    let (budget, pod) = (&created[0], &created[1]);
+    assert_eq!(budget["metadata"]["name"], "poolkeeper-p-p1");
+    assert_eq!(budget["metadata"]["ownerReferences"][0]["kind"], "ContainerPool");
+    for (label, value) in budget["spec"]["selector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(pod["metadata"]["labels"][label], *value, "it selects the Pod");
+    }
+}
+
+/// Without nodes no idle worker would leave one that is drained, and the drain would wait for it.
+#[tokio::test(start_paused = true)]
+async fn without_the_right_to_nodes_no_worker_is_protected() {
+    let (runtime, created) = protecting(403).await;
+    runtime.start(&InstanceSpec { protected_for: Some(Duration::from_secs(60)), ..spec("1") }).await.unwrap();
+    let created = created.lock().unwrap().clone();
+    assert_eq!(created.len(), 1);
+    assert_eq!(created[0]["metadata"]["labels"].get("poolkeeper.dev/protected"), None);
+}
