@@ -2,6 +2,7 @@
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -225,6 +226,9 @@ fn a_command_that_is_gone_for_a_while_fails_its_tasks_alone() {
     assert!(ran.stderr.contains("tasks: 0 succeeded, 4 failed"), "{script}: {}", ran.stderr);
 }
 
+/// A time that is over for longer than this tells the engine that it was stopped.
+const LATE: Duration = Duration::from_millis(300);
+
 /// Ctrl-Z for longer than `--timeout`, then `fg`: only this process is stopped, its tasks are not.
 #[test]
 fn a_task_that_ended_in_time_has_ended_in_time() {
@@ -235,10 +239,12 @@ fn a_task_that_ended_in_time_has_ended_in_time() {
     let started = place.start_until(&args, "line-6 attempt 1 →");
     let lines = |name: &str| std::fs::read_to_string(place.path(name)).map_or(0, |text| text.lines().count());
     eventually("all run", || lines("up") == 6);
+    let begun = Instant::now();
     started.signal(Signal::STOP);
     place.write("go", "");
     eventually("all ended", || lines("ended") == 6);
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    // Every task began before. A stopped process shows nothing else to wait for.
+    eventually("their time is over", || begun.elapsed() > Duration::from_secs(3) + LATE);
     started.signal(Signal::CONT);
     started.end().exits(0).says(&["tasks: 6 succeeded"]);
     place.is_clean();
@@ -252,8 +258,9 @@ fn a_rest_that_ended_in_time_is_no_reason_to_give_up() {
     let script = "[ $TASK = 2 ] || [ $POOLKEEPER_ATTEMPT = 2 ] || exit 75";
     let args = ["--workers", "1", "--cooldown", "1500ms", "--timeout", "2s", "--tasks", "tasks.txt", "--", "sh", "-c"];
     let started = place.start_until(&[&args[..], &[script]].concat(), "rests");
+    let begun = Instant::now();
     started.signal(Signal::STOP);
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    eventually("the time is over", || begun.elapsed() > Duration::from_secs(2) + LATE);
     started.signal(Signal::CONT);
     started.end().exits(0).says(&["tasks: 2 succeeded"]);
     place.is_clean();

@@ -100,12 +100,76 @@ impl Api {
         let mut writer = self.writer.lock().await;
         match done {
             Ok(()) => {
-                writer.committed(&batch, &ticket);
+                writer.committed(&batch);
                 self.lock().apply(batch);
+                // Not before readers see it: a client may read as soon as it has its answer.
+                ticket.end(Ok(()));
             }
             Err(why) => writer.failed(&ticket, why),
         }
         drop(writer);
         ticket.ended().unwrap_or_else(|| Err(Arc::new(StoreError::Interrupted)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Wake};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::local::History;
+    use crate::local::record::Change;
+    use crate::local::schema::{built_in, kind::Kinds};
+    use crate::local::store::memory::MemoryStore;
+    use crate::local::store::object::ObjectKey;
+
+    fn api() -> Arc<Api> {
+        let kinds = Kinds(built_in::kinds(0).unwrap().into_iter().map(Arc::new).collect());
+        Arc::new(Api {
+            committed: Mutex::new(Committed::new(kinds.stores(), History::Window(16))),
+            kinds,
+            clock: Arc::new(SystemClock::new()),
+            ids: Ids::seeded(1),
+            rules: Rules::new(),
+            writer: AsyncMutex::default(),
+            committer: AsyncMutex::new(Committer::new(Box::new(MemoryStore))),
+        })
+    }
+
+    /// Reads the revision that is visible, at the moment in which it is woken.
+    struct Reader {
+        api: Arc<Api>,
+        seen: Mutex<Vec<u64>>,
+    }
+
+    impl Wake for Reader {
+        fn wake(self: Arc<Self>) {
+            self.seen.lock().unwrap().push(self.api.lock().revision());
+        }
+    }
+
+    /// A task was once reported as lost: its Dispatch had been created, and the next read did not find it.
+    #[tokio::test]
+    async fn a_request_that_is_answered_can_read_its_change() {
+        let api = api();
+        let ticket = {
+            let mut writer = api.writer.lock().await;
+            let mut transaction = Transaction::new(&api.committed, writer.pending());
+            let key = ObjectKey { store: 0, namespace: "default".into(), name: "a".into() };
+            let object = json!({"metadata": {"name": "a", "uid": "1"}});
+            transaction.change(api.kinds.stored(0), key, Change::Added, object, None, api.clock.now());
+            let batch = transaction.into_batch();
+            writer.join(batch).unwrap()
+        };
+        let reader = Arc::new(Reader { api: Arc::clone(&api), seen: Mutex::default() });
+        let mut answer = pin!(ticket.wait());
+        assert!(answer.as_mut().poll(&mut Context::from_waker(&Arc::clone(&reader).into())).is_pending());
+        let before = api.lock().revision();
+        Arc::clone(&api).commit(Arc::clone(&ticket)).await.unwrap();
+        assert_eq!(*reader.seen.lock().unwrap(), [before + 1]);
     }
 }

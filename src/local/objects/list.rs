@@ -78,7 +78,8 @@ impl Api {
         items
     }
 
-    /// Deletes all objects that a list would show, each in a commit of its own. Answers with that list.
+    /// Deletes all objects that a list would show, each in a commit of its own, as a kube-apiserver does: with one commit for
+    /// all, a large collection would keep every other request waiting. Answers with that list.
     ///
     /// # Errors
     /// 409 for a failed precondition, at the first object that fails it. Objects before it stay deleted.

@@ -42,7 +42,8 @@ impl Ticket {
         }
     }
 
-    fn end(&self, how: Result<(), GroupError>) {
+    /// Answers every request of the group.
+    pub fn end(&self, how: Result<(), GroupError>) {
         self.0.send_replace(Some(how));
     }
 }
@@ -128,10 +129,9 @@ impl Writer {
         (take(&mut self.forming), take(&mut self.ticket))
     }
 
-    /// A group is committed.
-    pub fn committed(&mut self, batch: &Batch, ticket: &Ticket) {
+    /// A group is committed. Its changes are shown to readers next, and then its ticket ends.
+    pub fn committed(&mut self, batch: &Batch) {
         self.pending.settle(batch);
-        ticket.end(Ok(()));
     }
 
     /// A group is not committed. The one that forms was decided over its changes, so it fails as well.
