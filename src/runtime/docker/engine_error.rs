@@ -9,7 +9,7 @@ use super::endpoint::Endpoint;
 use crate::runtime::{LOCAL_HOST, RuntimeError};
 
 /// Why a request did not succeed. The messages say where, what, and if possible what would be right. The innermost cause stands
-/// in the message. There is no `source`: the layers between only name the parts of the client, and whoever prints causes would
+/// in the message. There is no `source`: the layers between only name the parts of the client, and a list of causes would
 /// say the innermost one twice.
 #[derive(thiserror::Error, Debug, Clone, PartialEq, Eq)]
 pub(super) enum EngineError {
