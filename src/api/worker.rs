@@ -5,7 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, RuntimeKind, Time, schema};
+use super::{Condition, RuntimeKind, Seconds, Time, schema};
 
 /// What the worker is made from. The controller writes it once. Only `cordoned` can change.
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
@@ -146,7 +146,7 @@ pub struct WorkerStatus {
     /// seconds, rounded up. Rests of a credential that are shorter than 10 s are not shown on idle workers. A time in the past
     /// is the end of an earlier rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rests_until: Option<Box<Time>>,
+    pub rests_until: Option<Box<Seconds>>,
     /// Number of dispatches that the worker was reserved for.
     #[serde(default)]
     pub dispatches: i64,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::api::{DeleteParams, PostParams};
-use poolkeeper::api::Worker;
 use poolkeeper::api::worker::{WorkerPhase, WorkerStatus};
+use poolkeeper::api::{Worker, seconds};
 use poolkeeper::local::{Change, Record};
 use serde_json::{Value, json};
 
@@ -112,6 +112,9 @@ async fn every_worker_whose_credential_rests_says_until_when_in_whole_seconds() 
         assert!(shown >= end && shown < end + Duration::from_secs(1), "{shown} is not {end}");
         assert_eq!(status(worker).phase, WorkerPhase::Ready);
     }
+    let stored = w.api.history().iter().rfind(|r| r.object["metadata"]["name"] == "two-0").unwrap().object.clone();
+    let column = stored["status"]["restsUntil"].as_str().unwrap();
+    assert!(column.len() == "2026-01-01T00:00:00Z".len(), "{column}");
     // Its end costs no write, and the next dispatch removes it in the write that reserves.
     let then = w.api.history().len();
     tokio::time::sleep(Duration::from_secs(300)).await;
@@ -165,7 +168,7 @@ async fn what_is_shown_decides_nothing() {
     w.pool("p", json!({"min": 1, "max": 1})).await;
     w.until_pool("p", "ready", |p| p.status.as_ref().is_some_and(|s| s.ready == 1)).await;
     let mut worker = worker(&w, "p-0").await;
-    worker.status.as_mut().unwrap().rests_until = Some(Box::new((w.now() + Duration::from_secs(3600)).into()));
+    worker.status.as_mut().unwrap().rests_until = Some(Box::new(seconds(w.now() + Duration::from_secs(3600))));
     w.workers().replace_status("p-0", &PostParams::default(), &worker).await.unwrap();
     w.dispatch("t", "p", json!({})).await;
     w.until_assigned("t").await;

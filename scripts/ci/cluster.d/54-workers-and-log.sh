@@ -34,9 +34,8 @@ timeout 25 kubectl -n "$ns" get pkw -w --no-headers -o custom-columns=NAME:.meta
 watcher=$!
 pool agents ', max: 1, idleTimeout: 1h' | sed 's/min: 1, max: 3, //; s/cooldown: 10s/min: 1, cooldown: 10s/' | kubectl apply -f -
 k wait cpool/agents --for=condition=Ready --timeout=60s
-is agents-0 pkw/agents-0 '{.metadata.name}'
-[ "$(k get pkw | head -1 | tr -s ' ')" = "NAME POOL PHASE RESTS-UNTIL DISPATCH DISPATCHES AGE " ] ||
-  [ "$(k get pkw | head -1 | tr -s ' ')" = "NAME POOL PHASE RESTS-UNTIL DISPATCH DISPATCHES AGE" ] || fail "$(k get pkw)"
+header() { k get pkw | awk 'NR == 1 { $1 = $1; print }'; }
+shows "NAME POOL PHASE RESTS-UNTIL DISPATCH DISPATCHES AGE" header
 logged 'INFO worker started pool=agents worker=agents-0'
 
 step "a busy worker that is deleted shows it, and what it waits for"
@@ -62,6 +61,7 @@ kubectl create --raw "/api/v1/namespaces/$ns/pods/$pod/eviction" -f - >/dev/null
 Y
 finished lost Failed
 said=$(k get pkd lost -o jsonpath='{.status.lastResult.message}')
+said=${said//\"/\\\"}
 until_true "the worker is replaced" eval 'newest 1 | grep -q "worker started"'
 logged "INFO attempt ended pool=agents worker=agents-0 dispatch=lost attempt=1 outcome=WorkerLost phase=Failed reason=\"$said\"" \
   'INFO worker deleted pool=agents worker=agents-0 dispatch=lost reason="attempt 1 of lost ended without a report"' \
@@ -88,7 +88,7 @@ k annotate cpool one result.poolkeeper.dev/limited='1 RateLimited retryAfter=10m
 finished limited Failed
 end=$(k get pkd limited -o jsonpath='{.status.lastResult.until}')
 # The next whole second.
-end=$(date -u -d "@$(($(date -u -d "${end%.*}Z" +%s) + 1))" +%Y-%m-%dT%H:%M:%S.000000Z)
+end=$(date -u -d "@$(($(date -u -d "${end%.*}Z" +%s) + 1))" +%Y-%m-%dT%H:%M:%SZ)
 shows "Ready|$end||" columns one-0
 shows "Ready|$end||" columns two-0
 logged 'INFO attempt ended pool=one worker=one-0 dispatch=limited attempt=1 outcome=RateLimited phase=Failed until=TIME'

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::api::worker::WorkerStatus;
-use crate::api::{ContainerPool, Time, Worker, names};
+use crate::api::{ContainerPool, Worker, names, seconds};
 use crate::core::agenda::Wake;
 use crate::core::object::worker_status;
 use crate::core::state::shown_rests::Changed;
@@ -18,12 +18,6 @@ use crate::core::{Core, Now, ObjectKey, time};
 
 /// A rest of a credential that ends sooner is not written to idle workers: it would be over before people read it.
 const WORTH_A_WRITE: Duration = Duration::from_secs(10);
-
-/// The end of a rest as it is shown: the next whole second.
-fn shown(end: Timestamp) -> Box<Time> {
-    let up = i64::from(end.subsec_nanosecond() > 0);
-    Box::new(Time::from(Timestamp::from_second(end.as_second() + up).unwrap_or(end)))
-}
 
 impl Core {
     /// Sets the rest that a status of an idle worker shows. `limited`: the credential may rest since the last decision about
@@ -41,7 +35,7 @@ impl Core {
             let shared = self.credential_rest(&pool.namespace, &id).until.map(|t| t.0);
             end = end.max(shared.filter(|end| self.rest_ends.lasts(*end, now)));
         }
-        status.rests_until = end.map(shown);
+        status.rests_until = end.map(seconds).map(Box::new);
     }
 
     /// The end of the rest of a worker with this status, or of its credential as its pool noted it.
@@ -82,24 +76,11 @@ impl Core {
     /// not worth a write.
     pub(super) fn rest_to_show(&self, pool: &ObjectKey, w: &Worker, now: Now) -> Option<WorkerStatus> {
         let status = worker_status(w);
-        let next = self.lasting_rest(pool, w, status, now).map(shown);
+        let next = self.lasting_rest(pool, w, status, now).map(seconds).map(Box::new);
         // What is shown is up to a second later than the rest ends.
         let over = time::after(now.wall, Duration::from_secs(1));
         let lasts = status.rests_until.as_ref().is_some_and(|t| t.0 > over);
         let worth = next.as_ref().is_some_and(|end| end.0 >= time::after(now.wall, WORTH_A_WRITE));
         (next != status.rests_until && (lasts || worth)).then(|| WorkerStatus { rests_until: next, ..status.clone() })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rest_is_shown_until_the_next_whole_second() {
-        let at = |millis| Timestamp::from_millisecond(millis).unwrap();
-        assert_eq!(shown(at(5000)).0, at(5000));
-        assert_eq!(shown(at(5001)).0, at(6000));
-        assert_eq!(shown(at(5999)).0, at(6000));
     }
 }
