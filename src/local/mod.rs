@@ -4,12 +4,13 @@
 //! [`kube::Client`]; codes, reasons and messages are those of kube-apiserver 1.33. It knows nothing of pools.
 //! A request for a feature that it lacks gets 406, 415 or 501 with the name of the feature: apply patches, the scale
 //! subresource, orphaning and foreground deletion, Tables and `PartialObjectMetadata`. A CRD that needs conversion, or has
-//! an unknown keyword, format or rule, is refused at the start. There are no webhooks, no discovery and no authorization,
-//! and any namespace may be used without creating it.
+//! an unknown keyword, format or rule, is refused at the start. There are no webhooks and no authorization, and any namespace
+//! may be used without creating it.
 //!
 //! From the outside inwards; each uses only those below it:
 //!
 //! - `server`: the handle that the program holds, and the tower service. `service` answers one request.
+//! - `discovery`: what clients ask for first: the kinds, the version, the OpenAPI documents.
 //! - `objects`: the verbs, and garbage collection.
 //! - `request`: reads paths, queries, bodies, patches and selectors.
 //! - `response`: writes objects, lists, watch events and errors.
@@ -20,6 +21,7 @@
 //! It has no thread and no clock of its own and iterates over nothing in random order. On one thread, with a seeded
 //! [`Ids`](crate::clock::Ids) and a fixed [`Clock`](crate::clock::Clock), the same requests give the same history.
 
+mod discovery;
 mod objects;
 mod options;
 mod record;

@@ -6,6 +6,7 @@ use http_body_util::{BodyExt, StreamBody};
 use serde_json::json;
 use tower::BoxError;
 
+use crate::local::discovery;
 use crate::local::objects::api::Api;
 use crate::local::objects::verbs::{Deleted, Written};
 use crate::local::objects::watch::watch;
@@ -40,6 +41,12 @@ where
 }
 
 async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &Body) -> Result<Response<ResponseBody>, ApiError> {
+    if let Some(found) = discovery::answer(&api.kinds, parts.uri.path()) {
+        if parts.method != Method::GET {
+            return Err(ApiError::only_get());
+        }
+        return Ok(json_response(StatusCode::OK, to_json(&found), &[]));
+    }
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let target = target(&api.kinds, parts.uri.path())?;
     let accept = parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());

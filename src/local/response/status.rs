@@ -56,6 +56,11 @@ impl ApiError {
             .with("kind", kind.plural.as_str())
     }
 
+    /// Discovery can only be read.
+    pub fn only_get() -> Self {
+        Self::new(405, "MethodNotAllowed", "only GET is supported on this path")
+    }
+
     pub fn not_acceptable() -> Self {
         Self::new(406, "NotAcceptable", "only the following media types are accepted: application/json")
     }

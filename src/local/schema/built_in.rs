@@ -24,9 +24,11 @@ pub(crate) fn kinds(store: u16) -> Result<Vec<Kind>, LocalError> {
     lease.traits.create_on_update = true;
     let mut event = Kind::built_in("events.k8s.io", "Event", "events", &event_schema(false), store + 1)?;
     event.traits = Traits { create_on_update: true, unconditional_update: true, ..BUILT_IN };
+    event.short_names = vec!["ev".into()];
     event.selectable = event_fields("regarding", "reportingController");
     let mut core_event = Kind::built_in("", "Event", "events", &event_schema(true), store + 1)?;
     core_event.traits = Traits { renamed: CORE_EVENT, ..event.traits };
+    core_event.short_names = event.short_names.clone();
     core_event.selectable = event_fields("involvedObject", "reportingComponent");
     let any = json!({"type": "object", "properties": {
         "spec": {"type": "object", "properties": {"finalizers": {"type": "array", "items": {"type": "string"}}}},
@@ -34,6 +36,7 @@ pub(crate) fn kinds(store: u16) -> Result<Vec<Kind>, LocalError> {
     }});
     let mut namespace = Kind::built_in("", "Namespace", "namespaces", &any, store + 2)?;
     namespace.namespaced = false;
+    namespace.short_names = vec!["ns".into()];
     namespace.status = true;
     namespace.traits.unconditional_update = true;
     Ok(vec![lease, event, core_event, namespace])

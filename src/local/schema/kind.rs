@@ -18,8 +18,13 @@ pub(crate) struct Kind {
     pub kind: String,
     pub list_kind: String,
     pub plural: String,
+    pub singular: String,
+    pub short_names: Vec<String>,
+    pub categories: Vec<String>,
     pub namespaced: bool,
     pub schema: Schema,
+    /// The schema as it was declared, for clients.
+    pub declared: Value,
     /// Whether `/status` is served. If so, writes to the object itself do not change the status.
     pub status: bool,
     /// The paths of fields that a field selector may name, by label, besides those of the metadata.
@@ -148,7 +153,8 @@ impl Kind {
         let schema = version.schema.as_ref().and_then(|s| s.open_api_v3_schema.as_ref());
         let schema = schema.ok_or_else(|| error("the version has no schema".into()))?;
         let schema = serde_json::to_value(schema).map_err(|e| error(e.to_string()))?;
-        let schema = Schema::compile(&schema, "openAPIV3Schema").map_err(error)?;
+        let declared = schema;
+        let schema = Schema::compile(&declared, "openAPIV3Schema").map_err(error)?;
         let subresources = version.subresources.as_ref();
         let selectable = version.selectable_fields.iter().flatten();
         Ok(Self {
@@ -157,8 +163,12 @@ impl Kind {
             kind: spec.names.kind.clone(),
             list_kind: spec.names.list_kind.clone().unwrap_or_else(|| format!("{}List", spec.names.kind)),
             plural: spec.names.plural.clone(),
+            singular: spec.names.singular.clone().unwrap_or_else(|| spec.names.kind.to_lowercase()),
+            short_names: spec.names.short_names.clone().unwrap_or_default(),
+            categories: spec.names.categories.clone().unwrap_or_default(),
             namespaced: spec.scope == "Namespaced",
             schema,
+            declared,
             status: subresources.is_some_and(|s| s.status.is_some()),
             selectable: selectable
                 .map(|f| (f.json_path.trim_start_matches('.').to_owned(), keys(&f.json_path)))
@@ -173,6 +183,7 @@ impl Kind {
     /// # Errors
     /// A schema that does not compile.
     pub fn built_in(group: &str, kind: &str, plural: &str, schema: &Value, store: u16) -> Result<Self, LocalError> {
+        let declared = schema.clone();
         let schema = Schema::compile(schema, "schema")
             .map_err(|message| LocalError::Crd { name: qualified(plural, group), message })?;
         Ok(Self {
@@ -181,8 +192,12 @@ impl Kind {
             kind: kind.into(),
             list_kind: format!("{kind}List"),
             plural: plural.into(),
+            singular: kind.to_lowercase(),
+            short_names: Vec::new(),
+            categories: Vec::new(),
             namespaced: true,
             schema,
+            declared,
             status: false,
             selectable: Vec::new(),
             traits: BUILT_IN,

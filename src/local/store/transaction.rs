@@ -53,7 +53,7 @@ impl<'a> Transaction<'a> {
     pub fn get(&self, key: &ObjectKey) -> Option<Arc<Stored>> {
         match self.changed.get(key) {
             Some(changed) => changed.clone(),
-            None => self.pending.get(key).unwrap_or_else(|| lock(self.committed).get(key)),
+            None => self.pending.newest(key, || lock(self.committed).get(key)),
         }
     }
 

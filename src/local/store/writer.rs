@@ -68,9 +68,9 @@ impl Pending {
         (!self.changed.is_empty()).then_some(self.revision)
     }
 
-    /// The newest version of an object; `Some(None)`: it is deleted. None: nothing is pending for it.
-    pub fn get(&self, key: &ObjectKey) -> Option<Option<Arc<Stored>>> {
-        self.changed.get(key).map(|version| version.stored.clone())
+    /// The newest version of an object: the pending one, else what is committed. None: there is none, or it is deleted.
+    pub fn newest(&self, key: &ObjectKey, committed: impl FnOnce() -> Option<Arc<Stored>>) -> Option<Arc<Stored>> {
+        self.changed.get(key).map_or_else(committed, |version| version.stored.clone())
     }
 
     /// The objects that name an owner with that uid.

@@ -91,14 +91,15 @@ pub(super) fn load(database: &Database, path: &Path, least: u64) -> Result<Conte
     let of = |e: Error| DiskError::of(path, e);
     let (last, objects) = read(database, path)?;
     let revision = (last + 1).max(least);
-    let transaction = database.begin_write().map_err(|e| of(e.into()))?;
-    transaction
-        .open_table(META)
-        .map_err(Error::from)
-        .and_then(|mut numbers| Ok(drop(numbers.insert(REVISION_KEY, revision)?)))
-        .map_err(of)?;
-    transaction.commit().map_err(|e| of(e.into()))?;
+    reserve(database, revision).map_err(of)?;
     Ok(Contents { revision, objects })
+}
+
+/// Stores a revision as used.
+fn reserve(database: &Database, revision: u64) -> Result<(), Error> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(META)?.insert(REVISION_KEY, revision)?;
+    Ok(transaction.commit()?)
 }
 
 /// The last revision, and all objects.

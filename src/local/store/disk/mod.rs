@@ -21,6 +21,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, StorageBackend};
+use tokio_util::sync::CancellationToken;
+use tower::BoxError;
 
 pub use self::error::DiskError;
 use self::layout::Row;
@@ -40,6 +42,7 @@ pub struct DiskStore {
     database: Arc<Database>,
     /// After an error it is not known what the file holds.
     failed: bool,
+    failure: CancellationToken,
 }
 
 impl fmt::Debug for DiskStore {
@@ -91,9 +94,15 @@ impl DiskStore {
             if size > SMALL && layout::needed(&database).map_err(of)? < size / 2 {
                 database.compact().map_err(|e| of(e.into()))?;
             }
-            Ok((Self { database: Arc::new(database), failed: false }, contents))
+            Ok((Self { database: Arc::new(database), failed: false, failure: CancellationToken::new() }, contents))
         }));
         opened.unwrap_or_else(|_| Err(DiskError::damaged(path, "it cannot be read")))
+    }
+
+    /// Is cancelled when a commit fails. The store then has to be opened again.
+    #[must_use]
+    pub fn failure(&self) -> CancellationToken {
+        self.failure.clone()
     }
 
     /// What makes copies of this store.
@@ -114,9 +123,12 @@ impl Store for DiskStore {
         let rows: Vec<Row> = batch.iter().map(Row::from).collect();
         let database = Arc::clone(&self.database);
         let written = tokio::task::spawn_blocking(move || layout::write(&database, &rows)).await;
-        written.map_err(|e| StoreError::Failed(e.into()))?.map_err(|e| StoreError::Failed(e.into()))?;
-        self.failed = false;
-        Ok(())
+        let written = written.map_err(BoxError::from).and_then(|written| written.map_err(BoxError::from));
+        match written {
+            Ok(()) => self.failed = false,
+            Err(_) => self.failure.cancel(),
+        }
+        written.map_err(StoreError::Failed)
     }
 }
 

@@ -1,0 +1,39 @@
+//! The kinds of one group in one version, as clients list them.
+use serde_json::{Value, json};
+
+use crate::local::schema::kind::{Kind, Kinds};
+
+const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+/// Namespaces cannot be deleted here.
+const VERBS_OF_NAMESPACES: [&str; 6] = ["create", "get", "list", "patch", "update", "watch"];
+
+/// The list of a group's kinds. None: there is no such group, or not in that version.
+pub(super) fn list(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
+    let of_group: Vec<&Kind> =
+        kinds.0.iter().filter(|k| k.group == group && k.version == version).map(|k| &**k).collect();
+    let group_version = of_group.first()?.api_version();
+    let resources: Vec<Value> = of_group.into_iter().flat_map(entries).collect();
+    Some(json!({
+        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources,
+    }))
+}
+
+/// A kind, and its subresource if it has one.
+fn entries(kind: &Kind) -> Vec<Value> {
+    let verbs = if kind.plural == "namespaces" { VERBS_OF_NAMESPACES.as_slice() } else { VERBS.as_slice() };
+    let mut main = json!({
+        "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.kind, "verbs": verbs,
+    });
+    for (key, names) in [("shortNames", &kind.short_names), ("categories", &kind.categories)] {
+        if !names.is_empty() {
+            main[key] = names.as_slice().into();
+        }
+    }
+    let status = kind.status.then(|| {
+        json!({
+            "name": format!("{}/status", kind.plural), "singularName": "", "namespaced": kind.namespaced,
+            "kind": kind.kind, "verbs": ["get", "patch", "update"],
+        })
+    });
+    std::iter::once(main).chain(status).collect()
+}
