@@ -58,13 +58,16 @@ pub async fn assemble(config: &RuntimeConfig, client: Option<&Client>) -> Result
                     owner_process: config.owner_process.clone(),
                 };
                 let runtime = Arc::new(DockerRuntime::new(options).map_err(AssembleError::Docker)?);
+                config.engine_gate.iter().for_each(|gate| runtime.set_gate(gate));
                 made.executors.add(*kind, Arc::new(runtime.executor()));
                 made.docker = Some(runtime.clone());
                 made.runtimes.push(runtime);
             }
             RuntimeKind::Process => {
                 let run_dir = config.run_dir.clone().ok_or(AssembleError::NoRunDir)?;
-                let options = ProcessOptions::new(run_dir, installation);
+                let mut options = ProcessOptions::new(run_dir, installation);
+                options.owner_grace = config.owner_grace.unwrap_or(options.owner_grace);
+                options.clean_environment = config.clean_environment;
                 let runtime = ProcessRuntime::new(options).await.map_err(AssembleError::Process)?;
                 made.executors.add(*kind, Arc::new(ProcessExecutor));
                 made.runtimes.push(Arc::new(runtime));

@@ -1,8 +1,9 @@
 //! What the runtimes of one installation are configured with.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::docker::{HostOptions, OwnerProcess};
+use super::docker::{EngineGate, HostOptions, OwnerProcess};
 use crate::api::RuntimeKind;
 
 /// The configuration of all runtimes of one controller.
@@ -14,10 +15,17 @@ pub struct RuntimeConfig {
     pub installation: String,
     /// Docker hosts. One called `local` is added if none is: the engine that `docker` itself would use.
     pub docker_hosts: Vec<HostOptions>,
+    /// Decides which engines may be used. None: all.
+    pub engine_gate: Option<EngineGate>,
     /// The process that the containers belong to, if they must not outlive it. Docker only.
     pub owner_process: Option<OwnerProcess>,
     /// Directory for what runtime Process writes. It needs one.
     pub run_dir: Option<PathBuf>,
+    /// How long workers of runtime Process live on without a controller. None: 10 s.
+    pub owner_grace: Option<Duration>,
+    /// Whether workers of runtime Process get only a few variables of this process: where its home, its programs and its
+    /// temporary files are, and its language. Else they get all.
+    pub clean_environment: bool,
     /// The namespace whose Pods are made. None: every namespace.
     pub namespace: Option<String>,
     /// Protects busy workers from eviction while their node is drained. Runtime Pod only.
@@ -31,8 +39,11 @@ impl RuntimeConfig {
             kinds,
             installation: installation.into(),
             docker_hosts: Vec::new(),
+            engine_gate: None,
             owner_process: None,
             run_dir: None,
+            owner_grace: None,
+            clean_environment: false,
             namespace: None,
             drain_protection: false,
         }

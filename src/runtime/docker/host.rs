@@ -1,7 +1,7 @@
 //! One engine, and the connection to it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -9,6 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::endpoint::Endpoint;
 use super::engine_error::EngineError;
+use super::gate::EngineGate;
 use super::image::Pulls;
 
 /// How long the engine may take to begin an answer. Short ones come in milliseconds; a stop includes its grace.
@@ -32,6 +33,8 @@ pub(super) struct Host {
     pub(super) pulls: Pulls,
     turns: Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>>,
     client: tokio::sync::Mutex<Option<Docker>>,
+    /// Asked at each new connection, if there is one.
+    pub(super) gate: OnceLock<EngineGate>,
 }
 
 impl Host {
@@ -43,6 +46,7 @@ impl Host {
             pulls: Pulls::default(),
             turns: Mutex::default(),
             client: tokio::sync::Mutex::default(),
+            gate: OnceLock::new(),
         }
     }
 
@@ -53,6 +57,10 @@ impl Host {
             return Ok(docker.clone());
         }
         let docker = self.dial()?.negotiate_version().await.map_err(|e| self.error(&e))?;
+        if let Some(gate) = self.gate.get() {
+            let id = docker.info().await.map_err(|e| self.error(&e))?.id.unwrap_or_default();
+            gate.ask(&id).map_err(EngineError::NoConnection)?;
+        }
         Ok(client.insert(docker).clone())
     }
 

@@ -22,6 +22,7 @@ mod container;
 mod endpoint;
 mod engine_error;
 mod exec;
+mod gate;
 mod host;
 mod image;
 mod instance;
@@ -39,7 +40,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{DEFAULT_SOCKET, Endpoint, EndpointError};
+pub use gate::EngineGate;
 pub use host::HostOptions;
 pub use owner::{NoProcess, OwnerProcess};
 
@@ -110,6 +112,13 @@ impl DockerRuntime {
             process: options.owner_process.map(|process| process.to_string()),
         };
         Ok(Self { hosts: Hosts::new(options.hosts)?, owner })
+    }
+
+    /// Lets this gate decide, at each new connection, whether the engine that answers may be used. It cannot be changed.
+    pub fn set_gate(&self, gate: &EngineGate) {
+        for host in self.hosts.0.values() {
+            let _ = host.gate.set(gate.clone());
+        }
     }
 
     /// What runs tasks in the containers, over the same connections.

@@ -16,6 +16,8 @@ pub struct ProcessOptions {
     pub owner_grace: Duration,
     /// Time between SIGTERM and SIGKILL. Default 2 s.
     pub kill_grace: Duration,
+    /// Whether workers get only a few variables of this process. Default: all of them.
+    pub clean_environment: bool,
 }
 
 impl ProcessOptions {
@@ -27,6 +29,7 @@ impl ProcessOptions {
             installation: installation.into(),
             owner_grace: Duration::from_secs(10),
             kill_grace: Duration::from_secs(2),
+            clean_environment: false,
         }
     }
 }

@@ -61,6 +61,12 @@ pub async fn start(shared: Arc<Shared>, spec: InstanceSpec) -> Result<Instance, 
     }
 }
 
+/// The variables that every program may know.
+fn is_general(name: &str) -> bool {
+    const NAMES: [&str; 8] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"];
+    NAMES.contains(&name) || name.starts_with("LC_")
+}
+
 /// Starts the shim and waits until it is ready.
 async fn launch(
     shared: &Shared,
@@ -70,7 +76,11 @@ async fn launch(
 ) -> Result<(Child, Option<Connection>), String> {
     let text = |error: io::Error| format!("the worker's shim: {error}");
     let log = std::fs::File::create(dir.log()).map_err(text)?;
-    let mut child = Command::new(&shared.program)
+    let mut command = Command::new(&shared.program);
+    if shared.options.clean_environment {
+        command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_general)));
+    }
+    let mut child = command
         .arg0(&shared.binary)
         .arg("shim")
         .arg("--dir")
