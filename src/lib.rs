@@ -9,9 +9,10 @@
 //! - [`core`]: every decision. Pure: values in, actions out, `now` is an argument. Of `runtime` it
 //!   knows the words only.
 //! - [`local`]: a small Kubernetes API in this process. Knows nothing of pools.
+//! - [`https`]: HTTPS for a service on this machine: certificates, the token, limits.
 //! - [`controller`]: watches feed the core, its actions become writes. Holds no rule.
 //! - [`supervisor`]: asks for workers, runs tasks in them, and reports how they ended. Needs a client only.
-//! - [`standalone`]: `local`, a controller and runtimes in one process, for `run --local`.
+//! - [`standalone`]: `local`, a controller and runtimes in one process, for `run --local` and for the local server.
 //! - [`cli`]: the commands.
 
 #![deny(clippy::disallowed_methods, clippy::expect_used, clippy::panic, clippy::unwrap_used)]
@@ -24,6 +25,7 @@ pub mod cli;
 pub mod clock;
 pub mod controller;
 pub mod core;
+pub mod https;
 pub mod local;
 pub mod runtime;
 pub mod standalone;

@@ -5,7 +5,7 @@ use std::path::Path;
 use poolkeeper_testkit::source::Source;
 
 /// A layer, the others that it may name, and what no line of it may contain.
-const LAYERS: [(&str, &[&str], &[&str]); 11] = [
+const LAYERS: [(&str, &[&str], &[&str]); 12] = [
     ("causes.rs", &[], &["kube::"]),
     ("clock.rs", &[], &["kube::"]),
     ("api", &[], &["tokio", "async ", "bollard"]),
@@ -18,6 +18,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 11] = [
     ("runtime/docker", &["api", "clock", "runtime"], &["kube::"]),
     ("runtime/process", &["api", "clock", "runtime"], &["kube::"]),
     ("local", &["clock"], &["poolkeeper.dev", "ContainerPool", "Dispatch"]),
+    ("https", &[], &["poolkeeper.dev", "ContainerPool", "Dispatch", "LocalApi"]),
     (
         "controller",
         &["api", "clock", "core", "runtime"],
@@ -28,7 +29,11 @@ const LAYERS: [(&str, &[&str], &[&str]); 11] = [
         &["api", "clock", "runtime"],
         &["runtime::process", "runtime::docker", "runtime::pod", "NAMESPACE", "io::stdout", "io::stderr"],
     ),
-    ("standalone", &["api", "clock", "controller", "local", "runtime", "supervisor"], &["io::stdout", "io::stderr"]),
+    (
+        "standalone",
+        &["api", "clock", "controller", "https", "local", "runtime", "supervisor"],
+        &["io::stdout", "io::stderr"],
+    ),
 ];
 
 /// What is wrong with one file of a layer. Comments may name everything.
@@ -36,7 +41,7 @@ fn wrongs(layer: &str, uses: &[&str], never: &[&str], text: &str) -> Vec<String>
     let code: String =
         text.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|l| [l, "\n"]).collect();
     let paths = Source::read(text).paths;
-    let others = ["api", "cli", "clock", "controller", "core", "local", "runtime", "standalone", "supervisor"]
+    let others = ["api", "cli", "clock", "controller", "core", "https", "local", "runtime", "standalone", "supervisor"]
         .into_iter()
         .filter(|other| *other != layer.trim_end_matches(".rs") && !uses.contains(other))
         .filter(|other| {
