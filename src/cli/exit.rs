@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::api::dispatch::Outcome;
 use crate::causes::with_causes;
+use crate::standalone::resident;
 use crate::supervisor::batch::engine::Last;
 use crate::supervisor::summary::Summary;
 use crate::{standalone, supervisor};
@@ -131,6 +132,27 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// Of the local server.
+    const fn of_resident(error: &resident::Error) -> Self {
+        use crate::local::DiskError as D;
+        use resident::Error as E;
+        match error {
+            E::InUse { .. } | E::OtherMachine { .. } | E::Port { .. } | E::Store(D::InUse { .. } | D::Newer { .. }) => {
+                Self::Conflict
+            }
+            E::Store(D::Damaged { .. }) | E::Home { .. } | E::StandingDown(_) => Self::Failed,
+            E::Store(D::Io { .. })
+            | E::File { .. }
+            | E::Api(_)
+            | E::Certificate(_)
+            | E::Runtime(_)
+            | E::StoreFailed { .. }
+            | E::Controller(_) => Self::Poolkeeper,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         exit.code().into()
@@ -173,6 +195,12 @@ impl From<supervisor::Error> for Failure {
 impl From<standalone::Error> for Failure {
     fn from(error: standalone::Error) -> Self {
         Self::new(Exit::of_standalone(&error), with_causes(&error))
+    }
+}
+
+impl From<resident::Error> for Failure {
+    fn from(error: resident::Error) -> Self {
+        Self::new(Exit::of_resident(&error), error.to_string())
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! - `exit`: every exit code, and the error of a command. `output`: everything that is printed. `context`: what every
 //!   command needs. `signals`, `log`, `cluster`, `pool_flags`: what several commands share.
-//! - The commands: `run`, `controller`, `crd`, `uninstall`, `shim` (with `exec`).
+//! - The commands: `run`, `local`, `controller`, `crd`, `uninstall`, `shim` (with `exec`).
 
 pub mod cluster;
 pub mod context;
 pub mod controller;
 pub mod crd;
 pub mod exit;
+pub mod local;
 pub mod log;
 pub mod output;
 pub mod pool_flags;
@@ -35,6 +36,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Run(Box<run::args::RunArgs>),
+    Local(local::LocalArgs),
     Controller(Box<controller::ControllerArgs>),
     Crd(crd::CrdArgs),
     Uninstall(uninstall::UninstallArgs),
@@ -48,10 +50,12 @@ pub fn main() -> ExitCode {
     let command = Cli::parse().command;
     match &command {
         Command::Controller(args) => log::start(Some(controller::LOG), args.log_format),
+        Command::Local(args) if args.is_server() => log::start(Some(controller::LOG), LogFormat::Text),
         _ => log::start(None, LogFormat::Text),
     }
     let ended = match command {
         Command::Run(args) => block_on(*args),
+        Command::Local(args) => block_on(args),
         Command::Controller(args) => block_on(*args),
         Command::Crd(args) => block_on(args),
         Command::Uninstall(args) => block_on(args),

@@ -3,10 +3,12 @@
 //! - [`stack`]: starts it, and stops it.
 //! - [`room`]: how many workers it has room for.
 //! - [`leftovers`]: removes what runs left behind that were killed.
+//! - [`resident`]: the server that stays, with objects that outlive it.
 //! - [`state_dir`]: where a run without a directory of its own keeps its files.
 
 mod error;
 pub mod leftovers;
+pub mod resident;
 pub mod room;
 pub mod stack;
 pub mod state_dir;

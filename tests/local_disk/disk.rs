@@ -97,7 +97,9 @@ impl Disk {
         if rng.random_bool(0.5) {
             left.shuffle(&mut rng);
         }
-        left.iter().for_each(|change| change.apply(&mut content));
+        for change in &left {
+            change.apply(&mut content);
+        }
         content
     }
 
@@ -113,7 +115,7 @@ impl Disk {
             return Err(io::Error::other("no power"));
         }
         if state.fails == Some(state.calls) {
-            let kind = if state.calls % 2 == 0 { io::ErrorKind::StorageFull } else { io::ErrorKind::Other };
+            let kind = if state.calls.is_multiple_of(2) { io::ErrorKind::StorageFull } else { io::ErrorKind::Other };
             return Err(io::Error::new(kind, "a call that fails"));
         }
         work(&mut state)

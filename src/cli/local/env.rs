@@ -1,0 +1,44 @@
+//! `poolkeeper local env`: the variables with which a shell uses the server.
+
+use clap::Args;
+
+use super::server;
+use crate::cli::context::{Context, Run};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output;
+
+/// Print the variables with which a shell uses the server
+///
+/// If there is no server, it prints a command that fails, because a shell ignores the exit code inside "$(…)".
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  eval \"$(poolkeeper local env)\"\n  kubectl get containerpools")]
+pub struct EnvArgs {}
+
+impl Run for EnvArgs {
+    async fn run(self, _: &Context) -> Result<Exit, Failure> {
+        let (text, ended) = match server::home_that_is() {
+            Ok(home) => {
+                (format!("export KUBECONFIG={}\n", quoted(&home.kubeconfig().to_string_lossy())), Ok(Exit::Success))
+            }
+            Err(failure) => (format!("(exit {})\n", failure.exit.code()), Err(failure)),
+        };
+        output::data(text.as_bytes()).map_err(|_| Failure::new(Exit::OutputClosed, "standard output was closed"))?;
+        ended
+    }
+}
+
+/// A word as every shell reads it.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_quoted_word_is_one_word() {
+        let word = "/a b/it's $HOME`x`";
+        let script = format!("printf %s {}", super::quoted(word));
+        let said = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert_eq!(String::from_utf8(said.stdout).unwrap(), word);
+    }
+}

@@ -1,0 +1,132 @@
+//! `poolkeeper local up`: starts the server.
+
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::SignalKind;
+
+use super::{background, server};
+use crate::cli::context::{Context, Run};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::{output, signals};
+use crate::standalone::resident::home::Home;
+use crate::standalone::resident::requests::ServerStatus;
+use crate::standalone::resident::{self, Start};
+
+/// How long a server that is there may take to answer, and the pause between two tries.
+const SETTLE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long a server may take to leave.
+const LEAVE: Duration = Duration::from_secs(30);
+
+/// Start the server, or say that it runs
+///
+/// Returns when the server is ready. A server of an older version is replaced by one of this version; its workers stay, and so
+/// do the tasks in them.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  poolkeeper local up && eval \"$(poolkeeper local env)\"")]
+pub struct UpArgs {
+    /// Be the server, instead of starting it in the background; for systemd and containers
+    #[arg(long)]
+    foreground: bool,
+    /// Serve on this port of 127.0.0.1 from now on [default: a free one, chosen at the first start]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// Replace a server that runs, whatever its version
+    #[arg(long, conflicts_with = "foreground")]
+    restart: bool,
+    /// Leave the terminal and the session, and bound the log. For `up` itself.
+    #[arg(long, hide = true, requires = "foreground")]
+    detach: bool,
+}
+
+impl UpArgs {
+    /// True if this process is the server.
+    pub(super) const fn is_server(&self) -> bool {
+        self.foreground
+    }
+}
+
+impl Run for UpArgs {
+    async fn run(self, cx: &Context) -> Result<Exit, Failure> {
+        let home = server::home()?;
+        if self.foreground {
+            return serve(self, home, cx).await;
+        }
+        if let Some(status) = settled(&home).await? {
+            let moves = self.port.is_some();
+            if !(self.restart || moves || is_older(&status.version, env!("CARGO_PKG_VERSION"))) {
+                say(&home, &status);
+                return Ok(Exit::Success);
+            }
+            if let Err(server::Refused::Conflict(why)) = server::ask(&home, "leave").await {
+                return Err(Failure::new(Exit::Conflict, why));
+            }
+            if !server::gone(&home, LEAVE).await {
+                let message = format!("the server, process {}, does not end", status.pid);
+                return Err(Failure::new(Exit::WaitedTooLong, message));
+            }
+        }
+        say(&home, &background::start(&home, self.port).await?);
+        Ok(Exit::Success)
+    }
+}
+
+/// How the server is that has the directory. One that has just been started may not be ready yet. None: there is none, or it
+/// has just ended.
+async fn settled(home: &Home) -> Result<Option<ServerStatus>, Failure> {
+    let ready = async {
+        while home.holder().is_some() {
+            if let Ok(status) = server::status(home).await {
+                return Some(status);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        None
+    };
+    tokio::time::timeout(SETTLE, ready).await.map_err(|_| server::unreachable(home, "no answer within 10 s"))
+}
+
+async fn serve(args: UpArgs, home: Home, cx: &Context) -> Result<Exit, Failure> {
+    let failed = |e: std::io::Error| Failure::poolkeeper("starting the server", e);
+    if args.detach {
+        // It fails for the leader of a process group, as which `up` never starts it.
+        rustix::process::setsid().map_err(|e| failed(e.into()))?;
+        tokio::spawn(background::bound_log(home.clone()));
+    }
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+    let leave = signals::listen(&signals::unless_ignored(&kinds), None).map_err(failed)?;
+    // Each worker and each watch needs open files.
+    let _ = crate::standalone::room::limit();
+    let start = Start { home, port: args.port, clock: cx.clock.clone(), ids: cx.ids.clone() };
+    resident::serve(start, leave).await?;
+    Ok(Exit::Success)
+}
+
+fn say(home: &Home, status: &ServerStatus) {
+    output::say(&format!(
+        "the local server runs as process {}; its state is in {}\nto use it with kubectl in this shell: eval \"$(poolkeeper local env)\"",
+        status.pid,
+        home.path().display()
+    ));
+}
+
+/// Whether a version is older than another. A version that cannot be read is not.
+fn is_older(version: &str, than: &str) -> bool {
+    let numbers = |version: &str| -> Option<Vec<u64>> {
+        version.split(['-', '+']).next()?.split('.').map(|number| number.parse().ok()).collect()
+    };
+    matches!((numbers(version), numbers(than)), (Some(version), Some(than)) if version < than)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_older;
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        assert!(is_older("0.9.0", "0.10.0") && is_older("0.1.0", "1.0.0") && is_older("0.1.0", "0.1.1"));
+        assert!(!is_older("0.1.0", "0.1.0") && !is_older("0.2.0", "0.1.9") && !is_older("new", "0.1.0"));
+        assert!(!is_older("0.1.0-dev", "0.1.0"));
+    }
+}

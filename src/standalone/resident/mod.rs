@@ -1,0 +1,200 @@
+//! The local server: all of Poolkeeper in one process that stays, for one user of one machine. Its objects outlive it.
+//!
+//! - [`home`]: the directory that it keeps everything in. `access`: how clients reach it. `owner`: whose the workers are.
+//! - `parts`: what it is made of. `standing_down`: how its workers are stopped. `requests`: what it can be asked besides the API.
+//! - `error`: why it cannot start, or ended. `refusal`: why it does not go down.
+//! - Here: one life of it.
+//!
+//! A signal, a crash and the end of its disk all mean the same: the server goes, and its workers and their tasks stay for the
+//! next one. Only `down` stops workers.
+
+mod access;
+mod error;
+pub mod home;
+mod owner;
+mod parts;
+mod refusal;
+pub mod requests;
+mod standing_down;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{Span, Timestamp};
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use self::access::Access;
+pub use self::access::CONTEXT;
+pub use self::error::Error;
+use self::home::{Home, Lock};
+use self::parts::Parts;
+pub use self::refusal::Refusal;
+use self::requests::{Down, Front, Order};
+use crate::clock::{Clock, Ids};
+use crate::controller::{self, Options};
+use crate::https::admission::Admission;
+use crate::https::{self, identity};
+
+/// The least time between two roll-ups of a pool's status. It is short because a person waits for what the status says.
+const ROLLUP: Duration = Duration::from_millis(200);
+/// The time between two looks whether the certificate is old.
+const LOOK: Duration = Duration::from_hours(1);
+
+/// What a server is started with.
+pub struct Start {
+    /// Its directory.
+    pub home: Home,
+    /// Another port than the one that was chosen at the first start.
+    pub port: Option<u16>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Random ids.
+    pub ids: Ids,
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to leave. Its workers stay for the next one.
+    Left,
+    /// It stopped all its workers.
+    Down,
+}
+
+/// Takes a directory for this process.
+///
+/// # Errors
+/// Another process has it, or it cannot be used.
+pub fn take(home: &Home) -> Result<Lock, Error> {
+    let failed = |source| Error::Home { home: home.path().to_owned(), source };
+    home.make().map_err(failed)?;
+    let lock = home.lock().map_err(failed)?;
+    lock.map_err(|pid| Error::InUse { home: home.path().to_owned(), pid })
+}
+
+/// Runs a server until `leave` or a client ends it.
+///
+/// # Errors
+/// It cannot start, or its store fails.
+pub async fn serve(start: Start, leave: CancellationToken) -> Result<Ended, Error> {
+    let Start { home, port, clock, ids } = start;
+    let _lock = take(&home)?;
+    let file = |path: PathBuf| move |source| Error::File { path, source };
+    let mut access = Access::of(&home, &clock, &ids).map_err(file(home.access()))?;
+    let wanted = port.or(access.port).unwrap_or_default();
+    let listener = https::listen(wanted).await.map_err(|source| Error::Port { port: wanted, source })?;
+    let port = listener.local_addr().map_err(|source| Error::Port { port: wanted, source })?.port();
+    // Relative paths of pools begin here.
+    std::env::set_current_dir(home.path()).map_err(file(home.path().to_owned()))?;
+    let parts = Parts::open(&home, clock.clone(), ids).await?;
+    parts.ensure_namespace().await;
+    let first = access.authority.acceptor(clock.now()).map_err(Error::Certificate)?;
+    let (renewed, tls) = watch::channel(first);
+    access.keep(&home, port).map_err(file(home.kubeconfig()))?;
+
+    let (orders, mut asked) = mpsc::channel(1);
+    let admission = Admission::new(access.token.clone(), port);
+    let front = Front::new(parts.api.service(), parts.copier.clone(), home.clone(), orders, clock.now());
+    let closing = CancellationToken::new();
+    let served = tokio::spawn(https::serve(listener, tls, admission, front, closing.clone()));
+    let renewal = tokio::spawn(renew(access, renewed, clock));
+    tracing::info!(port, home = %home.path().display(), version = env!("CARGO_PKG_VERSION"), "poolkeeper local server");
+    let ended = live(&parts, &leave, &mut asked).await;
+    renewal.abort();
+    closing.cancel();
+    let _ = served.await;
+    ended
+}
+
+/// Runs the controller, until the server has to go.
+async fn live(parts: &Parts, leave: &CancellationToken, asked: &mut mpsc::Receiver<Order>) -> Result<Ended, Error> {
+    loop {
+        let stop = CancellationToken::new();
+        let mut options = Options::new(parts.runtimes.clone(), parts.clock.clone(), parts.ids.clone());
+        options.rollup_interval = ROLLUP;
+        options.local_credentials = true;
+        let mut controller = tokio::spawn(controller::run(parts.client.clone(), options, stop.clone()));
+        // Until something ends the server, or until `down` has to stop the controller for a look.
+        let order = loop {
+            tokio::select! {
+                biased;
+                () = parts.failure.cancelled() => {
+                    return Err(Error::StoreFailed { store: parts.home.store() });
+                }
+                ended = &mut controller => {
+                    let why = ended.err().map_or_else(|| "without a reason".to_owned(), |e| e.to_string());
+                    return Err(Error::Controller(why));
+                }
+                () = leave.cancelled() => break None,
+                order = asked.recv() => match order {
+                    None | Some(Order::Leave) => break None,
+                    Some(Order::Down(order)) => match parts.refusal(order.force).await {
+                        Some(refusal) => order.refuse(refusal),
+                        None => break Some(order),
+                    },
+                },
+            }
+        };
+        // From here on nothing is assigned any more.
+        stop.cancel();
+        let _ = controller.await;
+        let Some(Down { force, answer }) = order else { return Ok(Ended::Left) };
+        // An attempt may have begun before the controller had stopped. Then it goes on.
+        if let Some(refusal) = parts.refusal(force).await {
+            let _ = answer.send(Err(refusal));
+            continue;
+        }
+        return match parts.stand_down().await {
+            Ok(()) => {
+                owner::forget_engine(&parts.home);
+                let _ = answer.send(Ok(()));
+                Ok(Ended::Down)
+            }
+            Err(why) => {
+                let _ = answer.send(Err(Refusal::failed(why.clone())));
+                Err(Error::StandingDown(why))
+            }
+        };
+    }
+}
+
+/// Stops all workers of a directory whose server does not run. `force`: also if attempts are open.
+///
+/// # Errors
+/// As [`serve`]; or attempts are open, or workers cannot be stopped.
+pub async fn stop_workers(start: Start, force: bool) -> Result<Result<(), Refusal>, Error> {
+    let Start { home, clock, ids, .. } = start;
+    let _lock = take(&home)?;
+    let parts = Parts::open(&home, clock, ids).await?;
+    if let Some(refusal) = parts.refusal(force).await {
+        return Ok(Err(refusal));
+    }
+    parts.stand_down().await.map_err(Error::StandingDown)?;
+    owner::forget_engine(&home);
+    Ok(Ok(()))
+}
+
+/// Makes another certificate when the present one is old. Connections that are there live on.
+async fn renew(access: Access, acceptors: watch::Sender<TlsAcceptor>, clock: Arc<dyn Clock>) {
+    let due =
+        |made: Timestamp| made.saturating_add(Span::new().hours(identity::RENEWAL * 24)).unwrap_or(Timestamp::MAX);
+    let mut made = clock.now();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = clock.now();
+        // A clock that was set back is a reason as well: the certificate may not be valid yet.
+        if now < due(made) && now >= made {
+            continue;
+        }
+        match access.authority.acceptor(now) {
+            Ok(acceptor) => {
+                made = now;
+                acceptors.send_replace(acceptor);
+            }
+            Err(error) => tracing::warn!(%error, "no new certificate can be made"),
+        }
+    }
+}

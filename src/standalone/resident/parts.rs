@@ -1,0 +1,73 @@
+//! What a local server is made of: the store, the API on it, a client of that, and the runtimes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::error::Error;
+use super::home::Home;
+use super::owner;
+use crate::api::{RuntimeKind, crd};
+use crate::clock::{Clock, Ids};
+use crate::local::{DiskCopier, DiskStore, History, LocalApi, Options};
+use crate::runtime::assemble::assemble;
+use crate::runtime::config::RuntimeConfig;
+use crate::runtime::docker::HostOptions;
+use crate::runtime::{LOCAL_HOST, Runtime};
+use crate::standalone::NAMESPACE;
+
+/// How many events a watch may be behind before it starts over. More cost memory.
+const WINDOW: usize = 4096;
+/// How long Process workers live on without a server.
+const GRACE: Duration = Duration::from_mins(1);
+
+/// What a local server is made of.
+pub(super) struct Parts {
+    pub api: LocalApi,
+    /// A client in this process.
+    pub client: Client,
+    pub copier: DiskCopier,
+    /// Is cancelled when the store has failed.
+    pub failure: CancellationToken,
+    pub home: Home,
+    pub runtimes: Vec<Arc<dyn Runtime>>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Ids,
+}
+
+impl Parts {
+    /// Opens the store, and finds the workers that are there.
+    pub async fn open(home: &Home, clock: Arc<dyn Clock>, ids: Ids) -> Result<Self, Error> {
+        let (store, contents) = DiskStore::open(&home.store(), clock.now())?;
+        let (copier, failure) = (store.copier(), store.failure());
+        let options =
+            Options { crds: crd::all(), clock: clock.clone(), ids: ids.clone(), history: History::Window(WINDOW) };
+        let api = LocalApi::restored(options, store, contents)?;
+        let client = api.client(NAMESPACE);
+
+        // Docker is the default: a pool that does not say otherwise must not run on this machine itself.
+        let kinds = vec![RuntimeKind::Docker, RuntimeKind::Process];
+        let mut config = RuntimeConfig::new(kinds, owner::installation(home, &ids)?);
+        let (endpoint, gate) = owner::engine(home)?;
+        config.docker_hosts = vec![HostOptions { name: LOCAL_HOST.to_owned(), endpoint: Some(endpoint) }];
+        config.engine_gate = Some(gate);
+        config.run_dir = Some(home.workers());
+        config.owner_grace = Some(GRACE);
+        config.clean_environment = true;
+        let runtimes = assemble(&config, None).await?.runtimes;
+        Ok(Self { api, client, copier, failure, home: home.clone(), runtimes, clock, ids })
+    }
+
+    /// Makes the namespace that clients use if they name none. They find it in a list then.
+    pub async fn ensure_namespace(&self) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let Ok(namespace) = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})) else { return };
+        // It is there already, or the store fails, which the next write reports.
+        let _ = namespaces.create(&PostParams::default(), &namespace).await;
+    }
+}

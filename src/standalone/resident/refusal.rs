@@ -1,0 +1,36 @@
+//! Why the server does not go down.
+
+/// Names in a message.
+const NAMED: usize = 5;
+
+/// Why the server does not go down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// 409 if attempts are open, 500 if something failed.
+    pub code: u16,
+    /// In words.
+    pub message: String,
+}
+
+impl Refusal {
+    pub(super) fn busy(open: &[String]) -> Self {
+        let are = if open.len() == 1 { "attempt is" } else { "attempts are" };
+        let message = format!(
+            "{} {are} open: {}. Wait for the end with --wait, or end them with --force, which counts as the loss of their workers",
+            open.len(),
+            some(open)
+        );
+        Self { code: 409, message }
+    }
+
+    pub(super) fn failed(message: String) -> Self {
+        Self { code: 500, message }
+    }
+}
+
+/// The first few of a list, as text.
+pub(super) fn some(list: &[String]) -> String {
+    let rest = list.len().saturating_sub(NAMED);
+    let named = list[..list.len().min(NAMED)].join(", ");
+    if rest == 0 { named } else { format!("{named} and {rest} more") }
+}

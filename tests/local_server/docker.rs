@@ -1,0 +1,84 @@
+//! Containers of the local server: it takes them over, and no other engine may take the place of theirs.
+//!
+//! Skipped, loudly, where no engine answers; `POOLKEEPER_REQUIRE_DOCKER=1` makes that a failure.
+use std::process::Command;
+
+use kube::api::PostParams;
+use kube::{Api, ResourceExt};
+use poolkeeper::api::dispatch::DispatchPhase;
+use poolkeeper::api::{ContainerPool, Dispatch};
+use serde_json::{Value, json};
+
+use crate::life::{assigned, dispatch};
+use crate::rig::{Rig, until};
+
+const IMAGE: &str = "poolkeeper-test:1";
+
+fn docker(args: &[&str]) -> Option<String> {
+    let output = Command::new("docker").args(args).output().ok()?;
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+fn containers(pool: &str) -> Vec<String> {
+    let label = format!("label=poolkeeper.dev/pool={pool}");
+    let mut found: Vec<String> =
+        docker(&["ps", "-aq", "--no-trunc", "--filter", &label]).unwrap().lines().map(str::to_owned).collect();
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn containers_are_taken_over_and_another_engine_is_not_trusted() {
+    if docker(&["image", "inspect", IMAGE]).is_none() {
+        assert!(std::env::var_os("POOLKEEPER_REQUIRE_DOCKER").is_none(), "no Docker Engine has {IMAGE}");
+        eprintln!("SKIPPED: no Docker Engine answers, or it has no image {IMAGE}");
+        return;
+    }
+    let rig = Rig::with_docker();
+    let client = rig.up().client().await;
+    let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
+    let dispatches: Api<Dispatch> = Api::default_namespaced(client.clone());
+    let pool = json!({
+        "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "local-server"},
+        "spec": {"image": IMAGE, "min": 2, "max": 2},
+    });
+    pools.create(&PostParams::default(), &serde_json::from_value(pool).unwrap()).await.unwrap();
+    dispatches.create(&PostParams::default(), &dispatch("job", json!({"pool": "local-server"}))).await.unwrap();
+    let target = assigned(&dispatches, "job").await.status.unwrap().target.unwrap();
+    assert_eq!(target.argv[1], "-H", "it names the engine, whatever the reader's own is: {:?}", target.argv);
+    until("both workers are there", || containers("local-server").len() == 2);
+    let before = containers("local-server");
+
+    // A run removes what dead runs left, and nothing of a server that is away.
+    rig.kill();
+    let run = ["run", "--local", "--image", IMAGE, "--workers", "1", "--", "true"];
+    assert!(Command::new(env!("CARGO_BIN_EXE_poolkeeper")).args(run).status().unwrap().success());
+    rig.up();
+    assert_eq!(containers("local-server"), before);
+
+    // The server finds another engine under the same address.
+    rig.kill();
+    let file = rig.home().join("engine.json");
+    let engine = std::fs::read(&file).unwrap();
+    let mut other: Value = serde_json::from_slice(&engine).unwrap();
+    other["id"] = "another".into();
+    std::fs::write(&file, other.to_string()).unwrap();
+    rig.up();
+    let says = |pool: Option<&ContainerPool>| {
+        let conditions =
+            pool.and_then(|pool| pool.status.as_ref()).map(|status| &*status.conditions).unwrap_or_default();
+        conditions.iter().any(|c| c.message.contains("another Docker Engine answers at"))
+    };
+    kube::runtime::wait::await_condition(pools.clone(), "local-server", says).await.unwrap();
+    let status = dispatches.get("job").await.unwrap().status.unwrap();
+    assert_eq!((status.phase, status.attempt), (DispatchPhase::Assigned, 1), "its task may still run");
+    assert_eq!(containers("local-server"), before);
+    rig.local(&["down", "--force"]).exits(1);
+    assert_eq!(containers("local-server").len(), 2);
+
+    std::fs::write(&file, engine).unwrap();
+    rig.up();
+    assert!(pools.get("local-server").await.unwrap().uid().is_some());
+    rig.local(&["down", "--force"]).exits(0);
+    assert_eq!(containers("local-server"), Vec::<String>::new());
+}

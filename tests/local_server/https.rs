@@ -1,0 +1,115 @@
+//! Requests that must not pass, and connections that must not hold anything up.
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use http::Request;
+use kube::client::Body;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+
+use crate::rig::Rig;
+
+const POOLS: &str = "/apis/poolkeeper.dev/v1alpha1/namespaces/default/containerpools";
+
+/// A client with another kubeconfig than the server wrote.
+async fn changed(rig: &Rig, change: impl FnOnce(&mut Value)) -> Client {
+    let mut config: Value = serde_json::from_slice(&std::fs::read(rig.kubeconfig()).unwrap()).unwrap();
+    change(&mut config);
+    let file: Kubeconfig = serde_json::from_value(config).unwrap();
+    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
+    Client::try_from(config).unwrap()
+}
+
+async fn answer(client: &Client, request: Request<Body>) -> (u16, Value) {
+    let response = client.send(request).await.unwrap();
+    let code = response.status().as_u16();
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+    (code, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn nothing_passes_without_the_token() {
+    let rig = Rig::new();
+    let good = rig.up().client().await;
+    let unauthorized = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "Unauthorized",
+        "reason": "Unauthorized", "code": 401,
+    });
+    for token in [Value::Null, json!("wrong"), json!("")] {
+        let client = changed(&rig, |config| config["users"][0]["user"] = json!({"token": token})).await;
+        for path in [POOLS, "/version", "/poolkeeper.local/status", "/poolkeeper.local/backup", "/nothing"] {
+            assert_eq!(answer(&client, get(path)).await, (401, unauthorized.clone()), "{path}");
+        }
+        for path in ["/poolkeeper.local/down?force=true", "/poolkeeper.local/leave", POOLS] {
+            let request = Request::post(path).body(Body::from(b"{}".to_vec())).unwrap();
+            assert_eq!(answer(&client, request).await.0, 401, "{path}");
+        }
+    }
+    assert_eq!(answer(&good, get(POOLS)).await.0, 200);
+    assert_eq!(answer(&good, get("/poolkeeper.local/nothing")).await.0, 404);
+    let request = Request::delete("/poolkeeper.local/down").body(Body::empty()).unwrap();
+    assert_eq!(answer(&good, request).await.0, 405);
+    // Another name that leads here, as a web page may have.
+    let mut other = get(POOLS);
+    other.headers_mut().insert("host", "evil.example".parse().unwrap());
+    let (code, body) = answer(&good, other).await;
+    assert_eq!((code, &body["reason"]), (403, &json!("Forbidden")));
+}
+
+#[tokio::test]
+async fn bad_requests_get_the_errors_of_the_api() {
+    let rig = Rig::new();
+    let client = rig.up().client().await;
+    let post =
+        |body: Vec<u8>, media: &str| Request::post(POOLS).header("content-type", media).body(Body::from(body)).unwrap();
+    assert_eq!(answer(&client, post(b"{".to_vec(), "application/json")).await.0, 400);
+    assert_eq!(answer(&client, post(vec![b'x'; 3 * 1024 * 1024 + 1], "application/json")).await.0, 413);
+    let (code, body) = answer(&client, post(vec![1], "application/vnd.kubernetes.protobuf")).await;
+    assert_eq!((code, &body["reason"]), (415, &json!("UnsupportedMediaType")));
+    for path in
+        ["/..//../etc/passwd", "/api/v1/../../version", "/apis//v1", "/%2e%2e/version", "/poolkeeper.local/../version"]
+    {
+        let (code, _) = answer(&client, get(path)).await;
+        assert_eq!(code, 404, "{path}");
+    }
+    let table =
+        Request::get(POOLS).header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io").body(Body::empty());
+    assert_eq!(answer(&client, table.unwrap()).await.0, 406);
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_stop_no_other() {
+    let rig = Rig::new();
+    let client = rig.up().client().await;
+    let status: Value = serde_json::from_str(&rig.local(&["status", "-o", "json"]).exits(0).stdout).unwrap();
+    let address = status["address"].as_str().unwrap().strip_prefix("https://").unwrap().to_owned();
+    let silent: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    // One that does not speak TLS is closed.
+    let mut plain = TcpStream::connect(&address).unwrap();
+    plain.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    plain.write_all(b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer_of_plain = Vec::new();
+    let _ = plain.read_to_end(&mut answer_of_plain);
+    assert!(!answer_of_plain.starts_with(b"HTTP"));
+    assert_eq!(answer(&client, get(POOLS)).await.0, 200);
+    drop(silent);
+}
+
+#[tokio::test]
+async fn another_authority_is_not_trusted() {
+    let (rig, other) = (Rig::new(), Rig::new());
+    rig.up();
+    other.up();
+    let foreign: Value = serde_json::from_slice(&std::fs::read(other.kubeconfig()).unwrap()).unwrap();
+    let authority = &foreign["clusters"][0]["cluster"]["certificate-authority-data"];
+    let client =
+        changed(&rig, |config| config["clusters"][0]["cluster"]["certificate-authority-data"] = authority.clone())
+            .await;
+    assert!(client.send(get(POOLS)).await.is_err());
+}

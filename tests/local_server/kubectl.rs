@@ -1,0 +1,88 @@
+//! kubectl against the local server: what works, and by which names the rest is refused.
+//!
+//! Needs kubectl on the PATH, or where `scripts/cluster` puts it.
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::rig::{Rig, Said};
+
+/// kubectl, if there is one.
+fn kubectl() -> Option<PathBuf> {
+    let on_path =
+        std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join("kubectl")).find(|file| file.exists());
+    let built = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/poolkeeper-cluster/bin/kubectl"));
+    let found = on_path.or(built.filter(|file| file.exists()));
+    if found.is_none() {
+        eprintln!("SKIPPED: there is no kubectl");
+    }
+    found
+}
+
+/// Runs it in a shell, as a user does after `eval "$(poolkeeper local env)"`.
+fn shell(rig: &Rig, kubectl: &std::path::Path, script: &str) -> Said {
+    let cache = rig.file("cache");
+    let script = format!(
+        "eval \"$(poolkeeper() {{ '{}' \"$@\"; }}; poolkeeper local env)\"; k() {{ '{}' --cache-dir '{}' \"$@\"; }}; {script}",
+        env!("CARGO_BIN_EXE_poolkeeper"),
+        kubectl.display(),
+        cache.display()
+    );
+    let mut command = Command::new("sh");
+    command.args(["-ec", &script]).env("POOLKEEPER_HOME", rig.home()).env_remove("KUBECONFIG").stdin(Stdio::null());
+    Said::of(command.output().unwrap())
+}
+
+const POOL: &str = "printf 'apiVersion: poolkeeper.dev/v1alpha1\nkind: ContainerPool\nmetadata: {name: agents}\nspec: {runtime: Process, min: 1, max: 3}\n'";
+const DISPATCH: &str =
+    "printf 'apiVersion: poolkeeper.dev/v1alpha1\nkind: Dispatch\nmetadata: {name: job}\nspec: {pool: agents}\n'";
+
+#[test]
+fn the_day_of_a_user() {
+    let Some(kubectl) = kubectl() else { return };
+    let rig = Rig::new();
+    rig.up();
+    let k = |script: &str| shell(&rig, &kubectl, script);
+    assert_eq!(k(&format!("{POOL} | k apply -f -")).exits(0).stdout, "containerpool.poolkeeper.dev/agents created\n");
+    assert_eq!(k(&format!("{POOL} | k apply -f -")).exits(0).stdout, "containerpool.poolkeeper.dev/agents unchanged\n");
+    k(&format!("{POOL} | k diff -f -")).exits(0);
+    let misspelt = k(&format!("{POOL} | sed s/max/mux/ | k apply -f -")).exits(1);
+    assert!(misspelt.stderr.contains("strict decoding error: unknown field \"spec.mux\""), "{}", misspelt.stderr);
+    k("k wait --for=jsonpath='{.status.ready}'=1 cpool/agents --timeout=60s").exits(0);
+    assert!(k("k get containerpools").exits(0).stdout.starts_with("NAME "));
+    assert!(k("k describe cpool agents").exits(0).stdout.contains("Events:"));
+    assert!(k("k explain cpool.spec.max").exits(0).stdout.contains("FIELD: max <integer>"));
+    assert_eq!(k("k annotate cpool agents a/b=c").exits(0).stdout, "containerpool.poolkeeper.dev/agents annotated\n");
+    assert_eq!(k("k label cpool agents a=b").exits(0).stdout, "containerpool.poolkeeper.dev/agents labeled\n");
+    assert_eq!(k("k get cpool -l a=b -o name").exits(0).stdout, "containerpool.poolkeeper.dev/agents\n");
+
+    k(&format!("{DISPATCH} | k create -f -")).exits(0);
+    k("k wait --for=jsonpath='{.status.phase}'=Assigned pkd/job --timeout=60s").exits(0);
+    let end = r#"k patch pkd job --type=merge -p '{"spec":{"result":{"attempt":1,"outcome":"Succeeded"}}}'"#;
+    k(end).exits(0);
+    k("k wait --for=jsonpath='{.status.phase}'=Succeeded pkd/job --timeout=60s").exits(0);
+    // It returns when the object is gone.
+    k("k delete cpool agents --timeout=60s").exits(0);
+    assert_eq!(k("k get cpool,pkw -o name").exits(0).stdout, "");
+}
+
+#[test]
+fn what_is_not_there_yet_is_named() {
+    let Some(kubectl) = kubectl() else { return };
+    let rig = Rig::new();
+    rig.up();
+    let k = |script: &str| shell(&rig, &kubectl, script);
+    k(&format!("{POOL} | k apply -f -")).exits(0);
+    for (script, refusal) in [
+        ("k scale cpool agents --replicas=2", "the embedded API server does not support the subresource \"scale\""),
+        ("k create namespace team", "accepted media types include: application/json"),
+        ("k get pods", "the server doesn't have a resource type \"pods\""),
+        ("k delete cpool agents --cascade=orphan", "the embedded API server does not support propagationPolicy Orphan"),
+        ("k delete namespace default", "the embedded API server does not support deletion of namespaces"),
+    ] {
+        let said = k(script);
+        assert!(said.code != 0 && said.stderr.contains(refusal), "{script}: {} {}", said.code, said.stderr);
+    }
+    let said = k(&format!("{POOL} | k apply --server-side -f -")).exits(1);
+    let refusal = "Error from server (NotImplemented): the embedded API server does not support server-side apply\n";
+    assert_eq!(said.stderr, refusal);
+}

@@ -1,0 +1,252 @@
+//! From `up` to `down --purge`.
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
+use poolkeeper::api::dispatch::DispatchPhase;
+use poolkeeper::api::{ContainerPool, Dispatch, Worker};
+use serde_json::{Value, json};
+
+use crate::rig::{Rig, until};
+
+pub fn pool(name: &str, spec: Value) -> ContainerPool {
+    let mut spec = spec;
+    spec["runtime"] = "Process".into();
+    serde_json::from_value(json!({
+        "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": name}, "spec": spec,
+    }))
+    .unwrap()
+}
+
+pub fn dispatch(name: &str, spec: Value) -> Dispatch {
+    serde_json::from_value(json!({
+        "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "Dispatch", "metadata": {"name": name}, "spec": spec,
+    }))
+    .unwrap()
+}
+
+pub async fn assigned(dispatches: &Api<Dispatch>, name: &str) -> Dispatch {
+    phase(dispatches, name, DispatchPhase::Assigned).await
+}
+
+pub async fn phase(dispatches: &Api<Dispatch>, name: &str, phase: DispatchPhase) -> Dispatch {
+    let is = |d: Option<&Dispatch>| d.and_then(|d| d.status.as_ref()).is_some_and(|s| s.phase == phase);
+    let wait = kube::runtime::wait::await_condition(dispatches.clone(), name, is);
+    tokio::time::timeout(std::time::Duration::from_secs(60), wait).await.unwrap().unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_server_is_started_once_and_its_objects_outlive_it() {
+    let rig = Rig::new();
+    let said = rig.local(&["status"]).exits(3);
+    assert_eq!(
+        said.stderr,
+        format!(
+            "poolkeeper: there is no local server in {}: start one with `poolkeeper local up`\n",
+            rig.home().display()
+        )
+    );
+    assert_eq!(rig.local(&["env"]).exits(3).stdout, "(exit 3)\n");
+    rig.local(&["down"]).exits(0);
+
+    let said = rig.local(&["up"]).exits(0);
+    let pid = rig.pid();
+    let expected = format!(
+        "poolkeeper: the local server runs as process {pid}; its state is in {}\n  to use it with kubectl in this shell: eval \"$(poolkeeper local env)\"\n",
+        rig.home().display()
+    );
+    assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("", expected.as_str()));
+    assert_eq!(rig.local(&["up"]).exits(0).stderr, expected, "it is harmless when repeated");
+    let second = rig.local(&["up", "--foreground"]).exits(4);
+    let taken = format!("poolkeeper: a local server runs already with {}, as process {pid}\n", rig.home().display());
+    assert!(second.stderr.ends_with(&taken), "{}", second.stderr);
+    let env = rig.local(&["env"]).exits(0).stdout;
+    assert_eq!(env, format!("export KUBECONFIG='{}'\n", rig.kubeconfig().display()));
+    for (file, mode) in
+        [("", 0o700), ("kubeconfig", 0o600), ("access.json", 0o600), ("store.redb", 0o600), ("server.log", 0o600)]
+    {
+        let found = fs::metadata(rig.home().join(file)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{file:?}");
+    }
+
+    let client = rig.client().await;
+    let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
+    let created = pools.create(&PostParams::default(), &pool("agents", json!({"min": 1, "max": 2}))).await.unwrap();
+    let kubeconfig = fs::read(rig.kubeconfig()).unwrap();
+    rig.kill();
+    let said = rig.local(&["status"]).exits(6);
+    assert!(said.stderr.contains("it does not run; start it with `poolkeeper local up`"), "{}", said.stderr);
+    rig.up();
+    assert_ne!(rig.pid(), pid);
+    // Clients read it once: neither the port nor the token nor the authority has changed, and they go on.
+    assert_eq!(fs::read(rig.kubeconfig()).unwrap(), kubeconfig);
+    let found = pools.get("agents").await.unwrap();
+    assert_eq!(found.uid(), created.uid());
+    let status: Value = serde_json::from_str(&rig.local(&["status", "-o", "json"]).exits(0).stdout).unwrap();
+    assert_eq!((&status["pools"], &status["pid"]), (&json!(1), &json!(rig.pid())));
+
+    rig.local(&["up", "--restart"]).exits(0);
+    assert_eq!(pools.get("agents").await.unwrap().uid(), created.uid());
+    rig.local(&["down"]).exits(0);
+    rig.local(&["status"]).exits(6);
+    rig.local(&["down", "--purge"]).exits(0);
+    assert!(!rig.home().exists());
+    rig.local(&["status"]).exits(3);
+}
+
+#[tokio::test]
+async fn down_is_refused_while_attempts_are_open_and_keeps_rests() {
+    let rig = Rig::new();
+    let client = rig.up().client().await;
+    let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
+    let dispatches: Api<Dispatch> = Api::default_namespaced(client.clone());
+    let workers: Api<Worker> = Api::default_namespaced(client.clone());
+    pools.create(&PostParams::default(), &pool("agents", json!({"max": 2}))).await.unwrap();
+    // One worker rests.
+    dispatches.create(&PostParams::default(), &dispatch("limited", json!({"pool": "agents"}))).await.unwrap();
+    let uid = assigned(&dispatches, "limited").await.uid();
+    let result = json!({"metadata": {"uid": uid}, "spec": {
+        "result": {"attempt": 1, "outcome": "RateLimited", "retryAfter": "1h"}, "retry": null,
+    }});
+    dispatches.patch("limited", &PatchParams::default(), &Patch::Merge(&result)).await.unwrap();
+    // Whether it is retried or not, it gets no worker that rests.
+    dispatches.delete("limited", &DeleteParams::default()).await.unwrap();
+    // And one works.
+    dispatches.create(&PostParams::default(), &dispatch("long", json!({"pool": "agents"}))).await.unwrap();
+    let worker = assigned(&dispatches, "long").await.status.unwrap().worker.unwrap();
+
+    let said = rig.local(&["down"]).exits(4);
+    let expected = format!(
+        "poolkeeper: 1 attempt is open: long on {}. Wait for the end with --wait, or end them with --force, which counts as the loss of their workers\n",
+        worker.name
+    );
+    assert_eq!(said.stderr, expected);
+    assert_eq!(rig.local(&["status"]).code, 0, "a refused `down` changes nothing");
+    rig.kill();
+    let said = rig.local(&["down"]).exits(4);
+    assert!(
+        said.stderr.starts_with("poolkeeper: the server does not run, and 1 attempt is open: long on "),
+        "{}",
+        said.stderr
+    );
+    rig.up();
+    rig.local(&["down", "--force"]).exits(0);
+
+    rig.up();
+    let ended = phase(&dispatches, "long", DispatchPhase::Failed).await.status.unwrap();
+    assert_eq!(ended.reason.as_deref(), Some("WorkerLost"));
+    let resting: Vec<Worker> = workers.list(&Default::default()).await.unwrap().items;
+    let rests = |w: &Worker| w.status.as_ref().and_then(|s| s.cooldown.as_ref()).is_some_and(|c| c.until.is_some());
+    assert!(resting.iter().any(rests), "the rest is forgotten: {resting:?}");
+}
+
+#[tokio::test]
+async fn down_waits_if_it_is_asked_to() {
+    let rig = Rig::new();
+    let client = rig.up().client().await;
+    let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
+    let dispatches: Api<Dispatch> = Api::default_namespaced(client.clone());
+    pools.create(&PostParams::default(), &pool("agents", json!({"max": 1}))).await.unwrap();
+    dispatches.create(&PostParams::default(), &dispatch("job", json!({"pool": "agents"}))).await.unwrap();
+    let uid = assigned(&dispatches, "job").await.uid();
+    let mut down = rig.command(&["down", "--wait"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(down.stderr.as_mut().unwrap()), &mut line).unwrap();
+    assert_eq!(line, "poolkeeper: waiting: 1 attempt is open: job on agents-0\n");
+    let result = json!({"metadata": {"uid": uid}, "spec": {"result": {"attempt": 1, "outcome": "Succeeded"}}});
+    dispatches.patch("job", &PatchParams::default(), &Patch::Merge(&result)).await.unwrap();
+    assert!(down.wait().unwrap().success());
+    rig.local(&["status"]).exits(6);
+    assert!(
+        !rig.home().join("process/workers").read_dir().unwrap().flatten().any(|e| e.path().join("socket").exists())
+    );
+}
+
+#[tokio::test]
+async fn a_backup_is_one_moment_and_goes_on_above_all_versions() {
+    let rig = Rig::new();
+    let client = rig.up().client().await;
+    let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
+    pools.create(&PostParams::default(), &pool("before", json!({"max": 1}))).await.unwrap();
+    let (running, stopped) = (rig.file("running.redb"), rig.file("stopped.redb"));
+    rig.local(&["backup", running.to_str().unwrap()]).exits(0);
+    let said = rig.local(&["backup", running.to_str().unwrap()]).exits(4);
+    assert_eq!(said.stderr, format!("poolkeeper: {} exists: name another file\n", running.display()));
+    let after = pools.create(&PostParams::default(), &pool("after", json!({"max": 1}))).await.unwrap();
+    rig.local(&["down"]).exits(0);
+    rig.local(&["backup", stopped.to_str().unwrap()]).exits(0);
+    assert_eq!(fs::metadata(&stopped).unwrap().permissions().mode() & 0o777, 0o600);
+
+    fs::copy(&running, rig.home().join("store.redb")).unwrap();
+    rig.up();
+    let names =
+        |list: kube::core::ObjectList<ContainerPool>| list.iter().map(ResourceExt::name_any).collect::<Vec<_>>();
+    let list = pools.list(&Default::default()).await.unwrap();
+    let version: u64 = list.metadata.resource_version.clone().unwrap().parse().unwrap();
+    assert!(version > after.resource_version().unwrap().parse().unwrap());
+    assert_eq!(names(list), ["before"]);
+}
+
+#[test]
+fn a_damaged_store_is_named_and_left_alone() {
+    let rig = Rig::new();
+    rig.up().local(&["down"]).exits(0);
+    let store = rig.home().join("store.redb");
+    fs::write(&store, "not a store").unwrap();
+    let said = rig.local(&["up"]).exits(1);
+    assert!(
+        said.stderr.starts_with(&format!("poolkeeper: the store {} is damaged: ", store.display())),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(fs::read(&store).unwrap(), b"not a store");
+    fs::remove_file(&store).unwrap();
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_and_can_be_changed() {
+    let rig = Rig::new();
+    rig.up().local(&["down"]).exits(0);
+    let status =
+        |rig: &Rig| -> Value { serde_json::from_str(&rig.local(&["status", "-o", "json"]).exits(0).stdout).unwrap() };
+    let access: Value = serde_json::from_slice(&fs::read(rig.home().join("access.json")).unwrap()).unwrap();
+    let port = u16::try_from(access["port"].as_u64().unwrap()).unwrap();
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let said = rig.local(&["up"]).exits(4);
+    assert!(said.stderr.starts_with(&format!("poolkeeper: port {port} of 127.0.0.1: ")), "{}", said.stderr);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    rig.local(&["up", "--port", &free.to_string()]).exits(0);
+    assert_eq!(status(&rig)["address"], format!("https://127.0.0.1:{free}"));
+    rig.kill();
+    rig.up();
+    assert_eq!(status(&rig)["address"], format!("https://127.0.0.1:{free}"), "it stays");
+}
+
+#[test]
+fn a_directory_of_another_machine_is_refused() {
+    let rig = Rig::new();
+    rig.up().local(&["down"]).exits(0);
+    let file = rig.home().join("installation.json");
+    let own = fs::read(&file).unwrap();
+    fs::write(&file, r#"{"id":"x","machine":"another"}"#).unwrap();
+    let said = rig.local(&["up"]).exits(4);
+    assert!(said.stderr.contains("was made on another machine, and its workers are there"), "{}", said.stderr);
+    fs::write(&file, own).unwrap();
+    rig.up();
+}
+
+#[test]
+fn starts_at_the_same_time_are_one_start() {
+    let rig = Rig::new();
+    let mut ups: Vec<_> =
+        (0..4).map(|_| rig.command(&["up"]).stderr(std::process::Stdio::null()).spawn().unwrap()).collect();
+    for up in &mut ups {
+        assert!(up.wait().unwrap().success());
+    }
+    rig.local(&["status"]).exits(0);
+    let logs = rig.local(&["logs"]).exits(0).stdout;
+    assert_eq!(logs.matches("poolkeeper local server").count(), 1, "{logs}");
+    assert_eq!(rig.local(&["logs", "--tail", "0"]).exits(0).stdout, "");
+    until("the log has its line", || rig.local(&["logs"]).stdout.contains("poolkeeper local server"));
+}

@@ -1,0 +1,9 @@
+//! The local server as its user has it: `poolkeeper local`, kubectl and a client library, over HTTPS.
+#![allow(clippy::unwrap_used)]
+
+mod crashes;
+mod docker;
+mod https;
+mod kubectl;
+mod life;
+mod rig;

@@ -1,0 +1,123 @@
+//! A local server with a directory of its own, which is removed with its workers.
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tempfile::TempDir;
+
+/// How long anything may take that is waited for.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A directory for a server, and the commands of this package on it.
+pub struct Rig {
+    dir: TempDir,
+    docker: bool,
+}
+
+/// How a command ended.
+pub struct Said {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Said {
+    pub fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), docker: false }
+    }
+
+    /// With the Docker Engine of the environment. The others have none: they are about processes.
+    pub fn with_docker() -> Self {
+        let mut rig = Self::new();
+        rig.docker = true;
+        rig
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.home().join("kubeconfig")
+    }
+
+    /// `poolkeeper local …`.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_poolkeeper"));
+        command.arg("local").args(args).env("POOLKEEPER_HOME", self.home()).env_remove("KUBECONFIG");
+        if !self.docker {
+            command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+        }
+        command.env("A_TOKEN_OF_THE_SHELL", "secret");
+        command.stdin(Stdio::null());
+        command
+    }
+
+    pub fn local(&self, args: &[&str]) -> Said {
+        Said::of(self.command(args).output().unwrap())
+    }
+
+    /// Starts the server.
+    #[track_caller]
+    pub fn up(&self) -> &Self {
+        self.local(&["up"]).exits(0);
+        self
+    }
+
+    /// The pid of the server.
+    pub fn pid(&self) -> i32 {
+        std::fs::read_to_string(self.home().join("server.lock")).unwrap().trim().parse().unwrap()
+    }
+
+    /// Ends the server as a power cut of the process would.
+    pub fn kill(&self) {
+        let pid = rustix::process::Pid::from_raw(self.pid()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        until("the server is gone", || self.local(&["status"]).code == 6);
+    }
+
+    /// A client of the server, as any program makes one of a kubeconfig.
+    pub async fn client(&self) -> Client {
+        let file = Kubeconfig::read_from(self.kubeconfig()).unwrap();
+        let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
+        Client::try_from(config).unwrap()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let _ = self.local(&["down", "--force", "--purge"]);
+    }
+}
+
+/// Waits for a condition.
+#[track_caller]
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < LIMIT, "waited too long: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
