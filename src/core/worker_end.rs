@@ -40,9 +40,8 @@ impl fmt::Display for WorkerEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PoolDeleted => f.write_str("its pool is deleted"),
-            Self::Leaving(why) => f.write_str(why),
             Self::StartFailed(why) => write!(f, "it did not start: {why}"),
-            Self::InstanceEnded(why) => f.write_str(why),
+            Self::Leaving(why) | Self::InstanceEnded(why) => f.write_str(why),
             Self::Unhealthy(missed) => write!(f, "{missed} checks in a row failed"),
             Self::Outdated => f.write_str("the pool's template has changed"),
             Self::TooOld => f.write_str("it is older than spec.recycle.maxAge"),

@@ -191,7 +191,7 @@ impl Core {
         let credential = e.obj().spec.credential.clone();
         match p.learned.replacements.gone(ordinal) {
             None => p.learned.replacements.lost_one(),
-            Some(Leaves::ForUpdate) if p.learned.replacements.replaced_ahead(&credential) => {}
+            Some(Leaves::ForUpdate) if p.learned.replacements.replaced_ahead(credential.as_ref()) => {}
             Some(why) => {
                 if p.learned.replacements.owed() < p.most_away(&obj.spec, AT_ONCE) {
                     match why {

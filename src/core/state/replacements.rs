@@ -100,14 +100,14 @@ impl Replacements {
     }
 
     /// A worker is gone for which another one was created ahead. False: none was.
-    pub fn replaced_ahead(&mut self, credential: &Option<String>) -> bool {
-        if let Some(i) = self.ahead.iter().position(|c| c == credential) {
+    pub fn replaced_ahead(&mut self, credential: Option<&String>) -> bool {
+        if let Some(i) = self.ahead.iter().position(|c| c.as_ref() == credential) {
             self.ahead.remove(i);
             return true;
         }
         let Some(other) = self.ahead.pop_front() else { return false };
         self.early.push_back(other);
-        self.behind.push_back(credential.clone());
+        self.behind.push_back(credential.cloned());
         true
     }
 
@@ -157,7 +157,7 @@ mod tests {
             r.owe_ahead(cred(ahead));
             made.extend(r.first_owed().cloned());
             r.repay();
-            assert!(r.replaced_ahead(&cred(gone)));
+            assert!(r.replaced_ahead(cred(gone).as_ref()));
         }
         made.sort();
         assert_eq!(made, [cred("a"), cred("a"), cred("b"), cred("b")]);
@@ -175,7 +175,7 @@ mod tests {
                 match step {
                     0 => { r.owe_ahead(c); created += 1; }
                     1 => r.repay(),
-                    2 => if r.replaced_ahead(&c) { created -= 1; },
+                    2 => if r.replaced_ahead(c.as_ref()) { created -= 1; },
                     3 => { created -= usize::from(r.ahead() > 0); r.lost_one(); }
                     _ => r.owe_for(c),
                 }

@@ -17,10 +17,10 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::seen::{Exposed, Seen};
 use crate::api::{Period, names};
+use crate::clock::{Clock, SystemClock};
 use crate::runtime::Observation;
 
 /// How often it is asked whose protection is over, while a node is cordoned. `kubectl drain` retries as often.
@@ -36,13 +36,15 @@ pub(super) fn follow(client: Client, seen: Arc<Seen>, followed: Arc<Followed>) -
         // Of a node only its name is needed.
         let nodes: Api<PartialObjectMeta<Node>> = Api::all(client.clone());
         let mut events = watcher::watcher(nodes, config).default_backoff().boxed();
-        let mut since: BTreeMap<Arc<str>, Instant> = BTreeMap::new();
-        let mut listing: BTreeMap<Arc<str>, Instant> = BTreeMap::new();
+        let clock = SystemClock::new();
+        // Monotonic time at which each node was first seen to be cordoned.
+        let mut since: BTreeMap<Arc<str>, Duration> = BTreeMap::new();
+        let mut listing: BTreeMap<Arc<str>, Duration> = BTreeMap::new();
         loop {
             let next = if since.is_empty() { Ok(events.next().await) } else { tokio::time::timeout(TICK, events.next()).await };
             match next {
                 Ok(Some(Ok(event))) => {
-                    if !take(event, &mut since, &mut listing) {
+                    if !take(event, clock.mono(), &mut since, &mut listing) {
                         continue;
                     }
                     followed.send_replace(Some(true));
@@ -59,7 +61,8 @@ pub(super) fn follow(client: Client, seen: Arc<Seen>, followed: Arc<Followed>) -
                 Ok(None) => break,
                 Err(_) => {}
             }
-            let cordoned = since.iter().map(|(node, since)| (node.clone(), since.elapsed())).collect();
+            let now = clock.mono();
+            let cordoned = since.iter().map(|(node, since)| (node.clone(), now.saturating_sub(*since))).collect();
             for exposed in seen.exposed(&cordoned) {
                 expose(&client, &exposed).await;
             }
@@ -70,15 +73,16 @@ pub(super) fn follow(client: Client, seen: Arc<Seen>, followed: Arc<Followed>) -
 /// Takes in what the watch showed. True if it is known which nodes are cordoned.
 fn take(
     event: Event<PartialObjectMeta<Node>>,
-    since: &mut BTreeMap<Arc<str>, Instant>,
-    listing: &mut BTreeMap<Arc<str>, Instant>,
+    now: Duration,
+    since: &mut BTreeMap<Arc<str>, Duration>,
+    listing: &mut BTreeMap<Arc<str>, Duration>,
 ) -> bool {
     let name = |node: &PartialObjectMeta<Node>| -> Arc<str> { node.name_any().into() };
     match event {
         Event::Init => listing.clear(),
         Event::InitApply(node) => {
             let name = name(&node);
-            let from = since.get(&name).copied().unwrap_or_else(Instant::now);
+            let from = since.get(&name).copied().unwrap_or(now);
             listing.insert(name, from);
         }
         Event::InitDone => {
@@ -86,7 +90,7 @@ fn take(
             return true;
         }
         Event::Apply(node) => {
-            since.entry(name(&node)).or_insert_with(Instant::now);
+            since.entry(name(&node)).or_insert(now);
             return true;
         }
         // It was uncordoned, or is gone.
@@ -147,7 +151,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pods_leave_the_nodes_that_are_cordoned_and_their_protection_ends() {
         let (seen, mut since, mut listing) = (Seen::default(), BTreeMap::new(), BTreeMap::new());
-        let mut tell = |event| take(event, &mut since, &mut listing).then(|| since.clone());
+        let clock = SystemClock::new();
+        let mut tell = |event| take(event, clock.mono(), &mut since, &mut listing).then(|| since.clone());
         put(&seen, "a", "one", InstanceState::Running);
         put(&seen, "b", "two", InstanceState::Running);
         put(&seen, "c", "one", InstanceState::Exited(Exit::default()));
@@ -159,8 +164,8 @@ mod tests {
         let changed = seen.cordon(now.keys().cloned().collect());
         assert_eq!(changed.iter().map(|i| (i.key.worker.as_str(), &i.state)).collect::<Vec<_>>(), [("a", &leaving)]);
         assert_eq!(put(&seen, "d", "one", InstanceState::Starting), leaving, "one that comes later leaves as well");
-        let exposed = |since: &BTreeMap<Arc<str>, Instant>| {
-            let cordoned = since.iter().map(|(node, since)| (node.clone(), since.elapsed())).collect();
+        let exposed = |since: &BTreeMap<Arc<str>, Duration>| {
+            let cordoned = since.iter().map(|(node, since)| (node.clone(), clock.mono() - *since)).collect();
             seen.exposed(&cordoned).into_iter().map(|e| e.uid).collect::<Vec<_>>()
         };
         tokio::time::advance(Duration::from_secs(59)).await;
