@@ -165,7 +165,8 @@ mod tests {
         assert_eq!(changed.iter().map(|i| (i.key.worker.as_str(), &i.state)).collect::<Vec<_>>(), [("a", &leaving)]);
         assert_eq!(put(&seen, "d", "one", InstanceState::Starting), leaving, "one that comes later leaves as well");
         let exposed = |since: &BTreeMap<Arc<str>, Duration>| {
-            let cordoned = since.iter().map(|(node, since)| (node.clone(), clock.mono() - *since)).collect();
+            let cordoned =
+                since.iter().map(|(node, since)| (node.clone(), clock.mono().saturating_sub(*since))).collect();
             seen.exposed(&cordoned).into_iter().map(|e| e.uid).collect::<Vec<_>>()
         };
         tokio::time::advance(Duration::from_secs(59)).await;
