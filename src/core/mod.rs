@@ -43,7 +43,8 @@
 //!   `fate` (the recovery table), `outcome` (retries, final phases), `queue`, `lease`, `history`.
 //! - `worker/`: a Worker and its instance. `decide`, `start`, `health`, `stop`, `slots` (which index it stands in).
 //! - `pool/`: a ContainerPool. `decide` (the order of a round), `assign`, `scale`, `update`, `backoff`, `requests`. Its status:
-//!   `status` (what is written, and when), `sums`, `ready`, `dispatching`, `progress`, `explain`, `not_ready`, `resting`.
+//!   `status` (what is written, and when), `sums`, `ready`, `dispatching`, `progress`, `explain`, `not_ready`, `resting`;
+//!   and what its waiting dispatches say: `waiting`.
 //! - `rests`: rests of workers and credentials. `template`: what an instance is made from, as a hash.
 //! - [`election`]: which of several controllers leads. [`census`]: counts for metrics.
 //!

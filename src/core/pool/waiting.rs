@@ -77,6 +77,8 @@ impl Core {
         let base = e.obj().clone();
         let said = Condition::find::<DispatchAssigned>(&dispatch_status(&base).conditions);
         let due = match said.filter(|c| !c.is_true() && c.reason == reason.as_str()) {
+            // Only numbers of workers can be other ones.
+            Some(_) if matches!(wait, Wait::Busy { .. }) => return,
             Some(c) if c.message == text => return,
             Some(_) => (written + WORDS_EVERY).max(since + LASTS),
             None => since + LASTS,

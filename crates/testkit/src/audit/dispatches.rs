@@ -10,10 +10,10 @@ use poolkeeper::api::{Condition, Dispatch, DispatchStatus};
 use poolkeeper::local::Change;
 
 use super::evidence::{GHOST, LEASE_SECONDS};
-use super::{Attempt, Audit, is_final, is_open, is_reported, status_of};
+use super::{Attempt, Audit, Version, is_final, is_open, is_reported, status_of};
 
 /// Why the queue of a pool waits.
-const POOL_WAITS: [&str; 10] = [
+const POOL_WAITS: [&str; 13] = [
     "Paused",
     "Refused",
     "StartsFail",
@@ -24,6 +24,9 @@ const POOL_WAITS: [&str; 10] = [
     "CredentialsRefused",
     "Probing",
     "Busy",
+    "Replacing",
+    "WriteRefused",
+    "WorkersUnavailable",
 ];
 const FORCE: &str = "poolkeeper.dev/force-delete";
 
@@ -111,6 +114,9 @@ impl Audit<'_> {
             self.check(waits != told, "what is said changes with a write", both);
             let pool = |c: &Condition| POOL_WAITS.iter().any(|reason| *reason == c.reason);
             self.check(waits.as_ref().is_some_and(pool), "a wait has a reason that the pool has", both);
+            let waits_since = self.waits_since(new.metadata.uid.as_deref().unwrap_or_default());
+            let long = waits_since.is_some_and(|since| since + Duration::from_secs(10) <= self.when(self.rv));
+            self.check(long, "a wait is explained once it has lasted", both);
             self.few_explain(new);
             waits
         };
@@ -122,6 +128,15 @@ impl Audit<'_> {
             "the columns say what the condition says",
             both,
         );
+    }
+
+    /// When the dispatch began to wait as it waits now: it was made, or its last attempt was closed.
+    fn waits_since(&self, uid: &str) -> Option<Duration> {
+        let versions = &self.dispatches.get(uid)?.versions;
+        let attempt =
+            |v: &Version<Dispatch>| v.object.status.as_ref().and_then(|s| s.last_result.as_ref()).map(|r| r.attempt);
+        let last = attempt(versions.last()?);
+        versions.iter().find(|v| attempt(v) == last).map(|v| self.when(v.rv))
     }
 
     /// The first 21 of a queue say why they wait, each once the reason has lasted for 10 s. So one controller writes no more than 21 in a
