@@ -106,6 +106,28 @@ async fn a_reason_that_changes_is_written_once_it_lasts() {
     assert_eq!(w.dispatches().get("u").await.unwrap().status.unwrap().waits_until, None);
 }
 
+/// Found by the auditor: the reason counted from the wait before the attempt, and was written a second after the next wait began.
+#[tokio::test(start_paused = true)]
+async fn each_wait_counts_anew() {
+    let w = World::new();
+    w.pool("p", json!({"min": 1, "max": 1, "cooldown": "60s"})).await;
+    w.dispatch("hold", "p", json!({})).await;
+    w.until_assigned("hold").await;
+    w.dispatch("t", "p", json!({"retry": {"failed": 1}})).await;
+    tokio::time::sleep(secs(9)).await;
+    w.report("hold", json!({"outcome": "Succeeded"})).await;
+    w.until_assigned("t").await;
+    w.dispatch("first", "p", json!({"priority": 5})).await;
+    tokio::time::sleep(secs(9)).await;
+    w.report("t", json!({"outcome": "Failed"})).await;
+    w.until_assigned("first").await;
+    let reason = async || assigned(&w.dispatches().get("t").await.unwrap()).unwrap().0;
+    tokio::time::sleep(secs(8)).await;
+    assert_eq!(reason().await, "Failed", "how the attempt ended");
+    tokio::time::sleep(secs(4)).await;
+    assert_eq!(reason().await, "Busy");
+}
+
 /// In a long queue only the first ones say why they wait, and each says it once.
 #[tokio::test(start_paused = true)]
 async fn the_head_of_the_queue_and_twenty_more_say_why_once() {

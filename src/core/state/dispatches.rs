@@ -147,6 +147,7 @@ impl DispatchEntry {
     pub fn unqueue(&mut self, queue: &mut Queue) {
         if std::mem::take(&mut self.queued) {
             queue.unqueue(&self.place);
+            self.wait = None; // the next wait counts anew
         }
     }
 
