@@ -22,9 +22,9 @@ wants() {
 {"apiVersion": "poolkeeper.dev/v1alpha1", "kind": "Dispatch", "metadata": {"name": "$1"}, "spec": {"pool": "$2"${3:+, $3}}}
 Y
 }
-# masked COMMAND...: its output, with times as TIME, ages as AGE, random endings of Pods' names as -X, and single spaces.
+# masked COMMAND...: its output, with times as TIME, ages as AGE, and single spaces.
 masked() {
-  "$@" | sed -E 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z/TIME/g; s/ [0-9]+(s|m|m[0-9]+s)\b/ AGE/g; s/-[0-9a-f]{8}\b/-X/g; s/ +/ /g; s/ $//'
+  "$@" | sed -E 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z/TIME/g; s/ [0-9]+(s|m|m[0-9]+s)\b/ AGE/g; s/ +/ /g; s/ $//'
 }
 # row NAME: what the supervisor sees of a Dispatch in the columns.
 row() { masked k "${as[@]}" get pkd "$1" -o wide --no-headers; }
@@ -80,7 +80,7 @@ shows "rested resting Pending RateLimited resting-0 1 AGE RateLimited TIME AGE 0
 shows 'no-pool nosuch Pending PoolNotFound 0 AGE 0 there is no ContainerPool "nosuch" in namespace "e2e-waiting"; waiting for it' row no-pool
 # The scheduler, the API server and the kubelet word their parts.
 shows 'waits-big big Pending StartsWait 0 AGE 0 workers cannot start yet: Unschedulable: 0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.' row waits-big
-shows "waits-denied denied Pending StartsFail 0 AGE TIME 0 workers do not start: pods \"denied-0-X\" is forbidden: ValidatingAdmissionPolicy 'e2e-waiting' with binding 'e2e-waiting' denied request: no Pods of denied today" row waits-denied
+shows "waits-denied denied Pending StartsFail 0 AGE TIME 0 workers do not start: pods \"denied-0\" is forbidden: ValidatingAdmissionPolicy 'e2e-waiting' with binding 'e2e-waiting' denied request: no Pods of denied today" row waits-denied
 shows 'waits-paused paused Pending Paused 0 AGE 0 the pool is paused (spec.paused)' row waits-paused
 shows 'waits-resting resting Pending Resting 0 AGE TIME 0 credential a (secret/tokens/a) rests since a limit in pool resting: 429 Too Many Requests; the next is back at TIME' row waits-resting
 shows 'waits-busy busy Pending Busy 0 AGE 0 all workers are busy: 1 busy of max 1 (raise spec.max for more)' row waits-busy
