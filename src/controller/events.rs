@@ -178,3 +178,68 @@ fn is_closing(error: &kube::Error) -> bool {
     let causes = status.details.iter().flat_map(|d| &d.causes);
     status.code == 403 && causes.into_iter().any(|c| c.reason == "NamespaceTerminating")
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+    use kube::client::Body;
+
+    use super::*;
+    use crate::core::ObjectKey;
+
+    fn event(text: &str) -> Event {
+        Event {
+            kind: "ContainerPool",
+            key: ObjectKey::new("ns", "p"),
+            uid: "u".to_owned(),
+            type_: EventType::Warning,
+            reason: EventReason::StartFailed,
+            text: text.to_owned(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// A client, and the methods of its requests with the count that each names. Every answer has this code and body.
+    fn server(code: u16, body: serde_json::Value) -> (Client, Arc<Mutex<Vec<String>>>) {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let requests = seen.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let (requests, body) = (requests.clone(), body.to_string());
+            async move {
+                let (head, sent) = request.into_parts();
+                let sent: serde_json::Value = serde_json::from_slice(&sent.collect_bytes().await.unwrap()).unwrap();
+                requests.lock().unwrap().push(format!("{} {}", head.method, sent["series"]["count"]));
+                let answer = http::Response::builder().status(code).body(Body::from(body.into_bytes()));
+                Ok::<_, std::io::Error>(answer.unwrap())
+            }
+        });
+        (Client::new(service, "ns"), seen)
+    }
+
+    #[tokio::test]
+    async fn equal_events_count_even_if_the_first_is_not_answered_and_a_series_ends() {
+        let stored = json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "p.1"}});
+        let (client, seen) = server(200, stored);
+        let mut recorder = Recorder::default();
+        let at = Duration::from_secs;
+        let mut begin = |text, now| recorder.record(client.clone(), Ids::random(), event(text), now);
+        let all = [begin("a", at(0)), begin("a", at(1)), begin("b", at(2)), begin("a", at(200)), begin("a", at(600))];
+        assert_eq!(join_all(all).await, [true; 5]);
+        let mut seen = seen.lock().unwrap().clone();
+        seen.sort();
+        assert_eq!(seen, ["PATCH 2", "PATCH 3", "POST null", "POST null", "POST null"]);
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_is_being_deleted_is_noted_once() {
+        let refusal = json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403,
+            "message": "unable to create new content in namespace ns because it is being terminated",
+            "details": {"causes": [{"reason": "NamespaceTerminating", "message": "being terminated", "field": "metadata.namespace"}]}});
+        let (client, _) = server(403, refusal);
+        let mut recorder = Recorder::default();
+        for text in ["a", "b"] {
+            assert!(!recorder.record(client.clone(), Ids::random(), event(text), Duration::ZERO).await);
+        }
+        assert_eq!(*recorder.closed.lock().unwrap(), BTreeSet::from(["ns".to_owned()]));
+    }
+}

@@ -1,7 +1,9 @@
 //! What the log says: compared in full, without the times.
 
 use std::io::{self, Write};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use kube::api::{DeleteParams, Patch, PatchParams};
 use poolkeeper::cli::LogFormat;
@@ -160,13 +162,35 @@ async fn refusals() -> Vec<String> {
     log.given.into_inner().unwrap()
 }
 
+/// A policy denies deletions: the write is retried, and its refusal is logged once.
+#[tokio::test(start_paused = true)]
+async fn a_refused_write_is_one_warning_for_the_same_words() {
+    let w = World::new();
+    w.pool("agents", json!({"min": 1, "max": 1})).await;
+    w.until_pool("agents", "ready", |p| p.status.as_ref().is_some_and(|s| s.ready == 1)).await;
+    let log = Lines::at("info", LogFormat::Text);
+    w.refuses_deletions.store(true, Ordering::Relaxed);
+    w.patch_pool("agents", json!({"spec": {"image": "worker:2"}})).await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    w.refuses_deletions.store(false, Ordering::Relaxed);
+    w.until_pool("agents", "updated", |p| p.status.as_ref().is_some_and(|s| s.ready == 1 && s.updated == 1)).await;
+    assert_eq!(
+        log.about_objects(),
+        [
+            r#"WARN write refused pool=agents worker=agents-0 reason="delete the worker: denied the request: no deletions today""#,
+            r#"INFO worker deleted pool=agents worker=agents-0 reason="the pool's template has changed""#,
+            "INFO worker started pool=agents worker=agents-0",
+        ]
+    );
+}
+
 /// The whole way of a dispatch that succeeds.
 #[tokio::test(start_paused = true)]
 async fn at_debug_each_action_is_a_line() {
     let w = World::new();
     w.pool("agents", json!({"min": 1, "max": 1})).await;
     w.until_pool("agents", "ready", |p| p.status.as_ref().is_some_and(|s| s.ready == 1)).await;
-    tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
     let log = Lines::at("debug", LogFormat::Json);
     w.dispatch("greet", "agents", json!({})).await;
     w.until_assigned("greet").await;

@@ -1,7 +1,7 @@
 //! A controller over the in-process API and the fake runtime, on virtual time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -27,6 +27,8 @@ pub struct World {
     /// How far the wall clock is ahead of virtual time, in milliseconds.
     ahead: Arc<AtomicI64>,
     ids: Ids,
+    /// While it is true, the API server refuses the controller's deletions of Workers, as a policy would.
+    pub refuses_deletions: Arc<AtomicBool>,
     stop: CancellationToken,
     controller: tokio::task::JoinHandle<()>,
 }
@@ -42,15 +44,18 @@ impl World {
         // As for Pods: a listing would wake every worker, and hide one that was not woken.
         fake.set_relist(Duration::from_secs(86_400));
         let client = api.client(NS);
-        let (stop, controller) = start(&api, &fake, &clock, &ids);
-        Self { api, client, fake, clock, ahead, ids, stop, controller }
+        let refuses_deletions = Arc::new(AtomicBool::new(false));
+        let guarded = guarded(&api, &refuses_deletions);
+        let (stop, controller) = start(guarded, &fake, &clock, &ids);
+        Self { refuses_deletions, api, client, fake, clock, ahead, ids, stop, controller }
     }
 
     /// Ends the controller and starts another one over the same store.
     pub async fn restart(&mut self) {
         self.stop.cancel();
         (&mut self.controller).await.unwrap();
-        (self.stop, self.controller) = start(&self.api, &self.fake, &self.clock, &self.ids);
+        let client = guarded(&self.api, &self.refuses_deletions);
+        (self.stop, self.controller) = start(client, &self.fake, &self.clock, &self.ids);
     }
 
     pub fn pools(&self) -> Api<ContainerPool> {
@@ -164,8 +169,26 @@ pub fn phase(d: &Dispatch) -> DispatchPhase {
     d.status.as_ref().map(|s| s.phase).unwrap_or_default()
 }
 
+/// A client of the API that refuses deletions of Workers while it is asked to.
+fn guarded(api: &LocalApi, refuses: &Arc<AtomicBool>) -> kube::Client {
+    let (client, refuses) = (api.client(NS), refuses.clone());
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let (client, refuses) = (client.clone(), refuses.load(Ordering::Relaxed));
+        async move {
+            if refuses && request.method() == http::Method::DELETE && request.uri().path().contains("/workers/") {
+                let status = json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403,
+                    "message": "denied the request: no deletions today"});
+                let body = kube::client::Body::from(status.to_string().into_bytes());
+                return Ok(http::Response::builder().status(403).body(body).unwrap());
+            }
+            client.send(request).await
+        }
+    });
+    kube::Client::new(service, NS)
+}
+
 fn start(
-    api: &LocalApi,
+    client: kube::Client,
     fake: &FakeRuntime,
     clock: &Arc<dyn Clock>,
     ids: &Ids,
@@ -174,7 +197,7 @@ fn start(
     let runtimes: Vec<Arc<dyn Runtime>> = vec![Arc::new(fake.view("controller"))];
     let mut options = Options::new(runtimes, clock.clone(), ids.clone());
     options.local_credentials = true;
-    let handle = tokio::spawn(controller::run(api.client(NS), options, stop.clone()));
+    let handle = tokio::spawn(controller::run(client, options, stop.clone()));
     (stop, handle)
 }
 
