@@ -12,7 +12,7 @@ use crate::local::objects::verbs::{Deleted, Written};
 use crate::local::objects::watch::watch;
 use crate::local::request::body::{Body, delete_options, read_json};
 use crate::local::request::negotiate::negotiate;
-use crate::local::request::options::{Part, Source};
+use crate::local::request::options::{Form, Part, Source};
 use crate::local::request::patch::Patch;
 use crate::local::request::query::Query;
 use crate::local::request::routes::{Target, target};
@@ -20,6 +20,7 @@ use crate::local::response::http::{ResponseBody, json_response, plain};
 use crate::local::response::json;
 use crate::local::response::json::to_json;
 use crate::local::response::status::ApiError;
+use crate::local::response::table;
 use crate::local::schema::kind::Kind;
 use crate::local::schema::meta;
 
@@ -50,17 +51,18 @@ async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &Body) -> Re
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let target = target(&api.kinds, parts.uri.path())?;
     let accept = parts.headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
-    negotiate(accept)?;
     let kind = &target.kind;
+    let tables = parts.method == Method::GET && !kind.columns.is_empty();
+    let form = negotiate(accept, tables, &query)?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let namespace = target.namespace.as_deref();
     let one = namespace.unwrap_or_default();
     let Some(name) = target.name.as_deref() else {
         return match parts.method {
-            Method::GET if query.flag("watch") => watch_response(api, &target, &query),
+            Method::GET if query.flag("watch") => watch_response(api, &target, &query, form),
             Method::GET => {
                 let namespace = namespace.filter(|_| kind.namespaced);
-                Ok(json_response(StatusCode::OK, api.list(kind, namespace, &query.list(kind)?)?, &[]))
+                Ok(json_response(StatusCode::OK, api.list(kind, namespace, &query.list(kind)?, form)?, &[]))
             }
             Method::POST if namespace.is_some() => {
                 let object = read_json(content_type, body.bytes()?)?;
@@ -94,7 +96,11 @@ async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &Body) -> Re
                 }
             }
             let stored = api.get(kind, one, name)?;
-            Ok(json_response(StatusCode::OK, json::object(kind, &stored), &[]))
+            let body = match form {
+                Form::Json => json::object(kind, &stored),
+                Form::Table(include) => table::one(kind, &stored, true, include, api.clock.now()),
+            };
+            Ok(json_response(StatusCode::OK, body, &[]))
         }
         Method::PUT => {
             let object = read_json(content_type, body.bytes()?)?;
@@ -132,11 +138,16 @@ async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &Body) -> Re
     }
 }
 
-fn watch_response(api: &Arc<Api>, target: &Target, query: &Query) -> Result<Response<ResponseBody>, ApiError> {
+fn watch_response(
+    api: &Arc<Api>,
+    target: &Target,
+    query: &Query,
+    form: Form,
+) -> Result<Response<ResponseBody>, ApiError> {
     let kind = &target.kind;
     let options = query.watch(kind)?;
     let namespace = target.namespace.clone().filter(|_| kind.namespaced);
-    let lines = watch(Arc::clone(api), Arc::clone(kind), namespace, options);
+    let lines = watch(Arc::clone(api), Arc::clone(kind), namespace, options, form);
     let frames = futures::StreamExt::map(lines, |line| line.map(http_body::Frame::data));
     let body = StreamBody::new(frames).map_err(|never| match never {}).boxed_unsync();
     let mut response = Response::new(body);

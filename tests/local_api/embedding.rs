@@ -99,7 +99,8 @@ async fn what_is_left_out_is_named() {
         assert_eq!(code, 501);
         assert_eq!(body["message"], format!("the embedded API server does not support {feature}"));
     }
-    let request = Request::get(one.replace("NS", "n")).header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
+    let request = Request::get(one.replace("NS", "n"))
+        .header("accept", "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io");
     let response = env.client.send(request.body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(response.status(), 406);
 }

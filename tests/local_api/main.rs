@@ -6,4 +6,5 @@ mod bodies;
 mod commits;
 mod embedding;
 mod speed;
+mod tables;
 mod watching;

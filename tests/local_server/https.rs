@@ -78,9 +78,8 @@ async fn bad_requests_get_the_errors_of_the_api() {
         let (code, _) = answer(&client, get(path)).await;
         assert_eq!(code, 404, "{path}");
     }
-    let table =
-        Request::get(POOLS).header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io").body(Body::empty());
-    assert_eq!(answer(&client, table.unwrap()).await.0, 406);
+    let other = Request::get(POOLS).header("accept", "application/vnd.kubernetes.protobuf").body(Body::empty());
+    assert_eq!(answer(&client, other.unwrap()).await.0, 406);
 }
 
 #[tokio::test]

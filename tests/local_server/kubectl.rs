@@ -48,7 +48,14 @@ fn the_day_of_a_user() {
     let misspelt = k(&format!("{POOL} | sed s/max/mux/ | k apply -f -")).exits(1);
     assert!(misspelt.stderr.contains("strict decoding error: unknown field \"spec.mux\""), "{}", misspelt.stderr);
     k("k wait --for=jsonpath='{.status.ready}'=1 cpool/agents --timeout=60s").exits(0);
-    assert!(k("k get containerpools").exits(0).stdout.starts_with("NAME "));
+    // The columns are those of a cluster: the server makes them.
+    let pools = k("k get containerpools").exits(0).stdout;
+    let headings: Vec<&str> = pools.lines().next().unwrap_or_default().split_whitespace().collect();
+    assert!(headings.starts_with(&["NAME"]) && headings.contains(&"READY") && headings.contains(&"AGE"), "{pools}");
+    let workers = k("k get pkw -o wide").exits(0).stdout;
+    assert!(workers.contains("PHASE") && workers.contains("Ready"), "{workers}");
+    let watched = k("k get pkw -w --request-timeout=1s || true").stdout;
+    assert_eq!(watched.matches("NAME").count(), 1, "{watched}");
     assert!(k("k describe cpool agents").exits(0).stdout.contains("Events:"));
     assert!(k("k explain cpool.spec.max").exits(0).stdout.contains("FIELD: max <integer>"));
     assert_eq!(k("k annotate cpool agents a/b=c").exits(0).stdout, "containerpool.poolkeeper.dev/agents annotated\n");

@@ -48,7 +48,7 @@ const STDIN_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Run for RunArgs {
     async fn run(self, cx: &Context) -> Result<Exit, Failure> {
-        let ended = run(self, cx).await;
+        let ended = Box::pin(run(self, cx)).await;
         state_dir::tidy();
         ended
     }

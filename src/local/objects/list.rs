@@ -5,10 +5,11 @@ use base64::Engine;
 use bytes::Bytes;
 
 use crate::local::objects::api::Api;
-use crate::local::request::options::{DeleteOptions, ListOptions};
+use crate::local::request::options::{DeleteOptions, Form, ListOptions};
 use crate::local::request::select::Selector;
-use crate::local::response::json;
+use crate::local::response::json::{self, Rest};
 use crate::local::response::status::ApiError;
+use crate::local::response::table;
 use crate::local::schema::kind::Kind;
 use crate::local::schema::meta;
 use crate::local::store::committed::{Committed, Page};
@@ -19,10 +20,16 @@ const BASE64: base64::engine::GeneralPurpose = base64::engine::general_purpose::
 impl Api {
     /// # Errors
     /// 410 for an old page or an old exact resourceVersion, 504 for one in the future, 400 for a bad token.
-    pub fn list(&self, kind: &Kind, namespace: Option<&str>, options: &ListOptions) -> Result<Bytes, ApiError> {
+    pub fn list(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        options: &ListOptions,
+        form: Form,
+    ) -> Result<Bytes, ApiError> {
         let state = &mut *self.lock();
         if let Some(token) = &options.token {
-            return self.next_page(state, kind, token, options.limit);
+            return self.next_page(state, kind, token, options.limit, form);
         }
         let revision = state.revision();
         if let Some(asked) = options.resource_version {
@@ -37,14 +44,21 @@ impl Api {
         let items = self.select(state, kind, namespace, &options.selector);
         // For version 0 the real server reads its cache, which has no pages.
         if options.limit == 0 || options.resource_version == Some(0) || items.len() <= options.limit {
-            return Ok(json::list(kind, &items, revision, None));
+            return Ok(self.listed(kind, &items, revision, None, form));
         }
         let items: Arc<[Arc<Stored>]> = items.into();
         let page = state.keep_page(items, options.selector.is_empty());
-        Ok(self.page(kind, page, 0, options.limit))
+        Ok(self.page(kind, page, 0, options.limit, form))
     }
 
-    fn next_page(&self, state: &Committed, kind: &Kind, token: &str, limit: usize) -> Result<Bytes, ApiError> {
+    fn next_page(
+        &self,
+        state: &Committed,
+        kind: &Kind,
+        token: &str,
+        limit: usize,
+        form: Form,
+    ) -> Result<Bytes, ApiError> {
         let bad = || ApiError::bad_request("continue key is not valid");
         let text = BASE64.decode(token).ok().and_then(|b| String::from_utf8(b).ok()).ok_or_else(bad)?;
         let (id, start) = text.split_once(':').ok_or_else(bad)?;
@@ -53,14 +67,21 @@ impl Api {
             ApiError::expired("The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.")
         })?;
         let limit = if limit == 0 { usize::MAX } else { limit };
-        Ok(self.page(kind, page, start.min(page.items.len()), limit))
+        Ok(self.page(kind, page, start.min(page.items.len()), limit, form))
     }
 
-    fn page(&self, kind: &Kind, page: &Page, start: usize, limit: usize) -> Bytes {
+    fn page(&self, kind: &Kind, page: &Page, start: usize, limit: usize, form: Form) -> Bytes {
         let end = start.saturating_add(limit).min(page.items.len());
         let left = page.items.len() - end;
         let rest = (left > 0).then(|| (BASE64.encode(format!("{}:{end}", page.id)), page.counted.then_some(left)));
-        json::list(kind, &page.items[start..end], page.revision, rest)
+        self.listed(kind, &page.items[start..end], page.revision, rest, form)
+    }
+
+    fn listed(&self, kind: &Kind, items: &[Arc<Stored>], revision: u64, rest: Option<Rest>, form: Form) -> Bytes {
+        match form {
+            Form::Json => json::list(kind, items, revision, rest),
+            Form::Table(include) => table::list(kind, items, revision, rest, include, self.clock.now()),
+        }
     }
 
     /// The current objects that a selector selects.

@@ -10,10 +10,11 @@ use tokio::time::sleep;
 
 use crate::local::objects::api::Api;
 use crate::local::record::Change;
-use crate::local::request::options::WatchOptions;
+use crate::local::request::options::{Form, WatchOptions};
 use crate::local::request::select::Selector;
 use crate::local::response::json::{self, bookmark_line, error_line, event_line};
 use crate::local::response::status::ApiError;
+use crate::local::response::table;
 use crate::local::schema::kind::Kind;
 use crate::local::schema::meta;
 use crate::local::store::log::Event;
@@ -33,6 +34,9 @@ struct Watcher {
     namespace: Option<String>,
     selector: Selector,
     seen: u64,
+    form: Form,
+    /// Whether a Table was sent already: the columns are in the first alone.
+    headed: bool,
 }
 
 enum Next {
@@ -48,6 +52,7 @@ pub(crate) fn watch(
     kind: Arc<Kind>,
     namespace: Option<String>,
     options: WatchOptions,
+    form: Form,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + use<> {
     let mut initial = Vec::new();
     let mut seen = options.resource_version.unwrap_or_default();
@@ -61,7 +66,7 @@ pub(crate) fn watch(
         let too_old = (!log.reaches(seen)).then(|| too_old(seen, state.revision()));
         (Arc::clone(&log.changed), too_old)
     };
-    let mut watcher = Watcher { api, kind, namespace, selector: options.selector, seen };
+    let mut watcher = Watcher { api, kind, namespace, selector: options.selector, seen, form, headed: false };
     stream! {
         if let Some(error) = too_old {
             yield Ok(error_line(&error).into());
@@ -145,7 +150,7 @@ impl Watcher {
     }
 
     /// The event as this watch sees it: an object that leaves the selection is deleted, one that enters it is added.
-    fn line(&self, out: &mut Vec<u8>, event: &Event) {
+    fn line(&mut self, out: &mut Vec<u8>, event: &Event) {
         let selects = |s: &Stored| self.selector.is_empty() || self.selector.matches(&self.kind.view(&s.object));
         let now = event.change != Change::Deleted && selects(&event.now);
         let before = event.before.as_deref().is_some_and(selects);
@@ -159,17 +164,28 @@ impl Watcher {
             Some(before) if !now && event.change != Change::Deleted => {
                 let mut object = (*before.object).clone();
                 meta::of(&mut object).insert("resourceVersion".into(), event.now.revision.to_string().into());
-                json::object(&self.kind, &Stored::new(event.now.revision, object))
+                self.object(&Stored::new(event.now.revision, object))
             }
-            _ => json::object(&self.kind, &event.now),
+            _ => self.object(&event.now),
         };
         event_line(out, event_type, &object);
     }
 
-    fn added(&self, items: &[Arc<Stored>]) -> Vec<u8> {
+    fn object(&mut self, stored: &Stored) -> Bytes {
+        match self.form {
+            Form::Json => json::object(&self.kind, stored),
+            Form::Table(include) => {
+                let first = !std::mem::replace(&mut self.headed, true);
+                table::one(&self.kind, stored, first, include, self.api.clock.now())
+            }
+        }
+    }
+
+    fn added(&mut self, items: &[Arc<Stored>]) -> Vec<u8> {
         let mut lines = Vec::new();
         for item in items {
-            event_line(&mut lines, "ADDED", &json::object(&self.kind, item));
+            let object = self.object(item);
+            event_line(&mut lines, "ADDED", &object);
         }
         lines
     }

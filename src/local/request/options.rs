@@ -60,3 +60,18 @@ pub(crate) struct WatchOptions {
     pub bookmarks: bool,
     pub timeout: Option<Duration>,
 }
+
+/// The form of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Json,
+    Table(Include),
+}
+
+/// What a row of a Table has of its object (`includeObject`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Include {
+    None,
+    Metadata,
+    Object,
+}

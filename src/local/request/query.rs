@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::local::request::options::{ListOptions, UnknownFields, WatchOptions, WriteOptions};
+use crate::local::request::options::{Include, ListOptions, UnknownFields, WatchOptions, WriteOptions};
 use crate::local::request::select::Selector;
 use crate::local::response::status::ApiError;
 use crate::local::schema::field_error::FieldError;
@@ -115,6 +115,16 @@ impl Query {
             bookmarks: self.flag("allowWatchBookmarks"),
             timeout: self.count("timeoutSeconds")?.map(Duration::from_secs),
         })
+    }
+
+    /// What a row of a Table has of its object.
+    pub fn include(&self) -> Result<Include, ApiError> {
+        match self.text("includeObject") {
+            None | Some("Metadata") => Ok(Include::Metadata),
+            Some("None") => Ok(Include::None),
+            Some("Object") => Ok(Include::Object),
+            Some(other) => Err(bad_option("TableOptions", "includeObject", other, &["Metadata", "None", "Object"])),
+        }
     }
 
     /// The resourceVersion of a GET of one object, or of a watch.

@@ -14,8 +14,11 @@ pub(crate) fn object(kind: &Kind, stored: &Stored) -> Bytes {
     if kind.traits.renamed.is_empty() { stored.json() } else { to_json(&kind.view(&stored.object)) }
 }
 
-/// A list's JSON. `rest` is the token of the next page, and the number of items that are left, if the client may know it.
-pub(crate) fn list(kind: &Kind, items: &[Arc<Stored>], revision: u64, rest: Option<(String, Option<usize>)>) -> Bytes {
+/// The token of the next page, and the number of items that are left, if the client may know it.
+pub(crate) type Rest = (String, Option<usize>);
+
+/// The metadata of a list.
+pub(crate) fn list_metadata(revision: u64, rest: Option<Rest>) -> Value {
     let mut metadata = json!({"resourceVersion": revision.to_string(), "continue": ""});
     if let Some((token, remaining)) = rest {
         metadata["continue"] = token.into();
@@ -23,6 +26,12 @@ pub(crate) fn list(kind: &Kind, items: &[Arc<Stored>], revision: u64, rest: Opti
             metadata["remainingItemCount"] = remaining.into();
         }
     }
+    metadata
+}
+
+/// A list's JSON.
+pub(crate) fn list(kind: &Kind, items: &[Arc<Stored>], revision: u64, rest: Option<Rest>) -> Bytes {
+    let metadata = list_metadata(revision, rest);
     let head = json!({"kind": kind.list_kind, "apiVersion": kind.api_version(), "metadata": metadata});
     // The items are JSON already: they go in before the last brace.
     let mut out = to_json(&head).to_vec();

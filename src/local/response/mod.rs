@@ -3,3 +3,4 @@
 pub(crate) mod http;
 pub(crate) mod json;
 pub(crate) mod status;
+pub(crate) mod table;

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::local::options::LocalError;
 use crate::local::record::Resource;
+use crate::local::schema::column::Column;
 use crate::local::schema::compile::Schema;
 
 /// One kind in one version: its names, its schema, and how its objects are stored.
@@ -29,6 +30,8 @@ pub(crate) struct Kind {
     pub status: bool,
     /// The paths of fields that a field selector may name, by label, besides those of the metadata.
     pub selectable: Vec<(String, Vec<String>)>,
+    /// The columns of its Tables besides the name. Empty: it has no Tables.
+    pub columns: Vec<Column>,
     pub traits: Traits,
     /// The number of the store of its objects. Two kinds with the same number are two views of the same objects.
     pub store: u16,
@@ -155,6 +158,10 @@ impl Kind {
         let schema = serde_json::to_value(schema).map_err(|e| error(e.to_string()))?;
         let declared = schema;
         let schema = Schema::compile(&declared, "openAPIV3Schema").map_err(error)?;
+        let columns = match version.additional_printer_columns.as_deref().unwrap_or_default() {
+            [] => vec![Column::age()],
+            declared => declared.iter().map(Column::new).collect::<Result<_, _>>().map_err(error)?,
+        };
         let subresources = version.subresources.as_ref();
         let selectable = version.selectable_fields.iter().flatten();
         Ok(Self {
@@ -173,6 +180,7 @@ impl Kind {
             selectable: selectable
                 .map(|f| (f.json_path.trim_start_matches('.').to_owned(), keys(&f.json_path)))
                 .collect(),
+            columns,
             traits: CUSTOM,
             store,
         })
@@ -200,6 +208,7 @@ impl Kind {
             declared,
             status: false,
             selectable: Vec::new(),
+            columns: Vec::new(),
             traits: BUILT_IN,
             store,
         })

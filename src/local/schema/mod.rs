@@ -2,6 +2,7 @@
 
 pub(crate) mod built_in;
 pub(crate) mod cel;
+pub(crate) mod column;
 pub(crate) mod compile;
 pub(crate) mod field_error;
 mod format;

@@ -81,7 +81,8 @@ pub fn take(home: &Home) -> Result<Lock, Error> {
 /// It cannot start, or its store fails.
 pub async fn serve(start: Start, leave: CancellationToken) -> Result<Ended, Error> {
     let Start { home, port, clock, ids } = start;
-    let _lock = take(&home)?;
+    // Until this process ends, because tasks may hold the store until then.
+    std::mem::forget(take(&home)?);
     let file = |path: PathBuf| move |source| Error::File { path, source };
     let mut access = Access::of(&home, &clock, &ids).map_err(file(home.access()))?;
     let wanted = port.or(access.port).unwrap_or_default();
