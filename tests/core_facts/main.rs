@@ -4,6 +4,7 @@
 
 mod orphans;
 mod starts;
+mod strangers;
 mod unanswered;
 
 use std::sync::Arc;

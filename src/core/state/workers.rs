@@ -126,21 +126,25 @@ impl WorkerEntry {
         self.slot.as_ref()
     }
 
-    /// Moves it to an index of its pool. Returns the one that it stood in.
+    /// Moves it to an index of its pool. Returns the one that it stood in. One without an ordinal has no place in the pool: what
+    /// it can do is known, and it stands in no index.
     pub fn move_to(&mut self, slot: Slot, slots: &mut Slots) -> Option<Slot> {
         let old = self.slot.replace(slot.clone());
-        if let Some(old) = &old {
-            slots.remove(self.number(), old);
+        if let Some(ordinal) = self.ordinal {
+            if let Some(old) = &old {
+                slots.remove(ordinal, old);
+            }
+            slots.insert(ordinal, slot);
         }
-        slots.insert(self.number(), slot);
         old
     }
 
-    /// Changes when it is due to be replaced. Returns false if that is no change.
+    /// Changes when it is due to be replaced. Returns false if that is no change. One without an ordinal is never replaced.
     pub fn set_due(&mut self, due: Option<Timestamp>, slots: &mut Slots) -> bool {
+        let Some(ordinal) = self.ordinal else { return false };
         let old = std::mem::replace(&mut self.due, due);
         if old != due {
-            slots.set_due(self.number(), old, due);
+            slots.set_due(ordinal, old, due);
         }
         old != due
     }
@@ -163,19 +167,12 @@ impl WorkerEntry {
     /// It is gone: takes it out of every index of its pool. Returns the one that it stood in.
     pub fn leave_slots(&mut self, slots: &mut Slots) -> Option<Slot> {
         self.aged(slots);
-        if self.ordinal.is_some() {
-            self.set_due(None, slots);
-        }
+        self.set_due(None, slots);
         let slot = self.slot.take();
-        if let Some(slot) = &slot {
-            slots.remove(self.number(), slot);
+        if let (Some(ordinal), Some(slot)) = (self.ordinal, &slot) {
+            slots.remove(ordinal, slot);
         }
         slot
-    }
-
-    /// How the indexes name it.
-    fn number(&self) -> i32 {
-        self.ordinal.unwrap_or(-1)
     }
 
     /// The dispatch that a write under way reserves it for.
