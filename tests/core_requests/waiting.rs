@@ -24,7 +24,7 @@ fn explaining() -> (Rig, Arc<Worker>, Subject, Arc<Dispatch>, DispatchStatus) {
         "assignedAt": "2026-01-01T01:00:00.000000Z",
         "target": {"runtime": "Process", "id": "1", "argv": ["x"]}});
     let b: Arc<Dispatch> = object("b", 3, json!({"pool": "p"}), running);
-    let mut rig = Rig::new(&[p], &[w.clone()], &[b, waits("t")]);
+    let mut rig = Rig::new(&[p], std::slice::from_ref(&w), &[b, waits("t")]);
     assert!(explains(&rig.look().0).is_none(), "not at once");
     rig.passed += Duration::from_secs(10);
     let (subject, base, next) = explains(&rig.look().0).unwrap();

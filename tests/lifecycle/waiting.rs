@@ -11,8 +11,8 @@ use crate::world::{World, phase};
 
 /// Reason and message of the condition Assigned, if its status is False.
 fn assigned(d: &Dispatch) -> Option<(String, String)> {
-    let conditions = d.status.iter().flat_map(|s| &s.conditions);
-    let c = conditions.filter(|c| c.type_ == "Assigned" && c.status == "False").next()?;
+    let mut conditions = d.status.iter().flat_map(|s| &s.conditions);
+    let c = conditions.find(|c| c.type_ == "Assigned" && c.status == "False")?;
     Some((c.reason.clone(), c.message.clone()))
 }
 
