@@ -118,7 +118,7 @@ async fn ends() -> Vec<String> {
     let force = json!({"metadata": {"annotations": {"poolkeeper.dev/force-delete": "true"}}});
     w.workers().patch(&worker, &PatchParams::default(), &Patch::Merge(force)).await.unwrap();
     w.until_final("stuck").await;
-    w.until_workers("gone", |ws| ws.is_empty()).await;
+    w.until_workers("gone", <[_]>::is_empty).await;
     assert_eq!(
         log.about_objects(),
         [

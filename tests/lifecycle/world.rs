@@ -47,7 +47,7 @@ impl World {
         let refuses_deletions = Arc::new(AtomicBool::new(false));
         let guarded = guarded(&api, &refuses_deletions);
         let (stop, controller) = start(guarded, &fake, &clock, &ids);
-        Self { refuses_deletions, api, client, fake, clock, ahead, ids, stop, controller }
+        Self { api, client, fake, clock, ahead, ids, refuses_deletions, stop, controller }
     }
 
     /// Ends the controller and starts another one over the same store.
