@@ -4,7 +4,16 @@
 : "${ns:?the namespace of the suite}"
 passed=0
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+watchers=()
+trap 'end_watchers; rm -rf "$work"' EXIT
+end_watchers() {
+  local pid
+  for pid in "${watchers[@]}"; do
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+  done
+  watchers=()
+}
 
 # step TEXT: what the lines that follow show.
 step() {
@@ -72,7 +81,48 @@ Y
 install_controller() {
   scripts/cluster/cluster load target/image/poolkeeper.tar
   helm install poolkeeper charts/poolkeeper --namespace poolkeeper --create-namespace --wait --timeout 3m "$@"
+  record_words
 }
+# record_words: from now on, what conditions and Events say is recorded in target/produced, a line for each reason.
+record_words() {
+  local kind
+  for kind in ContainerPool:cpool Worker:pkw Dispatch:pkd; do
+    kubectl get "${kind#*:}" -A -w -o "jsonpath={range .status.conditions[*]}${kind%:*} {.type}={.status} {.reason}{\"\\n\"}{end}" \
+      >"$work/words-${kind%:*}" 2>/dev/null &
+    watchers+=($!)
+  done
+  kubectl get events.events.k8s.io -A -w -o 'jsonpath={.reportingController} {.regarding.kind} Event {.reason}{"\n"}' \
+    >"$work/words-events" 2>/dev/null &
+  watchers+=($!)
+}
+# judge_words: each word that was recorded has its section in docs/operations.md, and its line in cluster.d/produced.txt.
+judge_words() {
+  local heard line kind word reason
+  end_watchers
+  mkdir -p target/produced
+  heard=target/produced/$(basename "$0" .sh).txt
+  sed -n 's/^poolkeeper[^ ]* //p' "$work/words-events" | cat - "$work"/words-[A-Z]* | awk 'NF == 3' | sort -u >"$heard"
+  while read -r line; do
+    read -r kind word reason <<<"$line"
+    documented "$kind" "$word" "$reason" || fail "docs/operations.md has no section for: $line"
+    if ! grep -qxF "$line" scripts/ci/cluster.d/produced.txt; then echo "not yet in cluster.d/produced.txt: $line"; fi
+  done <"$heard"
+  echo "$(wc -l <"$heard") reasons of conditions and Events were recorded in $heard"
+}
+# documented KIND TYPE=STATUS REASON, or KIND Event REASON
+documented() {
+  local page=docs/operations.md
+  if [ "$2" = Event ]; then
+    grep -q "^| $3 | .*$1" "$page"
+    return
+  fi
+  grep -qxF "## $1: condition ${2%=*}" "$page" || return 1
+  grep -qxF "### $2, $3" "$page" && return
+  # An outcome, or a reason that the dispatch has from its pool.
+  { grep -qxF "### $2, an outcome" "$page" && grep -qxF "### $3" "$page"; } ||
+    { grep -q "^### $2, a reason of Ready=False" "$page" && grep -qxF "### Ready=False, $3" "$page"; }
+}
+
 # make_namespace: the suite's, ready for Pods.
 make_namespace() {
   kubectl create namespace "$ns"
@@ -80,6 +130,7 @@ make_namespace() {
 }
 # uninstall_controller: and the CRDs, and the suite's namespace.
 uninstall_controller() {
+  judge_words
   helm uninstall poolkeeper --namespace poolkeeper --wait --timeout 5m
   kubectl delete crd containerpools.poolkeeper.dev workers.poolkeeper.dev dispatches.poolkeeper.dev --timeout=60s
   kubectl delete namespace poolkeeper "$ns" --timeout=120s

@@ -72,6 +72,35 @@ fn no_literal_of_the_vocabulary_stands_elsewhere() {
     assert!(found.is_empty(), "use the enums of api/vocabulary.rs instead:\n{}", found.join("\n"));
 }
 
+/// The suites on a node record each reason that an object or an Event had, and require its section in `docs/operations.md`. The
+/// list of what they produce has every reason of the page once: produced, or with a note why no suite produces it.
+#[test]
+fn every_reason_is_produced_by_a_suite_or_says_why_not() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/ci/cluster.d/produced.txt");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (mut listed, mut wrong) = (BTreeSet::new(), Vec::new());
+    for line in text.lines().filter(|line| !line.starts_with("# ")) {
+        let (word, why) = line.split_once(" # ").unwrap_or((line, "produced"));
+        if why.trim().is_empty() || !listed.insert(word.to_owned()) {
+            wrong.push(format!("no reason, or twice: {line}"));
+        }
+    }
+    let mut words = BTreeSet::new();
+    for c in CONDITIONS {
+        let (kind, type_) = (c.kind, c.type_);
+        let mut add = |status, reason| words.insert(format!("{kind} {type_}={} {reason}", Condition::status_word(status)));
+        c.reasons.iter().for_each(|r| drop(add(r.status, r.reason)));
+        c.shared().for_each(|r| drop(add(false, r.reason)));
+        c.outcomes.iter().for_each(|status| Outcome::ALL.iter().for_each(|o| drop(add(*status, o.as_str()))));
+    }
+    for e in EventReason::ALL {
+        words.extend(e.kinds().split(", ").map(|kind| format!("{kind} Event {e}")));
+    }
+    wrong.extend(words.difference(&listed).map(|w| format!("not in produced.txt: {w}")));
+    wrong.extend(listed.difference(&words).map(|w| format!("not in the vocabulary: {w}")));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn the_search_for_literals_can_fail() {
     let words = BTreeSet::from(["Paused", "QueueFull"]);
