@@ -43,7 +43,7 @@ shows 'True QueueEmpty: ' says_so agents Dispatching
 
 step "columns"
 shows "NAME STATUS READY BUSY RESTING QUEUED DISPATCHING MIN MAX AGE
-agents Available 1 0 0 0 QueueEmpty 1 3 AGE" eval 'k get cpool agents | tr -s " " | sed -E "s/ [0-9]+[smh]+[0-9ms]*$/ AGE/; s/ $//"'
+agents Available 1 0 0 0 QueueEmpty 1 3 AGE" eval 'k get cpool agents | tr -s " " | sed -E "s/ $//; s/ [0-9]+[smh]+[0-9ms]*$/ AGE/"'
 says 'UNAVAILABLE' k get cpool -o wide
 says 'RESTS-UNTIL' k get cpool -o wide
 

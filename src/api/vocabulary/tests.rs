@@ -88,7 +88,8 @@ fn every_reason_is_produced_by_a_suite_or_says_why_not() {
     let mut words = BTreeSet::new();
     for c in CONDITIONS {
         let (kind, type_) = (c.kind, c.type_);
-        let mut add = |status, reason| words.insert(format!("{kind} {type_}={} {reason}", Condition::status_word(status)));
+        let mut add =
+            |status, reason| words.insert(format!("{kind} {type_}={} {reason}", Condition::status_word(status)));
         c.reasons.iter().for_each(|r| drop(add(r.status, r.reason)));
         c.shared().for_each(|r| drop(add(false, r.reason)));
         c.outcomes.iter().for_each(|status| Outcome::ALL.iter().for_each(|o| drop(add(*status, o.as_str()))));

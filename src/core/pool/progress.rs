@@ -53,12 +53,16 @@ impl Core {
         })
     }
 
-    /// The worker that is to be replaced next, and why the API server refuses to delete it.
+    /// An outdated worker that waits after a refused write, and why the API server refuses to delete it.
     fn deletion_refused(&self, key: &ObjectKey) -> Option<(String, String)> {
-        let (_, ordinal) = self.pools.get(key)?.slots.first_due()?;
-        let worker = names::worker(&key.name, ordinal);
-        let retry = self.agenda.retry(&Subject::Worker(key.sibling(worker.clone()))).filter(|r| r.is_reported())?;
-        Some((worker, retry.why().to_owned()))
+        let p = self.pools.get(key)?;
+        p.slots.held().iter().take(LOOKED_AT).find_map(|o| {
+            let worker = names::worker(&key.name, *o);
+            let subject = key.sibling(worker.clone());
+            let outdated = self.workers.get(&subject).is_some_and(|e| self.is_outdated(e));
+            let retry = self.agenda.retry(&Subject::Worker(subject)).filter(|r| outdated && r.is_reported())?;
+            Some((worker, retry.why().to_owned()))
+        })
     }
 
     /// The outdated workers that are busy, in words. Only a few are looked at.

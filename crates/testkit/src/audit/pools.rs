@@ -70,7 +70,11 @@ impl Audit<'_> {
         let lately = |rv: u64| self.when(rv) + MARGIN > at;
         let was_up = |(uid, w): (&String, &Life<Worker>)| {
             let known = w.versions.iter().rposition(|v| !lately(v.rv)).unwrap_or(0);
-            let up = |v: &Version<Worker>| matches!(state_of(&v.object).phase, WorkerPhase::Ready | WorkerPhase::Busy);
+            // One that is being deleted works on until its attempt ends.
+            let up = |v: &Version<Worker>| {
+                let s = state_of(&v.object);
+                matches!(s.phase, WorkerPhase::Ready | WorkerPhase::Busy) || s.dispatch.is_some()
+            };
             w.gone.is_none_or(lately)
                 && w.versions[known..].iter().any(up)
                 && self.bodies.get(uid).is_some_and(|b| b.runs || lately(b.changed))
