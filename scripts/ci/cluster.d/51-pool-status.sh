@@ -70,7 +70,7 @@ until_true "the quota counts" says '"used":{"count' k get quota workers -o jsonp
 lean held | sed 's/min: 1, //' | kubectl apply -f - >/dev/null
 request held held-1
 shows 'False WriteRefused: the API server refuses to create a Worker' eval 'says_so held Dispatching | cut -d: -f1,2'
-says 'exceeded quota' says_so held Dispatching
+says 'quota: workers' says_so held Dispatching
 k delete quota workers >/dev/null
 k wait pkd/held-1 --for=condition=Assigned --timeout=60s >/dev/null
 k annotate cpool held result.poolkeeper.dev/held-1='1 Succeeded' >/dev/null
@@ -150,8 +150,7 @@ spec: {policyName: keep-workers, validationActions: [Deny]}
 Y
 until_true "the policy holds" eval '! k delete pkw agents-0 --dry-run=server'
 k patch cpool agents --type=merge -p '{"spec":{"max":1,"env":[{"name":"GENERATION","value":"3"}]}}' >/dev/null
-until_true "the policy's words" says 'cannot be deleted' says_so agents Progressing
-says 'workers stay until Monday' says_so agents Progressing
+until_true "the policy's words" says "workers stay until Monday" says_so agents Progressing
 says 'False UpdateStalled: 0 of 1 updated; agents-0 cannot be deleted: ' says_so agents Progressing
 kubectl delete validatingadmissionpolicybinding,validatingadmissionpolicy keep-workers >/dev/null
 shows 'False Steady: ' says_so agents Progressing
