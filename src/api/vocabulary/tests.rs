@@ -88,11 +88,12 @@ fn every_reason_is_produced_by_a_suite_or_says_why_not() {
     let mut words = BTreeSet::new();
     for c in CONDITIONS {
         let (kind, type_) = (c.kind, c.type_);
-        let mut add =
-            |status, reason| words.insert(format!("{kind} {type_}={} {reason}", Condition::status_word(status)));
-        c.reasons.iter().for_each(|r| drop(add(r.status, r.reason)));
-        c.shared().for_each(|r| drop(add(false, r.reason)));
-        c.outcomes.iter().for_each(|status| Outcome::ALL.iter().for_each(|o| drop(add(*status, o.as_str()))));
+        let of = |status, reason: &str| format!("{kind} {type_}={} {reason}", Condition::status_word(status));
+        words.extend(c.reasons.iter().map(|r| of(r.status, r.reason)));
+        words.extend(c.shared().map(|r| of(false, r.reason)));
+        for status in c.outcomes {
+            words.extend(Outcome::ALL.iter().map(|o| of(status, o.as_str())));
+        }
     }
     for e in EventReason::ALL {
         words.extend(e.kinds().split(", ").map(|kind| format!("{kind} Event {e}")));
