@@ -223,7 +223,8 @@ mod tests {
         let mut recorder = Recorder::default();
         let at = Duration::from_secs;
         let mut begin = |text, now| recorder.record(client.clone(), Ids::random(), event(text), now);
-        let all = [begin("a", at(0)), begin("a", at(1)), begin("b", at(2)), begin("a", at(200)), begin("a", at(600))];
+        let all =
+            vec![begin("a", at(0)), begin("a", at(1)), begin("b", at(2)), begin("a", at(200)), begin("a", at(600))];
         assert_eq!(join_all(all).await, [true; 5]);
         let mut seen = seen.lock().unwrap().clone();
         seen.sort();

@@ -98,7 +98,7 @@ impl Core {
     /// The workers that a pool waits for while it is being deleted, in words.
     fn deletion(&self, key: &ObjectKey) -> String {
         let text = "the pool is being deleted";
-        let Some(p) = self.pools.get(key).filter(|p| p.members.len() > 0) else { return text.to_owned() };
+        let Some(p) = self.pools.get(key).filter(|p| !p.members.existing().is_empty()) else { return text.to_owned() };
         let idle = p.members.existing().iter().filter(|o| !p.slots.busy().contains(o));
         let named: Vec<String> = p
             .slots

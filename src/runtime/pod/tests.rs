@@ -147,7 +147,7 @@ fn every_waiter_for_a_pod_is_notified_once() {
 }
 
 /// A runtime that protects, on an API server that lets it list nodes or not. What was created comes out.
-async fn protecting(nodes: u16) -> (PodRuntime, Arc<Mutex<Vec<Value>>>) {
+fn protecting(nodes: u16) -> (PodRuntime, Arc<Mutex<Vec<Value>>>) {
     let created = Arc::new(Mutex::new(Vec::new()));
     let all = created.clone();
     let answer = tower::service_fn(move |request: http::Request<Body>| {
@@ -184,7 +184,7 @@ async fn protecting(nodes: u16) -> (PodRuntime, Arc<Mutex<Vec<Value>>>) {
 
 #[tokio::test(start_paused = true)]
 async fn a_pool_has_a_budget_before_its_first_pod() {
-    let (runtime, created) = protecting(200).await;
+    let (runtime, created) = protecting(200);
     for uid in ["1", "2"] {
         let spec = InstanceSpec { protected_for: Some(Duration::from_secs(60)), ..spec(uid) };
         runtime.start(&spec).await.unwrap();
@@ -203,7 +203,7 @@ async fn a_pool_has_a_budget_before_its_first_pod() {
 /// Without nodes no idle worker would leave one that is drained, and the drain would wait for it.
 #[tokio::test(start_paused = true)]
 async fn without_the_right_to_nodes_no_worker_is_protected() {
-    let (runtime, created) = protecting(403).await;
+    let (runtime, created) = protecting(403);
     runtime.start(&InstanceSpec { protected_for: Some(Duration::from_secs(60)), ..spec("1") }).await.unwrap();
     let created = created.lock().unwrap().clone();
     assert_eq!(created.len(), 1);
