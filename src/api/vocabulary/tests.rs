@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 
 /// Where other vocabularies stand: the words of Kubernetes' Pods, and those of its API server.
-const OTHERS: [&str; 2] = ["runtime/pod", "local"];
+const OTHERS: [&str; 3] = ["runtime/pod", "local", "https"];
 
 /// Word, meaning and remedy of every entry of the tables.
 fn entries() -> Vec<(&'static str, &'static str, &'static str)> {
