@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What a ContainerPool says, in full: Ready only with workers that are up, the columns, a refused request, and why a queue waits in
-# a pool with `min: 0`.
+# What a ContainerPool says, in full: Ready only with workers that are up, why a queue waits in a pool with `min: 0`, an update of
+# healthy workers, a credential that two pools share, a deletion that waits, a controller that is killed, and the columns.
 #
 # Needs a node (scripts/ci/cluster.sh makes one), kubectl, helm, and the controller's image as target/image/poolkeeper.tar
 # (scripts/image.sh).
@@ -22,8 +22,41 @@ cancel() {
   local name
   for name in "$@"; do k patch pkd "$name" --type=merge -p '{"spec":{"cancel":true}}' >/dev/null; done
 }
+# warnings POOL: reasons of the Warning Events about a pool.
+warnings() {
+  k get events.events.k8s.io -o "jsonpath={range .items[?(@.regarding.name==\"$1\")]}{.type} {.reason}{\"\\n\"}{end}" | grep '^Warning' || true
+}
 # lean NAME [SPEC]: a pool whose workers stop at once.
 lean() { pool "$1" ", terminationGracePeriod: 1s${2:-}"; }
+
+# policy OPERATION WORDS: no such change of a Worker is admitted in this namespace, until no_policy.
+policy() {
+  kubectl apply -f - >/dev/null <<Y
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: workers}
+spec:
+  matchConstraints:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: $ns}}
+    resourceRules: [{apiGroups: [poolkeeper.dev], apiVersions: [v1alpha1], resources: [workers], operations: [$1]}]
+  validations: [{expression: "false", message: "$2"}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: workers}
+spec: {policyName: workers, validationActions: [Deny]}
+Y
+}
+no_policy() { kubectl delete validatingadmissionpolicybinding,validatingadmissionpolicy workers >/dev/null; }
+# create_worker: what is answered to a creation that is only tried.
+create_worker() {
+  kubectl create --dry-run=server -f - <<Y 2>&1 || true
+apiVersion: poolkeeper.dev/v1alpha1
+kind: Worker
+metadata: {name: tried-0, namespace: $ns}
+spec: {pool: tried, poolGeneration: 1, runtime: Pod, templateHash: h}
+Y
+}
 
 install_controller
 make_namespace
@@ -55,12 +88,87 @@ shows 'True Available: no worker is up, and none is needed (spec.min is 0)' says
 for n in 1 2 3; do request big "big-$n"; done
 shows 'False StartsWait: workers cannot start yet: Unschedulable: NODES' says_so big Dispatching
 
-step "min: 0 hides nothing: paused"
+step "min: 0 hides nothing: paused, and refused by a policy"
 k patch cpool big --type=merge -p '{"spec":{"paused":true}}' >/dev/null
 shows 'False Paused: the pool is paused (spec.paused)' says_so big Dispatching
 cancel big-1 big-2 big-3
 shows 'True QueueEmpty: ' says_so big Dispatching
 k delete cpool big --timeout=60s >/dev/null
+policy CREATE "no workers before Monday"
+until_true "the policy holds" says "no workers before Monday" create_worker
+lean held | sed 's/min: 1, //' | kubectl apply -f - >/dev/null
+request held held-1
+shows 'False WriteRefused: the API server refuses to create a Worker' eval 'says_so held Dispatching | cut -d: -f1,2'
+until_true "the policy's words" says 'no workers before Monday' says_so held Dispatching
+no_policy
+k wait pkd/held-1 --for=condition=Assigned --timeout=60s >/dev/null
+k annotate cpool held result.poolkeeper.dev/held-1='1 Succeeded' >/dev/null
+k delete cpool held --timeout=60s >/dev/null
+
+step "all workers are busy: that is no standstill"
+lean full | sed 's/min: 1, max: 3/max: 1/' | kubectl apply -f - >/dev/null
+request full full-1
+k wait --for=create pkd/full-1 --timeout=30s >/dev/null
+k wait pkd/full-1 --for=condition=Assigned --timeout=60s >/dev/null
+request full full-2
+shows 'True AllBusy: all workers are busy: 1 busy of max 1 (raise spec.max for more)' says_so full Dispatching
+
+step "a pool that is being deleted names the workers that it waits for"
+k delete cpool full --wait=false >/dev/null
+shows 'False Deleting: the pool is being deleted; waits for full-0 (busy with full-1)' says_so full Ready
+k patch pkd full-1 --type=merge -p '{"spec":{"result":{"attempt":1,"outcome":"Succeeded"}}}' >/dev/null
+k wait cpool/full --for=delete --timeout=60s >/dev/null
+
+step "a credential that two pools share: each says that it rests, and which pool met the limit"
+k create secret generic tokens --from-literal=a=one >/dev/null
+shared=', credentials: [{name: a, env: TOKEN, secretKeyRef: {name: tokens, key: a}}], rateLimit: {scope: Credential}'
+for name in one two; do lean "$name" "$shared" | kubectl apply -f - >/dev/null; done
+k wait cpool/one cpool/two --for=condition=Ready --timeout=60s >/dev/null
+request one limited
+k wait --for=create pkd/limited --timeout=30s >/dev/null
+k wait pkd/limited --for=condition=Assigned --timeout=30s >/dev/null
+k annotate cpool one result.poolkeeper.dev/limited='1 RateLimited retryAfter=10m message=429' >/dev/null
+request two waits
+shows 'False Resting: credential a (secret/tokens/a) rests since a limit in pool one: 429; the next is back at TIME' says_so two Dispatching
+shows 'a secret/tokens/a one 1 429' k get cpool two -o 'jsonpath={range .status.restingCredentials[*]}{.name} {.key} {.pool} {.strikes} {.reason}{end}'
+[[ $(k get cpool two -o jsonpath='{.status.nextAvailableTime}') =~ ^[0-9-]+T[0-9:]{8}Z$ ]] || fail "no whole seconds"
+k annotate cpool two cooldown.poolkeeper.dev/a=clear >/dev/null
+k wait pkd/waits --for=condition=Assigned --timeout=30s >/dev/null
+shows '' k get cpool two -o 'jsonpath={.status.restingCredentials}'
+k annotate cpool two result.poolkeeper.dev/waits='1 Succeeded' >/dev/null
+k delete cpool one two --timeout=60s >/dev/null
+
+step "an update of healthy workers, and a controller that is killed, are no alarm"
+lean rolling ', update: {maxSurge: 0}' | sed 's/min: 1, max: 3/min: 2, max: 2/' | kubectl apply -f - >/dev/null
+shows 'True Available: 2 workers are up' says_so rolling Ready
+kubectl -n "$ns" get cpool rolling -w -o 'jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status}{"\n"}{end}' >"$work/ready" 2>/dev/null &
+watcher=$!
+kubectl -n poolkeeper delete pod -l app.kubernetes.io/name=poolkeeper --force --grace-period=0 >/dev/null 2>&1
+k patch cpool rolling --type=merge -p '{"spec":{"env":[{"name":"GENERATION","value":"2"}]}}' >/dev/null
+shows 'True RollingUpdate: 1 of 2 updated' says_so rolling Progressing
+settled rolling "2 2"
+shows 'False Steady: ' says_so rolling Progressing
+kill "$watcher" && wait "$watcher" || true
+shows True sort -u "$work/ready"
+shows '' warnings rolling
+says 'all 2 workers are up to date' k get events.events.k8s.io -o jsonpath='{.items[*].note}'
+
+step "a busy worker that is outdated is named"
+dispatch stays
+k patch cpool agents --type=merge -p '{"spec":{"max":1,"env":[{"name":"GENERATION","value":"2"}]}}' >/dev/null
+shows 'True RollingUpdate: 0 of 1 updated; agents-0 is busy and follows when it is done' says_so agents Progressing
+k annotate cpool agents result.poolkeeper.dev/stays='1 Succeeded' >/dev/null
+shows 'False Steady: ' says_so agents Progressing
+until_true "the Event" says 'the only worker is up to date' k get events.events.k8s.io -o jsonpath='{.items[*].note}'
+
+step "a deletion of a Worker that a policy refuses is told in the policy's words"
+policy DELETE "workers stay until Monday"
+until_true "the policy holds" eval '! k delete pkw agents-0 --wait=false --dry-run=server'
+k patch cpool agents --type=merge -p '{"spec":{"max":1,"env":[{"name":"GENERATION","value":"3"}]}}' >/dev/null
+until_true "the policy's words" says "workers stay until Monday" says_so agents Progressing
+says 'False UpdateStalled: 0 of 1 updated; agents-0 cannot be deleted: ' says_so agents Progressing
+no_policy
+shows 'False Steady: ' says_so agents Progressing
 
 uninstall_controller
 echo "$passed passed, 0 failed"
