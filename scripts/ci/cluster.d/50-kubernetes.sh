@@ -14,6 +14,7 @@ scripts/cluster/cluster load target/image/poolkeeper.tar
 
 step "helm install, and the pool of the examples"
 helm install poolkeeper charts/poolkeeper --namespace poolkeeper --create-namespace --set replicas=2 --wait --timeout 3m
+record_words
 kubectl get crd containerpools.poolkeeper.dev workers.poolkeeper.dev dispatches.poolkeeper.dev
 kubectl create namespace "$ns"
 until_true "the service account" k get serviceaccount default
@@ -216,6 +217,7 @@ helm uninstall one --namespace poolkeeper-one --wait --timeout 5m
 [ -z "$(k get cpool,pkw,pods -o name)" ]
 [ -z "$(k get role,rolebinding -o name | grep one-poolkeeper)" ]
 kubectl -n "$other" get cpool agents
+judge_words
 kubectl delete crd containerpools.poolkeeper.dev workers.poolkeeper.dev dispatches.poolkeeper.dev --timeout=60s
 kubectl delete namespace "$other" "$ns" poolkeeper-one --timeout=120s
 
