@@ -83,25 +83,34 @@ install_controller() {
   helm install poolkeeper charts/poolkeeper --namespace poolkeeper --create-namespace --wait --timeout 3m "$@"
   record_words
 }
-# record_words: from now on, what conditions and Events say is recorded in target/produced, a line for each reason.
+# record_words: from now on, what conditions and Events say is recorded; judge_words reads it.
 record_words() {
-  local kind
+  local kind conditions='{.status.conditions[*].type};{.status.conditions[*].status};{.status.conditions[*].reason};end{"\n"}'
   for kind in ContainerPool:cpool Worker:pkw Dispatch:pkd; do
-    kubectl get "${kind#*:}" -A -w -o "jsonpath={range .status.conditions[*]}${kind%:*} {.type}={.status} {.reason}{\"\\n\"}{end}" \
-      >"$work/words-${kind%:*}" 2>/dev/null &
+    # With a {range}, kubectl fails at the second object.
+    kubectl get "${kind#*:}" -A -w -o "jsonpath=${kind%:*};$conditions" >"$work/words-${kind%:*}" 2>/dev/null &
     watchers+=($!)
   done
-  kubectl get events.events.k8s.io -A -w -o 'jsonpath={.reportingController} {.regarding.kind} Event {.reason}{"\n"}' \
+  kubectl get events.events.k8s.io -A -w -o 'jsonpath={.reportingController} {.regarding.kind} Event {.reason} end{"\n"}' \
     >"$work/words-events" 2>/dev/null &
   watchers+=($!)
 }
-# judge_words: each word that was recorded has its section in docs/operations.md, and its line in cluster.d/produced.txt.
+# reasons: a line for each reason in what record_words recorded.
+reasons() {
+  # The last line may be cut off, since its writer was ended.
+  sed -n 's/^poolkeeper[^ ]* \(.*\) end$/\1/p' "$work/words-events"
+  awk -F ';' '$5 == "end" {
+    n = split($2, type, " "); split($3, status, " "); split($4, reason, " ")
+    for (i = 1; i <= n; i++) print $1, type[i] "=" status[i], reason[i]
+  }' "$work"/words-[A-Z]*
+}
+# judge_words: each reason that was recorded has its section in docs/operations.md. Those of the suite are in target/produced.
 judge_words() {
   local heard line kind word reason
   end_watchers
   mkdir -p target/produced
   heard=target/produced/$(basename "$0" .sh).txt
-  sed -n 's/^poolkeeper[^ ]* //p' "$work/words-events" | cat - "$work"/words-[A-Z]* | awk 'NF == 3' | sort -u >"$heard"
+  reasons | awk 'NF == 3' | sort -u >"$heard"
   while read -r line; do
     read -r kind word reason <<<"$line"
     documented "$kind" "$word" "$reason" || fail "docs/operations.md has no section for: $line"

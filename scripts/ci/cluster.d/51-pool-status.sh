@@ -141,7 +141,7 @@ k delete cpool one two --timeout=60s >/dev/null
 step "an update of healthy workers, and a controller that is killed, are no alarm"
 lean rolling ', update: {maxSurge: 0}' | sed 's/min: 1, max: 3/min: 2, max: 2/' | kubectl apply -f - >/dev/null
 shows 'True Available: 2 workers are up' says_so rolling Ready
-kubectl -n "$ns" get cpool rolling -w -o 'jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status}{"\n"}{end}' >"$work/ready" 2>/dev/null &
+kubectl -n "$ns" get cpool rolling -w -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}{"\n"}' >"$work/ready" 2>/dev/null &
 watcher=$!
 kubectl -n poolkeeper delete pod -l app.kubernetes.io/name=poolkeeper --force --grace-period=0 >/dev/null 2>&1
 k patch cpool rolling --type=merge -p '{"spec":{"env":[{"name":"GENERATION","value":"2"}]}}' >/dev/null
