@@ -83,7 +83,7 @@ pub(super) async fn carry_out(client: Client, verb: Verb) -> Settled {
         }
         Verb::RemovePoolFinalizer(base) => remove_finalizer(&client, &*base, names::POOL_FINALIZER).await,
         Verb::RemoveWorkerFinalizer(base) => remove_finalizer(&client, &*base, names::WORKER_FINALIZER).await,
-        Verb::RemovePoolAnnotation(base, key, value) => remove_annotation(&client, &base, &key, &value).await,
+        Verb::RemovePoolAnnotations(base, done) => remove_annotations(&client, &base, &done).await,
         Verb::DeleteWorker(base, _) => delete(&client, &*base).await,
         Verb::DeleteDispatch(base) => delete(&client, &*base).await,
         Verb::GetWorker(key) => get::<Worker>(&client, &key).await,
@@ -189,16 +189,19 @@ async fn remove_finalizer<K: Kind>(client: &Client, base: &K, finalizer: &str) -
     }
 }
 
-async fn remove_annotation(client: &Client, base: &ContainerPool, annotation: &str, value: &str) -> Settled {
+/// Removes annotations that still have these values: all of them in one patch, so that a watch of the pool shows one change.
+async fn remove_annotations(client: &Client, base: &ContainerPool, done: &[(String, String)]) -> Settled {
     let key = ObjectKey::of(base);
-    let path = format!("/metadata/annotations/{}", annotation.replace('~', "~0").replace('/', "~1"));
-    let ops = json!([{"op": "test", "path": path, "value": value}, {"op": "remove", "path": path}]);
-    // Operations that do not parse would be a mistake in the line above, which a test runs.
-    let Ok(ops) = serde_json::from_value::<json_patch::Patch>(ops) else { return Settled::Done(None) };
+    let operations = done.iter().flat_map(|(annotation, value)| {
+        let path = format!("/metadata/annotations/{}", annotation.replace('~', "~0").replace('/', "~1"));
+        [json!({"op": "test", "path": path, "value": value}), json!({"op": "remove", "path": path})]
+    });
+    // Operations that do not parse would be a mistake in the lines above, which a test runs.
+    let Ok(ops) = serde_json::from_value::<json_patch::Patch>(operations.collect()) else { return Settled::Done(None) };
     let patch = Patch::Json::<()>(ops);
     match answered(api::<ContainerPool>(client, &key).patch(&key.name, &PatchParams::default(), &patch)).await {
         Ok(object) => Settled::Done(Some(Fetched::Pool(Some(object.trimmed())))),
-        // The test operation failed: the annotation is gone or has another value now.
+        // A test operation failed: its annotation is gone or has another value now. None was removed.
         Err(RequestError::Api(s)) if s.code == 422 => get::<ContainerPool>(client, &key).await,
         Err(e) => recover::<ContainerPool>(client, &key, e).await,
     }

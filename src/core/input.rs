@@ -127,8 +127,8 @@ pub enum Verb {
     AddPoolFinalizer(Arc<ContainerPool>),
     /// Remove the finalizer of a pool.
     RemovePoolFinalizer(Arc<ContainerPool>),
-    /// Remove an annotation of a pool, if it still has this value.
-    RemovePoolAnnotation(Arc<ContainerPool>, String, String),
+    /// Remove annotations of a pool, by key and value: all of them, if each still has its value.
+    RemovePoolAnnotations(Arc<ContainerPool>, Vec<(String, String)>),
     /// Remove the finalizer of a Worker.
     RemoveWorkerFinalizer(Arc<Worker>),
     /// Delete a Worker, for this reason: preconditions uid and resourceVersion.

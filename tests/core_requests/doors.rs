@@ -258,3 +258,23 @@ fn a_worker_takes_no_dispatch_while_its_rest_is_written() {
     rig.apply(Input::Dispatch(Seen::Present(waits("t"))));
     assert_eq!(about(&rig.look().0), []);
 }
+
+/// Each write of a pool is a row of `kubectl get cpool -w`.
+#[test]
+fn requests_that_are_done_go_with_one_write() {
+    let asked = [("result.poolkeeper.dev/t", "1 Succeeded"), ("result.poolkeeper.dev/u", "1 Failed")];
+    let p = annotated(&pool("p", 1, json!({})), 2, &asked);
+    let ended = |name, outcome| {
+        let last = json!({"attempt": 1, "outcome": outcome, "closedAt": START});
+        let status = json!({"phase": outcome, "attempt": 1, "finishedAt": START, "lastResult": last});
+        object(name, 10, json!({"pool": "p"}), status)
+    };
+    let mut rig = Rig::new(from_ref(&p), &[], &[ended("t", "Succeeded"), ended("u", "Failed")]);
+    let removed: Vec<_> = rig
+        .writes()
+        .into_iter()
+        .filter_map(|(_, v)| if let Verb::RemovePoolAnnotations(_, done) = v { Some(done) } else { None })
+        .collect();
+    let both = asked.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(removed, [both]);
+}

@@ -23,8 +23,13 @@ pub(super) fn of_verb(subject: &Subject, verb: &Verb) -> Line {
         }
         Verb::AddPoolFinalizer(base) => about_pool("add the finalizer", base),
         Verb::RemovePoolFinalizer(base) => about_pool("remove the finalizer", base),
-        Verb::RemovePoolAnnotation(base, key, _) => {
-            Line { reason: Some(format!("{key} is carried out")), ..about_pool("remove the annotation", base) }
+        Verb::RemovePoolAnnotations(base, done) => {
+            let keys: Vec<&str> = done.iter().map(|(key, _)| key.as_str()).collect();
+            let is = if keys.len() == 1 { "is" } else { "are" };
+            Line {
+                reason: Some(format!("{} {is} carried out", keys.join(", "))),
+                ..about_pool("remove annotations", base)
+            }
         }
         Verb::RemoveWorkerFinalizer(base) => {
             Line { reason: Some("its instance is gone".to_owned()), ..about_worker("remove the finalizer", base) }

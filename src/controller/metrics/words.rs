@@ -14,7 +14,7 @@ pub(in crate::controller) fn request(verb: &Verb) -> (&'static str, &'static str
         Verb::DispatchResult(..) => ("Dispatch", "result"),
         Verb::AddPoolFinalizer(_) => (POOL, "add_finalizer"),
         Verb::RemovePoolFinalizer(_) => (POOL, "remove_finalizer"),
-        Verb::RemovePoolAnnotation(..) => (POOL, "remove_annotation"),
+        Verb::RemovePoolAnnotations(..) => (POOL, "remove_annotations"),
         Verb::RemoveWorkerFinalizer(_) => ("Worker", "remove_finalizer"),
         Verb::DeleteWorker(..) => ("Worker", "delete"),
         Verb::DeleteDispatch(_) => ("Dispatch", "delete"),

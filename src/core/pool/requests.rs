@@ -1,6 +1,6 @@
 //! Requests in the annotations of a pool.
 //!
-//! An annotation is removed once what it asks for is stored. A bad request stays, gets one Warning, and shows in the condition
+//! An annotation is removed once what it asks for is stored, together with all others that are done by then. A bad request stays, gets one Warning, and shows in the condition
 //! RequestsAccepted. A request that the server refuses counts as bad and is retried: what refused it may change.
 
 use std::collections::BTreeMap;
@@ -49,7 +49,7 @@ impl Core {
     ) {
         let annotations = obj.metadata.annotations.clone().unwrap_or_default();
         let requests = requests::parse_all(&key.name, &annotations);
-        let mut bad = BTreeMap::new();
+        let (mut bad, mut done) = (BTreeMap::new(), Vec::new());
         for request in &requests {
             let step = match &request.request {
                 Err(e) => {
@@ -64,10 +64,7 @@ impl Core {
                 }
             };
             match step {
-                Step::Remove if !self.agenda.is_locked(&Subject::Pool(key.clone())) => {
-                    let verb = Verb::RemovePoolAnnotation(obj.clone(), request.key.clone(), request.value.clone());
-                    self.write(Subject::Pool(key.clone()), verb);
-                }
+                Step::Remove => done.push((request.key.clone(), request.value.clone())),
                 Step::Write(subject, verb) => {
                     let retry =
                         self.pools.get(key).and_then(|p| p.learned.requests.retry_of(&request.key, &request.value));
@@ -88,8 +85,12 @@ impl Core {
                 Step::Bad(text) => {
                     bad.insert(request.key.clone(), (request.value.clone(), text));
                 }
-                _ => {}
+                Step::Wait => {}
             }
+        }
+        let subject = Subject::Pool(key.clone());
+        if !done.is_empty() && !self.agenda.is_locked(&subject) {
+            self.write(subject, Verb::RemovePoolAnnotations(obj.clone(), done));
         }
         let known = self.pools.get(key).map(|p| p.learned.requests.bad().clone()).unwrap_or_default();
         for (k, (value, text)) in &bad {
