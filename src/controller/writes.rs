@@ -189,7 +189,7 @@ async fn remove_finalizer<K: Kind>(client: &Client, base: &K, finalizer: &str) -
     }
 }
 
-/// Removes annotations that still have these values: all of them in one patch, so that a watch of the pool shows one change.
+/// Removes annotations that still have these values. All go in one patch: a watch of the pool shows one change.
 async fn remove_annotations(client: &Client, base: &ContainerPool, done: &[(String, String)]) -> Settled {
     let key = ObjectKey::of(base);
     let operations = done.iter().flat_map(|(annotation, value)| {
