@@ -3,33 +3,11 @@
 use jiff::Timestamp;
 
 use super::Core;
-use super::agenda::{Identity, WARN_AFTER};
+use super::agenda::{Attempted, Identity, WARN_AFTER};
 use super::input::{Action, Event, EventType, Subject, Verb};
 use super::object::{Object, ObjectKey};
 use super::time::Now;
 use crate::api::vocabulary::EventReason;
-
-/// What failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Attempted {
-    /// A write to the API server.
-    Write,
-    /// The start of an instance.
-    Start,
-    /// The stop of an instance.
-    Stop,
-}
-
-impl Attempted {
-    /// Reason of the Event that reports it.
-    pub const fn reason(self) -> EventReason {
-        match self {
-            Self::Write => EventReason::WriteFailed,
-            Self::Start => EventReason::StartFailed,
-            Self::Stop => EventReason::StopFailed,
-        }
-    }
-}
 
 impl Core {
     /// Emits a write and locks its subject until the write has ended.
@@ -85,7 +63,7 @@ impl Core {
     /// Something failed: the subject waits before it is decided about again. After a few failures in a row its pool gets one
     /// warning.
     pub(super) fn failed(&mut self, subject: &Subject, what: Attempted, why: &str, now: Now) {
-        if self.agenda.failed(subject, why, now) != WARN_AFTER {
+        if self.agenda.failed(subject, what, why, now) != WARN_AFTER {
             return;
         }
         let pool = match subject {

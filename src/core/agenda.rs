@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::input::Subject;
 use super::object::ObjectKey;
 use super::time::Now;
+use crate::api::vocabulary::EventReason;
 
 /// First wait after a write or an order that was refused or failed. It doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -66,22 +67,52 @@ impl Wake {
     }
 }
 
+/// What failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempted {
+    /// A write to the API server.
+    Write {
+        /// The server's answer was no, which is more than a failure to get an answer.
+        refused: bool,
+    },
+    /// The start of an instance.
+    Start,
+    /// The stop of an instance.
+    Stop,
+}
+
+impl Attempted {
+    /// Reason of the Event that reports it.
+    pub const fn reason(self) -> EventReason {
+        match self {
+            Self::Write { .. } => EventReason::WriteFailed,
+            Self::Start => EventReason::StartFailed,
+            Self::Stop => EventReason::StopFailed,
+        }
+    }
+}
+
 /// Failures in a row of what is written or ordered about one subject, and the wait that follows.
 #[derive(Default)]
 pub(super) struct RetryWait {
     failures: u32,
     until: Duration,
     why: String,
+    /// True if `why` is about a write.
+    is_write: bool,
     refused: bool,
 }
 
 impl RetryWait {
-    /// It failed again. `refused`: the server's answer was no, which is more than a failure to get an answer.
-    pub fn again(&mut self, why: &str, refused: bool, now: Now) {
+    /// It failed again.
+    pub fn again(&mut self, what: Attempted, why: &str, now: Now) {
         self.failures += 1;
         self.until = now.mono + (RETRY_MIN * 2u32.pow(self.failures.min(12) - 1)).min(RETRY_MAX);
-        if self.failures == 1 || (refused && !self.refused) {
+        let refused = what == Attempted::Write { refused: true };
+        // A server that does not answer for a while has not taken its refusal back.
+        if refused || !self.refused {
             why.clone_into(&mut self.why);
+            self.is_write = matches!(what, Attempted::Write { .. });
         }
         self.refused |= refused;
     }
@@ -91,10 +122,19 @@ impl RetryWait {
         self.until
     }
 
-    /// The message of the first failure, or of the first refusal. It does not change while failures continue, so it is
-    /// reported once.
+    /// The message of the newest refusal, or of the newest failure if no write was refused.
     pub fn why(&self) -> &str {
         &self.why
+    }
+
+    /// Why a write fails, once people should see it.
+    pub fn write_fails(&self) -> Option<&str> {
+        (self.is_write && self.is_reported()).then_some(&*self.why)
+    }
+
+    /// True if a write was refused.
+    pub const fn is_refused(&self) -> bool {
+        self.refused
     }
 
     /// True once people should see it.
@@ -188,9 +228,9 @@ impl Agenda {
     }
 
     /// Something about a subject failed. Returns how often in a row.
-    pub fn failed(&mut self, subject: &Subject, why: &str, now: Now) -> u32 {
+    pub fn failed(&mut self, subject: &Subject, what: Attempted, why: &str, now: Now) -> u32 {
         let retry = self.retries.entry(subject.clone()).or_default();
-        retry.again(why, false, now);
+        retry.again(what, why, now);
         retry.failures
     }
 

@@ -1,7 +1,6 @@
 //! What the log says: compared in full, without the times.
 
 use std::io::{self, Write};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -169,10 +168,10 @@ async fn a_refused_write_is_one_warning_for_the_same_words() {
     w.pool("agents", json!({"min": 1, "max": 1})).await;
     w.until_pool("agents", "ready", |p| p.status.as_ref().is_some_and(|s| s.ready == 1)).await;
     let log = Lines::at("info", LogFormat::Text);
-    w.refuses_deletions.store(true, Ordering::Relaxed);
+    w.refuse(http::Method::DELETE, Some("denied the request: no deletions today"));
     w.patch_pool("agents", json!({"spec": {"image": "worker:2"}})).await;
     tokio::time::sleep(Duration::from_secs(300)).await;
-    w.refuses_deletions.store(false, Ordering::Relaxed);
+    w.refuse(http::Method::DELETE, None);
     w.until_pool("agents", "updated", |p| p.status.as_ref().is_some_and(|s| s.ready == 1 && s.updated == 1)).await;
     assert_eq!(
         log.about_objects(),

@@ -11,6 +11,7 @@ mod events;
 mod instances;
 mod log;
 mod queueing;
+mod refused;
 mod rests;
 mod scaling;
 mod status;

@@ -66,17 +66,17 @@ async fn workers_that_wait_are_not_ready_after_a_restart_of_the_controller() {
 }
 
 /// Status, reason and message of a condition.
-fn condition(p: &ContainerPool, type_: &str) -> (String, String, String) {
+pub fn condition(p: &ContainerPool, type_: &str) -> (String, String, String) {
     let c = p.status.iter().flat_map(|s| &s.conditions).find(|c| c.type_ == type_).cloned();
     c.map(|c| (c.status, c.reason, c.message)).unwrap_or_default()
 }
 
-fn says(p: &ContainerPool, type_: &str, status: &str, reason: &str, message: &str) -> bool {
+pub fn says(p: &ContainerPool, type_: &str, status: &str, reason: &str, message: &str) -> bool {
     condition(p, type_) == (status.to_owned(), reason.to_owned(), message.to_owned())
 }
 
 /// Reason and message of each stored change of a pool's condition, in order.
-fn changes(w: &World, type_: &str) -> Vec<(String, String, String)> {
+pub fn changes(w: &World, type_: &str) -> Vec<(String, String, String)> {
     let mut all = Vec::new();
     for r in w.api.history().into_iter().filter(|r| r.resource.plural == "containerpools") {
         let pool: ContainerPool = serde_json::from_value((*r.object).clone()).unwrap();

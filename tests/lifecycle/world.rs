@@ -1,7 +1,8 @@
 //! A controller over the in-process API and the fake runtime, on virtual time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -27,8 +28,7 @@ pub struct World {
     /// How far the wall clock is ahead of virtual time, in milliseconds.
     ahead: Arc<AtomicI64>,
     ids: Ids,
-    /// While it is true, the API server refuses the controller's deletions of Workers, as a policy would.
-    pub refuses_deletions: Arc<AtomicBool>,
+    refused: Refused,
     stop: CancellationToken,
     controller: tokio::task::JoinHandle<()>,
 }
@@ -44,18 +44,25 @@ impl World {
         // As for Pods: a listing would wake every worker, and hide one that was not woken.
         fake.set_relist(Duration::from_secs(86_400));
         let client = api.client(NS);
-        let refuses_deletions = Arc::new(AtomicBool::new(false));
-        let guarded = guarded(&api, &refuses_deletions);
-        let (stop, controller) = start(guarded, &fake, &clock, &ids);
-        Self { api, client, fake, clock, ahead, ids, refuses_deletions, stop, controller }
+        let refused = Refused::default();
+        let (stop, controller) = start(guarded(&api, &refused), &fake, &clock, &ids);
+        Self { api, client, fake, clock, ahead, ids, refused, stop, controller }
     }
 
     /// Ends the controller and starts another one over the same store.
     pub async fn restart(&mut self) {
         self.stop.cancel();
         (&mut self.controller).await.unwrap();
-        let client = guarded(&self.api, &self.refuses_deletions);
+        let client = guarded(&self.api, &self.refused);
         (self.stop, self.controller) = start(client, &self.fake, &self.clock, &self.ids);
+    }
+
+    /// From now on the API server refuses the controller's requests with this method about Workers, as a policy or a quota
+    /// would. `None`: it no longer does.
+    pub fn refuse(&self, method: http::Method, words: Option<&str>) {
+        let mut refused = self.refused.lock().unwrap();
+        refused.remove(&method);
+        refused.extend(words.map(|words| (method, words.to_owned())));
     }
 
     pub fn pools(&self) -> Api<ContainerPool> {
@@ -169,15 +176,19 @@ pub fn phase(d: &Dispatch) -> DispatchPhase {
     d.status.as_ref().map(|s| s.phase).unwrap_or_default()
 }
 
-/// A client of the API that refuses deletions of Workers while it is asked to.
-fn guarded(api: &LocalApi, refuses: &Arc<AtomicBool>) -> kube::Client {
-    let (client, refuses) = (api.client(NS), refuses.clone());
+/// Methods of requests about Workers that are refused, each with the words of the refusal.
+type Refused = Arc<Mutex<HashMap<http::Method, String>>>;
+
+/// A client of the API that refuses requests about Workers while it is asked to.
+fn guarded(api: &LocalApi, refused: &Refused) -> kube::Client {
+    let (client, refused) = (api.client(NS), refused.clone());
     let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
-        let (client, refuses) = (client.clone(), refuses.load(Ordering::Relaxed));
+        let about_workers = request.uri().path().contains("/workers");
+        let words = refused.lock().unwrap().get(request.method()).filter(|_| about_workers).cloned();
+        let client = client.clone();
         async move {
-            if refuses && request.method() == http::Method::DELETE && request.uri().path().contains("/workers/") {
-                let status = json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403,
-                    "message": "denied the request: no deletions today"});
+            if let Some(message) = words {
+                let status = json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403, "message": message});
                 let body = kube::client::Body::from(status.to_string().into_bytes());
                 return Ok(http::Response::builder().status(403).body(body).unwrap());
             }

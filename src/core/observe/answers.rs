@@ -1,8 +1,7 @@
 //! How writes ended, and what live GETs showed.
 
 use crate::api::{Worker, names};
-use crate::core::actions::Attempted;
-use crate::core::agenda::Identity;
+use crate::core::agenda::{Attempted, Identity};
 use crate::core::{Action, Core, Fetched, Now, Object, ObjectKey, Settled, Subject};
 
 impl Core {
@@ -26,8 +25,11 @@ impl Core {
             (None, Settled::Done(_) | Settled::Refreshed(_)) => {
                 self.agenda.forget_failures(&subject);
             }
-            (None, Settled::Refused(why) | Settled::Failed(_, why)) => {
-                self.failed(&subject, Attempted::Write, why, now);
+            (None, Settled::Refused(why)) => {
+                self.failed(&subject, Attempted::Write { refused: true }, why, now);
+            }
+            (None, Settled::Failed(_, why)) => {
+                self.failed(&subject, Attempted::Write { refused: false }, why, now);
             }
         }
         match settled {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::api::worker::WorkerPhase;
-use crate::core::actions::Attempted;
+use crate::core::agenda::Attempted;
 use crate::core::object::worker_status;
 use crate::core::state::instances::{InstanceEntry, InstanceView, host_of};
 use crate::core::state::life::Order;

@@ -39,6 +39,10 @@ impl Core {
             self.agenda.mark_dispatch(&key.sibling(named.name.clone()));
         }
         if worker.is_deleting() {
+            if old.is_some_and(|old| !old.is_deleting()) {
+                // What failed before, as its deletion may have, is no reason to wait now.
+                self.agenda.forget_failures(&Subject::Worker(key.clone()));
+            }
             self.start_no_longer_waits(&key);
             if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &key.name)) {
                 p.members.leaves(o);
@@ -71,7 +75,8 @@ impl Core {
         if version.is_some_and(|v| e.obj().version() > v) {
             return;
         }
-        self.start_no_longer_waits(key);
+        // The next worker of its name does not wait for what failed about this one.
+        self.agenda.forget_failures(&Subject::Worker(key.clone()));
         let Some(mut e) = self.workers.remove(key) else { return };
         let (obj, pool) = (e.obj().clone(), e.pool().clone());
         let (reserved, named) = e.leave_claims(key, &mut self.claims);

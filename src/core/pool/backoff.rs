@@ -1,7 +1,7 @@
 //! Failing starts make a pool wait.
 
 use crate::api::{Worker, names};
-use crate::core::actions::Attempted;
+use crate::core::agenda::Attempted;
 use crate::core::{Core, EventType, Now, ObjectKey};
 
 impl Core {

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::assign::Gate;
 use crate::api::vocabulary::PoolReady;
 use crate::api::{ContainerPool, RuntimeKind, names, seconds};
+use crate::core::agenda::RetryWait;
 use crate::core::state::instances::InstanceView;
 use crate::core::state::slots::{Slot, Standing};
 use crate::core::{Core, Now, Object, ObjectKey, Subject};
@@ -48,7 +49,7 @@ pub enum Wait {
         /// `spec.max` of the pool.
         max: i32,
     },
-    /// Each credential that does not rest has as many open attempts as it may have.
+    /// Workers are idle, and each of their credentials that does not rest has as many open attempts as it may have.
     Full,
     /// Workers are being deleted, and others will follow them. Their names.
     Replaced(String),
@@ -114,7 +115,9 @@ impl std::fmt::Display for Wait {
                 let advice = if busy + resting >= *max { " (raise spec.max for more)" } else { "" };
                 write!(f, "all workers are busy: {busy} busy{rest} of max {max}{advice}")
             }
-            Self::Full => f.write_str("each credential has as many open attempts as its maxConcurrent allows"),
+            Self::Full => {
+                f.write_str("the credentials of the idle workers have as many open attempts as maxConcurrent allows")
+            }
             Self::Replaced(names) => write!(f, "{names} being replaced"),
             Self::WriteRefused(why) => write!(f, "the API server refuses to create a Worker: {why}"),
             Self::Unavailable(names) => write!(f, "no worker can take work: {names}"),
@@ -176,11 +179,14 @@ impl Core {
         if let Some(t) = probing {
             return Wait::Probing(t);
         }
-        if counts.busy > 0 {
-            return Wait::Busy { busy: counts.busy, resting: counts.resting, max: obj.spec.max };
+        if let Some(why) = self.creation_refused(key) {
+            return Wait::WriteRefused(why);
         }
         if full {
             return Wait::Full;
+        }
+        if counts.busy > 0 {
+            return Wait::Busy { busy: counts.busy, resting: counts.resting, max: obj.spec.max };
         }
         if back.is_some() || !counts.credential_free {
             return self.rest(key, &obj, back, now);
@@ -222,23 +228,39 @@ impl Core {
             };
             return Some(Wait::HostUnreachable(what));
         }
-        let starting = p.slots.starting().len() + p.slots.held_standing(&Standing::Starting) + p.members.creating();
-        (starting > 0).then(|| self.starts_wait(key).map_or(Wait::Starting, Wait::StartsPostponed))
+        let made = p.slots.starting().len() + p.slots.held_standing(&Standing::Starting);
+        // A refused creation is under way for a moment at each retry. It is no start.
+        let creating = p.members.first_creating().filter(|o| made > 0 || self.write_fails(key, *o).is_none());
+        (made > 0 || creating.is_some()).then(|| self.starts_wait(key).map_or(Wait::Starting, Wait::StartsPostponed))
+    }
+
+    /// Why the API server refuses to create the worker that is next, if it does. A retry may be under way.
+    pub(super) fn creation_refused(&mut self, key: &ObjectKey) -> Option<String> {
+        let creating = self.pools.get(key)?.members.first_creating();
+        if let Some(why) = creating.and_then(|o| self.write_fails(key, o)) {
+            return Some(why.to_owned());
+        }
+        let next = self.next_created(key)?;
+        self.agenda.retry(&next).and_then(RetryWait::write_fails).map(str::to_owned)
+    }
+
+    /// Why a write about the worker with this ordinal fails, if it does.
+    pub(super) fn write_fails(&self, key: &ObjectKey, ordinal: i32) -> Option<&str> {
+        let worker = Subject::Worker(key.sibling(names::worker(&key.name, ordinal)));
+        self.agenda.retry(&worker).and_then(RetryWait::write_fails)
     }
 
     /// Why the pool has no more workers, if none is being started.
     pub(super) fn missing(&mut self, key: &ObjectKey) -> Option<Wait> {
-        let p = self.pools.get_mut(key)?;
+        let p = self.pools.get(key)?;
         let going = || p.members.going().iter().filter(|o| !p.slots.busy().contains(o));
         let all = going().count();
         if all > 0 {
             let named: Vec<String> = going().take(NAMED).map(|o| names::worker(&key.name, *o)).collect();
             return Some(Wait::Replaced(are(&named, all)));
         }
-        let next = p.members.lowest_free(&mut self.visits.0);
-        let next = Subject::Worker(key.sibling(names::worker(&key.name, next)));
-        if let Some(retry) = self.agenda.retry(&next).filter(|r| r.is_reported()) {
-            return Some(Wait::WriteRefused(retry.why().to_owned()));
+        if let Some(why) = self.creation_refused(key) {
+            return Some(Wait::WriteRefused(why));
         }
         let down = self.not_ready(key);
         let named: Vec<String> = down.iter().map(|w| format!("{} ({})", w.worker, w.reason)).collect();

@@ -4,7 +4,7 @@ use super::explain::{Wait, few};
 use crate::api::pool::ContainerPoolStatus;
 use crate::api::vocabulary::{EventReason, PoolProgressing, Reason};
 use crate::api::{Condition, ContainerPool, names};
-use crate::core::{Core, ObjectKey, Subject};
+use crate::core::{Core, ObjectKey};
 
 /// How many workers are looked at to name a few.
 const LOOKED_AT: usize = 20;
@@ -13,7 +13,7 @@ impl Core {
     /// The condition Progressing while workers are replaced because of their template: reason and message. `up`: how many
     /// workers are up.
     pub(super) fn progress_of_update(
-        &self,
+        &mut self,
         key: &ObjectKey,
         obj: &ContainerPool,
         status: &ContainerPoolStatus,
@@ -46,6 +46,8 @@ impl Core {
             (PoolProgressing::UpdateStalled, text)
         } else if let Some((worker, why)) = self.deletion_refused(key) {
             (PoolProgressing::UpdateStalled, format!("{text}; {worker} cannot be deleted: {why}"))
+        } else if let Some(why) = self.creation_refused(key) {
+            (PoolProgressing::RollingUpdate, format!("{text}; {}", Wait::WriteRefused(why)))
         } else if let Some(wait @ Wait::StartsPostponed(_)) = self.coming(key, obj) {
             (PoolProgressing::RollingUpdate, format!("{text}; {wait}"))
         } else {
@@ -56,12 +58,11 @@ impl Core {
     /// An outdated worker that waits after a refused write, and why the API server refuses to delete it.
     fn deletion_refused(&self, key: &ObjectKey) -> Option<(String, String)> {
         let p = self.pools.get(key)?;
-        p.slots.held().iter().take(LOOKED_AT).find_map(|o| {
+        p.slots.held().iter().chain(p.slots.starting()).take(LOOKED_AT).find_map(|o| {
             let worker = names::worker(&key.name, *o);
-            let subject = key.sibling(worker.clone());
-            let outdated = self.workers.get(&subject).is_some_and(|e| self.is_outdated(e));
-            let retry = self.agenda.retry(&Subject::Worker(subject)).filter(|r| outdated && r.is_reported())?;
-            Some((worker, retry.why().to_owned()))
+            let outdated = self.workers.get(&key.sibling(worker.clone())).is_some_and(|e| self.is_outdated(e));
+            let why = self.write_fails(key, *o).filter(|_| outdated)?;
+            Some((worker, why.to_owned()))
         })
     }
 

@@ -13,9 +13,9 @@ use crate::api::requests::{self, CooldownChange, Request, ResultRequest};
 use crate::api::vocabulary::{EventReason, RequestReason};
 use crate::api::worker::Cooldown;
 use crate::api::{ContainerPool, Dispatch, DispatchSpec, Time, names};
-use crate::core::agenda::RetryWait;
-use crate::core::agenda::Wake;
+use crate::core::agenda::{RetryWait, Wake};
 use crate::core::state::pending::Requester;
+use crate::core::state::requests::Bad;
 use crate::core::{Core, EventType, Fetched, Now, Object, ObjectKey, Settled, Subject, Verb, time};
 
 /// Bad requests are looked at again after this time. An obstacle may disappear without any input about the pool, for example a
@@ -69,7 +69,8 @@ impl Core {
                     let retry =
                         self.pools.get(key).and_then(|p| p.learned.requests.retry_of(&request.key, &request.value));
                     if let Some(r) = retry.filter(|r| r.is_reported()) {
-                        bad.insert(request.key.clone(), (request.value.clone(), r.why().to_owned()));
+                        let (value, text) = (request.value.clone(), r.why().to_owned());
+                        bad.insert(request.key.clone(), Bad { value, text, refused: r.is_refused() });
                     }
                     let waits = retry.into_iter().chain(self.agenda.retry(&subject)).map(RetryWait::until).max();
                     if self.agenda.is_locked(&subject) {
@@ -83,7 +84,7 @@ impl Core {
                     }
                 }
                 Step::Bad(text) => {
-                    bad.insert(request.key.clone(), (request.value.clone(), text));
+                    bad.insert(request.key.clone(), Bad { value: request.value.clone(), text, refused: true });
                 }
                 Step::Wait => {}
             }
@@ -93,8 +94,9 @@ impl Core {
             self.write(subject, Verb::RemovePoolAnnotations(obj.clone(), done));
         }
         let known = self.pools.get(key).map(|p| p.learned.requests.bad().clone()).unwrap_or_default();
-        for (k, (value, text)) in &bad {
-            if known.get(k) != Some(&(value.clone(), text.clone())) {
+        for (k, Bad { value, text, refused }) in &bad {
+            // The words may be other ones at each retry. The condition has the newest.
+            if known.get(k).is_none_or(|told| told.value != *value || (*refused && !told.refused)) {
                 self.record(
                     "ContainerPool",
                     &**obj,
@@ -264,10 +266,10 @@ impl Core {
     ) -> String {
         let what = format!("{} has no Worker and no credential {subject:?}", key.name);
         let Some(p) = self.pools.get(key) else { return what };
-        // Workers come and go. The message on this request does not change with them: each change would be a write and an Event.
-        let said = p.learned.requests.bad().get(annotation).filter(|(v, text)| v == value && text.starts_with(&what));
-        if let Some((_, said)) = said {
-            return said.clone();
+        // Workers come and go. The message on this request does not change with them: each change would be a write.
+        let said = p.learned.requests.bad().get(annotation).filter(|b| b.value == value && b.text.starts_with(&what));
+        if let Some(said) = said {
+            return said.text.clone();
         }
         let workers = p.members.existing().iter().map(|o| names::worker(&key.name, *o));
         let known = obj.spec.credentials.iter().map(|c| c.name.clone()).chain(workers);

@@ -191,6 +191,10 @@ impl Core {
         let owed = count(p.learned.replacements.owed());
         let mut missing = (want.min(obj.spec.max) - exist).max(owed).min(obj.spec.max - exist);
         if missing <= 0 {
+            // A creation that was refused is not wanted any more.
+            if let Some(next) = self.next_created(key) {
+                self.agenda.forget_failures(&next);
+            }
             return;
         }
         if p.learned.backoff.is_failing() {
@@ -234,6 +238,12 @@ impl Core {
             }
             self.write(subject, Verb::CreateWorker(Box::new(worker)));
         }
+    }
+
+    /// The worker that would be created next.
+    pub(in crate::core) fn next_created(&mut self, key: &ObjectKey) -> Option<Subject> {
+        let next = self.pools.get_mut(key)?.members.lowest_free(&mut self.visits.0);
+        Some(Subject::Worker(key.sibling(names::worker(&key.name, next))))
     }
 
     /// The free credential with the fewest workers, in the order of the spec.

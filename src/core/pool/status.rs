@@ -167,7 +167,7 @@ impl Core {
         conditions::set(c, reason, &text, now);
         let reason = if refused.is_none() { PoolRuntimeAllowed::Allowed } else { PoolRuntimeAllowed::Refused };
         conditions::set(c, reason, refused.as_deref().unwrap_or_default(), now);
-        let first = bad.iter().next().map(|(k, (_, text))| format!("annotation {k}: {text}"));
+        let first = bad.iter().next().map(|(k, b)| format!("annotation {k}: {}", b.text));
         let text = match first {
             Some(t) if bad.len() > 1 => format!("{t} (and {} more)", bad.len() - 1),
             Some(t) => t,

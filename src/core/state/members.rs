@@ -81,6 +81,11 @@ impl Members {
         self.creating.len()
     }
 
+    /// The lowest ordinal whose creation is under way.
+    pub fn first_creating(&self) -> Option<i32> {
+        self.creating.keys().next().copied()
+    }
+
     /// Workers that are being deleted.
     pub fn deleting(&self) -> usize {
         self.deleting.len()

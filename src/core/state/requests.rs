@@ -3,14 +3,24 @@
 use std::collections::BTreeMap;
 
 use crate::api::Time;
-use crate::core::agenda::RetryWait;
+use crate::core::agenda::{Attempted, RetryWait};
 use crate::core::time::Now;
+
+/// A bad request.
+#[derive(Clone)]
+pub(in crate::core) struct Bad {
+    /// The annotation's value.
+    pub value: String,
+    /// What is wrong, in the newest words.
+    pub text: String,
+    /// True if the answer was no. False: the write fails.
+    pub refused: bool,
+}
 
 /// Requests by their annotation, each with the annotation's value: another value is another request.
 #[derive(Default)]
 pub(in crate::core) struct Requests {
-    /// Bad requests, and what is wrong with them.
-    bad: BTreeMap<String, (String, String)>,
+    bad: BTreeMap<String, Bad>,
     /// Rests that are being set, and the time computed for each.
     pending: BTreeMap<String, (String, Time)>,
     /// Requests whose write did not succeed. The wait is the request's own: other writes about the same object do not wait
@@ -19,13 +29,13 @@ pub(in crate::core) struct Requests {
 }
 
 impl Requests {
-    /// Bad requests: annotation, its value, and what is wrong.
-    pub fn bad(&self) -> &BTreeMap<String, (String, String)> {
+    /// Bad requests by their annotation.
+    pub fn bad(&self) -> &BTreeMap<String, Bad> {
         &self.bad
     }
 
     /// All requests in these annotations were looked at, and these are bad.
-    pub fn judged(&mut self, bad: BTreeMap<String, (String, String)>, annotations: &BTreeMap<String, String>) {
+    pub fn judged(&mut self, bad: BTreeMap<String, Bad>, annotations: &BTreeMap<String, String>) {
         self.bad = bad;
         self.pending.retain(|k, (v, _)| annotations.get(k) == Some(v));
         self.retries.retain(|k, (v, _)| annotations.get(k) == Some(v));
@@ -47,7 +57,7 @@ impl Requests {
         if old != value {
             (*old, *retry) = (value.to_owned(), RetryWait::default());
         }
-        retry.again(why, refused, now);
+        retry.again(Attempted::Write { refused }, why, now);
     }
 
     /// The write of a request succeeded.
@@ -55,7 +65,7 @@ impl Requests {
         self.retries.remove(annotation);
     }
 
-    /// How often the write of a request failed.
+    /// The failures of a request's write, if there are any.
     pub fn retry_of(&self, annotation: &str, value: &str) -> Option<&RetryWait> {
         self.retries.get(annotation).filter(|(v, _)| v == value).map(|(_, retry)| retry)
     }
