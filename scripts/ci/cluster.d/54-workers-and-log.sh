@@ -33,7 +33,8 @@ step "a worker has a phase in every row of get -w, and the columns have these na
 # The watch ends by itself, and its rows are looked at once the worker is gone.
 timeout 25 kubectl -n "$ns" get pkw -w --no-headers -o custom-columns=NAME:.metadata.name,PHASE:.status.phase >"$work/rows" 2>/dev/null &
 watcher=$!
-pool agents ', max: 1, idleTimeout: 1h' | sed 's/min: 1, max: 3, //; s/cooldown: 10s/min: 1, cooldown: 10s/' | kubectl apply -f -
+# Not protected from evictions: one of them is to end an attempt.
+pool agents ', max: 1, idleTimeout: 1h, drainTimeout: 0s' | sed 's/min: 1, max: 3, //; s/cooldown: 10s/min: 1, cooldown: 10s/' | kubectl apply -f -
 k wait cpool/agents --for=condition=Ready --timeout=60s
 header() { k get pkw | awk 'NR == 1 { $1 = $1; print }'; }
 shows "NAME POOL PHASE RESTS-UNTIL DISPATCH DISPATCHES AGE" header
