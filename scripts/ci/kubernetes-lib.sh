@@ -83,16 +83,16 @@ install_controller() {
   helm install poolkeeper charts/poolkeeper --namespace poolkeeper --create-namespace --wait --timeout 3m "$@"
   record_words
 }
-# record_words: from now on, what conditions and Events say is recorded; judge_words reads it.
+# record_words: from now on, what conditions and Events say is recorded; judge_words reads it. Once more, if the watches ended.
 record_words() {
   local kind conditions='{.status.conditions[*].type};{.status.conditions[*].status};{.status.conditions[*].reason};end{"\n"}'
   for kind in ContainerPool:cpool Worker:pkw Dispatch:pkd; do
     # With a {range}, kubectl fails at the second object.
-    kubectl get "${kind#*:}" -A -w -o "jsonpath=${kind%:*};$conditions" >"$work/words-${kind%:*}" 2>/dev/null &
+    kubectl get "${kind#*:}" -A -w -o "jsonpath=${kind%:*};$conditions" >>"$work/words-${kind%:*}" 2>/dev/null &
     watchers+=($!)
   done
   kubectl get events.events.k8s.io -A -w -o 'jsonpath={.reportingController} {.regarding.kind} Event {.reason} end{"\n"}' \
-    >"$work/words-events" 2>/dev/null &
+    >>"$work/words-events" 2>/dev/null &
   watchers+=($!)
 }
 # reasons: a line for each reason in what record_words recorded.

@@ -172,6 +172,7 @@ kubectl -n poolkeeper rollout status deploy/poolkeeper --timeout=2m
 until_true "the API" k get cpool
 pool again | kubectl apply -f -
 k wait cpool/again --for=condition=Ready --timeout=90s
+record_words # the watch of pools ended with their CRD
 
 step "helm upgrade with a changed CRD"
 cp -r charts/poolkeeper "$work/chart"
