@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What a ContainerPool says, in full: Ready only with workers that are up, why a queue waits in a pool with `min: 0`, an update of
-# healthy workers, a credential that two pools share, a deletion that waits, a controller that is killed, and the columns.
+# healthy workers under a controller that is killed, a credential that two pools share, a deletion that waits, policies that refuse
+# Workers, pools that start nothing, and the columns.
 #
 # Needs a node (scripts/ci/cluster.sh makes one), kubectl, helm, and the controller's image as target/image/poolkeeper.tar
 # (scripts/image.sh).
@@ -150,6 +151,7 @@ settled rolling "2 2"
 shows 'False Steady: ' says_so rolling Progressing
 kill "$watcher" && wait "$watcher" || true
 shows True sort -u "$work/ready"
+[ "$(wc -l <"$work/ready")" -gt 1 ] || fail "the watch of the pool ended early"
 shows '' warnings rolling
 says 'all 2 workers are up to date' k get events.events.k8s.io -o jsonpath='{.items[*].note}'
 
