@@ -84,9 +84,8 @@ inside() {
 remove() {
   CLUSTER_STATE=$1 "$cluster" down
   CLUSTER_STATE=$1 "$cluster" leftovers
+  # /run/poolkeeper-node stays: if it were removed, the mount of a cluster in another namespace would go with it.
   rm -rf "$1"
-  # Made for the mounts above; they stay if a cluster outside uses them.
-  rmdir /run/poolkeeper-node 2>/dev/null || true
 }
 
 case ${1:-} in

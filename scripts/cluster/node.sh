@@ -239,9 +239,8 @@ clean_node() {
     ip link del "$BRIDGE" 2>/dev/null || true
     remove_chains
     cni_results | while read -r file; do rm -f "$file"; done
-    # In CI it is a mount point.
+    # The directory itself stays: it may be a mount point in another namespace, where the mount would go with it.
     find "$NODE_RUN" -mindepth 1 -delete
-    rmdir "$NODE_RUN" 2>/dev/null || true
   fi
 }
 
