@@ -94,6 +94,23 @@ async fn an_old_worker_that_may_not_be_deleted_is_said_in_the_newest_words() {
     w.until_pool("p", "is ready", |p| says(p, "Ready", "True", "Available", "1 worker is up")).await;
 }
 
+/// A quota without room for the worker that an update creates first. The old one was removed all the same.
+#[tokio::test(start_paused = true)]
+async fn an_update_keeps_the_old_worker_while_the_new_one_may_not_be_created() {
+    let w = World::new();
+    w.pool("p", json!({"min": 1, "max": 2, "update": {"maxSurge": 1}})).await;
+    w.until_pool("p", "is ready", |p| condition(p, "Ready").0 == "True").await;
+    w.refuse(Method::POST, Some(QUOTA));
+    w.patch_pool("p", json!({"spec": {"image": "worker:2"}})).await;
+    let text = format!("0 of 1 updated; the API server refuses to create a Worker: {QUOTA}");
+    w.until_pool("p", "says it", |p| says(p, "Progressing", "True", "RollingUpdate", &text)).await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    let up = condition(&w.pools().get("p").await.unwrap(), "Ready");
+    assert_eq!(up, ("True".to_owned(), "Available".to_owned(), "1 worker is up".to_owned()), "the old one stays");
+    w.refuse(Method::POST, None);
+    assert_eq!(message(&w, "Progressing", "False", "Steady").await, "");
+}
+
 /// The refusal was about a worker that is gone. The next one of its name does not wait for it, and is not said to be refused.
 #[tokio::test(start_paused = true)]
 async fn a_refused_deletion_is_over_with_its_worker() {

@@ -16,7 +16,7 @@ impl Core {
             if let Some(e) = self.workers.get_mut(key) {
                 reserved = e.end_reservation(&mut self.claims);
             }
-            self.forget_creating(key);
+            self.forget_creating(key, matches!(settled, Settled::Done(_) | Settled::Refreshed(_)));
         }
         match (&requests.by, &settled) {
             (Some(by), _) => self.request_answered(by, &settled, now),
@@ -82,13 +82,18 @@ impl Core {
         matches!(subject, Subject::Worker(key) if self.workers.get(key).is_some_and(|e| e.life().waits_for().is_some()))
     }
 
-    /// The creation of a Worker ended: it exists, or its ordinal is free again.
-    pub(in crate::core) fn forget_creating(&mut self, worker: &ObjectKey) {
+    /// The creation of a Worker ended: it exists, or its ordinal is free again. `done`: the server says that it exists.
+    fn forget_creating(&mut self, worker: &ObjectKey, done: bool) {
         let Some((pool, _)) = worker.name.rsplit_once('-') else { return };
         let pool = worker.sibling(pool);
         if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &worker.name))
             && p.members.end_creation(o)
         {
+            if done {
+                p.learned.replacements.created(o);
+            } else {
+                p.learned.replacements.not_created(o);
+            }
             self.agenda.mark_pool(&pool);
         }
     }

@@ -28,7 +28,11 @@ impl Core {
             change = e.saw(&key, worker.clone(), &mut self.claims, now);
         } else {
             let entry = WorkerEntry::new(&key, worker.clone(), pool.clone(), &mut self.claims, now);
-            self.pools.entry(&pool).members.appeared(entry.ordinal(), &worker.spec);
+            let p = self.pools.entry(&pool);
+            p.members.appeared(entry.ordinal(), &worker.spec);
+            if let Some(ordinal) = entry.ordinal() {
+                p.learned.replacements.created(ordinal);
+            }
             self.workers.insert(key.clone(), entry);
         }
         if let Some(was) = &change.unnamed {

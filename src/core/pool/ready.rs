@@ -44,7 +44,7 @@ impl Core {
             _ => {}
         }
         let min = usize::try_from(obj.spec.min).unwrap_or(0);
-        let replacing = self.is_replacing(key, obj, stored);
+        let replacing = self.is_replacing(key, obj, stored) && self.creation_refused(key).is_none();
         let was_ready = Condition::find::<PoolReady>(stored).is_some_and(Condition::is_true);
         let size =
             self.pools.get(key).map_or(0, |p| p.members.len() + p.members.creating() + p.learned.replacements.owed());

@@ -233,7 +233,7 @@ impl Core {
                 return;
             }
             if let Some(p) = self.pools.get_mut(key) {
-                p.learned.replacements.repay();
+                p.learned.replacements.repay(ordinal);
                 p.members.begin_creation(ordinal, worker.spec.clone());
             }
             self.write(subject, Verb::CreateWorker(Box::new(worker)));

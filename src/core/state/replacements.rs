@@ -20,6 +20,11 @@ pub(in crate::core) struct Replacements {
     leaving: BTreeSet<i32>,
     /// Credentials of the workers that the pool is to create. `None`: any, or none.
     owed: VecDeque<Option<String>>,
+    /// Debts whose worker is being created, by its ordinal.
+    paying: BTreeMap<i32, Option<String>>,
+    /// Debts that are owed again because that creation failed, by its ordinal. The answer may have been lost, and the worker
+    /// made. As many of them are in `owed`, at most.
+    unpaid: BTreeMap<i32, Option<String>>,
     /// Credentials of the workers whose replacement was owed before they were removed, and that are still there.
     ahead: VecDeque<Option<String>>,
     /// Credentials whose worker was replaced ahead, while another worker was removed in its place.
@@ -78,14 +83,37 @@ impl Replacements {
         self.owed.front()
     }
 
-    /// A worker that was owed is being created.
-    pub fn repay(&mut self) {
-        self.owed.pop_front();
+    /// The worker that is owed first is being created, with this ordinal.
+    pub fn repay(&mut self, ordinal: i32) {
+        let Some(credential) = self.owed.pop_front() else { return };
+        let tried = self.unpaid.iter().find(|(o, c)| **o == ordinal || **c == credential).map(|(o, _)| *o);
+        tried.and_then(|o| self.unpaid.remove(&o));
+        self.paying.insert(ordinal, credential);
+    }
+
+    /// A worker exists, or its creation ended well.
+    pub fn created(&mut self, ordinal: i32) {
+        if self.paying.remove(&ordinal).is_none()
+            && let Some(credential) = self.unpaid.remove(&ordinal)
+            && let Some(i) = self.owed.iter().position(|c| *c == credential)
+        {
+            self.owed.remove(i);
+        }
+    }
+
+    /// The creation of a worker failed. If it was owed, it still is.
+    pub fn not_created(&mut self, ordinal: i32) {
+        if let Some(credential) = self.paying.remove(&ordinal) {
+            self.owed.push_front(credential.clone());
+            self.unpaid.insert(ordinal, credential);
+        }
     }
 
     /// The pool owes nothing any more.
     pub fn owe_nothing(&mut self) {
         self.owed.clear();
+        self.paying.clear();
+        self.unpaid.clear();
     }
 
     /// The pool owes a worker for one on this credential that is still there.
@@ -120,6 +148,9 @@ impl Replacements {
     pub fn end(&mut self) {
         for _ in 0..self.ahead.len() {
             self.owed.pop_back();
+        }
+        if self.owed.is_empty() {
+            self.owe_nothing();
         }
         self.ahead.clear();
         self.early.clear();
@@ -156,12 +187,29 @@ mod tests {
         for (ahead, gone) in [("a", "b"), ("b", "b"), ("a", "a"), ("a", "a")] {
             r.owe_ahead(cred(ahead));
             made.extend(r.first_owed().cloned());
-            r.repay();
+            r.repay(0);
+            r.created(0);
             assert!(r.replaced_ahead(cred(gone).as_ref()));
         }
         made.sort();
         assert_eq!(made, [cred("a"), cred("a"), cred("b"), cred("b")]);
         assert_eq!((r.ahead(), r.owed()), (0, 0));
+    }
+
+    #[test]
+    fn a_worker_that_was_not_created_is_still_owed_until_it_is_seen() {
+        let mut r = Replacements::default();
+        r.owe(cred("a"));
+        r.owe(cred("b"));
+        r.repay(3);
+        r.not_created(3);
+        assert_eq!((r.owed(), r.first_owed()), (2, Some(&cred("a"))));
+        r.created(3); // only the answer was lost
+        assert_eq!((r.owed(), r.first_owed()), (1, Some(&cred("b"))));
+        r.repay(4);
+        r.created(4); // seen before the answer
+        r.not_created(4);
+        assert_eq!((r.owed(), r.unpaid.len()), (0, 0));
     }
 
     proptest! {
@@ -174,13 +222,17 @@ mod tests {
                 let c = cred(&c.to_string());
                 match step {
                     0 => { r.owe_ahead(c); created += 1; }
-                    1 => r.repay(),
+                    1 => {
+                        r.repay(1);
+                        r.not_created(1);
+                    }
                     2 => if r.replaced_ahead(c.as_ref()) { created -= 1; },
                     3 => { created -= usize::from(r.ahead() > 0); r.lost_one(); }
                     _ => r.owe_for(c),
                 }
                 prop_assert_eq!(r.ahead(), created);
                 prop_assert_eq!(r.early.len(), r.behind.len());
+                prop_assert!(r.unpaid.len() <= r.owed());
             }
             r.end();
             prop_assert_eq!((r.ahead(), r.early.len()), (0, 0));
