@@ -3,6 +3,7 @@
 
 mod world;
 
+mod columns;
 mod dispatching;
 mod doors;
 mod drains;

@@ -155,13 +155,15 @@ conditions! {
              `cooldown.poolkeeper.dev/CREDENTIAL=clear`.";
         Probing = false: "Fewer workers are up than `spec.min`. A rest has ended, and one attempt runs alone to find out whether the limit is over.",
             "Wait. `spec.rateLimit.probeAfter` limits how long the others wait for it.";
-        Busy = false: "All workers that are up are busy.", "Wait, or raise `spec.max`.";
+        Busy = false: "All workers that are up are busy, or idle on credentials with as many open attempts as they may have.",
+            "Wait, or raise `spec.max` or the `maxConcurrent` of a credential.";
     }
     PoolDispatching: ContainerPool Dispatching, "Whether waiting dispatches get workers. With `spec.min: 0` a pool without any worker is Ready: \
         this condition says whether the dispatches that wait in it get one. The message says what the first of them waits for." {
         QueueEmpty = true: "No dispatch waits.", "Nothing.";
         Assigning = true: "A worker is free or is being started.", "Nothing.";
-        AllBusy = true: "All workers are busy, and the next dispatch is for the first that is done.", "Wait, or raise `spec.max`.";
+        AllBusy = true: "All workers are busy, or idle on credentials with as many open attempts as they may have. The next dispatch is for the first that is done.",
+            "Wait, or raise what the message names: `spec.max`, the `maxConcurrent` of a credential, or a quota.";
         Paused = false: "`spec.paused` is true, so no dispatch is assigned.", "Set `spec.paused` to false.";
         Deleting = false: "The pool is being deleted, and its waiting dispatches are cancelled.", "Create the dispatches again in another pool.";
         Refused = false: "The pool asks for something that this controller does not allow. The condition RuntimeAllowed has the same message.",
