@@ -136,8 +136,27 @@ shows 'a secret/tokens/a one 1 429' k get cpool two -o 'jsonpath={range .status.
 k annotate cpool two cooldown.poolkeeper.dev/a=clear >/dev/null
 k wait pkd/waits --for=condition=Assigned --timeout=30s >/dev/null
 shows '' k get cpool two -o 'jsonpath={.status.restingCredentials}'
-k annotate cpool two result.poolkeeper.dev/waits='1 Succeeded' >/dev/null
+
+step "a credential that is refused rests until a person clears it"
+k annotate cpool two result.poolkeeper.dev/waits='1 Unauthorized message=401' >/dev/null
+finished waits Failed
+request two refused
+shows 'False CredentialsRefused: every credential was refused; change it, or clear it with a cooldown annotation' says_so two Dispatching
+k annotate cpool two cooldown.poolkeeper.dev/a=clear >/dev/null
+k wait pkd/refused --for=condition=Assigned --timeout=30s >/dev/null
+k annotate cpool two result.poolkeeper.dev/refused='1 Succeeded' >/dev/null
+finished refused Succeeded
 k delete cpool one two --timeout=60s >/dev/null
+
+step "pools that start nothing: one is paused, the other may not be carried out"
+lean asleep ', paused: true' | kubectl apply -f - >/dev/null
+shows 'False Paused: 0 of at least 1 worker is up; the pool is paused (spec.paused)' says_so asleep Ready
+lean docker ', runtime: Docker' | kubectl apply -f - >/dev/null
+request docker never
+for type in Ready Dispatching RuntimeAllowed; do
+  shows 'False Refused: runtime Docker is not allowed here; this controller allows Pod' says_so docker "$type"
+done
+k delete cpool asleep docker --timeout=60s >/dev/null
 
 step "an update of healthy workers, and a controller that is killed, are no alarm"
 lean rolling ', update: {maxSurge: 0}' | sed 's/min: 1, max: 3/min: 2, max: 2/' | kubectl apply -f - >/dev/null
@@ -159,6 +178,9 @@ step "a busy worker that is outdated is named"
 dispatch stays
 k patch cpool agents --type=merge -p '{"spec":{"max":1,"env":[{"name":"GENERATION","value":"2"}]}}' >/dev/null
 shows 'True RollingUpdate: 0 of 1 updated; agents-0 is busy and follows when it is done' says_so agents Progressing
+k patch cpool agents --type=merge -p '{"spec":{"paused":true}}' >/dev/null
+shows 'False UpdatePaused: 0 of 1 updated; the pool is paused (spec.paused)' says_so agents Progressing
+k patch cpool agents --type=merge -p '{"spec":{"paused":false}}' >/dev/null
 k annotate cpool agents result.poolkeeper.dev/stays='1 Succeeded' >/dev/null
 shows 'False Steady: ' says_so agents Progressing
 until_true "the Event" says 'the only worker is up to date' k get events.events.k8s.io -o jsonpath='{.items[*].note}'
