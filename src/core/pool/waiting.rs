@@ -81,7 +81,8 @@ impl Core {
             Some(_) if matches!(wait, Wait::Busy { .. }) => return,
             Some(c) if c.message == text => return,
             Some(_) => (written + WORDS_EVERY).max(since + LASTS),
-            None => since + LASTS,
+            // While two controllers lead, each would correct the words of the other at every look.
+            None => since.max(written) + LASTS,
         };
         let subject = Subject::Dispatch(key.clone());
         if self.agenda.is_locked(&subject) {
