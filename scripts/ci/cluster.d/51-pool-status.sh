@@ -185,7 +185,7 @@ k annotate cpool agents result.poolkeeper.dev/stays='1 Succeeded' >/dev/null
 shows 'False Steady: ' says_so agents Progressing
 until_true "the Event" says 'the only worker is up to date' k get events.events.k8s.io -o jsonpath='{.items[*].note}'
 
-step "a deletion of a Worker that a policy refuses is told in the policy's words"
+step "a deletion of a Worker that a policy refuses is shown in the policy's words"
 policy DELETE "workers stay until Monday"
 until_true "the policy holds" eval '! k delete pkw agents-0 --wait=false --dry-run=server'
 k patch cpool agents --type=merge -p '{"spec":{"max":1,"env":[{"name":"GENERATION","value":"3"}]}}' >/dev/null
