@@ -98,7 +98,7 @@ impl<'a> Talk<'a> {
     async fn watch(&mut self, path: &str, count: u64) -> String {
         const PATIENCE: Duration = Duration::from_secs(20);
         let path = format!("{path}{}watch=true", if path.contains('?') { "&" } else { "?" });
-        let path = path.replace("NS", &self.subject.namespace);
+        let path = path.replace("namespaces/NS", &format!("namespaces/{}", self.subject.namespace));
         let request = http::Request::get(path).body(Vec::new().into()).unwrap();
         let response = self.subject.client.send(request).await.unwrap();
         let (mut text, mut bytes) = (format!("{}\n", response.status().as_u16()), Vec::new());

@@ -197,7 +197,10 @@ impl Subject {
         content_type: &str,
         body: Vec<u8>,
     ) -> (u16, Vec<String>, bytes::Bytes) {
-        let path = path.replace("NS", &self.namespace);
+        // A token of a list may contain these letters by chance: only whole words are the namespace.
+        let path = ["namespaces/", "metadata.namespace%3D"].iter().fold(path.to_owned(), |path, before| {
+            path.replace(&format!("{before}NS"), &format!("{before}{}", self.namespace))
+        });
         let mut request = http::Request::builder().method(method).uri(&path);
         if !content_type.is_empty() {
             request = request.header("content-type", content_type);
