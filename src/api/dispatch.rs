@@ -77,7 +77,7 @@ pub struct DispatchSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Period>,
     /// Name of a coordination.k8s.io Lease in the same namespace that the supervisor renews. If it stops, the attempt ends
-    /// as HolderLost.
+    /// as HolderLost, or as Lost if `retry.lost` is not 0.
     #[schemars(schema_with = "schema::object_name")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_name: Option<String>,
@@ -113,6 +113,11 @@ pub struct Retry {
     #[schemars(range(min = -1, max = 1_000_000))]
     #[serde(default)]
     pub failed: i32,
+    /// After Lost: a reported one, or a Lease that is not renewed. The next attempt begins once the worker of the lost one is
+    /// gone, and the Lease, if there is one, was renewed since. Default 0.
+    #[schemars(range(min = -1, max = 1_000_000))]
+    #[serde(default)]
+    pub lost: i32,
 }
 
 /// Outcomes that a supervisor can report.
@@ -126,6 +131,8 @@ pub enum ReportedOutcome {
     RateLimited,
     /// The service refused the credential.
     Unauthorized,
+    /// The supervisor does not know whether the task still runs. Its worker is removed. It does not replace another outcome.
+    Lost,
 }
 
 /// Report on one attempt.
@@ -186,7 +193,7 @@ pub enum Outcome {
     WorkerLost,
     /// The attempt ran longer than its `timeout`.
     TimedOut,
-    /// The supervisor stopped renewing its Lease.
+    /// The supervisor stopped renewing its Lease, and `spec.retry.lost` is 0.
     HolderLost,
     /// `spec.cancel` was set.
     Cancelled,
@@ -194,10 +201,13 @@ pub enum Outcome {
     Forced,
     /// The attempt never ran: its worker ended or was deleted before the supervisor could see it.
     NotStarted,
+    /// The supervisor does not know whether the task still runs: it reported that, or it stopped renewing its Lease and
+    /// `spec.retry.lost` is not 0.
+    Lost,
 }
 
 impl Outcome {
-    /// True if the supervisor reports it.
+    /// True if the supervisor reports it, and knows that the task has ended: its worker can be used again.
     pub const fn is_reported(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::RateLimited | Self::Unauthorized)
     }
@@ -210,6 +220,7 @@ impl From<ReportedOutcome> for Outcome {
             ReportedOutcome::Failed => Self::Failed,
             ReportedOutcome::RateLimited => Self::RateLimited,
             ReportedOutcome::Unauthorized => Self::Unauthorized,
+            ReportedOutcome::Lost => Self::Lost,
         }
     }
 }
@@ -269,6 +280,9 @@ pub struct Retries {
     /// After Failed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failed: i32,
+    /// After Lost.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost: i32,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

@@ -24,9 +24,14 @@ pub const MAX_NAME: usize = 63;
 
 /// Fields of the Dispatch spec that a request can set.
 pub const FIELDS: [&str; 7] = ["pool", "priority", "queueTimeout", "timeout", "leaseName", "retry", "note"];
-const RETRY_FIELDS: [&str; 3] = ["rateLimited", "workerLost", "failed"];
-const OUTCOMES: [ReportedOutcome; 4] =
-    [ReportedOutcome::Succeeded, ReportedOutcome::Failed, ReportedOutcome::RateLimited, ReportedOutcome::Unauthorized];
+const RETRY_FIELDS: [&str; 4] = ["rateLimited", "workerLost", "failed", "lost"];
+const OUTCOMES: [ReportedOutcome; 5] = [
+    ReportedOutcome::Succeeded,
+    ReportedOutcome::Failed,
+    ReportedOutcome::RateLimited,
+    ReportedOutcome::Unauthorized,
+    ReportedOutcome::Lost,
+];
 
 /// What one annotation asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,9 +147,9 @@ pub enum Problem {
     BadField { field: String, error: String },
     #[error("pool is {given:?}, but the annotation is on pool {pool:?}: remove pool, or annotate {given:?}")]
     OtherPool { given: String, pool: String },
-    #[error("the outcome is missing: use Succeeded, Failed, RateLimited or Unauthorized")]
+    #[error("the outcome is missing: use Succeeded, Failed, RateLimited, Unauthorized or Lost")]
     NoOutcome,
-    #[error("{word:?} is not an outcome: use Succeeded, Failed, RateLimited or Unauthorized")]
+    #[error("{word:?} is not an outcome: use Succeeded, Failed, RateLimited, Unauthorized or Lost")]
     BadOutcome { word: String },
     #[error("{word:?} is not an attempt: attempts count from 1")]
     BadAttempt { word: String },

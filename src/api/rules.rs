@@ -115,6 +115,12 @@ pub(super) const DISPATCH: &[Rule] = &[
         message: "result is for an attempt that is not the current one, or that has already ended (only status.attempt can be reported, and only once)",
     },
     Rule {
+        at: "",
+        cel: "!has(self.spec.result) || !has(oldSelf.spec.result) || self.spec.result.outcome != 'Lost' \
+              || self.spec.result.attempt != oldSelf.spec.result.attempt || oldSelf.spec.result.outcome == 'Lost'",
+        message: "Lost cannot replace another outcome of the same attempt (the attempt was reported before; report nothing more)",
+    },
+    Rule {
         at: "spec",
         cel: "self.pool == oldSelf.pool && self.priority == oldSelf.priority && self.retry == oldSelf.retry \
               && has(self.queueTimeout) == has(oldSelf.queueTimeout) && has(self.timeout) == has(oldSelf.timeout) \

@@ -55,11 +55,14 @@ words! {
             "Read the message: it says how the instance ended. `spec.retry.workerLost` allows more attempts.";
         TimedOut: "The attempt ran longer than its `timeout`.",
             "Raise `spec.timeout` of the Dispatch or `spec.dispatch.timeout` of the pool, or find out what the task waited for.";
-        HolderLost: "The Lease that `spec.leaseName` names was not renewed in time, so the holder is taken for dead.",
+        HolderLost: "The Lease that `spec.leaseName` names was not renewed in time, so the holder is taken for dead. `spec.retry.lost` is 0, so \
+            no other attempt follows.",
             "Find out why the supervisor stopped. It must not continue the task: the worker may have another one by now.";
         Cancelled: "`spec.cancel` was set.", "Nothing.";
         Forced: "A person ended the attempt: by the annotation `poolkeeper.dev/force-delete=true`, or by removing the Worker's finalizer.",
             "Make sure that nothing of the task still runs before you start it again.";
+        Lost: "It is not known whether the task still runs: the holder reported that, or its Lease was not renewed in time. The worker is removed.",
+            "Find out why contact was lost. `spec.retry.lost` allows more attempts: each begins once the worker of the lost one is gone.";
         NotStarted: "The worker was reserved but died or was deleted before the holder could see it. The attempt never ran.",
             "Nothing: another attempt follows, and `spec.retry` is not used up by it.";
     }

@@ -291,6 +291,7 @@ fn tasks(draw: &mut Draw) -> Vec<Task> {
                 rate_limited: [-1, 0, 2, 4][usize::try_from(draw.of(0, 3)).unwrap()],
                 worker_lost: draw.int(0, 2),
                 failed: draw.int(0, 1),
+                lost: 0,
             },
             ..DispatchSpec::default()
         };

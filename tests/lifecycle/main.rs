@@ -11,6 +11,7 @@ mod ends;
 mod events;
 mod instances;
 mod log;
+mod lost;
 mod queueing;
 mod refused;
 mod rests;

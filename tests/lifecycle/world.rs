@@ -51,8 +51,18 @@ impl World {
 
     /// Ends the controller and starts another one over the same store.
     pub async fn restart(&mut self) {
+        self.stop_controller().await;
+        self.start_controller();
+    }
+
+    /// Ends the controller. Only [`World::start_controller`] may follow.
+    pub async fn stop_controller(&mut self) {
         self.stop.cancel();
         (&mut self.controller).await.unwrap();
+    }
+
+    /// Starts another controller over the same store.
+    pub fn start_controller(&mut self) {
         let client = guarded(&self.api, &self.refused);
         (self.stop, self.controller) = start(client, &self.fake, &self.clock, &self.ids);
     }

@@ -110,7 +110,7 @@ async fn down_is_refused_while_attempts_are_open_and_keeps_rests() {
         "result": {"attempt": 1, "outcome": "RateLimited", "retryAfter": "1h"}, "retry": null,
     }});
     dispatches.patch("limited", &PatchParams::default(), &Patch::Merge(&result)).await.unwrap();
-    // A Dispatch that is deleted before its result is taken over has an end that nobody reported, and its worker is replaced.
+    // A Dispatch that is deleted before its result is taken over ends without a report, and its worker is replaced.
     let closed = |d: Option<&Dispatch>| d.and_then(|d| d.status.as_ref()).is_some_and(|s| s.last_result.is_some());
     let wait = kube::runtime::wait::await_condition(dispatches.clone(), "limited", closed);
     tokio::time::timeout(std::time::Duration::from_secs(60), wait).await.unwrap().unwrap();

@@ -281,10 +281,12 @@ spec:
 const DISPATCH: &str = "Dispatch";
 const NOT_CURRENT: &str = "result is for an attempt that is not the current one";
 const NOT_YET: &str = "result is for an attempt that has not been assigned yet";
+const LOST_LATE: &str = "Lost cannot replace another outcome of the same attempt";
 const FIXED: &str = "spec cannot change, except cancel and result";
 const FULL: &str = "spec: {pool: agents, priority: 5, queueTimeout: 0s, timeout: 90s, leaseName: supervisor-1, retry: {rateLimited: -1, workerLost: 1}, note: hello}";
 const ASSIGNED: &str = "{spec: {pool: agents}, status: {phase: Assigned, attempt: 1}}";
 const REPORTED: &str = "spec: {pool: agents, result: {attempt: 1, outcome: RateLimited, retryAfter: 90s}}";
+const LOST: &str = "spec: {pool: agents, result: {attempt: 1, outcome: Lost}}";
 const CLOSED: &str = "{spec: {pool: agents, result: {attempt: 1, outcome: RateLimited, retryAfter: 90s}},
     status: {phase: Pending, attempt: 1, lastResult: {attempt: 1, outcome: RateLimited, closedAt: '2026-11-23T07:00:00Z'}}}";
 const AGAIN: &str = "{spec: {pool: agents, result: {attempt: 1, outcome: RateLimited, retryAfter: 90s}},
@@ -306,7 +308,9 @@ const DISPATCHES: &[Case] = &[
     no("timeout in words", DISPATCH, &["spec: {pool: a, timeout: long}"], PERIOD),
     no("a lease in capitals", DISPATCH, &["spec: {pool: a, leaseName: Mine}"], "must be the name of an object"),
     no("a retry below -1", DISPATCH, &["spec: {pool: a, retry: {failed: -2}}"], "spec.retry.failed"),
-    no("an unknown retry", DISPATCH, &["spec: {pool: a, retry: {lost: 1}}"], "spec.retry.lost"),
+    no("an unknown retry", DISPATCH, &["spec: {pool: a, retry: {gone: 1}}"], "spec.retry.gone"),
+    ok("a retry after Lost", DISPATCH, &["spec: {pool: a, retry: {lost: -1}}", "spec: {pool: a, retry: {lost: -1}}"]),
+    no("a retry after Lost added", DISPATCH, &["spec: {pool: a}", "spec: {pool: a, retry: {lost: 1}}"], FIXED),
     no("an unknown phase", DISPATCH, &["{spec: {pool: a}, status: {phase: Running}}"], "status.phase"),
     // What is fixed.
     ok("the same again", DISPATCH, &[FULL, FULL]),
@@ -350,6 +354,28 @@ const DISPATCHES: &[Case] = &[
         DISPATCH,
         &[ASSIGNED, REPORTED, "spec: {pool: agents, result: {attempt: 1, outcome: Succeeded, message: m}}"],
     ),
+    ok(
+        "contact that came back",
+        DISPATCH,
+        &[ASSIGNED, LOST, "spec: {pool: agents, result: {attempt: 1, outcome: Succeeded, message: m}}"],
+    ),
+    ok(
+        "Lost in other words",
+        DISPATCH,
+        &[ASSIGNED, LOST, "spec: {pool: agents, result: {attempt: 1, outcome: Lost, message: m}}"],
+    ),
+    ok(
+        "Lost on the second attempt",
+        DISPATCH,
+        &[ASSIGNED, CLOSED, AGAIN, "spec: {pool: agents, result: {attempt: 2, outcome: Lost}}"],
+    ),
+    no(
+        "Lost after a success",
+        DISPATCH,
+        &[ASSIGNED, "spec: {pool: agents, result: {attempt: 1, outcome: Succeeded}}", LOST],
+        LOST_LATE,
+    ),
+    no("Lost after a limit", DISPATCH, &[ASSIGNED, REPORTED, LOST], LOST_LATE),
     ok(
         "a report on the second attempt",
         DISPATCH,

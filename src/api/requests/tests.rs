@@ -21,10 +21,11 @@ fn period() -> impl Strategy<Value = Period> {
 }
 
 fn dispatch_request() -> impl Strategy<Value = Request> {
-    let retry = (-1..5i32, -1..5i32, -1..5i32).prop_map(|(rate_limited, worker_lost, failed)| Retry {
+    let retry = (-1..5i32, -1..5i32, -1..5i32, -1..5i32).prop_map(|(rate_limited, worker_lost, failed, lost)| Retry {
         rate_limited,
         worker_lost,
         failed,
+        lost,
     });
     let fields = (prop_oneof![Just(0), any::<i32>()], of(period()), of(period()), of(name()));
     (name(), fields, prop_oneof![Just(Retry::default()), retry], of(any::<String>())).prop_map(
@@ -133,7 +134,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("dispatch.poolkeeper.dev/a", "high", "empty or a JSON object"),
         ("dispatch.poolkeeper.dev/a", "[]", "empty or a JSON object"),
         ("dispatch.poolkeeper.dev/a", r#"{"prio":1}"#, r#""prio" is not a field of a request: use pool, priority,"#),
-        ("dispatch.poolkeeper.dev/a", r#"{"retry":{"lost":1}}"#, "use rateLimited, workerLost, failed"),
+        ("dispatch.poolkeeper.dev/a", r#"{"retry":{"gone":1}}"#, "use rateLimited, workerLost, failed, lost"),
         ("dispatch.poolkeeper.dev/a", r#"{"retry":1}"#, "retry cannot be read"),
         ("dispatch.poolkeeper.dev/a", r#"{"priority":"high"}"#, "priority cannot be read (invalid type"),
         (

@@ -41,7 +41,7 @@ events! {
         "Look at the load of the host and the logs of the instance.";
     AttemptLimited("Dispatch"): "An attempt ended as RateLimited or Unauthorized. The message says how long the rest is.",
         "See the outcome.";
-    AttemptLost("Dispatch"): "An attempt ended without a report of its holder: WorkerLost, TimedOut, HolderLost, Forced or NotStarted.",
+    AttemptLost("Dispatch"): "An attempt ended without a report of its holder: WorkerLost, TimedOut, HolderLost, Lost, Forced or NotStarted.",
         "See the outcome.";
     QueueFull("ContainerPool"): "Dispatches were refused, because the queue is full. It is recorded at most once a minute; each refused Dispatch says so in its status.",
         "Create fewer dispatches at a time, or raise `spec.dispatch.queueLimit` of the pool.";

@@ -2,7 +2,7 @@
 
 use super::commit::{closed, finish, say};
 use super::outcome::{End, attempt_deadline, queue_deadline};
-use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome, ReportedOutcome};
+use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome, ReportedOutcome, WorkerRef};
 use crate::api::pool::{DispatchPolicy, Scope};
 use crate::api::vocabulary::{DispatchAccepted, DispatchFinished};
 use crate::api::worker::Cooldown;
@@ -12,6 +12,7 @@ use crate::core::object::dispatch_status;
 use crate::core::rests::{self};
 use crate::core::state::workers::WorkerEntry;
 use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb};
+use crate::runtime::InstanceKey;
 
 impl Core {
     /// Decides about a dispatch: nothing if it is finished, else whether its attempt ends, or what it waits for.
@@ -38,10 +39,11 @@ impl Core {
         let Some(worker) = status.worker.clone() else { return };
         let reported = d.spec.result.as_ref().filter(|r| r.attempt == status.attempt).cloned();
         let end = if let Some(r) = reported {
-            let outcome = Outcome::from(r.outcome);
+            // A death that the runtime confirmed says more than that the holder does not know.
+            let death = (r.outcome == ReportedOutcome::Lost).then(|| self.death_of(key, &worker)).flatten();
             let until =
                 (r.outcome == ReportedOutcome::RateLimited).then(|| self.rest_after(key, d, r.retry_after, now));
-            Some(End { outcome, message: r.message, until })
+            Some(death.unwrap_or(End { outcome: Outcome::from(r.outcome), message: r.message, until }))
         } else {
             self.unreported_end(key, d, status, &worker, now, wake)
         };
@@ -50,13 +52,30 @@ impl Core {
         self.close(key, closed(d, end, other, now), now);
     }
 
+    /// The end of an attempt whose instance the runtime confirmed dead.
+    fn death_of(&self, key: &ObjectKey, worker: &WorkerRef) -> Option<End> {
+        let seen = self.workers.get(&key.sibling(worker.name.clone())).filter(|e| e.obj().uid_str() == worker.uid);
+        if let Some(e) = seen {
+            let w = e.obj();
+            return self.instances.is_dead(w).then(|| End::of(Outcome::WorkerLost, self.describe_end(w)));
+        }
+        let is_dead = match self.instances.get(&instance_of(key, worker)) {
+            Some(e) => e.view.is_dead(),
+            None => {
+                let gone = self.dispatches.get(key).is_some_and(|e| e.is_worker_gone(&worker.uid));
+                gone && self.instances.all_listed()
+            }
+        };
+        is_dead.then(|| End::of(Outcome::WorkerLost, "its Worker is gone"))
+    }
+
     /// Why an open attempt ends without a report, if it does.
     fn unreported_end(
         &mut self,
         key: &ObjectKey,
         d: &Dispatch,
         status: &DispatchStatus,
-        worker: &crate::api::dispatch::WorkerRef,
+        worker: &WorkerRef,
         now: Now,
         wake: &mut Wake,
     ) -> Option<End> {
@@ -72,29 +91,15 @@ impl Core {
             if w.is_flagged(names::FORCE_DELETE) || pool_forced {
                 return Some(End::of(Outcome::Forced, format!("annotation {} is set", names::FORCE_DELETE)));
             }
-            if self.instances.is_dead(w) {
-                return Some(End::of(Outcome::WorkerLost, self.describe_end(w)));
-            }
-        } else {
-            let gone = self.dispatches.get(key).is_some_and(|e| e.is_worker_gone(&worker.uid));
-            if !gone {
-                self.write(Subject::Dispatch(key.clone()), Verb::GetWorker(worker_key));
-                return None;
-            }
-            let instance = crate::runtime::InstanceKey {
-                namespace: key.namespace.to_string(),
-                worker: worker.name.clone(),
-                uid: worker.uid.clone(),
-            };
-            match self.instances.get(&instance).map(|e| e.view.is_dead()) {
-                // A person removed its finalizer, and so declared that it is gone for good.
-                Some(false) => return Some(End::of(Outcome::Forced, "its Worker was removed by hand")),
-                Some(true) => return Some(End::of(Outcome::WorkerLost, "its Worker is gone")),
-                None if self.instances.all_listed() => {
-                    return Some(End::of(Outcome::WorkerLost, "its Worker is gone"));
-                }
-                None => {}
-            }
+        } else if !self.dispatches.get(key).is_some_and(|e| e.is_worker_gone(&worker.uid)) {
+            self.write(Subject::Dispatch(key.clone()), Verb::GetWorker(worker_key));
+            return None;
+        } else if self.instances.get(&instance_of(key, worker)).is_some_and(|e| !e.view.is_dead()) {
+            // A person removed its finalizer, and so declared that it is gone for good.
+            return Some(End::of(Outcome::Forced, "its Worker was removed by hand"));
+        }
+        if let Some(death) = self.death_of(key, worker) {
+            return Some(death);
         }
         if let Some(deadline) = attempt_deadline(d, &self.policy_of(key)) {
             if now.wall >= deadline {
@@ -234,6 +239,11 @@ impl Core {
         let next = status.map_or(0, |s| s.attempt) + 1;
         self.claims.is_reserving(d.uid_str(), next)
     }
+}
+
+/// The instance of an attempt's worker.
+fn instance_of(dispatch: &ObjectKey, worker: &WorkerRef) -> InstanceKey {
+    InstanceKey { namespace: dispatch.namespace.to_string(), worker: worker.name.clone(), uid: worker.uid.clone() }
 }
 
 /// Why a waiting dispatch expires, with the reason for its wait if that was found out.

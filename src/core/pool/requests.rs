@@ -201,6 +201,10 @@ impl Core {
                 ));
             }
         };
+        let result = r.result(attempt);
+        if d.spec.result.as_ref() == Some(&result) {
+            return Step::Remove;
+        }
         if let Some(last) = status.last_result.as_ref().filter(|l| l.attempt == attempt) {
             return if last.outcome == Outcome::from(r.outcome) {
                 Step::Remove
@@ -214,9 +218,7 @@ impl Core {
         if attempt > status.attempt || !status.is_open() {
             return Step::Bad(format!("attempt {attempt} has not begun; the newest is {}", status.attempt));
         }
-        let result = r.result(attempt);
         match &d.spec.result {
-            Some(old) if *old == result => Step::Remove,
             Some(old) if old.attempt == attempt => Step::Wait,
             _ => Step::Write(Subject::Dispatch(dispatch), Verb::DispatchResult(d, Box::new(result))),
         }

@@ -135,7 +135,12 @@ impl Engine {
                 pool: self.options.pool.metadata.name.clone().unwrap_or_default(),
                 // The engine ends a task whose time is over. The controller would not know of an end that is not reported yet.
                 timeout: self.options.timeout.map(|_| Period::ZERO),
-                retry: Retry { rate_limited: -1, worker_lost: WORKER_LOST_RETRIES, failed: self.options.retry_failed },
+                retry: Retry {
+                    rate_limited: -1,
+                    worker_lost: WORKER_LOST_RETRIES,
+                    failed: self.options.retry_failed,
+                    lost: 0,
+                },
                 note: Some(task.id.clone()),
                 ..DispatchSpec::default()
             },

@@ -132,6 +132,10 @@ impl<'de> Visitor<'de> for &mut Fields {
             let value: Value = map.next_value()?;
             match name.as_str() {
                 "outcome" => match ReportedOutcome::deserialize(&value) {
+                    Ok(ReportedOutcome::Lost) => {
+                        // A program that could write its file knows that it ends.
+                        return Err(de::Error::custom("outcome: a result file cannot say Lost"));
+                    }
                     Ok(outcome) => self.outcome = Some(outcome),
                     Err(error) => return Err(de::Error::custom(format!("outcome: {error}"))),
                 },
@@ -218,7 +222,8 @@ mod tests {
 
     #[test]
     fn a_file_without_an_outcome_is_an_error() {
-        for bad in ["{", "[]", "{}", r#"{"outcome":"Great"}"#, r#"{"message":"RateLimited"}"#] {
+        for bad in ["{", "[]", "{}", r#"{"outcome":"Great"}"#, r#"{"outcome":"Lost"}"#, r#"{"message":"RateLimited"}"#]
+        {
             let e = verdict(0, Some(bad.as_bytes())).unwrap_err();
             assert!(e.to_string().contains("RateLimited"), "{bad}: {e}");
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use poolkeeper::api::dispatch::{DispatchPhase, LastResult, Outcome, Retries};
+use poolkeeper::api::dispatch::{DispatchPhase, LastResult, Outcome, ReportedOutcome, Retries};
 use poolkeeper::api::pool::ContainerPoolSpec;
 use poolkeeper::api::{Condition, Dispatch, DispatchStatus};
 use poolkeeper::local::Change;
@@ -231,7 +231,10 @@ impl Audit<'_> {
         let recovered = attempt.writer != self.writer(self.rv);
         let report = old.spec.result.clone().filter(|r| r.attempt == n);
         if let Some(report) = &report {
-            self.check(Outcome::from(report.outcome) == result.outcome, "a close takes the result that is there", both);
+            // A death that the runtime confirmed says more than that the holder does not know.
+            let dead = report.outcome == ReportedOutcome::Lost && result.outcome == Outcome::WorkerLost;
+            let taken = dead || Outcome::from(report.outcome) == result.outcome;
+            self.check(taken, "a close takes the result that is there", both);
         } else {
             self.check(!is_reported(result.outcome), "this outcome needs a report", both);
         }
