@@ -9,11 +9,14 @@ pub mod context;
 pub mod controller;
 pub mod crd;
 pub mod exit;
+pub mod get;
 pub mod local;
 pub mod log;
 pub mod output;
 pub mod pool_flags;
+pub mod print;
 pub mod run;
+pub mod server;
 pub mod shim;
 mod signals;
 pub mod uninstall;
@@ -37,6 +40,7 @@ struct Cli {
 enum Command {
     Run(Box<run::args::RunArgs>),
     Local(local::LocalArgs),
+    Get(Box<get::GetArgs>),
     Controller(Box<controller::ControllerArgs>),
     Crd(crd::CrdArgs),
     Uninstall(uninstall::UninstallArgs),
@@ -56,6 +60,7 @@ pub fn main() -> ExitCode {
     let ended = match command {
         Command::Run(args) => block_on(*args),
         Command::Local(args) => block_on(args),
+        Command::Get(args) => block_on(*args),
         Command::Controller(args) => block_on(*args),
         Command::Crd(args) => block_on(args),
         Command::Uninstall(args) => block_on(args),

@@ -11,7 +11,9 @@ use poolkeeper::api::{ContainerPool, Dispatch, Worker};
 use serde_json::json;
 
 use crate::life::{assigned, dispatch, phase, pool};
-use crate::rig::{Rig, until};
+use poolkeeper_testkit::local_server::{Rig, until};
+
+use crate::PROGRAM;
 
 /// How often the server is killed. In CI more often than by hand.
 fn kills() -> usize {
@@ -20,7 +22,7 @@ fn kills() -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_answered_write_is_lost_and_no_version_comes_twice() {
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     rig.up();
     let mut versions: BTreeMap<String, u64> = BTreeMap::new();
     for round in 0..kills() {
@@ -75,7 +77,7 @@ async fn no_answered_write_is_lost_and_no_version_comes_twice() {
 
 #[tokio::test]
 async fn a_task_runs_on_while_the_server_is_killed() {
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     let client = rig.up().client().await;
     let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
     let dispatches: Api<Dispatch> = Api::default_namespaced(client.clone());
@@ -111,7 +113,7 @@ async fn a_task_runs_on_while_the_server_is_killed() {
 
 #[tokio::test]
 async fn a_signal_ends_the_server_alone() {
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     let client = rig.up().client().await;
     let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
     let workers: Api<Worker> = Api::default_namespaced(client.clone());

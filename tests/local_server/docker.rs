@@ -10,7 +10,9 @@ use poolkeeper::api::{ContainerPool, Dispatch};
 use serde_json::{Value, json};
 
 use crate::life::{assigned, dispatch};
-use crate::rig::{Rig, until};
+use poolkeeper_testkit::local_server::{Rig, until};
+
+use crate::PROGRAM;
 
 const IMAGE: &str = "poolkeeper-test:1";
 
@@ -34,7 +36,7 @@ async fn containers_are_taken_over_and_another_engine_is_not_trusted() {
         eprintln!("SKIPPED: no Docker Engine answers, or it has no image {IMAGE}");
         return;
     }
-    let rig = Rig::with_docker();
+    let rig = Rig::with_docker(PROGRAM);
     let client = rig.up().client().await;
     let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
     let dispatches: Api<Dispatch> = Api::default_namespaced(client.clone());

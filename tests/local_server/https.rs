@@ -9,7 +9,9 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 
-use crate::rig::Rig;
+use poolkeeper_testkit::local_server::Rig;
+
+use crate::PROGRAM;
 
 const POOLS: &str = "/apis/poolkeeper.dev/v1alpha1/namespaces/default/containerpools";
 
@@ -35,7 +37,7 @@ fn get(path: &str) -> Request<Body> {
 
 #[tokio::test]
 async fn nothing_passes_without_the_token() {
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     let good = rig.up().client().await;
     let unauthorized = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "Unauthorized",
@@ -64,7 +66,7 @@ async fn nothing_passes_without_the_token() {
 
 #[tokio::test]
 async fn bad_requests_get_the_errors_of_the_api() {
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     let client = rig.up().client().await;
     let post =
         |body: Vec<u8>, media: &str| Request::post(POOLS).header("content-type", media).body(Body::from(body)).unwrap();
@@ -84,7 +86,7 @@ async fn bad_requests_get_the_errors_of_the_api() {
 
 #[tokio::test]
 async fn connections_that_say_nothing_stop_no_other() {
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     let client = rig.up().client().await;
     let status: Value = serde_json::from_str(&rig.local(&["status", "-o", "json"]).exits(0).stdout).unwrap();
     let address = status["address"].as_str().unwrap().strip_prefix("https://").unwrap().to_owned();
@@ -102,7 +104,7 @@ async fn connections_that_say_nothing_stop_no_other() {
 
 #[tokio::test]
 async fn another_authority_is_not_trusted() {
-    let (rig, other) = (Rig::new(), Rig::new());
+    let (rig, other) = (Rig::new(PROGRAM), Rig::new(PROGRAM));
     rig.up();
     other.up();
     let foreign: Value = serde_json::from_slice(&std::fs::read(other.kubeconfig()).unwrap()).unwrap();

@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::rig::{Rig, Said};
+use poolkeeper_testkit::local_server::{Rig, Said};
+
+use crate::PROGRAM;
 
 /// kubectl, if there is one.
 fn kubectl() -> Option<PathBuf> {
@@ -39,7 +41,7 @@ const DISPATCH: &str =
 #[test]
 fn the_day_of_a_user() {
     let Some(kubectl) = kubectl() else { return };
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     rig.up();
     let k = |script: &str| shell(&rig, &kubectl, script);
     assert_eq!(k(&format!("{POOL} | k apply -f -")).exits(0).stdout, "containerpool.poolkeeper.dev/agents created\n");
@@ -75,7 +77,7 @@ fn the_day_of_a_user() {
 #[test]
 fn what_is_not_there_yet_is_named() {
     let Some(kubectl) = kubectl() else { return };
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     rig.up();
     let k = |script: &str| shell(&rig, &kubectl, script);
     k(&format!("{POOL} | k apply -f -")).exits(0);

@@ -6,9 +6,10 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use poolkeeper::api::dispatch::DispatchPhase;
 use poolkeeper::api::{ContainerPool, Dispatch, Worker};
+use poolkeeper_testkit::local_server::{Rig, until};
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, until};
+use crate::PROGRAM;
 
 pub fn pool(name: &str, spec: Value) -> ContainerPool {
     let mut spec = spec;
@@ -38,7 +39,7 @@ pub async fn phase(dispatches: &Api<Dispatch>, name: &str, phase: DispatchPhase)
 
 #[tokio::test]
 async fn a_server_is_started_once_and_its_objects_outlive_it() {
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     let said = rig.local(&["status"]).exits(3);
     assert_eq!(
         said.stderr,
@@ -97,7 +98,7 @@ async fn a_server_is_started_once_and_its_objects_outlive_it() {
 
 #[tokio::test]
 async fn down_is_refused_while_attempts_are_open_and_keeps_rests() {
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     let client = rig.up().client().await;
     let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
     let dispatches: Api<Dispatch> = Api::default_namespaced(client.clone());
@@ -147,7 +148,7 @@ async fn down_is_refused_while_attempts_are_open_and_keeps_rests() {
 
 #[tokio::test]
 async fn down_waits_if_it_is_asked_to() {
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     let client = rig.up().client().await;
     let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
     let dispatches: Api<Dispatch> = Api::default_namespaced(client.clone());
@@ -169,7 +170,7 @@ async fn down_waits_if_it_is_asked_to() {
 
 #[tokio::test]
 async fn a_backup_is_one_moment_and_goes_on_above_all_versions() {
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     let client = rig.up().client().await;
     let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
     pools.create(&PostParams::default(), &pool("before", json!({"max": 1}))).await.unwrap();
@@ -194,7 +195,7 @@ async fn a_backup_is_one_moment_and_goes_on_above_all_versions() {
 
 #[test]
 fn a_damaged_store_is_named_and_left_alone() {
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     rig.up().local(&["down"]).exits(0);
     let store = rig.home().join("store.redb");
     fs::write(&store, "not a store").unwrap();
@@ -210,7 +211,7 @@ fn a_damaged_store_is_named_and_left_alone() {
 
 #[test]
 fn a_port_that_is_taken_is_named_and_can_be_changed() {
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     rig.up().local(&["down"]).exits(0);
     let status =
         |rig: &Rig| -> Value { serde_json::from_str(&rig.local(&["status", "-o", "json"]).exits(0).stdout).unwrap() };
@@ -229,7 +230,7 @@ fn a_port_that_is_taken_is_named_and_can_be_changed() {
 
 #[test]
 fn a_directory_of_another_machine_is_refused() {
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     rig.up().local(&["down"]).exits(0);
     let file = rig.home().join("installation.json");
     let own = fs::read(&file).unwrap();
@@ -242,7 +243,7 @@ fn a_directory_of_another_machine_is_refused() {
 
 #[test]
 fn starts_at_the_same_time_are_one_start() {
-    let rig = Rig::new();
+    let rig = Rig::new(PROGRAM);
     let mut ups: Vec<_> =
         (0..4).map(|_| rig.command(&["up"]).stderr(std::process::Stdio::null()).spawn().unwrap()).collect();
     for up in &mut ups {

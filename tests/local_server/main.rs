@@ -6,4 +6,6 @@ mod docker;
 mod https;
 mod kubectl;
 mod life;
-mod rig;
+
+/// The program under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_poolkeeper");

@@ -7,6 +7,7 @@
 //! - [`subject`], [`contract`], [`exec_contract`]: a runtime under test, and what every runtime and executor must do.
 //! - [`cluster`]: the real cluster under test, where there is one.
 //! - [`gadget`], [`rules`]: a test kind for API servers, and the table of what they must accept and refuse.
+//! - [`local_server`]: a local server of its own for a test, and the commands on it.
 //! - [`objects`], [`rig`]: objects for a core, and a core that is driven without a controller.
 //! - [`source`]: reads Rust sources, for tests of their structure.
 //! - [`watched`]: a value that many tasks wait for, woken in order.
@@ -19,6 +20,7 @@ pub mod contract;
 pub mod exec_contract;
 pub mod fake;
 pub mod gadget;
+pub mod local_server;
 pub mod objects;
 pub mod program;
 pub mod rig;

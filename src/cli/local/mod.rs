@@ -8,7 +8,7 @@ mod backup;
 mod down;
 mod env;
 mod logs;
-mod server;
+pub(super) mod server;
 mod status;
 mod unit;
 mod up;

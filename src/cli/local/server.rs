@@ -16,14 +16,14 @@ use crate::standalone::resident::requests::{PREFIX, ServerStatus};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The directory of this user's server, whether it is there or not.
-pub(super) fn home() -> Result<Home, Failure> {
+pub(in crate::cli) fn home() -> Result<Home, Failure> {
     let var = |name: &str| std::env::var_os(name).map(PathBuf::from);
     Home::find(var)
         .ok_or_else(|| Failure::usage(format!("set ${HOME} or $HOME: no directory for the local server is known")))
 }
 
 /// The directory, if a server was ever started with it.
-pub(super) fn home_that_is() -> Result<Home, Failure> {
+pub(in crate::cli) fn home_that_is() -> Result<Home, Failure> {
     let home = home()?;
     if home.kubeconfig().exists() {
         return Ok(home);
@@ -48,20 +48,28 @@ pub(super) fn unreachable(home: &Home, why: &str) -> Failure {
 
 /// A client of the server.
 pub(super) async fn client(home: &Home) -> Result<Client, Failure> {
-    let wrong = |e: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("{}: {e}", home.kubeconfig().display()));
-    let file = Kubeconfig::read_from(home.kubeconfig()).map_err(|e| wrong(&e))?;
+    Client::try_from(config(home).await?).map_err(|e| wrong(home, &e))
+}
+
+fn wrong(home: &Home, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failed, format!("{}: {error}", home.kubeconfig().display()))
+}
+
+/// How to reach the server.
+pub(in crate::cli) async fn config(home: &Home) -> Result<Config, Failure> {
+    let file = Kubeconfig::read_from(home.kubeconfig()).map_err(|e| wrong(home, &e))?;
     let mut config =
-        Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(|e| wrong(&e))?;
+        Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(|e| wrong(home, &e))?;
     config.connect_timeout = Some(PATIENCE);
     config.read_timeout = None;
     // It is on this machine.
     config.proxy_url = None;
     config.default_retry = false;
-    Client::try_from(config).map_err(|e| wrong(&e))
+    Ok(config)
 }
 
 /// How the server is.
-pub(super) async fn status(home: &Home) -> Result<ServerStatus, Failure> {
+pub(in crate::cli) async fn status(home: &Home) -> Result<ServerStatus, Failure> {
     let client = client(home).await?;
     let request = Request::get(format!("{PREFIX}status")).body(Vec::new());
     let request = request.map_err(|e| Failure::poolkeeper("the request", e))?;

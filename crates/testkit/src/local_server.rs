@@ -1,4 +1,6 @@
-//! A local server with a directory of its own, which is removed with its workers.
+//! A local server of its own for a test, and the commands on it.
+#![allow(clippy::disallowed_methods)] // The tests of the program wait in real time.
+
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +14,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// A directory for a server, and the commands of this package on it.
 pub struct Rig {
+    program: &'static str,
     dir: TempDir,
     docker: bool,
 }
@@ -40,13 +43,14 @@ impl Said {
 }
 
 impl Rig {
-    pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), docker: false }
+    /// `program`: the binary of this package, which Cargo tells to its integration tests alone.
+    pub fn new(program: &'static str) -> Self {
+        Self { program, dir: tempfile::tempdir().unwrap(), docker: false }
     }
 
     /// With the Docker Engine of the environment. The others have none: they are about processes.
-    pub fn with_docker() -> Self {
-        let mut rig = Self::new();
+    pub fn with_docker(program: &'static str) -> Self {
+        let mut rig = Self::new(program);
         rig.docker = true;
         rig
     }
@@ -65,8 +69,18 @@ impl Rig {
 
     /// `poolkeeper local …`.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_poolkeeper"));
-        command.arg("local").args(args).env("POOLKEEPER_HOME", self.home()).env_remove("KUBECONFIG");
+        let mut command = self.poolkeeper(&["local"]);
+        command.args(args);
+        command
+    }
+
+    /// `poolkeeper …`, in an environment that names no other server.
+    pub fn poolkeeper(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(self.program);
+        command.args(args).env("POOLKEEPER_HOME", self.home()).env("HOME", self.dir.path());
+        for variable in ["KUBECONFIG", "POOLKEEPER_CONTEXT", "KUBERNETES_SERVICE_HOST"] {
+            command.env_remove(variable);
+        }
         if !self.docker {
             command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
         }
@@ -77,6 +91,11 @@ impl Rig {
 
     pub fn local(&self, args: &[&str]) -> Said {
         Said::of(self.command(args).output().unwrap())
+    }
+
+    /// Runs `poolkeeper …` to its end.
+    pub fn run(&self, args: &[&str]) -> Said {
+        Said::of(self.poolkeeper(args).output().unwrap())
     }
 
     /// Starts the server.

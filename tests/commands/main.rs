@@ -1,0 +1,7 @@
+//! The commands of a supervisor's day, on a local server with workers that are processes.
+#![allow(clippy::unwrap_used)]
+
+mod get;
+
+/// The program under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_poolkeeper");
