@@ -1,9 +1,9 @@
 //! A small Kubernetes API server in this process, for tests and for running without a cluster.
 //!
-//! It serves the CRDs that it is given, and Leases, Events and Namespaces, as a tower service under
+//! It serves the CRDs that it is given, and Leases, Events, Namespaces and Secrets, as a tower service under
 //! [`kube::Client`]; codes, reasons and messages are those of kube-apiserver 1.33. It knows nothing of pools.
-//! A request for a feature that it lacks gets 406, 415 or 501 with the name of the feature: apply patches, the scale
-//! subresource, orphaning and foreground deletion, and `PartialObjectMetadata`. Tables are there for the kinds of CRDs. A CRD that needs conversion, or has
+//! A request for a feature that it lacks gets 406, 415 or 501 with the name of the feature: apply patches,
+//! protobuf, orphaning and foreground deletion, and `PartialObjectMetadata`. Tables are there for Secrets and the kinds of CRDs. A CRD that needs conversion, or has
 //! an unknown keyword, format or rule, is refused at the start. There are no webhooks and no authorization, and any namespace
 //! may be used without creating it.
 //!

@@ -3,11 +3,12 @@ use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
-use serde_json::json;
+use serde_json::{Value, json};
 use tower::BoxError;
 
 use crate::local::discovery;
 use crate::local::objects::api::Api;
+use crate::local::objects::scale::{scale, scaled};
 use crate::local::objects::verbs::{Deleted, Written};
 use crate::local::objects::watch::watch;
 use crate::local::request::body::{Body, delete_options, read_json};
@@ -21,7 +22,7 @@ use crate::local::response::json;
 use crate::local::response::json::to_json;
 use crate::local::response::status::ApiError;
 use crate::local::response::table;
-use crate::local::schema::kind::Kind;
+use crate::local::schema::kind::{Kind, ScalePaths};
 use crate::local::schema::meta;
 
 /// Answers one request.
@@ -84,9 +85,13 @@ async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &Body) -> Re
     let part = match target.subresource.as_deref() {
         None => Part::Main,
         Some("status") if kind.status => Part::Status,
-        Some("status") => return Err(ApiError::no_route()),
+        Some("scale") if kind.scale.is_some() => Part::Main,
+        Some("status" | "scale") => return Err(ApiError::no_route()),
         Some(other) => return Err(ApiError::not_implemented(&format!("the subresource {other:?}"))),
     };
+    if let Some(paths) = kind.scale.as_ref().filter(|_| target.subresource.as_deref() == Some("scale")) {
+        return scale_response(api, (kind, paths), (one, name), parts, body).await;
+    }
     match parts.method {
         Method::GET => {
             if let Some(asked) = query.resource_version_of_get()? {
@@ -117,7 +122,7 @@ async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &Body) -> Re
         }
         Method::DELETE if part == Part::Main => {
             if kind.plural == "namespaces" && kind.group.is_empty() {
-                return Err(ApiError::not_implemented("deletion of namespaces"));
+                return Err(ApiError::not_implemented("deletion of namespaces; delete the objects in it instead"));
             }
             let options = delete_options(&query, content_type, body.bytes()?)?;
             Ok(json_response(
@@ -136,6 +141,35 @@ async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &Body) -> Re
         }
         _ => Err(ApiError::method_not_allowed(kind, &parts.method)),
     }
+}
+
+/// Answers a request for the subresource `scale`.
+async fn scale_response(
+    api: &Arc<Api>,
+    (kind, paths): (&Kind, &ScalePaths),
+    (namespace, name): (&str, &str),
+    parts: &http::request::Parts,
+    body: &Body,
+) -> Result<Response<ResponseBody>, ApiError> {
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let object = match parts.method {
+        Method::GET => Arc::clone(&api.get(kind, namespace, name)?.object),
+        Method::PUT => {
+            let wanted = read_json(content_type, body.bytes()?)?;
+            let change = |old: &Value| scaled(paths, old, &wanted);
+            let (place, options) = ((Part::Main, Source::Patch), query.write("UpdateOptions")?);
+            Arc::clone(&api.update(kind, namespace, name, place, options, change).await?.stored.object)
+        }
+        Method::PATCH => {
+            let patch = Patch::parse(kind, content_type, body.bytes()?)?;
+            let change = |old: &Value| scaled(paths, old, &patch.apply(&scale(kind, paths, old)?)?);
+            let (place, options) = ((Part::Main, Source::Patch), query.write("PatchOptions")?);
+            Arc::clone(&api.update(kind, namespace, name, place, options, change).await?.stored.object)
+        }
+        _ => return Err(ApiError::method_not_allowed(kind, &parts.method)),
+    };
+    Ok(json_response(StatusCode::OK, to_json(&scale(kind, paths, &object)?), &[]))
 }
 
 fn watch_response(

@@ -4,10 +4,9 @@
 //! (`…::real::…`) where `POOLKEEPER_TEST_API` names one; it then has to be there. The version to
 //! compare with is Kubernetes 1.33. `scripts/ci/conformance.sh` starts one where `KUBECONFIG` is not set.
 //!
-//! - `writes`, `deletion`, `schema`, `subresources`, `watching` say in words what is expected.
+//! - `writes`, `deletion`, `schema`, `subresources`, `scale`, `secrets`, `watching` say in words what is expected.
 //! - `stories` and `rules` are tables of requests. What is expected are the whole answers, in `answers/`: they were
 //!   recorded from a real server (`POOLKEEPER_RECORD=1` does it again), never from the embedded one.
-//! - `scale` is for the real server alone: the embedded one has no `/scale`, but pools must be right there too.
 
 #[macro_use]
 mod subject;
@@ -16,6 +15,7 @@ mod exchange;
 mod rules;
 mod scale;
 mod schema;
+mod secrets;
 mod stories;
 mod subresources;
 mod watching;

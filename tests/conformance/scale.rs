@@ -1,10 +1,10 @@
-//! The pools' `/scale`, which only the real server has: what a pool may be holds there too.
+//! The pools' `/scale`: what a pool may be holds there too.
 use serde_json::{Value, json};
 
 use crate::exchange::{JSON, MERGE};
 use crate::subject::*;
 
-on_real! { scaling_sets_the_floor_and_keeps_the_rules }
+on_both! { scaling_sets_the_floor_and_keeps_the_rules }
 
 const POOLS: &str = "/apis/poolkeeper.dev/v1alpha1/namespaces/NS/containerpools";
 

@@ -42,13 +42,14 @@ macro_rules! on_real {
 }
 
 /// The collections that a test may write to.
-pub const COLLECTIONS: [&str; 6] = [
+pub const COLLECTIONS: [&str; 7] = [
     GADGETS,
     "/apis/poolkeeper.dev/v1alpha1/namespaces/NS/containerpools",
     "/apis/poolkeeper.dev/v1alpha1/namespaces/NS/workers",
     "/apis/poolkeeper.dev/v1alpha1/namespaces/NS/dispatches",
     "/apis/coordination.k8s.io/v1/namespaces/NS/leases",
     "/apis/events.k8s.io/v1/namespaces/NS/events",
+    "/api/v1/namespaces/NS/secrets",
 ];
 
 /// Runs a test against an embedded server of its own.

@@ -18,7 +18,7 @@ pub(super) fn list(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
     }))
 }
 
-/// A kind, and its subresource if it has one.
+/// A kind, and its subresources.
 fn entries(kind: &Kind) -> Vec<Value> {
     let verbs = if kind.plural == "namespaces" { VERBS_OF_NAMESPACES.as_slice() } else { VERBS.as_slice() };
     let mut main = json!({
@@ -35,5 +35,11 @@ fn entries(kind: &Kind) -> Vec<Value> {
             "kind": kind.kind, "verbs": ["get", "patch", "update"],
         })
     });
-    std::iter::once(main).chain(status).collect()
+    let scale = kind.scale.is_some().then(|| {
+        json!({
+            "name": format!("{}/scale", kind.plural), "singularName": "", "namespaced": kind.namespaced,
+            "group": "autoscaling", "version": "v1", "kind": "Scale", "verbs": ["get", "patch", "update"],
+        })
+    });
+    std::iter::once(main).chain(status).chain(scale).collect()
 }

@@ -4,5 +4,6 @@ pub(crate) mod api;
 mod change;
 mod gc;
 mod list;
+pub(crate) mod scale;
 pub(crate) mod verbs;
 pub(crate) mod watch;

@@ -86,6 +86,7 @@ impl Api {
         }
         let mut errors = meta::validate_new(&object, kind.namespaced);
         errors.append(&mut validate(&kind.schema, &object, None, ""));
+        errors.extend(kind.traits.content.iter().flat_map(|content| (content.validate)(&object, None)));
         if kind.traits.typed
             && let Some(e) = errors.iter().find(|e| e.kind == FieldErrorKind::TypeInvalid)
         {
@@ -191,7 +192,10 @@ impl Api {
         prepare(kind, &mut new, &old, part);
         let mut errors = meta::validate_change(&new, &old);
         match part {
-            Part::Main => errors.append(&mut validate(&kind.schema, &new, Some(&old), "")),
+            Part::Main => {
+                errors.append(&mut validate(&kind.schema, &new, Some(&old), ""));
+                errors.extend(kind.traits.content.iter().flat_map(|content| (content.validate)(&new, Some(&old))));
+            }
             Part::Status => {
                 if let (Some(schema), Some(status)) = (kind.schema.field("status"), new.get("status")) {
                     errors.append(&mut validate(schema, status, old.get("status"), "status"));

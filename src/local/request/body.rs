@@ -41,6 +41,9 @@ impl Body {
 
 pub(crate) fn read_json(content_type: &str, body: &[u8]) -> Result<Value, ApiError> {
     let media = content_type.split(';').next().unwrap_or_default().trim();
+    if media == "application/vnd.kubernetes.protobuf" {
+        return Err(ApiError::no_protobuf());
+    }
     if !["", "application/json"].contains(&media) {
         return Err(ApiError::unsupported_media_type(&["application/json"]));
     }
@@ -59,7 +62,9 @@ pub(crate) fn delete_options(query: &Query, content_type: &str, body: &[u8]) -> 
     match policy {
         None | Some("Background") => {}
         Some(policy @ ("Foreground" | "Orphan")) => {
-            return Err(ApiError::not_implemented(&format!("propagationPolicy {policy}")));
+            return Err(ApiError::not_implemented(&format!(
+                "propagationPolicy {policy}; with kubectl, leave out --cascade"
+            )));
         }
         Some(other) => {
             return Err(bad_option(
@@ -71,7 +76,7 @@ pub(crate) fn delete_options(query: &Query, content_type: &str, body: &[u8]) -> 
         }
     }
     if body["orphanDependents"] == Value::Bool(true) || query.flag("orphanDependents") {
-        return Err(ApiError::not_implemented("orphanDependents"));
+        return Err(ApiError::not_implemented("orphanDependents; use propagationPolicy Background"));
     }
     let text = |key: &str| body["preconditions"][key].as_str().map(str::to_owned);
     let in_body: Vec<&str> = body["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();

@@ -22,8 +22,9 @@ pub(crate) fn decode(
             ApiError::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {why}"))
         }
         Source::Patch => {
-            let shown = Value::String(object.to_string());
-            ApiError::invalid_as("", "", "", &[FieldError::invalid("patch", &shown, why)])
+            // The object may hold what must not be shown.
+            let text = if kind.traits.content.is_some() { "<redacted>".to_owned() } else { object.to_string() };
+            ApiError::invalid_as("", "", "", &[FieldError::invalid("patch", &Value::String(text), why)])
         }
     };
     let mut unknown = kind.schema.prune(object);
@@ -33,6 +34,12 @@ pub(crate) fn decode(
     let unknown: Vec<String> = unknown.into_iter().map(|f| format!("unknown field {f:?}")).collect();
     if !unknown.is_empty() && options.unknown_fields == UnknownFields::Refuse {
         return Err(bad(object, format!("strict decoding error: {}", unknown.join(", "))));
+    }
+    if let Some(content) = kind.traits.content {
+        (content.settle)(object).map_err(|why| bad(object, why))?;
+        if let Some(which) = (content.unsupported)(object) {
+            return Err(ApiError::not_implemented(&format!("a {} of the type {which}", kind.kind)));
+        }
     }
     kind.schema.apply_defaults(object);
     let mut warnings = if options.unknown_fields == UnknownFields::Warn { unknown } else { Vec::new() };

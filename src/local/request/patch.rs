@@ -23,7 +23,8 @@ impl Patch {
     /// Reads a patch of the given media type.
     ///
     /// # Errors
-    /// 415 for an unknown format, 501 for an unsupported one, 400 for a body that cannot be read.
+    /// 415 for an unknown format and for server-side apply, 501 for what a format here lacks, 400 for a body that cannot be
+    /// read.
     pub fn parse(kind: &Kind, media_type: &str, body: &[u8]) -> Result<Self, ApiError> {
         let read = |e: serde_json::Error| ApiError::bad_request(format!("error decoding patch: {e}"));
         match media_type.split(';').next().unwrap_or_default().trim() {
@@ -47,7 +48,7 @@ impl Patch {
                 }
                 Ok(Self::Merge(patch))
             }
-            APPLY => Err(ApiError::not_implemented("server-side apply")),
+            APPLY => Err(ApiError::no_apply()),
             _ if kind.traits.strategic => Err(ApiError::unsupported_media_type(&[JSON, MERGE, STRATEGIC, APPLY])),
             _ => Err(ApiError::unsupported_media_type(&[JSON, MERGE, APPLY])),
         }

@@ -112,6 +112,19 @@ impl ApiError {
         )
     }
 
+    /// An apply patch.
+    pub fn no_apply() -> Self {
+        let message = "this server does not support server-side apply: use `kubectl apply` without --server-side, or a merge patch";
+        Self::new(415, "UnsupportedMediaType", message)
+    }
+
+    /// A body in protobuf.
+    pub fn no_protobuf() -> Self {
+        let message = "this server reads application/json, not protobuf: append `--dry-run=client -o yaml | kubectl apply -f -` to \
+                       the kubectl command; in a client library, set the content type to application/json";
+        Self::new(415, "UnsupportedMediaType", message)
+    }
+
     /// One or more fields are wrong.
     pub fn invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Self {
         Self::invalid_as(&kind.kind, &kind.group, name, errors)

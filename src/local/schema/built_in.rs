@@ -1,8 +1,10 @@
-//! The built-in kinds: Leases, Events (one kind seen through two groups) and Namespaces.
+//! The built-in kinds: Leases, Events (one kind seen through two groups), Namespaces and Secrets.
 use serde_json::{Value, json};
 
 use crate::local::options::LocalError;
-use crate::local::schema::kind::{BUILT_IN, Kind, Traits, keys};
+use crate::local::schema::column::Column;
+use crate::local::schema::kind::{BUILT_IN, Content, Kind, Traits, keys};
+use crate::local::schema::secret;
 
 /// core/v1 and events.k8s.io/v1 name the fields of the same Event differently.
 const CORE_EVENT: &[(&str, &str)] = &[
@@ -39,7 +41,17 @@ pub(crate) fn kinds(store: u16) -> Result<Vec<Kind>, LocalError> {
     namespace.short_names = vec!["ns".into()];
     namespace.status = true;
     namespace.traits.unconditional_update = true;
-    Ok(vec![lease, event, core_event, namespace])
+    let mut secret = Kind::built_in("", "Secret", "secrets", &secret_schema(), store + 3)?;
+    secret.traits.unconditional_update = true;
+    secret.traits.content =
+        Some(Content { settle: secret::settle, validate: secret::validate, unsupported: secret::unsupported });
+    secret.selectable = vec![("type".into(), keys("type"))];
+    secret.columns = vec![
+        Column::text("Type", ".type", "Type of the Secret"),
+        Column::count("Data", ".data", "Number of values in the Secret"),
+        Column::age(),
+    ];
+    Ok(vec![lease, event, core_event, namespace, secret])
 }
 
 fn event_fields(regarding: &str, controller: &str) -> Vec<(String, Vec<String>)> {
@@ -47,6 +59,14 @@ fn event_fields(regarding: &str, controller: &str) -> Vec<(String, Vec<String>)>
     let of = |part| format!("{regarding}.{part}");
     let labels = parts.into_iter().map(of).chain(["reason".into(), "type".into(), controller.to_owned()]);
     labels.map(|l| (l.clone(), keys(&l))).collect()
+}
+
+fn secret_schema() -> Value {
+    let of = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    json!({"type": "object", "description": "Secret holds secret data of a certain type.", "properties": {
+        "data": of, "stringData": of, "immutable": {"type": "boolean"},
+        "type": {"type": "string", "default": "Opaque"},
+    }})
 }
 
 fn lease_schema() -> Value {

@@ -13,6 +13,8 @@ pub(crate) struct Column {
     description: String,
     priority: i32,
     path: Vec<Step>,
+    /// The cell is the number of fields of the object at the path.
+    counts: bool,
 }
 
 /// One step of a path from an object to a value.
@@ -40,7 +42,24 @@ impl Column {
             description: definition.description.clone().unwrap_or_default(),
             priority: definition.priority.unwrap_or_default(),
             path,
+            counts: false,
         })
+    }
+
+    /// A column of text of a built-in kind. The path is one of plain fields.
+    pub fn text(name: &str, path: &str, description: &str) -> Self {
+        Self {
+            name: name.into(),
+            value_type: "string".into(),
+            description: description.into(),
+            path: steps(path).unwrap_or_default(),
+            ..Self::age()
+        }
+    }
+
+    /// A column with the number of fields of the object at a path.
+    pub fn count(name: &str, path: &str, description: &str) -> Self {
+        Self { value_type: "integer".into(), counts: true, ..Self::text(name, path, description) }
     }
 
     /// The column of a CRD that declares none.
@@ -52,6 +71,7 @@ impl Column {
             description: "Time since the object was created".into(),
             priority: 0,
             path: steps(".metadata.creationTimestamp").unwrap_or_default(),
+            counts: false,
         }
     }
 
@@ -71,6 +91,9 @@ impl Column {
                 value.as_array()?.iter().find(|item| item[field].as_str() == Some(wanted))
             }
         });
+        if self.counts {
+            return found.and_then(Value::as_object).map_or(0, serde_json::Map::len).into();
+        }
         let Some(found) = found.filter(|value| !value.is_null()) else { return Value::Null };
         match self.value_type.as_str() {
             "integer" => found.as_i64().or_else(|| found.as_f64().map(|n| n as i64)).into(),

@@ -11,6 +11,7 @@ use crate::local::options::LocalError;
 use crate::local::record::Resource;
 use crate::local::schema::column::Column;
 use crate::local::schema::compile::Schema;
+use crate::local::schema::field_error::FieldError;
 
 /// One kind in one version: its names, its schema, and how its objects are stored.
 pub(crate) struct Kind {
@@ -28,6 +29,8 @@ pub(crate) struct Kind {
     pub declared: Value,
     /// Whether `/status` is served. If so, writes to the object itself do not change the status.
     pub status: bool,
+    /// Where the numbers of `/scale` are, if it is served.
+    pub scale: Option<ScalePaths>,
     /// The paths of fields that a field selector may name, by label, besides those of the metadata.
     pub selectable: Vec<(String, Vec<String>)>,
     /// The columns of its Tables besides the name. Empty: it has no Tables.
@@ -35,6 +38,24 @@ pub(crate) struct Kind {
     pub traits: Traits,
     /// The number of the store of its objects. Two kinds with the same number are two views of the same objects.
     pub store: u16,
+}
+
+/// Where the numbers of the subresource `scale` are in an object.
+pub(crate) struct ScalePaths {
+    pub spec: Vec<String>,
+    pub status: Vec<String>,
+    pub selector: Option<Vec<String>>,
+}
+
+/// What is special about the content of one built-in kind.
+#[derive(Clone, Copy)]
+pub(crate) struct Content {
+    /// Brings an object that was read into the form in which it is stored. The error says what cannot be read.
+    pub settle: fn(&mut Value) -> Result<(), String>,
+    /// Checks a new object, or one that replaces an old one.
+    pub validate: fn(&Value, Option<&Value>) -> Vec<FieldError>,
+    /// The value of `type` that is not supported, if the object has one.
+    pub unsupported: fn(&Value) -> Option<&str>,
 }
 
 /// The differences between built-in kinds and custom resources.
@@ -50,6 +71,8 @@ pub(crate) struct Traits {
     pub strategic: bool,
     /// The body may leave out `kind` and `apiVersion`.
     pub typed: bool,
+    /// What is special about its content. Its objects are never shown in errors then.
+    pub content: Option<Content>,
     /// (name here, name in the stored form) of each field at the root that is stored under another name.
     pub renamed: &'static [(&'static str, &'static str)],
 }
@@ -60,6 +83,7 @@ const CUSTOM: Traits = Traits {
     unconditional_update: false,
     strategic: false,
     typed: false,
+    content: None,
     renamed: &[],
 };
 
@@ -163,6 +187,11 @@ impl Kind {
             declared => declared.iter().map(Column::new).collect::<Result<_, _>>().map_err(error)?,
         };
         let subresources = version.subresources.as_ref();
+        let scale = subresources.and_then(|s| s.scale.as_ref()).map(|scale| ScalePaths {
+            spec: keys(&scale.spec_replicas_path),
+            status: keys(&scale.status_replicas_path),
+            selector: scale.label_selector_path.as_deref().map(keys),
+        });
         let selectable = version.selectable_fields.iter().flatten();
         Ok(Self {
             group: spec.group.clone(),
@@ -177,6 +206,7 @@ impl Kind {
             schema,
             declared,
             status: subresources.is_some_and(|s| s.status.is_some()),
+            scale,
             selectable: selectable
                 .map(|f| (f.json_path.trim_start_matches('.').to_owned(), keys(&f.json_path)))
                 .collect(),
@@ -207,6 +237,7 @@ impl Kind {
             schema,
             declared,
             status: false,
+            scale: None,
             selectable: Vec::new(),
             columns: Vec::new(),
             traits: BUILT_IN,

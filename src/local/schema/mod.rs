@@ -9,4 +9,5 @@ mod format;
 pub(crate) mod kind;
 pub(crate) mod meta;
 mod rule;
+mod secret;
 pub(crate) mod validate;
