@@ -57,7 +57,8 @@ pub async fn assemble(config: &RuntimeConfig, client: Option<&Client>) -> Result
                     installation,
                     owner_process: config.owner_process.clone(),
                 };
-                let runtime = Arc::new(DockerRuntime::new(options).map_err(AssembleError::Docker)?);
+                let runtime = DockerRuntime::new(options).map_err(AssembleError::Docker)?;
+                let runtime = Arc::new(runtime.with_credentials(config.credentials.clone()));
                 config.engine_gate.iter().for_each(|gate| runtime.set_gate(gate));
                 made.executors.add(*kind, Arc::new(runtime.executor()));
                 made.docker = Some(runtime.clone());
@@ -68,6 +69,7 @@ pub async fn assemble(config: &RuntimeConfig, client: Option<&Client>) -> Result
                 let mut options = ProcessOptions::new(run_dir, installation);
                 options.owner_grace = config.owner_grace.unwrap_or(options.owner_grace);
                 options.clean_environment = config.clean_environment;
+                options.credentials = config.credentials.clone();
                 let runtime = ProcessRuntime::new(options).await.map_err(AssembleError::Process)?;
                 made.executors.add(*kind, Arc::new(ProcessExecutor));
                 made.runtimes.push(Arc::new(runtime));

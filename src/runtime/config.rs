@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::credentials::Resolver;
 use super::docker::{EngineGate, HostOptions, OwnerProcess};
 use crate::api::RuntimeKind;
 
@@ -26,6 +27,8 @@ pub struct RuntimeConfig {
     /// Whether workers of runtime Process get only a few variables of this process: where its home, its programs and its
     /// temporary files are, and its language. Else they get all.
     pub clean_environment: bool,
+    /// Finds the values of credentials, for Docker and Process. Default: as a command finds them.
+    pub credentials: Resolver,
     /// The namespace whose Pods are made. None: every namespace.
     pub namespace: Option<String>,
     /// Protects busy workers from eviction while their node is drained. Runtime Pod only.
@@ -44,6 +47,7 @@ impl RuntimeConfig {
             run_dir: None,
             owner_grace: None,
             clean_environment: false,
+            credentials: Resolver::default(),
             namespace: None,
             drain_protection: false,
         }

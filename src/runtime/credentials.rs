@@ -1,6 +1,6 @@
 //! Where the value of a credential comes from, and a type that does not leak it.
 //!
-//! A value is fetched for each start of a worker and erased from memory after that start, so a changed file or variable
+//! [`Resolver`] finds the values for workers; [`resolve`] those that a command needs itself. A value is fetched for each start of a worker and erased from memory after that start, so a changed file or variable
 //! reaches the next worker. No error here carries anything that was read.
 
 mod ending;
@@ -8,6 +8,7 @@ mod secret;
 
 use std::io;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -18,7 +19,7 @@ use tokio::process::{Child, Command};
 
 use crate::api::pool::Credential;
 pub use ending::{Ending, Redactor};
-pub use secret::Secret;
+pub use secret::{Secret, Secrets};
 
 /// Longest value, in bytes: Linux allows no longer environment string than 128 KiB, and no credential is near it.
 const MAX_BYTES: usize = 64 * 1024;
@@ -37,10 +38,42 @@ pub enum CredentialError {
         name: String,
     },
     /// It is in a Secret, which this runtime cannot read.
-    #[error("credential {name}: secretKeyRef needs the Pod runtime; use fromEnv, fromFile or fromCommand here")]
+    #[error(
+        "credential {name}: secretKeyRef needs the local server or the Pod runtime; use fromEnv, fromFile or fromCommand here"
+    )]
     SecretKeyRef {
         /// Name of the credential.
         name: String,
+    },
+    /// It is in a Secret that has no such value, or cannot be read.
+    #[error("credential {name}: {why}")]
+    Secret {
+        /// Name of the credential.
+        name: String,
+        /// Why there is no value.
+        why: String,
+    },
+    /// The variable is not there, and it is that of a server.
+    #[error(
+        "credential {name}: the variable {variable} is not set where the local server runs, and that of your shell does not count: \
+         keep the value in a Secret and name it in secretKeyRef, as `poolkeeper create pool --credential {name}=env:{variable}` does"
+    )]
+    UnsetOnServer {
+        /// Name of the credential.
+        name: String,
+        /// The variable of `fromEnv`.
+        variable: String,
+    },
+    /// The program is a path that begins in the directory of the server.
+    #[error(
+        "credential {name}: the program {program} of fromCommand is a relative path, and the local server has another directory \
+         than your shell: write an absolute path, or the name of a program on the PATH of the server"
+    )]
+    Relative {
+        /// Name of the credential.
+        name: String,
+        /// First word of `fromCommand`.
+        program: String,
     },
     /// The variable is not there.
     #[error("credential {name}: the variable {variable} is not set where poolkeeper runs")]
@@ -92,19 +125,59 @@ pub enum CredentialError {
     },
 }
 
+/// Finds the values of credentials for workers.
+#[derive(Clone, Debug, Default)]
+pub struct Resolver {
+    /// Those of the server that this process is. None: it is no server, but a command in the shell of its user.
+    secrets: Option<Arc<dyn Secrets>>,
+}
+
+impl Resolver {
+    /// For a server: its environment and its directory are not those of the user.
+    pub fn of_server(secrets: Arc<dyn Secrets>) -> Self {
+        Self { secrets: Some(secrets) }
+    }
+
+    /// Fetches the value of a credential of a pool in this namespace. Takes at most 30 s.
+    ///
+    /// # Errors
+    /// As [`resolve`].
+    pub async fn resolve(&self, namespace: &str, credential: &Credential) -> Result<Secret, CredentialError> {
+        let Some(secrets) = &self.secrets else { return resolve(credential).await };
+        let name = || credential.name.clone();
+        if let (Some(at), 1) = (&credential.secret_key_ref, sources(credential)) {
+            let read = secrets.value(namespace, at).await;
+            let bytes = read.map_err(|why| CredentialError::Secret { name: name(), why })?;
+            return checked(credential, &format!("key {} of Secret {}", at.key, at.name), &bytes);
+        }
+        if let Some(program) = credential.from_command.first().filter(|p| p.contains('/') && !p.starts_with('/')) {
+            return Err(CredentialError::Relative { name: name(), program: program.clone() });
+        }
+        resolve(credential).await.map_err(|error| match error {
+            CredentialError::Unset { name, variable } => CredentialError::UnsetOnServer { name, variable },
+            other => other,
+        })
+    }
+}
+
+/// How many sources a credential names.
+fn sources(credential: &Credential) -> usize {
+    let given = [
+        credential.secret_key_ref.is_some(),
+        credential.from_env.is_some(),
+        credential.from_file.is_some(),
+        !credential.from_command.is_empty(),
+    ];
+    given.iter().filter(|given| **given).count()
+}
+
 /// Fetches the value of a credential on this machine. Takes at most 30 s.
 ///
 /// # Errors
 /// When it has not exactly one source, or that has no usable value. Nothing that was read shows in an error.
 pub async fn resolve(credential: &Credential) -> Result<Secret, CredentialError> {
     let name = || credential.name.clone();
-    let sources = [
-        credential.secret_key_ref.is_some(),
-        credential.from_env.is_some(),
-        credential.from_file.is_some(),
-        !credential.from_command.is_empty(),
-    ];
-    if sources.iter().filter(|given| **given).count() != 1 {
+    if sources(credential) != 1 {
         return Err(CredentialError::Sources { name: name() });
     }
     let (origin, bytes) = if let Some(variable) = &credential.from_env {
@@ -120,12 +193,17 @@ pub async fn resolve(credential: &Credential) -> Result<Secret, CredentialError>
     } else {
         return Err(CredentialError::SecretKeyRef { name: name() });
     };
-    let wrong = |problem| CredentialError::Value { name: name(), origin: origin.clone(), problem };
+    checked(credential, &origin, &bytes)
+}
+
+/// What was found as a value, if it can be one.
+fn checked(credential: &Credential, origin: &str, bytes: &[u8]) -> Result<Secret, CredentialError> {
+    let wrong = |problem| CredentialError::Value { name: credential.name.clone(), origin: origin.to_owned(), problem };
     if bytes.len() > MAX_BYTES {
         return Err(wrong("is longer than 64 KiB"));
     }
     // Files and commands end in a newline, and a variable that was set from one may end in it too.
-    let value = str::from_utf8(&bytes).map_err(|_| wrong("is not UTF-8"))?.trim_end_matches(['\n', '\r']);
+    let value = str::from_utf8(bytes).map_err(|_| wrong("is not UTF-8"))?.trim_end_matches(['\n', '\r']);
     if value.is_empty() {
         return Err(wrong("is empty"));
     }

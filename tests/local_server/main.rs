@@ -6,6 +6,7 @@ mod docker;
 mod https;
 mod kubectl;
 mod life;
+mod secrets;
 
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_poolkeeper");

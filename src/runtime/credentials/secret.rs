@@ -2,7 +2,21 @@
 
 use std::fmt;
 
+use async_trait::async_trait;
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::api::pool::SecretKeyRef;
+
+/// Reads Secrets of the API that pools are in.
+#[async_trait]
+pub trait Secrets: fmt::Debug + Send + Sync {
+    /// The value of a key of a Secret.
+    ///
+    /// # Errors
+    /// Why there is none, in words that hold no value.
+    async fn value(&self, namespace: &str, at: &SecretKeyRef) -> Result<Zeroizing<Vec<u8>>, String>;
+}
 
 /// Printed instead of a value.
 pub(super) const MASK: &str = "***";

@@ -46,6 +46,7 @@ pub use host::HostOptions;
 pub use owner::{NoProcess, OwnerProcess};
 
 use self::host::Host;
+use super::credentials::Resolver;
 use super::exec::{ExecError, Executor, Running, Task};
 use super::{Instance, InstanceKey, InstanceSpec, LOCAL_HOST, Observation, Runtime, RuntimeError, StartError};
 use crate::api::RuntimeKind;
@@ -99,6 +100,7 @@ impl Hosts {
 pub struct DockerRuntime {
     hosts: Hosts,
     owner: container::Owner,
+    credentials: Resolver,
 }
 
 impl DockerRuntime {
@@ -111,7 +113,14 @@ impl DockerRuntime {
             installation: options.installation,
             process: options.owner_process.map(|process| process.to_string()),
         };
-        Ok(Self { hosts: Hosts::new(options.hosts)?, owner })
+        Ok(Self { hosts: Hosts::new(options.hosts)?, owner, credentials: Resolver::default() })
+    }
+
+    /// Finds the values of credentials so, and not as a command does.
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: Resolver) -> Self {
+        self.credentials = credentials;
+        self
     }
 
     /// Lets this gate decide, at each new connection, whether the engine that answers may be used. It cannot be changed.
@@ -168,9 +177,9 @@ impl Runtime for DockerRuntime {
 
     async fn start(&self, spec: &InstanceSpec) -> Result<Instance, StartError> {
         let host = self.hosts.get(&spec.host).map_err(StartError::Refused)?.clone();
-        let (owner, spec) = (self.owner.clone(), spec.clone());
+        let (owner, spec, credentials) = (self.owner.clone(), spec.clone(), self.credentials.clone());
         // Continues to its end even if no caller waits for it: cut off between two requests, it could be doubled by the next.
-        let start = tokio::spawn(async move { start::start(&host, &owner, &spec).await });
+        let start = tokio::spawn(async move { start::start(&host, &owner, &credentials, &spec).await });
         start.await.unwrap_or_else(|e| Err(StartError::Unknown(format!("the start was interrupted: {e}"))))
     }
 

@@ -11,7 +11,8 @@ use super::engine_error::EngineError;
 use super::host::Host;
 use super::{image, instance, stop};
 use crate::api::names;
-use crate::runtime::{Instance, InstanceKey, InstanceSpec, StartError, credentials};
+use crate::runtime::credentials::Resolver;
+use crate::runtime::{Instance, InstanceKey, InstanceSpec, StartError};
 
 /// Retries when a name is in use, yet no container with it can be inspected: one is being created or removed at this
 /// moment.
@@ -30,15 +31,23 @@ enum Found {
 }
 
 /// Makes and starts the instance. See [`crate::runtime::Runtime::start`].
-pub(super) async fn start(host: &Host, owner: &Owner, spec: &InstanceSpec) -> Result<Instance, StartError> {
+pub(super) async fn start(
+    host: &Host,
+    owner: &Owner,
+    credentials: &Resolver,
+    spec: &InstanceSpec,
+) -> Result<Instance, StartError> {
     let name = spec.key.instance_name();
     // Two calls at once must not start a container twice that ends in between: that would be a second instance.
     let _turn = host.turn(&name).await;
     // Whatever is wrong with the spec is said before anything is made.
     let secret = match &spec.credential {
-        Some(credential) => {
-            Some(credentials::resolve(credential).await.map_err(|e| StartError::Refused(e.to_string()))?)
-        }
+        Some(credential) => Some(
+            credentials
+                .resolve(&spec.key.namespace, credential)
+                .await
+                .map_err(|e| StartError::Refused(e.to_string()))?,
+        ),
         None => None,
     };
     let body = container::body(spec, owner, secret.as_ref()).map_err(StartError::Refused)?;

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::runtime::credentials::Resolver;
+
 /// How to run workers as processes.
 #[derive(Clone, Debug)]
 pub struct ProcessOptions {
@@ -18,6 +20,8 @@ pub struct ProcessOptions {
     pub kill_grace: Duration,
     /// Whether workers get only a few variables of this process. Default: all of them.
     pub clean_environment: bool,
+    /// Finds the values of credentials. Default: as a command finds them.
+    pub credentials: Resolver,
 }
 
 impl ProcessOptions {
@@ -30,6 +34,7 @@ impl ProcessOptions {
             owner_grace: Duration::from_secs(10),
             kill_grace: Duration::from_secs(2),
             clean_environment: false,
+            credentials: Resolver::default(),
         }
     }
 }

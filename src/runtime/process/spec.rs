@@ -5,7 +5,7 @@ use std::path::Path;
 use super::limits;
 use super::options::ProcessOptions;
 use super::shim::{SecretVariable, Setup};
-use crate::runtime::{InstanceSpec, LOCAL_HOST, StartError, credentials};
+use crate::runtime::{InstanceSpec, LOCAL_HOST, StartError};
 
 /// The setup of this instance's shim. Fetches the credential.
 pub async fn setup(spec: &InstanceSpec, options: &ProcessOptions, current_dir: &Path) -> Result<Setup, StartError> {
@@ -19,8 +19,11 @@ pub async fn setup(spec: &InstanceSpec, options: &ProcessOptions, current_dir: &
     let env = spec.env.iter().map(|var| (var.name.clone(), var.value.clone())).collect();
     let credential = match &spec.credential {
         Some(credential) => {
-            let value =
-                credentials::resolve(credential).await.map_err(|error| StartError::Refused(error.to_string()))?;
+            let value = options
+                .credentials
+                .resolve(&spec.key.namespace, credential)
+                .await
+                .map_err(|error| StartError::Refused(error.to_string()))?;
             Some(SecretVariable { name: credential.env.clone(), value })
         }
         None => None,

@@ -1,7 +1,8 @@
 //! The local server: all of Poolkeeper in one process that stays, for one user of one machine. Its objects outlive it.
 //!
 //! - [`home`]: the directory that it keeps everything in. `access`: how clients reach it. `owner`: whose the workers are.
-//! - `parts`: what it is made of. `standing_down`: how its workers are stopped. `requests`: what it can be asked besides the API.
+//! - `parts`: what it is made of. `secrets`: where values of
+//!   credentials are. `standing_down`: how its workers are stopped. `requests`: what it can be asked besides the API.
 //! - `error`: why it cannot start, or ended. `refusal`: why it does not go down.
 //! - Here: one life of it.
 //!
@@ -15,6 +16,7 @@ mod owner;
 mod parts;
 mod refusal;
 pub mod requests;
+mod secrets;
 mod standing_down;
 
 use std::path::PathBuf;

@@ -12,11 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::error::Error;
 use super::home::Home;
 use super::owner;
+use super::secrets::SecretsOf;
 use crate::api::{RuntimeKind, crd};
 use crate::clock::{Clock, Ids};
 use crate::local::{DiskCopier, DiskStore, History, LocalApi, Options};
 use crate::runtime::assemble::assemble;
 use crate::runtime::config::RuntimeConfig;
+use crate::runtime::credentials::Resolver;
 use crate::runtime::docker::HostOptions;
 use crate::runtime::{LOCAL_HOST, Runtime};
 use crate::standalone::NAMESPACE;
@@ -59,6 +61,7 @@ impl Parts {
         config.run_dir = Some(home.workers());
         config.owner_grace = Some(GRACE);
         config.clean_environment = true;
+        config.credentials = Resolver::of_server(Arc::new(SecretsOf(client.clone())));
         let runtimes = assemble(&config, None).await?.runtimes;
         Ok(Self { api, client, copier, failure, home: home.clone(), runtimes, clock, ids })
     }
