@@ -59,6 +59,7 @@ impl ControlLoop {
             hosts: options.runtimes.iter().map(|r| (r.kind(), r.hosts())).collect(),
             rollup_interval: options.rollup_interval,
             local_credentials: options.local_credentials,
+            standing_down: options.standing_down,
             target: Arc::new(move |host: &HostKey, instance: &Instance| match targets.get(&host.runtime) {
                 Some(runtime) => runtime.target(instance),
                 // Instances are only ever observed by a runtime that exists.

@@ -25,6 +25,8 @@ pub struct Options {
     pub look_again: Duration,
     /// Whether credentials may come from this machine (fromEnv, fromFile, fromCommand).
     pub local_credentials: bool,
+    /// True: nothing is assigned or started, because the workers are about to be stopped.
+    pub standing_down: bool,
     /// Gets the state of the loop and its watches, for the probes.
     pub health: Health,
     /// Counts what the controller does.
@@ -42,6 +44,7 @@ impl Options {
             rollup_interval: Duration::from_secs(5),
             look_again: Duration::from_secs(30),
             local_credentials: false,
+            standing_down: false,
             health: Health::default(),
             metrics: Metrics::default(),
         }

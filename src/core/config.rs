@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::RuntimeKind;
 use crate::api::dispatch::Target;
+use crate::api::{ContainerPool, RuntimeKind};
 use crate::runtime::Instance;
 
 /// One host of one runtime.
@@ -29,6 +29,8 @@ pub struct Config {
     pub rollup_interval: Duration,
     /// Whether credentials may come from the controller's own machine.
     pub local_credentials: bool,
+    /// True: no pool assigns or starts anything, because the workers are about to be stopped. What is open goes on.
+    pub standing_down: bool,
     /// How a task reaches an instance: [`crate::runtime::Runtime::target`] of its runtime. A function of its arguments alone.
     pub target: TargetFn,
 }
@@ -37,6 +39,11 @@ pub struct Config {
 pub type TargetFn = Arc<dyn Fn(&HostKey, &Instance) -> Target + Send + Sync>;
 
 impl Config {
+    /// True if a pool keeps what it has: nothing is assigned, started or removed.
+    pub fn is_paused(&self, pool: &ContainerPool) -> bool {
+        pool.spec.paused || self.standing_down
+    }
+
     /// Hosts of one runtime.
     pub fn hosts_of(&self, kind: RuntimeKind) -> &[String] {
         self.hosts.iter().find(|(k, _)| *k == kind).map_or(&[], |(_, hosts)| hosts)

@@ -1,6 +1,8 @@
 //! From `up` to `down --purge`.
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Stdio};
 
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
@@ -146,26 +148,66 @@ async fn down_is_refused_while_attempts_are_open_and_keeps_rests() {
     assert!(resting.iter().any(rests), "the rest is forgotten: {resting:?}");
 }
 
+/// A pool of one worker, with `job` in it and `next` in its queue; and `down --wait`, which waits for `job`.
+async fn waiting_down(rig: &Rig, dispatches: &Api<Dispatch>, pools: &Api<ContainerPool>) -> (Dispatch, Child) {
+    pools.create(&PostParams::default(), &pool("agents", json!({"max": 1}))).await.unwrap();
+    dispatches.create(&PostParams::default(), &dispatch("job", json!({"pool": "agents"}))).await.unwrap();
+    let job = assigned(dispatches, "job").await;
+    dispatches.create(&PostParams::default(), &dispatch("next", json!({"pool": "agents"}))).await.unwrap();
+    phase(dispatches, "next", DispatchPhase::Pending).await;
+    let mut down = rig.command(&["down", "--wait"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(down.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "poolkeeper: waiting: 1 attempt is open: job on agents-0\n");
+    until("the server stands down", || rig.local(&["logs"]).stdout.contains(" standing down: nothing is assigned"));
+    (job, down)
+}
+
+async fn succeeds(dispatches: &Api<Dispatch>, job: &Dispatch) {
+    let result = json!({"metadata": {"uid": job.uid()}, "spec": {"result": {"attempt": 1, "outcome": "Succeeded"}}});
+    dispatches.patch(&job.name_any(), &PatchParams::default(), &Patch::Merge(&result)).await.unwrap();
+}
+
 #[tokio::test]
-async fn down_waits_if_it_is_asked_to() {
+async fn down_waits_for_what_is_open_and_leaves_what_is_queued() {
     let rig = Rig::new(PROGRAM);
     let client = rig.up().client().await;
     let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
     let dispatches: Api<Dispatch> = Api::default_namespaced(client.clone());
-    pools.create(&PostParams::default(), &pool("agents", json!({"max": 1}))).await.unwrap();
-    dispatches.create(&PostParams::default(), &dispatch("job", json!({"pool": "agents"}))).await.unwrap();
-    let uid = assigned(&dispatches, "job").await.uid();
-    let mut down = rig.command(&["down", "--wait"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(down.stderr.as_mut().unwrap()), &mut line).unwrap();
-    assert_eq!(line, "poolkeeper: waiting: 1 attempt is open: job on agents-0\n");
-    let result = json!({"metadata": {"uid": uid}, "spec": {"result": {"attempt": 1, "outcome": "Succeeded"}}});
-    dispatches.patch("job", &PatchParams::default(), &Patch::Merge(&result)).await.unwrap();
+    let (job, mut down) = waiting_down(&rig, &dispatches, &pools).await;
+    let said = rig.local(&["down"]).exits(4);
+    assert!(said.stderr.starts_with("poolkeeper: 1 attempt is open: job on agents-0"), "{}", said.stderr);
+    succeeds(&dispatches, &job).await;
     assert!(down.wait().unwrap().success());
     rig.local(&["status"]).exits(6);
     assert!(
         !rig.home().join("process/workers").read_dir().unwrap().flatten().any(|e| e.path().join("socket").exists())
     );
+    rig.up();
+    assert_eq!(dispatches.get("job").await.unwrap().status.unwrap().phase, DispatchPhase::Succeeded);
+    let next = assigned(&dispatches, "next").await.status.unwrap();
+    assert_eq!(next.attempt, 1, "no attempt of it began while the server stood down");
+}
+
+#[tokio::test]
+async fn a_down_that_is_called_off_leaves_the_server_at_work() {
+    let rig = Rig::new(PROGRAM);
+    let client = rig.up().client().await;
+    let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
+    let dispatches: Api<Dispatch> = Api::default_namespaced(client.clone());
+    let (job, mut down) = waiting_down(&rig, &dispatches, &pools).await;
+    down.kill().unwrap();
+    down.wait().unwrap();
+    until("the server is at work", || rig.local(&["logs"]).stdout.contains("no longer standing down"));
+    succeeds(&dispatches, &job).await;
+    assigned(&dispatches, "next").await;
+    // With --force nothing is waited for, and the other client has what it waited for.
+    let mut down = rig.command(&["down", "--wait"]).stderr(Stdio::null()).spawn().unwrap();
+    until("the server stands down", || {
+        rig.local(&["logs"]).stdout.matches(" standing down: nothing is assigned").count() == 2
+    });
+    rig.local(&["down", "--force"]).exits(0);
+    assert!(down.wait().unwrap().success());
 }
 
 #[tokio::test]

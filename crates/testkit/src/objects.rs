@@ -28,6 +28,7 @@ pub fn config() -> Config {
         hosts: vec![(RuntimeKind::Process, vec![LOCAL_HOST.to_owned()])],
         rollup_interval: Duration::from_secs(5),
         local_credentials: true,
+        standing_down: false,
         target: Arc::new(|host, instance| Target {
             runtime: host.runtime,
             host: None,

@@ -116,6 +116,7 @@ impl Rig {
             hosts: vec![(RuntimeKind::Docker, vec![LOCAL_HOST.to_owned()])],
             rollup_interval: Duration::from_secs(5),
             local_credentials: false,
+            standing_down: false,
             target: Arc::new(|host, i| Target {
                 runtime: host.runtime,
                 host: Some(host.host.clone()),

@@ -13,8 +13,6 @@ use crate::standalone::resident::{self, Start};
 
 /// How long the server may take to end after it has stopped its workers.
 const END: Duration = Duration::from_secs(30);
-/// The pause between two tries with `--wait`.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Stop all workers and the server; the objects stay
 ///
@@ -23,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  poolkeeper local down --wait")]
 pub struct DownArgs {
-    /// Wait until no attempt is open. Dispatches that are queued are done first
+    /// Wait until no attempt is open. None begins meanwhile: what is queued waits for the next `up`. Ctrl-C calls it off
     #[arg(long, conflicts_with = "force")]
     wait: bool,
     /// End open attempts: they count as lost workers, and their dispatches are retried after the next `up` as their pool says
@@ -64,20 +62,18 @@ impl Run for DownArgs {
 impl DownArgs {
     async fn stop_server(&self, home: &Home) -> Result<(), Failure> {
         let what = if self.force { "down?force=true" } else { "down" };
-        let mut said = false;
-        loop {
-            match server::ask(home, what).await {
-                Ok(()) => break,
-                Err(Refused::Conflict(why)) if self.wait => {
-                    if !said {
-                        output::say(&format!("waiting: {}", why.split(". ").next().unwrap_or(&why)));
-                        said = true;
-                    }
-                    tokio::time::sleep(PAUSE).await;
-                }
-                Err(Refused::Conflict(why)) => return Err(Failure::new(Exit::Conflict, why)),
-                Err(Refused::Failed(failure)) => return Err(failure),
-            }
+        let mut asked = server::ask(home, what).await;
+        if let Err(Refused::Conflict(why)) = &asked
+            && self.wait
+        {
+            output::say(&format!("waiting: {}", why.split(". ").next().unwrap_or(why)));
+            // The server assigns nothing for as long as this request waits, and goes on if this process ends.
+            asked = server::ask(home, "down?wait=true").await;
+        }
+        match asked {
+            Ok(()) => {}
+            Err(Refused::Conflict(why)) => return Err(Failure::new(Exit::Conflict, why)),
+            Err(Refused::Failed(failure)) => return Err(failure),
         }
         if server::gone(home, END).await {
             return Ok(());

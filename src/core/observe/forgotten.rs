@@ -20,6 +20,7 @@ fn core() -> Core {
         hosts: vec![(RuntimeKind::Process, vec![LOCAL_HOST.to_owned()])],
         rollup_interval: Duration::from_secs(5),
         local_credentials: true,
+        standing_down: false,
         target: Arc::new(|_, _| unreachable!()),
     });
     core.listed = Listed { pools: true, workers: true, dispatches: true };

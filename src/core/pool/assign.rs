@@ -37,7 +37,7 @@ pub enum Gate {
 /// The head of the queue and the worker for it, if there are both.
 pub(in crate::core) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake: &mut Wake) -> Option<Choice> {
     loop {
-        let obj = core.pool_obj(pool).filter(|p| may_assign(p))?;
+        let obj = core.pool_obj(pool).filter(|p| core.may_assign(p))?;
         let entry = core.pools.get(pool)?;
         if entry.members.staying() > usize::try_from(obj.spec.max).unwrap_or(0) {
             return None; // idle workers above `max` are removed instead
@@ -68,12 +68,12 @@ pub(in crate::core) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake:
     }
 }
 
-/// A pool that is being deleted or paused assigns nothing.
-fn may_assign(pool: &ContainerPool) -> bool {
-    !pool.is_deleting() && !pool.spec.paused
-}
-
 impl Core {
+    /// A pool that is being deleted or paused assigns nothing.
+    fn may_assign(&self, pool: &ContainerPool) -> bool {
+        !pool.is_deleting() && !self.cfg.is_paused(pool)
+    }
+
     fn wake_at_gate(&self, gate: Gate, wake: &mut Wake) {
         match gate {
             Gate::Resting(t) => self.wake_at_rest_end(t, wake),
@@ -135,7 +135,7 @@ impl Core {
     ) -> Option<ObjectKey> {
         let e = self.workers.get(worker)?;
         let (pool, w) = (e.pool().clone(), e.obj().clone());
-        let obj = self.pool_obj(&pool).filter(|p| may_assign(p))?;
+        let obj = self.pool_obj(&pool).filter(|p| self.may_assign(p))?;
         let p = self.pools.get(&pool)?;
         let dispatch = pool.sibling(p.queue.head()?.name.clone());
         let surplus = p.members.staying() > usize::try_from(obj.spec.max).unwrap_or(0);

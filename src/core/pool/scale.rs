@@ -93,7 +93,7 @@ impl Core {
         if let Some(back) = counts.credential_back {
             self.wake_at_rest_end(back, wake);
         }
-        if obj.spec.paused || self.runtime_refused(obj).is_some() {
+        if self.cfg.is_paused(obj) || self.runtime_refused(obj).is_some() {
             return;
         }
         let want = want(&obj.spec, counts);

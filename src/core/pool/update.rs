@@ -206,7 +206,7 @@ impl Core {
     /// Removes idle workers that are due to be replaced, as many as may be away.
     pub(in crate::core) fn replace_due(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
         self.age_young(key, now, wake);
-        if obj.spec.paused || self.runtime_refused(obj).is_some() {
+        if self.cfg.is_paused(obj) || self.runtime_refused(obj).is_some() {
             return;
         }
         let spent = self.pools.get_mut(key).map(|p| p.slots.take_spent());

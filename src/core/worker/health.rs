@@ -75,7 +75,7 @@ impl Core {
                 wake.after(since + EARLY_END);
             }
         }
-        let paused = self.pool_obj(&pool).is_some_and(|p| p.spec.paused);
+        let paused = self.pool_obj(&pool).is_some_and(|p| self.cfg.is_paused(&p));
         let missed = self.workers[key].life().missed();
         if missed >= MISSED_CHECKS && self.instances.is_listed(&host_of(w)) && !paused {
             self.record(

@@ -39,7 +39,7 @@ impl Core {
         };
         let host = host_of(w);
         // Nothing is removed meanwhile, and the time does not count.
-        let stands_still = pool.spec.paused || !self.instances.is_listed(&host);
+        let stands_still = self.cfg.is_paused(&pool) || !self.instances.is_listed(&host);
         if !stands_still && self.is_outdated(&self.workers[key]) {
             self.delete_worker(key, WorkerEnd::Outdated, now); // outdated before it began
             return;

@@ -45,6 +45,9 @@ const ROLLUP: Duration = Duration::from_millis(200);
 /// The time between two looks whether the certificate is old.
 const LOOK: Duration = Duration::from_hours(1);
 
+/// The time between two looks whether attempts are open, while a client waits for their end.
+const OPEN: Duration = Duration::from_millis(100);
+
 /// What a server is started with.
 pub struct Start {
     /// Its directory.
@@ -112,16 +115,29 @@ pub async fn serve(start: Start, leave: CancellationToken) -> Result<Ended, Erro
     ended
 }
 
+/// What the controller is stopped for.
+enum Next {
+    /// The server goes, and its workers stay.
+    Leave,
+    /// The workers are to be stopped.
+    StandDown(Down),
+    /// Clients wait until no attempt is open, or none does any more: the controller begins anew, and assigns nothing, or does.
+    Anew,
+}
+
 /// Runs the controller, until the server has to go.
 async fn live(parts: &Parts, leave: &CancellationToken, asked: &mut mpsc::Receiver<Order>) -> Result<Ended, Error> {
+    // Clients that wait until no attempt is open. A client that is gone does not wait.
+    let mut waiting: Vec<Down> = Vec::new();
     loop {
         let stop = CancellationToken::new();
         let mut options = Options::new(parts.runtimes.clone(), parts.clock.clone(), parts.ids.clone());
         options.rollup_interval = ROLLUP;
         options.local_credentials = true;
+        options.standing_down = !waiting.is_empty();
         let mut controller = tokio::spawn(controller::run(parts.client.clone(), options, stop.clone()));
         // Until something ends the server, or until `down` has to stop the controller for a look.
-        let order = loop {
+        let next = loop {
             tokio::select! {
                 biased;
                 () = parts.failure.cancelled() => {
@@ -131,36 +147,61 @@ async fn live(parts: &Parts, leave: &CancellationToken, asked: &mut mpsc::Receiv
                     let why = ended.err().map_or_else(|| "without a reason".to_owned(), |e| e.to_string());
                     return Err(Error::Controller(why));
                 }
-                () = leave.cancelled() => break None,
+                () = leave.cancelled() => break Next::Leave,
                 order = asked.recv() => match order {
-                    None | Some(Order::Leave) => break None,
+                    None | Some(Order::Leave) => break Next::Leave,
                     Some(Order::Down(order)) => match parts.refusal(order.force).await {
-                        Some(refusal) => order.refuse(refusal),
-                        None => break Some(order),
+                        None => break Next::StandDown(order),
+                        Some(refusal) if !(order.wait && refusal.is_busy()) => order.refuse(refusal),
+                        Some(_) => {
+                            waiting.push(order);
+                            if waiting.len() == 1 {
+                                tracing::info!("standing down: nothing is assigned until the open attempts have ended");
+                                break Next::Anew;
+                            }
+                        }
                     },
                 },
+                () = tokio::time::sleep(OPEN), if !waiting.is_empty() => {
+                    waiting.retain(|order| !order.is_abandoned());
+                    let Some(order) = waiting.pop() else {
+                        tracing::info!("no longer standing down: the client that waited is gone");
+                        break Next::Anew;
+                    };
+                    if parts.refusal(false).await.is_none() {
+                        break Next::StandDown(order);
+                    }
+                    waiting.push(order);
+                }
             }
         };
         // From here on nothing is assigned any more.
         stop.cancel();
         let _ = controller.await;
-        let Some(Down { force, answer }) = order else { return Ok(Ended::Left) };
-        // An attempt may have begun before the controller had stopped. Then it goes on.
-        if let Some(refusal) = parts.refusal(force).await {
-            let _ = answer.send(Err(refusal));
-            continue;
-        }
-        return match parts.stand_down().await {
-            Ok(()) => {
-                owner::forget_engine(&parts.home);
-                let _ = answer.send(Ok(()));
-                Ok(Ended::Down)
-            }
-            Err(why) => {
-                let _ = answer.send(Err(Refusal::failed(why.clone())));
-                Err(Error::StandingDown(why))
-            }
+        let order = match next {
+            Next::Leave => return Ok(Ended::Left),
+            Next::Anew => continue,
+            Next::StandDown(order) => order,
         };
+        // An attempt may have begun before the controller had stopped. Then it goes on.
+        match parts.refusal(order.force).await {
+            Some(refusal) if order.wait && refusal.is_busy() => {
+                waiting.push(order);
+                continue;
+            }
+            Some(refusal) => {
+                order.refuse(refusal);
+                continue;
+            }
+            None => waiting.push(order),
+        }
+        let stood_down = parts.stand_down().await;
+        let answer = stood_down.clone().map_err(Refusal::failed);
+        // Those clients that are gone need no answer.
+        waiting.into_iter().for_each(|order| drop(order.answer.send(answer.clone())));
+        stood_down.map_err(Error::StandingDown)?;
+        owner::forget_engine(&parts.home);
+        return Ok(Ended::Down);
     }
 }
 

@@ -23,6 +23,11 @@ impl Refusal {
         Self { code: 409, message }
     }
 
+    /// True if attempts are open.
+    pub(super) fn is_busy(&self) -> bool {
+        self.code == 409
+    }
+
     pub(super) fn failed(message: String) -> Self {
         Self { code: 500, message }
     }

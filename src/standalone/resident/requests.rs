@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `GET /poolkeeper.local/status` | [`ServerStatus`] |
 //! | `GET /poolkeeper.local/backup` | a copy of the store |
-//! | `POST /poolkeeper.local/down?force=true` | when all workers are stopped; 409 if attempts are open |
+//! | `POST /poolkeeper.local/down` | when all workers are stopped; 409 if attempts are open |
+//! | the same with `?force=true` | the same, with open attempts too |
+//! | the same with `?wait=true` | the same, once no attempt is open; nothing is assigned while this request waits |
 //! | `POST /poolkeeper.local/leave` | at once; the workers stay |
 
 use std::future::Future;
@@ -52,10 +54,17 @@ pub(super) enum Order {
 pub(super) struct Down {
     /// Also if attempts are open.
     pub force: bool,
+    /// Once no attempt is open.
+    pub wait: bool,
     pub answer: oneshot::Sender<Result<(), Refusal>>,
 }
 
 impl Down {
+    /// True if the client is gone.
+    pub fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+
     pub fn refuse(self, refusal: Refusal) {
         // A client that is gone needs no answer.
         let _ = self.answer.send(Err(refusal));
@@ -85,7 +94,7 @@ impl Front {
         Self { api, copier, home, orders, started }
     }
 
-    async fn answer(self, method: Method, what: String, force: bool) -> Result<Response<ResponseBody>, BoxError> {
+    async fn answer(self, method: Method, what: String, query: String) -> Result<Response<ResponseBody>, BoxError> {
         match (method, what.as_str()) {
             (Method::GET, "status") => {
                 let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION").to_owned());
@@ -98,7 +107,8 @@ impl Front {
             }
             (Method::POST, "down") => {
                 let (answer, answered) = oneshot::channel();
-                self.orders.send(Order::Down(Down { force, answer })).await?;
+                let (force, wait) = (query == "force=true", query == "wait=true");
+                self.orders.send(Order::Down(Down { force, wait, answer })).await?;
                 Ok(match answered.await? {
                     Ok(()) => json_response(200, &json!({})),
                     Err(refusal) => refused(&refusal),
@@ -154,8 +164,8 @@ impl Service<Request<Full<Bytes>>> for Front {
     fn call(&mut self, request: Request<Full<Bytes>>) -> Answer {
         match request.uri().path().strip_prefix(PREFIX) {
             Some(what) => {
-                let force = request.uri().query() == Some("force=true");
-                Box::pin(self.clone().answer(request.method().clone(), what.to_owned(), force))
+                let query = request.uri().query().unwrap_or_default().to_owned();
+                Box::pin(self.clone().answer(request.method().clone(), what.to_owned(), query))
             }
             None => self.api.call(request),
         }
