@@ -4,4 +4,3 @@ mod disk;
 mod files;
 mod losses;
 mod reopening;
-mod speed;
