@@ -1,13 +1,15 @@
 //! The command line. A command is a file with its flags and an implementation of `Run`.
 //!
 //! - `exit`: every exit code, and the error of a command. `output`: everything that is printed. `context`: what every
-//!   command needs. `signals`, `log`, `cluster`, `pool_flags`: what several commands share.
-//! - The commands: `run`, `local`, `controller`, `crd`, `uninstall`, `shim` (with `exec`).
+//!   command needs. `signals`, `log`, `cluster`, `pool_flags`, `change`: what several commands share.
+//! - Each other file is a command, or a few that belong together.
 
+mod change;
 pub mod cluster;
 pub mod context;
 pub mod controller;
 pub mod crd;
+pub mod delete;
 pub mod exit;
 pub mod get;
 pub mod local;
@@ -16,7 +18,9 @@ pub mod output;
 pub mod pool_flags;
 pub mod print;
 pub mod run;
+pub mod scale;
 pub mod server;
+pub mod set;
 pub mod shim;
 mod signals;
 pub mod uninstall;
@@ -41,6 +45,11 @@ enum Command {
     Run(Box<run::args::RunArgs>),
     Local(local::LocalArgs),
     Get(Box<get::GetArgs>),
+    Scale(Box<scale::ScaleArgs>),
+    Set(Box<set::SetArgs>),
+    Pause(Box<set::PauseArgs>),
+    Resume(Box<set::ResumeArgs>),
+    Delete(Box<delete::DeleteArgs>),
     Controller(Box<controller::ControllerArgs>),
     Crd(crd::CrdArgs),
     Uninstall(uninstall::UninstallArgs),
@@ -61,6 +70,11 @@ pub fn main() -> ExitCode {
         Command::Run(args) => block_on(*args),
         Command::Local(args) => block_on(args),
         Command::Get(args) => block_on(*args),
+        Command::Scale(args) => block_on(*args),
+        Command::Set(args) => block_on(*args),
+        Command::Pause(args) => block_on(*args),
+        Command::Resume(args) => block_on(*args),
+        Command::Delete(args) => block_on(*args),
         Command::Controller(args) => block_on(*args),
         Command::Crd(args) => block_on(args),
         Command::Uninstall(args) => block_on(args),

@@ -1,6 +1,7 @@
 //! The commands of a supervisor's day, on a local server with workers that are processes.
 #![allow(clippy::unwrap_used)]
 
+mod changing;
 mod get;
 
 /// The program under test.

@@ -37,9 +37,10 @@ const fn is_refused_before_it_was_sent(error: &Error) -> bool {
     matches!(error, Error::BuildRequest(_) | Error::SerdeError(_) | Error::FromUtf8(_) | Error::HttpError(_))
 }
 
-/// True if the object is not there.
+/// True if the object is not there. A server that does not know the kind says so in other words.
 pub fn is_not_found(error: &Error) -> bool {
-    matches!(error, Error::Api(status) if status.code == 404)
+    let named = |status: &kube::core::Status| status.details.as_ref().is_some_and(|details| !details.name.is_empty());
+    matches!(error, Error::Api(status) if status.code == 404 && named(status))
 }
 
 /// True if the object is there already, or was changed meanwhile.

@@ -32,10 +32,11 @@ impl Core {
                         None => (NotReadyReason::Starting.as_str(), None),
                     },
                     Some((Some(Slot::Spent), _)) => (NotReadyReason::Spent.as_str(), None),
-                    Some((_, w)) if w.is_deleting() => (NotReadyReason::Draining.as_str(), None),
+                    // Also while it is being deleted: that waits for its host.
                     Some((_, w)) if !self.instances.is_listed(&host_of(w)) => {
                         (NotReadyReason::HostUnreachable.as_str(), None)
                     }
+                    Some((_, w)) if w.is_deleting() => (NotReadyReason::Draining.as_str(), None),
                     Some((_, w)) if self.instances.is_dead(w) => (NotReadyReason::InstanceLost.as_str(), None),
                     Some((_, w)) if w.spec.cordoned => (NotReadyReason::Cordoned.as_str(), None),
                     Some((_, w)) if self.identity_of(w).is_err() => (NotReadyReason::Outdated.as_str(), None),

@@ -1,0 +1,79 @@
+//! A worker on a host that is gone for good: only a person can know that.
+
+use std::collections::BTreeSet;
+
+use kube::ResourceExt;
+use serde_json::json;
+
+use super::how::How;
+use super::worker::dispatch_of;
+use crate::api::vocabulary::NotReadyReason;
+use crate::api::{ContainerPool, Worker, names};
+use crate::cli::change::{self, Deletion};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::{self, say};
+use crate::cli::scale::workers_of;
+use crate::cli::server::Server;
+
+/// Deletes a worker and removes its finalizer, which says that its instance is gone.
+pub(super) async fn forget(server: &Server, name: &str, how: &How) -> Result<(), Failure> {
+    let worker = change::read::<Worker>(server, name).await?;
+    let host = worker.spec.host.clone().unwrap_or_else(|| "its node".to_owned());
+    if !is_unreachable(server, &worker).await? {
+        return Err(Failure::new(
+            Exit::Conflict,
+            format!("the host of worker {name} ({host}) answers: delete the worker without --host-gone"),
+        ));
+    }
+    let busy = dispatch_of(&worker).map(|d| format!(", and {} ends as Forced", d.name)).unwrap_or_default();
+    if !how.yes {
+        confirm(
+            name,
+            &format!(
+                "host {host} does not answer. If it comes back, a task may still run on it. Worker {name} is forgotten{busy}."
+            ),
+        )?;
+    }
+    if change::delete(server, &worker, false).await? == Deletion::Accepted {
+        let same = |now: &Worker| now.uid() == worker.uid();
+        change::patch::<Worker>(server, name, |now| {
+            let others: Vec<_> = now.finalizers().iter().filter(|f| *f != names::WORKER_FINALIZER).collect();
+            Ok(same(now).then(|| json!({"metadata": {"finalizers": others}})))
+        })
+        .await
+        .map(drop)
+        .or_else(|failure| if failure.exit == Exit::NotFound { Ok(()) } else { Err(failure) })?;
+    }
+    say(&format!("worker {name} is forgotten{busy}"));
+    Ok(())
+}
+
+/// True if the controller says that the host of this worker does not answer: of this worker, of another one of the pool on the
+/// same host, or of the pool. A busy worker is in no list of its own.
+async fn is_unreachable(server: &Server, worker: &Worker) -> Result<bool, Failure> {
+    let pool = change::read::<ContainerPool>(server, &worker.spec.pool).await?;
+    let status = pool.status.unwrap_or_default();
+    let on_host: BTreeSet<String> = workers_of(server, &worker.spec.pool)
+        .await?
+        .iter()
+        .filter(|other| other.spec.host == worker.spec.host)
+        .map(ResourceExt::name_any)
+        .collect();
+    let unreachable = NotReadyReason::HostUnreachable.as_str();
+    let listed = status.not_ready.iter().any(|one| on_host.contains(&one.worker) && one.reason == unreachable);
+    Ok(listed || status.conditions.iter().any(|condition| condition.reason == unreachable))
+}
+
+/// Asks a person to type the name.
+fn confirm(name: &str, what: &str) -> Result<(), Failure> {
+    if !output::is_stderr_a_terminal() {
+        return Err(Failure::usage(format!("{what} Add --yes to say that the host is gone for good")));
+    }
+    say(&format!("{what}\nType the name of the worker if the host is gone for good:"));
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line);
+    if read.is_ok() && line.trim() == name {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Interrupted, format!("nothing was done: {name} was not typed")))
+}
