@@ -147,6 +147,7 @@ impl Exit {
             | E::Api(_)
             | E::Certificate(_)
             | E::Runtime(_)
+            | E::Pause(_)
             | E::StoreFailed { .. }
             | E::Controller(_) => Self::Poolkeeper,
         }

@@ -36,5 +36,5 @@ pub use options::{History, LocalError, Options};
 pub use record::{Change, Record, Resource};
 pub use response::http::ResponseBody;
 pub use server::{LocalApi, LocalService};
-pub use store::disk::{DiskCopier, DiskError, DiskStore};
+pub use store::disk::{DiskCopier, DiskEpoch, DiskError, DiskStore};
 pub use store::{Contents, Store, StoreError};

@@ -6,6 +6,7 @@ mod docker;
 mod https;
 mod kubectl;
 mod life;
+mod restore;
 mod secrets;
 
 /// The program under test.

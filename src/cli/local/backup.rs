@@ -18,7 +18,8 @@ use crate::standalone::resident::home::Home;
 /// Write a copy of everything that the server has stored to a file
 ///
 /// The copy is that of one moment, whether the server runs or not. To restore it, stop the server, put it in the place of
-/// store.redb, and start the server: dispatches that have ended since are then open again, and run again.
+/// store.redb, and start the server. It then pauses all pools, because dispatches that have ended since are open again in the
+/// copy, and says how to go on.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  poolkeeper local backup ~/poolkeeper-backup.redb")]
 pub struct BackupArgs {

@@ -67,7 +67,11 @@ impl Run for UpArgs {
                 return Err(Failure::new(Exit::WaitedTooLong, message));
             }
         }
-        say(&home, &background::start(&home, self.port).await?);
+        let status = background::start(&home, self.port).await?;
+        say(&home, &status);
+        if let Some(text) = &status.restored {
+            output::say(text);
+        }
         Ok(Exit::Success)
     }
 }

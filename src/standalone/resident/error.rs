@@ -64,6 +64,9 @@ pub enum Error {
     /// A runtime that this process cannot have.
     #[error("{0}")]
     Runtime(#[from] AssembleError),
+    /// The pools of a restored copy cannot be paused.
+    #[error("pausing the pools of a restored copy: {0}")]
+    Pause(#[source] kube::Error),
     /// A commit failed.
     #[error("the store {} failed: the log says why; start the server again to go on with what is on the disk", store.display())]
     StoreFailed {

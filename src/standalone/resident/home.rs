@@ -6,6 +6,7 @@
 //! | `kubeconfig` | how clients reach the server |
 //! | `access.json` | port, token and authority |
 //! | `installation.json` | the id by which its workers know it, and the machine |
+//! | `epoch.json` | which life of the server used the store last: the store of another one is a copy |
 //! | `engine.json` | the Docker Engine on which it has workers |
 //! | `process/` | what runtime Process keeps |
 //! | `server.log`, `server.log.1` | what the server said in the background |
@@ -81,6 +82,10 @@ impl Home {
 
     pub(super) fn installation(&self) -> PathBuf {
         self.file("installation.json")
+    }
+
+    pub(super) fn epoch(&self) -> PathBuf {
+        self.file("epoch.json")
     }
 
     pub(super) fn engine(&self) -> PathBuf {
@@ -164,6 +169,7 @@ impl Home {
             self.store(),
             self.access(),
             self.installation(),
+            self.epoch(),
             self.engine(),
             self.log(),
             self.old_log(),

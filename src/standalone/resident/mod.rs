@@ -1,7 +1,8 @@
 //! The local server: all of Poolkeeper in one process that stays, for one user of one machine. Its objects outlive it.
 //!
 //! - [`home`]: the directory that it keeps everything in. `access`: how clients reach it. `owner`: whose the workers are.
-//! - `parts`: what it is made of. `secrets`: where values of
+//! - `parts`: what it is made of. `restored`: what a copy
+//!   of a store is, and begins with. `secrets`: where values of
 //!   credentials are. `standing_down`: how its workers are stopped. `requests`: what it can be asked besides the API.
 //! - `error`: why it cannot start, or ended. `refusal`: why it does not go down.
 //! - Here: one life of it.
@@ -16,6 +17,7 @@ mod owner;
 mod parts;
 mod refusal;
 pub mod requests;
+mod restored;
 mod secrets;
 mod standing_down;
 
@@ -97,17 +99,28 @@ pub async fn serve(start: Start, leave: CancellationToken) -> Result<Ended, Erro
     std::env::set_current_dir(home.path()).map_err(file(home.path().to_owned()))?;
     let parts = Parts::open(&home, clock.clone(), ids).await?;
     parts.ensure_namespace().await;
+    let restored = if restored::is_copy(&home, &parts.epoch)? {
+        // If this fails the life does not begin, so the next start sees the copy again.
+        restored::pause(&parts.client).await.map_err(Error::Pause)?
+    } else {
+        None
+    };
+    restored::begin(&home, &parts.epoch, parts.api.revision())?;
     let first = access.authority.acceptor(clock.now()).map_err(Error::Certificate)?;
     let (renewed, tls) = watch::channel(first);
     access.keep(&home, port).map_err(file(home.kubeconfig()))?;
 
     let (orders, mut asked) = mpsc::channel(1);
     let admission = Admission::new(access.token.clone(), port);
-    let front = Front::new(parts.api.service(), parts.copier.clone(), home.clone(), orders, clock.now());
+    let front =
+        Front::new(parts.api.service(), parts.copier.clone(), home.clone(), orders, clock.now(), restored.clone());
     let closing = CancellationToken::new();
     let served = tokio::spawn(https::serve(listener, tls, admission, front, closing.clone()));
     let renewal = tokio::spawn(renew(access, renewed, clock));
     tracing::info!(port, home = %home.path().display(), version = env!("CARGO_PKG_VERSION"), "poolkeeper local server");
+    if let Some(text) = restored {
+        tracing::warn!("{text}");
+    }
     let ended = live(&parts, &leave, &mut asked).await;
     renewal.abort();
     closing.cancel();

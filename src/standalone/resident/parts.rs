@@ -15,7 +15,7 @@ use super::owner;
 use super::secrets::SecretsOf;
 use crate::api::{RuntimeKind, crd};
 use crate::clock::{Clock, Ids};
-use crate::local::{DiskCopier, DiskStore, History, LocalApi, Options};
+use crate::local::{DiskCopier, DiskEpoch, DiskStore, History, LocalApi, Options};
 use crate::runtime::assemble::assemble;
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::credentials::Resolver;
@@ -34,6 +34,8 @@ pub(super) struct Parts {
     /// A client in this process.
     pub client: Client,
     pub copier: DiskCopier,
+    /// Which life of a server used the store last.
+    pub epoch: DiskEpoch,
     /// Is cancelled when the store has failed.
     pub failure: CancellationToken,
     pub home: Home,
@@ -46,7 +48,7 @@ impl Parts {
     /// Opens the store, and finds the workers that are there.
     pub async fn open(home: &Home, clock: Arc<dyn Clock>, ids: Ids) -> Result<Self, Error> {
         let (store, contents) = DiskStore::open(&home.store(), clock.now())?;
-        let (copier, failure) = (store.copier(), store.failure());
+        let (copier, failure, epoch) = (store.copier(), store.failure(), store.epoch(&home.store())?);
         let options =
             Options { crds: crd::all(), clock: clock.clone(), ids: ids.clone(), history: History::Window(WINDOW) };
         let api = LocalApi::restored(options, store, contents)?;
@@ -63,7 +65,7 @@ impl Parts {
         config.clean_environment = true;
         config.credentials = Resolver::of_server(Arc::new(SecretsOf(client.clone())));
         let runtimes = assemble(&config, None).await?.runtimes;
-        Ok(Self { api, client, copier, failure, home: home.clone(), runtimes, clock, ids })
+        Ok(Self { api, client, copier, epoch, failure, home: home.clone(), runtimes, clock, ids })
     }
 
     /// Makes the namespace that clients use if they name none. They find it in a list then.

@@ -42,6 +42,9 @@ pub struct ServerStatus {
     pub version: String,
     /// When it started.
     pub started: Timestamp,
+    /// What its user has to know, if it started with a restored copy of its store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<String>,
 }
 
 /// What a client asked of the server.
@@ -79,6 +82,7 @@ pub(super) struct Front {
     home: Home,
     orders: mpsc::Sender<Order>,
     started: Timestamp,
+    restored: Option<String>,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BoxError>> + Send>>;
@@ -90,15 +94,17 @@ impl Front {
         home: Home,
         orders: mpsc::Sender<Order>,
         started: Timestamp,
+        restored: Option<String>,
     ) -> Self {
-        Self { api, copier, home, orders, started }
+        Self { api, copier, home, orders, started, restored }
     }
 
     async fn answer(self, method: Method, what: String, query: String) -> Result<Response<ResponseBody>, BoxError> {
         match (method, what.as_str()) {
             (Method::GET, "status") => {
                 let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION").to_owned());
-                Ok(json_response(200, &serde_json::to_value(ServerStatus { pid, version, started: self.started })?))
+                let (started, restored) = (self.started, self.restored.clone());
+                Ok(json_response(200, &serde_json::to_value(ServerStatus { pid, version, started, restored })?))
             }
             (Method::GET, "backup") => self.backup().await,
             (Method::POST, "leave") => {

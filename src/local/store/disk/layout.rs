@@ -20,6 +20,9 @@ const FORMAT: u64 = 1;
 /// In `META`: the format, and the newest revision that was used or may have been shown to a client.
 const FORMAT_KEY: &str = "format";
 const REVISION_KEY: &str = "revision";
+/// In `META`: which life of a server used this file last. A copy has `NO_EPOCH`.
+const EPOCH_KEY: &str = "epoch";
+const NO_EPOCH: u64 = 0;
 
 /// A flag of an object: [`Record::unsettled`].
 const UNSETTLED: u8 = 1;
@@ -95,6 +98,19 @@ pub(super) fn load(database: &Database, path: &Path, least: u64) -> Result<Conte
     Ok(Contents { revision, objects })
 }
 
+/// Which life of a server used this file last. None: none was stored.
+pub(super) fn epoch(database: &Database) -> Result<Option<u64>, Error> {
+    let numbers = database.begin_read()?.open_table(META)?;
+    Ok(numbers.get(EPOCH_KEY)?.map(|n| n.value()))
+}
+
+/// Stores which life of a server uses this file from now on.
+pub(super) fn begin_epoch(database: &Database, epoch: u64) -> Result<(), Error> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(META)?.insert(EPOCH_KEY, epoch)?;
+    Ok(transaction.commit()?)
+}
+
 /// Stores a revision as used.
 fn reserve(database: &Database, revision: u64) -> Result<(), Error> {
     let transaction = database.begin_write()?;
@@ -163,6 +179,7 @@ pub(super) fn copy(from: &ReadTransaction, to: &Database) -> Result<(), Error> {
             let (key, value) = row?;
             numbers.insert(key.value(), value.value())?;
         }
+        numbers.insert(EPOCH_KEY, NO_EPOCH)?;
     }
     Ok(transaction.commit()?)
 }

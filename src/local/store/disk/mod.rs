@@ -55,6 +55,30 @@ impl fmt::Debug for DiskStore {
 #[derive(Clone)]
 pub struct DiskCopier(Arc<Database>);
 
+/// Which life of a server used a store last. Its owner keeps that outside of the file as well: where the two differ, the file
+/// is a copy.
+pub struct DiskEpoch {
+    database: Arc<Database>,
+    path: PathBuf,
+    last: Option<u64>,
+}
+
+impl DiskEpoch {
+    /// The last life. None: none was stored yet.
+    #[must_use]
+    pub const fn last(&self) -> Option<u64> {
+        self.last
+    }
+
+    /// Stores which life uses the file from now on. Copies that are made of it do not have the number.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn begin(&self, life: u64) -> Result<(), DiskError> {
+        layout::begin_epoch(&self.database, life).map_err(|e| DiskError::of(&self.path, e))
+    }
+}
+
 impl DiskStore {
     /// Opens the store in a file, or makes an empty one, and reads what it holds. The file is locked while it is open.
     ///
@@ -103,6 +127,15 @@ impl DiskStore {
     #[must_use]
     pub fn failure(&self) -> CancellationToken {
         self.failure.clone()
+    }
+
+    /// Which life of a server used this file last. `path` is for messages.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn epoch(&self, path: &Path) -> Result<DiskEpoch, DiskError> {
+        let last = layout::epoch(&self.database).map_err(|e| DiskError::of(path, e))?;
+        Ok(DiskEpoch { database: Arc::clone(&self.database), path: path.to_owned(), last })
     }
 
     /// What makes copies of this store.
