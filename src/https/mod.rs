@@ -56,11 +56,12 @@ pub async fn listen(port: u16) -> io::Result<TcpListener> {
 
 /// Serves a service to clients that hold the token, until `stop`. Then all connections are closed, after a short time for
 /// responses that have begun. The certificate of a new
-/// connection is the newest of `tls`.
+/// connection is the newest of `tls`. What requests need is the newest of `admission`, and connections from before are
+/// closed.
 pub async fn serve<S>(
     listener: TcpListener,
     tls: watch::Receiver<TlsAcceptor>,
-    admission: Admission,
+    admission: watch::Receiver<Arc<Admission>>,
     service: S,
     stop: CancellationToken,
 ) where
@@ -71,7 +72,7 @@ pub async fn serve<S>(
         + 'static,
     S::Future: Send,
 {
-    let (places, admission) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(admission));
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -105,7 +106,7 @@ pub async fn serve<S>(
 async fn connection<S>(
     stream: TcpStream,
     acceptor: TlsAcceptor,
-    admission: Arc<Admission>,
+    mut admission: watch::Receiver<Arc<Admission>>,
     service: S,
     stop: CancellationToken,
 ) where
@@ -120,18 +121,24 @@ async fn connection<S>(
     let _ = stream.set_nodelay(true);
     let shake = stop.run_until_cancelled(timeout(PATIENCE, acceptor.accept(stream)));
     let Some(Ok(Ok(stream))) = shake.await else { return };
-    let answer = service_fn(move |request: Request<Incoming>| answer(admission.clone(), service.clone(), request));
+    let current = admission.borrow_and_update().clone();
+    let answer = service_fn(move |request: Request<Incoming>| answer(current.clone(), service.clone(), request));
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
     let connection = http.serve_connection(TokioIo::new(stream), answer);
     tokio::pin!(connection);
     let ended = tokio::select! {
         biased;
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            timeout(PARTING, connection).await.unwrap_or(Ok(()))
-        }
+        ended = connection.as_mut() => Some(ended),
+        () = stop.cancelled() => None,
+        // What came in with a token that no longer holds.
+        Ok(()) = admission.changed() => None,
+    };
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        connection.as_mut().graceful_shutdown();
+        timeout(PARTING, connection).await.unwrap_or(Ok(()))
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended");

@@ -7,6 +7,7 @@ mod https;
 mod kubectl;
 mod life;
 mod restore;
+mod rotate;
 mod secrets;
 
 /// The program under test.

@@ -1,6 +1,6 @@
 //! `poolkeeper local`: the server of this user on this machine.
 //!
-//! - A file for each subcommand: `up`, `down`, `status`, `env`, `logs`, `unit`, `backup`.
+//! - A file for each subcommand: `up`, `down`, `status`, `env`, `logs`, `unit`, `backup`, `rotate`.
 //! - `server`: how they reach it. `background`: how it is started without a terminal.
 
 mod background;
@@ -8,6 +8,7 @@ mod backup;
 mod down;
 mod env;
 mod logs;
+mod rotate;
 pub(super) mod server;
 mod status;
 mod unit;
@@ -38,6 +39,7 @@ enum LocalCommand {
     Logs(logs::LogsArgs),
     Unit(unit::UnitArgs),
     Backup(backup::BackupArgs),
+    Rotate(rotate::RotateArgs),
 }
 
 impl LocalArgs {
@@ -57,6 +59,7 @@ impl Run for LocalArgs {
             LocalCommand::Logs(args) => args.run(cx).await,
             LocalCommand::Unit(args) => args.run(cx).await,
             LocalCommand::Backup(args) => args.run(cx).await,
+            LocalCommand::Rotate(args) => args.run(cx).await,
         }
     }
 }

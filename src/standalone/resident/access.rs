@@ -1,5 +1,5 @@
-//! How clients reach the local server: its port, its token and its authority, which are chosen once and stay the same for
-//! as long as the directory is there, because clients read them once.
+//! How clients reach the local server: its port, its token and its authority, which are chosen once and stay the same until
+//! `local rotate` replaces them, because clients read them once.
 
 use std::io;
 use std::sync::Arc;
@@ -41,11 +41,29 @@ impl Access {
             let authority = Authority { certificate: file.certificate, key: file.key };
             return Ok(Self { port: file.port, token: file.token.into(), authority });
         }
-        let token = format!("{}{}", ids.uid(), ids.uid()).replace('-', "");
-        let authority = Authority::new(clock.now()).map_err(io::Error::other)?;
-        let access = Self { port: None, token: token.into(), authority };
+        let access = Self::new(None, clock, ids)?;
         access.write(home)?;
         Ok(access)
+    }
+
+    fn new(port: Option<u16>, clock: &Arc<dyn Clock>, ids: &Ids) -> io::Result<Self> {
+        let token = format!("{}{}", ids.uid(), ids.uid()).replace('-', "");
+        let authority = Authority::new(clock.now()).map_err(io::Error::other)?;
+        Ok(Self { port, token: token.into(), authority })
+    }
+
+    /// Another one, for the same port. It is not stored yet.
+    pub fn rotated(&self, clock: &Arc<dyn Clock>, ids: &Ids) -> io::Result<Self> {
+        Self::new(self.port, clock, ids)
+    }
+
+    /// Stores it in the place of another one, for the server first: the next start writes the kubeconfig if this is cut off.
+    pub fn replace(&self, home: &Home) -> io::Result<()> {
+        self.write(home)?;
+        match self.port {
+            Some(port) => home::write_private(&home.kubeconfig(), self.kubeconfig(port).as_bytes()),
+            None => Ok(()),
+        }
     }
 
     fn write(&self, home: &Home) -> io::Result<()> {

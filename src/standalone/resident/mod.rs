@@ -1,6 +1,7 @@
 //! The local server: all of Poolkeeper in one process that stays, for one user of one machine. Its objects outlive it.
 //!
-//! - [`home`]: the directory that it keeps everything in. `access`: how clients reach it. `owner`: whose the workers are.
+//! - [`home`]: the directory that it keeps everything in. `access`: how clients reach it;
+//!   `door`: how they get in now. `owner`: whose the workers are.
 //! - `parts`: what it is made of. `restored`: what a copy
 //!   of a store is, and begins with. `secrets`: where values of
 //!   credentials are. `standing_down`: how its workers are stopped. `requests`: what it can be asked besides the API.
@@ -11,6 +12,7 @@
 //! next one. Only `down` stops workers.
 
 mod access;
+mod door;
 mod error;
 pub mod home;
 mod owner;
@@ -25,13 +27,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{Span, Timestamp};
-use tokio::sync::{mpsc, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::access::Access;
 pub use self::access::CONTEXT;
+use self::door::Door;
 pub use self::error::Error;
 use self::home::{Home, Lock};
 use self::parts::Parts;
@@ -39,13 +40,10 @@ pub use self::refusal::Refusal;
 use self::requests::{Down, Front, Order};
 use crate::clock::{Clock, Ids};
 use crate::controller::{self, Options};
-use crate::https::admission::Admission;
-use crate::https::{self, identity};
+use crate::https;
 
 /// The least time between two roll-ups of a pool's status. It is short because a person waits for what the status says.
 const ROLLUP: Duration = Duration::from_millis(200);
-/// The time between two looks whether the certificate is old.
-const LOOK: Duration = Duration::from_hours(1);
 
 /// The time between two looks whether attempts are open, while a client waits for their end.
 const OPEN: Duration = Duration::from_millis(100);
@@ -91,13 +89,13 @@ pub async fn serve(start: Start, leave: CancellationToken) -> Result<Ended, Erro
     // Until this process ends, because tasks may hold the store until then.
     std::mem::forget(take(&home)?);
     let file = |path: PathBuf| move |source| Error::File { path, source };
-    let mut access = Access::of(&home, &clock, &ids).map_err(file(home.access()))?;
+    let access = Access::of(&home, &clock, &ids).map_err(file(home.access()))?;
     let wanted = port.or(access.port).unwrap_or_default();
     let listener = https::listen(wanted).await.map_err(|source| Error::Port { port: wanted, source })?;
     let port = listener.local_addr().map_err(|source| Error::Port { port: wanted, source })?.port();
     // Relative paths of pools begin here.
     std::env::set_current_dir(home.path()).map_err(file(home.path().to_owned()))?;
-    let parts = Parts::open(&home, clock.clone(), ids).await?;
+    let parts = Parts::open(&home, clock.clone(), ids.clone()).await?;
     parts.ensure_namespace().await;
     let restored = if restored::is_copy(&home, &parts.epoch)? {
         // If this fails the life does not begin, so the next start sees the copy again.
@@ -106,17 +104,12 @@ pub async fn serve(start: Start, leave: CancellationToken) -> Result<Ended, Erro
         None
     };
     restored::begin(&home, &parts.epoch, parts.api.revision())?;
-    let first = access.authority.acceptor(clock.now()).map_err(Error::Certificate)?;
-    let (renewed, tls) = watch::channel(first);
-    access.keep(&home, port).map_err(file(home.kubeconfig()))?;
-
+    let door = Arc::new(Door::open(access, &home, port, clock.clone(), ids)?);
     let (orders, mut asked) = mpsc::channel(1);
-    let admission = Admission::new(access.token.clone(), port);
-    let front =
-        Front::new(parts.api.service(), parts.copier.clone(), home.clone(), orders, clock.now(), restored.clone());
+    let front = Front::new(&parts, door.clone(), orders, clock.now(), restored.clone());
     let closing = CancellationToken::new();
-    let served = tokio::spawn(https::serve(listener, tls, admission, front, closing.clone()));
-    let renewal = tokio::spawn(renew(access, renewed, clock));
+    let served = tokio::spawn(https::serve(listener, door.tls(), door.admission(), front, closing.clone()));
+    let renewal = tokio::spawn(async move { door.keep_certificate().await });
     tracing::info!(port, home = %home.path().display(), version = env!("CARGO_PKG_VERSION"), "poolkeeper local server");
     if let Some(text) = restored {
         tracing::warn!("{text}");
@@ -234,24 +227,11 @@ pub async fn stop_workers(start: Start, force: bool) -> Result<Result<(), Refusa
     Ok(Ok(()))
 }
 
-/// Makes another certificate when the present one is old. Connections that are there live on.
-async fn renew(access: Access, acceptors: watch::Sender<TlsAcceptor>, clock: Arc<dyn Clock>) {
-    let due =
-        |made: Timestamp| made.saturating_add(Span::new().hours(identity::RENEWAL * 24)).unwrap_or(Timestamp::MAX);
-    let mut made = clock.now();
-    loop {
-        tokio::time::sleep(LOOK).await;
-        let now = clock.now();
-        // A clock that was set back is a reason as well: the certificate may not be valid yet.
-        if now < due(made) && now >= made {
-            continue;
-        }
-        match access.authority.acceptor(now) {
-            Ok(acceptor) => {
-                made = now;
-                acceptors.send_replace(acceptor);
-            }
-            Err(error) => tracing::warn!(%error, "no new certificate can be made"),
-        }
-    }
+/// Makes another token and another authority for a server that does not run.
+///
+/// # Errors
+/// The directory is in use, or a file cannot be written.
+pub fn rotate(home: &Home, clock: &Arc<dyn Clock>, ids: &Ids) -> Result<(), Error> {
+    let _lock = take(home)?;
+    door::rotate(home, clock, ids)
 }

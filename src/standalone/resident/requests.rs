@@ -7,10 +7,12 @@
 //! | `POST /poolkeeper.local/down` | when all workers are stopped; 409 if attempts are open |
 //! | the same with `?force=true` | the same, with open attempts too |
 //! | the same with `?wait=true` | the same, once no attempt is open; nothing is assigned while this request waits |
+//! | `POST /poolkeeper.local/rotate` | when the token and the authority are other ones |
 //! | `POST /poolkeeper.local/leave` | at once; the workers stay |
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_stream::stream;
@@ -25,7 +27,9 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::{mpsc, oneshot};
 use tower::{BoxError, Service};
 
+use super::door::Door;
 use super::home::Home;
+use super::parts::Parts;
 use super::refusal::Refusal;
 use crate::https::ResponseBody;
 use crate::local::{DiskCopier, LocalService};
@@ -80,6 +84,7 @@ pub(super) struct Front {
     api: LocalService,
     copier: DiskCopier,
     home: Home,
+    door: Arc<Door>,
     orders: mpsc::Sender<Order>,
     started: Timestamp,
     restored: Option<String>,
@@ -89,14 +94,14 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BoxErro
 
 impl Front {
     pub fn new(
-        api: LocalService,
-        copier: DiskCopier,
-        home: Home,
+        parts: &Parts,
+        door: Arc<Door>,
         orders: mpsc::Sender<Order>,
         started: Timestamp,
         restored: Option<String>,
     ) -> Self {
-        Self { api, copier, home, orders, started, restored }
+        let (api, copier, home) = (parts.api.service(), parts.copier.clone(), parts.home.clone());
+        Self { api, copier, home, door, orders, started, restored }
     }
 
     async fn answer(self, method: Method, what: String, query: String) -> Result<Response<ResponseBody>, BoxError> {
@@ -107,6 +112,10 @@ impl Front {
                 Ok(json_response(200, &serde_json::to_value(ServerStatus { pid, version, started, restored })?))
             }
             (Method::GET, "backup") => self.backup().await,
+            (Method::POST, "rotate") => Ok(match self.door.rotate() {
+                Ok(()) => json_response(200, &json!({})),
+                Err(error) => refused(&Refusal::failed(error.to_string())),
+            }),
             (Method::POST, "leave") => {
                 self.orders.send(Order::Leave).await?;
                 Ok(json_response(200, &json!({})))
