@@ -24,6 +24,7 @@ pub mod set;
 pub mod shim;
 mod signals;
 pub mod uninstall;
+pub mod why;
 
 use std::process::ExitCode;
 
@@ -50,6 +51,7 @@ enum Command {
     Pause(Box<set::PauseArgs>),
     Resume(Box<set::ResumeArgs>),
     Delete(Box<delete::DeleteArgs>),
+    Why(why::WhyArgs),
     Controller(Box<controller::ControllerArgs>),
     Crd(crd::CrdArgs),
     Uninstall(uninstall::UninstallArgs),
@@ -75,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Pause(args) => block_on(*args),
         Command::Resume(args) => block_on(*args),
         Command::Delete(args) => block_on(*args),
+        Command::Why(args) => block_on(args),
         Command::Controller(args) => block_on(*args),
         Command::Crd(args) => block_on(args),
         Command::Uninstall(args) => block_on(args),

@@ -77,12 +77,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use config::{Config, HostKey, TargetFn};
+pub use dispatch::{attempt_deadline, queue_deadline};
 pub use input::{
     Action, Event, EventType, Fetched, Input, LeaseFact, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
 };
 pub use limits::EARLY_END;
 pub use object::{Object, ObjectKey};
 pub(crate) use object::{dispatch_status, worker_status};
+pub use pool::Wait;
 pub use template::template_hash;
 pub use time::Now;
 pub use worker_end::WorkerEnd;

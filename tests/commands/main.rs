@@ -3,6 +3,7 @@
 
 mod changing;
 mod get;
+mod why;
 
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_poolkeeper");

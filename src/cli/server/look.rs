@@ -35,3 +35,8 @@ pub fn is_plugin() -> bool {
     let name = env::args_os().next().map(PathBuf::from);
     name.as_deref().and_then(Path::file_name).is_some_and(|name| name == "kubectl-poolkeeper")
 }
+
+/// What people type to start this program.
+pub fn program() -> &'static str {
+    if is_plugin() { "kubectl poolkeeper" } else { "poolkeeper" }
+}

@@ -17,7 +17,7 @@ use kube::{Api, Client, Config, Resource};
 
 use self::choice::{Choice, Place, choose};
 pub use self::failure::{is_conflict, is_not_found};
-pub use self::look::is_plugin;
+pub use self::look::{is_plugin, program};
 use super::exit::{Exit, Failure};
 use super::{local, output};
 
@@ -54,6 +54,13 @@ pub struct Server {
 }
 
 impl ServerArgs {
+    /// The flags as they were typed, each after a space: a command that is proposed needs the same ones.
+    pub fn typed(&self) -> String {
+        let file = self.kubeconfig.as_ref().map(|file| file.display().to_string());
+        let flags = [("--kubeconfig", file), ("--context", self.context.clone()), ("-n", self.namespace.clone())];
+        flags.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", value?))).collect()
+    }
+
     /// Connects to the server that the flags, the environment and this machine name.
     ///
     /// # Errors

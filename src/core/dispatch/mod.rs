@@ -7,3 +7,5 @@ mod history;
 mod lease;
 mod outcome;
 mod queue;
+
+pub use outcome::{attempt_deadline, queue_deadline};

@@ -1,7 +1,7 @@
 //! The condition Dispatching of a pool: whether the dispatches that wait get workers.
 
-use super::explain::Wait;
 use super::sums::Sums;
+use super::wait::Wait;
 use crate::api::vocabulary::PoolDispatching;
 
 /// Reason and message of the condition. `queued`: how many dispatches wait.

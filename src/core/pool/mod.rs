@@ -17,4 +17,7 @@ mod status;
 mod sums;
 mod template;
 mod update;
+mod wait;
 mod waiting;
+
+pub use wait::Wait;

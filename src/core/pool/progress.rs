@@ -1,6 +1,7 @@
 //! What the status of a pool says about a rolling update.
 
-use super::explain::{Wait, few};
+use super::explain::few;
+use super::wait::Wait;
 use crate::api::pool::ContainerPoolStatus;
 use crate::api::vocabulary::{EventReason, PoolProgressing, Reason};
 use crate::api::{Condition, ContainerPool, names};

@@ -1,7 +1,8 @@
 //! The condition Ready of a pool: whether enough workers are up.
 
-use super::explain::{Wait, few};
+use super::explain::few;
 use super::sums::Sums;
+use super::wait::Wait;
 use super::{progress, update};
 use crate::api::pool::ContainerPoolStatus;
 use crate::api::vocabulary::{EventReason, PoolReady, Reason};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::explain::Wait;
 use super::not_ready::LIST;
+use super::wait::Wait;
 use super::{dispatching, progress, ready, scale};
 use crate::api::pool::{ContainerPoolStatus, CredentialRest, Recent};
 use crate::api::vocabulary::{

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::explain::Wait;
+use super::wait::Wait;
 use crate::api::vocabulary::{DispatchAssigned, EventReason, Reason};
 use crate::api::{Condition, ContainerPool};
 use crate::core::agenda::Wake;
