@@ -5,6 +5,7 @@
 mod bodies;
 mod commits;
 mod embedding;
+mod fuzz;
 mod speed;
 mod tables;
 mod watching;
