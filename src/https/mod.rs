@@ -40,6 +40,8 @@ const BODY: usize = 3 * 1024 * 1024;
 const CONNECTIONS: usize = 4096;
 /// How long responses that have begun may take when the server ends. Those of watches never end by themselves.
 const PARTING: Duration = Duration::from_millis(500);
+/// Bytes that a connection holds for a client that reads nothing, and the size of the largest head of a request.
+const BUFFER: usize = 64 * 1024;
 /// The pause after a connection that could not be accepted.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -124,7 +126,7 @@ async fn connection<S>(
     let current = admission.borrow_and_update().clone();
     let answer = service_fn(move |request: Request<Incoming>| answer(current.clone(), service.clone(), request));
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(BUFFER);
     let connection = http.serve_connection(TokioIo::new(stream), answer);
     tokio::pin!(connection);
     let ended = tokio::select! {

@@ -114,3 +114,47 @@ async fn another_authority_is_not_trusted() {
             .await;
     assert!(client.send(get(POOLS)).await.is_err());
 }
+
+/// Bytes of memory that a process holds now.
+fn resident_memory(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// Some of the watches are never read, as by a client that was stopped: they hold up neither the others nor the server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_watches_see_a_change_and_slow_ones_cost_little() {
+    const WATCHES: usize = 1000;
+    let rig = Rig::new(PROGRAM);
+    let client = rig.up().client().await;
+    let watch = format!("{POOLS}?watch=true");
+    let (mut read, mut unread) = (Vec::new(), Vec::new());
+    for n in 0..WATCHES {
+        let response = client.send(get(&watch)).await.unwrap();
+        assert_eq!(response.status(), 200, "watch {n}");
+        if n % 10 == 0 { unread.push(response) } else { read.push(response.into_body()) }
+    }
+    let before = resident_memory(rig.pid());
+    let pool = |n: usize| {
+        let annotations = json!({"poolkeeper.example/padding": "x".repeat(100_000)});
+        let pool = json!({
+            "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool",
+            "metadata": {"name": format!("pool-{n}"), "annotations": annotations},
+            "spec": {"runtime": "Process", "max": 1, "paused": true},
+        });
+        Request::post(POOLS).header("content-type", "application/json").body(Body::from(pool.to_string().into_bytes()))
+    };
+    // 2 MB of changes for each watch: 2 GB, if the server prepared them for those that read slowly or not at all.
+    for n in 0..20 {
+        assert_eq!(answer(&client, pool(n).unwrap()).await.0, 201);
+        for body in &mut read {
+            let frame = http_body_util::BodyExt::frame(body).await;
+            assert!(frame.is_some_and(|frame| frame.is_ok()), "a watch ended");
+        }
+    }
+    let grown = resident_memory(rig.pid()).saturating_sub(before);
+    assert!(grown < 250 * 1024 * 1024, "the server grew by {grown} bytes");
+    drop(unread);
+    assert_eq!(answer(&client, get(POOLS)).await.0, 200);
+}

@@ -26,6 +26,8 @@ const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 /// How many events one piece of the body has at most.
 const BATCH: usize = 256;
+/// A piece of that many bytes gets no further event. Each watch holds one piece for as long as its client reads nothing.
+const PIECE: usize = 64 * 1024;
 
 /// One watch: what it selects, and how far it has read.
 struct Watcher {
@@ -72,8 +74,9 @@ pub(crate) fn watch(
             yield Ok(error_line(&error).into());
             return;
         }
-        for batch in initial.chunks(BATCH) {
-            yield Ok(watcher.added(batch).into());
+        let mut initial = initial.into_iter();
+        while let Some(first) = initial.next() {
+            yield Ok(watcher.added(first, &mut initial).into());
         }
         drop(initial);
         let mut end = Box::pin(sleep(options.timeout.unwrap_or(DEFAULT_TIMEOUT)));
@@ -118,7 +121,7 @@ fn too_old(seen: u64, current: u64) -> ApiError {
 }
 
 impl Watcher {
-    /// The next events that it selects, from at most [`BATCH`] events of the log.
+    /// The next events that it selects, from at most [`BATCH`] events of the log, and no more than a piece of them.
     fn next(&mut self) -> Next {
         let mut lines = Vec::new();
         let mut looked_at;
@@ -138,6 +141,9 @@ impl Watcher {
                 self.seen = event.now.revision;
                 if self.namespace.as_ref().is_none_or(|ns| *ns == event.namespace) {
                     self.line(&mut lines, &event);
+                }
+                if lines.len() >= PIECE {
+                    break;
                 }
             }
             if !lines.is_empty() {
@@ -181,11 +187,14 @@ impl Watcher {
         }
     }
 
-    fn added(&mut self, items: &[Arc<Stored>]) -> Vec<u8> {
+    /// One object that is there at the start, and more of them, up to a piece.
+    fn added(&mut self, first: Arc<Stored>, more: &mut impl Iterator<Item = Arc<Stored>>) -> Vec<u8> {
         let mut lines = Vec::new();
-        for item in items {
-            let object = self.object(item);
+        let mut next = Some(first);
+        while let Some(item) = next {
+            let object = self.object(&item);
             event_line(&mut lines, "ADDED", &object);
+            next = if lines.len() < PIECE { more.next() } else { None };
         }
         lines
     }
