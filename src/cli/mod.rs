@@ -15,6 +15,7 @@ pub mod get;
 pub mod local;
 pub mod log;
 pub mod output;
+mod plugin;
 pub mod pool_flags;
 pub mod print;
 pub mod run;
@@ -28,7 +29,7 @@ pub mod why;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::context::block_on;
 pub use self::log::LogFormat;
@@ -60,9 +61,16 @@ enum Command {
     Exec(shim::ExecArgs),
 }
 
+/// The commands with their flags. As a plugin of kubectl, help names what people type there.
+fn commands() -> clap::Command {
+    let commands = Cli::command();
+    if server::is_plugin() { plugin::renamed(commands, server::program()) } else { commands }
+}
+
 /// Reads the arguments and runs the command that they name.
 pub fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let matches = commands().get_matches();
+    let command = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
     match &command {
         Command::Controller(args) => log::start(Some(controller::LOG), args.log_format),
         Command::Local(args) if args.is_server() => log::start(Some(controller::LOG), LogFormat::Text),

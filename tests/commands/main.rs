@@ -3,6 +3,8 @@
 
 mod changing;
 mod get;
+mod plugin;
+mod server_choice;
 mod why;
 
 /// The program under test.

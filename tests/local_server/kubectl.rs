@@ -1,24 +1,12 @@
 //! kubectl against the local server: what works, and by which names the rest is refused.
 //!
 //! Needs kubectl on the PATH, or where `scripts/cluster` puts it.
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use poolkeeper_testkit::local_server::{Rig, Said};
+use poolkeeper_testkit::program::kubectl;
 
 use crate::PROGRAM;
-
-/// kubectl, if there is one.
-fn kubectl() -> Option<PathBuf> {
-    let on_path =
-        std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join("kubectl")).find(|file| file.exists());
-    let built = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/poolkeeper-cluster/bin/kubectl"));
-    let found = on_path.or(built.filter(|file| file.exists()));
-    if found.is_none() {
-        eprintln!("SKIPPED: there is no kubectl");
-    }
-    found
-}
 
 /// Runs it in a shell, as a user does after `eval "$(poolkeeper local env)"`.
 fn shell(rig: &Rig, kubectl: &std::path::Path, script: &str) -> Said {

@@ -21,3 +21,15 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command.arg("--default-signal").arg(program);
     command
 }
+
+/// kubectl: on the PATH, or where `scripts/cluster` puts it. None: the test that needs it is skipped, and says so.
+pub fn kubectl() -> Option<PathBuf> {
+    let on_path =
+        std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join("kubectl")).find(|file| file.exists());
+    let built = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/poolkeeper-cluster/bin/kubectl"));
+    let found = on_path.or(built.filter(|file| file.exists()));
+    if found.is_none() {
+        eprintln!("SKIPPED: there is no kubectl");
+    }
+    found
+}
