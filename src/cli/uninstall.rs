@@ -10,10 +10,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
 
-use super::cluster::ClusterArgs;
 use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
 use super::output::say;
+use super::server::{Server, ServerArgs};
 use crate::api::{ContainerPool, Period, Worker, crd};
 use crate::causes::with_causes;
 
@@ -33,30 +33,32 @@ const STUCK: &str = "no dispatch holds it: does the controller run, and what doe
 /// Delete all pools, wait until their workers are gone, then delete the CustomResourceDefinitions
 ///
 /// Run it before the controller is removed, because the controller removes the finalizers of pools and workers. It waits for
-/// busy workers.
+/// busy workers. With --namespace only the pools of that namespace are deleted, and the CustomResourceDefinitions stay, since
+/// other namespaces may need them. It is for clusters: `poolkeeper local down --purge` removes the local server.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:\n  poolkeeper uninstall --context prod --wait-timeout 30m")]
 pub struct UninstallArgs {
-    /// The pools of this namespace only. The CustomResourceDefinitions stay, since other namespaces may need them
-    #[arg(long, short, value_name = "NAMESPACE")]
-    namespace: Option<String>,
     /// How long to wait for busy workers
     #[arg(long, value_name = "TIME", default_value = "5m")]
     wait_timeout: Period,
     /// Leave the CustomResourceDefinitions there
     #[arg(long)]
     keep_crds: bool,
-    /// Which cluster.
     #[command(flatten)]
-    cluster: ClusterArgs,
+    server: ServerArgs,
 }
 
 impl Run for UninstallArgs {
     async fn run(self, _: &Context) -> Result<Exit, Failure> {
-        let config = self.cluster.config().await?;
-        let server = config.cluster_url.clone();
-        let client = Client::try_from(config).map_err(|e| Failure::new(Exit::Failed, e.to_string()))?;
+        let server = self.server.connect().await?;
+        if server.is_local {
+            let message = "uninstall is for clusters, and this is the local server: `poolkeeper local down --purge` removes it; --context names a cluster";
+            return Err(Failure::usage(message));
+        }
+        server.say_which();
+        let Server { client, title, .. } = server;
         self.remove_all(client).await.map_err(|failure| match failure.exit {
-            Exit::Unreachable => Failure::new(failure.exit, format!("the API server {server}: {failure}")),
+            Exit::Unreachable => Failure::new(failure.exit, format!("{title}: {failure}")),
             _ => failure,
         })?;
         Ok(Exit::Success)
@@ -77,7 +79,7 @@ impl UninstallArgs {
         };
         emptied?;
         // Other namespaces may have pools too, and these would go with their definition.
-        if !self.keep_crds && self.namespace.is_none() {
+        if !self.keep_crds && self.server.namespace().is_none() {
             let crds: Api<CustomResourceDefinition> = Api::all(client);
             for name in crd::all().iter().map(ResourceExt::name_any) {
                 gone(crds.delete(&name, &DeleteParams::default()).await.map(drop))?;
@@ -130,7 +132,7 @@ impl UninstallArgs {
     where
         K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
     {
-        match &self.namespace {
+        match self.server.namespace() {
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),
         }

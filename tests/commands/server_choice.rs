@@ -266,3 +266,15 @@ async fn the_whole_table() {
         assert!(!says(row, pool).contains("using "), "{row:?}");
     }
 }
+
+#[test]
+fn uninstall_never_takes_the_local_server() {
+    let rig = Rig::new(PROGRAM);
+    rig.up();
+    let kubeconfig = rig.kubeconfig();
+    for args in [&[][..], &["--context", "poolkeeper-local"], &["--kubeconfig", kubeconfig.to_str().unwrap()]] {
+        let said = rig.run(&[&["uninstall"], args].concat()).exits(2);
+        assert!(said.stderr.contains("`poolkeeper local down --purge` removes it"), "{args:?}: {}", said.stderr);
+    }
+    rig.run(&["get", "pools"]).exits(0);
+}

@@ -27,7 +27,7 @@ async fn bad_arguments_are_named() {
         (&["controller", &broken], 2, &["kubeconfig", "clusters: 7"]),
         (&["controller", &config, "--context", "prod"], 2, &["kubeconfig", "prod"]),
         (&["controller"], 6, &["no cluster is configured", "--kubeconfig"]),
-        (&["uninstall"], 6, &["no cluster is configured", "--kubeconfig"]),
+        (&["uninstall"], 6, &["there is no server to talk to", "--kubeconfig"]),
         (&["uninstall", "--wait-timeout", "soon"], 2, &["--wait-timeout", "soon", "such as 90s"]),
         (&["uninstall", &config], 6, &["http://127.0.0.1:1/", "refused"]),
     ] {

@@ -48,7 +48,7 @@ pub struct Server {
     pub namespace: String,
     /// What people call the server: `the local server`, or its address and context.
     pub title: String,
-    /// True if it is the local server of this user.
+    /// True if it is a local server: this user's, or one whose kubeconfig was named.
     pub is_local: bool,
     named: bool,
 }
@@ -61,6 +61,11 @@ impl ServerArgs {
         flags.into_iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", value?))).collect()
     }
 
+    /// The namespace that was typed.
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     /// Connects to the server that the flags, the environment and this machine name.
     ///
     /// # Errors
@@ -71,20 +76,19 @@ impl ServerArgs {
             let message = "there is no server to talk to: start one with `poolkeeper local up`, or name a cluster with --context or --kubeconfig";
             return Err(Failure::new(Exit::Unreachable, message));
         };
-        let is_local = place == Place::Local;
-        let (config, title) = match place {
+        let (config, title, is_local) = match place {
             Place::Local => {
                 let home = local::server::home_that_is()
                     .map_err(|failure| Failure::new(Exit::Unreachable, failure.message))?;
                 // A server that hangs is named within seconds, before anything is sent to it.
                 local::server::status(&home).await?;
-                (local::server::config(&home).await?, "the local server".to_owned())
+                (local::server::config(&home).await?, "the local server".to_owned(), true)
             }
             Place::Files { files, context } => of_files(&files, context).await?,
             Place::Pod => {
                 let config = Config::incluster().map_err(|e| Failure::new(Exit::Unreachable, e.to_string()))?;
                 let title = format!("the cluster of this Pod ({})", config.cluster_url);
-                (config, title)
+                (config, title, false)
             }
         };
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
@@ -94,7 +98,7 @@ impl ServerArgs {
 }
 
 /// Reads the kubeconfigs; the first one that names a value counts.
-async fn of_files(files: &[PathBuf], context: Option<String>) -> Result<(Config, String), Failure> {
+async fn of_files(files: &[PathBuf], context: Option<String>) -> Result<(Config, String, bool), Failure> {
     let shown = files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
     let wrong = |e: &dyn std::fmt::Display| Failure::usage(format!("kubeconfig {shown}: {e}"));
     let missing = || {
@@ -114,7 +118,7 @@ async fn of_files(files: &[PathBuf], context: Option<String>) -> Result<(Config,
     let mut config = Config::from_custom_kubeconfig(merged, &options).await.map_err(|e| wrong(&e))?;
     config.connect_timeout = Some(PATIENCE);
     let title = format!("context {name} of {shown} ({})", config.cluster_url);
-    Ok((config, title))
+    Ok((config, title, name == choice::LOCAL_CONTEXT))
 }
 
 impl Server {
