@@ -40,6 +40,8 @@ pub struct Assembled {
     pub executors: Executors,
     /// The Docker runtime once more, for what the trait does not have: probing it, and removing leftovers.
     pub docker: Option<Arc<DockerRuntime>>,
+    /// The Process runtime once more: which programs its workers are made of.
+    pub process: Option<Arc<ProcessRuntime>>,
 }
 
 /// Makes the runtimes of a configuration. `client` reaches the cluster of runtime Pod.
@@ -47,7 +49,7 @@ pub struct Assembled {
 /// # Errors
 /// One cannot be made.
 pub async fn assemble(config: &RuntimeConfig, client: Option<&Client>) -> Result<Assembled, AssembleError> {
-    let mut made = Assembled { runtimes: Vec::new(), executors: Executors::default(), docker: None };
+    let mut made = Assembled { runtimes: Vec::new(), executors: Executors::default(), docker: None, process: None };
     for kind in &config.kinds {
         let installation = config.installation.clone();
         match kind {
@@ -68,11 +70,13 @@ pub async fn assemble(config: &RuntimeConfig, client: Option<&Client>) -> Result
                 let run_dir = config.run_dir.clone().ok_or(AssembleError::NoRunDir)?;
                 let mut options = ProcessOptions::new(run_dir, installation);
                 options.owner_grace = config.owner_grace.unwrap_or(options.owner_grace);
+                options.binary = config.binary.clone();
                 options.clean_environment = config.clean_environment;
                 options.credentials = config.credentials.clone();
-                let runtime = ProcessRuntime::new(options).await.map_err(AssembleError::Process)?;
+                let runtime = Arc::new(ProcessRuntime::new(options).await.map_err(AssembleError::Process)?);
+                made.process = Some(runtime.clone());
                 made.executors.add(*kind, Arc::new(ProcessExecutor));
-                made.runtimes.push(Arc::new(runtime));
+                made.runtimes.push(runtime);
             }
             RuntimeKind::Pod => {
                 let client = client.ok_or(AssembleError::NoCluster)?.clone();

@@ -22,6 +22,8 @@ pub struct RuntimeConfig {
     pub owner_process: Option<OwnerProcess>,
     /// Directory for what runtime Process writes. It needs one.
     pub run_dir: Option<PathBuf>,
+    /// The `poolkeeper` program that workers of runtime Process are made of. None: the one that is running.
+    pub binary: Option<PathBuf>,
     /// How long workers of runtime Process live on without a controller. None: 10 s.
     pub owner_grace: Option<Duration>,
     /// Whether workers of runtime Process get only a few variables of this process: where its home, its programs and its
@@ -45,6 +47,7 @@ impl RuntimeConfig {
             engine_gate: None,
             owner_process: None,
             run_dir: None,
+            binary: None,
             owner_grace: None,
             clean_environment: false,
             credentials: Resolver::default(),

@@ -92,7 +92,7 @@ impl Stack {
             // No worker is adopted: whatever a task of an earlier run was doing is done again.
             process::sweep_leftovers(run_dir).await.map_err(Error::Process)?;
         }
-        let Assembled { runtimes, executors, docker } = assemble(&config, None).await?;
+        let Assembled { runtimes, executors, docker, .. } = assemble(&config, None).await?;
         if let Some(docker) = docker {
             let failed = |source: RuntimeError| Error::Docker { source, forbidden: is_forbidden() };
             docker.probe(LOCAL_HOST).await.map_err(failed)?;

@@ -1,6 +1,7 @@
 //! The local server as its user has it: `poolkeeper local`, kubectl and a client library, over HTTPS.
 #![allow(clippy::unwrap_used)]
 
+mod builds;
 mod crashes;
 mod docker;
 mod https;

@@ -13,7 +13,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::codec::{FramedRead, FramedWrite};
 
-use super::protocol::{CHUNK, Codec, ExecRequest, Frame, Refusal, WINDOW, connect};
+use super::protocol::{CHUNK, Codec, ExecRequest, Frame, Refusal, VERSION, WINDOW, connect};
 use super::record::WorkerDir;
 use crate::api::dispatch::Target;
 use crate::runtime::exec::{ExecError, Executor, Output, Running, Task, TaskEnd};
@@ -60,6 +60,7 @@ impl Session {
         let (read, write) = connect(socket).await.map_err(lost)?.into_split();
         let (mut read, mut write) = (FramedRead::new(read, Codec), FramedWrite::new(write, Codec));
         let json = serde_json::to_vec(request).map_err(|error| lost(error.into()))?;
+        write.feed(Frame::Hello(VERSION)).await.map_err(lost)?;
         match write.send(Frame::Exec(json.into())).await {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 return Err(ExecError::Command { message: error.to_string(), code: 126 });
@@ -72,10 +73,10 @@ impl Session {
                 let stdin = Stdin { frames: write, window: window.clone() };
                 Ok(Self { events: Events { frames: read, window }, stdin })
             }
-            Some(Ok(Frame::Refused(json))) => match serde_json::from_slice::<Refusal>(&json) {
+            Some(Ok(Frame::Refused(json))) => match refusal(&json) {
                 Ok(Refusal { message, passing: true, .. }) => Err(ExecError::Worker(message)),
                 Ok(Refusal { message, code, .. }) => Err(ExecError::Command { message, code }),
-                Err(error) => Err(lost(error.into())),
+                Err(error) => Err(lost(error)),
             },
             Some(Err(error)) => Err(lost(error)),
             _ => Err(lost(io::Error::other("the worker is ending"))),
@@ -221,15 +222,21 @@ async fn take(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+fn refusal(json: &[u8]) -> io::Result<Refusal> {
+    Ok(serde_json::from_slice(json)?)
+}
+
 /// Asks a shim whether it is there.
 ///
 /// # Errors
 /// When it is not, or does not answer as one.
 pub async fn ping(socket: &Path) -> io::Result<()> {
     let mut connection = tokio_util::codec::Framed::new(connect(socket).await?, Codec);
+    connection.feed(Frame::Hello(VERSION)).await?;
     connection.send(Frame::Ping).await?;
     match connection.next().await {
         Some(Ok(Frame::Pong)) => Ok(()),
+        Some(Ok(Frame::Refused(json))) => Err(io::Error::other(refusal(&json)?.message)),
         Some(Err(error)) => Err(error),
         _ => Err(io::Error::other("the worker is ending")),
     }

@@ -22,6 +22,7 @@ mod start;
 mod state;
 mod sweep;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
@@ -82,6 +83,13 @@ impl ProcessRuntime {
         let runtime = Self { shared: Arc::new(shared) };
         adopt::all(&runtime.shared).await?;
         Ok(runtime)
+    }
+}
+
+impl ProcessRuntime {
+    /// The programs that the shims of its workers are of.
+    pub fn binaries(&self) -> BTreeSet<PathBuf> {
+        self.shared.binaries()
     }
 }
 
@@ -173,7 +181,10 @@ impl Runtime for ProcessRuntime {
         // A uid that cannot be a file name was refused at the start.
         let dir = WorkerDir::of(&self.shared.options.run_dir, &instance.key.uid);
         let socket = dir.map(|dir| dir.socket().to_string_lossy().into_owned()).unwrap_or_default();
-        let words = [&*self.shared.binary.to_string_lossy(), "exec", "--socket", &socket, "--"];
+        // A worker that was taken over may be of another build, which speaks its protocol for certain.
+        let own = self.shared.get(&instance.key.uid).and_then(|worker| worker.binary).filter(|binary| binary.exists());
+        let binary = own.unwrap_or_else(|| self.shared.binary.clone());
+        let words = [&*binary.to_string_lossy(), "exec", "--socket", &socket, "--"];
         Target {
             runtime: RuntimeKind::Process,
             host: Some(LOCAL_HOST.to_owned()),

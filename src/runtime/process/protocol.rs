@@ -1,7 +1,8 @@
 //! What travels between a shim and its clients, and how its socket is reached.
 //!
-//! A frame is a length (4 bytes, big endian, of what follows), a tag (1 byte) and a payload. The first frame of
-//! a connection says what it is for:
+//! A frame is a length (4 bytes, big endian, of what follows), a tag (1 byte) and a payload. A frame with a tag that the
+//! receiver does not know is skipped: a newer version may send it. The first frame of a connection is [`Frame::Hello`], with the
+//! [`VERSION`] of the client. A shim of another version answers `Refused`. The second frame says what the connection is for:
 //!
 //! - [`Frame::Own`]: the controller is here, for as long as the connection is open.
 //! - [`Frame::Ping`]: answered by [`Frame::Pong`].
@@ -21,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio_util::codec::{Decoder, Encoder};
 
+/// The version of this protocol. It grows when an older side would misunderstand a newer one.
+pub const VERSION: u32 = 1;
 /// Most bytes of standard input under way.
 pub const WINDOW: usize = 256 * 1024;
 /// Most bytes of output in a frame.
@@ -56,6 +59,8 @@ pub struct Refusal {
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
+    /// I speak this version.
+    Hello(u32),
     /// I am the controller.
     Own,
     /// Are you there?
@@ -91,6 +96,7 @@ impl Encoder<Frame> for Codec {
 
     fn encode(&mut self, frame: Frame, to: &mut BytesMut) -> io::Result<()> {
         let (tag, payload) = match frame {
+            Frame::Hello(version) => (b'H', Bytes::copy_from_slice(&version.to_be_bytes())),
             Frame::Own => (b'C', Bytes::new()),
             Frame::Ping => (b'P', Bytes::new()),
             Frame::Pong => (b'p', Bytes::new()),
@@ -122,33 +128,36 @@ impl Decoder for Codec {
 
     fn decode(&mut self, from: &mut BytesMut) -> io::Result<Option<Frame>> {
         let invalid = || io::Error::new(io::ErrorKind::InvalidData, "not a frame of this protocol");
-        let Some(length) = from.get(..4) else { return Ok(None) };
-        let length = length.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
-        if length == 0 || length > MAX_FRAME {
-            return Err(invalid());
+        loop {
+            let Some(length) = from.get(..4) else { return Ok(None) };
+            let length = length.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
+            if length == 0 || length > MAX_FRAME {
+                return Err(invalid());
+            }
+            if from.len() < length + 4 {
+                from.reserve(length + 4 - from.len());
+                return Ok(None);
+            }
+            from.advance(4);
+            let mut payload = from.split_to(length).freeze();
+            let frame = match payload.get_u8() {
+                b'H' => Frame::Hello(payload.try_get_u32().map_err(|_| invalid())?),
+                b'C' => Frame::Own,
+                b'P' => Frame::Ping,
+                b'p' => Frame::Pong,
+                b'X' => Frame::Exec(payload),
+                b'I' => Frame::Stdin(payload),
+                b'E' => Frame::StdinEnd,
+                b'T' => Frame::StdinTaken(payload.try_get_u32().map_err(|_| invalid())?),
+                b'S' => Frame::Started,
+                b'R' => Frame::Refused(payload),
+                b'o' => Frame::Stdout(payload),
+                b'e' => Frame::Stderr(payload),
+                b'Q' => Frame::Exited(payload.try_get_i32().map_err(|_| invalid())?),
+                _ => continue,
+            };
+            return Ok(Some(frame));
         }
-        if from.len() < length + 4 {
-            from.reserve(length + 4 - from.len());
-            return Ok(None);
-        }
-        from.advance(4);
-        let mut payload = from.split_to(length).freeze();
-        let frame = match payload.get_u8() {
-            b'C' => Frame::Own,
-            b'P' => Frame::Ping,
-            b'p' => Frame::Pong,
-            b'X' => Frame::Exec(payload),
-            b'I' => Frame::Stdin(payload),
-            b'E' => Frame::StdinEnd,
-            b'T' => Frame::StdinTaken(payload.try_get_u32().map_err(|_| invalid())?),
-            b'S' => Frame::Started,
-            b'R' => Frame::Refused(payload),
-            b'o' => Frame::Stdout(payload),
-            b'e' => Frame::Stderr(payload),
-            b'Q' => Frame::Exited(payload.try_get_i32().map_err(|_| invalid())?),
-            _ => return Err(invalid()),
-        };
-        Ok(Some(frame))
     }
 }
 
@@ -174,6 +183,7 @@ mod tests {
     #[test]
     fn frames_survive_being_cut_anywhere() {
         let frames = [
+            Frame::Hello(VERSION),
             Frame::Own,
             Frame::Exec(Bytes::from_static(b"{}")),
             Frame::Stdin(Bytes::from_static(b"some")),
@@ -196,8 +206,18 @@ mod tests {
 
     #[test]
     fn what_is_not_a_frame_is_refused() {
-        for bytes in [&[0, 0, 0, 0][..], &[0xff, 0, 0, 0], &[0, 0, 0, 1, b'?'], &[0, 0, 0, 2, b'Q', 1]] {
+        for bytes in [&[0, 0, 0, 0][..], &[0xff, 0, 0, 0], &[0, 0, 0, 2, b'Q', 1]] {
             assert!(Codec.decode(&mut BytesMut::from(bytes)).is_err(), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn a_frame_that_is_not_known_is_skipped() {
+        let mut bytes = BytesMut::from(&[0, 0, 0, 3, b'?', 1, 2][..]);
+        assert_eq!(Codec.decode(&mut bytes).unwrap(), None);
+        bytes.extend_from_slice(&[0, 0, 0, 1, b'~']);
+        Codec.encode(Frame::Pong, &mut bytes).unwrap();
+        assert_eq!(Codec.decode(&mut bytes).unwrap(), Some(Frame::Pong));
+        assert!(bytes.is_empty());
     }
 }

@@ -47,6 +47,9 @@ pub struct Record {
     /// Time between SIGTERM and SIGKILL, in milliseconds. None: an older version made it.
     #[serde(default)]
     pub grace_ms: Option<u64>,
+    /// The program that its shim is of, and that speaks its protocol. None: an older version made it.
+    #[serde(default)]
+    pub binary: Option<PathBuf>,
     /// The shim. None: not known to have been started; it may have been.
     pub shim: Option<ProcessId>,
 }

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio_util::codec::Framed;
 
 use super::procfs::{Ending, MARKER, ProcessId};
-use super::protocol::{Codec, Frame, connect};
+use super::protocol::{Codec, Frame, VERSION, connect};
 use super::record::{self, Record, WorkerDir};
 use super::shim::{Answer, Setup};
 use super::state::{Known, Shared};
@@ -41,6 +41,7 @@ pub async fn start(shared: Arc<Shared>, spec: InstanceSpec) -> Result<Instance, 
         boot_id: shared.boot_id.clone(),
         owner: shared.own,
         grace_ms: Some(setup.kill_grace_ms),
+        binary: Some(shared.binary.clone()),
         shim: None,
     };
     // A cleaner of temporary files may have removed it since the last start.
@@ -131,6 +132,7 @@ pub type Connection = Framed<UnixStream, Codec>;
 /// Tells a shim that it is owned.
 pub async fn own(dir: &WorkerDir) -> io::Result<Connection> {
     let mut connection = Framed::new(connect(&dir.socket()).await?, Codec);
+    connection.feed(Frame::Hello(VERSION)).await?;
     connection.send(Frame::Own).await?;
     Ok(connection)
 }

@@ -1,6 +1,6 @@
 //! What a controller knows of its workers, and the observers of changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +24,8 @@ pub struct Known {
     pub instance: Instance,
     /// Its directory.
     pub dir: WorkerDir,
+    /// The program that its shim is of.
+    pub binary: Option<PathBuf>,
     /// Its shim.
     pub shim: Option<ProcessId>,
     /// Time that its shim takes between SIGTERM and SIGKILL.
@@ -41,7 +43,7 @@ impl Known {
             ended.cancel();
         }
         let instance = Instance { key: record.key(), host: LOCAL_HOST.to_owned(), own: true, handle, state };
-        Self { instance, dir, shim: record.shim, grace: record.grace(), ended }
+        Self { instance, dir, binary: record.binary.clone(), shim: record.shim, grace: record.grace(), ended }
     }
 }
 
@@ -106,6 +108,11 @@ impl Shared {
     /// The worker with this uid.
     pub fn get(&self, uid: &str) -> Option<Known> {
         lock(&self.workers).get(uid).cloned()
+    }
+
+    /// The programs that the shims of all workers are of.
+    pub fn binaries(&self) -> BTreeSet<PathBuf> {
+        lock(&self.workers).values().filter_map(|worker| worker.binary.clone()).collect()
     }
 
     /// All instances, and the changes from here on: none is missed and none comes twice.

@@ -8,6 +8,7 @@
 //! | `installation.json` | the id by which its workers know it, and the machine |
 //! | `epoch.json` | which life of the server used the store last: the store of another one is a copy |
 //! | `engine.json` | the Docker Engine on which it has workers |
+//! | `bin/` | copies of the program, one for each build that workers are of |
 //! | `process/` | what runtime Process keeps |
 //! | `server.log`, `server.log.1` | what the server said in the background |
 //! | `server.lock` | locked while a server runs; holds its pid |
@@ -92,6 +93,10 @@ impl Home {
         self.file("engine.json")
     }
 
+    pub(super) fn binaries(&self) -> PathBuf {
+        self.file("bin")
+    }
+
     pub(super) fn workers(&self) -> PathBuf {
         self.file("process")
     }
@@ -164,6 +169,7 @@ impl Home {
             done => done,
         };
         absent_is_fine(fs::remove_dir_all(self.workers()))?;
+        absent_is_fine(fs::remove_dir_all(self.binaries()))?;
         // The kubeconfig is the last: with it commands still find that there is something to purge.
         let files = [
             self.store(),

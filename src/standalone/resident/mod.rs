@@ -2,6 +2,7 @@
 //!
 //! - [`home`]: the directory that it keeps everything in. `access`: how clients reach it;
 //!   `door`: how they get in now. `owner`: whose the workers are.
+//!   `binaries`: the program that they are made of.
 //! - `parts`: what it is made of. `restored`: what a copy
 //!   of a store is, and begins with. `secrets`: where values of
 //!   credentials are. `standing_down`: how its workers are stopped. `requests`: what it can be asked besides the API.
@@ -12,6 +13,7 @@
 //! next one. Only `down` stops workers.
 
 mod access;
+mod binaries;
 mod door;
 mod error;
 pub mod home;

@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
 use super::home::Home;
-use super::owner;
 use super::secrets::SecretsOf;
+use super::{binaries, owner};
 use crate::api::{RuntimeKind, crd};
 use crate::clock::{Clock, Ids};
 use crate::local::{DiskCopier, DiskEpoch, DiskStore, History, LocalApi, Options};
-use crate::runtime::assemble::assemble;
+use crate::runtime::assemble::{Assembled, assemble};
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::credentials::Resolver;
 use crate::runtime::docker::HostOptions;
@@ -60,11 +60,16 @@ impl Parts {
         let (endpoint, gate) = owner::engine(home)?;
         config.docker_hosts = vec![HostOptions { name: LOCAL_HOST.to_owned(), endpoint: Some(endpoint) }];
         config.engine_gate = Some(gate);
+        let bin = home.binaries();
+        let current = binaries::current(&bin);
+        config.binary = current.map_err(|source| Error::File { path: bin.clone(), source })?;
         config.run_dir = Some(home.workers());
         config.owner_grace = Some(GRACE);
         config.clean_environment = true;
         config.credentials = Resolver::of_server(Arc::new(SecretsOf(client.clone())));
-        let runtimes = assemble(&config, None).await?.runtimes;
+        let Assembled { runtimes, process, .. } = assemble(&config, None).await?;
+        let named = process.map(|process| process.binaries()).unwrap_or_default();
+        binaries::remove_unused(&bin, &named.into_iter().chain(config.binary).collect());
         Ok(Self { api, client, copier, epoch, failure, home: home.clone(), runtimes, clock, ids })
     }
 
