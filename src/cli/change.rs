@@ -1,7 +1,7 @@
 //! Reading objects, changing them while others change them too, and waiting for what comes of it.
 
 use std::fmt::Debug;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::NamespaceResourceScope;
@@ -110,16 +110,18 @@ pub async fn until<T>(
     limit: Period,
     mut look: impl AsyncFnMut() -> Result<Option<T>, Failure>,
 ) -> Result<Option<T>, Failure> {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look().await? {
-            return Ok(Some(found));
+    let looks = async {
+        loop {
+            if let Some(found) = look().await? {
+                return Ok(Some(found));
+            }
+            tokio::time::sleep(LOOK).await;
         }
-        if !limit.is_zero() && start.elapsed() >= limit.get() {
-            return Ok(None);
-        }
-        tokio::time::sleep(LOOK).await;
+    };
+    if limit.is_zero() {
+        return looks.await;
     }
+    tokio::time::timeout(limit.get(), looks).await.unwrap_or(Ok(None))
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ mod change;
 pub mod cluster;
 pub mod context;
 pub mod controller;
+pub mod cooldown;
 pub mod crd;
+pub mod create;
 pub mod delete;
 pub mod exit;
 pub mod get;
@@ -24,6 +26,7 @@ pub mod server;
 pub mod set;
 pub mod shim;
 mod signals;
+pub mod status;
 pub mod uninstall;
 pub mod why;
 
@@ -46,13 +49,16 @@ struct Cli {
 enum Command {
     Run(Box<run::args::RunArgs>),
     Local(local::LocalArgs),
+    Status(Box<status::StatusArgs>),
     Get(Box<get::GetArgs>),
+    Create(Box<create::CreateArgs>),
     Scale(Box<scale::ScaleArgs>),
     Set(Box<set::SetArgs>),
     Pause(Box<set::PauseArgs>),
     Resume(Box<set::ResumeArgs>),
     Delete(Box<delete::DeleteArgs>),
     Why(why::WhyArgs),
+    Cooldown(Box<cooldown::CooldownArgs>),
     Controller(Box<controller::ControllerArgs>),
     Crd(crd::CrdArgs),
     Uninstall(uninstall::UninstallArgs),
@@ -79,13 +85,16 @@ pub fn main() -> ExitCode {
     let ended = match command {
         Command::Run(args) => block_on(*args),
         Command::Local(args) => block_on(args),
+        Command::Status(args) => block_on(*args),
         Command::Get(args) => block_on(*args),
+        Command::Create(args) => block_on(*args),
         Command::Scale(args) => block_on(*args),
         Command::Set(args) => block_on(*args),
         Command::Pause(args) => block_on(*args),
         Command::Resume(args) => block_on(*args),
         Command::Delete(args) => block_on(*args),
         Command::Why(args) => block_on(args),
+        Command::Cooldown(args) => block_on(*args),
         Command::Controller(args) => block_on(*args),
         Command::Crd(args) => block_on(args),
         Command::Uninstall(args) => block_on(args),

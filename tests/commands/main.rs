@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod changing;
+mod creating;
 mod get;
 mod plugin;
 mod server_choice;
+mod states;
 mod why;
 
 /// The program under test.

@@ -8,6 +8,7 @@ use clap::Args;
 
 use self::filter::FilterArgs;
 use self::request::Request;
+pub(super) use self::request::as_table;
 use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
 use super::print::Format;

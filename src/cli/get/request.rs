@@ -61,7 +61,7 @@ impl Request {
 }
 
 /// Reads the answer of a server that was asked for a Table.
-pub(super) fn as_table(answer: Value, server: &Server) -> Result<Table, Failure> {
+pub(in crate::cli) fn as_table(answer: Value, server: &Server) -> Result<Table, Failure> {
     if answer["kind"] != "Table" {
         return Err(Failure::new(Exit::Failed, format!("{} makes no tables: use -o json", server.title)));
     }

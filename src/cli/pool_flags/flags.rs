@@ -83,7 +83,7 @@ pub fn credentials(flags: &[String], around: &Surroundings<'_>) -> Result<Vec<Va
     flags.iter().map(|flag| credential(flag, around)).collect()
 }
 
-/// After the name comes `env:VAR`, or `VAR:` and one of `env:SOURCE`, `file:PATH`, `command:CMD`. Messages repeat the name
+/// After the name comes `env:VAR`, or `VAR:` and one of `env:SOURCE`, `file:PATH`, `command:CMD`, `secret:NAME/KEY`. Messages repeat the name
 /// only: a user who mistook the form may have written the secret itself.
 fn credential(flag: &str, around: &Surroundings<'_>) -> Result<Value, Failure> {
     let name = flag.split('=').next().unwrap_or_default();
@@ -96,7 +96,7 @@ fn credential(flag: &str, around: &Surroundings<'_>) -> Result<Value, Failure> {
     let (first, rest) = source.split_once(':').ok_or_else(|| wrong("there is no source"))?;
     let (variable, kind, from) = match first {
         "env" => (rest, "env", rest),
-        "file" | "command" => return Err(wrong("which variable of the worker is it?")),
+        "file" | "command" | "secret" => return Err(wrong("which variable of the worker is it?")),
         variable => {
             let (kind, from) = rest.split_once(':').ok_or_else(|| wrong("there is no source"))?;
             (variable, kind, from)
@@ -122,7 +122,12 @@ fn credential(flag: &str, around: &Surroundings<'_>) -> Result<Value, Failure> {
             ("fromFile", json!(path.to_string_lossy()))
         }
         "command" => ("fromCommand", json!(["sh", "-c", from])),
-        _ => return Err(wrong("the source is none of env, file, command")),
+        "secret" => {
+            let at = from.split_once('/').filter(|(name, key)| !name.is_empty() && !key.is_empty());
+            let (name, key) = at.ok_or_else(|| wrong("a Secret is named as secret:NAME/KEY"))?;
+            ("secretKeyRef", json!({"name": name, "key": key}))
+        }
+        _ => return Err(wrong("the source is none of env, file, command, secret")),
     };
     entry[field] = value;
     Ok(entry)
@@ -149,6 +154,8 @@ mod tests {
         assert_eq!(of("a=env:TOKEN").unwrap(), json!({"name": "a", "env": "TOKEN", "fromEnv": "TOKEN"}));
         assert_eq!(of("a=KEY:env:TOKEN").unwrap(), json!({"name": "a", "env": "KEY", "fromEnv": "TOKEN"}));
         assert_eq!(of("a=KEY:file:/dev/null").unwrap(), json!({"name": "a", "env": "KEY", "fromFile": "/dev/null"}));
+        let secret = json!({"name": "a", "env": "KEY", "secretKeyRef": {"name": "tokens", "key": "a"}});
+        assert_eq!(of("a=KEY:secret:tokens/a").unwrap(), secret);
         assert_eq!(of("a=KEY:command:pass x:y").unwrap()["fromCommand"], json!(["sh", "-c", "pass x:y"]));
         for bad in [
             "a",
@@ -156,6 +163,8 @@ mod tests {
             "a=sk-123456",
             "a=KEY:sk-123456",
             "a=KEY:vault:sk-123456",
+            "a=KEY:secret:sk-123456",
+            "a=secret:tokens/a",
             "a=env:",
             "a=file:/x",
             "a=:env:TOKEN",

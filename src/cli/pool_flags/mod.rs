@@ -19,8 +19,8 @@ pub struct PoolFlags {
     /// Read the pool from a YAML or JSON file; the flags below override it
     #[arg(short, long, value_name = "FILE", help_heading = "Pool")]
     pub file: Option<PathBuf>,
-    /// Most workers (spec.max) [default: 8; without --tasks 1, or one for each credential]
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true, help_heading = "Pool")]
+    /// Most workers (spec.max) [default: 8; of a run without --tasks 1, or one for each credential]
+    #[arg(short, long, visible_alias = "max", value_name = "N", allow_negative_numbers = true, help_heading = "Pool")]
     pub workers: Option<i64>,
     /// Fewest workers (spec.min) [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Pool")]
@@ -32,7 +32,7 @@ pub struct PoolFlags {
     #[arg(long, value_name = "IMAGE", help_heading = "Pool")]
     pub image: Option<String>,
     /// What workers are [default: Docker with an image, else Process]
-    #[arg(long, value_name = "Process|Docker", value_parser = runtime, help_heading = "Pool")]
+    #[arg(long, value_name = "Process|Docker|Pod", value_parser = runtime, help_heading = "Pool")]
     pub runtime: Option<RuntimeKind>,
     /// A directory of this machine in the workers, read-only unless :rw is added (spec.mounts)
     #[arg(long, value_name = "SRC:DST[:rw]", help_heading = "Pool")]
@@ -50,13 +50,14 @@ Credential that workers use at the rate-limited service. Workers are spread even
   NAME=env:VAR            $VAR of this environment, as $VAR in the worker
   NAME=VAR:env:SOURCE     $SOURCE of this environment, as $VAR in the worker
   NAME=VAR:file:PATH      the content of a file
+  NAME=VAR:secret:S/KEY   a key of the Secret S; not with --local
   NAME=VAR:command:CMD    what `sh -c CMD` prints here";
 
 fn runtime(text: &str) -> Result<RuntimeKind, String> {
     match text.to_ascii_lowercase().as_str() {
         "process" => Ok(RuntimeKind::Process),
         "docker" => Ok(RuntimeKind::Docker),
-        "pod" => Err("Pods need a cluster: use Docker or Process with --local".to_owned()),
-        _ => Err("use Process or Docker".to_owned()),
+        "pod" => Ok(RuntimeKind::Pod),
+        _ => Err("use Process, Docker or Pod".to_owned()),
     }
 }

@@ -76,17 +76,50 @@ pub fn plan(
     file: Option<Value>,
     around: &Surroundings<'_>,
 ) -> Result<PlannedPool, Failure> {
+    let mut laid = lay(flags, purpose.name, purpose.namespace, file, around)?;
+    let spec = section(&mut laid.pool, "spec")?;
+    let runtime = decide_runtime(flags, spec)?;
+    spec.insert("runtime".to_owned(), json!(runtime));
+    extend(spec, "credentials", "name", credentials(&flags.credential, around)?)?;
+    if purpose.single {
+        limit_to_one_task(spec);
+    }
+    set_dispatch(spec);
+    refuse_what_is_not_honoured(spec)?;
+    Ok(PlannedPool { pool: laid.pool, runtime, stays: laid.stays })
+}
+
+/// Flags over a file: what is the same for every command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LaidPool {
+    /// The ContainerPool as JSON, without the credentials that flags name.
+    pub pool: Value,
+    /// True if the workers' command is [`STAY`] because none was given.
+    pub stays: bool,
+}
+
+/// Lays the flags over `file`, except for credentials. The runtime is only there if it was named.
+///
+/// # Errors
+/// A flag that cannot be understood.
+pub fn lay(
+    flags: &PoolFlags,
+    name: Option<&str>,
+    namespace: &str,
+    file: Option<Value>,
+    around: &Surroundings<'_>,
+) -> Result<LaidPool, Failure> {
     let from_file = file.is_some();
     let mut pool = file.unwrap_or_else(|| json!({"apiVersion": format!("{GROUP}/{VERSION}"), "kind": "ContainerPool"}));
     if let Some(object) = pool.as_object_mut() {
         object.remove("status");
     }
     let metadata = section(&mut pool, "metadata")?;
-    if let Some(name) = purpose.name {
+    if let Some(name) = name {
         metadata.insert("name".to_owned(), json!(name));
     }
     metadata.entry("name").or_insert_with(|| json!(DEFAULT_NAME));
-    metadata.insert("namespace".to_owned(), json!(purpose.namespace));
+    metadata.insert("namespace".to_owned(), json!(namespace));
 
     let spec = section(&mut pool, "spec")?;
     for (field, value) in [("max", flags.workers), ("min", flags.min)] {
@@ -105,17 +138,12 @@ pub fn plan(
     if let Some(cooldown) = &flags.cooldown {
         set_cooldown(spec, cooldown);
     }
-    let runtime = decide_runtime(flags, spec)?;
-    spec.insert("runtime".to_owned(), json!(runtime));
+    if let Some(runtime) = flags.runtime {
+        spec.insert("runtime".to_owned(), json!(runtime));
+    }
     extend(spec, "env", "name", env(&flags.env, around)?)?;
     extend(spec, "mounts", "mountPath", mounts(&flags.mount, around)?)?;
-    extend(spec, "credentials", "name", credentials(&flags.credential, around)?)?;
-    if purpose.single {
-        limit_to_one_task(spec);
-    }
-    set_dispatch(spec);
-    refuse_what_is_not_honoured(spec)?;
-    Ok(PlannedPool { pool, runtime, stays })
+    Ok(LaidPool { pool, stays })
 }
 
 impl PlannedPool {
@@ -132,7 +160,11 @@ impl PlannedPool {
     }
 }
 
-fn section<'a>(pool: &'a mut Value, name: &str) -> Result<&'a mut Map<String, Value>, Failure> {
+/// A part of a pool that is an object; an empty one, if it is not there.
+///
+/// # Errors
+/// It is there and no object.
+pub fn section<'a>(pool: &'a mut Value, name: &str) -> Result<&'a mut Map<String, Value>, Failure> {
     let wrong = || Failure::usage(format!("--file: {name} must be an object (see examples/local-pool.yaml)"));
     let object = pool.as_object_mut().ok_or_else(wrong)?;
     let section = object.entry(name).or_insert_with(|| json!({}));
@@ -156,8 +188,11 @@ fn set_cooldown(spec: &mut Map<String, Value>, cooldown: &str) {
 
 /// Docker if there is an image, else Process. Work that is meant for a container never runs directly on this machine.
 fn decide_runtime(flags: &PoolFlags, spec: &Map<String, Value>) -> Result<RuntimeKind, Failure> {
-    if let Some(runtime) = flags.runtime {
-        return Ok(runtime);
+    const PODS: &str = "Pods need a cluster; with --local add --runtime Docker, or --runtime Process";
+    match flags.runtime {
+        Some(RuntimeKind::Pod) => return Err(Failure::usage(format!("--runtime Pod: {PODS}"))),
+        Some(runtime) => return Ok(runtime),
+        None => {}
     }
     match spec.get("runtime").filter(|r| !r.is_null()) {
         None if spec.get("image").is_some_and(|i| !i.is_null()) => Ok(RuntimeKind::Docker),
@@ -165,16 +200,17 @@ fn decide_runtime(flags: &PoolFlags, spec: &Map<String, Value>) -> Result<Runtim
         Some(named) => match named.as_str() {
             Some("Docker") => Ok(RuntimeKind::Docker),
             Some("Process") => Ok(RuntimeKind::Process),
-            Some("Pod") => Err(Failure::usage(
-                "spec.runtime: Pods need a cluster; with --local add --runtime Docker, or --runtime Process",
-            )),
+            Some("Pod") => Err(Failure::usage(format!("spec.runtime: {PODS}"))),
             _ => Err(Failure::usage(format!("spec.runtime is {named}: use Docker or Process"))),
         },
     }
 }
 
 /// Adds entries to a list of the spec; one with the same key is replaced.
-fn extend(spec: &mut Map<String, Value>, field: &str, key: &str, entries: Vec<Value>) -> Result<(), Failure> {
+///
+/// # Errors
+/// The field is there and no list.
+pub fn extend(spec: &mut Map<String, Value>, field: &str, key: &str, entries: Vec<Value>) -> Result<(), Failure> {
     if entries.is_empty() {
         return Ok(());
     }
