@@ -86,7 +86,7 @@ async fn nothing_is_left_of_a_pool_that_is_refused() {
     for (args, code, message) in [
         (&["create", "pool", "agents", "--min", "3", "--max", "2"][..], 2, "min must be <= max (raise spec.max first)"),
         (&["create", "pool", "agents", "--cooldown", "soon"], 2, "spec.cooldown is \"soon\""),
-        (&["create", "pool", "agents", "--runtime", "vm"], 2, "use Process, Docker or Pod"),
+        (&["create", "pool", "agents", "--runtime", "vm"], 2, "use Process or Docker, or Pod on a cluster"),
         (&["create", "pool", "agents", "--scope", "all"], 2, "use Worker or Credential"),
         (
             &["create", "pool", "agents", "--credential", "b=env:NOT_SET_HERE"],

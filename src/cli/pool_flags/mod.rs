@@ -58,6 +58,6 @@ fn runtime(text: &str) -> Result<RuntimeKind, String> {
         "process" => Ok(RuntimeKind::Process),
         "docker" => Ok(RuntimeKind::Docker),
         "pod" => Ok(RuntimeKind::Pod),
-        _ => Err("use Process, Docker or Pod".to_owned()),
+        _ => Err("use Process or Docker, or Pod on a cluster".to_owned()),
     }
 }
