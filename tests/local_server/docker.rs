@@ -9,7 +9,7 @@ use poolkeeper::api::dispatch::DispatchPhase;
 use poolkeeper::api::{ContainerPool, Dispatch};
 use serde_json::{Value, json};
 
-use crate::life::{assigned, dispatch};
+use crate::life::{assigned, dispatch, pool};
 use poolkeeper_testkit::local_server::{Rig, until};
 
 use crate::PROGRAM;
@@ -83,4 +83,37 @@ async fn containers_are_taken_over_and_another_engine_is_not_trusted() {
     assert!(pools.get("local-server").await.unwrap().uid().is_some());
     rig.local(&["down", "--force"]).exits(0);
     assert_eq!(containers("local-server"), Vec::<String>::new());
+}
+
+/// The address of the engine is kept, and only a person changes it.
+#[tokio::test]
+async fn the_engine_is_the_one_that_was_named() {
+    let rig = Rig::new(PROGRAM);
+    let said = rig.local(&["up", "--docker-host", "ssh://host"]).exits(2);
+    assert!(said.stderr.contains("Poolkeeper supports unix:///PATH and tcp://HOST:PORT"), "{}", said.stderr);
+    rig.local(&["up", "--docker-host", "unix:///nonexistent/a.sock"]).exits(0);
+    let pid = rig.pid();
+    let pools: Api<ContainerPool> = Api::default_namespaced(rig.client().await);
+    let mut asked = pool("agents", json!({"min": 1, "image": "busybox"}));
+    asked.spec.runtime = None;
+    pools.create(&PostParams::default(), &asked).await.unwrap();
+    let says = |words: &'static str| {
+        let says = move |pool: Option<&ContainerPool>| {
+            let conditions = pool.and_then(|pool| pool.status.as_ref()).map(|s| &*s.conditions).unwrap_or_default();
+            conditions.iter().any(|c| c.message.contains(words))
+        };
+        let wait = kube::runtime::wait::await_condition(pools.clone(), "agents", says);
+        async move { tokio::time::timeout(std::time::Duration::from_secs(60), wait).await.unwrap().unwrap() }
+    };
+    says("unix:///nonexistent/a.sock").await;
+    // It stays, whatever DOCKER_HOST is where the next `up` is typed, and also when there are no workers.
+    rig.local(&["down"]).exits(0);
+    rig.up();
+    says("unix:///nonexistent/a.sock").await;
+    // Another one is used at once.
+    rig.local(&["up", "--docker-host", "tcp://127.0.0.1:1"]).exits(0);
+    assert_ne!(rig.pid(), pid);
+    says("tcp://127.0.0.1:1").await;
+    rig.local(&["up", "--docker-host", "auto"]).exits(0);
+    says("unix:///nonexistent/docker.sock").await;
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::server;
 use crate::cli::exit::{Exit, Failure};
+use crate::standalone::resident::DockerHost;
 use crate::standalone::resident::home::Home;
 use crate::standalone::resident::requests::ServerStatus;
 
@@ -24,7 +25,11 @@ const LOOK: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// It ended, for the reason that it gives.
-pub(super) async fn start(home: &Home, port: Option<u16>) -> Result<ServerStatus, Failure> {
+pub(super) async fn start(
+    home: &Home,
+    port: Option<u16>,
+    docker: Option<&DockerHost>,
+) -> Result<ServerStatus, Failure> {
     let failed = |e: io::Error| Failure::poolkeeper("starting the server", e);
     home.make().map_err(|e| Failure::new(Exit::Failed, format!("the directory {}: {e}", home.path().display())))?;
     let log = OpenOptions::new().append(true).create(true).mode(0o600).open(home.log()).map_err(failed)?;
@@ -33,6 +38,9 @@ pub(super) async fn start(home: &Home, port: Option<u16>) -> Result<ServerStatus
     command.args(["local", "up", "--foreground", "--detach"]);
     if let Some(port) = port {
         command.args(["--port", &port.to_string()]);
+    }
+    if let Some(host) = docker {
+        command.args(["--docker-host", &host.to_string()]);
     }
     command.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed)?).stderr(log);
     let mut child = command.spawn().map_err(failed)?;

@@ -43,7 +43,13 @@ impl Run for DownArgs {
             self.stop_server(&home).await?;
         } else {
             // Process workers are gone by now, but containers stay until they are removed.
-            let start = Start { home: home.clone(), port: None, clock: cx.clock.clone(), ids: cx.ids.clone() };
+            let start = Start {
+                home: home.clone(),
+                port: None,
+                docker_host: None,
+                clock: cx.clock.clone(),
+                ids: cx.ids.clone(),
+            };
             let stopped = resident::stop_workers(start, self.force).await?;
             stopped.map_err(|refusal| {
                 let exit = if refusal.code == 409 { Exit::Conflict } else { Exit::Failed };

@@ -11,7 +11,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::{output, signals};
 use crate::standalone::resident::home::Home;
 use crate::standalone::resident::requests::ServerStatus;
-use crate::standalone::resident::{self, Start};
+use crate::standalone::resident::{self, DockerHost, Start};
 
 /// How long a server that is there may take to answer, and the pause between two tries.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -32,6 +32,10 @@ pub struct UpArgs {
     /// Serve on this port of 127.0.0.1 from now on [default: a free one, chosen at the first start]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
+    /// Use the Docker Engine at this address from now on, such as unix:///run/user/1000/docker.sock or tcp://host:2375; `auto`: the
+    /// one that docker would use [default: the one that was found at the first start]
+    #[arg(long, value_name = "ENDPOINT")]
+    docker_host: Option<DockerHost>,
     /// Replace a server that runs, whatever its version
     #[arg(long, conflicts_with = "foreground")]
     restart: bool,
@@ -54,7 +58,7 @@ impl Run for UpArgs {
             return serve(self, home, cx).await;
         }
         if let Some(status) = settled(&home).await? {
-            let moves = self.port.is_some();
+            let moves = self.port.is_some() || self.docker_host.is_some();
             if !(self.restart || moves || is_older(&status.version, env!("CARGO_PKG_VERSION"))) {
                 say(&home, &status);
                 return Ok(Exit::Success);
@@ -67,7 +71,7 @@ impl Run for UpArgs {
                 return Err(Failure::new(Exit::WaitedTooLong, message));
             }
         }
-        let status = background::start(&home, self.port).await?;
+        let status = background::start(&home, self.port, self.docker_host.as_ref()).await?;
         say(&home, &status);
         if let Some(text) = &status.restored {
             output::say(text);
@@ -102,7 +106,8 @@ async fn serve(args: UpArgs, home: Home, cx: &Context) -> Result<Exit, Failure> 
     let leave = signals::listen(&signals::unless_ignored(&kinds), None).map_err(failed)?;
     // Each worker and each watch needs open files.
     let _ = crate::standalone::room::limit();
-    let start = Start { home, port: args.port, clock: cx.clock.clone(), ids: cx.ids.clone() };
+    let start =
+        Start { home, port: args.port, docker_host: args.docker_host, clock: cx.clock.clone(), ids: cx.ids.clone() };
     resident::serve(start, leave).await?;
     Ok(Exit::Success)
 }

@@ -42,6 +42,14 @@ pub enum EndpointError {
         /// What was found there.
         address: String,
     },
+    /// It has a password. It is not repeated.
+    #[error(
+        "{source_name} has a user or a password in it: Poolkeeper uses unix:///PATH and tcp://HOST:PORT without them"
+    )]
+    Password {
+        /// Where it was found.
+        source_name: String,
+    },
     /// TLS is wanted.
     #[error(
         "{source_name} asks for TLS to the Docker Engine, which Poolkeeper does not support; forward its socket over ssh"
@@ -165,6 +173,12 @@ impl Endpoint {
     pub fn parse(source_name: &str, address: &str) -> Result<Self, EndpointError> {
         let unsupported =
             || EndpointError::Unsupported { source_name: source_name.to_owned(), address: address.to_owned() };
+        let authority = address.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+        if let Some((user, _)) = authority.rsplit_once('@')
+            && (user.contains(':') || address.starts_with("tcp://"))
+        {
+            return Err(EndpointError::Password { source_name: source_name.to_owned() });
+        }
         if let Some(path) = address.strip_prefix("unix://") {
             return if path.starts_with('/') { Ok(Self::Unix(PathBuf::from(path))) } else { Err(unsupported()) };
         }
@@ -190,6 +204,15 @@ fn current_context(file: &Path) -> Result<String, EndpointError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_is_refused_and_not_repeated() {
+        for address in ["tcp://me:sesame@host:2375", "ssh://me:sesame@host", "tcp://sesame@host:2375"] {
+            let error = address.parse::<Endpoint>().unwrap_err().to_string();
+            assert!(error.contains("has a user or a password in it") && !error.contains("sesame"), "{error}");
+        }
+        assert!(matches!("ssh://me@host".parse::<Endpoint>(), Err(EndpointError::Unsupported { .. })));
+    }
 
     fn find(vars: &[(&str, &str)]) -> Result<Endpoint, EndpointError> {
         Endpoint::find(|name| vars.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))

@@ -37,6 +37,7 @@ pub use self::access::CONTEXT;
 use self::door::Door;
 pub use self::error::Error;
 use self::home::{Home, Lock};
+pub use self::owner::DockerHost;
 use self::parts::Parts;
 pub use self::refusal::Refusal;
 use self::requests::{Down, Front, Order};
@@ -56,6 +57,8 @@ pub struct Start {
     pub home: Home,
     /// Another port than the one that was chosen at the first start.
     pub port: Option<u16>,
+    /// Another Docker Engine than the one that is kept.
+    pub docker_host: Option<DockerHost>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Random ids.
@@ -87,7 +90,7 @@ pub fn take(home: &Home) -> Result<Lock, Error> {
 /// # Errors
 /// It cannot start, or its store fails.
 pub async fn serve(start: Start, leave: CancellationToken) -> Result<Ended, Error> {
-    let Start { home, port, clock, ids } = start;
+    let Start { home, port, docker_host, clock, ids } = start;
     // Until this process ends, because tasks may hold the store until then.
     std::mem::forget(take(&home)?);
     let file = |path: PathBuf| move |source| Error::File { path, source };
@@ -97,6 +100,9 @@ pub async fn serve(start: Start, leave: CancellationToken) -> Result<Ended, Erro
     let port = listener.local_addr().map_err(|source| Error::Port { port: wanted, source })?.port();
     // Relative paths of pools begin here.
     std::env::set_current_dir(home.path()).map_err(file(home.path().to_owned()))?;
+    if let Some(host) = docker_host {
+        owner::choose(&home, &host)?;
+    }
     let parts = Parts::open(&home, clock.clone(), ids.clone()).await?;
     parts.ensure_namespace().await;
     let restored = if restored::is_copy(&home, &parts.epoch)? {
