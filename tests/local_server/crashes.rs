@@ -1,60 +1,107 @@
 //! `kill -9` of the server: nothing that was answered is lost, and tasks run on.
-use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use poolkeeper::api::dispatch::DispatchPhase;
 use poolkeeper::api::{ContainerPool, Dispatch, Worker};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::life::{assigned, dispatch, phase, pool};
 use poolkeeper_testkit::local_server::{Rig, until};
+use poolkeeper_testkit::program::kubectl;
 
 use crate::PROGRAM;
 
-/// How often the server is killed. In CI more often than by hand.
+/// How often the server is killed. In CI 30 times.
 fn kills() -> usize {
     std::env::var("POOLKEEPER_KILLS").ok().map_or(3, |kills| kills.parse().unwrap())
+}
+
+/// Writes that are answered before the server is killed.
+const ANSWERS: usize = 60;
+
+/// What the writers of one life of the server share.
+#[derive(Default)]
+struct Load {
+    round: usize,
+    stop: AtomicBool,
+    answers: AtomicUsize,
+}
+
+/// A pool, and the label and the version of each write to it that was answered.
+type Answered = (String, Vec<(String, u64)>);
+
+impl Load {
+    fn label(&self, answered: &[(String, u64)]) -> (String, Value) {
+        let label = format!("{}-{}", self.round, answered.len());
+        let patch = json!({"metadata": {"labels": {"n": label}}});
+        (label, patch)
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::SeqCst)
+    }
+
+    /// Writes with a client library until it is not answered.
+    async fn write(self: Arc<Self>, client: Client, name: String) -> Answered {
+        let pools: Api<ContainerPool> = Api::default_namespaced(client);
+        let _ = pools.create(&PostParams::default(), &pool(&name, json!({"max": 1}))).await;
+        let mut answered = Vec::new();
+        while self.goes_on() {
+            let (label, patch) = self.label(&answered);
+            let Ok(pool) = pools.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await else { break };
+            answered.push((label, pool.resource_version().unwrap().parse().unwrap()));
+            self.answers.fetch_add(1, Ordering::SeqCst);
+        }
+        (name, answered)
+    }
+
+    /// The same with kubectl.
+    fn write_with_kubectl(&self, kubectl: &Path, kubeconfig: &Path, name: String) -> Answered {
+        let mut answered = Vec::new();
+        while self.goes_on() {
+            let (label, patch) = self.label(&answered);
+            let mut command = Command::new(kubectl);
+            command.env("KUBECONFIG", kubeconfig).args(["patch", "containerpool", &name, "--type=merge", "-p"]);
+            command.args([&*patch.to_string(), "-o", "jsonpath={.metadata.resourceVersion}"]);
+            let said = command.output().unwrap();
+            if !said.status.success() {
+                break;
+            }
+            answered.push((label, String::from_utf8(said.stdout).unwrap().parse().unwrap()));
+            self.answers.fetch_add(1, Ordering::SeqCst);
+        }
+        (name, answered)
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_answered_write_is_lost_and_no_version_comes_twice() {
     let rig = Rig::new(PROGRAM);
-    rig.up();
-    let mut versions: BTreeMap<String, u64> = BTreeMap::new();
+    let pools: Api<ContainerPool> = Api::default_namespaced(rig.up().client().await);
+    pools.create(&PostParams::default(), &pool("kubectl", json!({"max": 1}))).await.unwrap();
+    let kubectl = kubectl();
+    let mut versions: BTreeSet<u64> = BTreeSet::new();
+    let mut answers: BTreeMap<String, usize> = BTreeMap::new();
     for round in 0..kills() {
-        let stop = Arc::new(AtomicBool::new(false));
-        let writers: Vec<_> = (0..4)
-            .map(|writer| {
-                let (stop, client) = (stop.clone(), rig.client());
-                let client = futures::executor::block_on(client);
-                tokio::spawn(async move {
-                    let pools: Api<ContainerPool> = Api::default_namespaced(client);
-                    let name = format!("pool-{writer}");
-                    let _ = pools.create(&PostParams::default(), &pool(&name, json!({"max": 1}))).await;
-                    let mut answered = Vec::new();
-                    while !stop.load(Ordering::SeqCst) {
-                        let patch = json!({"metadata": {"labels": {"n": format!("{round}-{}", answered.len())}}});
-                        match pools.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-                            Ok(pool) => {
-                                answered.push((
-                                    pool.labels()["n"].clone(),
-                                    pool.resource_version().unwrap().parse::<u64>().unwrap(),
-                                ));
-                            }
-                            Err(_) => break,
-                        }
-                    }
-                    (name, answered)
-                })
-            })
-            .collect();
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let load = Arc::new(Load { round, ..Load::default() });
+        let mut writers = Vec::new();
+        for writer in 0..4 {
+            writers.push(tokio::spawn(load.clone().write(rig.client().await, format!("pool-{writer}"))));
+        }
+        if let Some(kubectl) = kubectl.clone() {
+            let (load, kubeconfig) = (load.clone(), rig.kubeconfig());
+            let write = move || load.write_with_kubectl(&kubectl, &kubeconfig, "kubectl".to_owned());
+            writers.push(tokio::task::spawn_blocking(write));
+        }
+        until("writes are answered", || load.answers.load(Ordering::SeqCst) >= ANSWERS);
         rig.kill();
-        stop.store(true, Ordering::SeqCst);
+        load.stop.store(true, Ordering::SeqCst);
         rig.up();
         let pools: Api<ContainerPool> = Api::default_namespaced(rig.client().await);
         for writer in writers {
@@ -66,13 +113,13 @@ async fn no_answered_write_is_lost_and_no_version_comes_twice() {
             assert!(now >= *version, "{name}: version {version} was answered, and {now} is there");
             let n = |label: &str| label.split_once('-').unwrap().1.parse::<u64>().unwrap();
             assert!(n(&found.labels()["n"]) >= n(label), "{name}: {label} was answered");
+            *answers.entry(name.clone()).or_default() += answered.len();
             for (label, version) in answered {
-                if let Some(before) = versions.insert(format!("{name} {version}"), version) {
-                    panic!("version {before} of {name} ({label}) came twice");
-                }
+                assert!(versions.insert(version), "version {version} of {name} ({label}) came twice");
             }
         }
     }
+    println!("{} kills; answered writes: {answers:?}", kills());
 }
 
 #[tokio::test]
@@ -88,7 +135,7 @@ async fn a_task_runs_on_while_the_server_is_killed() {
     let (uid, target) = (status.uid(), status.status.unwrap().target.unwrap());
     let go = rig.file("go");
     let script = format!("until test -e {}; do sleep 0.05; done; env", go.display());
-    let task = std::process::Command::new(&target.argv[0])
+    let task = Command::new(&target.argv[0])
         .args(&target.argv[1..])
         .args(["sh", "-c", &script])
         .stdout(Stdio::piped())

@@ -85,7 +85,7 @@ async fn containers_are_taken_over_and_another_engine_is_not_trusted() {
     assert_eq!(containers("local-server"), Vec::<String>::new());
 }
 
-/// The address of the engine is kept, and only a person changes it.
+/// The address of the engine stays until a person changes it.
 #[tokio::test]
 async fn the_engine_is_the_one_that_was_named() {
     let rig = Rig::new(PROGRAM);

@@ -57,7 +57,7 @@ pub struct Start {
     pub home: Home,
     /// Another port than the one that was chosen at the first start.
     pub port: Option<u16>,
-    /// Another Docker Engine than the one that is kept.
+    /// Another Docker Engine than the one that was used last.
     pub docker_host: Option<DockerHost>,
     /// Time.
     pub clock: Arc<dyn Clock>,

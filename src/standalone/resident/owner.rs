@@ -41,13 +41,13 @@ fn machine() -> String {
     if id.is_empty() { rustix::system::uname().nodename().to_string_lossy().into_owned() } else { id }
 }
 
-/// What is kept of the engine.
+/// What is stored of the engine.
 #[derive(Serialize, Deserialize)]
 struct Engine {
     endpoint: String,
     /// None: no engine has answered there yet, so there are no workers on it.
     id: Option<String>,
-    /// A person named the address: it is kept when the workers are gone.
+    /// A person named the address: it stays when the workers are gone.
     #[serde(default)]
     chosen: bool,
 }
@@ -78,7 +78,7 @@ impl FromStr for DockerHost {
     }
 }
 
-/// Keeps another address of the engine. Its workers stay those of the engine with the id that is known: another engine at the new
+/// Stores another address of the engine. Its workers stay those of the engine with the id that is known: another engine at the new
 /// address is not used for them.
 ///
 /// # Errors
