@@ -12,6 +12,8 @@ pub mod cooldown;
 pub mod crd;
 pub mod create;
 pub mod delete;
+pub mod dispatches;
+pub mod exec;
 pub mod exit;
 pub mod get;
 pub mod local;
@@ -24,6 +26,7 @@ pub mod run;
 pub mod scale;
 pub mod server;
 pub mod set;
+pub mod shell;
 pub mod shim;
 mod signals;
 pub mod status;
@@ -35,6 +38,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::context::block_on;
+use self::exec::failure::{Trouble, Why};
+use self::exit::Exit;
 pub use self::log::LogFormat;
 
 /// Keeps pools of warm workers and hands work to them.
@@ -51,6 +56,8 @@ enum Command {
     Local(local::LocalArgs),
     Status(Box<status::StatusArgs>),
     Get(Box<get::GetArgs>),
+    Acquire(Box<dispatches::acquire::AcquireArgs>),
+    Report(Box<dispatches::report::ReportArgs>),
     Create(Box<create::CreateArgs>),
     Scale(Box<scale::ScaleArgs>),
     Set(Box<set::SetArgs>),
@@ -64,7 +71,7 @@ enum Command {
     Uninstall(uninstall::UninstallArgs),
     #[command(hide = true)]
     Shim(shim::ShimArgs),
-    Exec(shim::ExecArgs),
+    Exec(Box<exec::ExecArgs>),
 }
 
 /// The commands with their flags. As a plugin of kubectl, help names what people type there.
@@ -75,8 +82,11 @@ fn commands() -> clap::Command {
 
 /// Reads the arguments and runs the command that they name.
 pub fn main() -> ExitCode {
-    let matches = commands().get_matches();
-    let command = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
+    let read = commands().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let command = match read {
+        Ok(cli) => cli.command,
+        Err(error) => return misused(&error),
+    };
     match &command {
         Command::Controller(args) => log::start(Some(controller::LOG), args.log_format),
         Command::Local(args) if args.is_server() => log::start(Some(controller::LOG), LogFormat::Text),
@@ -87,6 +97,8 @@ pub fn main() -> ExitCode {
         Command::Local(args) => block_on(args),
         Command::Status(args) => block_on(*args),
         Command::Get(args) => block_on(*args),
+        Command::Acquire(args) => block_on(*args),
+        Command::Report(args) => block_on(*args),
         Command::Create(args) => block_on(*args),
         Command::Scale(args) => block_on(*args),
         Command::Set(args) => block_on(*args),
@@ -108,5 +120,21 @@ pub fn main() -> ExitCode {
             output::say(&failure.to_string());
             failure.exit.into()
         }
+    }
+}
+
+/// The end of a command whose arguments are wrong, or that was asked for its help.
+fn misused(error: &clap::Error) -> ExitCode {
+    // Nothing is left to do about a closed stream.
+    let _ = error.print();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.first().map(String::as_str) {
+        _ if !error.use_stderr() => Exit::Success.into(),
+        Some("exec") => Trouble::new(Why::Usage, "the arguments of exec are wrong").say().into(),
+        Some("acquire") if !words.iter().any(|word| word.ends_with("json") || word.ends_with("argv")) => {
+            let _ = output::data(dispatches::acquire::failed_in_a_shell(Exit::Usage).as_bytes());
+            Exit::Usage.into()
+        }
+        _ => Exit::Usage.into(),
     }
 }

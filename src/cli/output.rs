@@ -11,7 +11,12 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+
+use tokio::io::Interest;
+use tokio::net::unix::pipe;
 
 /// Prints a message of `poolkeeper`.
 pub fn say(text: &str) {
@@ -66,6 +71,17 @@ pub fn data(data: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(data)?;
     out.flush()
+}
+
+/// Resolves when nothing reads standard output any more. Of a file that is never the case.
+pub async fn stdout_closed() {
+    let never = std::future::pending;
+    let Ok(out) = io::stdout().as_fd().try_clone_to_owned() else { return never().await };
+    // A file cannot be watched. The mode of the descriptor, which other processes share, is not changed.
+    let Ok(out) = pipe::Sender::from_file_unchecked(File::from(out)) else { return never().await };
+    if out.ready(Interest::ERROR).await.is_err() {
+        never().await
+    }
 }
 
 /// Copies all that `from` holds to standard output.

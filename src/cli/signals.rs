@@ -14,6 +14,18 @@ use super::output;
 /// # Errors
 /// The system refuses.
 pub fn listen(kinds: &[SignalKind], parting: Option<&'static str>) -> std::io::Result<CancellationToken> {
+    listen_or_exit(kinds, Exit::Interrupted, parting)
+}
+
+/// As [`listen`], with the exit code after the second signal.
+///
+/// # Errors
+/// The system refuses.
+pub fn listen_or_exit(
+    kinds: &[SignalKind],
+    exit: Exit,
+    parting: Option<&'static str>,
+) -> std::io::Result<CancellationToken> {
     let mut signals = Vec::new();
     for kind in kinds {
         let mut signal = signal(*kind)?;
@@ -34,7 +46,7 @@ pub fn listen(kinds: &[SignalKind], parting: Option<&'static str>) -> std::io::R
             if let Some(parting) = parting {
                 output::say(parting);
             }
-            std::process::exit(Exit::Interrupted.code().into());
+            std::process::exit(exit.code().into());
         }
     });
     Ok(token)

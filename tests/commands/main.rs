@@ -1,10 +1,13 @@
 //! The commands of a supervisor's day, on a local server with workers that are processes.
 #![allow(clippy::unwrap_used)]
 
+mod acquire;
 mod changing;
 mod creating;
+mod exec;
 mod get;
 mod plugin;
+mod report;
 mod server_choice;
 mod states;
 mod why;

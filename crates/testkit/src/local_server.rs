@@ -1,7 +1,7 @@
 //! A local server of its own for a test, and the commands on it.
 #![allow(clippy::disallowed_methods)] // The tests of the program wait in real time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -76,8 +76,27 @@ impl Rig {
 
     /// `poolkeeper …`, in an environment that names no other server.
     pub fn poolkeeper(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(self.program);
-        command.args(args).env("POOLKEEPER_HOME", self.home()).env("HOME", self.dir.path());
+        let mut command = self.around(self.program);
+        command.args(args);
+        command
+    }
+
+    /// A script of a shell, in which `poolkeeper` is this program.
+    pub fn shell(&self, shell: &str, script: &str) -> Command {
+        let mut command = self.around(shell);
+        let dir = Path::new(self.program).parent().unwrap();
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.args(["-c", script]).env("PATH", format!("{}:{path}", dir.display()));
+        command
+    }
+
+    /// Another program, in an environment that names no other server.
+    fn around(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("POOLKEEPER_HOME", self.home()).env("HOME", self.dir.path());
+        for variable in ["POOLKEEPER_TASK_ID", "POOLKEEPER_TASK_UID", "POOLKEEPER_ATTEMPT", "POOLKEEPER_WORKER"] {
+            command.env_remove(variable);
+        }
         for variable in ["KUBECONFIG", "POOLKEEPER_CONTEXT", "KUBERNETES_SERVICE_HOST"] {
             command.env_remove(variable);
         }

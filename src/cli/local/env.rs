@@ -6,6 +6,7 @@ use super::server;
 use crate::cli::context::{Context, Run};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
+use crate::cli::shell::quoted;
 
 /// Print the variables with which a shell uses the server
 ///
@@ -24,21 +25,5 @@ impl Run for EnvArgs {
         };
         output::data(text.as_bytes()).map_err(|_| Failure::new(Exit::OutputClosed, "standard output was closed"))?;
         ended
-    }
-}
-
-/// A word as every shell reads it.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_quoted_word_is_one_word() {
-        let word = "/a b/it's $HOME`x`";
-        let script = format!("printf %s {}", super::quoted(word));
-        let said = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
-        assert_eq!(String::from_utf8(said.stdout).unwrap(), word);
     }
 }

@@ -66,16 +66,35 @@ impl ServerArgs {
         self.namespace.as_deref()
     }
 
+    /// That there is a server to talk to, whether it answers or not.
+    ///
+    /// # Errors
+    /// There is none ([`Exit::Unreachable`]).
+    pub fn check(&self) -> Result<(), Failure> {
+        self.choice().map(drop)
+    }
+
+    /// The flags with which kubectl talks to the same cluster.
+    pub fn of_kubectl(&self) -> Vec<String> {
+        let facts = look::facts(self.kubeconfig.clone(), self.context.clone());
+        let context = facts.context.or(facts.context_variable).map(|name| format!("--context={name}"));
+        let file = facts.kubeconfig.map(|file| format!("--kubeconfig={}", file.display()));
+        file.into_iter().chain(context).collect()
+    }
+
+    fn choice(&self) -> Result<Choice, Failure> {
+        choose(&look::facts(self.kubeconfig.clone(), self.context.clone())).ok_or_else(|| {
+            let message = "there is no server to talk to: start one with `poolkeeper local up`, or name a cluster with --context or --kubeconfig";
+            Failure::new(Exit::Unreachable, message)
+        })
+    }
+
     /// Connects to the server that the flags, the environment and this machine name.
     ///
     /// # Errors
     /// There is none, or the local one does not answer ([`Exit::Unreachable`]); a kubeconfig cannot be used ([`Exit::Usage`]).
     pub async fn connect(&self) -> Result<Server, Failure> {
-        let facts = look::facts(self.kubeconfig.clone(), self.context.clone());
-        let Some(Choice { place, named }) = choose(&facts) else {
-            let message = "there is no server to talk to: start one with `poolkeeper local up`, or name a cluster with --context or --kubeconfig";
-            return Err(Failure::new(Exit::Unreachable, message));
-        };
+        let Choice { place, named } = self.choice()?;
         let (config, title, is_local) = match place {
             Place::Local => {
                 let home = local::server::home_that_is()

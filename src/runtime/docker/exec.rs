@@ -14,10 +14,10 @@ use bollard::errors::Error;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::{ExecConfig, ExecInspectResponse};
 use bollard::query_parameters::EventsOptionsBuilder;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, Stream, StreamExt};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -63,22 +63,38 @@ struct Begun {
     lost: Option<String>,
 }
 
-/// Runs `task` in the container. See [`crate::runtime::exec::Executor::exec`].
-pub(super) async fn exec(host: Arc<Host>, container: String, task: Task) -> Result<Running, ExecError> {
+/// Standard input of a task, as it comes.
+pub type Input = Pin<Box<dyn AsyncRead + Send>>;
+
+/// Runs `task` in the container. See [`crate::runtime::exec::Executor::exec`]. `input` goes before the task's own.
+pub(super) async fn exec(
+    host: Arc<Host>,
+    container: String,
+    mut task: Task,
+    input: Option<Input>,
+) -> Result<Running, ExecError> {
     let docker = host.docker().await.map_err(|e| ExecError::Worker(e.to_string()))?;
-    let begun = begin(&host, &docker, &container, task).await?;
+    let bytes = std::mem::take(&mut task.stdin);
+    let own = || (!bytes.is_empty()).then(|| -> Input { Box::pin(std::io::Cursor::new(bytes)) });
+    let begun = begin(&host, &docker, &container, task, input.or_else(own)).await?;
     let (ended, end) = oneshot::channel();
     let exec = Exec { host, docker, id: begun.id.clone(), container };
     Ok(Running { output: output(begun, ended), end: exec.end(end) })
 }
 
 /// Creates and starts an exec, and waits until its process runs, or is known not to.
-async fn begin(host: &Host, docker: &Docker, container: &str, task: Task) -> Result<Begun, ExecError> {
+async fn begin(
+    host: &Host,
+    docker: &Docker,
+    container: &str,
+    task: Task,
+    stdin: Option<Input>,
+) -> Result<Begun, ExecError> {
     if task.argv.is_empty() {
         return Err(ExecError::Command { message: "no command was given".to_owned(), code: 127 });
     }
     let config = ExecConfig {
-        attach_stdin: Some(!task.stdin.is_empty()),
+        attach_stdin: Some(stdin.is_some()),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         env: Some(task.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
@@ -100,8 +116,8 @@ async fn begin(host: &Host, docker: &Docker, container: &str, task: Task) -> Res
         Ok(StartExecResults::Detached) => return Ok(lost(id.id, "the engine did not attach to it".to_owned())),
         Err(EngineError::NoAnswer(why)) => return Ok(lost(id.id, why)),
     };
-    let writer = input.filter(|_| !task.stdin.is_empty());
-    let writer = writer.map(|input| AbortOnDropHandle::new(tokio::spawn(write(input, task.stdin))));
+    let writer = input.zip(stdin);
+    let writer = writer.map(|(input, stdin)| AbortOnDropHandle::new(tokio::spawn(write(input, stdin))));
     let begun = Begun { id: id.id, first: None, frames, writer, lost: None };
     begun.started(host, docker).await
 }
@@ -111,11 +127,23 @@ fn lost(id: String, why: String) -> Begun {
 }
 
 /// Writes all, then closes: the task sees the end of its input. A task may close it first.
-async fn write(mut input: Pin<Box<dyn AsyncWrite + Send>>, bytes: Bytes) {
-    if input.write_all(&bytes).await.is_ok() {
+async fn write(mut input: Pin<Box<dyn AsyncWrite + Send>>, mut stdin: Input) {
+    // An input that cannot be read ends there.
+    if copy(&mut stdin, &mut input).await.is_ok() {
         let _ = input.shutdown().await;
     }
     // Dropping it closes nothing: the other half of the connection is still read from.
+}
+
+/// Copies piece by piece, without waiting for more than there is.
+async fn copy(from: &mut Input, to: &mut Pin<Box<dyn AsyncWrite + Send>>) -> std::io::Result<()> {
+    let mut buffer = BytesMut::with_capacity(READ_BYTES);
+    while from.read_buf(&mut buffer).await.unwrap_or_default() > 0 {
+        to.write_all(&buffer).await?;
+        to.flush().await?;
+        buffer.clear();
+    }
+    Ok(())
 }
 
 impl Begun {
@@ -305,7 +333,8 @@ impl Exec {
             return Ok(true);
         }
         let probe = Task { argv: vec![NO_PROGRAM.to_owned()], ..Task::default() };
-        if let Err(ExecError::Command { message, .. }) = begin(&self.host, &self.docker, &self.container, probe).await
+        if let Err(ExecError::Command { message, .. }) =
+            begin(&self.host, &self.docker, &self.container, probe, None).await
             && message.contains(NO_PROGRAM)
         {
             return Ok(false);

@@ -15,6 +15,7 @@
 //! | `instance` | from an inspected container to an [`Instance`], with its last output |
 //! | `observe` | following an engine: listings and events |
 //! | `exec` | running a task in a container |
+//! | `logs` | what a container's command printed |
 //! | `result` | the result file of a task |
 //! | `owner`, `sweep` | the process of a local run, and removing what dead runs left |
 
@@ -26,6 +27,7 @@ mod gate;
 mod host;
 mod image;
 mod instance;
+mod logs;
 mod observe;
 mod owner;
 mod quantity;
@@ -41,13 +43,14 @@ use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 
 pub use endpoint::{DEFAULT_SOCKET, Endpoint, EndpointError};
+pub use exec::Input;
 pub use gate::EngineGate;
 pub use host::HostOptions;
 pub use owner::{NoProcess, OwnerProcess};
 
 use self::host::Host;
 use super::credentials::Resolver;
-use super::exec::{ExecError, Executor, Running, Task};
+use super::exec::{ExecError, Executor, Output, Running, Task};
 use super::{Instance, InstanceKey, InstanceSpec, LOCAL_HOST, Observation, Runtime, RuntimeError, StartError};
 use crate::api::RuntimeKind;
 use crate::api::dispatch::Target;
@@ -218,12 +221,34 @@ impl DockerExecutor {
     pub fn new(hosts: Vec<HostOptions>) -> Result<Self, EndpointError> {
         Ok(Self { hosts: Hosts::new(hosts)? })
     }
+
+    /// Starts a task whose standard input comes piece by piece.
+    ///
+    /// # Errors
+    /// As [`Executor::exec`].
+    pub async fn exec_with(&self, target: &Target, task: Task, input: Input) -> Result<Running, ExecError> {
+        exec::exec(self.hosts.of(target)?, target.id.clone(), task, Some(input)).await
+    }
+
+    /// What the command of a container printed, both streams, from its start or its last lines. With `follow` it goes on
+    /// with what is printed from then on.
+    ///
+    /// # Errors
+    /// The engine is not reached, or has no such container.
+    pub async fn logs(
+        &self,
+        target: &Target,
+        tail: Option<u64>,
+        follow: bool,
+    ) -> Result<BoxStream<'static, Result<Output, String>>, ExecError> {
+        logs::logs(self.hosts.of(target)?, &target.id, tail, follow).await
+    }
 }
 
 #[async_trait]
 impl Executor for DockerExecutor {
     async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError> {
-        exec::exec(self.hosts.of(target)?, target.id.clone(), task).await
+        exec::exec(self.hosts.of(target)?, target.id.clone(), task, None).await
     }
 
     async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {

@@ -331,10 +331,15 @@ impl Runtime for PodRuntime {
     }
 
     fn target(&self, instance: &Instance) -> Target {
-        let id = instance.key.instance_name();
-        let argv = ["kubectl", "exec", "-i", "-n", &instance.key.namespace, &id, "-c", CONTAINER, "--"];
-        Target { runtime: RuntimeKind::Pod, host: None, argv: argv.map(str::to_owned).to_vec(), id }
+        target(&instance.key)
     }
+}
+
+/// How to reach a worker with the rights of the caller.
+pub fn target(key: &InstanceKey) -> Target {
+    let id = key.instance_name();
+    let argv = ["kubectl", "exec", "-i", "-n", &key.namespace, &id, "-c", CONTAINER, "--"];
+    Target { runtime: RuntimeKind::Pod, host: None, argv: argv.map(str::to_owned).to_vec(), id }
 }
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
-//! `poolkeeper exec --socket PATH -- CMD`: a task in a worker as if it were run right here. This is the argv of a
-//! Process target.
+//! A task in a Process worker as if it were run right here: standard input is passed on, both streams come back.
 
-use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,52 +9,73 @@ use super::client::{Event, Session, Stdin};
 use super::protocol::{CHUNK, ExecRequest};
 use crate::runtime::exec::{ExecError, Output, TaskEnd};
 
-/// Poolkeeper itself failed: the worker was not reached, or contact was lost.
-const FAILED: u8 = 125;
-/// The reader of our output is gone, as `head` is after some lines. Other programs end by SIGPIPE then, number 13.
-const READER_GONE: u8 = 128 + 13;
-
-/// Runs a task in the worker with this socket: standard input is passed on, both streams come back. Its exit code
-/// is the task's; 125 if the worker was not reached or contact was lost, 126 and 127 as shells have them. To be
-/// called outside of any async runtime. If this process is killed, the task is ended.
-pub fn main(socket: &Path, request: &ExecRequest) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return say(&error.to_string(), FAILED),
-    };
-    let code = runtime.block_on(run(socket, request));
-    // A thread may sit in a read of standard input that never returns.
-    runtime.shutdown_background();
-    code
+/// How the task ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with this code; 128 + signal number if a signal ended it.
+    Exited(i32),
+    /// It was stopped here, and has certainly ended.
+    Stopped,
+    /// Our own output cannot be written to: the task was ended. True if that is because nothing reads it any more.
+    NoOutput {
+        /// True if the reader of our output is gone.
+        reader_gone: bool,
+        /// What the system says.
+        message: String,
+    },
+    /// Contact was lost: whether and how the task ended is not known.
+    Lost(String),
 }
 
-#[allow(clippy::disallowed_methods)] // A program of its own, with its own output.
-async fn run(socket: &Path, request: &ExecRequest) -> ExitCode {
-    let Session { mut events, stdin } = match Session::start(socket, request).await {
-        Ok(session) => session,
-        Err(ExecError::Command { message, code }) => return say(&message, u8::try_from(code).unwrap_or(FAILED)),
-        Err(ExecError::Worker(message)) => return say(&message, FAILED),
-    };
+/// Runs a task in the worker with this socket. Without `input` the task sees the end of its input at once. When `stop`
+/// resolves, the task is ended, and its end waited for. If this process is killed, the task is ended too.
+///
+/// # Errors
+/// The task was not started.
+pub async fn run(
+    socket: &Path,
+    request: &ExecRequest,
+    input: bool,
+    stop: impl Future<Output = ()>,
+) -> Result<Ended, ExecError> {
+    let Session { mut events, stdin } = Session::start(socket, request).await?;
     // A task of its own: writing our output must not keep the task's input waiting, or a coprocess would hang.
-    let feeder = tokio::spawn(feed(stdin));
+    let mut feeder = Some(tokio::spawn(feed(stdin, input)));
     let (mut out, mut err) = (tokio::io::stdout(), tokio::io::stderr());
-    let code = loop {
-        let written = match events.next().await {
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let event = tokio::select! {
+            biased;
+            event = events.next() => event,
+            () = &mut stop, if feeder.is_some() => {
+                hang_up(&mut feeder).await;
+                continue;
+            }
+        };
+        let written = match event {
             Event::Output(Output::Stdout(data)) => write(&mut out, &data).await,
             Event::Output(Output::Stderr(data)) => write(&mut err, &data).await,
-            Event::End(TaskEnd::Exited(code)) => break ExitCode::from(code.to_le_bytes()[0]),
-            Event::End(TaskEnd::Lost(message)) => break say(&message, FAILED),
+            Event::End(TaskEnd::Exited(code)) => return Ok(Ended::Exited(code)),
+            // The worker closes the connection when it has ended the task.
+            Event::End(TaskEnd::Lost(_)) if feeder.is_none() => return Ok(Ended::Stopped),
+            Event::End(TaskEnd::Lost(message)) => return Ok(Ended::Lost(message)),
         };
-        // To leave is to hang up, and that ends the task.
         if let Err(error) = written {
-            if error.kind() == std::io::ErrorKind::BrokenPipe {
-                break ExitCode::from(READER_GONE);
-            }
-            break say(&format!("cannot pass on the output: {error}"), FAILED);
+            hang_up(&mut feeder).await;
+            while !matches!(events.next().await, Event::End(_)) {}
+            let reader_gone = error.kind() == std::io::ErrorKind::BrokenPipe;
+            return Ok(Ended::NoOutput { reader_gone, message: error.to_string() });
         }
-    };
-    feeder.abort();
-    code
+    }
+}
+
+/// Closes our half of the connection: the worker then ends the task.
+async fn hang_up(feeder: &mut Option<tokio::task::JoinHandle<()>>) {
+    if let Some(feeder) = feeder.take() {
+        feeder.abort();
+        // It is gone then, and with it what it holds.
+        let _ = feeder.await;
+    }
 }
 
 async fn write(to: &mut (impl AsyncWriteExt + Unpin), data: &[u8]) -> std::io::Result<()> {
@@ -65,24 +83,19 @@ async fn write(to: &mut (impl AsyncWriteExt + Unpin), data: &[u8]) -> std::io::R
     to.flush().await
 }
 
-async fn feed(mut stdin: Stdin) {
-    let mut input = tokio::io::stdin();
+async fn feed(mut stdin: Stdin, input: bool) {
     let mut buffer = vec![0; CHUNK];
-    // An input that cannot be read (closed, or a directory) is an empty one.
-    while let Ok(count @ 1..) = input.read(&mut buffer).await {
-        let data = Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default());
-        if stdin.send(data).await.is_err() {
-            return;
+    if input {
+        let mut input = tokio::io::stdin();
+        // An input that cannot be read (closed, or a directory) is an empty one.
+        while let Ok(count @ 1..) = input.read(&mut buffer).await {
+            let data = Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default());
+            if stdin.send(data).await.is_err() {
+                break;
+            }
         }
     }
-    if stdin.finish().await.is_ok() {
-        // The connection stays open until the task has ended.
-        std::future::pending::<()>().await;
-    }
-}
-
-#[allow(clippy::disallowed_methods)] // A program of its own, with its own output.
-fn say(message: &str, code: u8) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "poolkeeper exec: {message}");
-    ExitCode::from(code)
+    // The connection stays open until the task has ended.
+    let _ = stdin.finish().await;
+    std::future::pending::<()>().await;
 }

@@ -194,6 +194,11 @@ impl Runtime for ProcessRuntime {
     }
 }
 
+/// The socket of the worker with this uid, of a runtime with this directory. None: the uid cannot be a file name.
+pub fn socket(run_dir: &std::path::Path, uid: &str) -> Option<PathBuf> {
+    Some(WorkerDir::of(run_dir, uid)?.socket())
+}
+
 fn no_host(host: &str) -> String {
     format!("runtime Process has no host {host}, only {LOCAL_HOST}")
 }

@@ -6,6 +6,7 @@
 //! - `parts`: what it is made of. `restored`: what a copy
 //!   of a store is, and begins with. `secrets`: where values of
 //!   credentials are. `standing_down`: how its workers are stopped. `requests`: what it can be asked besides the API.
+//! - [`targets`]: how a command on this machine reaches a worker.
 //! - `error`: why it cannot start, or ended. `refusal`: why it does not go down.
 //! - Here: one life of it.
 //!
@@ -24,6 +25,7 @@ pub mod requests;
 mod restored;
 mod secrets;
 mod standing_down;
+pub mod targets;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -158,6 +158,11 @@ pub(super) fn engine(home: &Home) -> Result<(Endpoint, EngineGate), Error> {
     Ok((endpoint, gate))
 }
 
+/// The address of the engine on which there are workers, as the server recorded it. None: there are none.
+pub(super) fn recorded_engine(home: &Home) -> Option<String> {
+    Some(read(home).ok()??.endpoint)
+}
+
 /// Forgets the engine: there are no workers on it any more. The address that a person named stays.
 pub(super) fn forget_engine(home: &Home) {
     match read(home) {

@@ -122,6 +122,8 @@ impl Worker {
         reaper::send(&members(leader), Signal::TERM);
         if !self.reaper.wait_until(self.kill_grace, || members(leader).is_empty()).await {
             reaper::send(&members(leader), Signal::KILL);
+            // Its client takes the end of the connection for the end of the task.
+            self.reaper.wait_until(self.kill_grace, || members(leader).is_empty()).await;
         }
     }
 }

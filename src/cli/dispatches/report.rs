@@ -1,0 +1,185 @@
+//! `poolkeeper report`: says how an attempt ended.
+
+use clap::Args;
+use kube::Api;
+
+use super::identity::{Attempt, AttemptArgs, Named};
+use super::patience;
+use crate::api::dispatch::{DispatchResult, MAX_TEXT, ReportedOutcome};
+use crate::api::{ContainerPool, Dispatch, Period};
+use crate::cli::context::{Context, Run};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::server::{Server, ServerArgs, is_not_found};
+use crate::clock::Clock;
+use crate::supervisor::outcome;
+use crate::supervisor::report::{Reported, report};
+
+/// Report how an attempt ended, which frees its worker
+///
+/// Which attempt it is comes from --uid and --attempt, or from what `acquire -o env` exported. Without both, the report is
+/// taken only while the task has had one attempt. The same report may be repeated. If the attempt was ended by something
+/// else before, the report is refused with exit code 4.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  poolkeeper report --exit-code $?\n  poolkeeper report Succeeded\n  \
+                  poolkeeper report job-1 RateLimited --retry-after 15m --uid UID --attempt 1\n\n\
+                  Outcomes: Succeeded, Failed, RateLimited, Unauthorized; Lost: you do not know whether the task still runs.\n\
+                  With --exit-code: 0 is Succeeded, the pool's spec.rateLimit.exitCodes are RateLimited, 125 is Lost, and all\n\
+                  others are Failed.")]
+pub struct ReportArgs {
+    /// Name of the task [default: $POOLKEEPER_TASK_ID], and the outcome
+    #[arg(value_name = "[TASK] OUTCOME", num_args = 0..=2)]
+    words: Vec<String>,
+    /// Derive the outcome from the exit code of the command, as `poolkeeper exec` passes it on
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=255))]
+    exit_code: Option<i32>,
+    /// With RateLimited: how long the service wants to be left alone, as 90s, 15m, or a moment
+    #[arg(long, value_name = "TIME")]
+    retry_after: Option<String>,
+    /// Message for people
+    #[arg(long, value_name = "TEXT")]
+    message: Option<String>,
+    #[command(flatten)]
+    attempt: AttemptArgs,
+    /// How long to repeat the report while the server is away
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    patience: Period,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// The exit code with which `exec` says that it does not know how the command ended.
+const LOST: i32 = 125;
+
+/// How the attempt ended, as far as the arguments say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum End {
+    Outcome(ReportedOutcome),
+    ExitCode(i32),
+}
+
+impl Run for ReportArgs {
+    async fn run(self, cx: &Context) -> Result<Exit, Failure> {
+        let (task, end) = self.words()?;
+        let named = self.attempt.named(task)?;
+        let retry_after = self.retry_after.as_deref().map(|text| retry_after(text, &*cx.clock)).transpose()?;
+        if let Some(message) = self.message.as_ref().filter(|message| message.chars().count() > MAX_TEXT) {
+            let length = message.chars().count();
+            return Err(Failure::usage(format!("--message has {length} characters; at most {MAX_TEXT} are allowed")));
+        }
+        if retry_after.is_some() && end != End::Outcome(ReportedOutcome::RateLimited) {
+            return Err(Failure::usage("--retry-after goes with the outcome RateLimited only"));
+        }
+        self.server.check()?;
+        let server = patience::repeat(self.patience.get(), async || {
+            let server = self.server.connect().await?;
+            self.report(&server, &named, &end, retry_after, &*cx.clock).await?;
+            Ok(server)
+        });
+        server.await?.say_which();
+        Ok(Exit::Success)
+    }
+}
+
+impl ReportArgs {
+    /// The task, if it is named, and the outcome.
+    fn words(&self) -> Result<(Option<&str>, End), Failure> {
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        match (self.exit_code, &*words) {
+            (Some(code), [task]) => Ok((Some(task), End::ExitCode(code))),
+            (Some(code), []) => Ok((None, End::ExitCode(code))),
+            (None, [outcome]) => Ok((None, End::Outcome(parsed(outcome)?))),
+            (None, [task, outcome]) => Ok((Some(task), End::Outcome(parsed(outcome)?))),
+            (Some(_), _) => Err(Failure::usage("an outcome and --exit-code cannot be used together")),
+            (None, _) => Err(Failure::usage(format!("say how the attempt ended: {OUTCOMES}, or --exit-code N"))),
+        }
+    }
+
+    async fn report(
+        &self,
+        server: &Server,
+        named: &Named,
+        end: &End,
+        retry_after: Option<Period>,
+        clock: &dyn Clock,
+    ) -> Result<(), Failure> {
+        let dispatches: Api<Dispatch> = server.api();
+        // A second look is for a report whose answer was lost, and for an attempt that ended at the same moment.
+        let mut refused = false;
+        loop {
+            let now = dispatches.get(&named.name).await.map_err(|error| {
+                if is_not_found(&error) {
+                    return Failure::new(
+                        Exit::NotFound,
+                        format!("there is no task {:?} on {}", named.name, server.title),
+                    );
+                }
+                patience::failed(server, &error)
+            })?;
+            let (outcome, message) = match *end {
+                End::Outcome(outcome) => (outcome, self.message.clone()),
+                End::ExitCode(code) => self.of_exit_code(server, &now.spec.pool, code, clock).await?,
+            };
+            let result = |number| DispatchResult { attempt: number, outcome, retry_after, message: message.clone() };
+            if is_reported(&now, named, result) {
+                return Ok(());
+            }
+            let Attempt { uid, number } = named.newest(&now)?;
+            let status = now.status.as_ref();
+            if refused || !status.is_some_and(crate::api::DispatchStatus::is_open) {
+                let last =
+                    status.and_then(|s| s.last_result.as_ref()).map(|r| format!("{:?}", r.outcome)).unwrap_or_default();
+                let message = format!(
+                    "attempt {number} of task {} has ended before, as {last}: {outcome:?} is not reported",
+                    named.name
+                );
+                return Err(Failure::new(Exit::Conflict, message));
+            }
+            match report(&dispatches, &named.name, &uid, &result(number)).await {
+                Ok(Reported::Accepted) => return Ok(()),
+                Ok(Reported::Stale) => refused = true,
+                Err(error) => return Err(patience::failed(server, &error)),
+            }
+        }
+    }
+
+    /// The outcome of a command with this exit code, by the rule of `run`.
+    async fn of_exit_code(
+        &self,
+        server: &Server,
+        pool: &str,
+        code: i32,
+        clock: &dyn Clock,
+    ) -> Result<(ReportedOutcome, Option<String>), Failure> {
+        if code == LOST {
+            let message = "exit code 125: it is not known how the command ended".to_owned();
+            return Ok((ReportedOutcome::Lost, self.message.clone().or(Some(message))));
+        }
+        let pools: Api<ContainerPool> = server.api();
+        let pool = pools.get_opt(pool).await.map_err(|e| patience::failed(server, &e))?;
+        let codes = pool.map(|pool| pool.spec.rate_limit.exit_codes).unwrap_or_default();
+        let verdict = outcome::decide(code, Ok(None), &codes, clock.now(), &clock.zone());
+        Ok((verdict.outcome, self.message.clone().or(verdict.message)))
+    }
+}
+
+/// True if exactly this was reported before, on the attempt that the caller means.
+fn is_reported(now: &Dispatch, named: &Named, result: impl Fn(i32) -> DispatchResult) -> bool {
+    let Some(there) = &now.spec.result else { return false };
+    let is_meant = match &named.attempt {
+        Some(attempt) => now.metadata.uid.as_ref() == Some(&attempt.uid) && attempt.number == there.attempt,
+        None => there.attempt == 1 && named.newest(now).is_ok(),
+    };
+    is_meant && *there == result(there.attempt)
+}
+
+const OUTCOMES: &str = "Succeeded, Failed, RateLimited, Unauthorized or Lost";
+
+fn parsed(word: &str) -> Result<ReportedOutcome, Failure> {
+    let read = serde_json::from_value(serde_json::Value::from(word));
+    read.map_err(|_| Failure::usage(format!("{word:?} is no outcome: expected {OUTCOMES}")))
+}
+
+fn retry_after(text: &str, clock: &dyn Clock) -> Result<Period, Failure> {
+    let wait = outcome::time::wait(text, clock.now(), &clock.zone());
+    wait.map_err(|error| Failure::usage(format!("--retry-after: {error}")))
+}

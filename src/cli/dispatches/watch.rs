@@ -1,0 +1,66 @@
+//! Waiting for a Dispatch.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::Api;
+use kube::runtime::watcher;
+use tokio::time::Instant;
+
+use crate::api::Dispatch;
+use crate::cli::exit::Failure;
+use crate::cli::server::Server;
+
+/// How long a server may be away while it is waited for.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// The pause after an error.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Watches the Dispatch with this name until `look` finds what it looks for. `look` sees None when there is none.
+///
+/// # Errors
+/// The server refuses, or was away for 5 minutes.
+pub async fn until<T>(
+    server: &Server,
+    name: &str,
+    mut look: impl FnMut(Option<Dispatch>) -> Option<T>,
+) -> Result<T, Failure> {
+    let api: Api<Dispatch> = server.api();
+    let mut seen = std::pin::pin!(watcher::watch_object(api, name));
+    let mut last = Instant::now();
+    loop {
+        match seen.next().await {
+            Some(Ok(dispatch)) => {
+                last = Instant::now();
+                if let Some(found) = look(dispatch) {
+                    return Ok(found);
+                }
+            }
+            Some(Err(error)) => {
+                let failure = failure(server, &error);
+                if let Some(failure) = failure.filter(|_| last.elapsed() > PATIENCE || is_refused(&error)) {
+                    return Err(failure);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            // It does not end by itself.
+            None => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// The failure of a request of a watch. None: the watch was ended in order, and begins again.
+fn failure(server: &Server, error: &watcher::Error) -> Option<Failure> {
+    use watcher::Error as E;
+    match error {
+        E::InitialListFailed(error) | E::WatchStartFailed(error) | E::WatchFailed(error) => Some(server.failed(error)),
+        _ => None,
+    }
+}
+
+/// True if it is of no use to ask again.
+fn is_refused(error: &watcher::Error) -> bool {
+    use watcher::Error as E;
+    let (E::InitialListFailed(error) | E::WatchStartFailed(error)) = error else { return false };
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404))
+}

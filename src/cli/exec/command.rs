@@ -1,0 +1,47 @@
+//! What runs in a worker, and what ends it.
+
+use tokio::signal::unix::SignalKind;
+use tokio_util::sync::CancellationToken;
+
+use super::failure::{Trouble, Why};
+use crate::cli::exit::Exit;
+use crate::cli::signals;
+
+/// What runs in a worker.
+pub(super) struct Command {
+    pub argv: Vec<String>,
+    /// Variables that say which attempt it is.
+    pub told: Vec<(String, String)>,
+    /// Variables of --env.
+    pub env: Vec<(String, String)>,
+    pub workdir: Option<String>,
+    pub input: bool,
+    pub tty: bool,
+}
+
+impl Command {
+    pub(super) fn environment(&self) -> Vec<(String, String)> {
+        self.told.iter().chain(&self.env).cloned().collect()
+    }
+}
+
+/// The exit code of the command, as this process has it too.
+pub(super) fn passed_on(code: i32) -> Exit {
+    Exit::Command(code.to_le_bytes()[0])
+}
+
+/// A signal that ends the command. The second one ends this process at once.
+pub(super) struct Stop(CancellationToken);
+
+impl Stop {
+    pub(super) fn listen() -> Result<Self, Trouble> {
+        let kinds = signals::unless_ignored(&[SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]);
+        let token =
+            signals::listen_or_exit(&kinds, Exit::Poolkeeper, Some("lost: left at once; the command may still run"));
+        token.map(Self).map_err(|error| Trouble::new(Why::Failed, format!("listening for signals: {error}")))
+    }
+
+    pub(super) async fn wait(&self) {
+        self.0.cancelled().await;
+    }
+}

@@ -1,0 +1,131 @@
+//! `poolkeeper exec`: runs a command in the worker of a task, or in a worker.
+//!
+//! - `command`: what runs, and the signals that end it. `find`: the worker, and whether the caller may run something in it. `docker`, `pod`: how a command runs there;
+//!   of runtime Process that is `runtime/process/exec_client.rs`. `failure`: every way in which it did not run, or was lost.
+//! - Here: the flags, and the exit code.
+//!
+//! `exec --socket` is the argv of Process targets. It asks no server, and starts no thread.
+
+mod command;
+mod docker;
+pub mod failure;
+mod find;
+mod pod;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use self::command::{Command, Stop, passed_on};
+use self::failure::{Trouble, Why};
+use self::find::{Found, Wanted};
+use super::dispatches::identity::AttemptArgs;
+use super::exit::Exit;
+use super::server::ServerArgs;
+use crate::api::RuntimeKind;
+use crate::runtime::process::exec_client::{self, Ended};
+use crate::runtime::process::protocol::ExecRequest;
+
+/// Run a command in the worker of a task
+///
+/// The task's attempt must be open. Which attempt that is comes from --uid and --attempt, or from what `acquire -o env`
+/// exported. The exit code is that of the command; 126 and 127 if it cannot be run there. Of every failure of Poolkeeper itself
+/// it is 125: then it may not be known whether the command still runs, and `poolkeeper report --exit-code 125` reports that. A
+/// signal ends the command in the worker.
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "poolkeeper exec [OPTIONS] NAME|task/NAME|worker/NAME -- CMD...\n       \
+                      poolkeeper exec --socket PATH [OPTIONS] -- CMD...",
+    after_help = "Examples:\n  poolkeeper exec \"$POOLKEEPER_TASK_ID\" -- make test\n  \
+                  echo text | poolkeeper exec job-1 -i -e LANG=C -- wc -w\n  poolkeeper exec worker/agents-0 -- ps"
+)]
+pub struct ExecArgs {
+    /// The task, or the worker to look into. A name alone is a task
+    #[arg(value_name = "NAME")]
+    target: Option<String>,
+    /// Socket of a Process worker: `target.id` of the Dispatch
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["target", "tty", "anyway", "uid", "attempt"])]
+    socket: Option<PathBuf>,
+    /// Pass standard input on; with --socket always
+    #[arg(short = 'i', long = "stdin")]
+    input: bool,
+    /// Give the command a terminal; with runtime Docker only
+    #[arg(short, long)]
+    tty: bool,
+    /// Set a variable for the command; not in Pods
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = pair)]
+    env: Vec<(String, String)>,
+    /// Working directory of the command; not in Pods
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// With worker/NAME: also while the worker has a task
+    #[arg(long)]
+    anyway: bool,
+    #[command(flatten)]
+    attempt: AttemptArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+    /// The command and its arguments, found and run in the worker. No shell is involved
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+impl ExecArgs {
+    /// Runs it. To be called outside of any async runtime.
+    pub fn run(self) -> ExitCode {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return Trouble::new(Why::Failed, error.to_string()).say().into(),
+        };
+        let ended = runtime.block_on(Box::pin(self.exec()));
+        // A thread may sit in a read of standard input that never returns.
+        runtime.shutdown_background();
+        ExitCode::from(ended.unwrap_or_else(|trouble| trouble.say()))
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { name: self.target.as_deref(), attempt: &self.attempt, anyway: self.anyway, server: &self.server }
+    }
+
+    async fn exec(self) -> Result<Exit, Trouble> {
+        if let Some(socket) = &self.socket {
+            let request = ExecRequest { argv: self.command, env: self.env, working_dir: self.workdir };
+            return in_process(socket, &request, true).await;
+        }
+        let Found { target, told, kubectl } = find::find(&self.wanted()).await?;
+        let Self { command: argv, env, workdir, input, tty, .. } = self;
+        let command = Command { argv, told, env, workdir, input, tty };
+        match target.runtime {
+            RuntimeKind::Process if command.tty => {
+                Err(Trouble::new(Why::Usage, "-t: workers of runtime Process have no terminal; leave it out"))
+            }
+            RuntimeKind::Process => {
+                let request =
+                    ExecRequest { env: command.environment(), argv: command.argv, working_dir: command.workdir };
+                in_process(target.id.as_ref(), &request, command.input).await
+            }
+            RuntimeKind::Docker => docker::exec(&target, command).await,
+            RuntimeKind::Pod => pod::exec(&target, &kubectl, command).await,
+        }
+    }
+}
+
+async fn in_process(socket: &std::path::Path, request: &ExecRequest, input: bool) -> Result<Exit, Trouble> {
+    let stop = Stop::listen()?;
+    let ended = exec_client::run(socket, request, input, stop.wait()).await.map_err(Trouble::from)?;
+    match ended {
+        Ended::Exited(code) => Ok(passed_on(code)),
+        Ended::Stopped => Ok(Exit::Interrupted),
+        Ended::NoOutput { reader_gone: true, .. } => Ok(Exit::OutputClosed),
+        Ended::NoOutput { message, .. } => {
+            Err(Trouble::new(Why::Failed, format!("cannot pass on the output, so the command was ended: {message}")))
+        }
+        Ended::Lost(message) => Err(Trouble::new(Why::Lost, message)),
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
