@@ -1,6 +1,6 @@
 //! The named configurations, and what each of them is known to show.
 
-use crate::rules::{FIXED, MINIMAL, Rules, Unreported};
+use crate::rules::{AfterLost, FIXED, LOST, MINIMAL, Rules, Unreported};
 
 pub struct Config {
     pub name: &'static str,
@@ -20,6 +20,7 @@ const fn shows(kind: &'static str, name: &'static str, faults: u8, rules: Rules)
 }
 
 const X: Rules = FIXED;
+const L: Rules = LOST;
 
 /// `fixed` and its relatives first, then the mutants, which lack one rule each, in the order of `Rules`.
 pub const CONFIGS: &[Config] = &[
@@ -65,6 +66,49 @@ pub const CONFIGS: &[Config] = &[
     shows("V_TWO_RUN", "m-lost-unconfirmed", 1, Rules { lost_when_confirmed: false, ..X }),
     holds("m-no-lost-row", 1, Rules { lost_row: false, ..X }),
     shows("V_TWO_RUN", "m-retry-ended", 1, Rules { ended_not_retried: false, ..X }),
+    // retries after Lost
+    holds("lost", 2, L),
+    holds("lost-strips", 2, Rules { strips: true, ..L }),
+    holds("lost-3-attempts", 1, Rules { attempts: 3, ..L }),
+    holds("lost-at-reserve", 1, Rules { lost_at_publish: false, lost_at_not_started: false, ..L }),
+    holds("lost-at-publish", 1, Rules { lost_at_reserve: false, ..L }),
+    holds("lost-lease-only", 1, Rules { reports_lost: false, ..L }),
+    holds("lost-silent", 1, Rules { reports: false, ..L }),
+    holds("lost-raw", 0, Rules { reduced: false, ..L }),
+    holds("lost-minimal", 1, Rules { after_lost: AfterLost::InstanceGone, reports_lost: true, ..MINIMAL }),
+    holds("lost-reserve-no-get", 1, Rules { reserve_after_free: false, check_credential: false, ..L }),
+    holds("m-lost-reserve-open", 1, Rules { reserve_after_close: false, ..L }),
+    holds("m-lost-publish-open", 1, Rules { publish_after_close: false, ..L }),
+    holds("m-lost-instance-dead", 1, Rules { after_lost: AfterLost::InstanceDead, ..L }),
+    holds("m-lost-worker-gone", 1, Rules { after_lost: AfterLost::WorkerGone, ..L }),
+    shows("V_TWO_RUN", "m-lost-worker-gone-strips", 2, Rules { after_lost: AfterLost::WorkerGone, strips: true, ..L }),
+    shows("V_TWO_RUN", "m-lost-after-free", 2, Rules { after_lost: AfterLost::Free, ..L }),
+    shows("V_TWO_RUN", "m-lost-after-delete", 2, Rules { after_lost: AfterLost::Deleting, ..L }),
+    shows("V_TWO_RUN", "m-lost-cache-absent", 2, Rules { after_lost: AfterLost::CacheAbsent, ..L }),
+    shows("V_STUCK", "m-lost-name-free", 2, Rules { after_lost: AfterLost::NameFree, ..L }),
+    // Early reservations are not harmless any more: of {closed, live GET, the look at publish} one must stand.
+    shows(
+        "V_TWO_RUN",
+        "m-lost-reserve-open-no-get",
+        2,
+        Rules {
+            reserve_after_close: false,
+            reserve_after_free: false,
+            lost_at_publish: false,
+            lost_at_not_started: false,
+            check_credential: false,
+            ..L
+        },
+    ),
+    // NotStarted hides that the attempt before it was Lost: it must look if reserve does not.
+    shows(
+        "V_TWO_RUN",
+        "m-lost-not-started",
+        2,
+        Rules { attempts: 3, lost_at_reserve: false, lost_at_not_started: false, ..L },
+    ),
+    shows("V_TAINT", "m-lost-frees", 2, Rules { lost_is_unreported: false, ..L }),
+    shows("V_OVERRULED", "m-lost-overrides", 2, Rules { lost_replaces_none: false, ..L }),
     // free
     shows("V_STOP_BUSY", "m-free-before-close", 1, Rules { free_after_close: false, ..X }),
     shows("V_MUTUAL", "m-free-on-absence", 1, Rules { free_not_on_absence: false, ..X }),

@@ -37,6 +37,7 @@ pub fn fate(seen: &Version, attempt: u8, uid: usize, rules: &Rules) -> Option<Fa
     (seen.closed || seen.attempt > attempt).then(|| match seen.outcome {
         Outcome::NotStarted => Fate::NotStarted,
         outcome if outcome.reported() => Fate::Reported(outcome),
+        Outcome::Lost if !rules.lost_is_unreported => Fate::Reported(Outcome::Done),
         _ => Fate::Unreported,
     })
 }

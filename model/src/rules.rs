@@ -11,6 +11,27 @@ pub enum Unreported {
     Delete,
 }
 
+/// What must hold before another attempt follows a Lost one, besides what holds for every attempt.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum AfterLost {
+    /// None follows: Lost is final.
+    Final,
+    /// Nothing more.
+    Free,
+    /// Its Worker has a deletionTimestamp.
+    Deleting,
+    /// Some cache does not show its Worker.
+    CacheAbsent,
+    /// Its Worker's name is free (in the model: one of the two).
+    NameFree,
+    /// Its Worker is gone, by uid.
+    WorkerGone,
+    /// The design: its Worker is gone, by uid, and no instance of that uid is seen alive.
+    InstanceGone,
+    /// Its instance is dead, whether or not the Worker is still there.
+    InstanceDead,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// How many attempts a dispatch may have, 1 to `MAX_ATTEMPTS`; the last one ends it, whatever its outcome.
@@ -53,6 +74,21 @@ pub struct Rules {
     pub lost_row: bool,
     /// TimedOut, HolderLost and Forced are never retried.
     pub ended_not_retried: bool,
+
+    // Lost: a lease that ran out, where a retry may follow, and what holders report of which they know nothing
+    pub after_lost: AfterLost,
+    /// Reserve looks at `after_lost`.
+    pub lost_at_reserve: bool,
+    /// Publish looks at `after_lost`.
+    pub lost_at_publish: bool,
+    /// So does a close NotStarted, which replaces the record of the attempt before as publish does.
+    pub lost_at_not_started: bool,
+    /// A reported Lost whose instance is dead may be closed WorkerLost.
+    pub lost_yields: bool,
+    /// A reported Lost does not replace a report that stands.
+    pub lost_replaces_none: bool,
+    /// The worker of a Lost attempt goes the way of unreported ends.
+    pub lost_is_unreported: bool,
 
     // 4. free
     /// Only after the close, not when the result is seen.
@@ -104,6 +140,10 @@ pub struct Rules {
     pub starts_once: bool,
 
     // of the model, not of the protocol
+    /// Holders may report Lost (a fault).
+    pub reports_lost: bool,
+    /// A person may take a finalizer off while the instance runs (a fault).
+    pub strips: bool,
     /// Supervisors report; else they never do, and to be overdue costs no fault.
     pub reports: bool,
     /// Check that every rate limit is written to its credential, as scope Credential needs.
@@ -131,6 +171,13 @@ pub const FIXED: Rules = Rules {
     lost_when_confirmed: true,
     lost_row: true,
     ended_not_retried: true,
+    after_lost: AfterLost::Final,
+    lost_at_reserve: true,
+    lost_at_publish: true,
+    lost_at_not_started: true,
+    lost_yields: true,
+    lost_replaces_none: true,
+    lost_is_unreported: true,
     free_after_close: true,
     free_not_on_absence: true,
     roll_forward: true,
@@ -153,6 +200,8 @@ pub const FIXED: Rules = Rules {
     report_not_early: true,
     cancel_stays: true,
     starts_once: true,
+    reports_lost: false,
+    strips: false,
     reports: true,
     check_credential: true,
     reduced: true,
@@ -168,6 +217,9 @@ pub const MINIMAL: Rules = Rules {
     check_credential: false,
     ..FIXED
 };
+
+/// With retries after Lost. `FIXED` has none: then its rules are as they were before there was Lost.
+pub const LOST: Rules = Rules { after_lost: AfterLost::InstanceGone, reports_lost: true, ..FIXED };
 
 impl Rules {
     /// Nothing that is closed or final is ever opened again.

@@ -6,8 +6,10 @@ use std::fmt;
 
 /// The uid that stands for every Worker uid that is gone: its container is gone too, so one is enough.
 pub const DEAD: usize = 2;
+/// A uid whose Worker is gone because a person took its finalizer off, while its container runs.
+pub const ORPHAN: usize = 3;
 /// Worker uids: 0 and 1 are the present Workers of the two names.
-pub const UIDS: usize = 3;
+pub const UIDS: usize = 4;
 /// Worker names, dispatch names, and uids that a dispatch name may have one after the other.
 pub const PAIR: usize = 2;
 /// The most attempts that a dispatch may have; a configuration may allow fewer.
@@ -27,6 +29,8 @@ pub enum Outcome {
     WorkerLost,
     /// Without a report: TimedOut, HolderLost or Forced.
     Ended,
+    /// Without a report, or the holder reported it: nothing is known of the task. Another attempt may follow.
+    Lost,
     /// Without a report: the user cancelled it. As a final phase also Expired: ended before it was published.
     Cancelled,
     /// It was reserved and never published.
@@ -40,7 +44,7 @@ impl Outcome {
 
     /// A task may still run although the attempt is closed.
     pub fn unreported(self) -> bool {
-        matches!(self, Outcome::WorkerLost | Outcome::Ended | Outcome::Cancelled)
+        matches!(self, Outcome::WorkerLost | Outcome::Ended | Outcome::Lost | Outcome::Cancelled)
     }
 }
 
@@ -263,6 +267,10 @@ pub struct Uid(pub usize);
 
 impl fmt::Display for Uid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == DEAD { f.write_str("a gone worker") } else { write!(f, "w{}", self.0 + 1) }
+        match self.0 {
+            DEAD => f.write_str("a gone worker"),
+            ORPHAN => f.write_str("an orphan"),
+            uid => write!(f, "w{}", uid + 1),
+        }
     }
 }

@@ -2,7 +2,8 @@
 //! (each of these writes is a compare-and-swap), the worker in any version that it ever had.
 
 use super::Steps;
-use crate::state::{Attempt, Outcome, PAIR, PLACES, Thread, UIDS, Uid, key};
+use crate::rules::AfterLost;
+use crate::state::{Attempt, ORPHAN, Outcome, PAIR, PLACES, Thread, UIDS, Uid, key};
 
 impl Steps<'_> {
     pub(super) fn dispatches(&mut self) {
@@ -47,7 +48,8 @@ impl Steps<'_> {
         let in_order = is_next || (!rules.publish_in_order && dispatch.attempt <= attempt && !here);
         let again = dispatch.attempt == attempt && dispatch.outcome[at] != Outcome::None && here && !rules.publish_once;
         let over = (rules.publish_not_final && dispatch.is_final()) || (rules.publish_not_cancelled && dispatch.cancel);
-        let allowed = dispatch.exists() && ((in_order && !over) || again);
+        let early = rules.lost_at_publish && !self.may_follow(&dispatch, attempt);
+        let allowed = dispatch.exists() && ((in_order && !over) || again) && !early;
         if !allowed {
             return;
         }
@@ -58,7 +60,7 @@ impl Steps<'_> {
         published.outcome[at] = Outcome::None;
         published.last = Outcome::None;
         let key = key(name, incarnation, attempt);
-        let violation = if !self.now.names(uid, key) && self.now.instances[uid].alive {
+        let violation = if !self.now.names(uid, key) && self.now.instances[uid].alive && uid != ORPHAN {
             Some("V_MUTUAL: published on a live worker that does not name it")
         } else if dispatch.is_final() {
             Some("V_FINAL: a final dispatch reopened")
@@ -78,6 +80,7 @@ impl Steps<'_> {
             && dispatch.pending()
             && dispatch.attempt == attempt - 1
             && !(rules.publish_not_cancelled && dispatch.cancel)
+            && (!rules.lost_at_not_started || self.may_follow(&dispatch, attempt))
             && (worker_ends || !rules.not_started_dead_or_going);
         if !allowed {
             return;
@@ -107,6 +110,9 @@ impl Steps<'_> {
         let alive = self.now.instances[uid].alive;
         if dispatch.report.0 == dispatch.attempt {
             self.close(name, incarnation, dispatch.report.1, "report");
+            if rules.lost_yields && dispatch.report.1 == Outcome::Lost && !alive {
+                self.close(name, incarnation, Outcome::WorkerLost, "reported Lost, container gone");
+            }
             if rules.close_takes_result {
                 return;
             }
@@ -116,6 +122,9 @@ impl Steps<'_> {
         }
         if dispatch.overdue && (rules.close_before_stop || !alive) {
             self.close(name, incarnation, Outcome::Ended, "overdue");
+            if rules.after_lost != AfterLost::Final {
+                self.close(name, incarnation, Outcome::Lost, "lease");
+            }
         }
         if dispatch.cancel {
             self.close(name, incarnation, Outcome::Cancelled, "cancel");
@@ -133,8 +142,12 @@ impl Steps<'_> {
         let dispatch = &mut next.dispatches[name][incarnation];
         let (attempt, at, uid) = (dispatch.attempt, dispatch.at(), dispatch.uid());
         let mut violation = None;
-        if dispatch.report.0 == attempt && !outcome.reported() {
+        let yields = dispatch.report.1 == Outcome::Lost && outcome == Outcome::WorkerLost;
+        if dispatch.report.0 == attempt && dispatch.report.1 != outcome && !outcome.reported() && !yields {
             violation = Some("V_OVERRULED: an accepted result was not taken");
+        }
+        if outcome == Outcome::Lost && dispatch.report.0 == attempt && dispatch.said[at].reported() {
+            violation = Some("V_OVERRULED: Lost replaced a result");
         }
         if outcome.reported() && dispatch.said[at] != outcome {
             violation = Some("V_RESULT: result applied to another attempt or dispatch");
@@ -151,6 +164,7 @@ impl Steps<'_> {
         let retried = match outcome {
             Outcome::Done | Outcome::Limited | Outcome::WorkerLost => true,
             Outcome::Ended => !self.rules.ended_not_retried,
+            Outcome::Lost => self.rules.after_lost != AfterLost::Final,
             _ => false,
         };
         if retried && attempt < self.rules.attempts {

@@ -1,6 +1,7 @@
 //! Every step that can be taken from a state.
 
 mod dispatch;
+mod lost;
 mod runtime;
 mod supervisor;
 mod worker;

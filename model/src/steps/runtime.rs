@@ -3,11 +3,12 @@
 use super::Steps;
 use crate::recovery::{Fate, fate};
 use crate::rules::Unreported;
-use crate::state::{Attempt, PAIR, UIDS, Uid, parts};
+use crate::state::{Attempt, ORPHAN, PAIR, UIDS, Uid, parts};
 
 impl Steps<'_> {
     pub(super) fn instances(&mut self) {
-        for uid in 0..UIDS {
+        self.sweep();
+        for uid in (0..UIDS).filter(|uid| *uid != ORPHAN) {
             let instance = self.now.instances[uid];
             let exists = uid < PAIR && self.now.workers[uid].exists;
             if !instance.alive && !self.rules.one_instance && exists && !instance.restarted {

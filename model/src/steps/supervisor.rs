@@ -13,6 +13,7 @@ impl Steps<'_> {
                 continue;
             }
             let uid = usize::from(dispatch.worker[at]) - 1;
+            self.report_lost(name, incarnation, attempt);
             match dispatch.threads[at] {
                 Thread::Unaware => {
                     let mut next = self.now;

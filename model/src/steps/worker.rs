@@ -26,6 +26,7 @@ impl Steps<'_> {
             self.free(uid, &targets);
             self.delete(uid);
             self.remove_finalizer(uid);
+            self.strip(uid);
         }
     }
 
@@ -37,7 +38,11 @@ impl Steps<'_> {
             let dispatch = &self.now.dispatches[name][incarnation];
             for attempt in 1..=rules.attempts {
                 let open = !rules.reserve_after_close;
-                if attempt > 1 && rules.reserve_after_free && dispatch.released >> (attempt - 2) & 1 == 0 {
+                let named = attempt > 1 && dispatch.released >> (attempt - 2) & 1 == 0;
+                if named && rules.reserve_after_free && !self.is_absent(dispatch, attempt) {
+                    continue;
+                }
+                if rules.lost_at_reserve && !self.may_follow(dispatch, attempt) {
                     continue;
                 }
                 if dispatch.versions().iter().any(|v| v.attempt == attempt - 1 && (v.closed || open) && !v.is_final) {
