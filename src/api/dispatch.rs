@@ -286,7 +286,7 @@ pub struct Retries {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_zero(n: &i32) -> bool {
+pub(super) fn is_zero(n: &i32) -> bool {
     *n == 0
 }
 
@@ -335,6 +335,12 @@ pub struct DispatchStatus {
 }
 
 impl DispatchStatus {
+    /// The worker of the last attempt, if that was Lost and the dispatch waits for the next one.
+    pub fn lost_on(&self) -> Option<&WorkerRef> {
+        let last = self.last_result.as_ref().filter(|r| r.attempt == self.attempt && r.outcome == Outcome::Lost)?;
+        self.worker.as_ref().filter(|_| self.phase == DispatchPhase::Pending && last.attempt > 0)
+    }
+
     /// True while the newest attempt has no result.
     pub fn is_open(&self) -> bool {
         self.attempt > 0 && self.last_result.as_ref().is_none_or(|r| r.attempt < self.attempt)

@@ -176,12 +176,35 @@ impl Holders {
         let mut rng = StdRng::seed_from_u64(salt);
         let slow = if rng.random_bool(0.1) { 40_000 } else { 1_500 };
         sleep(Duration::from_millis(rng.random_range(0..slow))).await;
+        // Drawn apart, so that the other draws do not depend on it.
+        let mut contact = StdRng::seed_from_u64(salt ^ 0x105e);
+        let loses = contact.random_bool(0.12);
+        if loses && contact.random_bool(0.3) {
+            self.ledger.say(format!("{} {n}: contact is lost while it starts", task.name));
+            let after = contact.random_range(0..20_000);
+            tokio::spawn(self.clone().goes_on(task.clone(), target.id.clone(), uid.clone(), n, after, true));
+            self.lose(&task, &uid, n, &mut contact).await;
+            return;
+        }
         if self.fake.begin_task(&target.id, &uid, n).is_err() {
             self.ledger.say(format!("{} {n}: its worker cannot be reached", task.name));
-            return; // the worker is lost, and that is for the controller to see
+            // The worker is lost, and that is for the controller to see, or the holder says that it knows nothing.
+            if contact.random_bool(0.5) {
+                self.lose(&task, &uid, n, &mut contact).await;
+            }
+            return;
         }
         self.ledger.say(format!("{} {n} begins", task.name));
         let run = Duration::from_millis(rng.random_range(200..=task.mood.longest * 1000));
+        if loses {
+            let part = run.mul_f64(contact.random());
+            sleep(part).await;
+            self.ledger.say(format!("{} {n}: contact is lost while it runs", task.name));
+            let rest = u64::try_from((run - part).as_millis()).unwrap() + contact.random_range(0..30_000);
+            tokio::spawn(self.clone().goes_on(task.clone(), target.id.clone(), uid.clone(), n, rest, false));
+            self.lose(&task, &uid, n, &mut contact).await;
+            return;
+        }
         let lost = tokio::select! {
             biased;
             () = self.fake.task_over(&target.id, &uid, n) => true,
@@ -189,6 +212,9 @@ impl Holders {
         };
         if lost || self.fake.end_task(&target.id, &uid, n).is_err() {
             self.ledger.say(format!("{} {n} is lost", task.name));
+            if contact.random_bool(0.5) {
+                self.lose(&task, &uid, n, &mut contact).await;
+            }
             return;
         }
         let (roll, mood) = (rng.random::<f64>(), task.mood);
@@ -226,6 +252,36 @@ impl Holders {
         if rng.random_bool(0.1) {
             sleep(Duration::from_millis(rng.random_range(0..20_000))).await;
             self.report(&task, &uid, n, outcome, retry_after).await;
+        }
+    }
+
+    /// A task of which its holder knows nothing: it begins (if it is yet to) and ends by itself. Then some holders learn of that,
+    /// and report again.
+    async fn goes_on(self, task: Task, target: String, uid: String, n: i32, after: u64, begins: bool) {
+        sleep(Duration::from_millis(after)).await;
+        if begins {
+            if self.fake.begin_task(&target, &uid, n).is_err() {
+                return;
+            }
+            sleep(Duration::from_secs(20)).await;
+        }
+        if self.fake.end_task(&target, &uid, n).is_ok() && after % 3 == 0 {
+            self.report(&task, &uid, n, "Succeeded", None).await;
+        }
+    }
+
+    /// Reports that it does not know whether the task runs.
+    async fn lose(&self, task: &Task, uid: &str, n: i32, contact: &mut StdRng) {
+        sleep(Duration::from_millis(contact.random_range(0..5000))).await;
+        while self.is_away(task.spec.lease_name.as_deref()) {
+            sleep(Duration::from_secs(1)).await;
+        }
+        self.ledger.count("holder reports Lost");
+        if task.door && contact.random_bool(0.5) {
+            let key = format!("result.poolkeeper.dev/{}", task.name);
+            self.annotate(&task.spec.pool, &key, &format!("{n} Lost uid={uid}")).await;
+        } else {
+            self.report(task, uid, n, "Lost", None).await;
         }
     }
 

@@ -291,7 +291,8 @@ fn tasks(draw: &mut Draw) -> Vec<Task> {
                 rate_limited: [-1, 0, 2, 4][usize::try_from(draw.of(0, 3)).unwrap()],
                 worker_lost: draw.int(0, 2),
                 failed: draw.int(0, 1),
-                lost: 0,
+                // Drawn apart: the other draws stay as they were.
+                lost: [0, 0, 1, -1][StdRng::seed_from_u64(at.as_nanos() as u64 ^ (i << 32)).random_range(0..4)],
             },
             ..DispatchSpec::default()
         };

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::dispatch::Outcome;
+use crate::api::dispatch::{Outcome, is_zero};
 use crate::api::{Condition, Seconds, Time, schema};
 
 /// Summary of the pool's present state. `rateLimits` is more than a summary: the controller stores the rests of
@@ -35,9 +35,13 @@ pub struct ContainerPoolStatus {
     /// Number of idle workers that cannot take work: they failed, cannot be reached, are cordoned or are being deleted.
     #[serde(default)]
     pub unavailable: i32,
-    /// Number of dispatches that wait.
+    /// Number of dispatches that wait for a worker.
     #[serde(default)]
     pub queued: i32,
+    /// Number of dispatches that wait for something else first, such as the end of the worker of a Lost attempt. They need no
+    /// worker yet, and are not counted in `queued`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub delayed: i32,
     /// Number of workers that match the present spec.
     #[serde(default)]
     pub updated: i32,

@@ -160,7 +160,7 @@ conditions! {
     }
     PoolDispatching: ContainerPool Dispatching, "Whether waiting dispatches get workers. With `spec.min: 0` a pool without any worker is Ready: \
         this condition says whether the dispatches that wait in it get one. The message says what the first of them waits for." {
-        QueueEmpty = true: "No dispatch waits.", "Nothing.";
+        QueueEmpty = true: "No dispatch waits for a worker.", "Nothing.";
         Assigning = true: "A worker is free or is being started.", "Nothing.";
         AllBusy = true: "All workers are busy, or idle on credentials with as many open attempts as they may have. The next dispatch is for the first that is done.",
             "Wait, or raise what the message names: `spec.max`, the `maxConcurrent` of a credential, or a quota.";
@@ -229,6 +229,12 @@ conditions! {
     }
     DispatchAssigned: Dispatch Assigned, "Whether an attempt is assigned to a worker, and if not, why the dispatch waits. Absent until \
         the dispatch was assigned or has waited for 10 s as one of the first 21 of its queue. It stays True after the last attempt." {
+        LostWorkerRemains = false: "The last attempt was Lost, and its task may still run: its worker is still there, or its instance, or a host has not \
+            answered since the controller started. Only when it is gone can the next attempt begin.",
+            "Wait, or make the host reachable that the message names. `spec.queueTimeout` bounds the wait.";
+        LeaseNotRenewed = false: "The last attempt was Lost, and the holder has not renewed its Lease since, so it may be dead. If it does not for 10 minutes, \
+            or for 10 durations of the Lease if that is longer, the dispatch is Failed.",
+            "Start the supervisor again. It must renew the Lease that `spec.leaseName` names.";
         Assigned = true: "An attempt was assigned. `status.target` says how to reach the worker while it is open.",
             "Nothing. Run the task, and report its end in `spec.result`.";
         @outcomes = false;

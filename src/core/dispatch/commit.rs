@@ -6,10 +6,11 @@ use jiff::Timestamp;
 
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, LastResult, Outcome, Retries, Target, WorkerRef};
 use crate::api::pool::Scope;
-use crate::api::vocabulary::{DispatchAccepted, DispatchAssigned, DispatchFinished, EventReason, PoolReady, Reason};
+use crate::api::vocabulary::{DispatchAccepted, DispatchAssigned, DispatchFinished, EventReason, Reason};
 use crate::api::worker::{DispatchRef, WorkerPhase, WorkerStatus};
 use crate::api::{self, Condition, Dispatch, Time, Worker};
 use crate::core::agenda::Wake;
+use crate::core::object::dispatch_status;
 use crate::core::rests::{self, Limited};
 use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, WorkerEnd, conditions};
 
@@ -89,14 +90,14 @@ pub fn not_started(dispatch: &Dispatch, worker: &Worker, named: &DispatchRef, no
 /// Status of a Dispatch that waits, with the reason for it. Nothing else of it changes: the protocol does not read it.
 pub fn waits(
     dispatch: &Dispatch,
-    reason: PoolReady,
+    reason: DispatchAssigned,
     message: &str,
     until: Option<Timestamp>,
     now: Now,
 ) -> DispatchStatus {
     let mut status = dispatch.status.clone().unwrap_or_default();
     has_pool(&mut status, now);
-    say(&mut status, DispatchAssigned::Waits(reason), message, now);
+    say(&mut status, reason, message, now);
     status.waits_until = until.map(api::seconds);
     status
 }
@@ -257,8 +258,12 @@ impl Core {
         self.unqueue(dispatch);
     }
 
-    /// Publishes the attempt that a worker is reserved for, or closes it as never started.
+    /// Publishes the attempt that a worker is reserved for, or closes it as never started: not while an attempt before it may
+    /// still run. Either replaces the record of that attempt's worker.
     pub(in crate::core) fn roll_forward(&mut self, key: &ObjectKey, dispatch: &Dispatch, worker: &ObjectKey, now: Now) {
+        if self.holds_back(key, dispatch_status(dispatch)).is_some() {
+            return; // what it waits for marks it again
+        }
         let Some(e) = self.workers.get(worker) else { return };
         let (w, base) = (e.obj().clone(), self.dispatches[key].obj().clone());
         let Some(named) = w.status.as_ref().and_then(|s| s.dispatch.clone()) else { return };

@@ -1,6 +1,7 @@
 //! A Dispatch: what lets it wait, and what ends its open attempt.
 
 use super::commit::{closed, finish, say};
+use super::lost::instance_of;
 use super::outcome::{End, attempt_deadline, queue_deadline};
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome, ReportedOutcome, WorkerRef};
 use crate::api::pool::{DispatchPolicy, Scope};
@@ -12,7 +13,6 @@ use crate::core::object::dispatch_status;
 use crate::core::rests::{self};
 use crate::core::state::workers::WorkerEntry;
 use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb};
-use crate::runtime::InstanceKey;
 
 impl Core {
     /// Decides about a dispatch: nothing if it is finished, else whether its attempt ends, or what it waits for.
@@ -110,7 +110,9 @@ impl Core {
         if let Some(lease) = &d.spec.lease_name {
             let _ = status;
             if self.leases.ran_out(&key.sibling(lease.clone())) {
-                return Some(End::of(Outcome::HolderLost, format!("Lease {lease} was not renewed")));
+                // A dispatch gets the word that older controllers and clients do not know only if it asks for attempts after Lost.
+                let outcome = if d.spec.retry.lost == 0 { Outcome::HolderLost } else { Outcome::Lost };
+                return Some(End::of(outcome, format!("Lease {lease} was not renewed")));
             }
         }
         None
@@ -217,7 +219,7 @@ impl Core {
             self.close(key, next, now);
             return;
         }
-        if self.is_claimed(d) {
+        if self.is_claimed(d) || self.waits_after_lost(key, d, status, now, wake) {
             return;
         }
         if !self.dispatches[key].is_released(status.attempt) {
@@ -239,11 +241,6 @@ impl Core {
         let next = status.map_or(0, |s| s.attempt) + 1;
         self.claims.is_reserving(d.uid_str(), next)
     }
-}
-
-/// The instance of an attempt's worker.
-fn instance_of(dispatch: &ObjectKey, worker: &WorkerRef) -> InstanceKey {
-    InstanceKey { namespace: dispatch.namespace.to_string(), worker: worker.name.clone(), uid: worker.uid.clone() }
 }
 
 /// Why a waiting dispatch expires, with the reason for its wait if that was found out.

@@ -2,19 +2,29 @@
 
 use crate::api::Dispatch;
 use crate::core::agenda::Wake;
+use crate::core::object::dispatch_status;
 use crate::core::state::leases::NextLook;
 use crate::core::{Action, Core, LeaseFact, Now, ObjectKey, Subject};
 
 impl Core {
-    /// Follows the Lease of a dispatch while the dispatch has an open attempt.
-    pub(in crate::core) fn lease_of(&mut self, d: &Dispatch) {
+    /// Follows the Lease of a dispatch while the dispatch has an open attempt, and while the next one waits for its holder.
+    pub(in crate::core) fn lease_of(&mut self, d: &Dispatch, now: Now) {
         let Some(name) = &d.spec.lease_name else { return };
         let dispatch = ObjectKey::of(d);
         let lease = dispatch.sibling(name.clone());
-        let open = d.status.as_ref().is_some_and(|s| s.is_open() && !s.phase.is_final());
-        if !open {
+        let status = dispatch_status(d);
+        let is_new = if status.phase.is_final() {
             self.leases.unfollow(&lease, &dispatch);
-        } else if self.leases.follow(&lease, dispatch) {
+            false
+        } else if status.is_open() {
+            self.leases.follow(&lease, dispatch)
+        } else if status.lost_on().is_some() {
+            self.leases.await_renewal(&lease, &dispatch, status.attempt, now)
+        } else {
+            self.leases.unfollow(&lease, &dispatch);
+            false
+        };
+        if is_new {
             self.agenda.mark(Subject::Lease(lease));
         }
     }
@@ -27,8 +37,11 @@ impl Core {
     }
 
     pub(in crate::core) fn saw_lease(&mut self, key: &ObjectKey, fact: LeaseFact, now: Now) {
-        if self.leases.saw(key, fact, now) {
-            self.agenda.mark(Subject::Lease(key.clone()));
+        let Some(concerned) = self.leases.saw(key, fact, now) else { return };
+        self.agenda.mark(Subject::Lease(key.clone()));
+        for dispatch in concerned {
+            self.visits.0 += 1;
+            self.agenda.mark_dispatch(&dispatch);
         }
     }
 

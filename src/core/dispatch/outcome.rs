@@ -50,6 +50,9 @@ pub fn retry(spec: &DispatchSpec, used: Retries, outcome: Outcome, other_credent
         Outcome::Failed if left(spec.retry.failed, used.failed) => {
             Some(Retries { failed: used.failed.saturating_add(1), ..used })
         }
+        Outcome::Lost if left(spec.retry.lost, used.lost) => {
+            Some(Retries { lost: used.lost.saturating_add(1), ..used })
+        }
         _ => None,
     }
 }

@@ -56,6 +56,7 @@ impl Core {
         if let Some(worker) = e.set_open_on(key, None, &mut self.claims) {
             self.attempt_closed(&worker);
         }
+        e.set_lost_on(key, None, &mut self.claims);
         if let Some(p) = self.pools.get_mut(e.pool()) {
             e.leave_queue(&mut p.queue);
         }
@@ -79,14 +80,17 @@ impl Core {
         }
         if !waiting {
             e.unqueue(queue);
+            e.set_delayed(false, queue);
         }
+        let lost = status.lost_on().map(|w| w.uid.clone());
+        e.set_lost_on(key, lost, &mut self.claims);
         e.set_finished(status.finished_at.as_ref().map(|t| t.0).filter(|_| status.phase.is_final()), queue);
         let open_on =
             status.worker.as_ref().filter(|_| status.is_open() && !status.phase.is_final()).map(|w| w.uid.clone());
         if let Some(worker) = e.set_open_on(key, open_on, &mut self.claims) {
             self.attempt_closed(&worker);
         }
-        self.lease_of(&obj);
+        self.lease_of(&obj, now);
         self.agenda.mark_pool(&pool);
     }
 

@@ -252,6 +252,9 @@ impl Core {
                 }
             }
             None => {
+                for dispatch in self.claims.lost_on(&key.uid) {
+                    self.agenda.mark_dispatch(dispatch);
+                }
                 let orphan = Subject::Orphan(Box::new(key.clone()));
                 if self.instances.get(key).is_none_or(|e| e.view == InstanceView::Gone) {
                     self.instances.forget(key);
@@ -277,7 +280,7 @@ impl Core {
             }
         }
         let known: BTreeSet<&str> = self.workers.iter().map(|(_, e)| e.obj().uid_str()).collect();
-        for dispatch in self.claims.open_on_others(&known) {
+        for dispatch in self.claims.open_on_others(&known).chain(self.claims.all_lost()) {
             self.agenda.mark_dispatch(dispatch);
         }
         let pools: Vec<ObjectKey> = self.pools.iter().map(|(k, _)| k.clone()).collect();

@@ -107,6 +107,9 @@ impl Core {
             }
             None => {}
         }
+        for dispatch in self.claims.lost_on(obj.uid_str()) {
+            self.agenda.mark_dispatch(dispatch);
+        }
         self.agenda.mark_worker(key);
         self.agenda.mark_pool(&pool);
     }

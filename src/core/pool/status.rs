@@ -144,10 +144,14 @@ impl Core {
         let sums = self.sums(key, now);
         let wait = self.explain(key, now);
         let refused = self.runtime_refused(obj);
-        let (members, queued, bad) = self.pools.get(key).map_or_else(Default::default, |p| {
-            (p.members.len(), p.queue.waiting().len(), p.learned.requests.bad().clone())
+        let (members, (queued, delayed), bad) = self.pools.get(key).map_or_else(Default::default, |p| {
+            (
+                p.members.len(),
+                (p.queue.waiting().len().saturating_sub(p.queue.delayed()), p.queue.delayed()),
+                p.learned.requests.bad().clone(),
+            )
         });
-        (s.workers, s.queued) = (count(members), count(queued));
+        (s.workers, s.queued, s.delayed) = (count(members), count(queued), count(delayed));
         (s.ready, s.busy, s.resting) = (count(sums.ready), count(sums.busy), count(sums.resting));
         (s.starting, s.unavailable) = (count(sums.starting), count(sums.unavailable));
         let update = self.progress_of_update(key, obj, s, sums.up());

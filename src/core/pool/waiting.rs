@@ -1,27 +1,24 @@
 //! Says on the first dispatches of a queue why they wait, and on the pool that its queue is full.
 //!
-//! That costs a write for each, so it is said to few, and only once the reason has lasted: a dispatch that is assigned soon,
-//! or that stands far behind, costs nothing more. The write is a compare-and-swap of a status that waits, and changes nothing
-//! that the commit protocol reads. If it loses a race, the next look sees what the dispatch is by then.
+//! That costs a write for each, so it is said to few, and only once the reason has lasted (`dispatch/wait.rs`): a dispatch
+//! that is assigned soon, or that stands far behind, costs nothing more.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+<<<<<<< HEAD
 use super::wait::Wait;
 use crate::api::vocabulary::{DispatchAssigned, EventReason, Reason};
 use crate::api::{Condition, ContainerPool};
+=======
+use super::explain::Wait;
+use crate::api::ContainerPool;
+use crate::api::vocabulary::{DispatchAssigned, EventReason};
+>>>>>>> 2041257 (Attempts after Lost: once the lost one's worker is gone by uid, and its holder has renewed its Lease; delayed in the pool's status, with a reason of its own)
 use crate::core::agenda::Wake;
-use crate::core::dispatch::commit::waits;
-use crate::core::object::dispatch_status;
-use crate::core::{Core, EventType, Now, ObjectKey, Subject, Verb};
+use crate::core::{Core, EventType, Now, ObjectKey};
 
 /// How many dispatches say why they wait: the head of the queue, and some that people may ask about.
 const EXPLAINED: usize = 21;
-/// How long a reason must last before it is written. Most waits are over by then.
-const LASTS: Duration = Duration::from_secs(10);
-/// At most once in this time the words change while the reason stays. Words have times and names of Pods in them, which
-/// change at every try.
-const WORDS_EVERY: Duration = Duration::from_secs(60);
 /// At most once in this time the queue of a pool is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -67,36 +64,15 @@ impl Core {
 
     fn explain_to(&mut self, key: &ObjectKey, wait: &Wait, text: &str, now: Now, wake: &mut Wake) {
         self.visits.0 += 1;
-        let Some(e) = self.dispatches.get_mut(key) else { return };
         if *wait == Wait::Nothing {
-            e.forget_wait();
+            if let Some(e) = self.dispatches.get_mut(key) {
+                e.forget_wait();
+            }
             return;
         }
-        let reason = wait.reason();
-        let (since, written) = e.waits_for(reason, now);
-        let base = e.obj().clone();
-        let said = Condition::find::<DispatchAssigned>(&dispatch_status(&base).conditions);
-        let due = match said.filter(|c| !c.is_true() && c.reason == reason.as_str()) {
-            // Only numbers of workers can be other ones.
-            Some(_) if matches!(wait, Wait::Busy { .. }) => return,
-            Some(c) if c.message == text => return,
-            Some(_) => (written + WORDS_EVERY).max(since + LASTS),
-            // While two controllers lead, each would correct the words of the other at every look.
-            None => since.max(written) + LASTS,
-        };
-        let subject = Subject::Dispatch(key.clone());
-        if self.agenda.is_locked(&subject) {
-            return; // the end of its write marks the pool
-        }
-        let due = self.agenda.blocked_until(&subject, now).map_or(due, |until| until.max(due));
-        if due > now.mono {
-            wake.after(due);
-            return;
-        }
-        if let Some(e) = self.dispatches.get_mut(key) {
-            e.wait_is_written(now);
-        }
-        let status = waits(&base, reason, text, wait.until(), now);
-        self.write(subject, Verb::DispatchStatus(Arc::clone(&base), Box::new(status)));
+        // While all are busy only numbers of workers can be other ones.
+        let words_count = !matches!(wait, Wait::Busy { .. });
+        let reason = DispatchAssigned::Waits(wait.reason());
+        self.explain_wait(key, reason, text, wait.until(), words_count, now, wake);
     }
 }

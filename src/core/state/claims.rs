@@ -15,6 +15,8 @@ pub(in crate::core) struct Claims {
     reserving: BTreeMap<String, i32>,
     /// Dispatches with an open attempt, by the uid of its worker.
     open_on: IndexMap<String, BTreeSet<ObjectKey>>,
+    /// Dispatches that wait after a Lost attempt, by the uid of its worker.
+    lost_on: IndexMap<String, BTreeSet<ObjectKey>>,
 }
 
 impl Claims {
@@ -66,6 +68,26 @@ impl Claims {
     /// Dispatches with an open attempt on a worker.
     pub fn open_on(&self, worker_uid: &str) -> impl Iterator<Item = &ObjectKey> {
         self.open_on.get(worker_uid).into_iter().flatten()
+    }
+
+    /// A dispatch waits, and its last attempt was Lost on a worker.
+    pub fn lose(&mut self, worker_uid: &str, dispatch: &ObjectKey) {
+        insert(&mut self.lost_on, worker_uid, dispatch);
+    }
+
+    /// A dispatch no longer waits after a Lost attempt on a worker.
+    pub fn found(&mut self, worker_uid: &str, dispatch: &ObjectKey) {
+        remove(&mut self.lost_on, worker_uid, dispatch);
+    }
+
+    /// Dispatches that wait after a Lost attempt on a worker.
+    pub fn lost_on(&self, worker_uid: &str) -> impl Iterator<Item = &ObjectKey> {
+        self.lost_on.get(worker_uid).into_iter().flatten()
+    }
+
+    /// Every dispatch that waits after a Lost attempt. Only a listing may walk them.
+    pub fn all_lost(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.lost_on.values().flatten()
     }
 
     /// Dispatches with an open attempt on a worker that is not one of the `known` uids.

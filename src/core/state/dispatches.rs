@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::claims::Claims;
 use super::queue::{Place, Queue};
 use crate::api::Dispatch;
-use crate::api::vocabulary::PoolReady;
+use crate::api::vocabulary::DispatchAssigned;
 use crate::core::object::ObjectKey;
 use crate::core::time::Now;
 
@@ -24,6 +24,8 @@ pub(in crate::core) struct DispatchEntry {
     queued: bool,
     /// It is Pending, as the pool's [`Queue`] has it.
     waiting: bool,
+    /// It waits for something else than a worker, as the pool's [`Queue`] counts it.
+    delayed: bool,
     /// As the pool's [`Queue`] counts it.
     accepted: bool,
     /// Monotonic time at which `waiting` was first seen as it is now.
@@ -34,6 +36,8 @@ pub(in crate::core) struct DispatchEntry {
     finished: Option<Timestamp>,
     /// Uid of the worker of its open attempt, as it stands in [`Claims`].
     open_on: Option<String>,
+    /// Uid of the worker of its last attempt, if that was Lost and it waits, as it stands in [`Claims`].
+    lost_on: Option<String>,
     released: i32,
     /// Uid of a worker that a live GET showed to be gone.
     worker_gone: Option<String>,
@@ -49,11 +53,13 @@ impl DispatchEntry {
             pool,
             queued: false,
             waiting: false,
+            delayed: false,
             accepted: false,
             since: now.mono,
             wait: None,
             finished: None,
             open_on: None,
+            lost_on: None,
             released: 0,
             worker_gone: None,
         }
@@ -86,7 +92,7 @@ impl DispatchEntry {
 
     /// It was looked at, and waits for this reason. Returns since when, by monotonic time, it does, and when its status was last
     /// written about its wait, or else when it was first looked at.
-    pub fn waits_for(&mut self, reason: PoolReady, now: Now) -> (Duration, Duration) {
+    pub fn waits_for(&mut self, reason: DispatchAssigned, now: Now) -> (Duration, Duration) {
         let seen = SeenWait::next(self.wait, reason, now.mono);
         self.wait = Some(seen);
         (seen.since, seen.written)
@@ -151,6 +157,16 @@ impl DispatchEntry {
         }
     }
 
+    /// It waits for something else than a worker, or no longer does. Returns false if that is no change.
+    pub fn set_delayed(&mut self, delayed: bool, queue: &mut Queue) -> bool {
+        if self.delayed == delayed {
+            return false;
+        }
+        self.delayed = delayed;
+        queue.set_delayed(delayed);
+        true
+    }
+
     /// Changes when it finished.
     pub fn set_finished(&mut self, finished: Option<Timestamp>, queue: &mut Queue) {
         if finished != self.finished {
@@ -162,6 +178,7 @@ impl DispatchEntry {
     /// It is gone: takes it out of every index of its pool.
     pub fn leave_queue(&mut self, queue: &mut Queue) {
         self.unqueue(queue);
+        self.set_delayed(false, queue);
         queue.set_waiting(&self.place, false);
         self.give_up_place(queue);
         self.set_finished(None, queue);
@@ -179,6 +196,20 @@ impl DispatchEntry {
             claims.open(uid, key);
         }
         std::mem::replace(&mut self.open_on, open_on)
+    }
+
+    /// Changes the worker of its last attempt, if that was Lost and it waits.
+    pub fn set_lost_on(&mut self, key: &ObjectKey, lost_on: Option<String>, claims: &mut Claims) {
+        if self.lost_on == lost_on {
+            return;
+        }
+        if let Some(uid) = &self.lost_on {
+            claims.found(uid, key);
+        }
+        if let Some(uid) = &lost_on {
+            claims.lose(uid, key);
+        }
+        self.lost_on = lost_on;
     }
 
     /// True if the worker of this attempt was seen not to name it any more.
@@ -205,7 +236,7 @@ impl DispatchEntry {
 /// Why a dispatch waits, as it was last looked at. By monotonic time.
 #[derive(Clone, Copy)]
 struct SeenWait {
-    reason: PoolReady,
+    reason: DispatchAssigned,
     /// Since when this is the reason.
     since: Duration,
     /// When the status was last written about the wait, or else when it was first looked at.
@@ -214,7 +245,7 @@ struct SeenWait {
 
 impl SeenWait {
     /// The reason as it is now, after it was `before`.
-    fn next(before: Option<Self>, reason: PoolReady, now: Duration) -> Self {
+    fn next(before: Option<Self>, reason: DispatchAssigned, now: Duration) -> Self {
         let written = before.map_or(now, |b| b.written);
         let since = before.filter(|b| b.reason == reason).map_or(now, |b| b.since);
         Self { reason, since, written }

@@ -58,6 +58,8 @@ pub(in crate::core) struct InstanceEntry {
 struct HostEntry {
     /// True from a listing until the host becomes unreachable.
     listed: bool,
+    /// True once it was listed.
+    known: bool,
     /// Why it is unreachable, in the runtime's words.
     message: String,
 }
@@ -85,12 +87,13 @@ impl Instances {
 
     /// A host was listed.
     pub fn listed(&mut self, host: &HostKey) {
-        self.hosts.insert(host.clone(), HostEntry { listed: true, message: String::new() });
+        self.hosts.insert(host.clone(), HostEntry { listed: true, known: true, message: String::new() });
     }
 
     /// A host cannot be reached. Nothing is known of it until it is listed again.
     pub fn unreachable(&mut self, host: &HostKey, message: String) {
-        self.hosts.insert(host.clone(), HostEntry { listed: false, message });
+        let known = self.hosts.get(host).is_some_and(|h| h.known);
+        self.hosts.insert(host.clone(), HostEntry { listed: false, known, message });
     }
 
     /// True from a listing of the host until the host becomes unreachable.
@@ -101,6 +104,16 @@ impl Instances {
     /// True if every host is listed.
     pub fn all_listed(&self) -> bool {
         self.hosts.values().all(|h| h.listed)
+    }
+
+    /// A host that has never been listed.
+    pub fn never_listed(&self) -> Option<&HostKey> {
+        self.hosts.iter().find(|(_, h)| !h.known).map(|(host, _)| host)
+    }
+
+    /// Why a host is not listed, in the runtime's words. `None`: it is.
+    pub fn why_unlisted(&self, host: &HostKey) -> Option<&str> {
+        self.hosts.get(host).filter(|h| !h.listed).map(|h| h.message.as_str())
     }
 
     /// A host of this runtime that is not listed, and why, in the runtime's words.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::renewals::{Look, Renewals};
 use crate::core::input::LeaseFact;
 use crate::core::object::ObjectKey;
 use crate::core::time::Now;
@@ -14,6 +15,8 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(15);
 struct LeaseEntry {
     /// Dispatches with an open attempt that name it.
     users: BTreeSet<ObjectKey>,
+    /// Dispatches that wait for a renewal before their next attempt.
+    renewals: Renewals,
     seen: Option<LeaseFact>,
     /// Monotonic time at which `seen` was first seen so.
     changed: Duration,
@@ -54,30 +57,55 @@ pub(in crate::core) struct Leases(BTreeMap<ObjectKey, LeaseEntry>);
 impl Leases {
     /// A dispatch with an open attempt names a Lease. Returns true if that is new.
     pub fn follow(&mut self, lease: &ObjectKey, dispatch: ObjectKey) -> bool {
-        self.0.entry(lease.clone()).or_default().users.insert(dispatch)
+        let e = self.0.entry(lease.clone()).or_default();
+        e.renewals.forget(&dispatch);
+        e.users.insert(dispatch)
+    }
+
+    /// A dispatch names a Lease, and this attempt of it was Lost: the next one waits for a renewal. Returns true if that is
+    /// new.
+    pub fn await_renewal(&mut self, lease: &ObjectKey, dispatch: &ObjectKey, attempt: i32, now: Now) -> bool {
+        let e = self.0.entry(lease.clone()).or_default();
+        e.users.remove(dispatch);
+        e.renewals.wait(dispatch, attempt, now)
     }
 
     /// A dispatch no longer needs a Lease.
     pub fn unfollow(&mut self, lease: &ObjectKey, dispatch: &ObjectKey) {
         if let Some(e) = self.0.get_mut(lease) {
             e.users.remove(dispatch);
-            if e.users.is_empty() {
+            e.renewals.forget(dispatch);
+            if e.users.is_empty() && e.renewals.is_empty() {
                 self.0.remove(lease);
             }
         }
     }
 
-    /// The end of a GET. Returns false if no dispatch needs the Lease any more.
-    pub fn saw(&mut self, lease: &ObjectKey, fact: LeaseFact, now: Now) -> bool {
-        let Some(e) = self.0.get_mut(lease) else { return false };
+    /// The end of a GET. Returns the dispatches that it changes something for, of those that wait for a renewal. `None`: no
+    /// dispatch needs the Lease any more.
+    pub fn saw(&mut self, lease: &ObjectKey, fact: LeaseFact, now: Now) -> Option<Vec<ObjectKey>> {
+        let e = self.0.get_mut(lease)?;
         e.waiting = false;
-        if e.seen.as_ref().is_none_or(|s| s.stamp != fact.stamp) {
+        let changed = e.seen.as_ref().is_none_or(|s| s.stamp != fact.stamp);
+        if changed {
             (e.changed, e.unchanged) = (now.mono, None);
         } else {
             e.unchanged = e.asked;
         }
         e.seen = Some(fact);
-        true
+        let asked = e.asked.unwrap_or_default();
+        let look = Look { asked, changed, ran_out: e.ran_out(), duration: e.duration() };
+        Some(e.renewals.looked(&look, now))
+    }
+
+    /// True if the Lease was renewed since a dispatch waits for that, and has not run out since.
+    pub fn is_renewed(&self, lease: &ObjectKey, dispatch: &ObjectKey) -> bool {
+        self.0.get(lease).is_some_and(|e| e.renewals.is_renewed(dispatch))
+    }
+
+    /// True if a dispatch waited for a renewal so long that its holder will not come back.
+    pub fn is_given_up(&self, lease: &ObjectKey, dispatch: &ObjectKey) -> bool {
+        self.0.get(lease).is_some_and(|e| e.renewals.is_given_up(dispatch, e.unchanged, e.duration()))
     }
 
     /// What a Lease needs next: a GET three times in its duration, and one at its end. `None`: no dispatch needs it.

@@ -12,6 +12,7 @@ pub(super) mod members;
 pub(super) mod pending;
 pub(super) mod pools;
 pub(super) mod queue;
+mod renewals;
 pub(super) mod replacements;
 pub(super) mod requests;
 pub(super) mod rest_ends;

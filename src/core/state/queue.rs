@@ -24,6 +24,8 @@ pub(in crate::core) struct Queue {
     places: BTreeSet<Place>,
     /// Every dispatch that waits, oldest first.
     waiting: BTreeSet<(Timestamp, Arc<str>)>,
+    /// How many of these wait for something else than a worker.
+    delayed: usize,
     /// Finished dispatches, by the time at which they finished.
     finished: BTreeSet<(Timestamp, Arc<str>)>,
     /// Which dispatches may wait.
@@ -69,6 +71,16 @@ impl Queue {
     /// Every dispatch that waits, oldest first.
     pub fn waiting(&self) -> &BTreeSet<(Timestamp, Arc<str>)> {
         &self.waiting
+    }
+
+    /// A dispatch that waits does so for something else than a worker, or no longer does.
+    pub const fn set_delayed(&mut self, delayed: bool) {
+        self.delayed = if delayed { self.delayed + 1 } else { self.delayed.saturating_sub(1) };
+    }
+
+    /// How many of those that wait do so for something else than a worker.
+    pub const fn delayed(&self) -> usize {
+        self.delayed
     }
 
     /// Changes when a dispatch finished.

@@ -162,10 +162,20 @@ impl Audit<'_> {
                 && s.phase == DispatchPhase::Pending
                 && !is_open(&s)
                 && s.worker.as_ref().is_none_or(|w| self.released_before(&w.uid, life, s.attempt, at))
+                && self.may_follow_before(d, at)
                 && !index.is_named_around(k, at)
                 && rank(d) < own
         });
         better.map(|(_, life)| life.name.clone())
+    }
+
+    /// If its last attempt was Lost: nothing had held the next one back for some time. With a Lease, when the controller learnt
+    /// that its holder is there is not known.
+    fn may_follow_before(&self, d: &Dispatch, at: Duration) -> bool {
+        let status = status_of(d);
+        let Some(lost) = status.lost_on() else { return true };
+        let gone = self.workers.get(&lost.uid).and_then(|w| w.gone);
+        d.spec.lease_name.is_none() && gone.is_some_and(|rv| self.when(rv) + MARGIN <= at)
     }
 
     /// The worker of its last attempt had released it for some time.

@@ -28,6 +28,10 @@ const POOL_WAITS: [&str; 13] = [
     "WriteRefused",
     "WorkersUnavailable",
 ];
+/// Why the next attempt after a Lost one waits.
+const LOST_WAITS: [&str; 2] = ["LostWorkerRemains", "LeaseNotRenewed"];
+/// The holder of a Lost attempt is given up after this time.
+const GIVE_UP: Duration = Duration::from_secs(600);
 const FORCE: &str = "poolkeeper.dev/force-delete";
 
 fn text(d: &Dispatch) -> String {
@@ -113,7 +117,10 @@ impl Audit<'_> {
             self.count("wait explained");
             self.check(waits != told, "what is said changes with a write", both);
             let pool = |c: &Condition| POOL_WAITS.iter().any(|reason| *reason == c.reason);
-            self.check(waits.as_ref().is_some_and(pool), "a wait has a reason that the pool has", both);
+            let lost =
+                |c: &Condition| before.lost_on().is_some() && LOST_WAITS.iter().any(|reason| *reason == c.reason);
+            let known = waits.as_ref().is_some_and(|c| pool(c) || lost(c));
+            self.check(known, "a wait has a reason that the pool has", both);
             let waits_since = self.waits_since(new.metadata.uid.as_deref().unwrap_or_default());
             let long = waits_since.is_some_and(|since| since + Duration::from_secs(10) <= self.when(self.rv));
             self.check(long, "a wait is explained once it has lasted", both);
@@ -159,6 +166,14 @@ impl Audit<'_> {
             format!("{} -> {}", text(old), text(new))
         });
         self.check(!old.spec.cancel, "publish: not cancelled", || text(old));
+        // NotStarted as well: it replaces the record of the attempt before.
+        if let Some(lost) = before.lost_on() {
+            let over = self.is_over(&lost.uid);
+            self.check(over, "after Lost: nothing of the attempt before runs", || {
+                format!("{} -> {}", text(old), text(new))
+            });
+            self.count("attempt after Lost");
+        }
         let Some(worker) = after.worker.clone() else {
             self.complain("publish: it says which worker", text(new));
             return;
@@ -237,6 +252,8 @@ impl Audit<'_> {
             self.check(taken, "a close takes the result that is there", both);
         } else {
             self.check(!is_reported(result.outcome), "this outcome needs a report", both);
+            let asked = result.outcome != Outcome::Lost || new.spec.retry.lost != 0;
+            self.check(asked, "a Lease ends an attempt as Lost only if its dispatch asks for retries after that", both);
         }
         let pool = self.pool_named(&new.spec.pool).map(|p| p.last().spec.clone()).unwrap_or_default();
         match result.outcome {
@@ -250,9 +267,11 @@ impl Audit<'_> {
                 let due = before.assigned_at.as_ref().unwrap().0 + limit;
                 self.check(result.closed_at.0 >= due, "TimedOut: its time ran out", both);
             }
-            Outcome::HolderLost => {
+            Outcome::HolderLost | Outcome::Lost if report.is_none() => {
                 let silent = new.spec.lease_name.as_ref().is_some_and(|l| self.was_silent(l));
                 self.check(silent, "HolderLost: the holder was silent for so long", both);
+                let right = result.outcome == Outcome::Lost || new.spec.retry.lost == 0;
+                self.check(right, "HolderLost is the end of a dispatch without retries after Lost", both);
             }
             Outcome::Cancelled => self.check(old.spec.cancel, "Cancelled: a cancel was set", both),
             Outcome::Forced => {
@@ -283,6 +302,41 @@ impl Audit<'_> {
         // The end may have been decided a while ago: a write is late by 40 s at most.
         let recent = Duration::from_secs(120);
         beats.windows(2).any(|pair| pair[1] + recent > now && pair[1].checked_sub(pair[0]).unwrap() >= hold)
+    }
+
+    /// The Worker with this uid is gone, and nothing of it runs.
+    pub(super) fn is_over(&self, worker: &str) -> bool {
+        let gone = self.workers.get(worker).is_some_and(|w| w.gone.is_some());
+        gone && !self.bodies.get(worker).is_some_and(|b| b.runs)
+    }
+
+    /// When the Lease of a dispatch was renewed since its last attempt was closed.
+    pub(super) fn renewed_since_close(&self, uid: &str, lease: &str) -> Option<Duration> {
+        let d = self.dispatches.get(uid)?;
+        let last = |v: &Version<Dispatch>| Some(v.object.status.as_ref()?.last_result.as_ref()?.attempt);
+        let newest = last(d.versions.last()?);
+        let closed = d.versions.iter().find(|v| last(v) == newest)?.rv;
+        let beats = self.evidence.records.iter().filter(|r| r.resource.plural == "leases" && r.name == lease);
+        let versions = beats.map(|r| r.resource_version).filter(|rv| *rv > closed && *rv <= self.rv);
+        versions.last().map(|rv| self.when(rv))
+    }
+
+    /// The holder of a Lost attempt did not renew its Lease for so long, at the end.
+    fn stayed_away(&self, d: &Dispatch, before: &DispatchStatus) -> bool {
+        let Some(lease) = &d.spec.lease_name else { return false };
+        let closed = before.last_result.as_ref().map(|r| r.attempt);
+        let Some(life) = d.metadata.uid.as_ref().and_then(|uid| self.dispatches.get(uid)) else { return false };
+        let attempt = |v: &Version<Dispatch>| v.object.status.as_ref()?.last_result.as_ref().map(|r| r.attempt);
+        let Some(since) = life.versions.iter().find(|v| attempt(v) == closed).map(|v| self.when(v.rv)) else {
+            return false;
+        };
+        let beats = self.evidence.records.iter().filter(|r| r.resource.plural == "leases" && r.name == *lease);
+        let beats = beats.map(|r| self.when(r.resource_version)).take_while(|t| *t <= self.when(self.rv));
+        // A renewal counts once a look showed what was before it: so one at about the time of the close may not be seen. And the
+        // end may have been decided a while before it was written.
+        let since =
+            beats.filter(|t| *t + Duration::from_secs(120) < self.when(self.rv)).last().unwrap_or(since).max(since);
+        since + GIVE_UP <= self.when(self.rv) + Duration::from_secs(30)
     }
 
     fn was_forced(&self, worker: &str, pool: &str) -> bool {
@@ -338,6 +392,7 @@ impl Audit<'_> {
             Outcome::WorkerLost => {
                 (left(spec.worker_lost, used.worker_lost), Retries { worker_lost: used.worker_lost + 1, ..used })
             }
+            Outcome::Lost => (left(spec.lost, used.lost), Retries { lost: used.lost + 1, ..used }),
             Outcome::Failed => (left(spec.failed, used.failed), Retries { failed: used.failed + 1, ..used }),
             _ => (false, used),
         };
@@ -377,8 +432,10 @@ impl Audit<'_> {
         let right = match after.phase {
             DispatchPhase::Cancelled => old.spec.cancel || going,
             DispatchPhase::Failed => {
-                self.count("outcome: QueueFull");
-                after.reason.as_deref() == Some("QueueFull") && before.attempt == 0
+                let given_up = before.lost_on().is_some() && after.reason.as_deref() == Some("Lost");
+                self.count(if given_up { "outcome: Lost, the holder is given up" } else { "outcome: QueueFull" });
+                (given_up && self.stayed_away(new, before))
+                    || (after.reason.as_deref() == Some("QueueFull") && before.attempt == 0)
             }
             DispatchPhase::Expired => {
                 self.count("outcome: Expired");

@@ -208,6 +208,15 @@ impl Audit<'_> {
             if let Some(last) = last {
                 let held = self.names(&last.worker, &named.uid, named.attempt - 1);
                 self.check(!held, "reserve: the last worker no longer names it", all);
+                let lost = last.result.as_ref().is_some_and(|r| r.outcome == Outcome::Lost);
+                // What an old controller asked for arrives late. Publish looks again.
+                if lost && self.writer(self.rv) != GHOST {
+                    let over = self.is_over(&last.worker);
+                    self.check(over, "after Lost: nothing of the attempt before runs", all);
+                    let lease = self.dispatches.get(&named.uid).and_then(|d| d.last().spec.lease_name.clone());
+                    let back = lease.is_none_or(|l| self.renewed_since_close(&named.uid, &l).is_some());
+                    self.check(back, "after Lost: the holder has renewed its Lease since", all);
+                }
             }
         }
         let writer = self.writer(self.rv).to_owned();

@@ -1,0 +1,123 @@
+//! What must hold before another attempt follows one that was Lost: nothing of the lost one runs any more, and the holder
+//! is there.
+//!
+//! `model/` checks the first over all interleavings. Change neither without the other.
+
+use super::commit::finish;
+use crate::api::Dispatch;
+use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome, WorkerRef};
+use crate::api::vocabulary::{DispatchAssigned, DispatchFinished};
+use crate::core::agenda::Wake;
+use crate::core::state::instances::host_of;
+use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb};
+use crate::runtime::InstanceKey;
+
+/// Why the next attempt cannot begin yet.
+pub(super) enum Held {
+    /// It is being asked whether the worker is still there.
+    Asking,
+    /// For this reason, in words.
+    By(DispatchAssigned, String),
+    /// Its holder does not come back: none follows any more.
+    GivenUp(String),
+}
+
+impl Core {
+    /// Holds back a dispatch that waits after a Lost attempt, as long as it must be, and says why. Returns false if the next
+    /// attempt can begin.
+    pub(super) fn waits_after_lost(
+        &mut self,
+        key: &ObjectKey,
+        d: &Dispatch,
+        status: &DispatchStatus,
+        now: Now,
+        wake: &mut Wake,
+    ) -> bool {
+        let held = self.holds_back(key, status).or_else(|| self.holder_is_missing(key, d, status));
+        self.delay(key, held.is_some());
+        match held {
+            None => return false,
+            Some(Held::Asking) => {}
+            Some(Held::By(reason, text)) => self.explain_wait(key, reason, &text, None, true, now, wake),
+            Some(Held::GivenUp(text)) => {
+                let mut next = status.clone();
+                finish(&mut next, DispatchPhase::Failed, DispatchFinished::Ended(Outcome::Lost), &text, now);
+                self.close(key, next, now);
+            }
+        }
+        true
+    }
+
+    /// Why the task of a Lost attempt may still run, if it may. The Worker must be gone by uid, as a live GET shows: its name may
+    /// be in use again, and absence from a cache is no fact. Then the runtime had confirmed that its instance is gone, unless a
+    /// person removed the finalizer. So no host that answers may show the instance either; on a host that does not answer it is
+    /// that person's word.
+    pub(super) fn holds_back(&mut self, key: &ObjectKey, status: &DispatchStatus) -> Option<Held> {
+        let worker = status.lost_on()?;
+        let name = &worker.name;
+        if !self.dispatches.get(key).is_some_and(|e| e.is_worker_gone(&worker.uid)) {
+            let worker_key = key.sibling(name.clone());
+            let Some(e) = self.workers.get(&worker_key).filter(|e| e.obj().uid_str() == worker.uid) else {
+                self.write(Subject::Dispatch(key.clone()), Verb::GetWorker(worker_key));
+                return Some(Held::Asking);
+            };
+            // Its end marks this dispatch.
+            let host = host_of(e.obj());
+            let why = self.instances.why_unlisted(&host).map_or(String::new(), |why| {
+                let why = if why.is_empty() { "it has not answered yet" } else { why };
+                format!("; {} host {:?} cannot be reached: {why}", host.runtime, host.host)
+            });
+            let text = format!("attempt {} was Lost on {name}, which still exists{why}", status.attempt);
+            return Some(Held::By(DispatchAssigned::LostWorkerRemains, text));
+        }
+        if let Some(host) = self.instances.never_listed() {
+            let text = format!(
+                "attempt {} was Lost on {name}; {} host {:?}, where it may still run, has not answered yet",
+                status.attempt, host.runtime, host.host
+            );
+            return Some(Held::By(DispatchAssigned::LostWorkerRemains, text));
+        }
+        let e = self.instances.get(&instance_of(key, worker))?;
+        let is_alive = !e.view.is_dead() && self.instances.is_listed(&e.host);
+        let text =
+            format!("attempt {} was Lost on {name}, whose instance still runs without its Worker", status.attempt);
+        is_alive.then_some(Held::By(DispatchAssigned::LostWorkerRemains, text))
+    }
+
+    /// Why the holder of a Lost attempt is taken for dead, if it has a Lease and is. The next attempt would only cost another
+    /// worker.
+    fn holder_is_missing(&self, key: &ObjectKey, d: &Dispatch, status: &DispatchStatus) -> Option<Held> {
+        status.lost_on()?;
+        let name = d.spec.lease_name.as_ref()?;
+        let lease = key.sibling(name.clone());
+        if self.leases.is_renewed(&lease, key) {
+            return None;
+        }
+        let text = format!("attempt {} was Lost, and Lease {name} was not renewed since", status.attempt);
+        if self.leases.is_given_up(&lease, key) {
+            return Some(Held::GivenUp(text));
+        }
+        Some(Held::By(DispatchAssigned::LeaseNotRenewed, text))
+    }
+
+    /// A dispatch waits for something else than a worker, or no longer does.
+    fn delay(&mut self, key: &ObjectKey, delayed: bool) {
+        if delayed {
+            self.unqueue(key);
+        }
+        let Some(e) = self.dispatches.get_mut(key) else { return };
+        if let Some(p) = self.pools.get_mut(e.pool())
+            && e.set_delayed(delayed, &mut p.queue)
+        {
+            self.agenda.mark_pool(e.pool());
+            if !delayed {
+                e.forget_wait();
+            }
+        }
+    }
+}
+
+/// The instance of an attempt's worker.
+pub(super) fn instance_of(dispatch: &ObjectKey, worker: &WorkerRef) -> InstanceKey {
+    InstanceKey { namespace: dispatch.namespace.to_string(), worker: worker.name.clone(), uid: worker.uid.clone() }
+}
