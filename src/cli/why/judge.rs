@@ -7,7 +7,7 @@ use super::lists::Lists;
 use super::snapshot::Snapshot;
 use super::sooner::{Commands, steps};
 use crate::api::dispatch::{DispatchPhase, Outcome};
-use crate::api::vocabulary::{DispatchAccepted, PoolDispatching, PoolReady, Reason as _};
+use crate::api::vocabulary::{DispatchAccepted, DispatchAssigned, PoolDispatching, PoolReady, Reason as _};
 use crate::api::{Condition, ContainerPool, Dispatch, Worker};
 use crate::core::{Object, ObjectKey, Wait, attempt_deadline, dispatch_status, queue_deadline};
 
@@ -139,6 +139,12 @@ impl<'a> Judge<'a> {
         }
         let last = status.last_result.as_ref().filter(|last| last.outcome == Outcome::Lost)?;
         let worker = status.worker.as_ref()?;
+        // What the lists cannot show: a host that does not answer, and a Lease that is not renewed.
+        let said = Condition::find::<DispatchAssigned>(&status.conditions).filter(|c| !c.is_true());
+        let held = [DispatchAssigned::LeaseNotRenewed, DispatchAssigned::LostWorkerRemains].into_iter();
+        if let Some((reason, c)) = held.zip(said.into_iter().cycle()).find(|(reason, c)| c.reason == reason.as_str()) {
+            return Some((reason.as_str(), c.message.clone()));
+        }
         let there = self.lists.workers.iter().any(|w| w.uid_str() == worker.uid);
         there.then(|| {
             let words = format!(
@@ -375,5 +381,11 @@ mod tests {
         assert_eq!(answer.reason, "Lost");
         assert!(answer.message.ends_with("the next attempt begins once that worker is gone"), "{answer:?}");
         assert_ne!(about(&json!({}), None, &lost).reason, "Lost");
+        let mut said = lost;
+        said["conditions"] = json!([{"type": "Assigned", "status": "False", "reason": "LeaseNotRenewed",
+            "message": "attempt 1 was Lost, and Lease l was not renewed since", "lastTransitionTime": NOW}]);
+        let answer = about(&json!({}), None, &said);
+        assert_eq!(answer.reason, "LeaseNotRenewed");
+        assert!(answer.message.ends_with("Lease l was not renewed since"), "{answer:?}");
     }
 }

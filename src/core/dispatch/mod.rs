@@ -8,9 +8,6 @@ mod lease;
 mod lost;
 mod outcome;
 mod queue;
-<<<<<<< HEAD
+mod wait;
 
 pub use outcome::{attempt_deadline, queue_deadline};
-=======
-mod wait;
->>>>>>> 2041257 (Attempts after Lost: once the lost one's worker is gone by uid, and its holder has renewed its Lease; delayed in the pool's status, with a reason of its own)

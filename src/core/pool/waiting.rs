@@ -5,15 +5,9 @@
 
 use std::time::Duration;
 
-<<<<<<< HEAD
 use super::wait::Wait;
-use crate::api::vocabulary::{DispatchAssigned, EventReason, Reason};
-use crate::api::{Condition, ContainerPool};
-=======
-use super::explain::Wait;
 use crate::api::ContainerPool;
 use crate::api::vocabulary::{DispatchAssigned, EventReason};
->>>>>>> 2041257 (Attempts after Lost: once the lost one's worker is gone by uid, and its holder has renewed its Lease; delayed in the pool's status, with a reason of its own)
 use crate::core::agenda::Wake;
 use crate::core::{Core, EventType, Now, ObjectKey};
 
