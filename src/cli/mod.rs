@@ -5,6 +5,7 @@
 //! - Each other file is a command, or a few that belong together.
 
 mod change;
+pub mod cleanup;
 pub mod cluster;
 pub mod context;
 pub mod controller;
@@ -16,6 +17,7 @@ pub mod dispatches;
 pub mod exec;
 pub mod exit;
 pub mod get;
+pub mod health;
 pub mod local;
 pub mod log;
 pub mod output;
@@ -55,6 +57,7 @@ enum Command {
     Run(Box<run::args::RunArgs>),
     Local(local::LocalArgs),
     Status(Box<status::StatusArgs>),
+    Health(Box<health::HealthArgs>),
     Get(Box<get::GetArgs>),
     Acquire(Box<dispatches::acquire::AcquireArgs>),
     Report(Box<dispatches::report::ReportArgs>),
@@ -65,6 +68,7 @@ enum Command {
     Resume(Box<set::ResumeArgs>),
     Delete(Box<delete::DeleteArgs>),
     Why(why::WhyArgs),
+    Cleanup(Box<cleanup::CleanupArgs>),
     Cooldown(Box<cooldown::CooldownArgs>),
     Controller(Box<controller::ControllerArgs>),
     Crd(crd::CrdArgs),
@@ -96,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => block_on(*args),
         Command::Local(args) => block_on(args),
         Command::Status(args) => block_on(*args),
+        Command::Health(args) => block_on(*args),
         Command::Get(args) => block_on(*args),
         Command::Acquire(args) => block_on(*args),
         Command::Report(args) => block_on(*args),
@@ -106,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Resume(args) => block_on(*args),
         Command::Delete(args) => block_on(*args),
         Command::Why(args) => block_on(args),
+        Command::Cleanup(args) => block_on(*args),
         Command::Cooldown(args) => block_on(*args),
         Command::Controller(args) => block_on(*args),
         Command::Crd(args) => block_on(args),

@@ -42,7 +42,7 @@
 //! - `dispatch/`: a Dispatch. `decide` (what lets it wait, what ends its attempt), `commit` (reserve, publish, close, free),
 //!   `fate` (the recovery table), `outcome` (retries, final phases), `queue`, `lease`, `history`.
 //! - `worker/`: a Worker and its instance. `decide`, `start`, `health`, `stop`, `slots` (which index it stands in).
-//! - `pool/`: a ContainerPool. `decide` (the order of a round), `assign`, `scale`, `update`, `backoff`, `requests`. Its status:
+//! - `pool/`: a ContainerPool. `decide` (the order of a round), `assign`, `size`, `scale`, `update`, `backoff`, `requests`. Its status:
 //!   `status` (what is written, and when), `sums`, `ready`, `dispatching`, `progress`, `explain`, `not_ready`, `resting`;
 //!   and what its waiting dispatches say: `waiting`.
 //! - `rests`: rests of workers and credentials. `template`: what an instance is made from, as a hash.
@@ -84,7 +84,7 @@ pub use input::{
 pub use limits::EARLY_END;
 pub use object::{Object, ObjectKey};
 pub(crate) use object::{dispatch_status, worker_status};
-pub use pool::Wait;
+pub use pool::{Counts, Wait, want};
 pub use template::template_hash;
 pub use time::Now;
 pub use worker_end::WorkerEnd;

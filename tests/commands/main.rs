@@ -10,6 +10,7 @@ mod plugin;
 mod report;
 mod server_choice;
 mod states;
+mod tidying;
 mod why;
 
 /// The program under test.

@@ -13,6 +13,7 @@ mod ready;
 mod requests;
 mod resting;
 mod scale;
+mod size;
 mod status;
 mod sums;
 mod template;
@@ -20,4 +21,5 @@ mod update;
 mod wait;
 mod waiting;
 
+pub use size::{Counts, want};
 pub use wait::Wait;

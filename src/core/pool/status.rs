@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::not_ready::LIST;
 use super::wait::Wait;
-use super::{dispatching, progress, ready, scale};
+use super::{dispatching, progress, ready, size};
 use crate::api::pool::{ContainerPoolStatus, CredentialRest, Recent};
 use crate::api::vocabulary::{
     PoolProgressing, PoolRequestsAccepted, PoolRuntimeAllowed, PoolScalingLimited, Reason as _,
@@ -160,7 +160,7 @@ impl Core {
         conditions::set(c, reason, &text, now);
         let (reason, text) = dispatching::judge(queued, sums, obj.spec.max, &wait);
         conditions::set(c, reason, &text, now);
-        let short = scale::want(&obj.spec, counts) > count(sums.up());
+        let short = size::want(&obj.spec, counts) > count(sums.up());
         let scaling = short || sums.starting > 0;
         let reason = if scaling { PoolProgressing::Scaling } else { PoolProgressing::Steady };
         let (reason, text) = update.unwrap_or((reason, String::new()));
