@@ -89,7 +89,14 @@ fn what_is_not_there_yet_is_named() {
     for (script, refusal) in [
         ("k create namespace team", "append `--dry-run=client -o yaml | kubectl apply -f -` to the kubectl command"),
         ("k create secret generic tokens --from-literal=a=b", "append `--dry-run=client -o yaml | kubectl apply -f -`"),
-        ("k get pods", "the server doesn't have a resource type \"pods\""),
+        (
+            "k get pods",
+            "the local server has no Pods: its workers are containers or processes. Use `poolkeeper get workers`",
+        ),
+        ("k logs agents-0", "the local server has no Pods"),
+        ("k exec agents-0 -- true", "`poolkeeper exec worker/NAME -- COMMAND` instead"),
+        ("k port-forward pod/agents-0 8080", "the local server has no Pods"),
+        ("k get nodes", "the server doesn't have a resource type \"nodes\""),
         (
             "k delete cpool agents --cascade=orphan",
             "does not support propagationPolicy Orphan; with kubectl, leave out --cascade",
@@ -99,6 +106,7 @@ fn what_is_not_there_yet_is_named() {
         let said = k(script);
         assert!(said.code != 0 && said.stderr.contains(refusal), "{script}: {} {}", said.code, said.stderr);
     }
+    assert_eq!(k("k auth can-i delete containerpools").exits(0).stdout, "yes\n");
     let said = k(&format!("{POOL} | k apply --server-side -f -")).exits(1);
     assert!(said.stderr.contains("use `kubectl apply` without --server-side"), "{}", said.stderr);
 }

@@ -1,12 +1,11 @@
 //! The local server: all of Poolkeeper in one process that stays, for one user of one machine. Its objects outlive it.
 //!
-//! - [`home`]: the directory that it keeps everything in. `access`: how clients reach it;
-//!   `door`: how they get in now. `owner`: whose the workers are.
-//!   `binaries`: the program that they are made of.
-//! - `parts`: what it is made of. `restored`: what a copy
-//!   of a store is, and begins with. `secrets`: where values of
-//!   credentials are. `standing_down`: how its workers are stopped. `requests`: what it can be asked besides the API.
-//! - [`targets`]: how a command on this machine reaches a worker.
+//! - [`home`]: the directory that it keeps everything in. `access`: how clients reach it; `door`: how they get in now.
+//! - `owner`: whose the workers are. `binaries`: the program that they are made of. [`targets`]: how a command on this machine
+//!   reaches a worker.
+//! - `parts`: what it is made of. `restored`: what a copy of a store is, and begins with. `secrets`: where values of credentials
+//!   are. `standing_down`: how its workers are stopped.
+//! - `requests`: what it can be asked besides the API; `kubectl`: what kubectl asks besides.
 //! - `error`: why it cannot start, or ended. `refusal`: why it does not go down.
 //! - Here: one life of it.
 //!
@@ -18,6 +17,7 @@ mod binaries;
 mod door;
 mod error;
 pub mod home;
+mod kubectl;
 mod owner;
 mod parts;
 mod refusal;

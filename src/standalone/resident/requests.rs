@@ -29,6 +29,7 @@ use tower::{BoxError, Service};
 
 use super::door::Door;
 use super::home::Home;
+use super::kubectl;
 use super::parts::Parts;
 use super::refusal::Refusal;
 use crate::https::ResponseBody;
@@ -78,7 +79,7 @@ impl Down {
     }
 }
 
-/// The service that clients reach: these requests, and all others for the API.
+/// The service that clients reach: these requests, what kubectl asks besides, and all others for the API.
 #[derive(Clone)]
 pub(super) struct Front {
     api: LocalService,
@@ -177,7 +178,21 @@ impl Service<Request<Full<Bytes>>> for Front {
     }
 
     fn call(&mut self, request: Request<Full<Bytes>>) -> Answer {
-        match request.uri().path().strip_prefix(PREFIX) {
+        let path = request.uri().path();
+        if let Some(refusal) = kubectl::refusal(path) {
+            return Box::pin(async move { Ok(refused(&refusal)) });
+        }
+        if let Some(review) = kubectl::review(request.method(), path) {
+            return Box::pin(async move { Ok(json_response(201, &review)) });
+        }
+        if path == kubectl::KINDS && request.method() == Method::GET {
+            let kinds = self.api.call(request);
+            return Box::pin(async move {
+                let kinds = kinds.await?.into_body().collect().await?.to_bytes();
+                Ok(json_response(200, &kubectl::with_pods(serde_json::from_slice(&kinds)?)))
+            });
+        }
+        match path.strip_prefix(PREFIX) {
             Some(what) => {
                 let query = request.uri().query().unwrap_or_default().to_owned();
                 Box::pin(self.clone().answer(request.method().clone(), what.to_owned(), query))
@@ -192,6 +207,7 @@ fn refused(refusal: &Refusal) -> Response<ResponseBody> {
         404 => "NotFound",
         405 => "MethodNotAllowed",
         409 => "Conflict",
+        501 => "NotImplemented",
         _ => "InternalError",
     };
     let status = json!({
