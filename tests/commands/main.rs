@@ -4,6 +4,7 @@
 mod acquire;
 mod changing;
 mod creating;
+mod docker;
 mod exec;
 mod get;
 mod plugin;
@@ -11,6 +12,7 @@ mod report;
 mod server_choice;
 mod states;
 mod tidying;
+mod waiting;
 mod why;
 
 /// The program under test.

@@ -5,9 +5,13 @@
 //! - The commands: `acquire`, `report`, `cancel`, `wait`, `renew`, `logs`. `exec` is in `cli/exec`.
 
 pub mod acquire;
+pub mod cancel;
 pub mod identity;
+pub mod logs;
 pub mod patience;
 mod released;
+pub mod renew;
 pub mod report;
 pub mod variables;
+pub mod wait;
 mod watch;

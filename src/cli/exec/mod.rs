@@ -7,9 +7,9 @@
 //! `exec --socket` is the argv of Process targets. It asks no server, and starts no thread.
 
 mod command;
-mod docker;
+pub mod docker;
 pub mod failure;
-mod find;
+pub mod find;
 mod pod;
 
 use std::path::PathBuf;

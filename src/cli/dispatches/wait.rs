@@ -1,0 +1,101 @@
+//! `poolkeeper wait`: waits for tasks.
+
+use clap::{Args, ValueEnum};
+use futures::future::join_all;
+
+use super::watch;
+use crate::api::dispatch::DispatchPhase;
+use crate::api::{Dispatch, Period};
+use crate::cli::change::check_name;
+use crate::cli::context::{Context, Run};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output;
+use crate::cli::server::{Server, ServerArgs};
+
+/// Wait until tasks have a worker, or are finished
+///
+/// It prints each task with its phase. Exit code 0: every task succeeded, or has a worker; 1: at least one ended otherwise; 3: there
+/// is no such task; 5: the time is over.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  poolkeeper wait job-1 job-2 --timeout 1h\n  poolkeeper wait job-1 --for assigned")]
+pub struct WaitArgs {
+    /// Names of the tasks
+    #[arg(value_name = "TASK", required = true)]
+    tasks: Vec<String>,
+    /// What to wait for
+    #[arg(long = "for", value_enum, default_value_t, value_name = "STATE")]
+    state: State,
+    /// How long to wait; 0s: without limit
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    timeout: Period,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// What is waited for.
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    /// An attempt is open, or the task is finished
+    Assigned,
+    /// The task is finished
+    #[default]
+    Finished,
+}
+
+impl Run for WaitArgs {
+    async fn run(self, _: &Context) -> Result<Exit, Failure> {
+        let names: Vec<&str> = self.tasks.iter().map(|task| task.strip_prefix("task/").unwrap_or(task)).collect();
+        names.iter().try_for_each(|name| check_name(name))?;
+        let server = self.server.connect().await?;
+        let all = join_all(names.iter().map(|name| self.wait(&server, name)));
+        let ended = if self.timeout.is_zero() {
+            all.await
+        } else {
+            let limit = tokio::time::timeout(self.timeout.get(), all).await;
+            limit.map_err(|_| {
+                let message = format!("{} did not come within {} (--timeout)", self.words(), self.timeout);
+                Failure::new(Exit::WaitedTooLong, message)
+            })?
+        };
+        let phases = ended.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let good = |phase: &DispatchPhase| match self.state {
+            State::Assigned => matches!(phase, DispatchPhase::Assigned | DispatchPhase::Succeeded),
+            State::Finished => *phase == DispatchPhase::Succeeded,
+        };
+        Ok(if phases.iter().all(good) { Exit::Success } else { Exit::Failed })
+    }
+}
+
+impl WaitArgs {
+    fn words(&self) -> &'static str {
+        match self.state {
+            State::Assigned => "the worker",
+            State::Finished => "the end",
+        }
+    }
+
+    /// Waits for one task, and prints it.
+    async fn wait(&self, server: &Server, name: &str) -> Result<DispatchPhase, Failure> {
+        let mut seen = None;
+        let phase = watch::until(server, name, |now: Option<Dispatch>| {
+            let Some(now) = now else { return Some(None) };
+            // One that was deleted, and made again, is another task.
+            if seen.get_or_insert_with(|| now.metadata.uid.clone()) != &now.metadata.uid {
+                return Some(None);
+            }
+            let status = now.status.unwrap_or_default();
+            let has_worker = self.state == State::Assigned && status.target.is_some() && status.is_open();
+            (status.phase.is_final() || has_worker).then_some(Some(status.phase))
+        });
+        let phase = phase.await?.ok_or_else(|| {
+            let message = match seen {
+                Some(_) => format!("task {name} was deleted while it was waited for"),
+                None => format!("there is no task {name:?} on {}", server.title),
+            };
+            Failure::new(Exit::NotFound, message)
+        })?;
+        output::data(format!("{name} {phase:?}\n").as_bytes())
+            .map_err(|_| Failure::new(Exit::OutputClosed, "standard output was closed"))?;
+        Ok(phase)
+    }
+}

@@ -1,0 +1,66 @@
+//! The commands of a supervisor with workers that are containers.
+//!
+//! Skipped, loudly, where no engine answers; `POOLKEEPER_REQUIRE_DOCKER=1` makes that a failure.
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use poolkeeper_testkit::local_server::{Rig, Said, until};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::PROGRAM;
+use crate::get::create_pool;
+
+const IMAGE: &str = "poolkeeper-test:1";
+
+fn has_image() -> bool {
+    let found = Command::new("docker").args(["image", "inspect", IMAGE]).output().is_ok_and(|o| o.status.success());
+    if !found {
+        assert!(std::env::var_os("POOLKEEPER_REQUIRE_DOCKER").is_none(), "no Docker Engine has {IMAGE}");
+        eprintln!("SKIPPED: no Docker Engine answers, or it has no image {IMAGE}");
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_supervisor_works_in_a_container() {
+    if !has_image() {
+        return;
+    }
+    let rig = Rig::with_docker(PROGRAM);
+    rig.up();
+    let command = ["sh", "-c", "echo up; echo oops >&2; exec sleep infinity"];
+    create_pool(&rig, "boxes", json!({"runtime": "Docker", "image": IMAGE, "command": command, "min": 1, "max": 1}))
+        .await;
+    let script = "eval \"$(poolkeeper acquire boxes --task job --wait 1m)\" || exit
+        echo text | poolkeeper exec \"$POOLKEEPER_TASK_ID\" -i -e GREETING='good day' -w / -- \
+            sh -c 'cat; pwd; echo $GREETING $POOLKEEPER_WORKER; echo err >&2; exit 9'; echo $?
+        poolkeeper exec job -- no-such-program; echo $?
+        poolkeeper exec worker/boxes-0 --anyway -- echo looked
+        poolkeeper logs boxes-0 --tail 5; echo $?";
+    let said = Said::of(rig.shell("sh", script).output().unwrap()).exits(0);
+    assert_eq!(said.stdout, "text\n/\ngood day boxes-0\n9\n127\nlooked\nup\n0\n");
+    assert!(said.stderr.contains("err\n") && said.stderr.contains("oops\n"), "{}", said.stderr);
+
+    // A signal ends the command in the container, and what it started.
+    let mut exec = rig.poolkeeper(&["exec", "job", "--", "sh", "-c", "sleep 4321 & echo begun; wait"]);
+    let mut running = exec.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut begun = [0; 6];
+    running.stdout.as_mut().unwrap().read_exact(&mut begun).unwrap();
+    kill_process(Pid::from_child(&running), Signal::TERM).unwrap();
+    let said = Said::of(running.wait_with_output().unwrap()).exits(130);
+    assert_eq!(said.stderr, "");
+    until("all of it has ended", || {
+        let look = "grep -l 4321 /proc/[0-9]*/cmdline | grep -v self | wc -l";
+        // The look itself has the number on its own command line, twice.
+        rig.run(&["exec", "job", "--", "sh", "-c", look]).stdout.trim().parse::<u32>().is_ok_and(|count| count <= 2)
+    });
+
+    // The container goes while a command runs in it: that is not known to have ended well.
+    let mut exec = rig.poolkeeper(&["exec", "job", "--", "sh", "-c", "echo begun; sleep 300"]);
+    let mut running = exec.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    running.stdout.as_mut().unwrap().read_exact(&mut begun).unwrap();
+    rig.run(&["cancel", "job"]).exits(0);
+    let said = Said::of(running.wait_with_output().unwrap()).exits(125);
+    assert!(said.stderr.lines().last().is_some_and(|line| line.starts_with("poolkeeper: lost: ")), "{}", said.stderr);
+}
