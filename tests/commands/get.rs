@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 
 use crate::PROGRAM;
 
-/// Creates a pool of processes.
+/// Creates a pool; of processes, unless the spec names another runtime.
 pub async fn create_pool(rig: &Rig, name: &str, spec: Value) {
     let mut spec = spec;
-    spec["runtime"] = "Process".into();
+    if spec["runtime"].is_null() {
+        spec["runtime"] = "Process".into();
+    }
     let pool = json!({
         "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": name}, "spec": spec,
     });
