@@ -71,7 +71,7 @@ pub async fn assemble(config: &RuntimeConfig, client: Option<&Client>) -> Result
                 let mut options = ProcessOptions::new(run_dir, installation);
                 options.owner_grace = config.owner_grace.unwrap_or(options.owner_grace);
                 options.binary = config.binary.clone();
-                options.clean_environment = config.clean_environment;
+                options.inherited = config.inherited.clone();
                 options.credentials = config.credentials.clone();
                 let runtime = Arc::new(ProcessRuntime::new(options).await.map_err(AssembleError::Process)?);
                 made.process = Some(runtime.clone());

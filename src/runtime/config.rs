@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::credentials::Resolver;
 use super::docker::{EngineGate, HostOptions, OwnerProcess};
+use super::process::Inherited;
 use crate::api::RuntimeKind;
 
 /// The configuration of all runtimes of one controller.
@@ -26,9 +27,8 @@ pub struct RuntimeConfig {
     pub binary: Option<PathBuf>,
     /// How long workers of runtime Process live on without a controller. None: 10 s.
     pub owner_grace: Option<Duration>,
-    /// Whether workers of runtime Process get only a few variables of this process: where its home, its programs and its
-    /// temporary files are, and its language. Else they get all.
-    pub clean_environment: bool,
+    /// Which variables of this process workers of runtime Process get.
+    pub inherited: Inherited,
     /// Finds the values of credentials, for Docker and Process. Default: as a command finds them.
     pub credentials: Resolver,
     /// The namespace whose Pods are made. None: every namespace.
@@ -49,7 +49,7 @@ impl RuntimeConfig {
             run_dir: None,
             binary: None,
             owner_grace: None,
-            clean_environment: false,
+            inherited: Inherited::default(),
             credentials: Resolver::default(),
             namespace: None,
             drain_protection: false,

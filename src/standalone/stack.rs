@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
+use crate::api::pool::Credential;
 use crate::api::{ContainerPool, GROUP, RuntimeKind, VERSION, Worker, crd, names};
 use crate::clock::{Clock, Ids};
 use crate::controller;
@@ -21,6 +22,7 @@ use crate::local::{History, LocalApi, Options};
 use crate::runtime::assemble::{Assembled, assemble};
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::docker::{Endpoint, OwnerProcess};
+use crate::runtime::process::Inherited;
 use crate::runtime::{LOCAL_HOST, RuntimeError, process};
 use crate::supervisor::Place;
 use crate::supervisor::report::params;
@@ -79,15 +81,22 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Makes the runtime of the run `run_id`, which keeps its records in `run_dir`; removes what dead runs left behind; and
+    /// Makes the runtime of the run `run_id`, which keeps its records in `run_dir`, for a pool with these credentials; removes what dead runs left behind; and
     /// starts the controller.
     ///
     /// # Errors
     /// The runtime cannot be used.
-    pub async fn start(server: Server, kind: RuntimeKind, run_id: &str, run_dir: &Path) -> Result<Self, Error> {
+    pub async fn start(
+        server: Server,
+        kind: RuntimeKind,
+        run_id: &str,
+        run_dir: &Path,
+        credentials: &[Credential],
+    ) -> Result<Self, Error> {
         let mut config = RuntimeConfig::new(vec![kind], run_id);
         config.run_dir = Some(run_dir.to_owned());
         config.owner_process = OwnerProcess::current();
+        config.inherited = Inherited::Without(credentials.iter().filter_map(|c| c.from_env.clone()).collect());
         if kind == RuntimeKind::Process {
             // No worker is adopted: whatever a task of an earlier run was doing is done again.
             process::sweep_leftovers(run_dir).await.map_err(Error::Process)?;

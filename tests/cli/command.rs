@@ -89,6 +89,20 @@ fn credentials_reach_the_worker_and_nothing_else() {
     assert_eq!(from("a=TOKEN_C:command:echo s3cr3t-from-command"), "S3CR3T-FROM-ENV S3CR3T-FROM-COMMAND\n");
 }
 
+/// The variable that a value comes from would give every worker every account.
+#[test]
+fn a_worker_sees_no_variable_of_another_credential() {
+    let place = Place::new();
+    let script = "echo ${KEY:+key} ${TOKEN_A:+a} ${TOKEN_B:+b} ${OTHER:+other} ${PATH:+path}";
+    let credentials = ["--credential", "a=KEY:env:TOKEN_A", "--credential", "b=TOKEN_B:env:TOKEN_B", "--workers", "1"];
+    let args = [&credentials[..], &sh(script)].concat();
+    let ran = place.run_with(&args, b"", |c| {
+        c.env("TOKEN_A", "1").env("TOKEN_B", "2").env("OTHER", "3");
+    });
+    let seen = ran.exits(0).stdout;
+    assert!(["key other path\n", "b other path\n"].contains(&&*seen), "{seen}");
+}
+
 #[test]
 fn a_credential_that_is_refused_ends_the_run() {
     let place = Place::new();

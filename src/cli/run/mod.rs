@@ -87,7 +87,7 @@ async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     let source = source(tasks.as_ref(), &dir, &args)?;
     let interrupted = listen().map_err(|e| Failure::poolkeeper("listening for signals", e))?;
     let runtime_dir = dir.runtime_dir();
-    let start = Stack::start(server, runtime, dir.run_id(), &runtime_dir);
+    let start = Stack::start(server, runtime, dir.run_id(), &runtime_dir, &pool.spec.credentials);
     // An engine may accept the connection and never answer.
     let Some(stack) = signals::unless(&interrupted, start).await else {
         return Err(Failure::new(Exit::Interrupted, "interrupted"));

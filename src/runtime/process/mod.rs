@@ -40,7 +40,7 @@ use crate::api::RuntimeKind;
 use crate::api::dispatch::Target;
 pub use client::ProcessExecutor;
 pub use limits::{open_files, raise_open_files};
-pub use options::ProcessOptions;
+pub use options::{Inherited, ProcessOptions};
 use record::WorkerDir;
 use state::Shared;
 pub use sweep::{left_files, sweep_leftovers};

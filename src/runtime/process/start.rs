@@ -62,12 +62,6 @@ pub async fn start(shared: Arc<Shared>, spec: InstanceSpec) -> Result<Instance, 
     }
 }
 
-/// The variables that every program may know.
-fn is_general(name: &str) -> bool {
-    const NAMES: [&str; 8] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"];
-    NAMES.contains(&name) || name.starts_with("LC_")
-}
-
 /// Starts the shim and waits until it is ready.
 async fn launch(
     shared: &Shared,
@@ -78,9 +72,7 @@ async fn launch(
     let text = |error: io::Error| format!("the worker's shim: {error}");
     let log = std::fs::File::create(dir.log()).map_err(text)?;
     let mut command = Command::new(&shared.program);
-    if shared.options.clean_environment {
-        command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_general)));
-    }
+    command.env_clear().envs(std::env::vars_os().filter(|(name, _)| shared.options.inherited.has(name)));
     let mut child = command
         .arg0(&shared.binary)
         .arg("shim")

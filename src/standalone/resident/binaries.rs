@@ -38,7 +38,9 @@ pub(super) fn current(bin: &Path) -> io::Result<Option<PathBuf>> {
 fn build(file: &fs::Metadata) -> String {
     let parts = [file.dev(), file.ino(), file.size(), file.mtime().cast_unsigned(), file.mtime_nsec().cast_unsigned()];
     let mut digest = Sha256::new();
-    parts.iter().for_each(|part| digest.update(part.to_be_bytes()));
+    for part in parts {
+        digest.update(part.to_be_bytes());
+    }
     format!("{}-{}", env!("CARGO_PKG_VERSION"), hex::encode(&digest.finalize()[..6]))
 }
 

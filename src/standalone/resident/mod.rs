@@ -213,8 +213,10 @@ async fn live(parts: &Parts, leave: &CancellationToken, asked: &mut mpsc::Receiv
         }
         let stood_down = parts.stand_down().await;
         let answer = stood_down.clone().map_err(Refusal::failed);
-        // Those clients that are gone need no answer.
-        waiting.into_iter().for_each(|order| drop(order.answer.send(answer.clone())));
+        for order in waiting {
+            // A client that is gone needs no answer.
+            let _ = order.answer.send(answer.clone());
+        }
         stood_down.map_err(Error::StandingDown)?;
         owner::forget_engine(&parts.home);
         return Ok(Ended::Down);

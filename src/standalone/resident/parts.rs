@@ -20,6 +20,7 @@ use crate::runtime::assemble::{Assembled, assemble};
 use crate::runtime::config::RuntimeConfig;
 use crate::runtime::credentials::Resolver;
 use crate::runtime::docker::HostOptions;
+use crate::runtime::process::Inherited;
 use crate::runtime::{LOCAL_HOST, Runtime};
 use crate::standalone::NAMESPACE;
 
@@ -65,7 +66,7 @@ impl Parts {
         config.binary = current.map_err(|source| Error::File { path: bin.clone(), source })?;
         config.run_dir = Some(home.workers());
         config.owner_grace = Some(GRACE);
-        config.clean_environment = true;
+        config.inherited = Inherited::General;
         config.credentials = Resolver::of_server(Arc::new(SecretsOf(client.clone())));
         let Assembled { runtimes, process, .. } = assemble(&config, None).await?;
         let named = process.map(|process| process.binaries()).unwrap_or_default();
