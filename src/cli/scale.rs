@@ -88,7 +88,7 @@ impl Run for ScaleArgs {
             let (min, max) = (self.size.min(spec.min, there), self.max.unwrap_or(spec.max));
             if min > max {
                 return Err(Failure::usage(format!(
-                    "spec.min of pool {} would be {min}, and spec.max is {max}: add --max {min}, or ask for at most {max}",
+                    "spec.min of pool {} would be {min}, and spec.max is {max}: add --max {min} to raise it",
                     self.pool
                 )));
             }

@@ -1,4 +1,6 @@
 //! `scale`, `set image`, `pause`, `resume` and `delete`.
+use std::process::Stdio;
+
 use kube::api::{Api, PostParams};
 use poolkeeper::api::{Dispatch, Worker};
 use poolkeeper_testkit::local_server::{Rig, until};
@@ -46,7 +48,7 @@ async fn scale_counts_from_the_workers_that_are_there() {
     assert_eq!(said, "poolkeeper: using the local server\npoolkeeper: spec.min of pool agents is 3 now; it was 2\n");
     until_ready(&rig, 3);
     let said = rig.run(&["scale", "agents", "+1"]).exits(2).stderr;
-    assert!(said.contains("would be 4, and spec.max is 3: add --max 4"), "{said}");
+    assert!(said.contains("would be 4, and spec.max is 3: add --max 4 to raise it"), "{said}");
     assert_eq!(min(), 3);
     let said = rig.run(&["scale", "agents", "0", "--context", "poolkeeper-local"]).exits(0).stderr;
     assert!(
@@ -86,6 +88,14 @@ async fn a_pool_that_starts_nothing_says_why() {
     let said = rig.run(&["resume", "--all"]).exits(0).stderr;
     assert!(said.contains("pool agents is not paused now") && said.contains("pool others is not paused now"), "{said}");
     until_ready(&rig, 1);
+    // Several at a time are several more.
+    create_pool(&rig, "many", json!({"paused": true})).await;
+    let more: Vec<_> =
+        (0..4).map(|_| rig.poolkeeper(&["scale", "many", "+1"]).stderr(Stdio::null()).spawn().unwrap()).collect();
+    for mut one in more {
+        assert!(one.wait().unwrap().success());
+    }
+    assert_eq!(object(&rig, "pool/many")["spec"]["min"], 4);
     rig.run(&["pause"]).exits(2);
     rig.run(&["pause", "nope"]).exits(3);
     create_pool(&rig, "broken", json!({"command": ["/nonexistent/program"]})).await;
@@ -93,8 +103,9 @@ async fn a_pool_that_starts_nothing_says_why() {
         rig.run(&["scale", "broken", "1"]).exits(0);
         !object(&rig, "pool/broken")["status"]["startBackoff"].is_null()
     });
-    let said = rig.run(&["scale", "broken", "2"]).exits(0).stderr;
-    assert!(said.contains("nothing starts: workers do not start: "), "{said}");
+    until("the failure is said", || {
+        rig.run(&["scale", "broken", "2"]).exits(0).stderr.contains("nothing starts: workers do not start: ")
+    });
 }
 
 #[tokio::test]
@@ -158,7 +169,9 @@ async fn it_is_said_whether_another_worker_follows() {
         "{said}"
     );
     until_ready(&rig, 2);
+    rig.run(&["cooldown", "agents-0", "--for", "1h"]).exits(0);
     let said = rig.run(&["delete", "worker", "agents-0", "--shrink"]).exits(0).stderr;
+    assert!(said.contains("goes with it: another worker does not know of the limit"), "{said}");
     assert!(said.contains("spec.min of pool agents is 1 now; it was 2"), "{said}");
     let left = rig.run(&["get", "workers", "-o", "name"]).exits(0).stdout;
     assert_eq!(left.lines().count(), 1, "{left}");

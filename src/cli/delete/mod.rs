@@ -38,7 +38,7 @@ pub struct DeleteArgs {
 }
 
 impl Run for DeleteArgs {
-    async fn run(mut self, _: &Context) -> Result<Exit, Failure> {
+    async fn run(mut self, cx: &Context) -> Result<Exit, Failure> {
         if let Some((kind, name)) = self.kind.split_once('/') {
             self.names.insert(0, name.to_owned());
             self.kind = kind.to_owned();
@@ -60,7 +60,7 @@ impl Run for DeleteArgs {
         for name in &self.names {
             match kind {
                 Kind::Worker if self.how.host_gone => unreachable::forget(&server, name, &self.how).await?,
-                Kind::Worker => worker::delete(&server, name, &self.how).await?,
+                Kind::Worker => worker::delete(&server, name, &self.how, cx.clock.now()).await?,
                 Kind::Dispatch => dispatch::delete(&server, name, &self.how).await?,
                 Kind::Pool => pool::delete(&server, name, &self.how).await?,
             }

@@ -1,11 +1,12 @@
 //! Deletion of a worker.
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::json;
 
 use super::how::{How, waited};
 use crate::api::worker::DispatchRef;
-use crate::api::{ContainerPool, Worker, names};
+use crate::api::{ContainerPool, Worker, names, seconds};
 use crate::cli::change::{self, Deletion};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::say;
@@ -13,7 +14,7 @@ use crate::cli::scale::{workers_of, workers_there};
 use crate::cli::server::Server;
 
 /// Deletes a worker. A busy one only if that was asked for.
-pub(super) async fn delete(server: &Server, name: &str, how: &How) -> Result<(), Failure> {
+pub(super) async fn delete(server: &Server, name: &str, how: &How, now: Timestamp) -> Result<(), Failure> {
     let mut lowered = String::new();
     let worker = loop {
         let worker = change::read::<Worker>(server, name).await?;
@@ -42,6 +43,9 @@ pub(super) async fn delete(server: &Server, name: &str, how: &How) -> Result<(),
             Deletion::Gone => return Err(Failure::new(Exit::NotFound, format!("worker {name} is gone already"))),
         }
     };
+    if let Some(rest) = own_rest(&worker).filter(|until| *until > now) {
+        say(&format!("its rest until {} goes with it: another worker does not know of the limit", seconds(rest).0));
+    }
     if how.shrink {
         say(lowered.trim_start_matches("; "));
     } else {
@@ -50,6 +54,12 @@ pub(super) async fn delete(server: &Server, name: &str, how: &How) -> Result<(),
     if how.waits() { wait(server, &worker, how).await } else { Ok(()) }
 }
 
+/// The end of the rest that is stored in the worker alone.
+fn own_rest(worker: &Worker) -> Option<Timestamp> {
+    Some(worker.status.as_ref()?.cooldown.as_ref()?.until.as_ref()?.0)
+}
+
+/// The dispatch that a worker is busy with.
 pub(super) fn dispatch_of(worker: &Worker) -> Option<&DispatchRef> {
     worker.status.as_ref()?.dispatch.as_ref()
 }

@@ -41,7 +41,12 @@ pub(super) fn lines(pool: &ContainerPool) -> Vec<Vec<String>> {
             describe(&until, credential, pool),
         ]
     });
-    conditions.chain(credentials).collect()
+    let paused = pool.spec.paused.then(|| {
+        let name = pool.metadata.name.as_deref().unwrap_or_default();
+        let what = format!("nothing is assigned, created or removed until `poolkeeper resume {}`", escape(name));
+        vec!["paused".to_owned(), "True".to_owned(), "spec.paused".to_owned(), what]
+    });
+    paused.into_iter().chain(conditions).chain(credentials).collect()
 }
 
 /// `until 2026-11-29T12:00:00Z, after 2 limits in a row, met by pool other: slow down`.
@@ -114,6 +119,12 @@ mod tests {
         ];
         assert_eq!(said, expected);
         assert_eq!(summary(&pool)["problems"][0]["reason"], "Resting");
+        pool.spec.paused = true;
+        let said = lines(&pool)[0].join(" ");
+        assert_eq!(
+            said,
+            "paused True spec.paused nothing is assigned, created or removed until `poolkeeper resume agents`"
+        );
         pool.status = None;
         assert!(lines(&pool)[0][0].contains("no controller"));
     }

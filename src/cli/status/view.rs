@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::problems;
-use crate::api::ContainerPool;
+use crate::api::dispatch::Outcome;
+use crate::api::{ContainerPool, seconds};
 use crate::cli::change::check_name;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::get::as_table;
@@ -120,8 +121,8 @@ fn recent(pool: &ContainerPool) -> String {
     let text = |value: Option<&str>| value.map_or_else(|| "<none>".to_owned(), |value| escape(value).into_owned());
     let heading = ["RECENT", "WORKER", "OUTCOME", "FINISHED"].map(str::to_owned).to_vec();
     let rows = recent.iter().take(SHOWN).map(|one| {
-        let finished = one.finished_at.as_ref().map(|t| crate::api::seconds(t.0).0.to_string());
-        let outcome = one.outcome.map(|outcome| outcome.as_str());
+        let finished = one.finished_at.as_ref().map(|t| seconds(t.0).0.to_string());
+        let outcome = one.outcome.map(Outcome::as_str);
         vec![text(Some(&one.dispatch)), text(one.worker.as_deref()), text(outcome), text(finished.as_deref())]
     });
     format!("\n{}", align(&[heading].into_iter().chain(rows).collect::<Vec<_>>(), &mut Vec::new()))
