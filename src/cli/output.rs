@@ -75,12 +75,12 @@ pub fn data(data: &[u8]) -> io::Result<()> {
 
 /// Resolves when nothing reads standard output any more. Of a file that is never the case.
 pub async fn stdout_closed() {
-    let never = std::future::pending;
+    let never = std::future::pending::<()>;
     let Ok(out) = io::stdout().as_fd().try_clone_to_owned() else { return never().await };
     // A file cannot be watched. The mode of the descriptor, which other processes share, is not changed.
     let Ok(out) = pipe::Sender::from_file_unchecked(File::from(out)) else { return never().await };
     if out.ready(Interest::ERROR).await.is_err() {
-        never().await
+        never().await;
     }
 }
 

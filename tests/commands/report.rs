@@ -40,6 +40,8 @@ async fn a_report_is_taken_once_and_only_for_the_attempt_that_is_open() {
     let uid = get(&rig, "job").await.uid().unwrap();
     let limited = ["report", "job", "RateLimited", "--retry-after", "1s", "--message", "429"];
     rig.run(&limited).exits(0);
+    // A reported attempt is over for its holder, also before it is closed.
+    rig.run(&["exec", "job", "--", "true"]).exits(125);
     let first = get(&rig, "job").await.spec.result.unwrap();
     assert_eq!((first.retry_after, first.message.as_deref()), (Some(Period::seconds(1)), Some("429")));
     until("attempt 2 is open", || {

@@ -104,6 +104,14 @@ impl Named {
     }
 }
 
+/// True while a task may run in the newest attempt: it has a worker, and no end of it is reported or asked for.
+pub fn can_run(dispatch: &Dispatch) -> bool {
+    let Some(status) = &dispatch.status else { return false };
+    let reported = dispatch.spec.result.as_ref().is_some_and(|result| result.attempt == status.attempt);
+    let assigned = status.phase == DispatchPhase::Assigned && status.is_open() && status.target.is_some();
+    assigned && !reported && !dispatch.spec.cancel
+}
+
 fn word(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(text.to_owned()) }
 }

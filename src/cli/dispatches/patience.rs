@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::cli::server::Server;
+use crate::clock::Clock;
 
 /// The pause between two attempts to reach the server.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -15,12 +14,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Those of `work`; [`Exit::Unreachable`] only when the time is over.
-pub async fn repeat<T>(patience: Duration, mut work: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, Failure> {
-    let end = Instant::now() + patience;
+pub async fn repeat<T>(
+    clock: &dyn Clock,
+    patience: Duration,
+    mut work: impl AsyncFnMut() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let end = clock.mono().saturating_add(patience);
     let mut said = false;
     loop {
         match work().await {
-            Err(failure) if failure.exit == Exit::Unreachable && Instant::now() + PAUSE < end => {
+            Err(failure) if failure.exit == Exit::Unreachable && clock.mono() + PAUSE < end => {
                 if !said {
                     output::say(&format!("{failure}; repeating it"));
                     said = true;

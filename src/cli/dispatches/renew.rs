@@ -64,7 +64,7 @@ impl Run for RenewArgs {
         let renewing = async {
             let mut first = true;
             loop {
-                let renewed = patience::repeat(self.patience(), async || {
+                let renewed = patience::repeat(&*cx.clock, self.patience(), async || {
                     let server = self.server.connect().await?;
                     self.renew(&server, cx.clock.now()).await?;
                     Ok(server)

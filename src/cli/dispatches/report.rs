@@ -70,7 +70,7 @@ impl Run for ReportArgs {
             return Err(Failure::usage("--retry-after goes with the outcome RateLimited only"));
         }
         self.server.check()?;
-        let server = patience::repeat(self.patience.get(), async || {
+        let server = patience::repeat(&*cx.clock, self.patience.get(), async || {
             let server = self.server.connect().await?;
             self.report(&server, &named, &end, retry_after, &*cx.clock).await?;
             Ok(server)

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use futures::future::join_all;
 
+use super::identity::can_run;
 use super::watch;
 use crate::api::dispatch::DispatchPhase;
 use crate::api::{Dispatch, Period};
@@ -83,8 +84,8 @@ impl WaitArgs {
             if seen.get_or_insert_with(|| now.metadata.uid.clone()) != &now.metadata.uid {
                 return Some(None);
             }
+            let has_worker = self.state == State::Assigned && can_run(&now);
             let status = now.status.unwrap_or_default();
-            let has_worker = self.state == State::Assigned && status.target.is_some() && status.is_open();
             (status.phase.is_final() || has_worker).then_some(Some(status.phase))
         });
         let phase = phase.await?.ok_or_else(|| {

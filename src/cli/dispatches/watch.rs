@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures::StreamExt;
 use kube::Api;
 use kube::runtime::watcher;
-use tokio::time::Instant;
 
 use crate::api::Dispatch;
 use crate::cli::exit::Failure;
@@ -27,21 +26,22 @@ pub async fn until<T>(
 ) -> Result<T, Failure> {
     let api: Api<Dispatch> = server.api();
     let mut seen = std::pin::pin!(watcher::watch_object(api, name));
-    let mut last = Instant::now();
+    let mut away = Duration::ZERO;
     loop {
         match seen.next().await {
             Some(Ok(dispatch)) => {
-                last = Instant::now();
+                away = Duration::ZERO;
                 if let Some(found) = look(dispatch) {
                     return Ok(found);
                 }
             }
             Some(Err(error)) => {
                 let failure = failure(server, &error);
-                if let Some(failure) = failure.filter(|_| last.elapsed() > PATIENCE || is_refused(&error)) {
+                if let Some(failure) = failure.filter(|_| away >= PATIENCE || is_refused(&error)) {
                     return Err(failure);
                 }
                 tokio::time::sleep(PAUSE).await;
+                away += PAUSE;
             }
             // It does not end by itself.
             None => tokio::time::sleep(PAUSE).await,

@@ -53,7 +53,7 @@ pub(super) async fn exec(target: &Target, command: Command) -> Result<Exit, Trou
         executor.exec(target, task).await
     };
     let Running { mut output, mut end } = running?;
-    let (mut out, mut err) = (tokio::io::stdout(), tokio::io::stderr());
+    let (mut out, mut err) = output::live();
     let stopped = loop {
         let piece = tokio::select! {
             biased;

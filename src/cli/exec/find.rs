@@ -3,10 +3,10 @@
 use kube::{Api, ResourceExt};
 
 use super::failure::{Trouble, Why};
-use crate::api::dispatch::{DispatchPhase, Target};
+use crate::api::dispatch::Target;
 use crate::api::{Dispatch, RuntimeKind, Worker};
 use crate::cli::change::check_name;
-use crate::cli::dispatches::identity::{AttemptArgs, Named};
+use crate::cli::dispatches::identity::{AttemptArgs, Named, can_run};
 use crate::cli::dispatches::variables;
 use crate::cli::exit::Failure;
 use crate::cli::server::{Server, ServerArgs, is_not_found};
@@ -67,9 +67,13 @@ async fn of_task(server: &Server, named: &Named) -> Result<(Target, Vec<(String,
         failure
     })?;
     let attempt = named.newest(&now)?;
-    let status = now.status.unwrap_or_default();
-    if !status.is_open() || status.phase != DispatchPhase::Assigned {
-        let outcome = status.last_result.as_ref().map(|last| format!("{:?}", last.outcome)).unwrap_or_default();
+    let may_run = can_run(&now);
+    let (reported, status) = (now.spec.result, now.status.unwrap_or_default());
+    if !may_run {
+        let closed = status.last_result.as_ref().filter(|last| last.attempt == attempt.number);
+        let reported = reported.filter(|result| result.attempt == attempt.number);
+        let outcome = closed.map(|last| last.outcome).or_else(|| Some(reported?.outcome.into()));
+        let outcome = outcome.map_or_else(|| "cancelled".to_owned(), |outcome| format!("{outcome:?}"));
         let message = format!("attempt {} of task {name} has ended, as {outcome}", attempt.number);
         return Err(Trouble::new(Why::Conflict, message));
     }

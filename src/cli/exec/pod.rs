@@ -12,6 +12,7 @@ use super::command::{Command, Stop, passed_on};
 use super::failure::{Trouble, Why};
 use crate::api::dispatch::Target;
 use crate::cli::exit::Exit;
+use crate::cli::output;
 
 /// How much of the end of kubectl's output is looked at.
 const TAIL: usize = 1024;
@@ -72,7 +73,7 @@ fn confirmed(tail: &str) -> Option<i32> {
 
 /// Passes standard error on, and answers with its end.
 async fn pass_on(mut from: process::ChildStderr) -> String {
-    let (mut err, mut tail, mut buffer) = (tokio::io::stderr(), Vec::new(), vec![0; 64 * 1024]);
+    let (mut err, mut tail, mut buffer) = (output::live().1, Vec::new(), vec![0; 64 * 1024]);
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         let piece = buffer.get(..count).unwrap_or_default();
         // A closed standard error is no reason to stop.

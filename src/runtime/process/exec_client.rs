@@ -32,6 +32,7 @@ pub enum Ended {
 ///
 /// # Errors
 /// The task was not started.
+#[allow(clippy::disallowed_methods)] // A program of its own, with its own output.
 pub async fn run(
     socket: &Path,
     request: &ExecRequest,

@@ -8,18 +8,19 @@ use std::time::Duration;
 use kube::api::{DeleteParams, Patch, PostParams, Preconditions};
 use kube::{Api, ResourceExt};
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::explain::explain;
 use super::stop::Stop;
 use crate::api::dispatch::{DispatchPhase, DispatchSpec, DispatchStatus, ReportedOutcome};
 use crate::api::vocabulary::{DispatchFinished, Reason};
 use crate::api::{Dispatch, Period, names};
+use crate::cli::dispatches::identity::can_run;
 use crate::cli::dispatches::released::released;
 use crate::cli::dispatches::watch;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::cli::server::{Server, is_conflict, is_not_found};
+use crate::clock::Clock;
 use crate::supervisor::report::params;
 
 /// The pause before a Dispatch that a full queue refused is made again.
@@ -39,6 +40,7 @@ pub(super) enum Existing {
 pub(super) struct Claiming<'a> {
     pub server: &'a Server,
     pub stop: &'a Stop,
+    pub clock: &'a dyn Clock,
     pub name: &'a str,
     /// Without `queueTimeout`.
     pub spec: DispatchSpec,
@@ -68,7 +70,8 @@ impl Claiming<'_> {
     /// [`Exit::WaitedTooLong`]: no worker came in time. [`Exit::Conflict`]: the task exists. Those of a signal: then the
     /// Dispatch is cancelled.
     pub(super) async fn claim(&self) -> Result<Claim, Failure> {
-        let start = Instant::now();
+        let start = self.clock.mono();
+        let waited = || self.clock.mono().saturating_sub(start);
         let mut left = self.wait.get();
         loop {
             if left.is_zero() && !self.wait.is_zero() {
@@ -79,13 +82,13 @@ impl Claiming<'_> {
                 None => match self.existing(left).await? {
                     Some(there) => (there, false),
                     None => {
-                        left = self.wait.get().saturating_sub(start.elapsed());
+                        left = self.wait.get().saturating_sub(waited());
                         continue;
                     }
                 },
             };
             let uid = dispatch.uid().unwrap_or_default();
-            let decided = match self.stop.unless(self.decided(&uid, left, is_new)).await {
+            let decided = match Box::pin(self.stop.unless(self.decided(&uid, left, is_new))).await {
                 Ok(decided) => decided?,
                 Err(stopped) => {
                     self.take_back(&uid, is_new).await?;
@@ -97,7 +100,7 @@ impl Claiming<'_> {
                 Decided::Finished(status) if self.is_queue_full(&status) => {
                     self.delete(&uid).await?;
                     self.stop.unless(tokio::time::sleep(QUEUE_PAUSE)).await?;
-                    left = self.wait.get().saturating_sub(start.elapsed());
+                    left = self.wait.get().saturating_sub(waited());
                 }
                 Decided::Finished(status) => return Err(self.finished(&status)),
                 Decided::Gone => {
@@ -124,7 +127,8 @@ impl Claiming<'_> {
             Err(error @ kube::Error::Api(_)) => Err(self.server.failed(&error)),
             Err(error) => {
                 let mut failure = self.server.failed(&error);
-                failure.message += &format!("; whether task {} was created is not known: --again finds out", self.name);
+                failure.message =
+                    format!("{failure}; whether task {} was created is not known: --again finds out", self.name);
                 Err(failure)
             }
         }
@@ -173,8 +177,7 @@ impl Claiming<'_> {
             if status.phase.is_final() {
                 return Some(Decided::Finished(Box::new(status)));
             }
-            let assigned = status.phase == DispatchPhase::Assigned && status.is_open() && status.target.is_some();
-            assigned.then(|| Decided::Assigned(Box::new(now)))
+            can_run(&now).then(|| Decided::Assigned(Box::new(now)))
         };
         // A Dispatch of before has a time of its own.
         let limit = if is_new { left.saturating_add(UNDECIDED) } else { left };

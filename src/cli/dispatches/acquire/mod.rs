@@ -102,8 +102,8 @@ enum RetryAfter {
 }
 
 impl Run for AcquireArgs {
-    async fn run(self, _: &Context) -> Result<Exit, Failure> {
-        let ended = self.acquire().await;
+    async fn run(self, cx: &Context) -> Result<Exit, Failure> {
+        let ended = Box::pin(self.acquire(cx)).await;
         if let (Err(failure), Format::Env) = (&ended, self.output) {
             // Nothing is left to do about a closed standard output.
             let _ = output::data(failed_in_a_shell(failure.exit).as_bytes());
@@ -113,7 +113,7 @@ impl Run for AcquireArgs {
 }
 
 impl AcquireArgs {
-    async fn acquire(&self) -> Result<Exit, Failure> {
+    async fn acquire(&self, cx: &Context) -> Result<Exit, Failure> {
         for name in [&self.pool, &self.task].into_iter().chain(&self.lease) {
             check_name(name)?;
         }
@@ -124,6 +124,7 @@ impl AcquireArgs {
         let claiming = Claiming {
             server: &server,
             stop: &stop,
+            clock: &*cx.clock,
             name: &self.task,
             spec: self.spec(),
             wait: self.wait,
@@ -133,7 +134,7 @@ impl AcquireArgs {
                 _ => Existing::Refuse,
             },
         };
-        let Claim { dispatch, is_new } = claiming.claim().await?;
+        let Claim { dispatch, is_new } = Box::pin(claiming.claim()).await?;
         let printed = stop.unless(async { output::data(self.text(&dispatch).as_bytes()) }).await;
         if let Err(failure) = printed.and_then(|printed| printed.map_err(|_| output_closed())) {
             claiming.take_back(&dispatch.uid().unwrap_or_default(), is_new).await?;
