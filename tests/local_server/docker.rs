@@ -3,6 +3,7 @@
 //! Skipped, loudly, where no engine answers; `POOLKEEPER_REQUIRE_DOCKER=1` makes that a failure.
 use std::process::Command;
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 use poolkeeper::api::dispatch::DispatchPhase;
@@ -42,12 +43,20 @@ async fn containers_are_taken_over_and_another_engine_is_not_trusted() {
     let dispatches: Api<Dispatch> = Api::default_namespaced(client.clone());
     let pool = json!({
         "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "local-server"},
-        "spec": {"image": IMAGE, "min": 2, "max": 2},
+        "spec": {"image": IMAGE, "min": 2, "max": 2, "credentials": [
+            {"name": "a", "env": "API_TOKEN", "secretKeyRef": {"name": "tokens", "key": "a"}},
+        ]},
     });
+    let secrets: Api<Secret> = Api::default_namespaced(client.clone());
+    let tokens = json!({"metadata": {"name": "tokens"}, "stringData": {"a": "sesame-open"}});
+    secrets.create(&PostParams::default(), &serde_json::from_value(tokens).unwrap()).await.unwrap();
     pools.create(&PostParams::default(), &serde_json::from_value(pool).unwrap()).await.unwrap();
     dispatches.create(&PostParams::default(), &dispatch("job", json!({"pool": "local-server"}))).await.unwrap();
     let target = assigned(&dispatches, "job").await.status.unwrap().target.unwrap();
     assert_eq!(target.argv[1], "-H", "it names the engine, whatever the reader's own is: {:?}", target.argv);
+    let mut task = Command::new(&target.argv[0]);
+    let said = task.args(&target.argv[1..]).args(["sh", "-c", "echo $API_TOKEN"]).output().unwrap().stdout;
+    assert_eq!(String::from_utf8(said).unwrap(), "sesame-open\n");
     until("both workers are there", || containers("local-server").len() == 2);
     let before = containers("local-server");
 

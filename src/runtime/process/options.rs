@@ -25,7 +25,7 @@ impl Inherited {
         let name = name.to_str();
         match self {
             Self::All => true,
-            // Programs do not run without the general ones, whoever names them.
+            // Programs do not run without the general ones, even if a credential names them.
             Self::Without(secret) => name.is_none_or(|name| is_general(name) || !secret.contains(name)),
             Self::General => name.is_some_and(is_general),
         }
