@@ -1,33 +1,28 @@
 //! One attempt: run the command in the worker that the Dispatch names, decide how it ended, and report that.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
 use jiff::Timestamp;
-use kube::api::Patch;
-use serde_json::json;
 
 use super::batch::result::{self, TaskResult};
 use super::outcome::{self, Verdict};
-use super::report::{Reported, params, report};
+use super::report::{Reported, report};
 use super::short_rests::ShortRests;
 use super::tracker::Tracker;
 use super::{Error, Place};
 use crate::api::dispatch::{Dispatch, DispatchResult, MAX_TEXT, Outcome, ReportedOutcome, Target, WorkerRef};
-use crate::api::names;
 use crate::clock::Clock;
 use crate::runtime::exec::{ExecError, Output, Running, Task, TaskEnd};
 
-/// How long the runtime may take to report the death of a worker with which contact was lost. After that the worker is
-/// removed.
+/// How long the runtime may take to report the death of a worker with which contact was lost. After that Lost is reported.
 pub const LOST_GRACE: Duration = Duration::from_secs(20);
 
 /// How long after the loss of contact it is reported. Usually the report of a death follows at once.
@@ -51,29 +46,10 @@ pub struct Runner {
     pub live: bool,
     /// True: results outlive the run.
     pub keep: bool,
-    /// The attempts that it ended because contact was lost.
-    pub lost: LostAttempts,
     /// Limits that named hardly any time.
     pub short_rests: ShortRests,
     /// True once the command was started anywhere: then it is there, even if it is away for a while.
     pub command_seen: AtomicBool,
-}
-
-/// Why attempts were ended whose worker was removed after contact with it was lost. The API only shows that it was removed by
-/// force.
-#[derive(Default)]
-pub struct LostAttempts(Mutex<BTreeMap<(String, i32), String>>);
-
-impl LostAttempts {
-    fn add(&self, a: &Attempt, why: &str) {
-        let message = format!("contact was lost: {why}");
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((a.name.clone(), a.number), message);
-    }
-
-    /// Why this attempt of a Dispatch was ended, if it was for that reason.
-    pub fn why(&self, name: &str, attempt: i32) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(name.to_owned(), attempt)).cloned()
-    }
 }
 
 /// A task.
@@ -129,7 +105,7 @@ pub enum AttemptEnd {
     },
     /// The Dispatch is not at this attempt any more: nothing was started, or how it ended does not matter.
     Stale,
-    /// Contact was lost. The runtime reports how the attempt ends.
+    /// Contact was lost. That is reported, or the runtime reports how the attempt ends.
     Lost,
     /// The run cannot go on.
     Broken(Error),
@@ -314,7 +290,7 @@ impl Runner {
     }
 
     /// Contact was lost. If the worker died, the runtime says so, and the attempt ends as WorkerLost. If it lives, the task
-    /// may still run in it: then nothing may be reported, no other task may run there, and the worker is removed.
+    /// may still run in it, or begin: so Lost is reported, and the controller removes the worker.
     async fn lost(&self, a: &Attempt, why: &str) -> AttemptEnd {
         tokio::time::sleep(LOST_NOTE).await;
         let note = format!("{} attempt {}: contact with {} is lost: {why}", a.task.id, a.number, a.worker.name);
@@ -323,12 +299,13 @@ impl Runner {
         while let Ok(true) = self.is_current(a).await {
             // While the worker's host is not reached either, nothing more is known: its death is reported later.
             if self.place.executor.reaches_host(&a.target).await {
-                self.lost.add(a, why);
-                let force = BTreeMap::from([(names::FORCE_DELETE, "true")]);
-                let patch = json!({"metadata": {"uid": a.worker.uid, "annotations": force}});
-                // If it is gone, the attempt ends without this.
-                let _ = self.place.workers().patch(&a.worker.name, &params(), &Patch::Merge(&patch)).await;
-                break;
+                let report = DispatchResult {
+                    attempt: a.number,
+                    outcome: ReportedOutcome::Lost,
+                    retry_after: None,
+                    message: Some(cut(&format!("contact was lost: {why}"))),
+                };
+                return self.report(a, &report, AttemptEnd::Lost).await;
             }
             tokio::time::sleep(LOST_GRACE).await;
         }

@@ -176,7 +176,7 @@ impl Holders {
         let mut rng = StdRng::seed_from_u64(salt);
         let slow = if rng.random_bool(0.1) { 40_000 } else { 1_500 };
         sleep(Duration::from_millis(rng.random_range(0..slow))).await;
-        // Drawn apart, so that the other draws do not depend on it.
+        // Drawn apart: the other draws stay as they were.
         let mut contact = StdRng::seed_from_u64(salt ^ 0x105e);
         let loses = contact.random_bool(0.12);
         if loses && contact.random_bool(0.3) {

@@ -12,7 +12,7 @@ use poolkeeper::api::dispatch::{Outcome, Target};
 use poolkeeper::clock::SystemClock;
 use poolkeeper::runtime::exec::{ExecError, Executor, Output, Running, Task, TaskEnd};
 use poolkeeper::supervisor::Place;
-use poolkeeper::supervisor::attempt::{LostAttempts, Runner, TaskRef};
+use poolkeeper::supervisor::attempt::{Runner, TaskRef};
 use poolkeeper::supervisor::batch::engine::{BatchOptions, Engine};
 use poolkeeper::supervisor::progress::{Progress, Reporter};
 use poolkeeper::supervisor::tracker::Tracker;
@@ -80,7 +80,6 @@ async fn a_lost_contact_is_what_the_end_of_the_attempt_says() {
         stdin: Bytes::new(),
         live: false,
         keep: false,
-        lost: LostAttempts::default(),
         short_rests: poolkeeper::supervisor::short_rests::ShortRests::default(),
         command_seen: false.into(),
     };
@@ -88,7 +87,13 @@ async fn a_lost_contact_is_what_the_end_of_the_attempt_says() {
     let task = TaskRef { id: "line-1".to_owned(), line: 1, text: Some("work".to_owned()), dir: None };
     let engine = Engine::new(runner, options, Box::new(std::iter::once(Ok(task))));
     let last = engine.run(&CancellationToken::new()).await.unwrap().unwrap();
-    assert_eq!(last.outcome, Outcome::Forced);
+    assert_eq!(last.outcome, Outcome::Lost);
+    let progress = kept.0.lock().unwrap().clone();
+    let workers = progress.iter().filter_map(|p| match p {
+        Progress::Started { worker, .. } => Some(worker),
+        _ => None,
+    });
+    assert_eq!(workers.count(), 4, "as often as after WorkerLost: {progress:?}");
     let ended = kept.0.lock().unwrap().iter().find_map(|progress| match progress {
         Progress::Ended { message, .. } => message.clone(),
         _ => None,

@@ -28,7 +28,7 @@ use crate::api::{ContainerPool, RuntimeKind};
 use crate::clock::{Clock, Ids};
 use crate::standalone::{self, Server, Stack, leftovers, room, state_dir};
 use crate::supervisor;
-use crate::supervisor::attempt::{LostAttempts, Runner, TaskRef};
+use crate::supervisor::attempt::{Runner, TaskRef};
 use crate::supervisor::batch::engine::{BatchOptions, Engine, TaskSource};
 use crate::supervisor::batch::outdir::RunDir;
 use crate::supervisor::batch::tasks::{Item, TaskFile};
@@ -120,7 +120,6 @@ async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
         stdin,
         live: tasks.is_none(),
         keep: dir.is_kept(),
-        lost: LostAttempts::default(),
         short_rests: ShortRests::default(),
         command_seen: false.into(),
     };

@@ -2,8 +2,9 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use kube::api::PostParams;
+use kube::api::{Patch, PostParams};
 use kube::{Api, ResourceExt};
+use serde_json::json;
 
 use super::*;
 use crate::api::{RuntimeKind, Worker, crd};
@@ -11,6 +12,7 @@ use crate::clock::{Ids, SystemClock};
 use crate::local::{History, LocalApi, Options};
 use crate::runtime::exec::Executor;
 use crate::supervisor::progress::Silent;
+use crate::supervisor::report::params;
 
 /// Every task ends in the same way.
 struct Scripted {
@@ -79,7 +81,6 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
         stdin: Bytes::new(),
         live: false,
         keep: true,
-        lost: LostAttempts::default(),
         short_rests: ShortRests::default(),
         command_seen: AtomicBool::new(false),
     };
@@ -103,11 +104,6 @@ impl Scene {
         let last = json!({"attempt": 1, "outcome": outcome, "closedAt": "2026-01-01T00:00:00.000000Z"});
         let status = json!({"status": {"phase": "Pending", "target": null, "lastResult": last}});
         self.runner.place.dispatches().patch_status("t", &params(), &Patch::Merge(&status)).await.unwrap();
-    }
-
-    async fn is_forced(&self) -> bool {
-        let worker = self.runner.place.workers().get("p-0").await.unwrap();
-        worker.annotations().get(names::FORCE_DELETE).is_some_and(|v| v == "true")
     }
 
     async fn reported(&self) -> Option<DispatchResult> {
@@ -174,20 +170,21 @@ async fn a_report_on_what_is_closed_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_lives_on_after_contact_was_lost_is_destroyed_and_nothing_reported() {
+async fn a_worker_that_lives_on_after_contact_was_lost_is_reported_lost() {
     let scene = scene(TaskEnd::Lost("the stream broke".into()), None).await;
     assert!(matches!(scene.runner.attempt(&scene.attempt).await, AttemptEnd::Lost));
-    assert!(scene.is_forced().await);
-    assert_eq!(scene.reported().await, None);
+    let reported = scene.reported().await.unwrap();
+    assert_eq!((reported.attempt, reported.outcome), (1, ReportedOutcome::Lost));
+    assert_eq!(reported.message.as_deref(), Some("contact was lost: the stream broke"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_is_known_to_be_dead_needs_no_force() {
+async fn of_a_worker_that_is_known_to_be_dead_nothing_is_reported() {
     let scene = scene(TaskEnd::Lost("it died".into()), None).await;
     let close = async {
         tokio::time::sleep(LOST_GRACE / 2).await;
         scene.close("WorkerLost").await;
     };
     let (end, ()) = tokio::join!(scene.runner.attempt(&scene.attempt), close);
-    assert!(matches!(end, AttemptEnd::Lost) && !scene.is_forced().await, "{end:?}");
+    assert!(matches!(end, AttemptEnd::Lost) && scene.reported().await.is_none(), "{end:?}");
 }

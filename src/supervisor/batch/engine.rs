@@ -139,7 +139,8 @@ impl Engine {
                     rate_limited: -1,
                     worker_lost: WORKER_LOST_RETRIES,
                     failed: self.options.retry_failed,
-                    lost: 0,
+                    // Each follows when nothing of the last one runs any more.
+                    lost: if self.options.timeout.is_some() { -1 } else { WORKER_LOST_RETRIES },
                 },
                 note: Some(task.id.clone()),
                 ..DispatchSpec::default()

@@ -38,6 +38,7 @@ pub fn line(progress: &Progress, now: Timestamp) -> Option<String> {
                     format!("{task} attempt {attempt} refused as unauthorized on {worker}{why}")
                 }
                 Outcome::WorkerLost => format!("{task} attempt {attempt} lost with {worker}{why}"),
+                Outcome::Lost => format!("{task} attempt {attempt} lost on {worker}{why}"),
                 Outcome::TimedOut => {
                     format!("{task} attempt {attempt} timed out on {worker} after {}", time(*took))
                 }

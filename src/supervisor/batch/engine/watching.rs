@@ -8,7 +8,7 @@ use kube::Api;
 use kube::runtime::watcher::{self, watcher};
 
 use super::state::Engine;
-use crate::api::dispatch::{Dispatch, DispatchPhase, DispatchStatus, Outcome};
+use crate::api::dispatch::{Dispatch, DispatchPhase, DispatchStatus};
 use crate::api::vocabulary::PoolRuntimeAllowed;
 use crate::api::worker::WorkerPhase;
 use crate::api::{Condition, ContainerPool, Worker};
@@ -66,13 +66,8 @@ impl Engine {
 
     pub(super) fn on_dispatch(&mut self, d: Dispatch) {
         let Some(name) = d.metadata.name else { return };
-        let Some(mut status) = d.status else { return };
+        let Some(status) = d.status else { return };
         let Some(t) = self.in_flight.get_mut(&name).filter(|t| Some(&t.uid) == d.metadata.uid.as_ref()) else { return };
-        if let Some(result) = status.last_result.as_mut().filter(|r| r.outcome == Outcome::Forced)
-            && let Some(why) = self.runner.lost.why(&name, result.attempt)
-        {
-            result.message = Some(why);
-        }
         let closed = status.last_result.as_ref().is_some_and(|r| r.attempt > t.closed);
         if closed {
             self.on_closed(&name, &status);
