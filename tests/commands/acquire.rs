@@ -229,3 +229,28 @@ async fn the_end_of_the_wait_at_the_moment_of_the_assignment_costs_no_worker() {
     assert_eq!(worker(&rig).await, before, "{claimed} claimed, {not} not");
     acquire(&rig, "last", &["--wait", "1m"]).exits(0);
 }
+
+/// A supervisor that is killed while it asks: whatever is there then, `--again` finds it, and no worker is lost.
+#[tokio::test]
+async fn a_killed_acquire_leaves_a_claim_that_is_found_again() {
+    let rig = one_worker().await;
+    let before = worker(&rig).await;
+    let (mut made, mut not) = (0, 0);
+    for round in 0..40 {
+        let task = format!("task-{round}");
+        let mut command = rig.poolkeeper(&["acquire", "agents", "--task", &task]);
+        let mut asking = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Later in each round: before the request, between request and claim, after it.
+        std::thread::sleep(std::time::Duration::from_millis(2 * round));
+        asking.kill().unwrap();
+        asking.wait().unwrap();
+        match rig.run(&["get", "dispatch", &task]).code {
+            0 => made += 1,
+            _ => not += 1,
+        }
+        acquire(&rig, &task, &["--again", "-o", "json"]).exits(0);
+        rig.run(&["report", &task, "Succeeded"]).exits(0);
+    }
+    assert!(made > 0 && not > 0, "{made} made, {not} not: both must be seen");
+    assert_eq!(worker(&rig).await, before);
+}

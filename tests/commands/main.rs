@@ -11,6 +11,7 @@ mod plugin;
 mod report;
 mod server_choice;
 mod states;
+mod supervisors_page;
 mod tidying;
 mod waiting;
 mod why;
