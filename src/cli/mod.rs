@@ -14,6 +14,7 @@ pub mod crd;
 pub mod create;
 pub mod delete;
 pub mod dispatches;
+pub mod doctor;
 pub mod exec;
 pub mod exit;
 pub mod get;
@@ -74,6 +75,7 @@ enum Command {
     Why(why::WhyArgs),
     Cleanup(Box<cleanup::CleanupArgs>),
     Cooldown(Box<cooldown::CooldownArgs>),
+    Doctor(doctor::DoctorArgs),
     Controller(Box<controller::ControllerArgs>),
     Crd(crd::CrdArgs),
     Uninstall(uninstall::UninstallArgs),
@@ -121,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Why(args) => block_on(args),
         Command::Cleanup(args) => block_on(*args),
         Command::Cooldown(args) => block_on(*args),
+        Command::Doctor(args) => block_on(args),
         Command::Controller(args) => block_on(*args),
         Command::Crd(args) => block_on(args),
         Command::Uninstall(args) => block_on(args),

@@ -5,6 +5,7 @@ mod acquire;
 mod changing;
 mod creating;
 mod docker;
+mod doctor;
 mod exec;
 mod get;
 mod plugin;

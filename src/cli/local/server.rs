@@ -1,6 +1,6 @@
 //! How commands reach the local server: by its kubeconfig, and never by another one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::Request;
@@ -121,4 +121,11 @@ pub(super) async fn gone(home: &Home, limit: Duration) -> bool {
         }
     };
     tokio::time::timeout(limit, free).await.is_ok()
+}
+
+/// The address in a kubeconfig; empty if it cannot be read.
+pub(in crate::cli) fn address(kubeconfig: &Path) -> String {
+    let content = std::fs::read(kubeconfig).unwrap_or_default();
+    let config: serde_json::Value = serde_json::from_slice(&content).unwrap_or_default();
+    config["clusters"][0]["cluster"]["server"].as_str().unwrap_or_default().to_owned()
 }

@@ -39,7 +39,7 @@ impl Run for StatusArgs {
         let home = server::home_that_is()?;
         let status = server::status(&home).await?;
         let client = server::client(&home).await?;
-        let address = address(&home.kubeconfig());
+        let address = server::address(&home.kubeconfig());
         let lost = |e: kube::Error| server::unreachable(&home, &e.to_string());
         let pools = Api::<ContainerPool>::all(client.clone()).list(&ListParams::default()).await.map_err(lost)?;
         let workers = workers(&client).await.map_err(lost)?;
@@ -72,13 +72,6 @@ impl Run for StatusArgs {
         output::data(text.as_bytes()).map_err(|_| Failure::new(Exit::OutputClosed, "standard output was closed"))?;
         Ok(Exit::Success)
     }
-}
-
-/// The address in a kubeconfig; empty if it cannot be read.
-fn address(kubeconfig: &std::path::Path) -> String {
-    let content = std::fs::read(kubeconfig).unwrap_or_default();
-    let config: serde_json::Value = serde_json::from_slice(&content).unwrap_or_default();
-    config["clusters"][0]["cluster"]["server"].as_str().unwrap_or_default().to_owned()
 }
 
 async fn workers(client: &Client) -> kube::Result<BTreeMap<String, u64>> {
