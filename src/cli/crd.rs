@@ -12,6 +12,7 @@ use crate::api::crd;
 
 /// Print the CustomResourceDefinitions as YAML
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:\n  poolkeeper crd | kubectl apply -f -")]
 pub struct CrdArgs {
     /// Write them to this directory instead, a file each; may be given again
     #[arg(long)]

@@ -79,6 +79,28 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// What each code means, for the documentation.
+    #[cfg(test)]
+    pub(super) const MEANINGS: [(Self, &'static str); 15] = [
+        (Self::Success, "Success. Of a batch: every task succeeded."),
+        (Self::Failed, "Something failed. Of a batch: at least one task did."),
+        (Self::Usage, "An argument, a file or an object is wrong."),
+        (Self::NotFound, "There is no such object or file."),
+        (Self::Conflict, "Something is in the way: a busy worker, an open attempt, results of another run."),
+        (Self::WaitedTooLong, "What was waited for did not come in time."),
+        (Self::Unreachable, "No server, or no Docker Engine, answers."),
+        (Self::Forbidden, "The server, or the Docker Engine, refuses this user."),
+        (Self::RateLimited, "Of a batch, only rate-limited tasks are left."),
+        (Self::TimedOut, "`run` and `exec`: the time is up."),
+        (Self::Poolkeeper, "Poolkeeper itself failed. `run` and `exec`: any failure that is not one of their command."),
+        (Self::CommandNotExecutable, "`run` and `exec`: the command cannot be executed."),
+        (Self::CommandNotFound, "`run` and `exec`: the command is not there."),
+        (Self::Interrupted, "A signal stopped the command, such as Ctrl-C."),
+        (Self::OutputClosed, "Standard output was closed."),
+    ];
+}
+
 /// The exit codes of `run`, after its command started.
 impl Exit {
     /// Of a batch that ran to its end. What an earlier run of it did counts too.
@@ -225,28 +247,7 @@ mod tests {
 
     #[test]
     fn each_code_has_one_meaning() {
-        use Exit::{
-            CommandNotExecutable, CommandNotFound, Conflict, Failed, Forbidden, Interrupted, NotFound, OutputClosed,
-            Poolkeeper, RateLimited, Success, TimedOut, Unreachable, Usage, WaitedTooLong,
-        };
-        let all = [
-            Success,
-            Failed,
-            Usage,
-            NotFound,
-            Conflict,
-            WaitedTooLong,
-            Unreachable,
-            Forbidden,
-            RateLimited,
-            TimedOut,
-            Poolkeeper,
-            CommandNotExecutable,
-            CommandNotFound,
-            Interrupted,
-            OutputClosed,
-        ];
-        let codes = all.map(Exit::code);
+        let codes = Exit::MEANINGS.map(|(exit, _)| exit.code());
         assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 75, 124, 125, 126, 127, 130, 141]);
         assert_eq!(Exit::Command(3).code(), 3);
     }

@@ -7,6 +7,7 @@
 mod change;
 pub mod cleanup;
 pub mod cluster;
+pub mod completion;
 pub mod context;
 pub mod controller;
 pub mod cooldown;
@@ -25,6 +26,8 @@ pub mod output;
 mod plugin;
 pub mod pool_flags;
 pub mod print;
+#[cfg(test)]
+mod reference;
 pub mod run;
 pub mod scale;
 pub mod server;
@@ -78,6 +81,9 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Controller(Box<controller::ControllerArgs>),
     Crd(crd::CrdArgs),
+    Completion(completion::CompletionArgs),
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::CompleteArgs),
     Uninstall(uninstall::UninstallArgs),
     #[command(hide = true)]
     Shim(shim::ShimArgs),
@@ -126,6 +132,8 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => block_on(args),
         Command::Controller(args) => block_on(*args),
         Command::Crd(args) => block_on(args),
+        Command::Completion(args) => block_on(args),
+        Command::Complete(args) => block_on(args.on(Cli::command())),
         Command::Uninstall(args) => block_on(args),
         // These two are small programs of their own: they must run before any thread is started.
         Command::Shim(args) => return args.run(),

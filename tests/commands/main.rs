@@ -3,6 +3,7 @@
 
 mod acquire;
 mod changing;
+mod completion;
 mod creating;
 mod docker;
 mod doctor;

@@ -95,7 +95,9 @@ struct Machine {
 impl Machine {
     async fn new() -> Self {
         let rigs = [Rig::new(PROGRAM), Rig::new(PROGRAM), Rig::new(PROGRAM), Rig::new(PROGRAM)];
-        rigs.iter().for_each(|rig| drop(rig.up()));
+        for rig in &rigs {
+            rig.up();
+        }
         let [cluster, up, down, hung] = rigs;
         down.kill();
         signal(&hung, rustix::process::Signal::STOP);

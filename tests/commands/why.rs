@@ -103,7 +103,8 @@ async fn a_refused_credential_and_a_pool_at_rest() {
     patch_dispatch(&rig, "t", json!({"spec": {"result": {"attempt": 1, "outcome": "Unauthorized"}}})).await;
     until("the credential is parked", || why(&rig, &[]).contains("every credential was refused"));
     until("the command names it", || {
-        why(&rig, &["agents"]).contains("end the rest of credential a (which was refused): ")
+        why(&rig, &["agents"])
+            .contains("end the rest of credential a (which was refused): poolkeeper cooldown a --clear --pool agents")
     });
     assert!(why(&rig, &["agents"]).starts_with("pool/agents: no dispatch waits; every credential was refused"));
 }

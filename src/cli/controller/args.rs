@@ -17,6 +17,7 @@ use crate::core::election::Timing;
 /// Runs until SIGTERM. It waits for what is not there yet, the API server or the CustomResourceDefinitions, and says in
 /// /readyz what that is.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:\n  poolkeeper controller --context prod --lease-namespace poolkeeper")]
 pub struct ControllerArgs {
     /// Runtimes that pools may name; the first is that of pools that name none
     #[arg(long, value_name = "Pod,Docker,Process", value_delimiter = ',', default_value = "Pod",

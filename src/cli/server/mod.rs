@@ -54,6 +54,11 @@ pub struct Server {
 }
 
 impl ServerArgs {
+    /// As if these had been typed.
+    pub fn naming(kubeconfig: Option<String>, context: Option<String>, namespace: Option<String>) -> Self {
+        Self { kubeconfig: kubeconfig.map(PathBuf::from), context, namespace }
+    }
+
     /// The flags as they were typed, each after a space: a command that is proposed needs the same ones.
     pub fn typed(&self) -> String {
         let file = self.kubeconfig.as_ref().map(|file| file.display().to_string());

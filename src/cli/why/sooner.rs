@@ -71,7 +71,7 @@ fn rests(pool: &ContainerPool, workers: &[&Worker], commands: &Commands, now: Ti
             (None, _) => "after a limit".to_owned(),
         };
         let what = format!("end the rest of credential {} ({since})", rest.name);
-        Step { what, command: Some(commands.run(&format!("cooldown {pool_name}/{} --clear", rest.name))) }
+        Step { what, command: Some(commands.run(&format!("cooldown {} --clear --pool {pool_name}", rest.name))) }
     });
     let workers = workers.iter().filter_map(|worker| {
         let until = worker.status.as_ref()?.cooldown.as_ref()?.until.as_ref()?.0;
