@@ -32,7 +32,7 @@ fn each_state_of_the_local_server_has_its_remedy() {
             "  -> pools of containers on this machine need it; `runtime: Process` does not",
             "ok    server: the local server, Kubernetes v1.",
             "ok    kinds: poolkeeper.dev/v1alpha1 is served",
-            "ok    rights: the local server has no rights of its own: its token allows everything",
+            "ok    rights: seeing pools, workers and dispatches in namespace default",
         ],
     );
     let kubeconfig: Value = serde_json::from_slice(&std::fs::read(rig.kubeconfig()).unwrap()).unwrap();

@@ -28,7 +28,7 @@ pub(super) fn wanted(program: &Command, words: &[String]) -> Wanted {
     let mut line = Line { command: program, positionals: Vec::new(), flag: None, named: [None, None, None] };
     for word in before {
         if *word == "--" && line.flag.is_none() {
-            // A command of somebody else follows.
+            // The command of another program follows.
             return Wanted { begins: last.to_owned(), ..Wanted::default() };
         }
         line.read(word);
