@@ -1,7 +1,7 @@
 //! `scale`, `set image`, `pause`, `resume` and `delete`.
 use std::process::Stdio;
 
-use kube::api::{Api, PostParams};
+use kube::api::{Api, Patch, PostParams};
 use poolkeeper::api::{Dispatch, Worker};
 use poolkeeper_testkit::local_server::{Rig, until};
 use serde_json::{Value, json};
@@ -215,6 +215,42 @@ async fn a_host_that_never_comes_back_is_given_up_by_a_person() {
     let said = rig.run(&["delete", "worker", "agents-0", "--host-gone", "--yes"]).exits(0).stderr;
     assert!(said.ends_with("worker agents-0 is forgotten\n"), "{said}");
     assert_eq!(object(&rig, "worker/agents-0"), Value::Null);
+}
+
+#[tokio::test]
+async fn an_attempt_on_a_host_that_is_given_up_ends_as_forced() {
+    let rig = Rig::new(PROGRAM);
+    rig.up();
+    let kind = |kind: &str, name: &str, spec: Value| json!({"apiVersion": "poolkeeper.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+    let client = rig.client().await;
+    let post = PostParams::default();
+    let pools: Api<poolkeeper::api::ContainerPool> = Api::default_namespaced(client.clone());
+    let pool = kind("ContainerPool", "boxes", json!({"runtime": "Docker", "image": "alpine"}));
+    pools.create(&post, &serde_json::from_value(pool).unwrap()).await.unwrap();
+    let dispatches: Api<Dispatch> = Api::default_namespaced(client.clone());
+    let task = kind("Dispatch", "task-1", json!({"pool": "boxes", "timeout": "0s"}));
+    let task = dispatches.create(&post, &serde_json::from_value(task).unwrap()).await.unwrap();
+    let workers: Api<Worker> = Api::default_namespaced(client);
+    let spec = json!({"pool": "boxes", "poolGeneration": 1, "runtime": "Docker", "host": "local", "templateHash": "0"});
+    let mut worker = kind("Worker", "boxes-0", spec);
+    worker["metadata"]["finalizers"] = json!(["poolkeeper.dev/instance"]);
+    let mut worker: Worker = workers.create(&post, &serde_json::from_value(worker).unwrap()).await.unwrap();
+    // As if the engine had gone away while the task runs.
+    let at = "2026-11-29T12:00:00.000000Z";
+    let assigned = json!({"phase": "Assigned", "attempt": 1, "assignedAt": at, "worker": {"name": "boxes-0", "uid": worker.metadata.uid}});
+    let status = Patch::Merge(json!({"status": assigned}));
+    let assigned = dispatches.patch_status("task-1", &Default::default(), &status).await.unwrap();
+    assert_eq!(assigned.status.unwrap().attempt, 1);
+    let named = json!({"name": "task-1", "uid": task.metadata.uid, "attempt": 1, "assignedAt": at});
+    worker.status =
+        serde_json::from_value(json!({"phase": "Busy", "handle": {"id": "0", "started": "0"}, "dispatch": named}))
+            .unwrap();
+    workers.replace_status("boxes-0", &post, &worker).await.unwrap();
+    until("the host is seen to be away", || rig.run(&["delete", "worker", "boxes-0", "--host-gone"]).code == 2);
+    let said = rig.run(&["delete", "worker", "boxes-0", "--host-gone"]).exits(2).stderr;
+    assert!(said.contains("Worker boxes-0 is forgotten, and task-1 ends as Forced. Add --yes"), "{said}");
+    rig.run(&["delete", "worker", "boxes-0", "--host-gone", "--yes"]).exits(0);
+    until("the attempt has ended", || object(&rig, "dispatch/task-1")["status"]["reason"] == "Forced");
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ pub struct ContainerPoolStatus {
     /// Time at which the next worker can take work, while all of them rest. In whole seconds, rounded up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_available_time: Option<Seconds>,
-    /// Workers that cannot take work, and why. At most 20.
+    /// Workers that cannot take work, and why, and busy ones whose host does not answer. At most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_ready: Vec<NotReady>,
     /// Newest finished dispatches. At most 20.

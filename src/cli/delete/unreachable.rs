@@ -8,12 +8,15 @@ use serde_json::json;
 use super::how::How;
 use super::worker::dispatch_of;
 use crate::api::vocabulary::NotReadyReason;
-use crate::api::{ContainerPool, Worker, names};
+use crate::api::{ContainerPool, Period, Worker, names};
 use crate::cli::change::{self, Deletion};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{self, say};
 use crate::cli::scale::workers_of;
 use crate::cli::server::Server;
+
+/// How long the controller may take to end an attempt.
+const FREED: Period = Period::seconds(15);
 
 /// Deletes a worker and removes its finalizer, which says that its instance is gone.
 pub(super) async fn forget(server: &Server, name: &str, how: &How) -> Result<(), Failure> {
@@ -34,18 +37,46 @@ pub(super) async fn forget(server: &Server, name: &str, how: &How) -> Result<(),
             ),
         )?;
     }
+    end_attempt(server, &worker).await?;
     if change::delete(server, &worker, false).await? == Deletion::Accepted {
-        let same = |now: &Worker| now.uid() == worker.uid();
-        change::patch::<Worker>(server, name, |now| {
-            let others: Vec<_> = now.finalizers().iter().filter(|f| *f != names::WORKER_FINALIZER).collect();
-            Ok(same(now).then(|| json!({"metadata": {"finalizers": others}})))
-        })
-        .await
-        .map(drop)
-        .or_else(|failure| if failure.exit == Exit::NotFound { Ok(()) } else { Err(failure) })?;
+        remove_finalizer(server, &worker).await?;
     }
     say(&format!("worker {name} is forgotten{busy}"));
     Ok(())
+}
+
+/// Ends the open attempt of a worker as Forced, and waits until the controller has closed it. The removal of the finalizer alone
+/// would not do: a controller that has not seen the instance since its own start waits for the host.
+async fn end_attempt(server: &Server, worker: &Worker) -> Result<(), Failure> {
+    let (name, uid) = (worker.name_any(), worker.uid());
+    if dispatch_of(worker).is_none() {
+        return Ok(());
+    }
+    change::patch::<Worker>(server, &name, |now| {
+        Ok((now.uid() == uid).then(|| json!({"metadata": {"annotations": {names::FORCE_DELETE: "true"}}})))
+    })
+    .await?;
+    let freed = change::until(FREED, async || {
+        let now = change::find::<Worker>(server, &name).await?.filter(|now| now.uid() == uid);
+        Ok(now.is_none_or(|now| dispatch_of(&now).is_none()).then_some(()))
+    });
+    freed.await?.ok_or_else(|| {
+        let message = format!("the controller has not ended the attempt on worker {name} within {FREED}. Does it run?");
+        Failure::new(Exit::WaitedTooLong, message)
+    })
+}
+
+/// Lets a Worker go that is being deleted: its finalizer stands for an instance that a person has given up.
+async fn remove_finalizer(server: &Server, worker: &Worker) -> Result<(), Failure> {
+    let removed = change::patch::<Worker>(server, &worker.name_any(), |now| {
+        let others: Vec<_> = now.finalizers().iter().filter(|f| *f != names::WORKER_FINALIZER).collect();
+        Ok((now.uid() == worker.uid()).then(|| json!({"metadata": {"finalizers": others}})))
+    })
+    .await;
+    match removed {
+        Err(failure) if failure.exit != Exit::NotFound => Err(failure),
+        _ => Ok(()),
+    }
 }
 
 /// True if the controller says that the host of this worker does not answer: of this worker, of another one of the pool on the

@@ -112,7 +112,9 @@ impl RenewArgs {
             Err(error) if is_not_found(&error) => {}
             Err(error) => return Err(patience::failed(server, &error)),
         }
-        let metadata = ObjectMeta { name: Some(self.lease.clone()), ..ObjectMeta::default() };
+        // `poolkeeper cleanup` finds it by this label, once it has ended.
+        let labels = [(names::MANAGED_BY.to_owned(), names::MANAGER.to_owned())].into();
+        let metadata = ObjectMeta { name: Some(self.lease.clone()), labels: Some(labels), ..ObjectMeta::default() };
         let spec = serde_json::from_value(spec).map_err(|e| Failure::poolkeeper("the Lease", e))?;
         let post = PostParams { field_manager: Some(names::MANAGER.to_owned()), ..PostParams::default() };
         match leases.create(&post, &Lease { metadata, spec: Some(spec) }).await {

@@ -24,8 +24,7 @@ pub(super) fn of(title: &str, error: &Error) -> Failure {
         || message == "404 page not found"
     {
         let message = format!(
-            "{} does not know Poolkeeper's kinds: install the chart, or `poolkeeper crd | kubectl apply -f -`",
-            title
+            "{title} does not know Poolkeeper's kinds: install the chart, or `poolkeeper crd | kubectl apply -f -`"
         );
         return Failure::new(Exit::NotFound, message);
     }

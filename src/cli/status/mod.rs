@@ -57,7 +57,10 @@ impl Run for StatusArgs {
         let server = self.server.connect().await?;
         let mut view = View::read(&server, self.pool.as_deref()).await?;
         self.show(&view, &server)?;
-        while self.watch {
+        if !self.watch {
+            return Ok(Exit::Success);
+        }
+        loop {
             tokio::time::sleep(LOOK).await;
             let now = View::read(&server, self.pool.as_deref()).await?;
             // Ages change on a terminal. In a file only a change of the objects is worth a copy.
@@ -66,7 +69,6 @@ impl Run for StatusArgs {
             }
             view = now;
         }
-        Ok(Exit::Success)
     }
 }
 

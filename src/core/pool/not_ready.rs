@@ -12,12 +12,20 @@ use crate::core::{Core, Object, ObjectKey};
 pub(super) const LIST: usize = 20;
 
 impl Core {
-    /// At most [`LIST`] workers of a pool that cannot take work.
+    /// At most [`LIST`] workers of a pool that cannot take work. Busy ones are listed if their host does not answer: a person
+    /// may know that it never will.
     pub(super) fn not_ready(&self, key: &ObjectKey) -> Vec<NotReady> {
         let Some(p) = self.pools.get(key) else { return Vec::new() };
         let resting = p.slots.resting().iter().map(|(_, o)| *o);
         let unavailable = p.slots.unavailable().iter().chain(p.slots.spent()).copied();
-        let ordinals = unavailable.chain(p.slots.starting().iter().copied()).chain(resting).take(LIST);
+        // Usually none is away, and no busy worker is looked at.
+        let away = !self.instances.all_listed();
+        let unreachable = |o: &i32| {
+            let e = self.workers.get(&key.sibling(names::worker(&key.name, *o)));
+            e.is_some_and(|e| !self.instances.is_listed(&host_of(e.obj())))
+        };
+        let lost = p.slots.busy().iter().copied().filter(|o| away && unreachable(o));
+        let ordinals = unavailable.chain(lost).chain(p.slots.starting().iter().copied()).chain(resting).take(LIST);
         ordinals
             .map(|o| {
                 let worker = names::worker(&key.name, o);
