@@ -109,6 +109,11 @@ pub const CONFIGS: &[Config] = &[
     ),
     shows("V_TAINT", "m-lost-frees", 2, Rules { lost_is_unreported: false, ..L }),
     shows("V_OVERRULED", "m-lost-overrides", 2, Rules { lost_replaces_none: false, ..L }),
+    // standing down
+    holds("down", 2, Rules { stands_down: true, ..X }),
+    holds("down-lost", 1, Rules { stands_down: true, ..L }),
+    shows("V_STOP_BUSY", "m-down-reserves", 2, Rules { stands_down: true, down_reserves_none: false, ..X }),
+    shows("V_STOP_BUSY", "m-down-late-stop", 2, Rules { stands_down: true, down_outlasts_stops: false, ..X }),
     // free
     shows("V_STOP_BUSY", "m-free-before-close", 1, Rules { free_after_close: false, ..X }),
     shows("V_MUTUAL", "m-free-on-absence", 1, Rules { free_not_on_absence: false, ..X }),

@@ -139,7 +139,15 @@ pub struct Rules {
     /// A supervisor starts an attempt at most once.
     pub starts_once: bool,
 
+    // standing down
+    /// Nothing is reserved while the controllers stand down.
+    pub down_reserves_none: bool,
+    /// Standing down ends after the stops that it asked for.
+    pub down_outlasts_stops: bool,
+
     // of the model, not of the protocol
+    /// The controllers may stand down (a fault): then the instance of a worker that names no dispatch goes, and its Worker stays.
+    pub stands_down: bool,
     /// Holders may report Lost (a fault).
     pub reports_lost: bool,
     /// A person may take a finalizer off while the instance runs (a fault).
@@ -200,6 +208,9 @@ pub const FIXED: Rules = Rules {
     report_not_early: true,
     cancel_stays: true,
     starts_once: true,
+    down_reserves_none: true,
+    down_outlasts_stops: true,
+    stands_down: false,
     reports_lost: false,
     strips: false,
     reports: true,

@@ -91,6 +91,8 @@ pub struct Instance {
     pub owed: bool,
     /// Ghost: the controller stopped the container.
     pub stopped: bool,
+    /// Some version that names no dispatch was seen while the controllers stood down.
+    pub idle_down: bool,
     /// The container was started a second time (a fault that only one configuration has).
     pub restarted: bool,
 }
@@ -134,6 +136,8 @@ pub struct State {
     pub dispatches: [[Dispatch; PAIR]; PAIR],
     /// How many more faults may happen.
     pub faults: u8,
+    /// The controllers stand down.
+    pub down: bool,
 }
 
 /// One version of a dispatch, as a cache may show it.

@@ -1,6 +1,7 @@
 //! Every step that can be taken from a state.
 
 mod dispatch;
+mod down;
 mod lost;
 mod runtime;
 mod supervisor;
@@ -32,6 +33,7 @@ pub fn successors(now: &State, rules: &Rules, labelled: bool) -> Vec<Step> {
     let mut steps = Steps { rules, now: *now, labelled, steps: Vec::new() };
     steps.workers();
     steps.instances();
+    steps.standing_down();
     steps.dispatches();
     steps.steps
 }
@@ -57,6 +59,7 @@ impl Steps<'_> {
     fn put(&mut self, label: fmt::Arguments<'_>, mut state: State, fault: bool, violation: Option<&'static str>) {
         for (uid, worker) in state.workers.iter().enumerate().filter(|(_, worker)| worker.exists) {
             state.instances[uid].idle_deleting |= worker.deleting && worker.names == 0;
+            state.instances[uid].idle_down |= state.down && worker.names == 0;
             state.instances[uid].forced |= worker.forced;
         }
         for (name, incarnation) in PLACES {

@@ -59,7 +59,8 @@ impl Steps<'_> {
 
     fn reserve(&mut self, uid: usize, targets: &[(u8, bool)]) {
         let worker = self.now.workers[uid];
-        if worker.names != 0 || (worker.deleting && self.rules.reserve_not_deleting) || worker.resting {
+        let down = self.now.down && self.rules.down_reserves_none;
+        if worker.names != 0 || (worker.deleting && self.rules.reserve_not_deleting) || worker.resting || down {
             return;
         }
         for &(key, stale) in targets {
@@ -127,7 +128,8 @@ impl Steps<'_> {
                 Fate::Unreported => self.free_unreported(uid, freed, dispatch.exists()),
             }
             let may_go_on = matches!(fate, Fate::NeverRan | Fate::NotStarted | Fate::Reported(Outcome::Done));
-            if may_go_on && !worker.deleting && !worker.resting {
+            let down = self.now.down && rules.down_reserves_none;
+            if may_go_on && !worker.deleting && !worker.resting && !down {
                 for &(key, stale) in targets.iter().filter(|target| target.0 != named) {
                     if !stale {
                         let next = self.reserved(uid, key);
