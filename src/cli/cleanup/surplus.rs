@@ -96,13 +96,13 @@ mod tests {
             match kind {
                 "b" => {
                     status["dispatch"] =
-                        json!({"name": "t", "uid": "u", "attempt": 1, "assignedAt": "2026-11-29T12:00:00.000000Z"})
+                        json!({"name": "t", "uid": "u", "attempt": 1, "assignedAt": "2026-11-29T12:00:00.000000Z"});
                 }
                 "r" => status["restsUntil"] = json!("2026-11-29T13:00:00Z"),
                 "c" => worker["spec"]["credential"] = json!("c"),
                 "s" => status["phase"] = json!("Starting"),
                 "u" => {
-                    status["conditions"] = json!([{"type": "Healthy", "status": "False", "reason": "CheckFailed", "lastTransitionTime": "2026-11-29T12:00:00.000000Z"}])
+                    status["conditions"] = json!([{"type": "Healthy", "status": "False", "reason": "CheckFailed", "lastTransitionTime": "2026-11-29T12:00:00.000000Z"}]);
                 }
                 "d" => worker["metadata"]["deletionTimestamp"] = json!("2026-11-29T12:00:00Z"),
                 _ => {}
