@@ -48,7 +48,7 @@ struct Line<'a> {
 
 const SERVER_FLAGS: [&str; 3] = ["kubeconfig", "context", "namespace"];
 
-impl<'a> Line<'a> {
+impl Line<'_> {
     fn read(&mut self, word: &str) {
         if let Some(flag) = self.flag.take() {
             self.value(flag, word);
@@ -61,8 +61,7 @@ impl<'a> Line<'a> {
                 (None, _) => {}
             }
         } else if let Some(short) = word.strip_prefix('-').filter(|short| !short.is_empty()) {
-            let mut letters = short.char_indices();
-            while let Some((at, letter)) = letters.next() {
+            for (at, letter) in short.char_indices() {
                 let found = self.command.get_arguments().find(|arg| arg.get_short() == Some(letter));
                 let Some(arg) = found.filter(|arg| takes_value(arg)) else { continue };
                 let value = &short[at + letter.len_utf8()..];
@@ -118,7 +117,7 @@ impl<'a> Line<'a> {
     fn values(&self, arg: &Arg, wanted: &mut Wanted) {
         let possible = arg.get_possible_values();
         wanted.candidates.extend(possible.iter().filter(|v| !v.is_hide_set()).map(|v| v.get_name().to_owned()));
-        let name = arg.get_value_names().and_then(<[_]>::first).map(|name| name.to_string()).unwrap_or_default();
+        let name = arg.get_value_names().and_then(<[_]>::first).map(ToString::to_string).unwrap_or_default();
         let (prefix, kind) = match wanted.begins.split_once('/') {
             Some((kind, _)) => (format!("{kind}/"), kind.parse::<Kind>().ok()),
             None => (String::new(), None),

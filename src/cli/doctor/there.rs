@@ -143,8 +143,11 @@ fn renewed(lease: &Lease) -> Option<Timestamp> {
     Some(lease.spec.as_ref()?.renew_time.as_ref()?.0)
 }
 
-/// What commands need: what for, and verbs on kinds.
-const NEEDS: [(&str, &[(&str, &str, &str)]); 4] = [
+/// A verb, a group and a kind.
+type Right = (&'static str, &'static str, &'static str);
+
+/// What commands need: what for, and the rights.
+const NEEDS: [(&str, &[Right]); 4] = [
     (
         "seeing pools, workers and dispatches",
         &[
