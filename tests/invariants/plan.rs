@@ -292,7 +292,8 @@ fn tasks(draw: &mut Draw) -> Vec<Task> {
                 worker_lost: draw.int(0, 2),
                 failed: draw.int(0, 1),
                 // Drawn apart: the other draws stay as they were.
-                lost: [0, 0, 1, -1][StdRng::seed_from_u64(at.as_nanos() as u64 ^ (i << 32)).random_range(0..4)],
+                lost: [0, 0, 1, -1]
+                    [StdRng::seed_from_u64(u64::try_from(at.as_nanos()).unwrap() ^ (i << 32)).random_range(0..4)],
             },
             ..DispatchSpec::default()
         };
