@@ -318,7 +318,7 @@ impl Audit<'_> {
         let closed = d.versions.iter().find(|v| last(v) == newest)?.rv;
         let beats = self.evidence.records.iter().filter(|r| r.resource.plural == "leases" && r.name == lease);
         let versions = beats.map(|r| r.resource_version).filter(|rv| *rv > closed && *rv <= self.rv);
-        versions.last().map(|rv| self.when(rv))
+        versions.max().map(|rv| self.when(rv))
     }
 
     /// The holder of a Lost attempt did not renew its Lease for so long, at the end.
