@@ -200,7 +200,8 @@ impl Holders {
             let part = run.mul_f64(contact.random());
             sleep(part).await;
             self.ledger.say(format!("{} {n}: contact is lost while it runs", task.name));
-            let rest = u64::try_from((run - part).as_millis()).unwrap() + contact.random_range(0..30_000);
+            let rest =
+                u64::try_from(run.checked_sub(part).unwrap().as_millis()).unwrap() + contact.random_range(0..30_000);
             tokio::spawn(self.clone().goes_on(task.clone(), target.id.clone(), uid.clone(), n, rest, false));
             self.lose(&task, &uid, n, &mut contact).await;
             return;
@@ -265,7 +266,7 @@ impl Holders {
             }
             sleep(Duration::from_secs(20)).await;
         }
-        if self.fake.end_task(&target, &uid, n).is_ok() && after % 3 == 0 {
+        if self.fake.end_task(&target, &uid, n).is_ok() && after.is_multiple_of(3) {
             self.report(&task, &uid, n, "Succeeded", None).await;
         }
     }
