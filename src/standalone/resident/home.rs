@@ -128,25 +128,29 @@ impl Home {
     /// The lock file cannot be made.
     pub fn lock(&self) -> io::Result<Result<Lock, String>> {
         let path = self.lock_file();
-        let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        // A look of `holder` holds it for a moment.
-        let mut locked = file.try_lock();
-        for _ in 0..LOOKS {
-            if !matches!(locked, Err(TryLockError::WouldBlock)) {
-                break;
+        loop {
+            let mut options = OpenOptions::new();
+            let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+            // A look of `holder` holds it for a moment.
+            let mut locked = file.try_lock();
+            for _ in 0..LOOKS {
+                if !matches!(locked, Err(TryLockError::WouldBlock)) {
+                    break;
+                }
+                std::thread::sleep(LOOK);
+                locked = file.try_lock();
             }
-            std::thread::sleep(LOOK);
-            locked = file.try_lock();
-        }
-        match locked {
-            Ok(()) => {
-                file.set_len(0)?;
-                writeln!(file, "{}", std::process::id())?;
-                Ok(Ok(Lock(file)))
+            match locked {
+                // The file was removed by a purge while this waited: nobody would meet this lock.
+                Ok(()) if !is_at(&file, &path)? => {}
+                Ok(()) => {
+                    file.set_len(0)?;
+                    writeln!(file, "{}", std::process::id())?;
+                    return Ok(Ok(Lock(file)));
+                }
+                Err(TryLockError::WouldBlock) => return Ok(Err(fs::read_to_string(&path)?.trim().to_owned())),
+                Err(TryLockError::Error(error)) => return Err(error),
             }
-            Err(TryLockError::WouldBlock) => Ok(Err(fs::read_to_string(&path)?.trim().to_owned())),
-            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 
@@ -185,6 +189,16 @@ impl Home {
         files.iter().try_for_each(|file| absent_is_fine(fs::remove_file(file)))?;
         let _ = fs::remove_dir(&self.0);
         Ok(())
+    }
+}
+
+/// True if a path still leads to this open file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -243,6 +257,29 @@ mod tests {
         assert_eq!(home.holder(), None);
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o750)).unwrap();
         assert!(home.make().unwrap_err().to_string().contains("mode 0750"));
+    }
+
+    #[test]
+    fn a_lock_that_a_purge_removed_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home(dir.path().join("poolkeeper"));
+        home.make().unwrap();
+        let held = home.lock().unwrap().unwrap();
+        let waits = home.clone();
+        let waiting = std::thread::spawn(move || {
+            loop {
+                match waits.lock() {
+                    Ok(Ok(lock)) => return (waits.holder(), lock),
+                    // The directory may be gone for a moment, too.
+                    Ok(Err(_)) | Err(_) => waits.make().unwrap(),
+                }
+            }
+        });
+        // The waiting one has the file open, most of the time.
+        std::thread::sleep(LOOK * 3);
+        home.purge(held).unwrap();
+        let (holder, _lock) = waiting.join().unwrap();
+        assert_eq!(holder, Some(std::process::id().to_string()), "the lock is where others look for it");
     }
 
     #[test]
