@@ -70,7 +70,10 @@ impl Core {
             let text = format!("attempt {} was Lost on {name}, which still exists{why}", status.attempt);
             return Some(Held::By(DispatchAssigned::LostWorkerRemains, text));
         }
-        if let Some(host) = self.instances.never_listed() {
+        // A runtime that the pool does not use need not be there: a machine may have no Docker Engine at all.
+        let pool = self.dispatches.get(key).and_then(|e| self.pools.obj(e.pool()));
+        let runtime = pool.map(|pool| self.runtime_of(pool));
+        if let Some(host) = self.instances.never_listed(runtime) {
             let text = format!(
                 "attempt {} was Lost on {name}; {} host {:?}, where it may still run, has not answered yet",
                 status.attempt, host.runtime, host.host

@@ -106,9 +106,10 @@ impl Instances {
         self.hosts.values().all(|h| h.listed)
     }
 
-    /// A host that has never been listed.
-    pub fn never_listed(&self) -> Option<&HostKey> {
-        self.hosts.iter().find(|(_, h)| !h.known).map(|(host, _)| host)
+    /// A host of this runtime, or of any, that has never been listed.
+    pub fn never_listed(&self, runtime: Option<RuntimeKind>) -> Option<&HostKey> {
+        let concerns = |host: &HostKey| runtime.is_none_or(|runtime| runtime == host.runtime);
+        self.hosts.iter().find(|(host, h)| !h.known && concerns(host)).map(|(host, _)| host)
     }
 
     /// Why a host is not listed, in the runtime's words. `None`: it is.
