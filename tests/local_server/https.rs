@@ -158,3 +158,26 @@ async fn a_thousand_watches_see_a_change_and_slow_ones_cost_little() {
     drop(unread);
     assert_eq!(answer(&client, get(POOLS)).await.0, 200);
 }
+
+/// Python 3.13 verifies by RFC 5280 to the letter, which others do not: extensions that are missing fail there alone.
+#[test]
+fn the_certificate_passes_the_strict_rules_of_python() {
+    const SCRIPT: &str = r#"
+import base64, json, ssl, sys, urllib.request
+config = json.load(open(sys.argv[1]))
+cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+context = ssl.create_default_context(cadata=authority)
+context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+request = urllib.request.Request(cluster["server"] + "/version", headers={"Authorization": "Bearer " + user["token"]})
+print(urllib.request.urlopen(request, context=context).status)
+"#;
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no python3");
+        return;
+    }
+    let rig = Rig::new(PROGRAM);
+    rig.up();
+    let said = std::process::Command::new("python3").args(["-c", SCRIPT]).arg(rig.kubeconfig()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "200\n", "{}", String::from_utf8_lossy(&said.stderr));
+}
