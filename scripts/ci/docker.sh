@@ -15,5 +15,7 @@ scripts/docker-image.sh "$dir"
 export POOLKEEPER_REQUIRE_DOCKER=1
 cargo test --locked --test docker_runtime --test docker_run --test readme
 cargo test --locked --test local_server docker
+# The quickstart as a reader types it.
+cargo test --locked --test quickstart
 # Batches in containers, and poolkeeper killed in their midst.
 POOLKEEPER_CRASH_IMAGE=poolkeeper-test:1 POOLKEEPER_KILLS=30 cargo test --locked --test crash docker -- --nocapture

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# The supervisors in examples/supervisors with the programs that they need: kubectl, and Python with Kubernetes' client.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+# The version that was tested. Its own dependencies may be newer.
+client=kubernetes==37.0.2
+venv=${XDG_CACHE_HOME:-$HOME/.cache}/poolkeeper-ci/python
+if ! "$venv/bin/python" -c 'import kubernetes' 2>/dev/null; then
+  if ! python3 -c 'import ensurepip' 2>/dev/null; then apt-get update && apt-get install --yes python3-venv; fi
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet "$client"
+fi
+scripts/cluster/cluster build
+POOLKEEPER_WHOLE_DAY=1 POOLKEEPER_REQUIRE_SUPERVISORS=1 POOLKEEPER_PYTHON=$venv/bin/python cargo test --locked --test supervisors -- --nocapture

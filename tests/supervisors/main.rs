@@ -1,0 +1,160 @@
+//! `examples/supervisors`: each runs tasks over 5 workers with rate limits, while it and its server are killed again and again.
+//! No task is lost, no two attempts of a task run at the same time, and what is known to be done does not run again.
+//!
+//! POOLKEEPER_WHOLE_DAY: with 50 tasks and five kills. Needs kubectl, and a Python with the package `kubernetes`, named by POOLKEEPER_PYTHON. POOLKEEPER_REQUIRE_SUPERVISORS
+//! makes their absence a failure.
+#![allow(clippy::unwrap_used)]
+
+mod truth;
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use kube::api::{ListParams, PostParams};
+use kube::{Api, ResourceExt};
+use poolkeeper::api::dispatch::DispatchPhase;
+use poolkeeper::api::{ContainerPool, Dispatch};
+use poolkeeper_testkit::local_server::{Rig, until};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde_json::json;
+
+use self::truth::Truth;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_poolkeeper");
+/// How long the last start may take.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+/// How a supervisor ends before its time: which signal, and whether all its processes get it, as by Ctrl-C, or it alone.
+const ENDS: [(Signal, bool); 5] =
+    [(Signal::KILL, false), (Signal::INT, true), (Signal::TERM, false), (Signal::KILL, true), (Signal::TERM, true)];
+
+/// How many tasks there are, and how often the supervisor is killed. In CI more than by hand.
+fn size() -> (usize, usize) {
+    if std::env::var_os("POOLKEEPER_WHOLE_DAY").is_some() { (50, ENDS.len()) } else { (15, 2) }
+}
+
+/// A program, if there is one.
+fn found(name: &str, at: Option<PathBuf>) -> Option<PathBuf> {
+    let found = at.filter(|file| file.exists());
+    if found.is_none() {
+        assert!(std::env::var_os("POOLKEEPER_REQUIRE_SUPERVISORS").is_none(), "there is no {name}");
+        eprintln!("SKIPPED: there is no {name}");
+    }
+    found
+}
+
+fn kubectl() -> Option<PathBuf> {
+    let on_path = std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join("kubectl")).find(|f| f.exists());
+    let built = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/poolkeeper-cluster/bin/kubectl"));
+    found("kubectl", on_path.or(built))
+}
+
+/// The PATH of a supervisor: our program, kubectl, and what the machine has.
+fn path(kubectl: Option<&Path>) -> std::ffi::OsString {
+    let own = [Some(Path::new(PROGRAM)), kubectl].into_iter().flatten().filter_map(Path::parent).map(Path::to_owned);
+    let machine = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(own.chain(std::env::split_paths(&machine))).unwrap()
+}
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/supervisors").join(name)
+}
+
+/// A supervisor that does not outlive the test.
+struct Supervisor(Child);
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
+        let _ = self.0.wait();
+    }
+}
+
+/// A supervisor's day: it is started, killed and started again, until a start ends by itself.
+async fn day(kubectl: Option<&Path>, make: impl Fn(&Rig, &Truth) -> Command) {
+    let rig = Rig::new(PROGRAM);
+    rig.up();
+    let (tasks, kills) = size();
+    let truth = Truth::new(&rig.file("truth"), tasks);
+    let client = rig.client().await;
+    let pool = json!({
+        "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "agents"},
+        "spec": {"runtime": "Process", "min": 5, "max": 5, "cooldown": "1s"},
+    });
+    let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
+    pools.create(&PostParams::default(), &serde_json::from_value(pool).unwrap()).await.unwrap();
+    let start = || -> Supervisor {
+        let mut command = make(&rig, &truth);
+        command.env("KUBECONFIG", rig.kubeconfig()).env("PATH", path(kubectl)).env("POOLKEEPER_HOME", rig.home());
+        Supervisor(command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0).spawn().unwrap())
+    };
+    for (round, (signal, group)) in ENDS.into_iter().take(kills).enumerate() {
+        let before = truth.lines();
+        let mut supervisor = start();
+        // Somewhere in the middle of its work.
+        until("some tasks began", || truth.lines() >= before + 4 + round || supervisor.0.try_wait().unwrap().is_some());
+        let pid = Pid::from_child(&supervisor.0);
+        let _ = if group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
+        supervisor.0.wait().unwrap();
+        if round == 1 {
+            rig.kill();
+            rig.up();
+        }
+    }
+    let mut supervisor = start();
+    let dispatches: Api<Dispatch> = Api::default_namespaced(client);
+    let mut ended = None;
+    let begin = std::time::Instant::now();
+    while ended.is_none() && begin.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        ended = supervisor.0.try_wait().unwrap();
+    }
+    let all = dispatches.list(&ListParams::default()).await.unwrap().items;
+    let ended = ended.unwrap_or_else(|| panic!("it does not end: {}", truth.said(&all)));
+    assert!(ended.success(), "{ended}: {}", truth.said(&all));
+    assert_eq!(all.len(), tasks);
+    for dispatch in &all {
+        let status = dispatch.status.clone().unwrap();
+        assert_eq!(status.phase, DispatchPhase::Succeeded, "{}: {status:?}", dispatch.name_any());
+        let retries = status.retries.unwrap_or_default();
+        truth.judge(&dispatch.name_any(), retries.lost + retries.worker_lost);
+    }
+    assert!(tasks < 50 || truth.limits() > 0, "no task met a limit");
+}
+
+#[tokio::test]
+async fn python_with_the_official_client() {
+    let Some(python) = found("Python with kubernetes", std::env::var_os("POOLKEEPER_PYTHON").map(PathBuf::from)) else {
+        return;
+    };
+    day(None, |rig, truth| {
+        let mut command = Command::new(&python);
+        command.arg(example("supervisor.py")).args(["--pool", "agents", "--state"]).arg(rig.file("state"));
+        command.arg(truth.tasks()).arg("--").arg(truth.command());
+        command
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bash_with_kubectl_alone() {
+    let Some(kubectl) = kubectl() else { return };
+    day(Some(&kubectl), |rig, truth| {
+        let mut command = Command::new(example("supervisor-kubectl.sh"));
+        command.env("POOL", "agents").env("STATE", rig.file("state")).arg(truth.tasks()).arg(truth.command());
+        command
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bash_with_poolkeeper() {
+    day(None, |rig, truth| {
+        let mut command = Command::new(example("supervisor.sh"));
+        command.env("POOL", "agents").env("STATE", rig.file("state")).arg(truth.tasks()).arg(truth.command());
+        command
+    })
+    .await;
+}
