@@ -6,6 +6,7 @@
 //! Skipped, loudly, without an engine that has the image poolkeeper-test:1; POOLKEEPER_REQUIRE_DOCKER makes that a failure.
 #![allow(clippy::unwrap_used)]
 
+use std::fmt::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -80,12 +81,10 @@ fn the_page_is_typed() {
     // One shell for the whole page: each block says where its output begins.
     let mut script = String::new();
     for (n, block) in blocks.iter().enumerate() {
-        script.push_str(&format!("echo '@@@ {n}'\n"));
+        writeln!(script, "echo '@@@ {n}'").unwrap();
         if let Some((count, word)) = &block.until {
             let lines = block.script.replace('\n', "; ");
-            script.push_str(&format!(
-                "for _ in $(seq 600); do [ \"$({{ {lines}; }} | grep -c ' {word} ')\" -ge {count} ] && break; sleep 0.1; done\n"
-            ));
+            writeln!(script, "for _ in $(seq 600); do [ \"$({{ {lines}; }} | grep -c ' {word} ')\" -ge {count} ] && break; sleep 0.1; done").unwrap();
         }
         script.push_str(&block.script);
         script.push('\n');

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use poolkeeper::clock::{Ids, SystemClock};
 use poolkeeper::local::{Contents, DiskStore, History, LocalApi, Options};
-use poolkeeper_testkit::gadget::*;
+use poolkeeper_testkit::gadget::{Subject, crds};
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 use serde_json::json;

@@ -65,7 +65,7 @@ async fn a_claim_is_printed_for_a_shell_for_programs_and_as_an_argv() {
     assert_eq!(argv, target.argv);
 
     rig.run(&["report", "it.s-1", "Failed"]).exits(0);
-    until("it is closed", || rig.run(&["get", "dispatches", "--phase", "Failed", "-o", "name"]).stdout != "");
+    until("it is closed", || !rig.run(&["get", "dispatches", "--phase", "Failed", "-o", "name"]).stdout.is_empty());
     for flag in [&[][..], &["--again"]] {
         let said = acquire(&rig, "it.s-1", flag).exits(4);
         assert!(

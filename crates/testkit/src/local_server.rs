@@ -1,5 +1,6 @@
 //! A local server of its own for a test, and the commands on it.
 #![allow(clippy::disallowed_methods)] // The tests of the program wait in real time.
+#![allow(clippy::return_self_not_must_use)] // A code is checked also where nothing else is.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
