@@ -9,9 +9,9 @@
 set -u
 pool=${POOL:?the name of the pool} state=${STATE:?a directory that outlives this script} tasks=${1:?a file with tasks}
 shift
-name=${NAME:-example} lease=supervisor-${NAME:-example} seconds=15 lanes=${LANES:-5}
+name=${NAME:-example} lease=supervisor-${NAME:-example} seconds=15 slots=${SLOTS:-5}
 mkdir -p "$state"
-# If an earlier start was killed, its lanes end with the attempt that they are in. This start waits for them.
+# If an earlier start was killed, its slots end with the attempt that they are in. This start waits for them.
 exec 9>"$state/lock"
 flock 9
 k() { kubectl --request-timeout=20s "$@"; }
@@ -66,7 +66,7 @@ step() {
     if [ -e "$key.ended" ]; then
       code=$(cat "$key.ended")
     elif [ -e "$key.started" ]; then
-      code=125 # Nobody knows whether it still runs.
+      code=125 # It is not known whether it still runs.
     else
       : >"$key.started" && sync "$key.started" "$state"
       "${lines[@]:4}" "${command[@]}" "$1" </dev/null 9>&-
@@ -90,18 +90,18 @@ trap 'kill "$renewer" 2>/dev/null' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-lane() { # Every lane takes each lanes-th task.
+slot() { # Every slot takes each slots-th task.
   local i=0 task
   while read -r task; do
     i=$((i + 1))
-    [ $((i % lanes)) -eq "$1" ] || continue
+    [ $((i % slots)) -eq "$1" ] || continue
     submit "$task"
     while step "$task"; do kill -0 $$ 2>/dev/null || exit; done
   done <"$tasks"
 }
 pids=()
-for ((n = 0; n < lanes; n++)); do
-  lane "$n" &
+for ((n = 0; n < slots; n++)); do
+  slot "$n" &
   pids+=("$!")
 done
 wait "${pids[@]}"

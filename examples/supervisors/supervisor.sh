@@ -9,10 +9,10 @@
 set -u
 pool=${POOL:?the name of the pool} state=${STATE:?a directory that outlives this script} tasks=${1:?a file with tasks}
 shift
-command=("$@") lease=supervisor-${NAME:-example} lanes=${LANES:-5}
+command=("$@") lease=supervisor-${NAME:-example} slots=${SLOTS:-5}
 retry=(--retry rateLimited=-1 --retry lost=10 --retry workerLost=3)
 mkdir -p "$state"
-# If an earlier start was killed alone, its lanes still work. This start waits until they are done.
+# If an earlier start was killed alone, its slots still work. This start waits until they are done.
 exec 9>"$state/lock"
 flock 9
 
@@ -24,7 +24,7 @@ attempt() (
   if [ -e "$key.ended" ]; then
     code=$(cat "$key.ended")
   elif [ -e "$key.started" ]; then
-    code=125 # Nobody knows whether it still runs: that is the outcome Lost.
+    code=125 # It is not known whether it still runs: that is the outcome Lost.
   else
     : >"$key.started" && sync "$key.started" "$state" || exit
     poolkeeper exec "$1" -- "${command[@]}" "$1" </dev/null 9>&-
@@ -55,11 +55,11 @@ task() {
   done
 }
 
-lane() { # Every lane takes each lanes-th task.
+slot() { # Every slot takes each slots-th task.
   local i=0 name failed=0
   while read -r name; do
     i=$((i + 1))
-    [ $((i % lanes)) -eq "$1" ] || continue
+    [ $((i % slots)) -eq "$1" ] || continue
     task "$name" || failed=1
   done <"$tasks"
   return "$failed"
@@ -75,8 +75,8 @@ trap 'kill "${pids[@]}" 2>/dev/null' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-for ((n = 0; n < lanes; n++)); do
-  lane "$n" &
+for ((n = 0; n < slots; n++)); do
+  slot "$n" &
   pids+=("$!")
 done
 for pid in "${pids[@]:1}"; do wait "$pid" || failed=1; done

@@ -1,4 +1,4 @@
-//! `examples/supervisors`: each runs tasks over 5 workers with rate limits, while it and its server are killed again and again.
+//! `examples/supervisors`: each runs tasks over 5 workers with rate limits, while it and its server are killed repeatedly.
 //! No task is lost, no two attempts of a task run at the same time, and what is known to be done does not run again.
 //!
 //! POOLKEEPER_WHOLE_DAY: with 50 tasks and five kills. Needs kubectl, and a Python with the package `kubernetes`, named by POOLKEEPER_PYTHON. POOLKEEPER_REQUIRE_SUPERVISORS

@@ -1,4 +1,4 @@
-//! What the tasks themselves saw, whatever anybody reports.
+//! What the tasks themselves saw, whatever is reported of them.
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use kube::ResourceExt;
 use poolkeeper::api::Dispatch;
 
-/// A task holds a lock for as long as it lives: whoever finds it taken saw another attempt run. Each worker may be called
+/// A task holds a lock for as long as it lives: if it is taken, another attempt is running. Each worker may be called
 /// seven times, then it meets a limit.
 const TASK: &str = r#"#!/usr/bin/env bash
 exec 8>"DIR/lock.$1"
@@ -62,7 +62,7 @@ impl Truth {
         self.log().lines().filter(|line| line.starts_with("limit ")).count()
     }
 
-    /// Judges a task that succeeded. `lost`: the attempts of which nobody knew whether they ran to their end.
+    /// Judges a task that succeeded. `lost`: the attempts of which it was not known whether they ran to their end.
     #[track_caller]
     pub fn judge(&self, task: &str, lost: i32) {
         assert_eq!(self.count(&format!("overlap {task}")), 0, "two attempts of {task} ran at the same time");

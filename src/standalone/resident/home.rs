@@ -141,7 +141,7 @@ impl Home {
                 locked = file.try_lock();
             }
             match locked {
-                // The file was removed by a purge while this waited: nobody would meet this lock.
+                // The file was removed by a purge while this waited: no other process would meet this lock.
                 Ok(()) if !is_at(&file, &path)? => {}
                 Ok(()) => {
                     file.set_len(0)?;
