@@ -21,7 +21,7 @@ impl Steps<'_> {
                 continue;
             }
             let mut next = self.now;
-            // As after a crash of the machine: a stop that nobody hides.
+            // As after a crash of the machine: a stop that no fault hides.
             next.instances[uid].alive = false;
             next.instances[uid].tasks = [0; 2];
             let busy = self.now.dispatches.iter().flatten().any(|dispatch| dispatch.open() && dispatch.uid() == uid);
