@@ -139,7 +139,7 @@ fn of_worker(worker: &Worker, pool: &ContainerPool) -> Health {
         (None, Some(listed)) if is_ill(listed) => (false, listed.reason.clone()),
         (None, _) if status.phase == WorkerPhase::Failed => (false, NotReadyReason::InstanceLost.as_str().to_owned()),
         (None, _) if ready.is_none() => (true, format!("{:?}", status.phase)),
-        (None, _) => (true, "Healthy".to_owned()),
+        (None, _) => (true, WorkerHealthy::CONDITION.to_owned()),
     };
     let since = fails.or(healthy).or(ready).map(|condition| seconds(condition.last_transition_time.0).0.to_string());
     let said = fails.map(|condition| condition.message.clone()).filter(|message| !message.is_empty());

@@ -99,7 +99,7 @@ async fn rests_are_set_and_ended_by_hand() {
     assert!(said.contains("credential a of pool agents rests until 2"), "{said}");
     until("the status shows it", || {
         rig.run(&["status"]).stdout.lines().any(|l| {
-            l.starts_with("  credential") && l.contains(" a ") && l.contains("Resting") && l.contains("set by hand")
+            l.starts_with("  credential") && l.contains(" a ") && l.contains("rests") && l.contains("set by hand")
         })
     });
     let said = rig.run(&["cooldown", "agents-0", "--clear"]).exits(0).stderr;

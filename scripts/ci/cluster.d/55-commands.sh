@@ -25,7 +25,7 @@ on() {
 # masked: one space for several, and what differs between any two runs.
 masked() {
   sed -E "s/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z/TIME/g; s/[0-9a-f]{8}-[0-9a-f-]{27}/UID/g
-    s/ ([0-9]+(h|m|s|ms))+\b/ AGE/g; s/namespace ($ns|default)/namespace NS/g; s/ +/ /g; s/ \$//
+    s/ ([0-9]+(h|m|s|ms))+\b/ AGE/g; s/[0-9:]{8} UTC/TIME/g; s/namespace ($ns|default)/namespace NS/g; s/ +/ /g; s/ \$//
     s/the local server|context [^ ]* of [^ ]* \([^)]*\)/SERVER/g; s/agents-[0-9]/agents-N/g"
 }
 # says PLACE COMMAND...: what it prints, and its exit code.

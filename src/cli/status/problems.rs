@@ -37,7 +37,7 @@ pub(super) fn lines(pool: &ContainerPool) -> Vec<Vec<String>> {
         vec![
             "credential".to_owned(),
             escape(&credential.name).into_owned(),
-            if credential.parked { "Refused" } else { "Resting" }.to_owned(),
+            if credential.parked { "parked" } else { "rests" }.to_owned(),
             describe(&until, credential, pool),
         ]
     });

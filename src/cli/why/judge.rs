@@ -194,7 +194,7 @@ impl<'a> Judge<'a> {
         Answer {
             object: format!("dispatch/{}", name_of(dispatch)),
             state: State::Assigned,
-            reason: "Assigned".to_owned(),
+            reason: DispatchAssigned::CONDITION.to_owned(),
             message: format!("attempt {} is open on worker {worker}{}", status.attempt, since.unwrap_or_default()),
             until,
             details,
