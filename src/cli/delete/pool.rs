@@ -4,7 +4,7 @@ use kube::ResourceExt;
 use serde_json::json;
 
 use super::how::{How, waited};
-use crate::api::vocabulary::PoolReady;
+use crate::api::vocabulary::{PoolReady, Reason as _};
 use crate::api::{Condition, ContainerPool, names};
 use crate::cli::change::{self, Deletion};
 use crate::cli::exit::{Exit, Failure};
@@ -36,7 +36,7 @@ pub(super) async fn delete(server: &Server, name: &str, how: &How) -> Result<(),
         let now = change::find::<ContainerPool>(server, name).await?.filter(|now| now.uid() == pool.uid());
         let Some(status) = now.map(|now| now.status.unwrap_or_default()) else { return Ok(Some(())) };
         let ready = Condition::find::<PoolReady>(&status.conditions);
-        let deleting = ready.filter(|ready| ready.reason == "Deleting" && status.busy > 0);
+        let deleting = ready.filter(|ready| ready.reason == PoolReady::Deleting.as_str() && status.busy > 0);
         if let Some(ready) = deleting.filter(|ready| ready.message != said) {
             said.clone_from(&ready.message);
             say(&format!("pool {name}: {said}"));

@@ -114,8 +114,8 @@ mod tests {
             "Dispatching False Resting why\\u{1b}",
             "Progressing False UpdateStalled why\\u{1b}",
             "RequestsAccepted False Refused why\\u{1b}",
-            "credential a Resting until 2026-11-29T12:05:00Z, after 2 limits in a row, met by pool other: slow down",
-            "credential b Refused until it is changed or cleared",
+            "credential a rests until 2026-11-29T12:05:00Z, after 2 limits in a row, met by pool other: slow down",
+            "credential b parked until it is changed or cleared",
         ];
         assert_eq!(said, expected);
         assert_eq!(summary(&pool)["problems"][0]["reason"], "Resting");
