@@ -56,9 +56,10 @@ pub async fn run(
         let written = match event {
             Event::Output(Output::Stdout(data)) => write(&mut out, &data).await,
             Event::Output(Output::Stderr(data)) => write(&mut err, &data).await,
+            // The worker closes the connection when it has ended the task. A task that meets the end of its input first, and ends
+            // by itself, was stopped as well.
+            Event::End(_) if feeder.is_none() => return Ok(Ended::Stopped),
             Event::End(TaskEnd::Exited(code)) => return Ok(Ended::Exited(code)),
-            // The worker closes the connection when it has ended the task.
-            Event::End(TaskEnd::Lost(_)) if feeder.is_none() => return Ok(Ended::Stopped),
             Event::End(TaskEnd::Lost(message)) => return Ok(Ended::Lost(message)),
         };
         if let Err(error) = written {
