@@ -86,7 +86,9 @@ async fn a_signal_ends_the_command_in_the_worker() {
             pid.push(byte[0]);
         }
         // Input comes as it is written.
-        running.stdin.as_mut().unwrap().write_all(b"hello").unwrap();
+        // `wait` would close it, and the command would end by itself.
+        let mut stdin = running.stdin.take().unwrap();
+        stdin.write_all(b"hello").unwrap();
         let mut answer = [0; 5];
         running.stderr.as_mut().unwrap().read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"hello");
@@ -97,5 +99,6 @@ async fn a_signal_ends_the_command_in_the_worker() {
             assert!(!runs(pid.trim()), "it has ended when that is said");
         }
         until("the command has ended", || !runs(pid.trim()));
+        drop(stdin);
     }
 }
