@@ -32,7 +32,7 @@ const ENDS: [(Signal, bool); 5] =
 
 /// How many tasks there are, and how often the supervisor is killed. In CI more than by hand.
 fn size() -> (usize, usize) {
-    if std::env::var_os("POOLKEEPER_WHOLE_DAY").is_some() { (50, ENDS.len()) } else { (15, 2) }
+    if std::env::var_os("POOLKEEPER_WHOLE_DAY").is_some() { (50, ENDS.len()) } else { (10, 1) }
 }
 
 /// A program, if there is one.
@@ -98,7 +98,7 @@ async fn day(kubectl: Option<&Path>, make: impl Fn(&Rig, &Truth) -> Command) {
         let pid = Pid::from_child(&supervisor.0);
         let _ = if group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
         supervisor.0.wait().unwrap();
-        if round == 1 {
+        if round == 0 {
             rig.kill();
             rig.up();
         }
