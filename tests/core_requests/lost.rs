@@ -1,6 +1,8 @@
 //! Attempts whose holder does not know whether the task still runs.
 
+use poolkeeper::api::RuntimeKind;
 use poolkeeper::api::dispatch::{DispatchStatus, LastResult, Outcome};
+use poolkeeper::runtime::LOCAL_HOST;
 
 use super::*;
 
@@ -91,6 +93,21 @@ fn nothing_follows_lost_before_each_host_has_answered() {
     rig.list_host(&[next, lost.clone()]);
     assert_eq!(reserved(&settled(&mut rig)), None, "the sweep destroys it first");
     rig.apply(Input::Runtime(RuntimeFact::Observed(host(), Observation::Gone(instance(&lost).key))));
+    assert_eq!(reserved(&settled(&mut rig)), Some(("p-1".to_owned(), 2)));
+}
+
+/// A laptop may have no Docker Engine at all: its pools of processes do not wait for one.
+#[test]
+fn a_runtime_that_the_pool_does_not_use_need_not_answer() {
+    let mut config = config();
+    config.runtimes.push(RuntimeKind::Docker);
+    config.hosts.push((RuntimeKind::Docker, vec![LOCAL_HOST.to_owned()]));
+    let next = idle("p-1");
+    let pool = pool("p", 1, json!({"max": 2}));
+    let mut rig = Rig::configured(config, &[pool], std::slice::from_ref(&next), &[waits_after_lost()]);
+    rig.list_host(std::slice::from_ref(&next));
+    assert_eq!(asked(&rig.writes()), 1);
+    gone(&mut rig);
     assert_eq!(reserved(&settled(&mut rig)), Some(("p-1".to_owned(), 2)));
 }
 

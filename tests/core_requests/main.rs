@@ -14,7 +14,7 @@ use std::time::Duration;
 use poolkeeper::api::{Condition, ContainerPool, ContainerPoolSpec, Dispatch, Worker};
 use poolkeeper::core::template_hash;
 use poolkeeper::core::{
-    Action, Core, Event, EventType, Fetched, Input, Now, ObjectKey, RuntimeFact, Seen, Settled, Subject, Verb,
+    Action, Config, Core, Event, EventType, Fetched, Input, Now, ObjectKey, RuntimeFact, Seen, Settled, Subject, Verb,
 };
 use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, LOCAL_HOST, Observation};
 use poolkeeper_testkit::objects::{config, host, object};
@@ -39,7 +39,16 @@ impl Rig {
 
     /// The host was not reached yet.
     fn without_host(pools: &[Arc<ContainerPool>], workers: &[Arc<Worker>], dispatches: &[Arc<Dispatch>]) -> Self {
-        let mut rig = Self { core: Core::new(config()), passed: Duration::ZERO };
+        Self::configured(config(), pools, workers, dispatches)
+    }
+
+    fn configured(
+        config: Config,
+        pools: &[Arc<ContainerPool>],
+        workers: &[Arc<Worker>],
+        dispatches: &[Arc<Dispatch>],
+    ) -> Self {
+        let mut rig = Self { core: Core::new(config), passed: Duration::ZERO };
         for p in pools {
             rig.apply(Input::Pool(Seen::Present(p.clone())));
         }
