@@ -80,7 +80,8 @@ pub fn choose(facts: &Facts) -> Option<Choice> {
     if let Some(file) = &facts.default_file {
         return unnamed(Place::Files { files: vec![file.clone()], context: None });
     }
-    if facts.pod { unnamed(Place::Pod) } else { None }
+    // In a Pod without a kubeconfig there is no other server that could be meant.
+    facts.pod.then_some(Choice { place: Place::Pod, named: true })
 }
 
 #[cfg(test)]
@@ -93,13 +94,13 @@ mod tests {
     fn the_table_of_servers() {
         let rows = [
             ("", "none"),
-            ("p", "pod"),
+            ("p", "pod named"),
             ("d p", "d"),
             ("l d p", "local"),
             ("l", "local"),
             ("k l d p", "k named"),
             ("l d x", "d"),
-            ("l p x", "pod"),
+            ("l p x", "pod named"),
             ("l x", "none"),
             ("k l x", "k named"),
             ("f k l d p", "f named"),
