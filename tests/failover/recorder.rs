@@ -186,8 +186,9 @@ impl Recorder {
         } else {
             self.now.lock().unwrap().insert(key, object);
         }
-        self.listeners.lock().unwrap().retain(|l| l.send(record.clone()).is_ok());
+        // Before it is passed on: what a holder does because of this version comes after it.
         self.newest.send_if_modified(|n| std::mem::replace(n, rv.max(*n)) < rv);
+        self.listeners.lock().unwrap().retain(|l| l.send(record.clone()).is_ok());
         rv
     }
 
