@@ -190,7 +190,7 @@ async fn signals_and_a_closed_output_give_the_claim_up_and_cost_no_worker() {
 /// Time-outs and signals that fall on the assignment. `POOLKEEPER_ROUNDS=1000` makes more of them.
 #[tokio::test]
 async fn the_end_of_the_wait_at_the_moment_of_the_assignment_costs_no_worker() {
-    let rounds = std::env::var("POOLKEEPER_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
+    let rounds = std::env::var("POOLKEEPER_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
     let rig = one_worker().await;
     let before = worker(&rig).await;
     let (mut claimed, mut not) = (0, 0);
