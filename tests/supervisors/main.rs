@@ -17,6 +17,7 @@ use kube::{Api, ResourceExt};
 use poolkeeper::api::dispatch::DispatchPhase;
 use poolkeeper::api::{ContainerPool, Dispatch};
 use poolkeeper_testkit::local_server::{Rig, until};
+use poolkeeper_testkit::program::kubectl;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::json;
 
@@ -43,12 +44,6 @@ fn found(name: &str, at: Option<PathBuf>) -> Option<PathBuf> {
         eprintln!("SKIPPED: there is no {name}");
     }
     found
-}
-
-fn kubectl() -> Option<PathBuf> {
-    let on_path = std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join("kubectl")).find(|f| f.exists());
-    let built = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/poolkeeper-cluster/bin/kubectl"));
-    found("kubectl", on_path.or(built))
 }
 
 /// The PATH of a supervisor: our program, kubectl, and what the machine has.
@@ -140,7 +135,7 @@ async fn python_with_the_official_client() {
 
 #[tokio::test]
 async fn bash_with_kubectl_alone() {
-    let Some(kubectl) = kubectl() else { return };
+    let Some(kubectl) = found("kubectl", kubectl()) else { return };
     day(Some(&kubectl), |rig, truth| {
         let mut command = Command::new(example("supervisor-kubectl.sh"));
         command.env("POOL", "agents").env("STATE", rig.file("state")).arg(truth.tasks()).arg(truth.command());

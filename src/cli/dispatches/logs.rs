@@ -11,8 +11,8 @@ use crate::cli::change;
 use crate::cli::context::{Context, Run};
 use crate::cli::exec::{docker, find};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output;
 use crate::cli::server::{Server, ServerArgs};
+use crate::cli::{output, print};
 use crate::runtime::exec::Output;
 
 /// Show what the command of a worker printed
@@ -70,7 +70,7 @@ impl LogsArgs {
         let mut pieces = pieces.map_err(|error| unreachable(&error))?;
         while let Some(piece) = pieces.next().await {
             match piece.map_err(|error| unreachable(&error))? {
-                Output::Stdout(data) => printed(output::data(&data))?,
+                Output::Stdout(data) => print::data(&data)?,
                 Output::Stderr(data) => output::copy_to_stderr(&mut &*data),
             }
         }
@@ -89,11 +89,7 @@ impl LogsArgs {
             if count == 0 {
                 return Ok(Exit::Success);
             }
-            printed(output::data(buffer.get(..count).unwrap_or_default()))?;
+            print::data(buffer.get(..count).unwrap_or_default())?;
         }
     }
-}
-
-fn printed(written: std::io::Result<()>) -> Result<(), Failure> {
-    written.map_err(|_| Failure::new(Exit::OutputClosed, "standard output was closed"))
 }

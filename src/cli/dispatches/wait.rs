@@ -10,7 +10,7 @@ use crate::api::{Dispatch, Period};
 use crate::cli::change::check_name;
 use crate::cli::context::{Context, Run};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output;
+use crate::cli::print;
 use crate::cli::server::{Server, ServerArgs};
 
 /// Wait until tasks have a worker, or are finished
@@ -95,8 +95,7 @@ impl WaitArgs {
             };
             Failure::new(Exit::NotFound, message)
         })?;
-        output::data(format!("{name} {phase:?}\n").as_bytes())
-            .map_err(|_| Failure::new(Exit::OutputClosed, "standard output was closed"))?;
+        print::data(&format!("{name} {phase:?}\n"))?;
         Ok(phase)
     }
 }

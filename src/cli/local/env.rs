@@ -5,7 +5,7 @@ use clap::Args;
 use super::server;
 use crate::cli::context::{Context, Run};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output;
+use crate::cli::print;
 use crate::cli::shell::quoted;
 
 /// Print the variables with which a shell uses the server
@@ -23,7 +23,7 @@ impl Run for EnvArgs {
             }
             Err(failure) => (format!("(exit {})\n", failure.exit.code()), Err(failure)),
         };
-        output::data(text.as_bytes()).map_err(|_| Failure::new(Exit::OutputClosed, "standard output was closed"))?;
+        print::data(&text)?;
         ended
     }
 }

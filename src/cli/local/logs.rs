@@ -11,7 +11,7 @@ use tokio::signal::unix::SignalKind;
 use super::server;
 use crate::cli::context::{Context, Run};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::{output, signals};
+use crate::cli::{print, signals};
 
 /// The pause between two looks for more.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -31,14 +31,13 @@ pub struct LogsArgs {
 impl Run for LogsArgs {
     async fn run(self, _: &Context) -> Result<Exit, Failure> {
         let home = server::home_that_is()?;
-        let closed = |_| Failure::new(Exit::OutputClosed, "standard output was closed");
         let failed = |e: io::Error| Failure::new(Exit::Failed, format!("{}: {e}", home.log().display()));
         let old = from(&home.old_log(), 0).map_err(failed)?;
         let new = from(&home.log(), 0).map_err(failed)?;
         let mut at = new.len() as u64;
         let mut text = old;
         text.extend(new);
-        output::data(last_lines(&text, self.tail)).map_err(closed)?;
+        print::data(last_lines(&text, self.tail))?;
         if !self.follow {
             return Ok(Exit::Success);
         }
@@ -51,7 +50,7 @@ impl Run for LogsArgs {
             }
             let more = from(&home.log(), at).map_err(failed)?;
             at += more.len() as u64;
-            output::data(&more).map_err(closed)?;
+            print::data(&more)?;
         }
         Ok(Exit::Interrupted)
     }

@@ -12,7 +12,7 @@ use super::server;
 use crate::api::{ContainerPool, Dispatch, Worker};
 use crate::cli::context::{Context, Run};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output;
+use crate::cli::print;
 
 /// Show whether the server runs, where, and how much it has
 ///
@@ -69,7 +69,7 @@ impl Run for StatusArgs {
                 text
             }
         };
-        output::data(text.as_bytes()).map_err(|_| Failure::new(Exit::OutputClosed, "standard output was closed"))?;
+        print::data(&text)?;
         Ok(Exit::Success)
     }
 }

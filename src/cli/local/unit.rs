@@ -5,7 +5,7 @@ use clap::Args;
 use super::server;
 use crate::cli::context::{Context, Run};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output;
+use crate::cli::print;
 use crate::standalone::resident::home::HOME;
 
 /// Print a systemd user unit that keeps the server running
@@ -26,7 +26,7 @@ impl Run for UnitArgs {
         let home = server::home()?;
         let exe = std::env::current_exe().map_err(|e| Failure::poolkeeper("the path of this program", e))?;
         let text = unit(&exe.to_string_lossy(), &home.path().to_string_lossy());
-        output::data(text.as_bytes()).map_err(|_| Failure::new(Exit::OutputClosed, "standard output was closed"))?;
+        print::data(&text)?;
         Ok(Exit::Success)
     }
 }

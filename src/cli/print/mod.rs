@@ -37,8 +37,8 @@ impl Format {
 ///
 /// # Errors
 /// Standard output is closed.
-pub fn data(text: &str) -> Result<(), Failure> {
-    output::data(text.as_bytes()).map_err(|_| Failure::new(Exit::OutputClosed, "standard output was closed"))
+pub fn data(data: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), Failure> {
+    output::data(data.as_ref()).map_err(|_| Failure::new(Exit::OutputClosed, "standard output was closed"))
 }
 
 /// Objects as text in a format without columns. `single`: the user named one object, which is then printed without a list.
