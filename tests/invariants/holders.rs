@@ -101,7 +101,7 @@ impl Holders {
         let _ = api.create(&PostParams::default(), &new).await;
         loop {
             sleep(Duration::from_secs(6)).await;
-            if !self.is_away(Some(lease)) && self.ledger.start.elapsed().as_secs() < crate::plan::HEAL + 600 {
+            if !self.is_away(Some(lease)) {
                 let time = jiff::Timestamp::from_second(crate::clock::EPOCH).unwrap() + self.ledger.start.elapsed();
                 let change = json!({"spec": {"renewTime": format!("{time:.6}")}});
                 let _ = api.patch(lease, &PatchParams::default(), &Patch::Merge(change)).await;

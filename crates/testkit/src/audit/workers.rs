@@ -255,7 +255,11 @@ impl Audit<'_> {
             (_, Outcome::Succeeded) if fresh => Cooldown { until: None, strikes: 0, ..was.clone() },
             _ => was.clone(),
         };
-        let right = is.until == expected.until && is.strikes == expected.strikes;
+        // The dispatch was closed, and deleted before its worker was freed: a controller that started after that knows nothing
+        // of its end. The worker goes for it, so nobody meets the limit on this worker.
+        let gone = self.dispatches.get(&named.uid).is_some_and(|d| d.gone.is_some());
+        let forgotten = gone && old.metadata.deletion_timestamp.is_some() && is == was;
+        let right = forgotten || (is.until == expected.until && is.strikes == expected.strikes);
         self.check(right, "a worker's rest is the one of its attempt", all);
         if is.strikes > was.strikes {
             self.count("strike of a worker");
