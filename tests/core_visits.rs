@@ -6,7 +6,13 @@ use poolkeeper_testkit::rig::{Rig, Shape, Step};
 
 /// Visits for each 100 events, and the most for one event, of 200 dispatches.
 fn visits(shape: Shape) -> (u64, u64) {
+    visits_beside(shape, 0)
+}
+
+/// The same, while as many dispatches wait after a Lost attempt.
+fn visits_beside(shape: Shape, lost: usize) -> (u64, u64) {
     let mut rig = Rig::new(shape);
+    rig.lose(lost);
     rig.run(200);
     let costs = rig.costs.values();
     let (sum, events, most) = costs.fold((0, 0, 0), |(sum, events, most), c| {
@@ -42,6 +48,16 @@ fn more_workers_cost_no_more_under_load() {
 fn more_waiting_dispatches_cost_no_more() {
     let small = Shape { pools: 1, workers: 10, waiting: 100, credentials: 0 };
     assert_flat("waiting", small, Shape { waiting: 20_000, ..small });
+}
+
+#[test]
+fn more_dispatches_that_wait_after_lost_cost_no_more() {
+    for waiting in [0, 100] {
+        let shape = Shape { pools: 1, workers: 10, waiting, credentials: 0 };
+        let (a, b) = (visits_beside(shape, 10), visits_beside(shape, 10_000));
+        assert!(b.0 <= 2 * a.0, "{} visits for 100 events against {}", b.0, a.0);
+        assert!(b.1 <= 2 * a.1.max(4), "up to {} visits for one event against {}", b.1, a.1);
+    }
 }
 
 #[test]

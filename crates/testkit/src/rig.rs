@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use poolkeeper::api::dispatch::{DispatchResult, DispatchSpec, ReportedOutcome, Target};
+use poolkeeper::api::dispatch::{
+    DispatchResult, DispatchSpec, DispatchStatus, LastResult, Outcome, ReportedOutcome, Target, WorkerRef,
+};
 use poolkeeper::api::pool::{ContainerPoolSpec, Credential, Scope, SecretKeyRef};
 use poolkeeper::api::worker::{Handle, WorkerPhase, WorkerSpec, WorkerStatus};
 use poolkeeper::api::{ContainerPool, Dispatch, Period, RuntimeKind, Time, Worker, names};
@@ -272,6 +274,36 @@ impl Rig {
             self.feed(Step::Result, Input::Dispatch(Seen::Present(Arc::new(d))));
             self.settle();
         }
+    }
+
+    /// Dispatches come whose attempt was Lost on a worker that still exists: each of them waits for its end.
+    pub fn lose(&mut self, count: usize) {
+        let worker = self.workers.values().next().cloned().expect("there is a worker");
+        let worker = WorkerRef {
+            name: worker.metadata.name.clone().unwrap_or_default(),
+            uid: worker.metadata.uid.clone().unwrap_or_default(),
+        };
+        for _ in 0..count {
+            let mut d = Dispatch::clone(&*self.make());
+            d.spec.retry.lost = -1;
+            let closed_at = Time::from(self.now.wall);
+            d.status = Some(DispatchStatus {
+                attempt: 1,
+                worker: Some(worker.clone()),
+                last_result: Some(LastResult {
+                    attempt: 1,
+                    outcome: Outcome::Lost,
+                    closed_at,
+                    until: None,
+                    message: None,
+                }),
+                ..Default::default()
+            });
+            self.feed(Step::Seen, Input::Dispatch(Seen::Present(Arc::new(d))));
+            self.settle();
+        }
+        self.costs.clear();
+        self.writes.clear();
     }
 
     /// Idle workers die one at a time, each of them is replaced before the next goes.
