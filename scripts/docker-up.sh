@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Brings up a Docker Engine and prints how to reach it:   eval "$(scripts/docker-up.sh [DIR])"
 #
-# With DIR a private one: socket, images, state and pid file under DIR, no bridge and no iptables rules, so that
-# several may run beside each other and beside the machine's own. Without DIR the machine's own at the default socket,
+# With DIR a private one: socket, images, state, pid file and network of its own, no bridge and no iptables rules, so
+# that several may run beside each other and beside the machine's own. Without DIR the machine's own at the default socket,
 # started only if none answers there. Installs Debian's docker.io if dockerd is missing. Calling it again is harmless.
 # Needs root only where it must install or start something.
 . "$(dirname "$0")/docker-lib.sh"
@@ -27,10 +27,16 @@ if answers; then finish; fi
 mkdir -p "$DIR"
 # start FLAGS...: starts dockerd and waits until it answers. 1: it ended instead; its last words are in the log.
 start() {
-  local pid
+  local pid around=()
+  # An engine without a bridge removes docker0 when it starts, and so takes the network from the machine's own one. It must
+  # not see it. Only its own loopback device is there.
+  if [ "$SOCKET" != "$DEFAULT_SOCKET" ] && unshare --net true 2>/dev/null; then
+    # shellcheck disable=SC2016
+    around=(unshare --net sh -c 'ip link set lo up; exec "$@"' sh)
+  fi
   # Its own containerd namespace: where a system containerd runs, dockerd uses it, and two engines in one namespace
   # would take each other's containers for leftovers.
-  setsid dockerd --host "$DOCKER_HOST" --data-root "$DIR/data" --exec-root "$DIR/exec" --pidfile "$DIR/engine.pid" \
+  setsid "${around[@]}" dockerd --host "$DOCKER_HOST" --data-root "$DIR/data" --exec-root "$DIR/exec" --pidfile "$DIR/engine.pid" \
     --containerd-namespace "poolkeeper-$(printf %s "$DIR" | cksum | cut -d' ' -f1)" "$@" \
     >>"$DIR/dockerd.log" 2>&1 </dev/null &
   pid=$!
