@@ -43,6 +43,9 @@ pub const WORKER_FINALIZER: &str = "poolkeeper.dev/instance";
 /// Finalizer of pools. It is removed when no pending Dispatch and no Worker is left.
 pub const POOL_FINALIZER: &str = "poolkeeper.dev/pool";
 
+/// On Dispatches and Leases of `poolkeeper run`: the first eight characters of the run's id.
+pub const RUN: &str = "poolkeeper.dev/run";
+
 /// The name under which Poolkeeper records Events and owns fields.
 pub const MANAGER: &str = "poolkeeper";
 

@@ -138,7 +138,13 @@ impl Exit {
             E::AllRest { failed: false, .. } => Self::RateLimited,
             E::Interrupted => Self::Interrupted,
             E::OutputClosed => Self::OutputClosed,
-            E::NoWorker { .. } | E::Api { .. } | E::Watch(_) | E::Write { .. } | E::Broken { .. } => Self::Poolkeeper,
+            E::NoWorker { .. }
+            | E::Api { .. }
+            | E::Away { .. }
+            | E::PoolGone(_)
+            | E::Watch(_)
+            | E::Write { .. }
+            | E::Broken { .. } => Self::Poolkeeper,
         }
     }
 

@@ -11,6 +11,7 @@ pub mod docker;
 pub mod exec;
 pub mod pod;
 pub mod process;
+pub mod reach;
 pub mod stored_credentials;
 
 use std::fmt;

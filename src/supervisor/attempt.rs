@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use super::batch::result::{self, TaskResult};
 use super::outcome::{self, Verdict};
+use super::patience::Patience;
 use super::report::{Reported, report};
 use super::short_rests::ShortRests;
 use super::tracker::Tracker;
@@ -32,6 +33,8 @@ const LOST_NOTE: Duration = Duration::from_secs(2);
 pub struct Runner {
     /// Where the workers are.
     pub place: Place,
+    /// How long its server may be away.
+    pub patience: Patience,
     /// Where progress goes.
     pub tracker: Arc<Tracker>,
     /// Time.
@@ -232,7 +235,8 @@ impl Runner {
     }
 
     async fn is_current(&self, a: &Attempt) -> Result<bool, Error> {
-        let now = self.place.dispatches().get_opt(&a.name).await.map_err(Error::api("looking for a task"))?;
+        let dispatches = &self.place.dispatches();
+        let now = self.patience.repeat("looking for a task", || dispatches.get_opt(&a.name)).await?;
         Ok(now.is_some_and(|d| is_current(&d, a)))
     }
 
@@ -282,10 +286,11 @@ impl Runner {
     }
 
     async fn report(&self, a: &Attempt, result: &DispatchResult, end: AttemptEnd) -> AttemptEnd {
-        match report(&self.place.dispatches(), &a.name, &a.uid, result).await {
+        let (dispatches, what) = (&self.place.dispatches(), format!("cannot report on {}", a.task.id));
+        match self.patience.repeat(&what, || report(dispatches, &a.name, &a.uid, result)).await {
             Ok(Reported::Accepted) => end,
             Ok(Reported::Stale) => AttemptEnd::Stale,
-            Err(error) => AttemptEnd::Broken(Error::api(format!("cannot report on {}", a.task.id))(error)),
+            Err(error) => AttemptEnd::Broken(error),
         }
     }
 

@@ -67,6 +67,21 @@ pub enum Error {
         /// The answer.
         source: kube::Error,
     },
+    /// The server was away for too long.
+    #[error(
+        "{what}: the server has been away for {limit} (--patience): {why}; rerun with --out and --resume to continue"
+    )]
+    Away {
+        /// What could not be done.
+        what: String,
+        /// How long it may be away.
+        limit: Period,
+        /// What was heard last.
+        why: String,
+    },
+    /// The pool of the run was deleted.
+    #[error("pool {0} was deleted")]
+    PoolGone(String),
     /// A watch fails repeatedly.
     #[error("a watch: {0}")]
     Watch(#[source] kube::runtime::watcher::Error),

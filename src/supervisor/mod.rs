@@ -7,15 +7,19 @@
 //! - [`attempt`]: one execution of a task in the worker that a Dispatch names. [`report`]: how its end is reported.
 //! - [`outcome`]: what the end of a command means. [`short_rests`]: repeated limits that name hardly any time.
 //! - [`batch`]: many tasks: which of them run, which are over, and what of them is on disk.
+//! - [`patience`]: a server that is away. [`lease`]: how a run shows that it is alive. [`released`]: when a worker is free again.
 //! - [`progress`]: what happens, as values. [`summary`]: their sums. [`tracker`] adds them up. Nothing here prints: a [`progress::Reporter`] does.
 //! - [`error`]: why a run ends before its time.
 
 pub mod attempt;
 pub mod batch;
 pub mod error;
+pub mod lease;
 pub mod outcome;
+pub mod patience;
 pub mod place;
 pub mod progress;
+pub mod released;
 pub mod report;
 pub mod short_rests;
 pub mod summary;

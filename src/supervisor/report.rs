@@ -42,7 +42,13 @@ pub async fn report(
     });
     match dispatches.patch(name, &params(), &Patch::Merge(&patch)).await {
         Ok(_) => Ok(Reported::Accepted),
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => Ok(Reported::Stale),
+        // The same report may have come through before, when its answer was lost.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => {
+            let now = dispatches.get_opt(name).await?;
+            let same =
+                now.is_some_and(|d| d.metadata.uid.as_deref() == Some(uid) && d.spec.result.as_ref() == Some(result));
+            Ok(if same { Reported::Accepted } else { Reported::Stale })
+        }
         Err(error) => Err(error),
     }
 }

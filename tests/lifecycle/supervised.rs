@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use poolkeeper::runtime::exec::{ExecError, Executor, Output, Running, Task, Task
 use poolkeeper::supervisor::Place;
 use poolkeeper::supervisor::attempt::{Runner, TaskRef};
 use poolkeeper::supervisor::batch::engine::{BatchOptions, Engine};
+use poolkeeper::supervisor::patience::Patience;
 use poolkeeper::supervisor::progress::{Progress, Reporter};
 use poolkeeper::supervisor::tracker::Tracker;
 use serde_json::json;
@@ -71,9 +73,11 @@ async fn a_lost_contact_is_what_the_end_of_the_attempt_says() {
     let w = World::new();
     let pool = w.pool("agents", json!({"min": 1, "max": 1})).await;
     let (kept, clock) = (Arc::new(Kept::default()), Arc::new(SystemClock::new()));
+    let tracker = Arc::new(Tracker::new(kept.clone(), clock.clone()));
     let runner = Runner {
         place: Place::new(w.client.clone(), NS, Arc::new(LosesContact), std::future::pending()),
-        tracker: Arc::new(Tracker::new(kept.clone(), clock.clone())),
+        patience: Patience::new(Duration::ZERO, clock.clone(), tracker.clone()),
+        tracker,
         clock,
         command: vec!["agent".to_owned()],
         exit_codes: Vec::new(),
@@ -83,7 +87,15 @@ async fn a_lost_contact_is_what_the_end_of_the_attempt_says() {
         short_rests: poolkeeper::supervisor::short_rests::ShortRests::default(),
         command_seen: false.into(),
     };
-    let options = BatchOptions { pool, retry_failed: 0, timeout: None, keep: false, start_hint: "" };
+    let options = BatchOptions {
+        pool,
+        retry_failed: 0,
+        timeout: None,
+        keep: false,
+        start_hint: "",
+        run: "3f2a91c0".to_owned(),
+        lease: None,
+    };
     let task = TaskRef { id: "line-1".to_owned(), line: 1, text: Some("work".to_owned()), dir: None };
     let engine = Engine::new(runner, options, Box::new(std::iter::once(Ok(task))));
     let last = engine.run(&CancellationToken::new()).await.unwrap().unwrap();

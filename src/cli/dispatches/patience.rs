@@ -6,6 +6,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
 use crate::cli::server::Server;
 use crate::clock::Clock;
+use crate::supervisor::patience::is_away;
 
 /// The pause between two attempts to reach the server.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -38,7 +39,7 @@ pub async fn repeat<T>(
 /// The failure of a request. A server that is overloaded, or is starting or stopping, counts as one that is away.
 pub fn failed(server: &Server, error: &kube::Error) -> Failure {
     let mut failure = server.failed(error);
-    if matches!(error, kube::Error::Api(status) if status.code == 429 || status.code >= 500) {
+    if is_away(error) {
         failure.exit = Exit::Unreachable;
     }
     failure

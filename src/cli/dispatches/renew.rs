@@ -5,10 +5,6 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::Lease;
-use kube::Api;
-use kube::api::{ObjectMeta, Patch, PostParams};
-use serde_json::json;
 use tokio::signal::unix::SignalKind;
 
 use super::patience;
@@ -16,9 +12,9 @@ use crate::api::{Period, names};
 use crate::cli::change::check_name;
 use crate::cli::context::{Context, Run};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::server::{Server, ServerArgs, is_conflict, is_not_found};
+use crate::cli::server::{Server, ServerArgs};
 use crate::cli::{output, signals};
-use crate::supervisor::report::params;
+use crate::supervisor::lease;
 
 /// How often it is looked whether the process that started this one is still there.
 const LOOK: Duration = Duration::from_millis(500);
@@ -99,30 +95,18 @@ impl RenewArgs {
 
     /// Renews the Lease, or makes it.
     async fn renew(&self, server: &Server, now: Timestamp) -> Result<(), Failure> {
-        let leases: Api<Lease> = server.api();
-        let host = rustix::system::uname();
-        let holder = format!("poolkeeper renew on {} ({})", host.nodename().to_string_lossy(), std::process::id());
-        // The API server accepts no more than microseconds.
-        let time = format!("{now:.6}");
-        let spec = json!({
-            "holderIdentity": holder, "leaseDurationSeconds": self.duration.get().as_secs(), "renewTime": time,
-        });
-        match leases.patch(&self.lease, &params(), &Patch::Merge(&json!({"spec": spec}))).await {
-            Ok(_) => return Ok(()),
-            Err(error) if is_not_found(&error) => {}
-            Err(error) => return Err(patience::failed(server, &error)),
-        }
         // `poolkeeper cleanup` finds it by this label, once it has ended.
         let labels = [(names::MANAGED_BY.to_owned(), names::MANAGER.to_owned())].into();
-        let metadata = ObjectMeta { name: Some(self.lease.clone()), labels: Some(labels), ..ObjectMeta::default() };
-        let spec = serde_json::from_value(spec).map_err(|e| Failure::poolkeeper("the Lease", e))?;
-        let post = PostParams { field_manager: Some(names::MANAGER.to_owned()), ..PostParams::default() };
-        match leases.create(&post, &Lease { metadata, spec: Some(spec) }).await {
-            // Another process has made it at the same moment, which is a renewal too.
-            Err(error) if is_conflict(&error) => Ok(()),
-            made => made.map(drop).map_err(|error| patience::failed(server, &error)),
-        }
+        let renewed =
+            lease::renew(&server.api(), &self.lease, &holder("renew"), self.duration.get(), &labels, now).await;
+        renewed.map_err(|error| patience::failed(server, &error))
     }
+}
+
+/// What holds a Lease: this command, on this machine.
+pub fn holder(command: &str) -> String {
+    let host = rustix::system::uname();
+    format!("poolkeeper {command} on {} ({})", host.nodename().to_string_lossy(), std::process::id())
 }
 
 /// Resolves when the process that started this one has ended.

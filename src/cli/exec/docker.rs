@@ -16,8 +16,7 @@ use crate::api::dispatch::Target;
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::clock::Ids;
-use crate::runtime::LOCAL_HOST;
-use crate::runtime::docker::{DockerExecutor, Endpoint, HostOptions};
+use crate::runtime::docker::DockerExecutor;
 use crate::runtime::exec::{Executor, Output, Running, Task, TaskEnd};
 
 /// The variable that marks the processes of one command.
@@ -29,13 +28,9 @@ const KILL: &str = r#"for dir in /proc/[0-9]*; do
   grep -q "POOLKEEPER_EXEC=$1" "$dir/environ" 2>/dev/null && kill -s "$2" "${dir#/proc/}" 2>/dev/null
 done; exit 0"#;
 
-/// What runs a command in this container: the engine that the target names, else what `docker` would use.
+/// What runs a command in this container.
 pub(in crate::cli) fn executor(target: &Target) -> Result<DockerExecutor, Trouble> {
-    let wrong = |error: &dyn std::fmt::Display| Trouble::new(Why::Unreachable, error.to_string());
-    let named = target.argv.iter().skip_while(|word| *word != "-H").nth(1);
-    let endpoint = named.map(|named| named.parse::<Endpoint>()).transpose().map_err(|e| wrong(&e))?;
-    let name = target.host.clone().unwrap_or_else(|| LOCAL_HOST.to_owned());
-    DockerExecutor::new(vec![HostOptions { name, endpoint }]).map_err(|e| wrong(&e))
+    DockerExecutor::reaching(target).map_err(|error| Trouble::new(Why::Unreachable, error.to_string()))
 }
 
 pub(super) async fn exec(target: &Target, command: Command) -> Result<Exit, Trouble> {

@@ -45,6 +45,24 @@ pub struct PoolFlags {
     pub credential: Vec<String>,
 }
 
+impl PoolFlags {
+    /// The first of these flags that was given.
+    pub fn first_given(&self) -> Option<&'static str> {
+        let given = [
+            (self.file.is_some(), "--file"),
+            (self.workers.is_some(), "--workers"),
+            (self.min.is_some(), "--min"),
+            (self.cooldown.is_some(), "--cooldown"),
+            (self.image.is_some(), "--image"),
+            (self.runtime.is_some(), "--runtime"),
+            (!self.mount.is_empty(), "--mount"),
+            (!self.env.is_empty(), "--env"),
+            (!self.credential.is_empty(), "--credential"),
+        ];
+        given.into_iter().find_map(|(is_given, flag)| is_given.then_some(flag))
+    }
+}
+
 const CREDENTIAL: &str = "\
 Credential that workers use at the rate-limited service. Workers are spread evenly over all that are given (spec.credentials).
   NAME=env:VAR            $VAR of this environment, as $VAR in the worker

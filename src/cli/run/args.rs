@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::api::Period;
 use crate::cli::pool_flags::PoolFlags;
+use crate::cli::server::ServerArgs;
 
 /// Run a command, or one for each task, in the workers of a pool
 ///
@@ -13,17 +14,20 @@ use crate::cli::pool_flags::PoolFlags;
 /// that exits with 75, or writes {"outcome":"RateLimited","retryAfter":"90s"} to the file named by $POOLKEEPER_RESULT,
 /// met a rate limit: its worker rests, and the task goes on in another one.
 ///
+/// The pool is one of the local server or of a cluster, and others may use it too. With --local it is made for this run, and
+/// the flags under "Pool" describe it.
+///
 /// The task is in $TASK and on standard input. Each command also has POOLKEEPER_TASK_ID, POOLKEEPER_ATTEMPT,
 /// POOLKEEPER_WORKER and POOLKEEPER_RESULT. Without --tasks all of standard input is read first, and the command gets it in
 /// each attempt; </dev/null is for none.
 #[derive(Args, Debug, Clone, Default)]
 #[command(after_long_help = HELP)]
 pub struct RunArgs {
-    /// Name of the pool [default: that of --file, else "pool"]
+    /// Name of the pool on the server [default with --local: that of --file, else "pool"]
     #[arg(value_name = "POOL")]
     pub pool: Option<String>,
 
-    /// Run on this machine, without a cluster
+    /// Make a pool for this run alone, in this process, without a server
     #[arg(long)]
     pub local: bool,
 
@@ -50,6 +54,13 @@ pub struct RunArgs {
     /// End a task this long after its first start, all attempts and rests counted
     #[arg(long, value_name = "TIME", value_parser = above_zero, allow_hyphen_values = true, help_heading = "Tasks")]
     pub timeout: Option<Period>,
+
+    /// How long to wait for a server that is away
+    #[arg(long, value_name = "TIME", default_value = "5m", conflicts_with = "local", help_heading = "Server")]
+    pub patience: Period,
+    /// The server.
+    #[command(flatten)]
+    pub server: ServerArgs,
 
     /// How to show what happens: bars on a terminal, else lines; all of it goes to standard error
     #[arg(long, value_enum, default_value_t, value_name = "HOW", help_heading = "Output")]
@@ -82,7 +93,7 @@ pub enum ProgressKind {
 
 const HELP: &str = "\
 Exit codes:
-  before the command starts  2 usage, 3 not found, 4 conflict, 6 no Docker Engine, 7 forbidden
+  before the command starts  2 usage, 3 not found, 4 conflict, 6 no server or Docker Engine, 7 forbidden
   one command                its own; 128 + signal; 124 timed out
   a batch (--tasks)          0 all succeeded, 1 some failed, 75 only rate limits are left;
                              with --resume, tasks that failed before count too
@@ -105,6 +116,7 @@ when the task has ended.
                attempts, rateLimits, workers
 
 Examples:
+  poolkeeper run agents --tasks tasks.txt --out results -- agent -
   poolkeeper run --local --workers 3 --tasks urls.txt -- ./fetch.sh
   poolkeeper run --local --image agent:1 --credential a=env:TOKEN --tasks t.jsonl -- agent -";
 

@@ -222,6 +222,17 @@ impl DockerExecutor {
         Ok(Self { hosts: Hosts::new(hosts)? })
     }
 
+    /// For the container of this target: with the engine that the target names, else with that which `docker` would use.
+    ///
+    /// # Errors
+    /// As [`DockerExecutor::new`].
+    pub fn reaching(target: &Target) -> Result<Self, EndpointError> {
+        let named = target.argv.iter().skip_while(|word| *word != "-H").nth(1);
+        let endpoint = named.map(|named| named.parse::<Endpoint>()).transpose()?;
+        let name = target.host.clone().unwrap_or_else(|| LOCAL_HOST.to_owned());
+        Self::new(vec![HostOptions { name, endpoint }])
+    }
+
     /// Starts a task whose standard input comes piece by piece.
     ///
     /// # Errors

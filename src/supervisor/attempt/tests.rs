@@ -72,9 +72,11 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
     dispatches.patch_status("t", &params(), &Patch::Merge(&status)).await.unwrap();
     let (ran, dir) = (Arc::new(Mutex::new(Vec::new())), tempfile::tempdir().unwrap());
     let executor = Arc::new(Scripted { end, file, ran: ran.clone() });
+    let tracker = Arc::new(Tracker::new(Arc::new(Silent), clock.clone()));
     let runner = Runner {
         place: Place::new(client, "default", executor, std::future::pending()),
-        tracker: Arc::new(Tracker::new(Arc::new(Silent), clock.clone())),
+        patience: Patience::new(Duration::ZERO, clock.clone(), tracker.clone()),
+        tracker,
         clock,
         command: vec!["agent".into()],
         exit_codes: vec![75],

@@ -1,7 +1,11 @@
 //! Keeps Dispatches in flight: creates them, starts an attempt once its `status.target` is there, and at most once, and
 //! continues until every task is over. One task owns this state; attempts and printing, which take long, run next to it.
+//!
+//! It works the same in one process and on a server that others use too. There the server may be away, its queue may be full, and
+//! objects may be deleted by others (`shared`).
 
 mod endings;
+mod shared;
 mod state;
 mod watching;
 
@@ -11,7 +15,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures::StreamExt;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::ObjectMeta;
+use kube::runtime::watcher::Config;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +27,7 @@ use self::watching::watch;
 
 use super::{IN_FLIGHT_PER_WORKER, ids};
 use crate::api::dispatch::{Dispatch, DispatchSpec, DispatchStatus, Outcome, Retry};
-use crate::api::{Period, Worker};
+use crate::api::{ContainerPool, Period, Worker, names};
 use crate::supervisor::Error;
 use crate::supervisor::attempt::{Attempt, AttemptEnd, Runner, TaskRef};
 use crate::supervisor::progress::Progress;
@@ -35,13 +40,13 @@ const BURST: usize = 16;
 impl Engine {
     /// For the tasks of `source`.
     pub fn new(runner: Runner, options: BatchOptions, source: TaskSource) -> Self {
-        let room = i64::from(options.pool.spec.max) * IN_FLIGHT_PER_WORKER;
+        let room = room(&options.pool);
         Self {
             tracker: runner.tracker.clone(),
             runner: Arc::new(runner),
             options,
             source: Some(source),
-            room: usize::try_from(room).unwrap_or(1),
+            room,
             in_flight: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             settle_until: Duration::ZERO,
@@ -49,9 +54,13 @@ impl Engine {
             printing: 0,
             listed: BTreeSet::new(),
             workers: BTreeSet::new(),
+            refused_by_queue: BTreeSet::new(),
+            pool_goes: false,
             start_failures: 0,
+            failures_before: None,
             start_message: String::new(),
             idle_since: None,
+            said: String::new(),
             worked: false,
             refused: None,
             last: None,
@@ -63,16 +72,26 @@ impl Engine {
     /// # Errors
     /// The run cannot or must not go on.
     pub async fn run(mut self, interrupted: &CancellationToken) -> Result<Option<Last>, Error> {
-        let ended = self.all(interrupted).await;
+        let ended = tokio::select! {
+            biased;
+            () = interrupted.cancelled() => Err(Error::Interrupted),
+            ended = self.all() => ended,
+        };
         self.work.shutdown().await;
+        if ended.is_err() && self.is_shared() {
+            self.give_back().await;
+        }
         ended.map(|()| self.last)
     }
 
-    async fn all(&mut self, interrupted: &CancellationToken) -> Result<(), Error> {
-        let place = self.runner.place.clone();
-        let mut dispatches = watch(place.dispatches());
-        let mut pools = watch(place.pools());
-        let mut workers = watch::<Worker>(place.workers());
+    async fn all(&mut self) -> Result<(), Error> {
+        let (place, patience) = (self.runner.place.clone(), &self.runner.clone().patience);
+        let pool = self.options.pool.metadata.name.clone().unwrap_or_default();
+        let own = Config::default().labels(&format!("{}={}", names::RUN, self.options.run));
+        let of_pool = Config::default().labels(&format!("{}={pool}", names::POOL));
+        let mut dispatches = watch(place.dispatches(), own, patience);
+        let mut pools = watch(place.pools(), Config::default().fields(&format!("metadata.name={pool}")), patience);
+        let mut workers = watch::<Worker>(place.workers(), of_pool, patience);
         let broken = place.broken();
         tokio::pin!(broken);
         loop {
@@ -81,13 +100,13 @@ impl Engine {
                 return Ok(());
             }
             self.give_up_if_refused()?;
+            self.give_up_if_the_pool_is_gone()?;
             let more = self.has_room();
             self.note_idleness();
             let due = self.due();
             let pause = due.unwrap_or_default().saturating_sub(self.mono());
             tokio::select! {
                 biased;
-                () = interrupted.cancelled() => return Err(Error::Interrupted),
                 why = &mut broken => {
                     return Err(Error::Broken { what: "the controller ended".to_owned(), why: why.to_string() });
                 }
@@ -98,7 +117,11 @@ impl Engine {
                 Some(event) = dispatches.next() => self.on_dispatch_event(event?).await?,
                 Some(event) = pools.next() => self.on_pool_event(event?)?,
                 Some(event) = workers.next() => self.on_worker_event(event?),
-                () = tokio::time::sleep(pause), if due.is_some() => self.time_out().await?,
+                () = tokio::time::sleep(pause), if due.is_some() => {
+                    self.queue_again().await?;
+                    self.say_why_nothing_runs();
+                    self.time_out().await?;
+                }
                 () = std::future::ready(()), if more => {}
             }
         }
@@ -110,7 +133,8 @@ impl Engine {
     }
 
     fn has_room(&self) -> bool {
-        self.source.is_some() && self.in_flight.len() + self.printing < self.room
+        let is_stopped = self.pool_goes || !self.refused_by_queue.is_empty();
+        self.source.is_some() && !is_stopped && self.in_flight.len() + self.printing < self.room
     }
 
     /// Creates Dispatches while there is room for them.
@@ -128,32 +152,14 @@ impl Engine {
     }
 
     async fn create(&mut self, task: TaskRef) -> Result<(), Error> {
-        let name = ids::dispatch_name(task.line, &task.id);
-        let dispatch = Dispatch {
-            metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
-            spec: DispatchSpec {
-                pool: self.options.pool.metadata.name.clone().unwrap_or_default(),
-                // The engine ends a task whose time is over. The controller would not know of an end that is not reported yet.
-                timeout: self.options.timeout.map(|_| Period::ZERO),
-                retry: Retry {
-                    rate_limited: -1,
-                    worker_lost: WORKER_LOST_RETRIES,
-                    failed: self.options.retry_failed,
-                    // Each follows when nothing of the last one runs any more.
-                    lost: if self.options.timeout.is_some() { -1 } else { WORKER_LOST_RETRIES },
-                },
-                note: Some(task.id.clone()),
-                ..DispatchSpec::default()
-            },
-            status: None,
-        };
-        let made = self.runner.place.dispatches().create(&PostParams::default(), &dispatch).await;
-        let made = made.map_err(Error::api(format!("queueing task {}", task.id)))?;
+        let name = ids::dispatch_name(&self.options.run, task.line, &task.id);
+        let dispatch = self.dispatch(&name, &task.id);
+        let uid = self.queue(&dispatch, &task.id).await?;
         self.in_flight.insert(
             name,
             InFlight {
                 task: Arc::new(task),
-                uid: made.metadata.uid.unwrap_or_default(),
+                uid,
                 started: 0,
                 started_at: self.mono(),
                 running: None,
@@ -164,9 +170,35 @@ impl Engine {
                 failed: 0,
                 timed_out: false,
                 last: None,
+                waits: None,
             },
         );
         Ok(())
+    }
+
+    fn dispatch(&self, name: &str, task: &str) -> Dispatch {
+        let labels = [(names::RUN.to_owned(), self.options.run.clone())].into();
+        Dispatch {
+            metadata: ObjectMeta { name: Some(name.to_owned()), labels: Some(labels), ..ObjectMeta::default() },
+            spec: DispatchSpec {
+                pool: self.options.pool.metadata.name.clone().unwrap_or_default(),
+                // Rests may be long. The Dispatches of a dead run end with its Lease.
+                queue_timeout: self.is_shared().then_some(Period::ZERO),
+                lease_name: self.options.lease.clone(),
+                // The engine ends a task whose time is over. The controller would not know of an end that is not reported yet.
+                timeout: self.options.timeout.map(|_| Period::ZERO),
+                retry: Retry {
+                    rate_limited: -1,
+                    worker_lost: WORKER_LOST_RETRIES,
+                    failed: self.options.retry_failed,
+                    // Each follows when nothing of the last one runs any more.
+                    lost: if self.options.timeout.is_some() { -1 } else { WORKER_LOST_RETRIES },
+                },
+                note: Some(task.to_owned()),
+                ..DispatchSpec::default()
+            },
+            status: None,
+        }
     }
 
     /// Starts the attempt that a Dispatch is at, if it was not started before.
@@ -264,4 +296,9 @@ impl Engine {
             }
         }
     }
+}
+
+/// How many Dispatches are in flight for a pool.
+fn room(pool: &ContainerPool) -> usize {
+    usize::try_from(i64::from(pool.spec.max) * IN_FLIGHT_PER_WORKER).unwrap_or(1).max(1)
 }

@@ -9,12 +9,21 @@ const MAX_KEPT: usize = 40;
 /// Bytes of the hash in such a name.
 const HASH_BYTES: usize = 10;
 
-/// Name of the Dispatch: a DNS label. The line goes first: it is what tells tasks apart, and of dispatches made within the
-/// same second the API's order is that of their names. The id follows as far as it can; all of it is in the note.
-pub fn dispatch_name(line: u64, id: &str) -> String {
+/// Characters of a run's id in names and labels.
+const RUN: usize = 8;
+
+/// A run's id as it stands in names and labels.
+pub fn run(id: &str) -> String {
+    id.chars().filter(|c| *c != '-').take(RUN).collect()
+}
+
+/// Name of the Dispatch: a DNS label. It begins with the run, because runs may share a server. The line follows: it is what
+/// tells tasks apart, and of dispatches made within the same second the API's order is that of their names. The id follows as far
+/// as it can; all of it is in the note.
+pub fn dispatch_name(run: &str, line: u64, id: &str) -> String {
     let kept = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
     let kept: String = id.chars().take(MAX_KEPT).map(|c| kept(c.to_ascii_lowercase())).collect();
-    format!("{line:09}-{kept}").trim_end_matches('-').to_owned()
+    format!("{run}-{line:09}-{kept}").trim_end_matches('-').to_owned()
 }
 
 /// Name of the directory in `--out`: the id, if that is safe on every file system. A name that is made up has a tilde.
@@ -56,15 +65,15 @@ mod tests {
     #[test]
     fn what_can_stay_stays() {
         assert_eq!(
-            (dispatch_name(1, "line-1"), dir_name("line-1")),
-            ("000000001-line-1".to_owned(), "line-1".to_owned())
+            (dispatch_name("3f2a91c0", 1, "line-1"), dir_name("line-1")),
+            ("3f2a91c0-000000001-line-1".to_owned(), "line-1".to_owned())
         );
         assert_eq!(dir_name("Issue_7.json"), "Issue_7.json");
     }
 
     #[test]
     fn dispatches_are_dns_labels_in_the_order_of_the_lines() {
-        let names: Vec<String> = (8..).zip(IDS).map(|(line, id)| dispatch_name(line, id)).collect();
+        let names: Vec<String> = (8..).zip(IDS).map(|(line, id)| dispatch_name("3f2a91c0", line, id)).collect();
         for name in &names {
             let end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
             assert!(name.len() <= 63 && name.ends_with(end) && name.chars().all(|c| end(c) || c == '-'), "{name}");

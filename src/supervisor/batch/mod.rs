@@ -1,10 +1,12 @@
 //! Many tasks: which of them run, which are over, and what of them is on disk.
 //!
 //! - [`engine`]: keeps Dispatches in flight until every task is over.
+//! - [`former`]: what an earlier run left on a server.
 //! - [`tasks`]: the task file. `ids`: names for what is in it.
 //! - [`outdir`]: the run directory. [`result`]: how each task ended.
 
 pub mod engine;
+pub mod former;
 mod ids;
 pub mod outdir;
 pub mod result;

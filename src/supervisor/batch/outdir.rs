@@ -24,6 +24,8 @@ use crate::supervisor::Error;
 pub const OWN: &str = ".poolkeeper";
 /// Name of the lock file in that.
 pub const LOCK: &str = "run.lock";
+/// Name of the file in it that says which run it is.
+const RECORD: &str = "run.json";
 /// What the names of temporary run directories start with.
 pub const TEMPORARY: &str = "poolkeeper-run-";
 
@@ -33,13 +35,38 @@ pub const TEMPORARY: &str = "poolkeeper-run-";
 struct RunRecord {
     run_id: String,
     command_hash: String,
+    /// Runs that this one goes on with, and whose ends on their server are not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    former: Vec<String>,
+}
+
+/// Which run it is that goes on with an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// The same: nothing of it is left but its own workers.
+    Same,
+    /// Another one: the Dispatches of the earlier one may still be on their server.
+    Another,
+}
+
+impl RunRecord {
+    /// The record of a run that goes on with this one.
+    fn followed_by(self, next: Self, identity: Identity) -> Self {
+        match identity {
+            Identity::Same => Self { run_id: self.run_id, ..next },
+            Identity::Another => {
+                let former = std::iter::once(self.run_id).chain(self.former).collect();
+                Self { former, ..next }
+            }
+        }
+    }
 }
 
 /// A run directory that this process holds.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    run_id: String,
+    record: RunRecord,
     resumed: bool,
     temporary: Option<tempfile::TempDir>,
     /// Locked for as long as it is open.
@@ -62,15 +89,22 @@ impl RunDir {
         })();
         let (dir, lock) =
             made.map_err(|e: io::Error| Error::Input(format!("cannot make a directory in {}: {e}", base.display())))?;
-        Ok(Self { path: dir.path().to_owned(), run_id, resumed: false, temporary: Some(dir), _lock: lock })
+        let record = RunRecord { run_id, command_hash: String::new(), former: Vec::new() };
+        Ok(Self { path: dir.path().to_owned(), record, resumed: false, temporary: Some(dir), _lock: lock })
     }
 
-    /// Takes `path` for a run of `command`. With `resume` it may hold an earlier run, whose id is then this run's; else the
-    /// id is `run_id`.
+    /// Takes `path` for a run of `command`. With `resume` it may hold an earlier run, whose id is then this run's if it is the
+    /// same one; else the id is `run_id`.
     ///
     /// # Errors
     /// A living run uses it, it holds something else, it holds results and `resume` is not set, or the command differs.
-    pub fn open(path: &Path, resume: bool, run_id: String, command: &[String]) -> Result<Self, Error> {
+    pub fn open(
+        path: &Path,
+        resume: bool,
+        run_id: String,
+        identity: Identity,
+        command: &[String],
+    ) -> Result<Self, Error> {
         let name = path.display();
         let wrong = |e: io::Error| Error::Input(format!("--out {name}: {e}"));
         fs::create_dir_all(path).map_err(wrong)?;
@@ -86,8 +120,8 @@ impl RunDir {
             let who = if pid.is_empty() { String::new() } else { format!(" (pid {pid})") };
             Error::Conflict(format!("--out {name}: a run{who} is using it: wait for that, or name another directory"))
         })?;
-        let wanted = RunRecord { run_id, command_hash: result::hash(None, command) };
-        let file = own.join("run.json");
+        let wanted = RunRecord { run_id, command_hash: result::hash(None, command), former: Vec::new() };
+        let file = own.join(RECORD);
         let found = match fs::read(&file) {
             // As if it were not there: the results name the command too, and no worker outlived the machine.
             Ok(bytes) if result::is_emptied(&bytes) => None,
@@ -101,7 +135,7 @@ impl RunDir {
         let used = holds_anything(&path).map_err(wrong)?;
         let record = match found {
             // It has no result, or was emptied by hand. Its workers may still be there, so it keeps its id.
-            Some(found) if !used => RunRecord { run_id: found.run_id, ..wanted },
+            Some(found) if !used => found.followed_by(wanted, identity),
             _ if used && !resume => {
                 return Err(Error::Conflict(format!(
                     "--out {name}: it holds the results of another run: add --resume to go on with that, or name another directory"
@@ -112,16 +146,36 @@ impl RunDir {
                     "--out {name}: it holds the results of another command: resume with the same one, or name another directory"
                 )));
             }
-            Some(found) => found,
+            Some(found) => found.followed_by(wanted, identity),
             None => wanted,
         };
         write_new(&file, &record).map_err(wrong)?;
-        Ok(Self { path, run_id: record.run_id, resumed: resume, temporary: None, _lock: lock })
+        Ok(Self { path, record, resumed: resume, temporary: None, _lock: lock })
     }
 
     /// The id that the run's workers carry.
     pub fn run_id(&self) -> &str {
-        &self.run_id
+        &self.record.run_id
+    }
+
+    /// The run, as it stands in names and labels.
+    pub fn run(&self) -> String {
+        ids::run(&self.record.run_id)
+    }
+
+    /// The ids of earlier runs that may have left something on their server.
+    pub fn former(&self) -> &[String] {
+        &self.record.former
+    }
+
+    /// Records that nothing is left of the earlier runs.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub fn forget_former(&self) -> Result<(), Error> {
+        let record = RunRecord { former: Vec::new(), ..self.record.clone() };
+        let file = self.runtime_dir().join(RECORD);
+        write_new(&file, &record).map_err(|e| Error::write(format!("cannot write {}", file.display()), e))
     }
 
     /// Where the Process runtime keeps its records.
@@ -217,7 +271,7 @@ mod tests {
     }
 
     fn open(path: &Path, resume: bool, word: &str) -> Result<RunDir, Error> {
-        RunDir::open(path, resume, "id".to_owned(), &command(word))
+        RunDir::open(path, resume, "id".to_owned(), Identity::Same, &command(word))
     }
 
     #[test]
@@ -236,7 +290,22 @@ mod tests {
         fs::create_dir(out.join("line-1")).unwrap();
         assert!(open(&out, false, "true").unwrap_err().to_string().contains("--resume"));
         assert!(open(&out, true, "false").unwrap_err().to_string().contains("another command"));
-        assert_eq!(RunDir::open(&out, true, "other".to_owned(), &command("true")).unwrap().run_id(), "id");
+        let open = |id: &str, identity| RunDir::open(&out, true, id.to_owned(), identity, &command("true")).unwrap();
+        assert_eq!(open("other", Identity::Same).run_id(), "id");
+    }
+
+    #[test]
+    fn another_run_remembers_the_earlier_ones_until_nothing_is_left_of_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let open =
+            |id: &str| RunDir::open(dir.path(), true, id.to_owned(), Identity::Another, &command("true")).unwrap();
+        assert_eq!(open("first").former(), [""; 0]);
+        assert_eq!(open("second").former(), ["first"]);
+        let third = open("third");
+        assert_eq!((third.run_id(), third.former()), ("third", &["second".to_owned(), "first".to_owned()][..]));
+        third.forget_former().unwrap();
+        drop(third);
+        assert_eq!(open("fourth").former(), ["third"]);
     }
 
     #[test]

@@ -24,6 +24,9 @@ const REPORTING: Duration = Duration::from_millis(50);
 impl Engine {
     /// A Dispatch is final.
     pub(super) fn end(&mut self, name: &str, status: DispatchStatus) {
+        if self.refused_by_queue.iter().any(|(_, refused)| refused == name) {
+            return; // it is made again
+        }
         let Some(t) = self.in_flight.get_mut(name).filter(|t| t.last.is_none()) else { return };
         t.last = Some(status);
         // Errors of writing its result come with the next round.
@@ -35,6 +38,9 @@ impl Engine {
 
     pub(super) fn finish_if_over(&mut self, name: &str) -> Result<(), Error> {
         let over = self.in_flight.get(name).is_some_and(|t| t.last.is_some() && t.running.is_none());
+        if over && self.is_refused_by_queue(name) {
+            return Ok(());
+        }
         let Some(t) = over.then(|| self.in_flight.remove(name)).flatten() else { return Ok(()) };
         let status = t.last.clone().unwrap_or_default();
         let last =
@@ -45,7 +51,7 @@ impl Engine {
         if let Some(why) = why_not_run(&status) {
             self.tracker.note(format!("{} never ran: {why}", t.task.id));
         }
-        if last.outcome == Outcome::WorkerLost && !self.worked {
+        if last.outcome == Outcome::WorkerLost && !self.worked && !self.is_shared() {
             let message = status.last_result.and_then(|r| r.message).unwrap_or_default();
             return Err(self.hopeless(&message));
         }
@@ -114,7 +120,8 @@ impl Engine {
     /// When the next time is over.
     pub(super) fn due(&self) -> Option<Duration> {
         let first = self.deadlines.first().map(|(at, _)| *at);
-        Some(first.into_iter().chain(self.idle_until()).min()?.max(self.settle_until))
+        let shared = self.shared_due();
+        Some(first.into_iter().chain(self.idle_until()).chain(shared).min()?.max(self.settle_until))
     }
 
     /// Ends the tasks whose time is over. One that runs ends as TimedOut, one that waits ends as its last attempt did.
@@ -134,11 +141,14 @@ impl Engine {
             }
             t.timed_out = true;
             let patch = json!({"metadata": {"uid": t.uid}, "spec": {"cancel": true}});
-            match self.runner.place.dispatches().patch(&name, &params(), &Patch::Merge(&patch)).await {
-                Ok(_) => {}
-                Err(kube::Error::Api(s)) if matches!(s.code, 404 | 409) => {}
-                Err(error) => return Err(Error::api("ending a task")(error)),
-            }
+            let (dispatches, patch) = (&self.runner.place.dispatches(), &Patch::Merge(&patch));
+            let ending = || async {
+                match dispatches.patch(&name, &params(), patch).await {
+                    Err(kube::Error::Api(s)) if matches!(s.code, 404 | 409) => Ok(()),
+                    patched => patched.map(drop),
+                }
+            };
+            self.runner.patience.repeat("ending a task", ending).await?;
         }
         match (self.options.timeout, self.idle_until()) {
             (Some(timeout), Some(at)) if at <= now => {

@@ -29,6 +29,10 @@ pub struct BatchOptions {
     pub keep: bool,
     /// Added to the message if no worker can be started.
     pub start_hint: &'static str,
+    /// The run, as it stands in names and labels.
+    pub run: String,
+    /// The Lease of the run, on a server that others use too. None: the server is in this process.
+    pub lease: Option<String>,
 }
 
 /// How the last task ended.
@@ -61,6 +65,8 @@ pub(super) struct InFlight {
     pub(super) timed_out: bool,
     /// Set once final.
     pub(super) last: Option<DispatchStatus>,
+    /// Why it waits for a worker.
+    pub(super) waits: Option<String>,
 }
 
 /// What ended besides the loop.
@@ -90,9 +96,17 @@ pub struct Engine {
     pub(super) printing: usize,
     pub(super) listed: BTreeSet<String>,
     pub(super) workers: BTreeSet<String>,
+    /// Dispatches that a full queue refused, and when they are made again.
+    pub(super) refused_by_queue: BTreeSet<(Duration, String)>,
+    /// True once the pool is being deleted.
+    pub(super) pool_goes: bool,
     pub(super) start_failures: i32,
+    /// Failed starts before this run saw the pool.
+    pub(super) failures_before: Option<i32>,
     pub(super) start_message: String,
     pub(super) idle_since: Option<Duration>,
+    /// What was said last of why nothing runs.
+    pub(super) said: String,
     /// True once a command ran to its end.
     pub(super) worked: bool,
     /// Names of credentials, once all were refused.

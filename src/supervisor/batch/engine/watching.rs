@@ -7,24 +7,35 @@ use futures::{Stream, StreamExt};
 use kube::Api;
 use kube::runtime::watcher::{self, watcher};
 
+use super::room;
 use super::state::Engine;
-use crate::api::dispatch::{Dispatch, DispatchPhase, DispatchStatus};
+use crate::api::dispatch::{Dispatch, DispatchPhase};
 use crate::api::vocabulary::PoolRuntimeAllowed;
 use crate::api::worker::WorkerPhase;
 use crate::api::{Condition, ContainerPool, Worker};
+use crate::causes::with_causes;
 use crate::supervisor::Error;
+use crate::supervisor::patience::{Patience, is_away};
 use crate::supervisor::progress::Progress;
 
 /// Failed starts in a row after which a pool that never ran anything is taken to be unable to.
 const HOPELESS_STARTS: i32 = 3;
 
-/// Follows all objects of one kind.
-pub(super) fn watch<K>(api: Api<K>) -> BoxStream<'static, Result<watcher::Event<K>, Error>>
+/// Follows objects of one kind.
+pub(super) fn watch<K>(
+    api: Api<K>,
+    which: watcher::Config,
+    patience: &Patience,
+) -> BoxStream<'_, Result<watcher::Event<K>, Error>>
 where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
     K::DynamicType: Default + Clone + Eq + std::hash::Hash,
 {
-    endless(watcher(api, watcher::Config::default())).boxed()
+    if patience.is_none() {
+        endless(watcher(api, which)).boxed()
+    } else {
+        patient(watcher(api, which), patience).boxed()
+    }
 }
 
 impl Engine {
@@ -37,8 +48,8 @@ impl Engine {
             }
             watcher::Event::Init => self.listed.clear(),
             watcher::Event::InitDone => return self.look_for_unlisted().await,
-            // The controller removes only final ones, and their last version came before.
-            watcher::Event::Delete(_) => {}
+            // The controller removes only final ones, and their last version came before. Others may remove any.
+            watcher::Event::Delete(d) => self.on_removed(&d),
         }
         Ok(())
     }
@@ -52,13 +63,10 @@ impl Engine {
             .map(|(n, _)| n.clone())
             .collect();
         for name in unlisted {
-            match self.runner.place.dispatches().get_opt(&name).await {
-                Ok(Some(d)) => self.on_dispatch(d),
-                Ok(None) => {
-                    let gone = DispatchStatus { phase: DispatchPhase::Failed, ..DispatchStatus::default() };
-                    self.end(&name, gone);
-                }
-                Err(error) => return Err(Error::api("looking for a task")(error)),
+            let dispatches = &self.runner.place.dispatches();
+            match self.runner.patience.repeat("looking for a task", || dispatches.get_opt(&name)).await? {
+                Some(d) => self.on_dispatch(d),
+                None => self.end_removed(&name),
             }
         }
         Ok(())
@@ -69,6 +77,7 @@ impl Engine {
         let Some(status) = d.status else { return };
         let Some(t) = self.in_flight.get_mut(&name).filter(|t| Some(&t.uid) == d.metadata.uid.as_ref()) else { return };
         let closed = status.last_result.as_ref().is_some_and(|r| r.attempt > t.closed);
+        t.waits = status.message.clone().filter(|_| status.phase == DispatchPhase::Pending);
         if closed {
             self.on_closed(&name, &status);
         }
@@ -80,7 +89,12 @@ impl Engine {
     }
 
     pub(super) fn on_pool_event(&mut self, event: watcher::Event<ContainerPool>) -> Result<(), Error> {
+        if let watcher::Event::Delete(_) = event {
+            self.pool_goes = true;
+        }
         let (watcher::Event::Apply(pool) | watcher::Event::InitApply(pool)) = event else { return Ok(()) };
+        self.pool_goes |= self.is_shared() && pool.metadata.deletion_timestamp.is_some();
+        self.room = room(&pool);
         if let Some(why) = refused_runtime(&pool) {
             return Err(Error::RuntimeRefused(why));
         }
@@ -88,7 +102,8 @@ impl Engine {
         let backoff = pool.status.and_then(|s| s.start_backoff);
         let failures = backoff.as_ref().map_or(0, |b| b.failures);
         if let Some(backoff) = backoff.filter(|b| b.failures > self.start_failures) {
-            if failures >= HOPELESS_STARTS && !self.worked {
+            let before = if self.is_shared() { *self.failures_before.get_or_insert(failures) } else { 0 };
+            if failures - before >= HOPELESS_STARTS && !self.worked && (self.workers.is_empty() || !self.is_shared()) {
                 return Err(self.hopeless(&backoff.message));
             }
             // Reported at once, and again only if the message differs.
@@ -141,6 +156,26 @@ where
                     None
                 }
             }
+        }
+    })
+}
+
+/// A watch of a server that may be away.
+fn patient<'a, K: Send + 'static>(
+    watch: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'a,
+    patience: &'a Patience,
+) -> impl Stream<Item = Result<watcher::Event<K>, Error>> + Send + 'a {
+    use watcher::Error as E;
+    watch.filter_map(move |event| async move {
+        match event {
+            Ok(event) => {
+                patience.is_back();
+                Some(Ok(event))
+            }
+            Err(E::InitialListFailed(error) | E::WatchStartFailed(error)) if !is_away(&error) => {
+                Some(Err(Error::api("a watch")(error)))
+            }
+            Err(error) => patience.wait("a watch", &with_causes(&error)).await.err().map(Err),
         }
     })
 }

@@ -1,0 +1,101 @@
+//! `run --local`: the pool, its server and its workers are in this process, and end with it.
+
+use super::args::RunArgs;
+use super::listen;
+use super::work::{Plan, Shown, Work};
+use crate::api::ContainerPool;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::pool_flags::flags::Surroundings;
+use crate::cli::pool_flags::spec;
+use crate::cli::signals;
+use crate::standalone::{self, Server, Stack, leftovers, room, state_dir};
+use crate::supervisor::batch::outdir::Identity;
+
+/// Why a worker may not start whose command was not given.
+const STAY_HINT: &str = " (with --image alone a worker runs `sleep infinity`; if the image has no sleep, name spec.command in a \
+                         file: see examples/local-pool.yaml, and --file)";
+/// What becomes of workers that are not waited for.
+const LEFT: &str = "left at once; process workers end by themselves, containers are removed by the next run on Docker";
+
+pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
+    let typed = args.server.typed();
+    if !typed.is_empty() {
+        return Err(Failure::usage(format!("--local uses no server: leave out{typed}")));
+    }
+    for dir in state_dir::all() {
+        leftovers::sweep_temporary(&dir).await;
+    }
+    let shown = Shown::open(&args)?;
+    let (server, pool, plan, lowered) = make_pool(&args, cx).await?;
+    let work = Work::prepare(&args, cx.ids.uid(), Identity::Same).await?;
+    let source = work.source(&args)?;
+    let interrupted = listen(LEFT)?;
+    let runtime_dir = work.dir.runtime_dir();
+    let start = Stack::start(server, plan.runtime, work.dir.run_id(), &runtime_dir, &pool.spec.credentials);
+    // An engine may accept the connection and never answer.
+    let Some(stack) = signals::unless(&interrupted, start).await else {
+        return Err(Failure::new(Exit::Interrupted, "interrupted"));
+    };
+    let stack = stack?;
+
+    let shown = shown.begin(&args, &work, &pool, plan.runtime, cx);
+    if let Some(why) = lowered {
+        shown.tracker.note(why);
+    }
+    let plan = Plan {
+        place: stack.place().clone(),
+        pool: pool.clone(),
+        patience: std::time::Duration::ZERO,
+        start_hint: if plan.stays { STAY_HINT } else { "" },
+        lease: None,
+    };
+    let ended = work.run(&args, cx, &shown, plan, source, &interrupted).await;
+    let stopped = if ended.is_err() && stack.is_broken() {
+        Ok(())
+    } else {
+        match signals::unless(&interrupted, Box::pin(stack.end(&pool, ended.is_err(), &shown.tracker))).await {
+            Some(stopped) => stopped.map_err(Failure::from),
+            None => Err(Failure::new(Exit::Interrupted, LEFT)),
+        }
+    };
+    work.clean(&shown.tracker);
+    shown.finish(&args, cx, ended, stopped)
+}
+
+/// Finds every mistake in the description of the pool, and makes it.
+async fn make_pool(
+    args: &RunArgs,
+    cx: &Context,
+) -> Result<(Server, ContainerPool, spec::PlannedPool, Option<String>), Failure> {
+    let current_dir = std::env::current_dir().map_err(|e| Failure::usage(format!("the current directory: {e}")))?;
+    let around = Surroundings { var: &|name| std::env::var(name), current_dir: &current_dir };
+    let file = args.flags.file.as_deref().map(spec::read_file).transpose()?;
+    let purpose =
+        spec::Purpose { name: args.pool.as_deref(), namespace: standalone::NAMESPACE, single: args.tasks.is_none() };
+    let mut plan = spec::plan(&args.flags, purpose, file, &around)?;
+    let lowered = make_room(&mut plan)?;
+    let server = Server::new(cx.clock.clone(), cx.ids.clone())?;
+    let name = args.flags.file.as_ref().map(|f| f.display().to_string());
+    let pool = server.create_pool(&plan.pool).await.map_err(|e| Failure::of_pool(e, &plan.pool, name.as_deref()))?;
+    Ok((server, pool, plan, lowered))
+}
+
+/// Lowers the number of workers to what this process may have open files for, and answers why.
+///
+/// # Errors
+/// There is room for no worker at all.
+fn make_room(plan: &mut spec::PlannedPool) -> Result<Option<String>, Failure> {
+    let Some(limit) = room::limit() else { return Ok(None) };
+    let fitting = i64::try_from(room::fitting(limit)).unwrap_or(i64::MAX);
+    let Some(max) = plan.lower_max(fitting) else { return Ok(None) };
+    let needed = room::needed(max.unsigned_abs());
+    let why = format!("this process may have {limit} open files, and {max} workers need {needed}");
+    if fitting == 0 {
+        let least = room::needed(1);
+        return Err(Failure::usage(format!(
+            "{why} (one needs {least}): raise the limit first, as by ulimit -n {needed}"
+        )));
+    }
+    Ok(Some(format!("{why}: {fitting} run at a time; ulimit -n {needed} makes room for all")))
+}

@@ -1,0 +1,243 @@
+//! What a run has to do, how it is shown, and the doing: the same whichever server the workers are on.
+
+use std::fs::File;
+use std::io::{IsTerminal, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::args::RunArgs;
+use super::render::{Renderer, open_progress_file};
+use crate::api::dispatch::Outcome;
+use crate::api::{ContainerPool, RuntimeKind};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output;
+use crate::standalone::{leftovers, state_dir};
+use crate::supervisor::attempt::{Runner, TaskRef};
+use crate::supervisor::batch::engine::{BatchOptions, Engine, Last, TaskSource};
+use crate::supervisor::batch::outdir::{Identity, RunDir};
+use crate::supervisor::batch::tasks::{Item, TaskFile};
+use crate::supervisor::patience::Patience;
+use crate::supervisor::progress::Progress;
+use crate::supervisor::short_rests::ShortRests;
+use crate::supervisor::tracker::Tracker;
+use crate::supervisor::{self, Place};
+
+/// Id of the task of a single command.
+const SINGLE: &str = "command";
+/// After this long a message says that standard input is read.
+const STDIN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a run has to do. Every mistake in it that can be found before anything starts was found.
+pub(super) struct Work {
+    pub tasks: Option<TaskFile>,
+    pub dir: Arc<RunDir>,
+    count: Option<u64>,
+    skipped: u64,
+    skipped_failed: u64,
+    /// Results without content, whose tasks run again.
+    emptied: Vec<PathBuf>,
+    stdin: Bytes,
+}
+
+/// Where the work is done, and how.
+pub(super) struct Plan {
+    pub place: Place,
+    pub pool: ContainerPool,
+    pub patience: Duration,
+    pub start_hint: &'static str,
+    pub lease: Option<String>,
+}
+
+impl Work {
+    /// Reads the tasks and takes the directory, for this run or one that it goes on with.
+    pub(super) async fn prepare(args: &RunArgs, run_id: String, identity: Identity) -> Result<Self, Failure> {
+        let tasks = args.tasks.as_deref().map(|path| TaskFile::open(path, args.jsonl)).transpose()?;
+        let mut count = tasks.as_ref().map(|tasks| tasks.check(|_| Ok(()))).transpose()?;
+        let dir = match &args.out {
+            Some(out) => RunDir::open(out, args.resume, run_id, identity, &args.command)?,
+            None => RunDir::temporary(&state_dir::for_runs(), run_id)?,
+        };
+        let (mut skipped, mut skipped_failed, mut emptied) = (0, 0, Vec::new());
+        if let Some(tasks) = tasks.as_ref().filter(|_| args.resume) {
+            tasks.check(|item| {
+                let done = dir.done(item, &args.command)?;
+                skipped += u64::from(done.is_some());
+                skipped_failed += u64::from(done.is_some_and(|outcome| outcome != Outcome::Succeeded));
+                emptied.extend(dir.emptied_result(item).filter(|_| done.is_none()));
+                Ok(())
+            })?;
+            count = count.map(|n| n - skipped);
+        }
+        let stdin = if tasks.is_none() { read_stdin().await? } else { Bytes::new() };
+        Ok(Self { tasks, dir: Arc::new(dir), count, skipped, skipped_failed, emptied, stdin })
+    }
+
+    /// Runs all of it. Answers how the last task ended.
+    pub(super) async fn run(
+        &self,
+        args: &RunArgs,
+        cx: &Context,
+        shown: &Shown,
+        plan: Plan,
+        source: TaskSource,
+        interrupted: &CancellationToken,
+    ) -> Result<Option<Last>, Failure> {
+        let keep = self.dir.is_kept();
+        let runner = Runner {
+            place: plan.place,
+            patience: Patience::new(plan.patience, cx.clock.clone(), shown.tracker.clone()),
+            tracker: shown.tracker.clone(),
+            clock: cx.clock.clone(),
+            exit_codes: plan.pool.spec.rate_limit.exit_codes.clone(),
+            command: args.command.clone(),
+            stdin: self.stdin.clone(),
+            live: self.tasks.is_none(),
+            keep,
+            short_rests: ShortRests::default(),
+            command_seen: false.into(),
+        };
+        let options = BatchOptions {
+            pool: plan.pool,
+            retry_failed: args.retry_failed,
+            timeout: args.timeout,
+            keep,
+            start_hint: plan.start_hint,
+            run: self.dir.run(),
+            lease: plan.lease,
+        };
+        let ended = Engine::new(runner, options, source).run(interrupted).await.map_err(Failure::from);
+        if let Err(failure) = &ended {
+            // Shown before the parts are stopped, because that may take a while.
+            shown.renderer.fail(failure, cx.clock.now());
+        }
+        ended
+    }
+
+    /// Removes what only a living run needs.
+    pub(super) fn clean(&self, tracker: &Tracker) {
+        for path in leftovers::clean(&self.dir) {
+            tracker.note(format!(
+                "cannot remove {}: there are files of another user in it, as it seems: remove it by hand",
+                path.display()
+            ));
+        }
+    }
+
+    /// The tasks to run: those of the file that are not done yet, or the one command.
+    pub(super) fn source(&self, args: &RunArgs) -> Result<TaskSource, supervisor::Error> {
+        let Some(tasks) = &self.tasks else {
+            let kept = self.dir.is_kept().then(|| self.dir.task_dir(SINGLE));
+            return Ok(Box::new(std::iter::once(Ok(TaskRef {
+                id: SINGLE.to_owned(),
+                line: 0,
+                text: None,
+                dir: kept,
+            }))));
+        };
+        let (dir, command) = (self.dir.clone(), args.command.clone());
+        let items = tasks.items()?;
+        Ok(Box::new(items.filter_map(move |item| todo(item, &dir, &command).transpose())))
+    }
+}
+
+/// Where progress goes before the run begins.
+pub(super) struct Opened(Option<File>);
+
+/// Shows the run.
+pub(super) struct Shown {
+    renderer: Arc<Renderer>,
+    pub tracker: Arc<Tracker>,
+}
+
+impl Shown {
+    /// Opens the file of `--progress-file`.
+    pub(super) fn open(args: &RunArgs) -> Result<Opened, Failure> {
+        args.progress_file.as_deref().map(open_progress_file).transpose().map(Opened)
+    }
+
+    /// How it ended, after all was stopped.
+    pub(super) fn finish(
+        &self,
+        args: &RunArgs,
+        cx: &Context,
+        ended: Result<Option<Last>, Failure>,
+        stopped: Result<(), Failure>,
+    ) -> Result<Exit, Failure> {
+        let summary = self.tracker.summary();
+        self.renderer.finish(&summary, cx.clock.now(), self.tracker.elapsed());
+        match (ended, stopped) {
+            // Its message is shown already.
+            (Err(failure), _) => Ok(failure.exit),
+            (Ok(_), Err(failure)) => Err(failure),
+            (Ok(last), Ok(())) if args.tasks.is_none() => Ok(Exit::of_command(last)),
+            (Ok(_), Ok(())) => Ok(Exit::of_batch(&summary)),
+        }
+    }
+}
+
+impl Opened {
+    /// The run begins.
+    pub(super) fn begin(
+        self,
+        args: &RunArgs,
+        work: &Work,
+        pool: &ContainerPool,
+        runtime: RuntimeKind,
+        cx: &Context,
+    ) -> Shown {
+        let renderer = Arc::new(Renderer::new(args.progress, work.tasks.is_some(), pool.spec.max, self.0));
+        let tracker = Arc::new(Tracker::new(renderer.clone(), cx.clock.clone()));
+        tracker.report(&Progress::Run {
+            run_id: work.dir.run_id().to_owned(),
+            pool: pool.metadata.name.clone().unwrap_or_default(),
+            runtime,
+            workers: pool.spec.max,
+            tasks: work.count,
+            skipped: work.skipped,
+            skipped_failed: work.skipped_failed,
+        });
+        for file in &work.emptied {
+            tracker.note(format!("{} is empty, as after a power loss: its task runs again", file.display()));
+        }
+        Shown { renderer, tracker }
+    }
+}
+
+/// All of standard input, for a single command, because each attempt needs all of it. A terminal is not read.
+async fn read_stdin() -> Result<Bytes, Failure> {
+    if std::io::stdin().is_terminal() {
+        return Ok(Bytes::new());
+    }
+    let mut read = tokio::task::spawn_blocking(|| {
+        let mut all = Vec::new();
+        // A closed standard input, or a directory, counts as empty.
+        let _ = std::io::stdin().lock().read_to_end(&mut all);
+        all
+    });
+    let all = match tokio::time::timeout(STDIN_PATIENCE, &mut read).await {
+        Ok(all) => all,
+        Err(_) => {
+            output::say("reading standard input to its end (</dev/null for none)");
+            read.await
+        }
+    };
+    all.map(Bytes::from).map_err(|e| Failure::poolkeeper("reading standard input", e))
+}
+
+fn todo(
+    item: Result<Item, supervisor::Error>,
+    dir: &RunDir,
+    command: &[String],
+) -> Result<Option<TaskRef>, supervisor::Error> {
+    let item = item?;
+    if dir.done(&item, command)?.is_some() {
+        return Ok(None);
+    }
+    let task_dir = dir.task_dir(&item.id);
+    Ok(Some(TaskRef { id: item.id, line: item.line, text: Some(item.text), dir: Some(task_dir) }))
+}

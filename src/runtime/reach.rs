@@ -1,0 +1,62 @@
+//! Running tasks in workers that another process made: all that is needed is in their targets.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use super::docker::DockerExecutor;
+use super::exec::{ExecError, Executor, Running, Task};
+use super::process::ProcessExecutor;
+use crate::api::RuntimeKind;
+use crate::api::dispatch::Target;
+
+/// Runs tasks in the workers of any runtime.
+#[derive(Default)]
+pub struct Reach {
+    /// By the words of the targets before the container, and the host: each names an engine.
+    engines: Mutex<BTreeMap<(Option<String>, Vec<String>), Arc<DockerExecutor>>>,
+}
+
+impl Reach {
+    fn of(&self, target: &Target) -> Result<Arc<dyn Executor>, ExecError> {
+        match target.runtime {
+            RuntimeKind::Process => Ok(Arc::new(ProcessExecutor)),
+            RuntimeKind::Docker => Ok(self.engine(target)?),
+            RuntimeKind::Pod => Err(ExecError::Worker("tasks cannot be run in Pods yet".to_owned())),
+        }
+    }
+
+    fn engine(&self, target: &Target) -> Result<Arc<DockerExecutor>, ExecError> {
+        let words = target.argv.iter().filter(|word| **word != target.id).cloned().collect();
+        let key = (target.host.clone(), words);
+        let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = engines.get(&key) {
+            return Ok(engine.clone());
+        }
+        let made = DockerExecutor::reaching(target).map_err(|e| ExecError::Worker(e.to_string()))?;
+        Ok(engines.entry(key).or_insert(Arc::new(made)).clone())
+    }
+}
+
+#[async_trait]
+impl Executor for Reach {
+    async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError> {
+        self.of(target)?.exec(target, task).await
+    }
+
+    async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {
+        self.of(target)?.result_path(target, dispatch, attempt).await
+    }
+
+    async fn reaches_host(&self, target: &Target) -> bool {
+        match self.of(target) {
+            Ok(executor) => executor.reaches_host(target).await,
+            Err(_) => false,
+        }
+    }
+
+    async fn take_result(&self, target: &Target, path: &str) -> Result<Option<Vec<u8>>, ExecError> {
+        self.of(target)?.take_result(target, path).await
+    }
+}
