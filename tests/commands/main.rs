@@ -11,6 +11,7 @@ mod exec;
 mod get;
 mod plugin;
 mod report;
+mod run;
 mod server_choice;
 mod states;
 mod supervisors_page;
