@@ -101,7 +101,7 @@ async fn a_batch_runs_in_the_workers_of_a_pool() {
     assert_eq!((read("line-2/stdout"), read("line-2/stderr")), ("out b\n".to_owned(), "err\n".to_owned()));
     assert!(read("line-3/result.json").contains("\"attempts\": 2"), "{}", read("line-3/result.json"));
 
-    // Names and labels say which run it is, and its Lease went with it.
+    // Names and labels say which run it is, and its Lease is gone.
     let run = run_id(&rig.file("out"));
     let dispatches: Api<Dispatch> = Api::default_namespaced(rig.client().await);
     for dispatch in dispatches.list(&Default::default()).await.unwrap() {

@@ -1,8 +1,7 @@
 //! `run --local`: the pool, its server and its workers are in this process, and end with it.
 
 use super::args::RunArgs;
-use super::listen;
-use super::work::{Plan, Shown, Work};
+use super::work::{Plan, Shown, Work, listen};
 use crate::api::ContainerPool;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};

@@ -9,13 +9,9 @@ mod render;
 mod server;
 mod work;
 
-use tokio::signal::unix::SignalKind;
-use tokio_util::sync::CancellationToken;
-
 use self::args::RunArgs;
 use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
-use super::signals;
 use crate::standalone::state_dir;
 
 impl Run for RunArgs {
@@ -25,11 +21,4 @@ impl Run for RunArgs {
         state_dir::tidy();
         ended
     }
-}
-
-/// Signals that stop the run. One that is ignored stays so. `left` is said when a second one ends it at once.
-fn listen(left: &'static str) -> Result<CancellationToken, Failure> {
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let listening = signals::listen(&signals::unless_ignored(&kinds), Some(left));
-    listening.map_err(|e| Failure::poolkeeper("listening for signals", e))
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::args::RunArgs;
-use super::listen;
-use super::work::{Plan, Shown, Work};
+use super::work::{Plan, Shown, Work, listen};
 use crate::api::{ContainerPool, RuntimeKind};
 use crate::cli::change::check_name;
 use crate::cli::context::Context;

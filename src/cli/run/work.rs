@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 
 use super::args::RunArgs;
@@ -15,7 +16,7 @@ use crate::api::dispatch::Outcome;
 use crate::api::{ContainerPool, RuntimeKind};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output;
+use crate::cli::{output, signals};
 use crate::standalone::{leftovers, state_dir};
 use crate::supervisor::attempt::{Runner, TaskRef};
 use crate::supervisor::batch::engine::{BatchOptions, Engine, Last, TaskSource};
@@ -240,4 +241,11 @@ fn todo(
     }
     let task_dir = dir.task_dir(&item.id);
     Ok(Some(TaskRef { id: item.id, line: item.line, text: Some(item.text), dir: Some(task_dir) }))
+}
+
+/// Signals that stop the run. One that is ignored stays so. `left` is said when a second one ends it at once.
+pub(super) fn listen(left: &'static str) -> Result<CancellationToken, Failure> {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let listening = signals::listen(&signals::unless_ignored(&kinds), Some(left));
+    listening.map_err(|e| Failure::poolkeeper("listening for signals", e))
 }

@@ -222,7 +222,7 @@ impl DockerExecutor {
         Ok(Self { hosts: Hosts::new(hosts)? })
     }
 
-    /// For the container of this target: with the engine that the target names, else with that which `docker` would use.
+    /// For the container of this target: with the engine that the target names, else with the one of `docker`.
     ///
     /// # Errors
     /// As [`DockerExecutor::new`].

@@ -22,12 +22,12 @@ use tokio_util::sync::CancellationToken;
 
 use self::endings::message_of;
 pub use self::state::{BatchOptions, Engine, Last, TaskSource};
-use self::state::{Done, InFlight};
+use self::state::{Done, InFlight, room};
 use self::watching::watch;
 
-use super::{IN_FLIGHT_PER_WORKER, ids};
+use super::ids;
 use crate::api::dispatch::{Dispatch, DispatchSpec, DispatchStatus, Outcome, Retry};
-use crate::api::{ContainerPool, Period, Worker, names};
+use crate::api::{Period, Worker, names};
 use crate::supervisor::Error;
 use crate::supervisor::attempt::{Attempt, AttemptEnd, Runner, TaskRef};
 use crate::supervisor::progress::Progress;
@@ -296,9 +296,4 @@ impl Engine {
             }
         }
     }
-}
-
-/// How many Dispatches are in flight for a pool.
-fn room(pool: &ContainerPool) -> usize {
-    usize::try_from(i64::from(pool.spec.max) * IN_FLIGHT_PER_WORKER).unwrap_or(1).max(1)
 }

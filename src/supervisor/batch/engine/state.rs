@@ -12,6 +12,7 @@ use crate::api::dispatch::{DispatchStatus, Outcome};
 use crate::api::{ContainerPool, Period};
 use crate::supervisor::Error;
 use crate::supervisor::attempt::{AttemptEnd, Runner, TaskRef};
+use crate::supervisor::batch::IN_FLIGHT_PER_WORKER;
 use crate::supervisor::tracker::Tracker;
 
 /// Where tasks come from, in order.
@@ -112,4 +113,9 @@ pub struct Engine {
     /// Names of credentials, once all were refused.
     pub(super) refused: Option<String>,
     pub(super) last: Option<Last>,
+}
+
+/// How many Dispatches are in flight for a pool.
+pub(super) fn room(pool: &ContainerPool) -> usize {
+    usize::try_from(i64::from(pool.spec.max) * IN_FLIGHT_PER_WORKER).unwrap_or(1).max(1)
 }

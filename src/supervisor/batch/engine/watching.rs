@@ -7,8 +7,7 @@ use futures::{Stream, StreamExt};
 use kube::Api;
 use kube::runtime::watcher::{self, watcher};
 
-use super::room;
-use super::state::Engine;
+use super::state::{Engine, room};
 use crate::api::dispatch::{Dispatch, DispatchPhase};
 use crate::api::vocabulary::PoolRuntimeAllowed;
 use crate::api::worker::WorkerPhase;
