@@ -63,8 +63,13 @@ fi
 if [ "$SOCKET" = "$DEFAULT_SOCKET" ]; then
   # In a container without the right to change iptables only the second can be had: workers have no network then.
   if start || start --iptables=false --bridge=none; then finish; fi
-elif start --iptables=false --bridge=none; then
-  finish
+else
+  # Engines before version 23 have their id from a key that all engines of a machine share, unless the configuration names another.
+  case $(dockerd --version) in
+  *version\ 1[0-9].* | *version\ 20.*) echo "{\"deprecated-key-path\": \"$DIR/key.json\"}" ;;
+  *) echo "{}" ;;
+  esac >"$DIR/daemon.json"
+  if start --iptables=false --bridge=none --config-file "$DIR/daemon.json"; then finish; fi
 fi
 say "dockerd did not start; the end of $DIR/dockerd.log:"
 tail -n 20 "$DIR/dockerd.log" >&2

@@ -103,6 +103,10 @@ pub struct Handle {
     pub id: String,
     /// Start time in the words of the runtime. Together with the id it identifies one container for ever.
     pub started: String,
+    /// Id of the Docker Engine that has the container; with runtime Docker only. An engine with another id at the same address is not
+    /// asked about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
 }
 
 /// Rest of a worker.

@@ -104,7 +104,7 @@ fn instance(w: &Worker) -> Instance {
         },
         host: LOCAL_HOST.to_owned(),
         own: true,
-        handle: Handle { id: "0123456789ab".into(), started: "2026-01-01T00:00:00Z".into() },
+        handle: Handle { id: "0123456789ab".into(), started: "2026-01-01T00:00:00Z".into(), engine: None },
         state: InstanceState::Running,
     }
 }

@@ -1,25 +1,27 @@
 //! Whether the engine that answers at an address is the one that is meant.
 //!
-//! An address may lead to another engine after a restart. That engine would say of each container that it does not exist, and
+//! An address may lead to another engine at any time. That engine would say of each container that it does not exist, and
 //! every running task would be started again.
 
 use std::fmt;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+
 /// Decides whether an engine may be used, by its id. It is asked at each new connection.
 #[derive(Clone)]
 pub struct EngineGate(Arc<Decide>);
 
-type Decide = dyn Fn(&str) -> Result<(), String> + Send + Sync;
+type Decide = dyn Fn(String) -> BoxFuture<'static, Result<(), String>> + Send + Sync;
 
 impl EngineGate {
     /// `decide` gets the id of the engine, and answers why it must not be used.
-    pub fn new(decide: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static) -> Self {
+    pub fn new(decide: impl Fn(String) -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static) -> Self {
         Self(Arc::new(decide))
     }
 
-    pub(super) fn ask(&self, id: &str) -> Result<(), String> {
-        (self.0)(id)
+    pub(super) async fn ask(&self, id: &str) -> Result<(), String> {
+        (self.0)(id.to_owned()).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{Notify, OwnedMutexGuard};
 
 use super::endpoint::Endpoint;
 use super::engine_error::EngineError;
@@ -33,7 +33,11 @@ pub(super) struct Host {
     pub(super) pulls: Pulls,
     turns: Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>>,
     client: tokio::sync::Mutex<Option<Docker>>,
-    /// Asked at each new connection, if there is one.
+    /// The id of the engine that may be used. None: none has answered yet.
+    engine: Mutex<Option<String>>,
+    /// Makes the observation list the engine again: another one may answer.
+    pub(super) doubted: Notify,
+    /// Asked at each new connection, if there is one. If there is none, the first engine that answers stays the one.
     pub(super) gate: OnceLock<EngineGate>,
 }
 
@@ -46,6 +50,8 @@ impl Host {
             pulls: Pulls::default(),
             turns: Mutex::default(),
             client: tokio::sync::Mutex::default(),
+            engine: Mutex::default(),
+            doubted: Notify::new(),
             gate: OnceLock::new(),
         }
     }
@@ -57,14 +63,51 @@ impl Host {
             return Ok(docker.clone());
         }
         let docker = self.dial()?.negotiate_version().await.map_err(|e| self.error(&e))?;
-        if let Some(gate) = self.gate.get() {
-            let id = docker.info().await.map_err(|e| self.error(&e))?.id.unwrap_or_default();
-            gate.ask(&id).map_err(EngineError::NoConnection)?;
-        }
+        self.admit(&self.id_of(&docker).await?).await?;
         Ok(client.insert(docker).clone())
     }
 
-    /// Connects anew: the engine may be another one than before.
+    async fn id_of(&self, docker: &Docker) -> Result<String, EngineError> {
+        Ok(docker.info().await.map_err(|e| self.error(&e))?.id.unwrap_or_default())
+    }
+
+    /// Lets the engine with this id be used, or says why not.
+    async fn admit(&self, id: &str) -> Result<(), EngineError> {
+        match self.gate.get() {
+            Some(gate) => gate.ask(id).await.map_err(EngineError::NoConnection)?,
+            None => self.is_the_one(id)?,
+        }
+        *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
+        Ok(())
+    }
+
+    fn is_the_one(&self, id: &str) -> Result<(), EngineError> {
+        match self.engine() {
+            Some(known) if known != id => Err(EngineError::NoConnection(another_engine(&self.endpoint, id, &known))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The id of the engine that is used.
+    pub(super) fn engine(&self) -> Option<String> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes sure that it was the right engine that answered just now. The client connects again by itself, and may have reached
+    /// another engine then. What that one does not have may well exist.
+    pub(super) async fn confirm(&self, docker: &Docker) -> Result<(), EngineError> {
+        let id = self.id_of(docker).await?;
+        let Err(error) = self.is_the_one(&id) else { return Ok(()) };
+        self.client.lock().await.take();
+        self.doubted.notify_one();
+        let refusal = match self.gate.get() {
+            Some(gate) => gate.ask(&id).await.err(),
+            None => None,
+        };
+        Err(refusal.map_or(error, EngineError::NoConnection))
+    }
+
+    /// Connects anew: the engine may speak another version of the API than before.
     pub(super) async fn redial(&self) -> Result<Docker, EngineError> {
         self.client.lock().await.take();
         self.docker().await
@@ -100,4 +143,11 @@ impl Host {
         };
         turn.lock_owned().await
     }
+}
+
+/// What is wrong when another engine answers.
+pub(super) fn another_engine(endpoint: &Endpoint, id: &str, known: &str) -> String {
+    format!(
+        "another Docker Engine answers at {endpoint}: its id is {id}, and the workers are on the engine with the id {known}"
+    )
 }

@@ -60,7 +60,8 @@ pub(super) async fn look(host: &Host, docker: &Docker, container: &str) -> Resul
     }
 }
 
-/// Looks for one instance: by its name, which is one request, and by its labels if it does not have that name.
+/// Looks for one instance: by its name, which is one request, then by its labels, if it does not have that name. `Ok(None)` is the
+/// word of the engine that has the workers.
 pub(super) async fn find(host: &Host, installation: &str, key: &InstanceKey) -> Result<Option<Instance>, EngineError> {
     let docker = host.docker().await?;
     let named = look(host, &docker, &key.instance_name()).await?;
@@ -72,6 +73,7 @@ pub(super) async fn find(host: &Host, installation: &str, key: &InstanceKey) -> 
             return Ok(Some(instance));
         }
     }
+    host.confirm(&docker).await?;
     Ok(None)
 }
 
@@ -103,7 +105,7 @@ pub(super) async fn read(host: &Host, docker: &Docker, found: &ContainerInspectR
         key,
         host: host.name.clone(),
         own: true,
-        handle: Handle { id, started: started.unwrap_or_default() },
+        handle: Handle { id, started: started.unwrap_or_default(), engine: host.engine() },
         state,
     })
 }

@@ -269,7 +269,7 @@ impl Executor for DockerExecutor {
     async fn reaches_host(&self, target: &Target) -> bool {
         let Ok(host) = self.hosts.of(target) else { return false };
         match host.docker().await {
-            Ok(docker) => docker.ping().await.is_ok(),
+            Ok(docker) => host.confirm(&docker).await.is_ok(),
             Err(_) => false,
         }
     }

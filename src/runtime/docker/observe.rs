@@ -128,6 +128,7 @@ impl<'a> Session<'a> {
                 None => tokio::select! {
                     biased;
                     () = &mut self.relist => return self.list().await,
+                    () = self.host.doubted.notified() => return self.list().await,
                     event = self.events.next() => heard(self.host, event)?,
                 },
             };
@@ -205,6 +206,7 @@ async fn listing(host: &Host, docker: &Docker, installation: &str, seen: &Seen) 
         }
     });
     let looked: Vec<Option<Instance>> = stream::iter(looks).buffered(LOOKS).try_collect().await?;
+    host.confirm(docker).await?;
     let mut instances: Vec<Instance> = looked.into_iter().flatten().collect();
     instances.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(instances)

@@ -158,7 +158,9 @@ async fn run(host: &Host, docker: &Docker, id: &str) -> Result<Instance, StartEr
         }
         Err(error) => return Err(unknown(error)),
     }
-    match instance::look(host, docker, id).await.map_err(unknown)? {
+    let made = instance::look(host, docker, id).await.map_err(unknown)?;
+    host.confirm(docker).await.map_err(unknown)?;
+    match made {
         Some(instance) => Ok(instance),
         None => Err(StartError::Unknown(format!("container {id} on host {} disappeared as soon as it ran", host.name))),
     }

@@ -20,7 +20,7 @@ pub(super) async fn stop(host: &Host, installation: &str, key: &InstanceKey) -> 
         // By label and not by name, for people can rename a container.
         let found = instance::list(host, &docker, &labels).await?;
         if found.is_empty() {
-            return Ok(());
+            return Ok(host.confirm(&docker).await?);
         }
         for id in found.into_iter().filter_map(|container| container.id) {
             end(host, &docker, &id).await?;

@@ -142,7 +142,7 @@ mod tests {
 
     fn put(seen: &Seen, worker: &str, node: &str, state: InstanceState) -> InstanceState {
         let key = InstanceKey { namespace: "n".into(), worker: worker.into(), uid: worker.into() };
-        let handle = Handle { id: format!("pod-{worker}"), started: String::new() };
+        let handle = Handle { id: format!("pod-{worker}"), started: String::new(), engine: None };
         let instance = Instance { key, host: LOCAL_HOST.into(), own: true, handle, state };
         let protected_for = Some(Duration::from_secs(60));
         seen.put(instance, Extra { node: Some(seen.node(node)), protected_for, hollow: None }).state

@@ -32,7 +32,7 @@ pub(super) fn instance(pod: &Pod, installation: &str, before: Option<&Instance>)
     let own =
         pod.metadata.labels.as_ref().and_then(|l| l.get(names::INSTALLATION)).is_some_and(|id| id == installation);
     let started = pod.metadata.creation_timestamp.as_ref().map(|t| t.0.to_string()).unwrap_or_default();
-    let handle = Handle { id: pod.metadata.uid.clone()?, started };
+    let handle = Handle { id: pod.metadata.uid.clone()?, started, engine: None };
     let state = settle(state(pod), before.map(|i| &i.state));
     Some(Instance { key, host: LOCAL_HOST.to_owned(), own, handle, state })
 }

@@ -67,7 +67,7 @@ impl Record {
 
     /// What the instance is called for ever: start times repeat from boot to boot.
     pub fn handle(&self, shim: ProcessId) -> Handle {
-        Handle { id: shim.pid.to_string(), started: format!("{}/{}", self.boot_id, shim.start) }
+        Handle { id: shim.pid.to_string(), started: format!("{}/{}", self.boot_id, shim.start), engine: None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The local server: all of Poolkeeper in one process that stays, for one user of one machine. Its objects outlive it.
 //!
 //! - [`home`]: the directory that it keeps everything in. `access`: how clients reach it; `door`: how they get in now.
-//! - `owner`: whose the workers are. `binaries`: the program that they are made of. [`targets`]: how a command on this machine
+//! - `owner`: whose the workers are. `engine`: the Docker Engine that has some. `binaries`: the program that they are made of. [`targets`]: how a command on this machine
 //!   reaches a worker.
 //! - `parts`: what it is made of. `restored`: what a copy of a store is, and begins with. `secrets`: where values of credentials
 //!   are. `standing_down`: how its workers are stopped.
@@ -15,6 +15,7 @@
 mod access;
 mod binaries;
 mod door;
+mod engine;
 mod error;
 pub mod home;
 mod kubectl;
@@ -37,9 +38,9 @@ use tokio_util::sync::CancellationToken;
 use self::access::Access;
 pub use self::access::CONTEXT;
 use self::door::Door;
+pub use self::engine::DockerHost;
 pub use self::error::Error;
 use self::home::{Home, Lock};
-pub use self::owner::DockerHost;
 use self::parts::Parts;
 pub use self::refusal::Refusal;
 use self::requests::{Down, Front, Order};
@@ -103,7 +104,7 @@ pub async fn serve(start: Start, leave: CancellationToken) -> Result<Ended, Erro
     // Relative paths of pools begin here.
     std::env::set_current_dir(home.path()).map_err(file(home.path().to_owned()))?;
     if let Some(host) = docker_host {
-        owner::choose(&home, &host)?;
+        engine::choose(&home, &host)?;
     }
     let parts = Parts::open(&home, clock.clone(), ids.clone()).await?;
     parts.ensure_namespace().await;
@@ -218,7 +219,7 @@ async fn live(parts: &Parts, leave: &CancellationToken, asked: &mut mpsc::Receiv
             let _ = order.answer.send(answer.clone());
         }
         stood_down.map_err(Error::StandingDown)?;
-        owner::forget_engine(&parts.home);
+        engine::forget_engine(&parts.home);
         return Ok(Ended::Down);
     }
 }
@@ -235,7 +236,7 @@ pub async fn stop_workers(start: Start, force: bool) -> Result<Result<(), Refusa
         return Ok(Err(refusal));
     }
     parts.stand_down().await.map_err(Error::StandingDown)?;
-    owner::forget_engine(&home);
+    engine::forget_engine(&home);
     Ok(Ok(()))
 }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::Error;
 use super::home::Home;
 use super::secrets::SecretsOf;
-use super::{binaries, owner};
+use super::{binaries, engine, owner};
 use crate::api::{RuntimeKind, crd};
 use crate::clock::{Clock, Ids};
 use crate::local::{DiskCopier, DiskEpoch, DiskStore, History, LocalApi, Options};
@@ -58,7 +58,7 @@ impl Parts {
         // Docker is the default: a pool that does not say otherwise must not run on this machine itself.
         let kinds = vec![RuntimeKind::Docker, RuntimeKind::Process];
         let mut config = RuntimeConfig::new(kinds, owner::installation(home, &ids)?);
-        let (endpoint, gate) = owner::engine(home)?;
+        let (endpoint, gate) = engine::engine(home, &client)?;
         config.docker_hosts = vec![HostOptions { name: LOCAL_HOST.to_owned(), endpoint: Some(endpoint) }];
         config.engine_gate = Some(gate);
         let bin = home.binaries();

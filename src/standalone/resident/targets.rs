@@ -1,7 +1,7 @@
 //! How a command on this machine reaches a worker of the local server, also while no Dispatch names it.
 
+use super::engine;
 use super::home::Home;
-use super::owner;
 use crate::api::RuntimeKind;
 use crate::api::dispatch::Target;
 use crate::api::worker::Worker;
@@ -17,7 +17,7 @@ pub fn target(home: &Home, worker: &Worker) -> Option<Target> {
         }
         RuntimeKind::Docker => {
             let container = worker.status.as_ref()?.handle.as_ref()?.id.clone();
-            let engine = owner::recorded_engine(home)?;
+            let engine = engine::recorded_engine(home)?;
             let argv = ["docker", "-H", &engine, "exec", "-i", &container].map(str::to_owned).to_vec();
             Some(of(container, argv))
         }

@@ -338,7 +338,7 @@ impl FakeRuntime {
         if world.instances.contains_key(&spec.key.uid) {
             return Ok(None);
         }
-        let handle = Handle { id: world.ids.uid(), started: world.clock.now().to_string() };
+        let handle = Handle { id: world.ids.uid(), started: world.clock.now().to_string(), engine: None };
         let (key, host) = (spec.key.clone(), spec.host.clone());
         let (own, state) = (true, InstanceState::Starting);
         let instance = Instance { key: key.clone(), host: host.clone(), own, handle: handle.clone(), state };
