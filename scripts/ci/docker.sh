@@ -18,6 +18,7 @@ cargo test --locked --test local_server docker
 # The quickstart as a reader types it.
 cargo test --locked --test quickstart
 # What dies and is cut off while tasks run in containers. One after the other: some freeze their engine.
-POOLKEEPER_KILLS=30 POOLKEEPER_FROZEN=30 POOLKEEPER_CUTS=10 cargo test --locked --test kills -- --test-threads=1 --nocapture
+if [ "$(id -u)" = 0 ] && [ -x /lib/systemd/systemd ]; then export POOLKEEPER_SYSTEMD=1; fi
+POOLKEEPER_KILLS=30 POOLKEEPER_FROZEN=30 POOLKEEPER_CUTS=10 POOLKEEPER_ROUNDS=30 cargo test --locked --test kills -- --test-threads=1 --nocapture
 # Batches in containers, and poolkeeper killed in their midst.
 POOLKEEPER_CRASH_IMAGE=poolkeeper-test:1 POOLKEEPER_KILLS=30 cargo test --locked --test crash docker -- --nocapture

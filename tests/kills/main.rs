@@ -2,11 +2,14 @@
 //!
 //! Tests that need Docker start engines of their own (`scripts/docker-up.sh`), where POOLKEEPER_DOCKERD_PRIVATE allows that; elsewhere
 //! they are skipped, and say so. `POOLKEEPER_REQUIRE_DOCKER` makes that a failure. `POOLKEEPER_KILLS` and `POOLKEEPER_ROUNDS` say how
-//! often something is killed, `POOLKEEPER_FROZEN` for how many seconds an engine is frozen.
+//! often something is killed, `POOLKEEPER_FROZEN` for how many seconds an engine is frozen, `POOLKEEPER_CUTS` how often connections are cut. `POOLKEEPER_SYSTEMD` lets
+//! root start a systemd, as the manager of a user's units.
 #![allow(clippy::unwrap_used)]
 
 mod engine;
 mod frozen;
+mod holders;
+mod init;
 mod proxy;
 mod server;
 mod supervisor;

@@ -17,14 +17,14 @@ use crate::truth::Truth;
 use crate::{PROGRAM, number};
 
 /// What each worker is: its uid, and its container or process.
-async fn workers(rig: &Rig) -> BTreeMap<String, (String, String)> {
+pub async fn workers(rig: &Rig) -> BTreeMap<String, (String, String)> {
     let api: Api<Worker> = Api::default_namespaced(rig.client().await);
     let all = api.list(&ListParams::default()).await.unwrap();
     let handle = |worker: &Worker| worker.status.as_ref()?.handle.as_ref().map(|handle| handle.id.clone());
     all.iter().filter_map(|w| Some((w.name_any(), (w.uid()?, handle(w)?)))).collect()
 }
 
-fn processes() -> ContainerPool {
+pub fn processes() -> ContainerPool {
     let pool = json!({
         "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "processes"},
         "spec": {"runtime": "Process", "min": 2, "max": 2},
