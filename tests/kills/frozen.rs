@@ -30,8 +30,9 @@ struct Day<'a> {
 impl<'a> Day<'a> {
     async fn begin(engine: &'a Engine) -> Self {
         let rig = Rig::with_docker(PROGRAM);
-        // A second.
-        let truth = Truth::new(&rig.file("truth"), "test $n -ge 20");
+        // A second. A few take longer than the end of a stream is waited for that was cut.
+        let enough = "case $name in *-4) test $n -ge 300;; *) test $n -ge 20;; esac";
+        let truth = Truth::new(&rig.file("truth"), enough);
         let proxy = Proxy::new(rig.file("docker.sock"), engine.socket());
         rig.local(&["up", "--docker-host", &proxy.address()]).exits(0);
         let pools: Api<ContainerPool> = Api::default_namespaced(rig.client().await);
@@ -46,15 +47,13 @@ impl<'a> Day<'a> {
     async fn end(self) {
         let said = self.batch.finish(&self.rig, "batch");
         self.supervisor.finish(&self.rig, "boxes");
-        let lost = judge(&self.truth, &dispatches(&self.rig).await, TASKS);
+        let unknown = judge(&self.truth, &dispatches(&self.rig).await, TASKS);
         let ends = self.truth.ends();
         let lines = ends.iter().filter(|(task, _)| task.starts_with("line-")).count();
         assert_eq!(lines, TASKS, "{said}{}", self.truth.said());
-        println!(
-            "{} of {} tasks ran to their end again; {lost} attempts of the server were lost",
-            ends.values().sum::<usize>() - ends.len(),
-            ends.len()
-        );
+        let again = ends.values().sum::<usize>() - ends.len();
+        println!("{again} of {} tasks ran to their end again; of the server: {unknown:?}", ends.len());
+        assert_eq!(unknown.worker_lost, 0);
         self.rig.local(&["down", "--force"]).exits(0);
         assert_eq!(self.engine.containers(), Vec::<String>::new());
     }

@@ -143,18 +143,18 @@ impl Day {
         Some(Self { rig, truth, pools, supervisors, systemd, engine })
     }
 
-    /// Lets the tasks end. Returns how many attempts were lost.
-    async fn end(self) -> i32 {
+    /// Lets the tasks end. Returns how many attempts ended without a report of how the task ended.
+    async fn end(self) -> usize {
         std::fs::write(format!("{}/go", self.truth.dir()), "").unwrap();
         for (pool, supervisor) in self.pools.iter().zip(self.supervisors) {
             supervisor.finish(&self.rig, pool);
         }
-        let lost = judge(&self.truth, &dispatches(&self.rig).await, 2 * self.pools.len());
+        let unknown = judge(&self.truth, &dispatches(&self.rig).await, 2 * self.pools.len());
         let ends = self.truth.ends();
         assert!(ends.values().all(|n| *n == 1), "{}", self.truth.said());
         self.rig.local(&["down", "--force"]).exits(0);
         assert!(self.engine.is_none_or(|engine| engine.containers().is_empty()));
-        lost
+        unknown.lost + unknown.worker_lost
     }
 }
 

@@ -89,29 +89,34 @@ impl Drop for Supervisor {
     }
 }
 
-/// Every task succeeded, and ran to its end once; or once more for each attempt of which that was not known. Returns how many such
-/// attempts there were.
+/// Attempts that did not end with a report of how the task ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Unknown {
+    /// The holder did not know.
+    pub lost: usize,
+    /// The container or process was gone.
+    pub worker_lost: usize,
+}
+
+/// Every task succeeded, and ran to its end once; or once more for each attempt of which that was not known.
 #[track_caller]
-pub fn judge(truth: &Truth, all: &[Dispatch], tasks: usize) -> i32 {
+pub fn judge(truth: &Truth, all: &[Dispatch], tasks: usize) -> Unknown {
     truth.check();
     assert_eq!(all.len(), tasks);
     let ends = truth.ends();
-    let mut lost = 0;
+    let mut sum = Unknown::default();
     for dispatch in all {
         let (name, status) = (dispatch.metadata.name.clone().unwrap(), dispatch.status.clone().unwrap());
         assert_eq!(status.phase, DispatchPhase::Succeeded, "{name}: {status:?}");
         let retries = status.retries.unwrap_or_default();
-        let unknown = retries.lost + retries.worker_lost;
+        let [lost, worker_lost] = [retries.lost, retries.worker_lost].map(|n| usize::try_from(n).unwrap());
         let ended = ends.get(&name).copied().unwrap_or_default();
-        let most = 1 + usize::try_from(unknown).unwrap();
-        assert!(
-            (1..=most).contains(&ended),
-            "{name} ended {ended} times, with {unknown} attempts lost: {}",
-            truth.said()
-        );
-        lost += unknown;
+        let most = 1 + lost + worker_lost;
+        assert!((1..=most).contains(&ended), "{name} ended {ended} times, at most {most}: {}", truth.said());
+        sum = Unknown { lost: sum.lost + lost, worker_lost: sum.worker_lost + worker_lost };
     }
-    lost
+    println!("{sum:?}");
+    sum
 }
 
 /// All dispatches there are.
