@@ -2,16 +2,16 @@
 //!
 //! It serves the CRDs that it is given, and Leases, Events, Namespaces and Secrets, as a tower service under
 //! [`kube::Client`]; codes, reasons and messages are those of kube-apiserver 1.33. It knows nothing of pools.
-//! A request for a feature that it lacks gets 406, 415 or 501 with the name of the feature: apply patches,
-//! protobuf, orphaning and foreground deletion, and `PartialObjectMetadata`. Tables are there for Secrets and the kinds of CRDs. A CRD that needs conversion, or has
+//! A request for a feature that it lacks gets 406, 415 or 501 with the name of the feature: apply patches, responses in
+//! protobuf, and `PartialObjectMetadata`. A CRD that needs conversion, or has
 //! an unknown keyword, format or rule, is refused at the start. There are no webhooks and no authorization, and any namespace
-//! may be used without creating it.
+//! may be used without creating it. `tests/kubectl/differences.rs` lists what kubectl meets here and not in a cluster.
 //!
 //! From the outside inwards; each uses only those below it:
 //!
 //! - `server`: the handle that the program holds, and the tower service. `service` answers one request.
-//! - `discovery`: what clients ask for first: the kinds, the version, the OpenAPI documents.
-//! - `objects`: the verbs, and garbage collection.
+//! - `discovery`: what clients ask for first: the kinds, the version, the OpenAPI documents, what they may do.
+//! - `objects`: the verbs, garbage collection, and the deletion of namespaces.
 //! - `request`: reads paths, queries, bodies, patches and selectors.
 //! - `response`: writes objects, lists, watch events and errors.
 //! - `store`: the objects, the events that watches read, and the records.

@@ -11,7 +11,7 @@ use crate::local::objects::api::Api;
 use crate::local::objects::scale::{scale, scaled};
 use crate::local::objects::verbs::{Deleted, Written};
 use crate::local::objects::watch::watch;
-use crate::local::request::body::{Body, delete_options, read_json};
+use crate::local::request::body::{Body, delete_options, read_object};
 use crate::local::request::negotiate::negotiate;
 use crate::local::request::options::{Form, Part, Source};
 use crate::local::request::patch::Patch;
@@ -43,11 +43,21 @@ where
 }
 
 async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &Body) -> Result<Response<ResponseBody>, ApiError> {
+    if ["/healthz", "/livez", "/readyz"].contains(&parts.uri.path()) {
+        return Ok(plain(StatusCode::OK, "ok".into()));
+    }
     if let Some(found) = discovery::answer(&api.kinds, parts.uri.path()) {
         if parts.method != Method::GET {
             return Err(ApiError::only_get());
         }
         return Ok(json_response(StatusCode::OK, to_json(&found), &[]));
+    }
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    if parts.method == Method::POST {
+        let asked = || read_object(content_type, body.bytes()?);
+        if let Some(review) = discovery::reviews::answer(parts.uri.path(), asked) {
+            return Ok(json_response(StatusCode::CREATED, to_json(&review?), &[]));
+        }
     }
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let target = target(&api.kinds, parts.uri.path())?;
@@ -55,7 +65,6 @@ async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &Body) -> Re
     let kind = &target.kind;
     let tables = parts.method == Method::GET && !kind.columns.is_empty();
     let form = negotiate(accept, tables, &query)?;
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let namespace = target.namespace.as_deref();
     let one = namespace.unwrap_or_default();
     let Some(name) = target.name.as_deref() else {
@@ -66,11 +75,11 @@ async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &Body) -> Re
                 Ok(json_response(StatusCode::OK, api.list(kind, namespace, &query.list(kind)?, form)?, &[]))
             }
             Method::POST if namespace.is_some() => {
-                let object = read_json(content_type, body.bytes()?)?;
+                let object = read_object(content_type, body.bytes()?)?;
                 let written = api.create(kind, one, object, query.write("CreateOptions")?).await?;
                 Ok(written_response(kind, &written))
             }
-            Method::DELETE if namespace.is_some() => {
+            Method::DELETE if namespace.is_some() && !kind.is_namespace() => {
                 let options = delete_options(&query, content_type, body.bytes()?)?;
                 Ok(json_response(
                     StatusCode::OK,
@@ -86,7 +95,8 @@ async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &Body) -> Re
         None => Part::Main,
         Some("status") if kind.status => Part::Status,
         Some("scale") if kind.scale.is_some() => Part::Main,
-        Some("status" | "scale") => return Err(ApiError::no_route()),
+        Some("status" | "scale") if kind.traits.typed => return Err(ApiError::no_route()),
+        Some("status" | "scale") => return Err(ApiError::not_found(kind, name)),
         Some(other) => return Err(ApiError::not_implemented(&format!("the subresource {other:?}"))),
     };
     if let Some(paths) = kind.scale.as_ref().filter(|_| target.subresource.as_deref() == Some("scale")) {
@@ -108,7 +118,7 @@ async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &Body) -> Re
             Ok(json_response(StatusCode::OK, body, &[]))
         }
         Method::PUT => {
-            let object = read_json(content_type, body.bytes()?)?;
+            let object = read_object(content_type, body.bytes()?)?;
             let written = api
                 .update(kind, one, name, (part, Source::Body), query.write("UpdateOptions")?, |_| Ok(object))
                 .await?;
@@ -121,9 +131,6 @@ async fn answer(api: &Arc<Api>, parts: &http::request::Parts, body: &Body) -> Re
             Ok(written_response(kind, &written))
         }
         Method::DELETE if part == Part::Main => {
-            if kind.plural == "namespaces" && kind.group.is_empty() {
-                return Err(ApiError::not_implemented("deletion of namespaces; delete the objects in it instead"));
-            }
             let options = delete_options(&query, content_type, body.bytes()?)?;
             Ok(json_response(
                 StatusCode::OK,
@@ -156,7 +163,7 @@ async fn scale_response(
     let object = match parts.method {
         Method::GET => Arc::clone(&api.get(kind, namespace, name)?.object),
         Method::PUT => {
-            let wanted = read_json(content_type, body.bytes()?)?;
+            let wanted = read_object(content_type, body.bytes()?)?;
             let change = |old: &Value| scaled(paths, old, &wanted);
             let (place, options) = ((Part::Main, Source::Patch), query.write("UpdateOptions")?);
             Arc::clone(&api.update(kind, namespace, name, place, options, change).await?.stored.object)

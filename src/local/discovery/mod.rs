@@ -1,10 +1,11 @@
 //! What clients ask for before anything else: the version, the groups, the kinds of each, and their schemas.
 //!
-//! - Here: which paths there are, and the groups. `resources`: the kinds of a group. `openapi`: their schemas. `release`: the
-//!   version of Kubernetes.
+//! - Here: which paths there are, and the groups. `resources`: the kinds of a group. `openapi`: their schemas. `reviews`: what
+//!   a client may do. `release`: the version of Kubernetes.
 mod openapi;
 mod release;
 mod resources;
+pub(crate) mod reviews;
 
 use serde_json::{Value, json};
 
@@ -21,12 +22,12 @@ pub(crate) fn answer(kinds: &Kinds, path: &str) -> Option<Value> {
             "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": ""}],
         })),
         ["apis"] => {
-            let groups: Vec<Value> =
-                groups(kinds).into_iter().filter(|(name, _)| !name.is_empty()).map(group).collect();
+            let named = groups(kinds).into_iter().filter(|(name, _)| !name.is_empty());
+            let groups: Vec<Value> = named.chain([reviews::GROUP]).map(group).collect();
             Some(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}))
         }
         ["apis", name] => {
-            let mut group = group(groups(kinds).into_iter().find(|(found, _)| *found == name)?);
+            let mut group = group(groups(kinds).into_iter().chain([reviews::GROUP]).find(|(found, _)| *found == name)?);
             group["kind"] = "APIGroup".into();
             group["apiVersion"] = "v1".into();
             Some(group)

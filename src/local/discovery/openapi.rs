@@ -1,4 +1,8 @@
 //! The OpenAPI v3 documents: what `kubectl explain` prints, and from which `kubectl apply` learns that the server checks fields.
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::{core, events};
+use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::release::{MAJOR, MINOR};
@@ -22,18 +26,41 @@ pub(super) fn document(kinds: &Kinds, group: &str, version: &str) -> Option<Valu
         return None;
     }
     let paths: Map<_, _> = of_group.iter().flat_map(|kind| paths(kind)).collect();
-    let schemas: Map<_, _> = of_group.iter().map(|kind| (schema_name(kind), schema(kind))).collect();
+    let mut models = models();
+    for kind in of_group {
+        let schema = schema(kind, &models);
+        models.insert(schema_name(kind), schema);
+    }
     Some(json!({
         "openapi": "3.0.0", "info": {"title": "Kubernetes", "version": format!("v{MAJOR}.{MINOR}.0")},
-        "paths": paths, "components": {"schemas": schemas},
+        "paths": paths, "components": {"schemas": models},
     }))
+}
+
+/// The built-in kinds and their parts.
+fn models() -> Map<String, Value> {
+    let mut generator = SchemaSettings::openapi3().into_generator();
+    generator.subschema_for::<Secret>();
+    generator.subschema_for::<Namespace>();
+    generator.subschema_for::<Lease>();
+    generator.subschema_for::<core::v1::Event>();
+    generator.subschema_for::<events::v1::Event>();
+    let mut models = generator.take_definitions(true);
+    for model in models.values_mut() {
+        // Go's types require no metadata.
+        if let Some(required) = model["required"].as_array_mut() {
+            required.retain(|name| name != "metadata");
+        }
+    }
+    models
 }
 
 /// `dev.poolkeeper.v1alpha1.Worker` of the group `poolkeeper.dev`.
 fn schema_name(kind: &Kind) -> String {
     let mut words: Vec<&str> = kind.group.split('.').rev().filter(|word| !word.is_empty()).collect();
-    if words.is_empty() {
-        words = vec!["io", "k8s", "api", "core"];
+    if kind.traits.typed {
+        words =
+            vec!["io", "k8s", "api", kind.group.split('.').next().filter(|word| !word.is_empty()).unwrap_or("core")];
     }
     words.extend([&*kind.version, &*kind.kind]);
     words.join(".")
@@ -43,18 +70,13 @@ fn group_version_kind(kind: &Kind) -> Value {
     json!({"group": kind.group, "version": kind.version, "kind": kind.kind})
 }
 
-fn schema(kind: &Kind) -> Value {
-    let mut schema = kind.declared.clone();
+fn schema(kind: &Kind, models: &Map<String, Value>) -> Value {
+    let mut schema = models.get(&schema_name(kind)).unwrap_or(&kind.declared).clone();
     schema["x-kubernetes-group-version-kind"] = json!([group_version_kind(kind)]);
-    let metadata = &mut schema["properties"]["metadata"];
-    if metadata.is_null() {
-        *metadata = json!({"type": "object"});
-    }
-    for key in ["apiVersion", "kind"] {
-        let property = &mut schema["properties"][key];
-        if property.is_null() {
-            *property = json!({"type": "string"});
-        }
+    // What all kinds have in common.
+    let common = &models["io.k8s.api.core.v1.Secret"]["properties"];
+    for key in ["apiVersion", "kind", "metadata"] {
+        schema["properties"][key] = common[key].clone();
     }
     schema
 }

@@ -4,6 +4,7 @@ pub(crate) mod api;
 mod change;
 mod gc;
 mod list;
+mod namespaces;
 pub(crate) mod scale;
 pub(crate) mod verbs;
 pub(crate) mod watch;

@@ -84,7 +84,7 @@ impl Api {
         if meta::text(&object, "name").is_empty() && !meta::text(&object, "generateName").is_empty() {
             self.generate_name(&mut object, |o| transaction.get(&key_of(o)).is_some());
         }
-        let mut errors = meta::validate_new(&object, kind.namespaced);
+        let mut errors = meta::validate_new(&object, kind);
         errors.append(&mut validate(&kind.schema, &object, None, ""));
         errors.extend(kind.traits.content.iter().flat_map(|content| (content.validate)(&object, None)));
         if kind.traits.typed
@@ -101,6 +101,7 @@ impl Api {
         if has_version {
             return Err(ApiError::unset_on_create());
         }
+        self.check_namespace(transaction, kind, namespace, &name)?;
         let key = key_of(&object);
         if let Some(taken) = transaction.get(&key) {
             return Err(ApiError::already_exists(kind, &name, meta::is_deleting(&taken.object)));
@@ -225,11 +226,12 @@ impl Api {
                 key.clone(),
                 Change::Modified,
                 new,
-                Some(stored),
+                Some(Arc::clone(&stored)),
                 now,
             );
             if owners_changed {
                 self.collect(transaction, &key);
+                self.release_owners(transaction, &old);
             }
             result
         };
@@ -277,11 +279,15 @@ impl Api {
                 ),
             ));
         }
+        if kind.is_namespace() {
+            return self.delete_namespace(transaction, kind, &key, stored, options.dry_run);
+        }
         if options.dry_run {
             let held = !meta::list(&stored.object, "finalizers").is_empty();
             return Ok(if held { Deleted::Pending(self.marked(&stored)) } else { Deleted::Gone(stored) });
         }
-        Ok(self.remove(transaction, self.kinds.stored(kind.store), &key).unwrap_or(Deleted::Gone(stored)))
+        let kind = self.kinds.stored(kind.store);
+        Ok(self.remove_with(transaction, kind, &key, options.propagation).unwrap_or(Deleted::Gone(stored)))
     }
 
     /// Deletes an object, or marks it as being deleted if it has finalizers. `None` if it does not exist.
@@ -299,7 +305,7 @@ impl Api {
     }
 
     /// The object as being deleted.
-    fn marked(&self, stored: &Arc<Stored>) -> Arc<Stored> {
+    pub(crate) fn marked(&self, stored: &Arc<Stored>) -> Arc<Stored> {
         if meta::is_deleting(&stored.object) {
             return Arc::clone(stored);
         }
@@ -313,7 +319,8 @@ impl Api {
         Arc::new(Stored::new(stored.revision, object))
     }
 
-    fn erase(
+    /// Removes an object, and does what its removal makes due.
+    pub(crate) fn erase(
         &self,
         transaction: &mut Transaction<'_>,
         kind: &Kind,
@@ -324,6 +331,8 @@ impl Api {
         let uid = meta::text(&object, "uid").to_owned();
         let gone = transaction.change(kind, key.clone(), Change::Deleted, object, Some(stored), self.clock.now());
         self.collect_dependents(transaction, &uid);
+        self.release_owners(transaction, &gone.object);
+        self.release_namespace(transaction, &key.namespace);
         gone
     }
 

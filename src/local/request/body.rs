@@ -4,7 +4,8 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Value, json};
 use tower::BoxError;
 
-use crate::local::request::options::DeleteOptions;
+use crate::local::request::options::{DeleteOptions, Propagation};
+use crate::local::request::protobuf;
 use crate::local::request::query::{Query, bad_dry_run, bad_option};
 use crate::local::response::status::ApiError;
 
@@ -39,10 +40,14 @@ impl Body {
     }
 }
 
-pub(crate) fn read_json(content_type: &str, body: &[u8]) -> Result<Value, ApiError> {
+/// The object in a body of JSON, or of protobuf, in which clients send the built-in kinds.
+///
+/// # Errors
+/// 400 for a body that cannot be read, 415 for another form.
+pub(crate) fn read_object(content_type: &str, body: &[u8]) -> Result<Value, ApiError> {
     let media = content_type.split(';').next().unwrap_or_default().trim();
-    if media == "application/vnd.kubernetes.protobuf" {
-        return Err(ApiError::no_protobuf());
+    if media == protobuf::MEDIA {
+        return protobuf::object(body).ok_or_else(ApiError::no_protobuf);
     }
     if !["", "application/json"].contains(&media) {
         return Err(ApiError::unsupported_media_type(&["application/json"]));
@@ -57,15 +62,14 @@ pub(crate) fn read_json(content_type: &str, body: &[u8]) -> Result<Value, ApiErr
 }
 
 pub(crate) fn delete_options(query: &Query, content_type: &str, body: &[u8]) -> Result<DeleteOptions, ApiError> {
-    let body = if body.is_empty() { json!({}) } else { read_json(content_type, body)? };
+    let body = if body.is_empty() { json!({}) } else { read_object(content_type, body)? };
+    let orphan = body["orphanDependents"] == Value::Bool(true) || query.flag("orphanDependents");
     let policy = body["propagationPolicy"].as_str().or(query.text("propagationPolicy"));
-    match policy {
-        None | Some("Background") => {}
-        Some(policy @ ("Foreground" | "Orphan")) => {
-            return Err(ApiError::not_implemented(&format!(
-                "propagationPolicy {policy}; with kubectl, leave out --cascade"
-            )));
-        }
+    let propagation = match policy {
+        None if orphan => Propagation::Orphan,
+        None | Some("Background") => Propagation::Background,
+        Some("Foreground") => Propagation::Foreground,
+        Some("Orphan") => Propagation::Orphan,
         Some(other) => {
             return Err(bad_option(
                 "DeleteOptions",
@@ -74,16 +78,14 @@ pub(crate) fn delete_options(query: &Query, content_type: &str, body: &[u8]) -> 
                 &["Foreground", "Background", "Orphan", "nil"],
             ));
         }
-    }
-    if body["orphanDependents"] == Value::Bool(true) || query.flag("orphanDependents") {
-        return Err(ApiError::not_implemented("orphanDependents; use propagationPolicy Background"));
-    }
+    };
     let text = |key: &str| body["preconditions"][key].as_str().map(str::to_owned);
     let in_body: Vec<&str> = body["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if in_body.iter().any(|v| *v != "All") {
         return Err(bad_dry_run("DeleteOptions", &in_body));
     }
     Ok(DeleteOptions {
+        propagation,
         uid: text("uid"),
         resource_version: text("resourceVersion"),
         dry_run: !in_body.is_empty() || query.dry_run("DeleteOptions")?,

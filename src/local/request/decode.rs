@@ -23,7 +23,11 @@ pub(crate) fn decode(
         }
         Source::Patch => {
             // The object may hold what must not be shown.
-            let text = if kind.traits.content.is_some() { "<redacted>".to_owned() } else { object.to_string() };
+            let text = if kind.traits.content.is_some_and(|content| content.hidden) {
+                "<redacted>".to_owned()
+            } else {
+                object.to_string()
+            };
             ApiError::invalid_as("", "", "", &[FieldError::invalid("patch", &Value::String(text), why)])
         }
     };

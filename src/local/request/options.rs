@@ -36,9 +36,22 @@ pub(crate) enum Part {
 /// The options of a delete.
 #[derive(Debug, Default)]
 pub(crate) struct DeleteOptions {
+    pub propagation: Propagation,
     pub uid: Option<String>,
     pub resource_version: Option<String>,
     pub dry_run: bool,
+}
+
+/// What becomes of the objects that a deleted object owns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Propagation {
+    /// They are deleted after it.
+    #[default]
+    Background,
+    /// Those that block its deletion are deleted before it.
+    Foreground,
+    /// They stay.
+    Orphan,
 }
 
 /// The options of a list.

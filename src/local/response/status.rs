@@ -71,6 +71,22 @@ impl ApiError {
         Self::new(409, "AlreadyExists", message).of(kind, name)
     }
 
+    pub fn forbidden(kind: &Kind, name: &str, why: &str) -> Self {
+        Self::new(403, "Forbidden", format!("{} {name:?} is forbidden: {why}", kind.group_resource())).of(kind, name)
+    }
+
+    /// An object in a namespace that is being deleted.
+    pub fn terminating(kind: &Kind, name: &str, namespace: &str) -> Self {
+        let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+        Self::forbidden(kind, name, &why).with(
+            "causes",
+            vec![json!({
+                "reason": "NamespaceTerminating", "message": format!("namespace {namespace} is being terminated"),
+                "field": "metadata.namespace",
+            })],
+        )
+    }
+
     pub fn conflict(kind: &Kind, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {} {name:?}: {why}", kind.group_resource());
         Self::new(409, "Conflict", message).of(kind, name)
@@ -118,10 +134,10 @@ impl ApiError {
         Self::new(415, "UnsupportedMediaType", message)
     }
 
-    /// A body in protobuf.
+    /// A body in protobuf of a kind that is not read from it.
     pub fn no_protobuf() -> Self {
-        let message = "this server reads application/json, not protobuf: append `--dry-run=client -o yaml | kubectl apply -f -` to \
-                       the kubectl command; in a client library, set the content type to application/json";
+        let message = "this server reads this kind from application/json only, or the body is not of that kind: set the content \
+                       type of the client to application/json";
         Self::new(415, "UnsupportedMediaType", message)
     }
 

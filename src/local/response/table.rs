@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::local::request::options::Include;
 use crate::local::response::json::{self, Rest, to_json};
+use crate::local::schema::column::Column;
 use crate::local::schema::kind::Kind;
 use crate::local::store::object::Stored;
 
@@ -41,16 +42,17 @@ fn columns(kind: &Kind) -> Value {
     let name = json!({
         "name": "Name", "type": "string", "format": "name", "description": "Name of the object", "priority": 0,
     });
-    std::iter::once(name).chain(kind.columns.iter().map(crate::local::schema::column::Column::definition)).collect()
+    let name = (!kind.columns.iter().any(Column::is_name)).then_some(name);
+    name.into_iter().chain(kind.columns.iter().map(Column::definition)).collect()
 }
 
 fn row(kind: &Kind, object: &Value, include: Include, now: Timestamp) -> Value {
-    let name = object["metadata"]["name"].clone();
+    let name = (!kind.columns.iter().any(Column::is_name)).then(|| object["metadata"]["name"].clone());
     let cells: Vec<Value> =
-        std::iter::once(name).chain(kind.columns.iter().map(|column| column.cell(object, now))).collect();
+        name.into_iter().chain(kind.columns.iter().map(|column| column.cell(object, now))).collect();
     match include {
         Include::None => json!({"cells": cells, "object": null}),
-        Include::Object => json!({"cells": cells, "object": object}),
+        Include::Object => json!({"cells": cells, "object": *kind.view(object)}),
         Include::Metadata => json!({"cells": cells, "object": {
             "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"],
         }}),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::local::options::LocalError;
 use crate::local::schema::column::Column;
 use crate::local::schema::kind::{BUILT_IN, Content, Kind, Traits, keys};
-use crate::local::schema::secret;
+use crate::local::schema::{event, meta, secret};
 
 /// core/v1 and events.k8s.io/v1 name the fields of the same Event differently.
 const CORE_EVENT: &[(&str, &str)] = &[
@@ -24,16 +24,21 @@ const CORE_EVENT: &[(&str, &str)] = &[
 pub(crate) fn kinds(store: u16) -> Result<Vec<Kind>, LocalError> {
     let mut lease = Kind::built_in("coordination.k8s.io", "Lease", "leases", &lease_schema(), store)?;
     lease.traits.create_on_update = true;
-    let mut event = Kind::built_in("events.k8s.io", "Event", "events", &event_schema(false), store + 1)?;
-    event.traits = Traits { create_on_update: true, unconditional_update: true, ..BUILT_IN };
-    event.short_names = vec!["ev".into()];
-    event.selectable = event_fields("regarding", "reportingController");
+    lease.columns = vec![Column::text("Holder", ".spec.holderIdentity", "Holder of the lease"), Column::age()];
+    let mut new_event = Kind::built_in("events.k8s.io", "Event", "events", &event_schema(false), store + 1)?;
+    new_event.traits = Traits { create_on_update: true, unconditional_update: true, ..BUILT_IN };
+    new_event.short_names = vec!["ev".into()];
+    new_event.columns = event::columns();
+    new_event.selectable = event_fields("regarding", "reportingController");
     let mut core_event = Kind::built_in("", "Event", "events", &event_schema(true), store + 1)?;
-    core_event.traits = Traits { renamed: CORE_EVENT, ..event.traits };
-    core_event.short_names = event.short_names.clone();
+    core_event.traits = Traits { renamed: CORE_EVENT, ..new_event.traits };
+    core_event.columns = event::columns();
+    core_event.short_names = new_event.short_names.clone();
     core_event.selectable = event_fields("involvedObject", "reportingComponent");
     let any = json!({"type": "object", "properties": {
-        "spec": {"type": "object", "properties": {"finalizers": {"type": "array", "items": {"type": "string"}}}},
+        "spec": {"type": "object", "default": {}, "properties": {
+            "finalizers": {"type": "array", "items": {"type": "string"}, "default": ["kubernetes"]},
+        }},
         "status": {"type": "object", "default": {"phase": "Active"}, "properties": {"phase": {"type": "string"}}},
     }});
     let mut namespace = Kind::built_in("", "Namespace", "namespaces", &any, store + 2)?;
@@ -41,17 +46,26 @@ pub(crate) fn kinds(store: u16) -> Result<Vec<Kind>, LocalError> {
     namespace.short_names = vec!["ns".into()];
     namespace.status = true;
     namespace.traits.unconditional_update = true;
+    namespace.traits.short_name = true;
+    namespace.traits.content =
+        Some(Content { hidden: false, settle: settle_namespace, validate: |_, _| Vec::new(), unsupported: |_| None });
+    namespace.selectable = vec![("status.phase".into(), keys("status.phase"))];
+    namespace.columns = vec![Column::text("Status", ".status.phase", "Phase of the namespace"), Column::age()];
     let mut secret = Kind::built_in("", "Secret", "secrets", &secret_schema(), store + 3)?;
     secret.traits.unconditional_update = true;
-    secret.traits.content =
-        Some(Content { settle: secret::settle, validate: secret::validate, unsupported: secret::unsupported });
+    secret.traits.content = Some(Content {
+        hidden: true,
+        settle: secret::settle,
+        validate: secret::validate,
+        unsupported: secret::unsupported,
+    });
     secret.selectable = vec![("type".into(), keys("type"))];
     secret.columns = vec![
         Column::text("Type", ".type", "Type of the Secret"),
         Column::count("Data", ".data", "Number of values in the Secret"),
         Column::age(),
     ];
-    Ok(vec![lease, event, core_event, namespace, secret])
+    Ok(vec![lease, new_event, core_event, namespace, secret])
 }
 
 fn event_fields(regarding: &str, controller: &str) -> Vec<(String, Vec<String>)> {
@@ -103,4 +117,14 @@ fn event_schema(core: bool) -> Value {
         }
     }
     json!({"type": "object", "properties": properties})
+}
+
+/// Gives a namespace the label with its name, which selectors rely on.
+fn settle_namespace(object: &mut Value) -> Result<(), String> {
+    let name = meta::text(object, "name").to_owned();
+    if !name.is_empty() {
+        meta::of(object);
+        object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name.into();
+    }
+    Ok(())
 }

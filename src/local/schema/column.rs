@@ -15,6 +15,8 @@ pub(crate) struct Column {
     path: Vec<Step>,
     /// The cell is the number of fields of the object at the path.
     counts: bool,
+    /// The cell is made by this instead.
+    made: Option<fn(&Value, Timestamp) -> Value>,
 }
 
 /// One step of a path from an object to a value.
@@ -43,6 +45,7 @@ impl Column {
             priority: definition.priority.unwrap_or_default(),
             path,
             counts: false,
+            made: None,
         })
     }
 
@@ -62,6 +65,22 @@ impl Column {
         Self { value_type: "integer".into(), counts: true, ..Self::text(name, path, description) }
     }
 
+    /// A column with cells that no path leads to.
+    pub fn made(
+        name: &str,
+        value_type: &str,
+        priority: i32,
+        description: &str,
+        cell: fn(&Value, Timestamp) -> Value,
+    ) -> Self {
+        Self { value_type: value_type.into(), priority, made: Some(cell), ..Self::text(name, "", description) }
+    }
+
+    /// Whether it is that of the name, which otherwise comes first by itself.
+    pub fn is_name(&self) -> bool {
+        self.name == "Name"
+    }
+
     /// The column of a CRD that declares none.
     pub fn age() -> Self {
         Self {
@@ -72,6 +91,7 @@ impl Column {
             priority: 0,
             path: steps(".metadata.creationTimestamp").unwrap_or_default(),
             counts: false,
+            made: None,
         }
     }
 
@@ -85,6 +105,9 @@ impl Column {
 
     /// Its cell for an object. Null if the object has no value there, or one of another type.
     pub fn cell(&self, object: &Value, now: Timestamp) -> Value {
+        if let Some(made) = self.made {
+            return made(object, now);
+        }
         let found = self.path.iter().try_fold(object, |value, step| match step {
             Step::Field(name) => value.get(name),
             Step::First { field, value: wanted } => {
@@ -104,7 +127,7 @@ impl Column {
                 other => String::from_utf8_lossy(&to_json(other)).into(),
             },
             "date" => match found.as_str().map(str::parse::<Timestamp>) {
-                Some(Ok(time)) => since(time, now).into(),
+                Some(Ok(time)) => age(time, now).into(),
                 Some(Err(_)) => "<invalid>".into(),
                 None => Value::Null,
             },
@@ -141,7 +164,7 @@ fn steps(path: &str) -> Option<Vec<Step>> {
 }
 
 /// The time since a moment, as kubectl prints ages: the greatest units only.
-fn since(time: Timestamp, now: Timestamp) -> String {
+pub(super) fn age(time: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(time).as_secs();
     let two = |great: i64, unit: &str, small: i64, small_unit: &str| match small {
         0 => format!("{great}{unit}"),
@@ -171,7 +194,7 @@ mod tests {
     #[test]
     fn ages_are_those_of_kubectl() {
         let at = |seconds: i64| {
-            since(
+            age(
                 Timestamp::from_second(1_000_000_000 - seconds).unwrap(),
                 Timestamp::from_second(1_000_000_000).unwrap(),
             )

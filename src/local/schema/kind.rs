@@ -50,6 +50,8 @@ pub(crate) struct ScalePaths {
 /// What is special about the content of one built-in kind.
 #[derive(Clone, Copy)]
 pub(crate) struct Content {
+    /// Its objects are never shown in errors.
+    pub hidden: bool,
     /// Brings an object that was read into the form in which it is stored. The error says what cannot be read.
     pub settle: fn(&mut Value) -> Result<(), String>,
     /// Checks a new object, or one that replaces an old one.
@@ -69,9 +71,11 @@ pub(crate) struct Traits {
     pub unconditional_update: bool,
     /// A strategic merge patch does the same as a merge patch, because the kind has no lists.
     pub strategic: bool,
+    /// The name is one DNS label.
+    pub short_name: bool,
     /// The body may leave out `kind` and `apiVersion`.
     pub typed: bool,
-    /// What is special about its content. Its objects are never shown in errors then.
+    /// What is special about its content.
     pub content: Option<Content>,
     /// (name here, name in the stored form) of each field at the root that is stored under another name.
     pub renamed: &'static [(&'static str, &'static str)],
@@ -82,6 +86,7 @@ const CUSTOM: Traits = Traits {
     create_on_update: false,
     unconditional_update: false,
     strategic: false,
+    short_name: false,
     typed: false,
     content: None,
     renamed: &[],
@@ -139,6 +144,10 @@ impl Kind {
     /// `group/version`, or `version` in the core group.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    pub fn is_namespace(&self) -> bool {
+        self.group.is_empty() && self.plural == "namespaces"
     }
 
     pub fn resource(&self) -> Resource {

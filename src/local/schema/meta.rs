@@ -3,6 +3,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::local::schema::field_error::FieldError;
+use crate::local::schema::kind::Kind;
 
 const STRINGS: [&str; 7] =
     ["name", "generateName", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"];
@@ -95,7 +96,7 @@ pub(crate) fn normalize(object: &mut Value) -> Result<Vec<String>, String> {
 }
 
 /// The checks of a new object's metadata.
-pub(crate) fn validate_new(object: &Value, namespaced: bool) -> Vec<FieldError> {
+pub(crate) fn validate_new(object: &Value, kind: &Kind) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let generate = text(object, "generateName");
     if !generate.is_empty() {
@@ -108,9 +109,10 @@ pub(crate) fn validate_new(object: &Value, namespaced: bool) -> Vec<FieldError> 
     }
     match text(object, "name") {
         "" => errors.push(FieldError::required("metadata.name", "name or generateName is required")),
+        name if kind.traits.short_name => label("metadata.name", name, &mut errors),
         name => subdomain("metadata.name", name, name, &mut errors),
     }
-    match (namespaced, text(object, "namespace")) {
+    match (kind.namespaced, text(object, "namespace")) {
         (true, "") => errors.push(FieldError::required("metadata.namespace", "")),
         (false, "") | (true, _) => {}
         (false, _) => errors.push(FieldError::forbidden("metadata.namespace", "not allowed on this type")),
@@ -212,6 +214,7 @@ fn common(object: &Value, errors: &mut Vec<FieldError>) {
 const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
 const NAME_PART: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
@@ -226,6 +229,15 @@ fn subdomain(field: &str, shown: &str, name: &str, errors: &mut Vec<FieldError>)
     }
     if !is_subdomain(name) {
         errors.push(FieldError::invalid(field, &shown.into(), SUBDOMAIN));
+    }
+}
+
+fn label(field: &str, name: &str, errors: &mut Vec<FieldError>) {
+    if name.len() > 63 {
+        errors.push(FieldError::invalid(field, &name.into(), "must be no more than 63 characters"));
+    }
+    if !is_subdomain(name) || name.contains('.') {
+        errors.push(FieldError::invalid(field, &name.into(), LABEL));
     }
 }
 

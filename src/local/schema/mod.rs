@@ -4,6 +4,7 @@ pub(crate) mod built_in;
 pub(crate) mod cel;
 pub(crate) mod column;
 pub(crate) mod compile;
+mod event;
 pub(crate) mod field_error;
 mod format;
 pub(crate) mod kind;

@@ -105,6 +105,11 @@ impl Committed {
         self.dependents.get(uid).cloned().unwrap_or_default()
     }
 
+    /// The objects in a namespace, in all stores.
+    pub fn in_namespace(&self, namespace: &str) -> BTreeSet<ObjectKey> {
+        self.objects.keys().filter(|key| key.namespace == namespace).cloned().collect()
+    }
+
     /// Applies a batch that the store has committed: every version is in place, and watches see the events.
     pub fn apply(&mut self, batch: Batch) {
         let keep = match self.history {

@@ -66,6 +66,15 @@ impl<'a> Transaction<'a> {
         keys
     }
 
+    /// The objects in a namespace.
+    pub fn in_namespace(&self, namespace: &str) -> BTreeSet<ObjectKey> {
+        let mut keys = lock(self.committed).in_namespace(namespace);
+        let more = self.pending.keys().chain(self.changed.keys()).filter(|key| key.namespace == namespace);
+        keys.extend(more.cloned());
+        keys.retain(|key| self.get(key).is_some());
+        keys
+    }
+
     /// Changes one object: gives the version the next revision and puts it in place. For a deletion, `version` is the last
     /// version.
     pub fn change(

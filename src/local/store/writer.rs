@@ -80,6 +80,11 @@ impl Pending {
         named.map(|(key, _)| key.clone()).collect()
     }
 
+    /// The objects that have such a version.
+    pub fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.changed.keys()
+    }
+
     fn add(&mut self, batch: &Batch) {
         for (key, event) in &batch.events {
             self.revision = event.now.revision;

@@ -1,9 +1,8 @@
-//! Answers to kubectl about what the local server does not have: Pods, and rights.
+//! Answers to kubectl about what the local server does not have: Pods.
 //!
 //! `kubectl logs`, `exec` and `port-forward` look for Pods in the list of kinds first. So the list names them, with no verb but
 //! `get`, and each request for one is refused with the commands to use instead.
 
-use http::Method;
 use serde_json::{Value, json};
 
 use super::refusal::Refusal;
@@ -11,7 +10,6 @@ use super::refusal::Refusal;
 /// The list of the kinds in which Pods are.
 pub(super) const KINDS: &str = "/api/v1";
 
-const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const PODS: &str = "the local server has no Pods: its workers are containers or processes. Use `poolkeeper get workers` and \
                     `poolkeeper exec worker/NAME -- COMMAND` instead, and `poolkeeper local logs` for the log of the server";
 
@@ -30,16 +28,6 @@ pub(super) fn refusal(path: &str) -> Option<Refusal> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let pods = matches!(parts.as_slice(), ["api", "v1", "pods", ..] | ["api", "v1", "namespaces", _, "pods", ..]);
     pods.then(|| Refusal { code: 501, message: PODS.to_owned() })
-}
-
-/// The answer to `kubectl auth can-i`: the token may do everything. None: that was not asked.
-pub(super) fn review(method: &Method, path: &str) -> Option<Value> {
-    (method == Method::POST && path == REVIEWS).then(|| {
-        json!({
-            "kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}, "spec": {},
-            "status": {"allowed": true, "reason": "the token of the local server may do everything"},
-        })
-    })
 }
 
 #[cfg(test)]

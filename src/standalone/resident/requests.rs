@@ -182,9 +182,6 @@ impl Service<Request<Full<Bytes>>> for Front {
         if let Some(refusal) = kubectl::refusal(path) {
             return Box::pin(async move { Ok(refused(&refusal)) });
         }
-        if let Some(review) = kubectl::review(request.method(), path) {
-            return Box::pin(async move { Ok(json_response(201, &review)) });
-        }
         if path == kubectl::KINDS && request.method() == Method::GET {
             let kinds = self.api.call(request);
             return Box::pin(async move {

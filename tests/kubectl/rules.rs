@@ -3,21 +3,25 @@
 //!
 //! Needs kubectl on the PATH and a real API server: `POOLKEEPER_TEST_API` is its kubeconfig. `scripts/ci/conformance.sh` has
 //! both. `tests/conformance` holds the whole answers, and the rules of the schemas that are not in this table.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
 use poolkeeper_testkit::cluster::{self, Namespace};
+use poolkeeper_testkit::program;
 use poolkeeper_testkit::rules::{self, Case};
+
+use crate::server;
 
 /// How many kubectl run at a time: each is mostly waiting for its own start.
 const BESIDE: usize = 3;
 
 /// kubectl in a namespace of its own.
 struct Kubectl {
+    program: PathBuf,
     namespace: Namespace,
     /// Its cache of what the server offers, so nothing is left in the user's home.
     cache: tempfile::TempDir,
@@ -26,19 +30,15 @@ struct Kubectl {
 impl Kubectl {
     /// Installs the kinds. None, with a loud line on stderr, if there is no cluster.
     async fn new() -> Option<Self> {
-        let client = cluster::client().await?;
-        let kubectl = Self { namespace: Namespace::new(client).await, cache: tempfile::tempdir().unwrap() };
-        let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
-        kubectl.done(&["apply", "--server-side", "--force-conflicts", "-f", crds]);
-        kubectl.done(&["wait", "--for=condition=Established", "--timeout=60s", "-f", crds]);
-        // Established is not yet served.
-        while !kubectl.run(&["get", "cpool,pkw,pkd"], None).status.success() {}
+        let (client, program) = (cluster::client().await?, program::kubectl()?);
+        server::install(&program);
+        let kubectl = Self { program, namespace: Namespace::new(client).await, cache: tempfile::tempdir().unwrap() };
         Some(kubectl)
     }
 
     /// Runs it with this on standard input.
     fn run(&self, args: &[&str], stdin: Option<&Value>) -> Output {
-        let mut child = Command::new("kubectl")
+        let mut child = Command::new(&self.program)
             .args(["--namespace", &self.namespace.name])
             .arg("--cache-dir")
             .arg(self.cache.path())
@@ -48,18 +48,13 @@ impl Kubectl {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|e| panic!("kubectl: {e} (scripts/cluster/cluster env puts one on the PATH)"));
+            .unwrap();
         let mut pipe = child.stdin.take().unwrap();
         if let Some(object) = stdin {
             pipe.write_all(object.to_string().as_bytes()).unwrap();
         }
         drop(pipe);
         child.wait_with_output().unwrap()
-    }
-
-    fn done(&self, args: &[&str]) {
-        let output = self.run(args, None);
-        assert!(output.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     fn apply(&self, object: &Value) -> Result<(), String> {
