@@ -10,15 +10,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use jiff::Timestamp;
 
 use super::batch::result::{self, TaskResult};
-use super::outcome::{self, Verdict};
+use super::outcome::judge::Ended;
+use super::outcome::recogniser::Recognised;
+use super::outcome::{Judge, Seen, Stream, Verdict};
 use super::patience::Patience;
 use super::report::{Reported, report};
 use super::short_rests::ShortRests;
 use super::tracker::Tracker;
 use super::{Error, Place};
+use crate::api::RuntimeKind;
 use crate::api::dispatch::{Dispatch, DispatchResult, MAX_TEXT, Outcome, ReportedOutcome, Target, WorkerRef};
 use crate::clock::Clock;
 use crate::runtime::exec::{ExecError, Output, Running, Task, TaskEnd};
@@ -28,6 +32,12 @@ pub const LOST_GRACE: Duration = Duration::from_secs(20);
 
 /// How long after the loss of contact it is reported. Usually the report of a death follows at once.
 const LOST_NOTE: Duration = Duration::from_secs(2);
+
+/// A command that printed nothing for so long may wait by itself.
+const SILENT: Duration = Duration::from_secs(5);
+
+/// Exit code that stands for a command that was ended here: 128 + SIGKILL.
+const STOPPED: i32 = 137;
 
 /// Makes attempts. It holds what is the same for all of them.
 pub struct Runner {
@@ -41,8 +51,8 @@ pub struct Runner {
     pub clock: Arc<dyn Clock>,
     /// Program and arguments.
     pub command: Vec<String>,
-    /// Exit codes that mean RateLimited.
-    pub exit_codes: Vec<i32>,
+    /// What the end of a command means.
+    pub judge: Judge,
     /// Standard input of a single command.
     pub stdin: Bytes,
     /// True: what the command prints is passed on as it arrives.
@@ -148,7 +158,19 @@ struct Exited {
     code: i32,
     /// Its result file, if it left one, or why that file cannot be read.
     file: Result<Option<Vec<u8>>, String>,
+    /// The end of its output.
+    seen: Seen,
+    /// It did not exit: it was ended, because it waited by itself.
+    asleep: Option<Recognised>,
     started: Timestamp,
+}
+
+/// What comes next from a command.
+enum Next {
+    Piece(Output),
+    End,
+    /// Nothing: it waits by itself for a limit to end.
+    Asleep(Recognised),
 }
 
 impl Runner {
@@ -182,7 +204,21 @@ impl Runner {
             Err(ExecError::Worker(why)) => return Ok(Ran::Lost(why)),
         };
         self.command_seen.store(true, Relaxed);
-        while let Some(piece) = output.next().await {
+        let mut seen = Seen::default();
+        let mut asleep = None;
+        loop {
+            let piece = match self.next(a, &mut output, &seen).await {
+                Next::Piece(piece) => piece,
+                Next::End => break,
+                Next::Asleep(found) => {
+                    asleep = Some(found);
+                    break;
+                }
+            };
+            match &piece {
+                Output::Stdout(data) => seen.feed(Stream::Stdout, data),
+                Output::Stderr(data) => seen.feed(Stream::Stderr, data),
+            }
             if let Some(files) = &mut files {
                 files.write(&piece).map_err(|e| self.cannot_write(a, e))?;
             }
@@ -190,12 +226,19 @@ impl Runner {
                 self.tracker.reporter().pass_on(&piece).await.map_err(|e| self.cannot_write(a, e))?;
             }
         }
-        let code = match end.await {
-            TaskEnd::Exited(code) => {
-                a.exited.store(true, Relaxed);
-                code
+        let code = if asleep.is_some() {
+            // This hangs up, which ends the command.
+            drop((output, end));
+            a.exited.store(true, Relaxed);
+            STOPPED
+        } else {
+            match end.await {
+                TaskEnd::Exited(code) => {
+                    a.exited.store(true, Relaxed);
+                    code
+                }
+                TaskEnd::Lost(why) => return Ok(Ran::Lost(why)),
             }
-            TaskEnd::Lost(why) => return Ok(Ran::Lost(why)),
         };
         let file = match self.place.executor.take_result(&a.target, &path).await {
             Ok(file) => Ok(file),
@@ -204,7 +247,24 @@ impl Runner {
             // The worker lives, so the file is at fault, and with it the command.
             Err(error) => Err(error.to_string()),
         };
-        Ok(Ran::Exited(Exited { code, file, started }))
+        Ok(Ran::Exited(Exited { code, file, seen, asleep, started }))
+    }
+
+    /// The next piece of output. A command that is silent, and whose last words were that it waits for long, is not waited for:
+    /// its worker would wait with it.
+    async fn next(&self, a: &Attempt, output: &mut BoxStream<'static, Output>, seen: &Seen) -> Next {
+        // To hang up ends the command of a process worker only.
+        if self.judge.recogniser.is_live() && a.target.runtime == RuntimeKind::Process {
+            match tokio::time::timeout(SILENT, output.next()).await {
+                Ok(piece) => return piece.map_or(Next::End, Next::Piece),
+                Err(_) => {
+                    if let Some(found) = self.judge.recogniser.asleep(seen, &self.judge.moment(&*self.clock)) {
+                        return Next::Asleep(found);
+                    }
+                }
+            }
+        }
+        output.next().await.map_or(Next::End, Next::Piece)
     }
 
     fn task(&self, a: &Attempt, result_path: &str) -> Task {
@@ -245,11 +305,12 @@ impl Runner {
         self.place.executor.result_path(&a.target, &a.name, 0).await.is_err()
     }
 
-    async fn exited(&self, a: &Attempt, Exited { code, file, started }: &Exited) -> AttemptEnd {
+    async fn exited(&self, a: &Attempt, Exited { code, file, seen, asleep, started }: &Exited) -> AttemptEnd {
         let file = file.as_ref().map(Option::as_deref).map_err(String::as_str);
-        let mut verdict = outcome::decide(*code, file, &self.exit_codes, self.clock.now(), &self.clock.zone());
+        let at = self.judge.moment(&*self.clock);
+        let mut verdict = self.judge.decide(Ended { exit_code: *code, file, seen, asleep: asleep.as_ref() }, &at);
         self.short_rests.lengthen(&a.worker.name, &mut verdict);
-        let Verdict { outcome, retry_after, message } = verdict;
+        let Verdict { outcome, retry_after, message, .. } = verdict;
         let report = DispatchResult { attempt: a.number, outcome, retry_after, message: message.map(|m| cut(&m)) };
         // A task that will be retried has no result yet.
         let ended = matches!(outcome, ReportedOutcome::Succeeded) || (outcome == ReportedOutcome::Failed && a.last_try);

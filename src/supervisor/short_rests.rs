@@ -51,7 +51,8 @@ mod tests {
 
     fn limit(rests: &ShortRests, worker: &str, named: Option<&str>) -> Option<String> {
         let retry_after = named.map(|n| n.parse().unwrap());
-        let mut verdict = Verdict { outcome: ReportedOutcome::RateLimited, retry_after, message: None };
+        let mut verdict =
+            Verdict { outcome: ReportedOutcome::RateLimited, retry_after, message: None, is_from_file: false };
         rests.lengthen(worker, &mut verdict);
         assert_eq!(verdict.message.is_some(), verdict.retry_after != retry_after);
         verdict.retry_after.map(|r| r.to_string())
@@ -72,7 +73,8 @@ mod tests {
             limit(&rests, "a", Some("10ms"));
             assert_eq!(limit(&rests, "a", named).as_deref(), named);
             assert_eq!(limit(&rests, "a", Some("10ms")).unwrap(), "10ms");
-            let mut done = Verdict { outcome: ReportedOutcome::Succeeded, retry_after: None, message: None };
+            let mut done =
+                Verdict { outcome: ReportedOutcome::Succeeded, retry_after: None, message: None, is_from_file: false };
             rests.lengthen("a", &mut done);
         }
     }

@@ -11,7 +11,8 @@ use crate::cli::context::{Context, Run};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::server::{Server, ServerArgs, is_not_found};
 use crate::clock::Clock;
-use crate::supervisor::outcome;
+use crate::supervisor::outcome::judge::Ended;
+use crate::supervisor::outcome::{self, Judge, Seen};
 use crate::supervisor::report::{Reported, report};
 
 /// Report how an attempt ended, which frees its worker
@@ -157,7 +158,9 @@ impl ReportArgs {
         let pools: Api<ContainerPool> = server.api();
         let pool = pools.get_opt(pool).await.map_err(|e| patience::failed(server, &e))?;
         let codes = pool.map(|pool| pool.spec.rate_limit.exit_codes).unwrap_or_default();
-        let verdict = outcome::decide(code, Ok(None), &codes, clock.now(), &clock.zone());
+        let judge = Judge { exit_codes: codes, ..Judge::default() };
+        let seen = Seen::default();
+        let verdict = judge.decide(Ended { exit_code: code, file: Ok(None), seen: &seen }, &judge.moment(clock));
         Ok((verdict.outcome, self.message.clone().or(verdict.message)))
     }
 }

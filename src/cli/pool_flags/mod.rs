@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::api::RuntimeKind;
+use crate::supervisor::outcome::presets;
 
 /// The flags that describe a pool.
 #[derive(Args, Debug, Clone, Default)]
@@ -43,6 +44,20 @@ pub struct PoolFlags {
     /// Credential that workers use at the rate-limited service; workers are spread evenly over all (spec.credentials)
     #[arg(long, value_name = "NAME=[VAR:]env:SOURCE", help_heading = "Pool", long_help = CREDENTIAL)]
     pub credential: Vec<String>,
+    /// Recognise the limits of these programs in the output of tasks (spec.rateLimit.patterns); see `preset list`
+    #[arg(long, value_name = "NAME[,NAME]", value_delimiter = ',', value_parser = preset, help_heading = "Pool")]
+    pub preset: Vec<String>,
+}
+
+/// The name of a preset.
+///
+/// # Errors
+/// There is none of that name.
+pub fn preset(name: &str) -> Result<String, String> {
+    match presets::source(name) {
+        Some(_) => Ok(name.to_owned()),
+        None => Err(format!("expected one of {}", presets::names().collect::<Vec<_>>().join(", "))),
+    }
 }
 
 impl PoolFlags {

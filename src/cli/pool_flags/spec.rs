@@ -141,6 +141,7 @@ pub fn lay(
     if let Some(runtime) = flags.runtime {
         spec.insert("runtime".to_owned(), json!(runtime));
     }
+    add_presets(spec, &flags.preset)?;
     extend(spec, "env", "name", env(&flags.env, around)?)?;
     extend(spec, "mounts", "mountPath", mounts(&flags.mount, around)?)?;
     Ok(LaidPool { pool, stays })
@@ -184,6 +185,24 @@ fn set_cooldown(spec: &mut Map<String, Value>, cooldown: &str) {
             limit.entry("maxCooldown").or_insert_with(|| json!(cooldown));
         }
     }
+}
+
+/// Presets that a flag names are added to the patterns of the file.
+fn add_presets(spec: &mut Map<String, Value>, presets: &[String]) -> Result<(), Failure> {
+    if presets.is_empty() {
+        return Ok(());
+    }
+    let wrong = |field: &str, kind: &str| Failure::usage(format!("--file: spec.{field} must be {kind}"));
+    let limit = spec.entry("rateLimit").or_insert_with(|| json!({}));
+    let limit = limit.as_object_mut().ok_or_else(|| wrong("rateLimit", "an object"))?;
+    let patterns = limit.entry("patterns").or_insert_with(|| json!([]));
+    let patterns = patterns.as_array_mut().ok_or_else(|| wrong("rateLimit.patterns", "a list"))?;
+    for name in presets {
+        if !patterns.contains(&json!(name)) {
+            patterns.push(json!(name));
+        }
+    }
+    Ok(())
 }
 
 /// Docker if there is an image, else Process. Work that is meant for a container never runs directly on this machine.
@@ -256,18 +275,11 @@ fn refuse_what_is_not_honoured(spec: &Map<String, Value>) -> Result<(), Failure>
     if spec.get("paused").and_then(Value::as_bool) == Some(true) {
         return Err(Failure::usage("spec.paused is true, so nothing would run: take it out of the file"));
     }
-    let patterns = spec.get("rateLimit").and_then(|r| r.get("patterns"));
-    if patterns.and_then(Value::as_array).is_some_and(|p| !p.is_empty()) {
-        return Err(Failure::usage(
-            "spec.rateLimit.patterns is not supported by run yet: let the command exit with a code of rateLimit.exitCodes (75), \
-             or write {\"outcome\":\"RateLimited\"} to $POOLKEEPER_RESULT",
-        ));
-    }
     Ok(())
 }
 
 /// The flag that sets each field, for error messages.
-pub const FLAGS: [(&str, &str); 9] = [
+pub const FLAGS: [(&str, &str); 10] = [
     ("metadata.name", "POOL"),
     ("spec.max", "--workers"),
     ("spec.min", "--min"),
@@ -277,6 +289,7 @@ pub const FLAGS: [(&str, &str); 9] = [
     ("spec.mounts", "--mount"),
     ("spec.env", "--env"),
     ("spec.credentials", "--credential"),
+    ("spec.rateLimit.patterns", "--preset"),
 ];
 
 #[cfg(test)]
@@ -402,10 +415,24 @@ mod tests {
     }
 
     #[test]
+    fn presets_are_added_to_the_patterns_of_the_file() {
+        let patterns = |presets: &[&str], spec| {
+            let change = |flags: &mut PoolFlags| flags.preset = presets.iter().map(|p| (*p).to_owned()).collect();
+            planned(change, pool(spec)).map(|plan| plan.pool["spec"]["rateLimit"].clone())
+        };
+        assert_eq!(patterns(&["gh", "curl"], json!({})).unwrap(), json!({"patterns": ["gh", "curl"]}));
+        let file = json!({"rateLimit": {"scope": "Credential", "patterns": ["gh"]}});
+        assert_eq!(
+            patterns(&["gh", "curl"], file).unwrap(),
+            json!({"scope": "Credential", "patterns": ["gh", "curl"]})
+        );
+        assert!(patterns(&["gh"], json!({"rateLimit": {"patterns": "x"}})).unwrap_err().message.contains("a list"));
+    }
+
+    #[test]
     fn what_would_be_ignored_is_refused() {
         for (spec, word) in [
             (json!({"paused": true}), "spec.paused"),
-            (json!({"rateLimit": {"patterns": ["claude-code"]}}), "rateLimit.patterns"),
             (json!({"runtime": "Pod"}), "need a cluster"),
             (json!({"runtime": "docker"}), "use Docker or Process"),
         ] {

@@ -1,7 +1,7 @@
 //! `run --local`: the pool, its server and its workers are in this process, and end with it.
 
 use super::args::RunArgs;
-use super::work::{Plan, Shown, Work, listen};
+use super::work::{Plan, Shown, Work, judge, listen};
 use crate::api::ContainerPool;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -27,6 +27,7 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     }
     let shown = Shown::open(&args)?;
     let (server, pool, plan, lowered) = make_pool(&args, cx).await?;
+    let judge = judge(&args, &pool, plan.runtime)?;
     let work = Work::prepare(&args, cx.ids.uid(), Identity::Same).await?;
     let source = work.source(&args)?;
     let interrupted = listen(LEFT)?;
@@ -45,6 +46,7 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     let plan = Plan {
         place: stack.place().clone(),
         pool: pool.clone(),
+        judge,
         patience: std::time::Duration::ZERO,
         start_hint: if plan.stays { STAY_HINT } else { "" },
         lease: None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::args::RunArgs;
-use super::work::{Plan, Shown, Work, listen};
+use super::work::{Plan, Shown, Work, judge, listen};
 use crate::api::{ContainerPool, RuntimeKind};
 use crate::cli::change::check_name;
 use crate::cli::context::Context;
@@ -35,13 +35,15 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     let server = args.server.connect().await?;
     server.say_which();
     let pool = find(&server, name).await?;
+    let default = if server.is_local { RuntimeKind::Docker } else { RuntimeKind::Pod };
+    let runtime = pool.spec.runtime.unwrap_or(default);
+    let judge = judge(&args, &pool, runtime)?;
     // If the limit cannot be raised, fewer attempts may run at a time.
     let _ = room::limit();
     let work = Work::prepare(&args, cx.ids.uid(), Identity::Another).await?;
     let source = work.source(&args)?;
     let interrupted = listen(LEFT)?;
-    let default = if server.is_local { RuntimeKind::Docker } else { RuntimeKind::Pod };
-    let shown = shown.begin(&args, &work, &pool, pool.spec.runtime.unwrap_or(default), cx);
+    let shown = shown.begin(&args, &work, &pool, runtime, cx);
     let executor = Arc::new(Reach::default());
     let place = Place::new(server.client.clone(), &server.namespace, executor, std::future::pending());
     let (run, holder) = (work.dir.run(), holder("run"));
@@ -66,6 +68,7 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     let plan = Plan {
         place: place.clone(),
         pool,
+        judge,
         patience: args.patience.get(),
         start_hint: "",
         lease: Some(lease::name(&run)),

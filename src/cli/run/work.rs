@@ -22,6 +22,7 @@ use crate::supervisor::attempt::{Runner, TaskRef};
 use crate::supervisor::batch::engine::{BatchOptions, Engine, Last, TaskSource};
 use crate::supervisor::batch::outdir::{Identity, RunDir};
 use crate::supervisor::batch::tasks::{Item, TaskFile};
+use crate::supervisor::outcome::Judge;
 use crate::supervisor::patience::Patience;
 use crate::supervisor::progress::Progress;
 use crate::supervisor::short_rests::ShortRests;
@@ -49,9 +50,20 @@ pub(super) struct Work {
 pub(super) struct Plan {
     pub place: Place,
     pub pool: ContainerPool,
+    pub judge: Judge,
     pub patience: Duration,
     pub start_hint: &'static str,
     pub lease: Option<String>,
+}
+
+/// What the end of a command means: by the pool, and by the presets that a flag names.
+///
+/// # Errors
+/// A pattern of the pool cannot be used.
+pub(super) fn judge(args: &RunArgs, pool: &ContainerPool, runtime: RuntimeKind) -> Result<Judge, Failure> {
+    let mut spec = pool.spec.clone();
+    spec.rate_limit.patterns.extend(args.flags.preset.iter().cloned());
+    Judge::of_pool(&spec, runtime).map_err(|bad| Failure::usage(format!("spec.rateLimit.patterns: {bad}")))
 }
 
 impl Work {
@@ -94,7 +106,7 @@ impl Work {
             patience: Patience::new(plan.patience, cx.clock.clone(), shown.tracker.clone()),
             tracker: shown.tracker.clone(),
             clock: cx.clock.clone(),
-            exit_codes: plan.pool.spec.rate_limit.exit_codes.clone(),
+            judge: plan.judge,
             command: args.command.clone(),
             stdin: self.stdin.clone(),
             live: self.tasks.is_none(),

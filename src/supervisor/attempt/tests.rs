@@ -79,7 +79,7 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
         tracker,
         clock,
         command: vec!["agent".into()],
-        exit_codes: vec![75],
+        judge: Judge { exit_codes: vec![75], ..Judge::default() },
         stdin: Bytes::new(),
         live: false,
         keep: true,

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
+use super::recogniser::Recognised;
 use super::time;
 use crate::api::Period;
 use crate::api::dispatch::ReportedOutcome;
@@ -20,6 +21,22 @@ pub struct Verdict {
     pub retry_after: Option<Period>,
     /// For people.
     pub message: Option<String>,
+    /// True if a result file says it.
+    pub is_from_file: bool,
+}
+
+impl Verdict {
+    /// A failure, and why.
+    pub const fn failed(message: String) -> Self {
+        Self { outcome: ReportedOutcome::Failed, retry_after: None, message: Some(message), is_from_file: false }
+    }
+
+    /// What was recognised in the output.
+    pub fn recognised(found: &Recognised) -> Self {
+        let outcome = found.class.outcome(found.wait.is_some());
+        let retry_after = found.wait.filter(|_| outcome == ReportedOutcome::RateLimited);
+        Self { outcome, retry_after, message: Some(found.message()), is_from_file: false }
+    }
 }
 
 /// A result file without an outcome that can be read.
@@ -51,7 +68,7 @@ pub fn verdict(
         _ => ReportedOutcome::Failed,
     };
     let message = (exit_code != 0).then(|| format!("exit code {exit_code}"));
-    Ok(Verdict { outcome, retry_after: None, message })
+    Ok(Verdict { outcome, retry_after: None, message, is_from_file: false })
 }
 
 /// An outcome that can be read holds, whatever else is wrong. What is wrong is added to the message, so a misspelt
@@ -89,7 +106,7 @@ fn from_file(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Verdict, Bad
         (Some(message), false) => Some(format!("{message} (in the result file: {})", problems.join("; "))),
         (None, false) => Some(format!("in the result file: {}", problems.join("; "))),
     };
-    Ok(Verdict { outcome, retry_after, message })
+    Ok(Verdict { outcome, retry_after, message, is_from_file: true })
 }
 
 fn retry_after(value: &Value, now: Timestamp, zone: &TimeZone) -> Result<Period, String> {

@@ -1,0 +1,170 @@
+//! The verdict on an attempt: the result file, what was recognised in the output, the exit code, in this order.
+
+use jiff::tz::TimeZone;
+
+use super::expression::BadPattern;
+use super::recogniser::{Moment, Recognised, Recogniser, Seen};
+use super::verdict::{Verdict, verdict};
+use crate::api::RuntimeKind;
+use crate::api::dispatch::ReportedOutcome;
+use crate::api::pool::ContainerPoolSpec;
+use crate::clock::Clock;
+
+/// How attempts of a pool are judged.
+#[derive(Clone, Debug, Default)]
+pub struct Judge {
+    /// Exit codes that mean RateLimited.
+    pub exit_codes: Vec<i32>,
+    /// Presets and patterns.
+    pub recogniser: Recogniser,
+    /// The zone of the workers. None: the one of this machine.
+    pub zone: Option<TimeZone>,
+}
+
+/// The end of a command, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    /// Its exit code.
+    pub exit_code: i32,
+    /// The content of its result file, or why the file cannot be read.
+    pub file: Result<Option<&'a [u8]>, &'a str>,
+    /// The end of its output.
+    pub seen: &'a Seen,
+    /// What was recognised while it ran, if it was ended for that.
+    pub asleep: Option<&'a Recognised>,
+}
+
+impl Judge {
+    /// For attempts in workers of `pool` that run as `runtime`.
+    ///
+    /// # Errors
+    /// `spec.rateLimit.patterns` names a preset that does not exist, or an expression cannot be used.
+    pub fn of_pool(pool: &ContainerPoolSpec, runtime: RuntimeKind) -> Result<Self, BadPattern> {
+        let patterns = pool.rate_limit.patterns.iter().map(String::as_str);
+        Ok(Self {
+            exit_codes: pool.rate_limit.exit_codes.clone(),
+            recogniser: Recogniser::of(patterns)?,
+            zone: zone_of_workers(pool, runtime),
+        })
+    }
+
+    /// Now, in the zone of the workers.
+    pub fn moment(&self, clock: &dyn Clock) -> Moment {
+        Moment { now: clock.now(), zone: self.zone.clone().unwrap_or_else(|| clock.zone()) }
+    }
+
+    /// Decides what to report of a command that ended.
+    ///
+    /// A result file that cannot be read, or that is not valid, makes the attempt Failed: a command that meant to report is
+    /// judged neither by its output nor by its exit code.
+    pub fn decide(&self, ended: Ended<'_>, at: &Moment) -> Verdict {
+        let Ended { exit_code, file, seen, asleep } = ended;
+        let file = match file {
+            Ok(file) => file,
+            Err(why) => return Verdict::failed(format!("the result file cannot be read: {why}")),
+        };
+        match verdict(exit_code, file, &self.exit_codes, at.now, &at.zone) {
+            Err(bad) => Verdict::failed(bad.to_string()),
+            Ok(verdict) if verdict.is_from_file => verdict,
+            Ok(by_code) => match asleep.cloned().or_else(|| self.recogniser.ended(seen, exit_code, at)) {
+                Some(found) => Verdict::recognised(&found),
+                None => self.with_last_line(by_code, seen),
+            },
+        }
+    }
+
+    /// An unknown failure shows its last line, so that the missing pattern can be written. Without a preset or a pattern
+    /// nobody asked to look at the output, and nothing of it goes into an object.
+    fn with_last_line(&self, mut verdict: Verdict, seen: &Seen) -> Verdict {
+        if verdict.outcome == ReportedOutcome::Failed
+            && !self.recogniser.is_empty()
+            && let Some(line) = seen.last_line()
+        {
+            let code = verdict.message.unwrap_or_default();
+            verdict.message = Some(format!("{code}; no preset or pattern knows its last line: {line}"));
+        }
+        verdict
+    }
+}
+
+/// A program prints the clock of its worker. A container has its own: the one that TZ names, else UTC.
+fn zone_of_workers(pool: &ContainerPoolSpec, runtime: RuntimeKind) -> Option<TimeZone> {
+    let named = pool.env.iter().find(|var| var.name == "TZ").and_then(|var| TimeZone::get(&var.value).ok());
+    named.or_else(|| (runtime != RuntimeKind::Process).then_some(TimeZone::UTC))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::super::recogniser::Stream;
+    use super::*;
+    use crate::api::Period;
+    use ReportedOutcome::{Failed, RateLimited, Succeeded, Unauthorized};
+
+    fn judged(patterns: &[&str], exit_code: i32, file: Result<Option<&[u8]>, &str>, output: &str) -> Verdict {
+        let recogniser = Recogniser::of(patterns.iter().copied()).unwrap();
+        let judge = Judge { exit_codes: vec![75], recogniser, zone: None };
+        let mut seen = Seen::default();
+        seen.feed(Stream::Stderr, output.as_bytes());
+        let at = Moment { now: Timestamp::UNIX_EPOCH, zone: TimeZone::UTC };
+        judge.decide(Ended { exit_code, file, seen: &seen, asleep: None }, &at)
+    }
+
+    #[test]
+    fn a_file_that_says_nothing_usable_makes_the_attempt_failed() {
+        let limit = "curl: (22) The requested URL returned error: 429";
+        for (file, word) in [(Ok(Some(&b"{"[..])), "not valid"), (Err("it is a directory"), "cannot be read: it is a")]
+        {
+            let verdict = judged(&["curl"], 22, file, limit);
+            assert_eq!(verdict.outcome, Failed);
+            assert!(verdict.message.is_some_and(|m| m.contains(word)), "{word}");
+        }
+        assert_eq!(judged(&[], 0, Ok(None), "").outcome, Succeeded);
+    }
+
+    #[test]
+    fn the_file_goes_before_the_output_and_the_output_before_the_exit_code() {
+        let limit = "gh: You have exceeded a secondary rate limit.";
+        let file = br#"{"outcome":"Succeeded"}"#;
+        assert_eq!(judged(&["gh"], 1, Ok(Some(file)), limit).outcome, Succeeded);
+        let found = judged(&["gh"], 1, Ok(Some(b"\n")), limit);
+        assert_eq!((found.outcome, found.retry_after), (RateLimited, Some(Period::minutes(1))));
+        assert_eq!(found.message.as_deref(), Some(format!("rate limit (gh/secondary): {limit}").as_str()));
+        let overloaded = judged(&["curl"], 75, Ok(None), "curl: (22) The requested URL returned error: 503");
+        assert_eq!(overloaded.outcome, Failed);
+        assert!(overloaded.message.unwrap().starts_with("service overloaded; it counts as Failed"));
+        assert_eq!(judged(&["curl"], 75, Ok(None), "nothing").outcome, RateLimited);
+    }
+
+    #[test]
+    fn a_quota_without_a_time_parks_the_credential_and_one_with_a_time_rests() {
+        let text = "anthropic.BadRequestError: You have reached your specified API usage limits.";
+        assert_eq!(judged(&["anthropic-sdk"], 1, Ok(None), text).outcome, Unauthorized);
+        let timed = format!("{text} You will regain access on 1970-01-02 at 00:00 UTC.");
+        let timed = judged(&["anthropic-sdk"], 1, Ok(None), &timed);
+        assert_eq!((timed.outcome, timed.retry_after), (RateLimited, Some(Period::hours(24))));
+    }
+
+    #[test]
+    fn clock_times_are_those_of_the_worker() {
+        let zone = |tz: Option<&str>, runtime| {
+            let env = tz.map(|value| crate::api::pool::EnvVar { name: "TZ".into(), value: value.into() });
+            let spec = ContainerPoolSpec { env: env.into_iter().collect(), ..Default::default() };
+            Judge::of_pool(&spec, runtime).unwrap().zone.and_then(|zone| zone.iana_name().map(str::to_owned))
+        };
+        let named = |name: &str| Some(name.to_owned());
+        assert_eq!(zone(None, RuntimeKind::Process), None);
+        assert_eq!(zone(None, RuntimeKind::Docker), named("UTC"));
+        assert_eq!(zone(Some("Asia/Tokyo"), RuntimeKind::Process), named("Asia/Tokyo"));
+        assert_eq!(zone(Some("no zone"), RuntimeKind::Pod), named("UTC"));
+    }
+
+    #[test]
+    fn an_unknown_failure_shows_its_last_line_if_somebody_asked_to_look() {
+        let message =
+            |patterns: &[&str]| judged(patterns, 3, Ok(None), "secret\n\u{1b}[1mlast\u{1b}[0m\n").message.unwrap();
+        assert_eq!(message(&[]), "exit code 3");
+        assert_eq!(message(&["gh"]), "exit code 3; no preset or pattern knows its last line: last");
+    }
+}

@@ -1,0 +1,373 @@
+//! Recognises the end of a program by what it printed last.
+//!
+//! Only the end counts: a program that works on the code of rate limits prints all the words of one. So sentences are looked
+//! for at the beginning of the last lines, in JSON lines that end a run, and not at all where the program says that it
+//! succeeded. All of it is pure: the output, the time and the zone are arguments.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use regex::{Captures, Regex};
+use serde_json::Value;
+
+use super::class::Class;
+use super::expression::{self, BadPattern, RESET_AT, RETRY_AFTER, normal};
+use super::preset::{ExitZero, Fields, Preset, Rule};
+use super::presets;
+use super::tail::{Line, Lines, Tail};
+use super::time;
+use crate::api::Period;
+
+/// Lines at the end of each stream in which own patterns are looked for.
+const OWN_WITHIN: usize = 20;
+/// Lines that a sentence may be wrapped over.
+const WRAPPED: usize = 3;
+/// The most characters of a line in a message.
+const SHOWN: usize = 300;
+
+/// A stream of output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// The end of the output of one attempt. Its memory is bounded.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    stdout: Tail,
+    stderr: Tail,
+    /// The stream that printed last is standard error.
+    last_is_stderr: bool,
+}
+
+impl Seen {
+    /// Takes the next piece of the output.
+    pub fn feed(&mut self, stream: Stream, data: &[u8]) {
+        self.last_is_stderr = stream == Stream::Stderr;
+        match stream {
+            Stream::Stdout => self.stdout.feed(data),
+            Stream::Stderr => self.stderr.feed(data),
+        }
+    }
+
+    /// The last line: of standard error, if there is any.
+    pub fn last_line(&self) -> Option<String> {
+        let last = |tail: &Tail| tail.lines().lines.into_iter().rev().find(|line| !line.text.is_empty());
+        last(&self.stderr).or_else(|| last(&self.stdout)).map(|line| shown(&line.text))
+    }
+}
+
+/// What was recognised.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recognised {
+    /// What it is.
+    pub class: Class,
+    /// `PRESET/RULE`, or `pattern N` for an own one, from 1.
+    pub rule: String,
+    /// The line that was recognised. Empty: an exit code or an event alone was.
+    pub line: String,
+    /// How long to wait from now on, with the margin of the preset.
+    pub wait: Option<Period>,
+    /// A time in the line that cannot be read, and why.
+    pub problem: Option<String>,
+}
+
+/// Presets and patterns, ready for use.
+#[derive(Clone, Debug, Default)]
+pub struct Recogniser {
+    /// Own expressions with their number.
+    own: Vec<(usize, Regex)>,
+    presets: Vec<Compiled>,
+}
+
+/// A preset with its expressions.
+#[derive(Clone, Debug)]
+struct Compiled {
+    preset: Preset,
+    recovered: Option<Regex>,
+    /// For each rule: its expression for lines, and that for the texts of events.
+    rules: Vec<Option<(Regex, Regex)>>,
+}
+
+/// When, and in which zone, output is read.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// Now.
+    pub now: Timestamp,
+    /// The zone of the worker, for clock times that name none.
+    pub zone: TimeZone,
+}
+
+impl Recogniser {
+    /// From the entries of `spec.rateLimit.patterns`: a word of lower-case letters, digits and hyphens names a preset; all
+    /// others are regular expressions.
+    ///
+    /// # Errors
+    /// There is no such preset, or an expression cannot be used.
+    pub fn of<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, BadPattern> {
+        let mut recogniser = Self::default();
+        for (number, entry) in (1..).zip(entries) {
+            if !presets::is_name(entry) {
+                recogniser.own.push((number, expression::own(entry)?));
+            } else if !recogniser.presets.iter().any(|known| known.preset.name == entry) {
+                let preset = presets::find(entry).ok_or_else(|| BadPattern::NoPreset { name: entry.to_owned() })?;
+                recogniser.presets.push(Compiled::of(preset)?);
+            }
+        }
+        Ok(recogniser)
+    }
+
+    /// True if it recognises nothing.
+    pub fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.presets.is_empty()
+    }
+
+    /// True if it can recognise a program that does not end by itself.
+    pub fn is_live(&self) -> bool {
+        self.presets.iter().any(|known| known.preset.rules.iter().any(|rule| rule.live.is_some()))
+    }
+
+    /// What the output of a command says that exited with `exit_code`.
+    pub fn ended(&self, seen: &Seen, exit_code: i32, at: &Moment) -> Option<Recognised> {
+        if self.is_empty() {
+            return None;
+        }
+        let streams = [seen.stderr.lines(), seen.stdout.lines()];
+        let own = self.own_pattern(&streams, exit_code, at);
+        own.or_else(|| self.presets.iter().find_map(|known| known.ended(&streams, exit_code, at)))
+    }
+
+    /// What the output of a command says that is silent, but has not ended: that it waits by itself for long.
+    pub fn asleep(&self, seen: &Seen, at: &Moment) -> Option<Recognised> {
+        let lines = if seen.last_is_stderr { &seen.stderr } else { &seen.stdout }.lines();
+        let last = lines.lines.last()?;
+        self.presets.iter().find_map(|known| known.asleep(last, at))
+    }
+
+    /// After exit code 0 only the last line counts: what a program goes on after is no end.
+    fn own_pattern(&self, streams: &[Lines], exit_code: i32, at: &Moment) -> Option<Recognised> {
+        let within = if exit_code == 0 { 1 } else { OWN_WITHIN };
+        if self.presets.iter().any(|known| known.succeeded(streams)) {
+            return None;
+        }
+        self.own.iter().find_map(|(number, pattern)| {
+            let lines = streams.iter().flat_map(|stream| stream.lines.iter().rev().take(within));
+            lines.filter(|line| !line.text.is_empty()).find_map(|line| {
+                let captures = pattern.captures(&line.text)?;
+                let mut found = Recognised::new(Class::RateLimited, format!("pattern {number}"), &line.text);
+                found.read_time(&captures, Period::ZERO, at);
+                Some(found)
+            })
+        })
+    }
+}
+
+impl Recognised {
+    fn new(class: Class, rule: String, line: &str) -> Self {
+        Self { class, rule, line: shown(line), wait: None, problem: None }
+    }
+
+    fn read_time(&mut self, captures: &Captures<'_>, margin: Period, at: &Moment) {
+        let texts = [(RETRY_AFTER, Period::ZERO), (RESET_AT, margin)];
+        for (group, margin) in texts {
+            if let Some(text) = expression::group(captures, group) {
+                self.set_time(text, margin, at);
+            }
+        }
+    }
+
+    fn set_time(&mut self, text: &str, margin: Period, at: &Moment) {
+        match time::wait(text, at.now, &at.zone) {
+            Ok(wait) => self.wait = Some(plus(wait, margin)),
+            Err(error) => self.problem = Some(error.to_string()),
+        }
+    }
+
+    /// For people: what it is, by which rule, and the line.
+    pub fn message(&self) -> String {
+        let line = if self.line.is_empty() { String::new() } else { format!(": {}", self.line) };
+        let problem = self.problem.as_ref().map(|problem| format!(" ({problem})")).unwrap_or_default();
+        format!("{} ({}){line}{problem}", self.class, self.rule)
+    }
+}
+
+impl Compiled {
+    fn of(preset: Preset) -> Result<Self, BadPattern> {
+        let rule = |rule: &Rule| {
+            let pair =
+                |text: &String| Ok((expression::of_preset(&preset.prefix, text)?, expression::of_preset("", text)?));
+            rule.text.as_ref().map(pair).transpose()
+        };
+        let rules = preset.rules.iter().map(rule).collect::<Result<_, _>>()?;
+        let recovered = preset.recovered.as_deref().map(|text| expression::of_preset("", text)).transpose()?;
+        Ok(Self { preset, recovered, rules })
+    }
+
+    /// True if the last event of a stream that ends a run says that it succeeded.
+    fn succeeded(&self, streams: &[Lines]) -> bool {
+        streams.iter().any(|stream| {
+            let last = stream.lines.iter().rev().filter_map(|line| line.event.as_ref()).find_map(|event| {
+                let success = self.preset.success.iter().any(|fields| has(event, fields));
+                let failure = self.preset.events.iter().any(|known| has(event, &known.fields));
+                (success || failure).then_some(success)
+            });
+            last == Some(true)
+        })
+    }
+
+    fn ended(&self, streams: &[Lines], exit_code: i32, at: &Moment) -> Option<Recognised> {
+        if self.succeeded(streams) || exit_code == 0 && self.preset.exit_zero == ExitZero::Success {
+            return None;
+        }
+        let places: Vec<Place> = streams.iter().flat_map(|stream| self.places(stream, exit_code)).collect();
+        let rules = self.preset.rules.iter().zip(&self.rules).filter(|(rule, _)| rule.live.is_none());
+        rules
+            .filter(|(rule, _)| rule.exit_codes.is_empty() || rule.exit_codes.contains(&exit_code))
+            .find_map(|(rule, texts)| self.holds(rule, texts.as_ref(), &places, at))
+            .map(|found| self.with_event_time(found, streams, at))
+    }
+
+    /// The places of a stream in which a rule may hold: the last lines, and events that end a failed run.
+    fn places<'a>(&self, stream: &'a Lines, exit_code: i32) -> Vec<Place<'a>> {
+        let events = stream.lines.iter().filter_map(|line| line.event.as_ref());
+        let ends = events.flat_map(|event| {
+            let known = self.preset.events.iter().filter(|known| has(event, &known.fields));
+            known.map(|known| {
+                let text = known.text.as_deref().and_then(|path| at_path(event, path)).and_then(Value::as_str);
+                Place::Event(event, text.map(normal))
+            })
+        });
+        let mut places: Vec<Place> = ends.collect();
+        let texts: Vec<&str> =
+            stream.lines.iter().filter(|line| line.event.is_none()).map(|line| &*line.text).collect();
+        let alone = !stream.cut && texts.len() <= self.preset.within;
+        if exit_code == 0 && self.preset.exit_zero == ExitZero::Alone && !alone {
+            return places;
+        }
+        let mut last = &texts[texts.len().saturating_sub(self.preset.within)..];
+        if let Some(at) = self.recovered.as_ref().and_then(|r| last.iter().rposition(|text| r.is_match(&normal(text))))
+        {
+            last = &last[at + 1..];
+        }
+        places.extend((0..last.len()).map(|at| {
+            let wrapped = last[at..].iter().take(WRAPPED).copied().collect::<Vec<_>>().join(" ");
+            Place::Text { line: normal(last[at]), wrapped: normal(&wrapped) }
+        }));
+        places
+    }
+
+    fn holds(
+        &self,
+        rule: &Rule,
+        texts: Option<&(Regex, Regex)>,
+        places: &[Place<'_>],
+        at: &Moment,
+    ) -> Option<Recognised> {
+        let found = |line: &str| Recognised::new(rule.class, format!("{}/{}", self.preset.name, rule.name), line);
+        let mut found = match (texts, &rule.event) {
+            (None, None) => found(""),
+            (None, Some(fields)) => {
+                let held = places.iter().find_map(|place| match place {
+                    Place::Event(event, text) if has(event, fields) => Some(text.clone()),
+                    _ => None,
+                });
+                found(&held?.unwrap_or_default())
+            }
+            (Some((of_line, of_event)), fields) => places.iter().find_map(|place| {
+                let (expression, line, more) = match place {
+                    Place::Event(event, Some(text)) if fields.as_ref().is_none_or(|f| has(event, f)) => {
+                        (of_event, text, None)
+                    }
+                    Place::Text { line, wrapped } if fields.is_none() => (of_line, line, Some(wrapped)),
+                    _ => return None,
+                };
+                // A wrapped sentence may have its time on the next line.
+                let captures = more.and_then(|more| expression.captures(more)).or_else(|| expression.captures(line))?;
+                let mut found =
+                    found(if captures.get_match().len() > line.len() { more.unwrap_or(line) } else { line });
+                found.read_time(&captures, self.preset.margin, at);
+                Some(found)
+            })?,
+        };
+        if let (None, Some(resets)) = (&found.wait, &rule.resets) {
+            found.set_time(resets, self.preset.margin, at);
+        }
+        Some(found)
+    }
+
+    /// The latest time that an event names goes before that of a sentence.
+    fn with_event_time(&self, mut found: Recognised, streams: &[Lines], at: &Moment) -> Recognised {
+        let events = || streams.iter().flat_map(|stream| &stream.lines).filter_map(|line| line.event.as_ref());
+        let times = self.preset.times.iter().flat_map(|known| {
+            events().filter(|event| has(event, &known.fields)).filter_map(|event| at_path(event, &known.reset_at))
+        });
+        let waits = times.filter_map(|value| match value {
+            Value::Number(number) => time::wait_of_number(number.as_f64()?, at.now).ok(),
+            Value::String(text) => time::wait(text, at.now, &at.zone).ok(),
+            _ => None,
+        });
+        if let Some(latest) = waits.max().filter(|wait| !wait.is_zero() && found.class.rests()) {
+            found.wait = Some(plus(latest, self.preset.margin));
+        }
+        found
+    }
+
+    fn asleep(&self, last: &Line, at: &Moment) -> Option<Recognised> {
+        let place = [Place::Text { line: normal(&last.text), wrapped: String::new() }];
+        self.preset.rules.iter().zip(&self.rules).find_map(|(rule, texts)| {
+            let least = rule.live?;
+            let found = self.holds(rule, texts.as_ref(), &place, at)?;
+            found.wait.is_some_and(|wait| wait >= least).then_some(found)
+        })
+    }
+}
+
+/// Where a rule may hold.
+enum Place<'a> {
+    /// An event that ends a failed run, and its text.
+    Event(&'a Value, Option<String>),
+    /// A line, and it together with the next ones.
+    Text { line: String, wrapped: String },
+}
+
+/// True if an event has all of these fields.
+fn has(event: &Value, fields: &Fields) -> bool {
+    fields.iter().all(|(path, wanted)| {
+        let Some(value) = at_path(event, path) else { return false };
+        match wanted {
+            Value::String(any) if any == "*" => !value.is_null(),
+            Value::Array(some) => some.contains(value),
+            one => one == value,
+        }
+    })
+}
+
+/// The value at a path such as `message.content.0.text`.
+fn at_path<'a>(event: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(event, |value, name| match value {
+        Value::Array(list) => list.get(name.parse::<usize>().ok()?),
+        other => other.get(name),
+    })
+}
+
+fn plus(wait: Period, margin: Period) -> Period {
+    Period::from(wait.get().saturating_add(margin.get()))
+}
+
+/// The moment after a wait.
+pub fn after(now: Timestamp, wait: Period) -> Option<Timestamp> {
+    SignedDuration::try_from(wait.get()).ok().and_then(|wait| now.checked_add(wait).ok())
+}
+
+fn shown(line: &str) -> String {
+    let mut shown: String = line.chars().take(SHOWN).collect();
+    if shown.len() < line.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests;
