@@ -25,6 +25,7 @@ pub mod log;
 pub mod output;
 mod plugin;
 pub mod pool_flags;
+pub mod preset;
 pub mod print;
 #[cfg(test)]
 mod reference;
@@ -78,6 +79,7 @@ enum Command {
     Why(why::WhyArgs),
     Cleanup(Box<cleanup::CleanupArgs>),
     Cooldown(Box<cooldown::CooldownArgs>),
+    Preset(preset::PresetArgs),
     Doctor(doctor::DoctorArgs),
     Controller(Box<controller::ControllerArgs>),
     Crd(crd::CrdArgs),
@@ -129,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Why(args) => block_on(args),
         Command::Cleanup(args) => block_on(*args),
         Command::Cooldown(args) => block_on(*args),
+        Command::Preset(args) => block_on(args),
         Command::Doctor(args) => block_on(args),
         Command::Controller(args) => block_on(*args),
         Command::Crd(args) => block_on(args),

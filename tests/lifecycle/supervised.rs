@@ -15,6 +15,7 @@ use poolkeeper::runtime::exec::{ExecError, Executor, Output, Running, Task, Task
 use poolkeeper::supervisor::Place;
 use poolkeeper::supervisor::attempt::{Runner, TaskRef};
 use poolkeeper::supervisor::batch::engine::{BatchOptions, Engine};
+use poolkeeper::supervisor::outcome::Judge;
 use poolkeeper::supervisor::patience::Patience;
 use poolkeeper::supervisor::progress::{Progress, Reporter};
 use poolkeeper::supervisor::tracker::Tracker;
@@ -80,7 +81,7 @@ async fn a_lost_contact_is_what_the_end_of_the_attempt_says() {
         tracker,
         clock,
         command: vec!["agent".to_owned()],
-        exit_codes: Vec::new(),
+        judge: Judge::default(),
         stdin: Bytes::new(),
         live: false,
         keep: false,
