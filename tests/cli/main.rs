@@ -5,6 +5,7 @@ mod command;
 mod docker;
 mod ends;
 mod inputs;
+mod limits;
 mod resume;
 mod support;
 mod texts;

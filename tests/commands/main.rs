@@ -10,6 +10,7 @@ mod doctor;
 mod exec;
 mod get;
 mod plugin;
+mod preset;
 mod report;
 mod run;
 mod server_choice;

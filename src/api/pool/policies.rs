@@ -28,8 +28,9 @@ pub struct RateLimitPolicy {
     #[schemars(length(max = 64), inner(range(min = 1, max = 255)), extend("x-kubernetes-list-type" = "set"))]
     #[serde(default = "defaults::exit_codes")]
     pub exit_codes: Vec<i32>,
-    /// Regular expressions that recognise a rate limit in the output of a task, with the named groups `retryAfter` and
-    /// `resetAt`, and names of presets.
+    /// Names of presets, and regular expressions that recognise a rate limit in the last lines that a task prints, with the
+    /// named groups `retryAfter` and `resetAt`. `poolkeeper run` and `poolkeeper report --output` use them; the controller does
+    /// not see outputs. A word of lower-case letters, digits and hyphens is the name of a preset (`poolkeeper preset list`).
     #[schemars(length(max = 64), inner(length(min = 1, max = 1024)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patterns: Vec<String>,

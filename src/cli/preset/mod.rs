@@ -74,7 +74,7 @@ impl Run for ListArgs {
         let presets: Vec<Preset> = presets::names().filter_map(presets::find).collect();
         let text = match self.output {
             ListFormat::Name => presets.iter().map(|preset| format!("{}\n", preset.name)).collect(),
-            ListFormat::Json => lines_of(&presets.iter().map(summary).collect()),
+            ListFormat::Json => print::json(&presets.iter().map(summary).collect()),
             ListFormat::Table => {
                 let heading = ["NAME", "LAST SEEN", "PROGRAM"].map(str::to_owned).to_vec();
                 let rows = presets.into_iter().map(|preset| vec![preset.name, preset.seen, preset.program]);
@@ -101,9 +101,4 @@ impl Run for ShowArgs {
         print::data(text)?;
         Ok(Exit::Success)
     }
-}
-
-/// JSON for people.
-fn lines_of(value: &Value) -> String {
-    format!("{value:#}").lines().map(|line| format!("{}\n", super::output::escape_json(line))).collect()
 }

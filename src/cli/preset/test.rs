@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::lines_of;
 use crate::api::dispatch::ReportedOutcome;
 use crate::cli::context::{Context, Run};
 use crate::cli::exit::{Exit, Failure};
@@ -19,7 +18,7 @@ use crate::supervisor::outcome::judge::Ended;
 use crate::supervisor::outcome::recogniser::{Moment, Recognised, after};
 use crate::supervisor::outcome::{Judge, Recogniser, Seen, Stream, Verdict};
 
-/// Bytes that are read at a time. However long the file is, only its end is kept.
+/// Bytes that are read at a time. However long the file is, only its end stays in memory.
 const CHUNK: usize = 64 * 1024;
 
 /// Test a preset or a pattern on a recorded output
@@ -82,7 +81,7 @@ impl Run for TestArgs {
         let verdict = judge.decide(Ended { exit_code, file: Ok(None), seen: &seen, asleep: asleep.as_ref() }, &at);
         let answer = Answer { verdict, found, asleep: asleep.is_some(), exit_code, last_line: seen.last_line(), at };
         print::data(&match self.output {
-            Format::Json => lines_of(&answer.json()),
+            Format::Json => print::json(&answer.json()),
             Format::Table => answer.table(),
         })?;
         Ok(Exit::Success)

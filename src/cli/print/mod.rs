@@ -41,6 +41,11 @@ pub fn data(data: &(impl AsRef<[u8]> + ?Sized)) -> Result<(), Failure> {
     output::data(data.as_ref()).map_err(|_| Failure::new(Exit::OutputClosed, "standard output was closed"))
 }
 
+/// JSON for people, which no terminal acts on.
+pub fn json(value: &Value) -> String {
+    format!("{value:#}").lines().map(|line| format!("{}\n", output::escape_json(line))).collect()
+}
+
 /// Objects as text in a format without columns. `single`: the user named one object, which is then printed without a list.
 ///
 /// # Errors
@@ -53,7 +58,7 @@ pub fn objects(kind: Kind, objects: &[Value], single: bool, format: Format) -> R
     Ok(match format {
         Format::Name => objects.iter().map(|object| format!("{}\n", name(kind, object))).collect(),
         Format::Yaml => serde_saphyr::to_string(&value()).map_err(|e| Failure::poolkeeper("an object as YAML", e))?,
-        _ => format!("{:#}", value()).lines().map(|line| format!("{}\n", output::escape_json(line))).collect(),
+        _ => json(&value()),
     })
 }
 

@@ -73,8 +73,8 @@ impl Judge {
         }
     }
 
-    /// An unknown failure shows its last line, so that the missing pattern can be written. Without a preset or a pattern
-    /// nobody asked to look at the output, and nothing of it goes into an object.
+    /// An unknown failure shows its last line: somebody can then write the missing pattern. Without presets and patterns no
+    /// part of the output goes into an object.
     fn with_last_line(&self, mut verdict: Verdict, seen: &Seen) -> Verdict {
         if verdict.outcome == ReportedOutcome::Failed
             && !self.recogniser.is_empty()

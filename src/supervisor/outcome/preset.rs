@@ -16,7 +16,7 @@ pub struct Preset {
     pub name: String,
     /// The program.
     pub program: String,
-    /// The month in which its texts were last seen, as `2026-09`.
+    /// The month in which its sentences were last seen, as `2026-09`.
     pub seen: String,
     /// How to run the program so that its limits are recognised.
     pub advice: String,

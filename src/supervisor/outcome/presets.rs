@@ -1,4 +1,4 @@
-//! The presets that are part of the program: one file each, beside this one.
+//! The presets that are part of the program: one file each, in the directory `presets`.
 
 use super::preset::Preset;
 

@@ -1,4 +1,4 @@
-//! Own patterns, streams, and what is common to all presets. Their texts are tested by their samples.
+//! Own patterns, streams, and what is common to all presets. Their sentences are tested by their samples.
 use super::*;
 
 fn at() -> Moment {
@@ -33,7 +33,7 @@ fn an_own_pattern_is_found_anywhere_in_the_last_lines_with_its_time() {
     ] {
         assert_eq!(found(&[pattern], "", &format!("{line}\ndone\n"), 1), rule(wait), "{line}");
         assert_eq!(found(&[pattern], line, "", 0), rule(wait), "{line}");
-        assert_eq!(found(&[pattern], &format!("{line}\ndone\n"), "", 0), None, "it went on: {line}");
+        assert_eq!(found(&[pattern], &format!("{line}\ndone\n"), "", 0), None, "it continued: {line}");
         let long = format!("{line}\n{}", "another line\n".repeat(OWN_WITHIN));
         assert_eq!(found(&[pattern], &long, "", 1), None, "too long ago: {line}");
     }
