@@ -20,6 +20,6 @@ overloaded) echo "API Error: Repeated 529 Overloaded errors" && exit 1 ;;
 money) echo "Credit balance is too low" && exit 1 ;;
 login) echo "Invalid API key · Please run /login" && exit 1 ;;
 own) echo "the shop is closed, come back in 4h" && exit 9 ;;
-unknown) printf '\033[31mnobody knows \033[1mthis\033[0m\n' >&2 && exit 1 ;;
+unknown) printf '\033[31mno rule knows \033[1mthis\033[0m\n' >&2 && exit 1 ;;
 asleep) echo "Too Many Requests [retrying in 2h5m attempt #4]" && exec sleep 1000 ;;
 esac

@@ -73,7 +73,7 @@ fn an_unknown_failure_shows_its_last_line_only_if_a_preset_looks_at_it() {
         ran.exits(1);
         let message = first[0]["message"].as_str().unwrap();
         assert!(message.starts_with("exit code 1"), "{message}");
-        assert_eq!(message.ends_with("its last line: nobody knows this"), shown, "{message}");
+        assert_eq!(message.ends_with("its last line: no rule knows this"), shown, "{message}");
     }
 }
 

@@ -73,7 +73,7 @@ impl Judge {
         }
     }
 
-    /// An unknown failure shows its last line: somebody can then write the missing pattern. Without presets and patterns no
+    /// An unknown failure shows its last line, from which a person can write the missing pattern. Without presets and patterns no
     /// part of the output goes into an object.
     fn with_last_line(&self, mut verdict: Verdict, seen: &Seen) -> Verdict {
         if verdict.outcome == ReportedOutcome::Failed

@@ -87,7 +87,7 @@ pub struct Recogniser {
 struct Compiled {
     preset: Preset,
     recovered: Option<Regex>,
-    /// For each rule: its expression for lines, and that for the texts of events.
+    /// For each rule: its expression for lines, and that for the strings of events.
     rules: Vec<Option<(Regex, Regex)>>,
 }
 

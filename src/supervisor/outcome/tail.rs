@@ -43,7 +43,7 @@ impl Tail {
             return;
         }
         if self.bytes.len() + data.len() > 2 * KEPT {
-            // One copy for each KEPT bytes that came: the work for each byte stays the same.
+            // One copy for as many bytes as stay: the work for each byte stays the same.
             self.bytes.drain(..self.bytes.len() - (KEPT - data.len()));
             self.cut = true;
         }
@@ -76,7 +76,7 @@ impl Line {
     }
 }
 
-/// A JSON object over several lines at the end of a text, as `--output-format json` of some programs prints it.
+/// A JSON object over several lines at the end of a stream, as `--output-format json` of some programs prints it.
 fn document(text: &str) -> Option<Value> {
     let text = text.trim_end();
     if !text.ends_with("\n}") {
