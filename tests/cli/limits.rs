@@ -36,16 +36,14 @@ fn limits_with_and_without_a_time_an_empty_account_and_an_expired_login_are_told
     place.write(
         "pool.yaml",
         "apiVersion: poolkeeper.dev/v1alpha1\nkind: ContainerPool\nmetadata: {name: agents}\nspec:\n  max: 12\n  \
-         rateLimit: {patterns: ['shop is closed, come back in (?<retryAfter>\\w+)']}\n  \
-         credentials:\n  - {name: a, env: T, fromFile: pool.yaml}\n  - {name: b, env: T, fromFile: pool.yaml}\n  \
-         - {name: c, env: T, fromFile: pool.yaml}\n  - {name: d, env: T, fromFile: pool.yaml}\n",
+         rateLimit: {patterns: ['shop is closed, come back in (?<retryAfter>\\w+)']}\n",
     );
-    let text = place
-        .read("pool.yaml")
-        .replace("fromFile: pool.yaml", &format!("fromFile: {}", place.path("pool.yaml").display()));
-    place.write("pool.yaml", &text);
-    let (ran, first) =
-        batch(&place, &kinds, &["-f", "pool.yaml", "--preset", "claude-code,codex", "--retry-failed", "1"]);
+    place.write("token", "x\n");
+    let mut flags = vec!["-f", "pool.yaml", "--preset", "claude-code,codex", "--retry-failed", "1"];
+    for credential in ["a=T:file:token", "b=T:file:token", "c=T:file:token", "d=T:file:token"] {
+        flags.extend(["--credential", credential]);
+    }
+    let (ran, first) = batch(&place, &kinds, &flags);
     ran.exits(0).says(&["tasks: 7 succeeded"]);
     let wanted = [
         ("RateLimited", "claude-code/usage-limit-epoch", Some(61..=62)),
