@@ -38,9 +38,12 @@ fn limits_with_and_without_a_time_an_empty_account_and_an_expired_login_are_told
         "apiVersion: poolkeeper.dev/v1alpha1\nkind: ContainerPool\nmetadata: {name: agents}\nspec:\n  max: 12\n  \
          rateLimit: {patterns: ['shop is closed, come back in (?<retryAfter>\\w+)']}\n",
     );
-    place.write("token", "x\n");
+    // The same token would be one credential.
+    for token in ["a", "b", "c", "d"] {
+        place.write(token, &format!("token-{token}\n"));
+    }
     let mut flags = vec!["-f", "pool.yaml", "--preset", "claude-code,codex", "--retry-failed", "1"];
-    for credential in ["a=T:file:token", "b=T:file:token", "c=T:file:token", "d=T:file:token"] {
+    for credential in ["a=T:file:a", "b=T:file:b", "c=T:file:c", "d=T:file:d"] {
         flags.extend(["--credential", credential]);
     }
     let (ran, first) = batch(&place, &kinds, &flags);

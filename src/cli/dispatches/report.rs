@@ -84,8 +84,8 @@ impl Run for ReportArgs {
         if retry_after.is_some() && end != End::Outcome(ReportedOutcome::RateLimited) {
             return Err(Failure::usage("--retry-after goes with the outcome RateLimited only"));
         }
-        self.server.check()?;
         let seen = self.read_output()?;
+        self.server.check()?;
         let output = PrintedOutput { seen, now: cx.clock.now(), zone: cx.clock.zone() };
         let server = patience::repeat(&*cx.clock, self.patience.get(), async || {
             let server = self.server.connect().await?;
