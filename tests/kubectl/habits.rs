@@ -3,11 +3,14 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use poolkeeper_testkit::program::kubectl;
+use poolkeeper_testkit::program::kubectl_of;
 
 use crate::differences::DIFFERENCES;
 use crate::server::Place;
 use crate::transcript::{Call, printed, read, write};
+
+/// The version of kubectl whose words the transcripts have.
+const VERSION: &str = "v1.33";
 
 /// Makes of each transcript a test of either server.
 macro_rules! transcripts {
@@ -48,7 +51,7 @@ async fn typed(place: &Place, calls: &[Call]) -> Vec<Call> {
 }
 
 async fn embedded(name: &str) {
-    let Some(kubectl) = kubectl() else { return };
+    let Some(kubectl) = kubectl_of(VERSION) else { return };
     let place = Place::embedded(kubectl).await;
     let recorded = recorded(name);
     let typed = typed(&place, &recorded).await;
@@ -69,7 +72,7 @@ async fn embedded(name: &str) {
 }
 
 async fn real(name: &str) {
-    let Some(kubectl) = kubectl() else { return };
+    let Some(kubectl) = kubectl_of(VERSION) else { return };
     let Some(place) = Place::real(kubectl).await else { return };
     let recorded = recorded(name);
     let typed = typed(&place, &recorded).await;
@@ -81,6 +84,28 @@ async fn real(name: &str) {
     for (expected, now) in recorded.iter().zip(&typed) {
         assert_eq!(expected.prints, now.prints, "{name}: $ {}", now.line);
     }
+}
+
+/// The connection stays; a new one sees the new certificate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_lives_through_a_renewed_certificate() {
+    let Some(kubectl) = kubectl_of(VERSION) else { return };
+    let place = Place::embedded(kubectl).await;
+    // The watch has begun once it prints its first line. It goes on when the file is there.
+    let line = "k create -f gadgets.yaml >/dev/null
+        watching 4 'touch ../begun; until [ -e ../renewed ]; do sleep 0.05; done; k label gadget a x=y' get gadgets -w";
+    let renew = async {
+        while !place.file("begun").exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        place.renew_certificate();
+        std::fs::write(place.file("renewed"), "").unwrap();
+    };
+    let (output, ()) = tokio::join!(place.types(line), renew);
+    let said = printed(&place, &output);
+    assert_eq!(said, "NAME  AGE\na  AGE\nb  AGE\na  AGE");
+    let said = printed(&place, &place.types("k get gadget a -o name").await);
+    assert_eq!(said, "gadget.test.poolkeeper.dev/a");
 }
 
 #[test]

@@ -13,6 +13,8 @@ use poolkeeper::https::admission::Admission;
 use poolkeeper::https::identity::Authority;
 use poolkeeper::local::{History, LocalApi, Options};
 use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What every command of a transcript finds: `k`, and ways to wait.
@@ -26,8 +28,14 @@ pub struct Place {
     client: Client,
     /// The name of the namespace.
     pub namespace: String,
-    /// The embedded server ends with it.
-    embedded: Option<DropGuard>,
+    embedded: Option<Embedded>,
+}
+
+/// An embedded server. It ends with this.
+struct Embedded {
+    _stop: DropGuard,
+    authority: Authority,
+    tls: watch::Sender<TlsAcceptor>,
 }
 
 impl Place {
@@ -44,10 +52,10 @@ impl Place {
         let port = listener.local_addr().unwrap().port();
         let now = jiff::Timestamp::now();
         let authority = Authority::new(now).unwrap();
-        let (_, tls) = tokio::sync::watch::channel(authority.acceptor(now).unwrap());
-        let (_, admission) = tokio::sync::watch::channel(Arc::new(Admission::new("the-token".to_owned().into(), port)));
+        let (tls, acceptors) = watch::channel(authority.acceptor(now).unwrap());
+        let (_, admission) = watch::channel(Arc::new(Admission::new("the-token".to_owned().into(), port)));
         let stop = CancellationToken::new();
-        tokio::spawn(https::serve(listener, tls, admission, api.service(), stop.clone()));
+        tokio::spawn(https::serve(listener, acceptors, admission, api.service(), stop.clone()));
         let certificate = base64::engine::general_purpose::STANDARD.encode(&authority.certificate);
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
@@ -62,7 +70,8 @@ impl Place {
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             make(&client, name).await;
         }
-        Self::make(kubectl, client, namespace, config, Some(stop.drop_guard())).await
+        let embedded = Embedded { _stop: stop.drop_guard(), authority, tls };
+        Self::make(kubectl, client, namespace, config, Some(embedded)).await
     }
 
     /// A namespace of the real server. None, with a loud line on stderr, if there is none.
@@ -80,7 +89,7 @@ impl Place {
         client: Client,
         namespace: String,
         mut config: Value,
-        embedded: Option<DropGuard>,
+        embedded: Option<Embedded>,
     ) -> Self {
         make(&client, &namespace).await;
         config["contexts"][0]["context"]["namespace"] = namespace.clone().into();
@@ -103,6 +112,17 @@ impl Place {
         command.env("KUBECTL", &self.kubectl).env("KUBECONFIG", self.dir.path().join("kubeconfig"));
         command.env("NS", &self.namespace).stdin(Stdio::null());
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    /// A file above the directory in which lines are typed.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Makes another certificate for the embedded server.
+    pub fn renew_certificate(&self) {
+        let embedded = self.embedded.as_ref().unwrap();
+        embedded.tls.send_replace(embedded.authority.acceptor(jiff::Timestamp::now()).unwrap());
     }
 
     /// Where the files are, as kubectl may print it.

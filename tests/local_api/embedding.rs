@@ -3,7 +3,6 @@ use std::sync::Arc;
 
 use http::Request;
 use kube::Client;
-use kube::api::{DeleteParams, PropagationPolicy};
 use kube::client::Body;
 use poolkeeper::clock::{Ids, SystemClock};
 use poolkeeper::local::{Change, History, LocalApi, LocalError, Options};

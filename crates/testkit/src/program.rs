@@ -24,12 +24,28 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
 
 /// kubectl: on the PATH, or where `scripts/cluster` puts it. None: the test that needs it is skipped, and says so.
 pub fn kubectl() -> Option<PathBuf> {
-    let on_path =
-        std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join("kubectl")).find(|file| file.exists());
-    let built = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/poolkeeper-cluster/bin/kubectl"));
-    let found = on_path.or(built.filter(|file| file.exists()));
+    let found = kubectls().next();
     if found.is_none() {
         eprintln!("SKIPPED: there is no kubectl");
     }
     found
+}
+
+/// A kubectl of a version such as `v1.33`. Other versions print other words.
+pub fn kubectl_of(version: &str) -> Option<PathBuf> {
+    let found = kubectls().find(|file| {
+        let said = Command::new(file).args(["version", "--client"]).output();
+        said.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains(&format!("Client Version: {version}.")))
+    });
+    if found.is_none() {
+        eprintln!("SKIPPED: there is no kubectl {version}");
+    }
+    found
+}
+
+fn kubectls() -> impl Iterator<Item = PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let built = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/poolkeeper-cluster/bin"));
+    let dirs: Vec<PathBuf> = std::env::split_paths(&path).chain(built).collect();
+    dirs.into_iter().map(|dir| dir.join("kubectl")).filter(|file| file.exists())
 }
