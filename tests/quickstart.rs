@@ -1,4 +1,5 @@
-//! Types docs/quickstart.md into one shell, with a real Docker Engine, and compares what is printed.
+//! Types docs/quickstart.md into one shell, with a real Docker Engine, and docs/kubectl.md, with kubectl, and compares what is
+//! printed.
 //!
 //! A block in `sh` is typed. A block in `text` after it has lines that must be printed, in this order; `…` stands for anything.
 //! `<!-- until: N WORDS -->` before a block waits until its output has N lines with the last word.
@@ -76,7 +77,19 @@ fn the_page_is_typed() {
         eprintln!("SKIPPED: there is no Docker Engine with the image poolkeeper-test:1");
         return;
     }
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/quickstart.md")).unwrap();
+    typed("docs/quickstart.md", None);
+}
+
+#[test]
+fn the_page_of_kubectl_is_typed() {
+    if let Some(kubectl) = poolkeeper_testkit::program::kubectl_of("v1.33") {
+        typed("docs/kubectl.md", kubectl.parent());
+    }
+}
+
+/// Types a page; `dir` is searched for programs first.
+fn typed(name: &str, dir: Option<&Path>) {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
     let blocks = blocks(&page);
     // One shell for the whole page: each block says where its output begins.
     let mut script = String::new();
@@ -91,10 +104,16 @@ fn the_page_is_typed() {
     }
     let scratch = tempfile::tempdir().unwrap();
     let binary = Path::new(env!("CARGO_BIN_EXE_poolkeeper"));
-    let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut dirs: Vec<_> = [dir, binary.parent()].into_iter().flatten().map(Path::to_owned).collect();
+    dirs.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+    let path = std::env::join_paths(dirs).unwrap();
     let mut command = Command::new("timeout");
     command.args(["-k", "10", "300", "bash", "-euo", "pipefail", "-c", &script]).env("PATH", path);
-    command.env("POOLKEEPER_HOME", scratch.path().join("home")).stdin(Stdio::null()).current_dir(&scratch);
+    command
+        .env("POOLKEEPER_HOME", scratch.path().join("home"))
+        .env("KUBECACHEDIR", scratch.path())
+        .stdin(Stdio::null())
+        .current_dir(&scratch);
     for variable in ["KUBECONFIG", "POOLKEEPER_CONTEXT"] {
         command.env_remove(variable);
     }
@@ -109,7 +128,7 @@ fn the_page_is_typed() {
     for (block, part) in blocks.iter().zip(parts) {
         let part = part.split_once('\n').unwrap().1;
         if let Err(wanted) = prints(part, &block.expected) {
-            panic!("docs/quickstart.md:{}: {wanted:?} is not printed:\n{part}\n--- stderr\n{errors}", block.line);
+            panic!("{name}:{}: {wanted:?} is not printed:\n{part}\n--- stderr\n{errors}", block.line);
         }
     }
 }

@@ -12,3 +12,5 @@ if [ -z "${KUBECONFIG:-}" ]; then
   eval "$started"
 fi
 POOLKEEPER_TEST_API=$KUBECONFIG cargo test --locked --test conformance --test kubectl
+# docs/kubectl.md, with the kubectl that is there now.
+cargo test --locked --test quickstart the_page_of_kubectl
