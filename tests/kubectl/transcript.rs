@@ -31,7 +31,9 @@ pub fn read(text: &str) -> Vec<Call> {
             writeln!(call.prints, "{}", line.strip_prefix("  ").unwrap_or(line)).unwrap();
         }
     }
-    calls.iter_mut().for_each(|call| call.prints.truncate(call.prints.trim_end().len()));
+    for call in &mut calls {
+        call.prints.truncate(call.prints.trim_end().len());
+    }
     calls
 }
 
