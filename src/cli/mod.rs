@@ -37,6 +37,7 @@ pub mod shell;
 pub mod shim;
 mod signals;
 pub mod status;
+pub mod task;
 pub mod uninstall;
 pub mod why;
 
@@ -89,6 +90,8 @@ enum Command {
     Uninstall(uninstall::UninstallArgs),
     #[command(hide = true)]
     Shim(shim::ShimArgs),
+    #[command(hide = true)]
+    Task(task::TaskArgs),
     Exec(Box<exec::ExecArgs>),
 }
 
@@ -138,8 +141,9 @@ pub fn main() -> ExitCode {
         Command::Completion(args) => block_on(args),
         Command::Complete(args) => block_on(args.on(Cli::command())),
         Command::Uninstall(args) => block_on(args),
-        // These two are small programs of their own: they must run before any thread is started.
+        // These are small programs of their own: they must run before any thread is started.
         Command::Shim(args) => return args.run(),
+        Command::Task(args) => return args.run(),
         Command::Exec(args) => return args.run(),
     };
     match ended {

@@ -81,6 +81,7 @@ pub async fn assemble(config: &RuntimeConfig, client: Option<&Client>) -> Result
             RuntimeKind::Pod => {
                 let client = client.ok_or(AssembleError::NoCluster)?.clone();
                 let runtime = PodRuntime::new(client, installation, config.namespace.clone());
+                let runtime = runtime.with_helper(config.helper_image.clone());
                 let runtime = if config.drain_protection { runtime.protecting() } else { runtime };
                 made.runtimes.push(Arc::new(runtime));
             }

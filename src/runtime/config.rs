@@ -33,6 +33,8 @@ pub struct RuntimeConfig {
     pub credentials: Resolver,
     /// The namespace whose Pods are made. None: every namespace.
     pub namespace: Option<String>,
+    /// The image from which Pods get the helper that runs tasks. None: they have none.
+    pub helper_image: Option<String>,
     /// Protects busy workers from eviction while their node is drained. Runtime Pod only.
     pub drain_protection: bool,
 }
@@ -52,6 +54,7 @@ impl RuntimeConfig {
             inherited: Inherited::default(),
             credentials: Resolver::default(),
             namespace: None,
+            helper_image: None,
             drain_protection: false,
         }
     }

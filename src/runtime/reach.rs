@@ -4,26 +4,33 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use kube::Client;
 
 use super::docker::DockerExecutor;
 use super::exec::{ExecError, Executor, Running, Task};
+use super::pod::PodExecutor;
 use super::process::ProcessExecutor;
 use crate::api::RuntimeKind;
 use crate::api::dispatch::Target;
 
 /// Runs tasks in the workers of any runtime.
-#[derive(Default)]
 pub struct Reach {
+    pods: PodExecutor,
     /// By the words of the targets before the container, and the host: each names an engine.
     engines: Mutex<BTreeMap<(Option<String>, Vec<String>), Arc<DockerExecutor>>>,
 }
 
 impl Reach {
+    /// With the rights of this client where workers are Pods.
+    pub fn new(client: Client) -> Self {
+        Self { pods: PodExecutor::new(client), engines: Mutex::default() }
+    }
+
     fn of(&self, target: &Target) -> Result<Arc<dyn Executor>, ExecError> {
         match target.runtime {
             RuntimeKind::Process => Ok(Arc::new(ProcessExecutor)),
             RuntimeKind::Docker => Ok(self.engine(target)?),
-            RuntimeKind::Pod => Err(ExecError::Worker("tasks cannot be run in Pods yet".to_owned())),
+            RuntimeKind::Pod => Ok(Arc::new(self.pods.clone())),
         }
     }
 

@@ -37,6 +37,9 @@ fn pods_are_hardened() {
         }
         let args = texts(&container(one(&objects, "Deployment", "pk-poolkeeper"))["args"]);
         assert!(args.contains(&"--runtimes=Pod"), "{args:?}");
+        let image = container(one(&objects, "Deployment", "pk-poolkeeper"))["image"].as_str().unwrap().to_owned();
+        let helper = format!("--helper-image={image}");
+        assert_eq!(args.contains(&&*helper), !flags.contains(&"--set=inPod=false"), "{args:?}");
     }
 }
 

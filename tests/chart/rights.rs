@@ -104,6 +104,17 @@ fn one_namespace_needs_no_rights_over_the_cluster() {
 }
 
 #[test]
+fn a_runner_is_made_only_when_asked_for_and_may_exec_in_pods() {
+    let Some(objects) = render(&[]) else { return };
+    assert!(!objects.iter().any(|o| o["metadata"]["name"] == "pk-poolkeeper-runner"));
+    let Some(objects) = render(&["--set=rbac.runner=true"]) else { return };
+    assert_eq!(
+        rights(one(&objects, "ClusterRole", "pk-poolkeeper-runner")),
+        table(&[("pods", "get"), ("pods/exec", "get create")])
+    );
+}
+
+#[test]
 fn a_dispatcher_changes_no_pool() {
     let Some(objects) = render(&["--set=rbac.aggregate=true"]) else { return };
     assert_eq!(
@@ -112,7 +123,7 @@ fn a_dispatcher_changes_no_pool() {
             ("poolkeeper.dev/dispatches", "get list watch create patch delete"),
             ("poolkeeper.dev/containerpools", "get list watch"),
             ("poolkeeper.dev/workers", "get list watch"),
-            ("coordination.k8s.io/leases", "get create update patch"),
+            ("coordination.k8s.io/leases", "get list create update patch delete"),
         ])
     );
     // A viewer changes nothing, and no user writes the controller's status.

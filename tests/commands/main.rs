@@ -16,6 +16,7 @@ mod run;
 mod server_choice;
 mod states;
 mod supervisors_page;
+mod task;
 mod tidying;
 mod waiting;
 mod why;

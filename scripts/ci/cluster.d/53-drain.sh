@@ -50,7 +50,7 @@ kubectl uncordon "$real" >/dev/null
 request agents long
 busy=$(k get pkd long -o jsonpath='{.status.target.id}')
 idle=$(pods agents "$fake" | tr ' ' '\n' | grep -v "$busy")
-refused "Cannot evict pod as it would violate the pod's disruption budget." kubectl drain "$fake" --timeout=15s
+refused "Cannot evict pod as it would violate the pod's disruption budget." kubectl drain "$fake" --delete-emptydir-data --timeout=15s
 k wait --for=delete "pod/$idle" --timeout=60s
 until_true "another worker on the other node" eval '[ -n "$(pods agents "$real")" ]'
 becomes "1 1" cpool/agents '{.status.ready} {.status.busy}'
@@ -60,7 +60,7 @@ says "Normal its node $fake is cordoned" k get events --field-selector reason=No
 step "when the task is done, the worker takes no other one, and the drain ends"
 k annotate cpool agents dispatch.poolkeeper.dev/next= dispatch.poolkeeper.dev/after= >/dev/null
 k wait --for=create pkd/next pkd/after --timeout=60s >/dev/null
-kubectl drain "$fake" --timeout=120s >"$work/drain" 2>&1 &
+kubectl drain "$fake" --delete-emptydir-data --timeout=120s >"$work/drain" 2>&1 &
 drain=$!
 k annotate cpool agents result.poolkeeper.dev/long='1 Succeeded'
 wait "$drain" || fail "the drain failed: $(cat "$work/drain")"
@@ -79,7 +79,7 @@ until_true "the budget goes with its pool" eval '[ -z "$(k get pdb -o name)" ]'
 step "drainTimeout bounds the wait, and the attempt says what ended it"
 on_fake short ', drainTimeout: 8s'
 request short lost
-kubectl drain "$fake" --timeout=90s
+kubectl drain "$fake" --delete-emptydir-data --timeout=90s
 finished lost Failed
 is "WorkerLost its Pod was evicted (drain by the eviction API)" pkd/lost '{.status.lastResult.outcome} {.status.lastResult.message}'
 kubectl uncordon "$fake"

@@ -30,6 +30,9 @@ pub struct ControllerArgs {
     /// false with --namespace]
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     drain_protection: Option<bool>,
+    /// Image of Poolkeeper from which Pods get the helper that runs tasks for `poolkeeper run` and `exec` [default: no helper]
+    #[arg(long, value_name = "IMAGE")]
+    pub helper_image: Option<String>,
     /// Directory for what runtime Process keeps
     #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,

@@ -71,6 +71,7 @@ async fn serve(args: ControllerArgs, cx: &Context) -> Result<(), Failure> {
         async move {
             let mut config = RuntimeConfig::new(kinds.clone(), term.installation);
             config.drain_protection = args.drain_protection();
+            config.helper_image.clone_from(&args.helper_image);
             (config.run_dir, config.namespace) = (args.run_dir, args.namespace.clone());
             let made = assemble(&config, Some(&client)).await;
             let made = made.map_err(|e| Failure::new(Exit::Unreachable, e.to_string()))?;

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::failure::{Trouble, Why};
 use crate::cli::exit::Exit;
 use crate::cli::signals;
+use crate::runtime::process::protocol::ExecRequest;
 
 /// What runs in a worker.
 pub(super) struct Command {
@@ -20,6 +21,11 @@ pub(super) struct Command {
 }
 
 impl Command {
+    /// As a shim, or the helper in a Pod, is asked for it.
+    pub(super) fn request(self) -> ExecRequest {
+        ExecRequest { env: self.environment(), argv: self.argv, working_dir: self.workdir, ..ExecRequest::default() }
+    }
+
     pub(super) fn environment(&self) -> Vec<(String, String)> {
         self.told.iter().chain(&self.env).cloned().collect()
     }

@@ -18,6 +18,8 @@ use crate::standalone::resident::targets;
 pub(super) struct Found {
     pub target: Target,
     pub told: Vec<(String, String)>,
+    /// Reaches the server.
+    pub client: kube::Client,
     /// With a Pod: the flags with which kubectl talks to its cluster.
     pub kubectl: Vec<String>,
 }
@@ -34,16 +36,17 @@ pub(super) struct Wanted<'a> {
 pub(super) async fn find(wanted: &Wanted<'_>) -> Result<Found, Trouble> {
     let missing = "name the task first, as in `poolkeeper exec \"$POOLKEEPER_TASK_ID\" -- CMD`: is a variable not set?";
     let name = wanted.name.filter(|name| !name.is_empty()).ok_or_else(|| Failure::usage(missing))?;
-    let (target, told) = match name.split_once('/') {
+    let (target, told, client) = match name.split_once('/') {
         Some(("worker", "")) => return Err(Failure::usage(missing).into()),
         Some(("worker", worker)) => {
             let server = wanted.server.connect().await?;
-            (of_worker(&server, worker, wanted.anyway).await?, Vec::new())
+            (of_worker(&server, worker, wanted.anyway).await?, Vec::new(), server.client)
         }
         None | Some(("task", _)) => {
             let named = wanted.attempt.named(Some(name))?;
             let server = wanted.server.connect().await?;
-            of_task(&server, &named).await?
+            let (target, told) = of_task(&server, &named).await?;
+            (target, told, server.client)
         }
         Some((kind, _)) => {
             return Err(Failure::usage(format!(
@@ -52,7 +55,7 @@ pub(super) async fn find(wanted: &Wanted<'_>) -> Result<Found, Trouble> {
             .into());
         }
     };
-    Ok(Found { target, told, kubectl: wanted.server.of_kubectl() })
+    Ok(Found { target, told, client, kubectl: wanted.server.of_kubectl() })
 }
 
 /// The worker of an open attempt, by a look at what the server has now.

@@ -24,6 +24,7 @@ use super::dispatches::identity::AttemptArgs;
 use super::exit::Exit;
 use super::server::ServerArgs;
 use crate::api::RuntimeKind;
+use crate::runtime::pod::PodExecutor;
 use crate::runtime::process::exec_client::{self, Ended};
 use crate::runtime::process::protocol::ExecRequest;
 
@@ -90,10 +91,11 @@ impl ExecArgs {
 
     async fn exec(self) -> Result<Exit, Trouble> {
         if let Some(socket) = &self.socket {
-            let request = ExecRequest { argv: self.command, env: self.env, working_dir: self.workdir };
+            let request =
+                ExecRequest { argv: self.command, env: self.env, working_dir: self.workdir, ..ExecRequest::default() };
             return in_process(socket, &request, true).await;
         }
-        let Found { target, told, kubectl } = find::find(&self.wanted()).await?;
+        let Found { target, told, kubectl, client } = find::find(&self.wanted()).await?;
         let Self { command: argv, env, workdir, input, tty, .. } = self;
         let command = Command { argv, told, env, workdir, input, tty };
         match target.runtime {
@@ -101,19 +103,32 @@ impl ExecArgs {
                 Err(Trouble::new(Why::Usage, "-t: workers of runtime Process have no terminal; leave it out"))
             }
             RuntimeKind::Process => {
-                let request =
-                    ExecRequest { env: command.environment(), argv: command.argv, working_dir: command.workdir };
-                in_process(target.id.as_ref(), &request, command.input).await
+                let input = command.input;
+                in_process(target.id.as_ref(), &command.request(), input).await
             }
             RuntimeKind::Docker => docker::exec(&target, command).await,
-            RuntimeKind::Pod => pod::exec(&target, &kubectl, command).await,
+            RuntimeKind::Pod => {
+                let executor = PodExecutor::new(client);
+                match executor.has_helper(&target).await? {
+                    true => {
+                        let (stop, input) = (Stop::listen()?, command.input);
+                        let (session, _exec) = executor.start(&target, &command.request()).await?;
+                        exit_of(exec_client::drive(session, input, stop.wait()).await)
+                    }
+                    false => pod::exec(&target, &kubectl, command).await,
+                }
+            }
         }
     }
 }
 
 async fn in_process(socket: &std::path::Path, request: &ExecRequest, input: bool) -> Result<Exit, Trouble> {
     let stop = Stop::listen()?;
-    let ended = exec_client::run(socket, request, input, stop.wait()).await.map_err(Trouble::from)?;
+    exit_of(exec_client::run(socket, request, input, stop.wait()).await?)
+}
+
+/// The exit code of a command that a shim, or the helper in a Pod, ran.
+fn exit_of(ended: Ended) -> Result<Exit, Trouble> {
     match ended {
         Ended::Exited(code) => Ok(passed_on(code)),
         Ended::Stopped => Ok(Exit::Interrupted),

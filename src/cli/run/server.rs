@@ -44,7 +44,7 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     let source = work.source(&args)?;
     let interrupted = listen(LEFT)?;
     let shown = shown.begin(&args, &work, &pool, runtime, cx);
-    let executor = Arc::new(Reach::default());
+    let executor = Arc::new(Reach::new(server.client.clone()));
     let place = Place::new(server.client.clone(), &server.namespace, executor, std::future::pending());
     let (run, holder) = (work.dir.run(), holder("run"));
 

@@ -4,12 +4,15 @@
 //! (`kubectl exec`), with its own rights. The controller reads no Secret: a credential is a reference that the kubelet resolves.
 //!
 //! - `build`: the Pod that is created. `template`: how `spec.podTemplate` is merged into it.
+//! - `helper`: the program in the Pod that runs tasks. `exec`: its client.
 //! - `budget`, `nodes`: protection from eviction, and its end.
 //! - `state`: what a Pod's status means.
 //! - `seen`: what the watch showed. `observe`: the watch. `trim`: what it reads of a Pod.
 
 mod budget;
 mod build;
+mod exec;
+mod helper;
 mod nodes;
 mod observe;
 mod seen;
@@ -30,6 +33,7 @@ use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
+pub use exec::PodExecutor;
 pub use template::CONTAINER;
 
 use super::{Instance, InstanceKey, InstanceSpec, LOCAL_HOST, Observation, Runtime, RuntimeError, StartError};
@@ -58,6 +62,8 @@ pub struct PodRuntime {
     namespace: Option<String>,
     seen: Arc<Seen>,
     requests: Semaphore,
+    /// The image that the helper comes from. None: Pods have no helper.
+    helper: Option<String>,
     /// Follows nodes, and protects busy workers on them.
     protects: bool,
     /// Whether cordoned nodes are known. Without that, no worker would leave a node, so none is protected.
@@ -75,10 +81,18 @@ impl PodRuntime {
             namespace,
             seen: Arc::default(),
             requests: Semaphore::new(REQUESTS),
+            helper: None,
             protects: false,
             nodes: Arc::new(nodes::Followed::new(None)),
             budgets: Mutex::default(),
         }
+    }
+
+    /// Adds the helper that runs tasks to each Pod, from this image of Poolkeeper.
+    #[must_use]
+    pub fn with_helper(mut self, image: Option<String>) -> Self {
+        self.helper = image;
+        self
     }
 
     /// Follows nodes too, and protects workers from eviction. Needs the rights to list and watch nodes, to create
@@ -251,7 +265,10 @@ impl Runtime for PodRuntime {
         Self::known(&spec.host).map_err(StartError::Refused)?;
         let protected_for = if self.protect(spec).await { spec.protected_for } else { None };
         let spec = &InstanceSpec { protected_for, ..spec.clone() };
-        let pod = build::pod(spec, &self.installation).map_err(StartError::Refused)?;
+        let mut pod = build::pod(spec, &self.installation).map_err(StartError::Refused)?;
+        if let Some(image) = &self.helper {
+            helper::add(&mut pod, image);
+        }
         let made = match self.create(&pod, &spec.key).await.map_err(|error| error.about(&spec.key)) {
             Ok(pod) => pod,
             Err(RequestError::Exists) => match self.find(&spec.key).await {

@@ -1,25 +1,23 @@
 //! Running tasks in a worker from outside: the client side of the shim's socket.
 
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Mutex, Semaphore, oneshot};
 use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::protocol::{CHUNK, Codec, ExecRequest, Frame, Refusal, VERSION, WINDOW, connect};
 use super::record::WorkerDir;
+use super::result_file;
 use crate::api::dispatch::Target;
 use crate::runtime::exec::{ExecError, Executor, Output, Running, Task, TaskEnd};
-
-/// Longest result file that is read, in bytes.
-const MAX_RESULT: u64 = 64 * 1024;
 
 /// A task that was started. Dropping both halves hangs up, which ends the task.
 pub struct Session {
@@ -29,23 +27,36 @@ pub struct Session {
     pub stdin: Stdin,
 }
 
+/// What is read from a worker.
+pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
+/// What is written to a worker.
+pub type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+
 /// What a task says.
 pub struct Events {
-    frames: FramedRead<OwnedReadHalf, Codec>,
-    window: std::sync::Arc<Semaphore>,
+    frames: FramedRead<Reader, Codec>,
+    window: Arc<Semaphore>,
+    silence: Option<Duration>,
 }
 
 /// A task's standard input.
+#[derive(Clone)]
 pub struct Stdin {
-    frames: FramedWrite<OwnedWriteHalf, Codec>,
-    window: std::sync::Arc<Semaphore>,
+    frames: Arc<Mutex<FramedWrite<Writer, Codec>>>,
+    window: Arc<Semaphore>,
+    silence: Option<Duration>,
 }
+
+/// Pings that are sent within the time of silence that means the end.
+const PINGS: u32 = 6;
 
 /// One thing that a task says.
 #[derive(Debug)]
 pub enum Event {
     /// A piece of output.
     Output(Output),
+    /// The result file that was asked for, or why it cannot be read.
+    Result(Result<Bytes, String>),
     /// Nothing follows.
     End(TaskEnd),
 }
@@ -56,8 +67,26 @@ impl Session {
     /// # Errors
     /// When the worker is not reached, or the command cannot be executed there.
     pub async fn start(socket: &Path, request: &ExecRequest) -> Result<Self, ExecError> {
-        let lost = |error: io::Error| ExecError::Worker(format!("worker at {}: {error}", socket.display()));
-        let (read, write) = connect(socket).await.map_err(lost)?.into_split();
+        let lost = |why: &dyn std::fmt::Display| ExecError::Worker(format!("worker at {}: {why}", socket.display()));
+        let (read, write) = connect(socket).await.map_err(|e| lost(&e))?.into_split();
+        Self::over(Box::new(read), Box::new(write), request, None).await.map_err(|error| match error {
+            ExecError::Worker(why) => lost(&why),
+            error => error,
+        })
+    }
+
+    /// Starts a task over a connection that exists. With `silence`, each side says something more often than that, and a side that
+    /// says nothing for so long has gone.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn over(
+        read: Reader,
+        write: Writer,
+        request: &ExecRequest,
+        silence: Option<Duration>,
+    ) -> Result<Self, ExecError> {
+        let lost = |error: io::Error| ExecError::Worker(error.to_string());
         let (mut read, mut write) = (FramedRead::new(read, Codec), FramedWrite::new(write, Codec));
         let json = serde_json::to_vec(request).map_err(|error| lost(error.into()))?;
         write.feed(Frame::Hello(VERSION)).await.map_err(lost)?;
@@ -69,9 +98,10 @@ impl Session {
         }
         match read.next().await {
             Some(Ok(Frame::Started)) => {
-                let window = std::sync::Arc::new(Semaphore::new(WINDOW));
-                let stdin = Stdin { frames: write, window: window.clone() };
-                Ok(Self { events: Events { frames: read, window }, stdin })
+                let window = Arc::new(Semaphore::new(WINDOW));
+                let frames = Arc::new(Mutex::new(write));
+                let stdin = Stdin { frames, window: window.clone(), silence };
+                Ok(Self { events: Events { frames: read, window, silence }, stdin })
             }
             Some(Ok(Frame::Refused(json))) => match refusal(&json) {
                 Ok(Refusal { message, passing: true, .. }) => Err(ExecError::Worker(message)),
@@ -82,13 +112,71 @@ impl Session {
             _ => Err(lost(io::Error::other("the worker is ending"))),
         }
     }
+
+    /// Feeds the task all of its input, and reads what it says. `keep` lives as long as that; `result` gets the result file.
+    pub fn run(
+        self,
+        input: Bytes,
+        keep: impl Send + 'static,
+        mut result: impl FnMut(Result<Bytes, String>) + Send + 'static,
+    ) -> Running {
+        let Self { mut events, mut stdin } = self;
+        let (ended, end) = oneshot::channel();
+        let output = async_stream::stream! {
+            let _keep = keep;
+            let alive = stdin.clone();
+            let alive = alive.stay_alive();
+            tokio::pin!(alive);
+            let feed = async {
+                // A task that ends without reading all of it is no error; the events report how it ends.
+                if stdin.send(input).await.is_ok() {
+                    let _ = stdin.finish().await;
+                }
+            };
+            tokio::pin!(feed);
+            let mut fed = false;
+            loop {
+                let event = tokio::select! {
+                    biased;
+                    () = &mut feed, if !fed => {
+                        fed = true;
+                        continue;
+                    }
+                    never = &mut alive => match never {},
+                    event = events.next() => event,
+                };
+                match event {
+                    Event::Output(output) => yield output,
+                    Event::Result(file) => result(file),
+                    Event::End(end) => {
+                        let _ = ended.send(end);
+                        break;
+                    }
+                }
+            }
+        };
+        let hung_up = || TaskEnd::Lost("its output was not read to the end".to_owned());
+        Running { output: output.boxed(), end: Box::pin(async move { end.await.unwrap_or_else(|_| hung_up()) }) }
+    }
 }
 
 impl Events {
     /// The next one. After `End` there is none; asking again gives `End(Lost)`.
     pub async fn next(&mut self) -> Event {
         loop {
-            match self.frames.next().await {
+            let frame = match self.silence {
+                None => self.frames.next().await,
+                Some(silence) => match tokio::time::timeout(silence, self.frames.next()).await {
+                    Ok(frame) => frame,
+                    Err(_) => {
+                        let why = format!("the worker said nothing for {} s", silence.as_secs());
+                        return Event::End(TaskEnd::Lost(why));
+                    }
+                },
+            };
+            match frame {
+                Some(Ok(Frame::Pong)) => {}
+                Some(Ok(Frame::Result(file))) => return Event::Result(file),
                 Some(Ok(Frame::Stdout(data))) => return Event::Output(Output::Stdout(data)),
                 Some(Ok(Frame::Stderr(data))) => return Event::Output(Output::Stderr(data)),
                 Some(Ok(Frame::StdinTaken(count))) => self.window.add_permits(count as usize),
@@ -111,7 +199,7 @@ impl Stdin {
             let piece = data.split_to(data.len().min(CHUNK));
             let permits = u32::try_from(piece.len()).unwrap_or(u32::MAX);
             self.window.acquire_many(permits).await.map_err(io::Error::other)?.forget();
-            self.frames.send(Frame::Stdin(piece)).await?;
+            self.frames.lock().await.send(Frame::Stdin(piece)).await?;
         }
         Ok(())
     }
@@ -121,7 +209,17 @@ impl Stdin {
     /// # Errors
     /// When the worker is no longer reached.
     pub async fn finish(&mut self) -> io::Result<()> {
-        self.frames.send(Frame::StdinEnd).await
+        self.frames.lock().await.send(Frame::StdinEnd).await
+    }
+
+    /// Says often enough that this side is there. Does not end.
+    pub async fn stay_alive(&self) -> std::convert::Infallible {
+        let Some(silence) = self.silence else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(silence / PINGS).await;
+            // If it cannot be sent, the events report that contact is lost.
+            let _ = self.frames.lock().await.send(Frame::Ping).await;
+        }
     }
 }
 
@@ -132,38 +230,9 @@ pub struct ProcessExecutor;
 #[async_trait]
 impl Executor for ProcessExecutor {
     async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError> {
-        let request = ExecRequest { argv: task.argv, env: task.env, working_dir: task.working_dir };
-        let Session { mut events, mut stdin } = Session::start(Path::new(&target.id), &request).await?;
-        let (ended, end) = oneshot::channel();
-        let output = async_stream::stream! {
-            let feed = async {
-                // A task that ends without reading all of it is no error; the events report how it ends.
-                if stdin.send(task.stdin).await.is_ok() {
-                    let _ = stdin.finish().await;
-                }
-            };
-            tokio::pin!(feed);
-            let mut fed = false;
-            loop {
-                let event = tokio::select! {
-                    biased;
-                    () = &mut feed, if !fed => {
-                        fed = true;
-                        continue;
-                    }
-                    event = events.next() => event,
-                };
-                match event {
-                    Event::Output(output) => yield output,
-                    Event::End(end) => {
-                        let _ = ended.send(end);
-                        break;
-                    }
-                }
-            }
-        };
-        let hung_up = || TaskEnd::Lost("its output was not read to the end".to_owned());
-        Ok(Running { output: output.boxed(), end: Box::pin(async move { end.await.unwrap_or_else(|_| hung_up()) }) })
+        let request =
+            ExecRequest { argv: task.argv, env: task.env, working_dir: task.working_dir, ..ExecRequest::default() };
+        Ok(Session::start(Path::new(&target.id), &request).await?.run(task.stdin, (), drop))
     }
 
     async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {
@@ -186,7 +255,7 @@ impl Executor for ProcessExecutor {
         if path.parent() != Some(results(target)?.as_path()) {
             return Err(ExecError::Worker(format!("{}: not a result file of this worker", path.display())));
         }
-        match take(&path).await {
+        match result_file::take(&path).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(trouble(&path, &error)),
@@ -204,22 +273,6 @@ fn results(target: &Target) -> Result<PathBuf, ExecError> {
 
 fn trouble(path: &Path, error: &io::Error) -> ExecError {
     ExecError::Worker(format!("result file {}: {error}", path.display()))
-}
-
-/// Reads and removes a file that a task made: whatever that is, this neither waits nor follows a link.
-async fn take(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).custom_flags(flags.bits().cast_signed());
-    let file = tokio::fs::OpenOptions::from(options).open(path).await?;
-    let mut bytes = Vec::new();
-    if file.metadata().await?.is_file() {
-        file.take(MAX_RESULT).read_to_end(&mut bytes).await?;
-    } else {
-        return Err(io::Error::other("not a regular file"));
-    }
-    tokio::fs::remove_file(path).await?;
-    Ok(bytes)
 }
 
 fn refusal(json: &[u8]) -> io::Result<Refusal> {

@@ -32,14 +32,19 @@ pub enum Ended {
 ///
 /// # Errors
 /// The task was not started.
-#[allow(clippy::disallowed_methods)] // A program of its own, with its own output.
 pub async fn run(
     socket: &Path,
     request: &ExecRequest,
     input: bool,
     stop: impl Future<Output = ()>,
 ) -> Result<Ended, ExecError> {
-    let Session { mut events, stdin } = Session::start(socket, request).await?;
+    Ok(drive(Session::start(socket, request).await?, input, stop).await)
+}
+
+/// Passes on what goes in and out of a task that was started, as [`run`] does.
+#[allow(clippy::disallowed_methods)] // A program of its own, with its own output.
+pub async fn drive(session: Session, input: bool, stop: impl Future<Output = ()>) -> Ended {
+    let Session { mut events, stdin } = session;
     // A task of its own: writing our output must not keep the task's input waiting, or a coprocess would hang.
     let mut feeder = Some(tokio::spawn(feed(stdin, input)));
     let (mut out, mut err) = (tokio::io::stdout(), tokio::io::stderr());
@@ -56,17 +61,18 @@ pub async fn run(
         let written = match event {
             Event::Output(Output::Stdout(data)) => write(&mut out, &data).await,
             Event::Output(Output::Stderr(data)) => write(&mut err, &data).await,
+            Event::Result(_) => continue,
             // The worker closes the connection when it has ended the task. A task that meets the end of its input first, and ends
             // by itself, was stopped as well.
-            Event::End(_) if feeder.is_none() => return Ok(Ended::Stopped),
-            Event::End(TaskEnd::Exited(code)) => return Ok(Ended::Exited(code)),
-            Event::End(TaskEnd::Lost(message)) => return Ok(Ended::Lost(message)),
+            Event::End(_) if feeder.is_none() => return Ended::Stopped,
+            Event::End(TaskEnd::Exited(code)) => return Ended::Exited(code),
+            Event::End(TaskEnd::Lost(message)) => return Ended::Lost(message),
         };
         if let Err(error) = written {
             hang_up(&mut feeder).await;
             while !matches!(events.next().await, Event::End(_)) {}
             let reader_gone = error.kind() == std::io::ErrorKind::BrokenPipe;
-            return Ok(Ended::NoOutput { reader_gone, message: error.to_string() });
+            return Ended::NoOutput { reader_gone, message: error.to_string() };
         }
     }
 }
@@ -85,7 +91,15 @@ async fn write(to: &mut (impl AsyncWriteExt + Unpin), data: &[u8]) -> std::io::R
     to.flush().await
 }
 
-async fn feed(mut stdin: Stdin, input: bool) {
+async fn feed(stdin: Stdin, input: bool) {
+    let alive = stdin.clone();
+    tokio::select! {
+        never = alive.stay_alive() => match never {},
+        () = feed_all(stdin, input) => {}
+    }
+}
+
+async fn feed_all(mut stdin: Stdin, input: bool) {
     let mut buffer = vec![0; CHUNK];
     if input {
         let mut input = tokio::io::stdin();

@@ -16,6 +16,7 @@ mod options;
 mod procfs;
 pub mod protocol;
 mod record;
+mod result_file;
 pub mod shim;
 mod spec;
 mod start;

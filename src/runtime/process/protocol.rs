@@ -6,8 +6,8 @@
 //!
 //! - [`Frame::Own`]: the controller is here, for as long as the connection is open.
 //! - [`Frame::Ping`]: answered by [`Frame::Pong`].
-//! - [`Frame::Exec`]: answered by `Refused`, or by `Started`, then `Stdout` and `Stderr` as they come, then
-//!   `Exited`. A connection that closes without `Exited` means that the worker is ending. The client sends
+//! - [`Frame::Exec`]: answered by `Refused`, or by `Started`, then `Stdout` and `Stderr` as they come, then `Result` if that was
+//!   asked for, then `Exited`. A `Ping` in between is answered too. A connection that closes without `Exited` means that the worker is ending. The client sends
 //!   `Stdin` and at last `StdinEnd`; never more than [`WINDOW`] bytes for which `StdinTaken` has not come back.
 //!   So the shim can read on at any time, which is how it sees at once that a client hung up, and what a slow
 //!   task has not read yet is bounded.
@@ -15,6 +15,7 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rustix::fs::{Mode, OFlags};
@@ -24,6 +25,8 @@ use tokio_util::codec::{Decoder, Encoder};
 
 /// The version of this protocol. It grows when an older side would misunderstand a newer one.
 pub const VERSION: u32 = 1;
+/// A side of a connection through a cluster that said nothing for so long has gone.
+pub const SILENCE: Duration = Duration::from_secs(180);
 /// Most bytes of standard input under way.
 pub const WINDOW: usize = 256 * 1024;
 /// Most bytes of output in a frame.
@@ -34,7 +37,7 @@ const MAX_FRAME: usize = 8 * 1024 * 1024;
 const MAX_SOCKET_PATH: usize = 107;
 
 /// A task, as it is asked for.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct ExecRequest {
     /// Program and arguments.
     pub argv: Vec<String>,
@@ -42,6 +45,9 @@ pub struct ExecRequest {
     pub env: Vec<(String, String)>,
     /// Working directory. None: the worker's.
     pub working_dir: Option<String>,
+    /// Path of a result file that is sent back and removed. For workers whose files the client does not see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
 }
 
 /// Why a program was not started.
@@ -83,9 +89,16 @@ pub enum Frame {
     Stdout(Bytes),
     /// A piece of standard error.
     Stderr(Bytes),
+    /// The content of the result file that was asked for, or why it cannot be read. Not sent if there is no file.
+    Result(Result<Bytes, String>),
     /// It ended, with this code; all output was sent.
     Exited(i32),
 }
+
+/// The first byte of the payload of `Result`: what follows is the file's content.
+const CONTENT: u8 = 0;
+/// What follows is why it cannot be read.
+const UNREADABLE: u8 = 1;
 
 /// Turns frames to bytes and back.
 #[derive(Debug, Default)]
@@ -108,6 +121,7 @@ impl Encoder<Frame> for Codec {
             Frame::Refused(json) => (b'R', json),
             Frame::Stdout(data) => (b'o', data),
             Frame::Stderr(data) => (b'e', data),
+            Frame::Result(result) => (b'r', of_result(result)),
             Frame::Exited(code) => (b'Q', Bytes::copy_from_slice(&code.to_be_bytes())),
         };
         let length = payload.len() + 1;
@@ -153,12 +167,27 @@ impl Decoder for Codec {
                 b'R' => Frame::Refused(payload),
                 b'o' => Frame::Stdout(payload),
                 b'e' => Frame::Stderr(payload),
+                b'r' => Frame::Result(match payload.try_get_u8().map_err(|_| invalid())? {
+                    CONTENT => Ok(payload),
+                    _ => Err(String::from_utf8_lossy(&payload).into_owned()),
+                }),
                 b'Q' => Frame::Exited(payload.try_get_i32().map_err(|_| invalid())?),
                 _ => continue,
             };
             return Ok(Some(frame));
         }
     }
+}
+
+fn of_result(result: Result<Bytes, String>) -> Bytes {
+    let (first, rest) = match result {
+        Ok(content) => (CONTENT, content),
+        Err(why) => (UNREADABLE, Bytes::from(why)),
+    };
+    let mut payload = BytesMut::with_capacity(rest.len() + 1);
+    payload.put_u8(first);
+    payload.put(rest);
+    payload.freeze()
 }
 
 /// Connects to a shim's socket. A path that is too long for a socket's address is reached through its directory.
@@ -190,6 +219,8 @@ mod tests {
             Frame::StdinTaken(70_000),
             Frame::StdinEnd,
             Frame::Stdout(Bytes::from_static(b"\0\0\0")),
+            Frame::Result(Ok(Bytes::from_static(b"{}"))),
+            Frame::Result(Err("it is a directory".to_owned())),
             Frame::Exited(-1),
         ];
         let mut bytes = BytesMut::new();

@@ -7,6 +7,7 @@
 //! controller was connected for a while.
 
 mod child;
+pub mod in_pod;
 mod reaper;
 mod tail;
 mod task;
@@ -29,7 +30,7 @@ use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::limits;
 use super::procfs::ProcessId;
-use super::protocol::{Codec, Frame, Refusal, VERSION};
+use super::protocol::{Codec, Frame};
 use super::record::{Record, WorkerDir};
 use crate::runtime::Exit;
 use crate::runtime::credentials::Secret;
@@ -270,17 +271,8 @@ async fn abandoned(mut owners: watch::Receiver<usize>, grace: Duration) {
 async fn connection(worker: Arc<Worker>, owners: Arc<watch::Sender<usize>>, stream: UnixStream) {
     let (read, write) = stream.into_split();
     let (mut read, mut write) = (FramedRead::new(read, Codec), FramedWrite::new(write, Codec));
-    match read.next().await {
-        Some(Ok(Frame::Hello(VERSION))) => {}
-        Some(Ok(Frame::Hello(other))) => {
-            let message = format!(
-                "this worker speaks version {VERSION} of its protocol, and the program that asks version {other}"
-            );
-            let json = serde_json::to_vec(&Refusal { code: 126, message, passing: true }).unwrap_or_default();
-            drop(write.send(Frame::Refused(json.into())).await);
-            return;
-        }
-        _ => return,
+    if !task::greets(&mut read, &mut write).await {
+        return;
     }
     match read.next().await {
         Some(Ok(Frame::Own)) => {
@@ -288,7 +280,7 @@ async fn connection(worker: Arc<Worker>, owners: Arc<watch::Sender<usize>>, stre
             while let Some(Ok(_)) = read.next().await {}
         }
         Some(Ok(Frame::Ping)) => drop(write.send(Frame::Pong).await),
-        Some(Ok(Frame::Exec(request))) => task::serve(worker, read, write, &request).await,
+        Some(Ok(Frame::Exec(request))) => task::serve(worker, read, write, &request, None).await,
         _ => {}
     }
 }

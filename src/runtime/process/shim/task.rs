@@ -2,40 +2,72 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::ChildStdin;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::child::{Started, Worker};
-use crate::runtime::process::protocol::{CHUNK, Codec, ExecRequest, Frame, Refusal, WINDOW};
+use crate::runtime::process::protocol::{CHUNK, Codec, ExecRequest, Frame, Refusal, VERSION, WINDOW};
+use crate::runtime::process::result_file;
 
 /// How long a program that a task left behind may hold the task's streams open. What the task itself wrote is
 /// not bound by this.
 const LINGER: Duration = Duration::from_millis(500);
 
-type Client = Mutex<FramedWrite<OwnedWriteHalf, Codec>>;
+type Client<W> = Mutex<FramedWrite<W, Codec>>;
 
-/// Runs a task for as long as its client stays.
-pub async fn serve(
+/// True if the client speaks this version of the protocol. Another one is told so.
+pub async fn greets<R, W>(input: &mut FramedRead<R, Codec>, output: &mut FramedWrite<W, Codec>) -> bool
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    match input.next().await {
+        Some(Ok(Frame::Hello(VERSION))) => true,
+        Some(Ok(Frame::Hello(other))) => {
+            let message = format!(
+                "this worker speaks version {VERSION} of its protocol, and the program that asks version {other}"
+            );
+            let json = serde_json::to_vec(&Refusal { code: 126, message, passing: true }).unwrap_or_default();
+            drop(output.send(Frame::Refused(json.into())).await);
+            false
+        }
+        _ => false,
+    }
+}
+
+/// Runs a task for as long as its client stays. A client that says nothing for as long as `silence` has gone.
+pub async fn serve<R, W>(
     worker: Arc<Worker>,
-    input: FramedRead<OwnedReadHalf, Codec>,
-    output: FramedWrite<OwnedWriteHalf, Codec>,
+    input: FramedRead<R, Codec>,
+    output: FramedWrite<W, Codec>,
     request: &[u8],
-) {
+    silence: Option<Duration>,
+) where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
     let client = Mutex::new(output);
     let (queue, queued) = mpsc::unbounded_channel();
-    let hung_up = hung_up(input, queue);
+    let hung_up = hung_up(input, queue, &client, silence);
     tokio::pin!(hung_up);
+    let request = serde_json::from_slice::<ExecRequest>(request);
     let start = async {
-        match serde_json::from_slice::<ExecRequest>(request) {
-            Ok(request) => worker.spawn_task(&request).await,
+        match &request {
+            Ok(request) => {
+                if let Some(path) = &request.result {
+                    // It is of an earlier task, if there is one.
+                    let _ = tokio::fs::remove_file(path).await;
+                }
+                worker.spawn_task(request).await
+            }
             Err(error) => Err(Refusal { code: 126, message: format!("not understood: {error}"), passing: false }),
         }
     };
@@ -64,6 +96,13 @@ pub async fn serve(
         let out = pump(stdout, Frame::Stdout, &client, end.clone());
         let err = pump(stderr, Frame::Stderr, &client, end.clone());
         let (code, (), ()) = tokio::try_join!(exit, out, err)?;
+        if let Some(path) = request.as_ref().ok().and_then(|request| request.result.as_ref()) {
+            match result_file::take(Path::new(path)).await {
+                Ok(content) => send(&client, Frame::Result(Ok(content.into()))).await?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => send(&client, Frame::Result(Err(error.to_string()))).await?,
+            }
+        }
         send(&client, Frame::Exited(code)).await
     };
     let feed = feed(stdin, queued, &client);
@@ -79,11 +118,20 @@ pub async fn serve(
     }
 }
 
-/// Reads what the client sends, until it hangs up or breaks the rules. Never waits for the task.
-async fn hung_up(mut input: FramedRead<OwnedReadHalf, Codec>, queue: mpsc::UnboundedSender<Bytes>) {
+/// Reads what the client sends, until it hangs up, is silent for too long, or breaks the rules. Never waits for the task.
+async fn hung_up<R, W>(
+    mut input: FramedRead<R, Codec>,
+    queue: mpsc::UnboundedSender<Bytes>,
+    client: &Client<W>,
+    silence: Option<Duration>,
+) where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
     let mut queue = Some(queue);
-    while let Some(Ok(frame)) = input.next().await {
+    while let Some(Ok(frame)) = within(silence, input.next()).await.flatten() {
         match (frame, &queue) {
+            (Frame::Ping, _) if send(client, Frame::Pong).await.is_ok() => {}
             // The window bounds what is queued: a client that sends more in one frame is not ours.
             (Frame::Stdin(data), Some(queue)) if data.len() <= WINDOW => drop(queue.send(data)),
             (Frame::StdinEnd, _) => queue = None,
@@ -94,7 +142,11 @@ async fn hung_up(mut input: FramedRead<OwnedReadHalf, Codec>, queue: mpsc::Unbou
 
 /// Hands standard input to the task. What a task no longer reads is thrown away, as a pipe would not, but the
 /// client must not wait for it.
-async fn feed(stdin: ChildStdin, mut queued: mpsc::UnboundedReceiver<Bytes>, client: &Client) -> io::Result<()> {
+async fn feed<W: AsyncWrite + Unpin>(
+    stdin: ChildStdin,
+    mut queued: mpsc::UnboundedReceiver<Bytes>,
+    client: &Client<W>,
+) -> io::Result<()> {
     let mut stdin = Some(stdin);
     while let Some(data) = queued.recv().await {
         if let Some(open) = &mut stdin
@@ -110,10 +162,10 @@ async fn feed(stdin: ChildStdin, mut queued: mpsc::UnboundedReceiver<Bytes>, cli
 
 /// Sends a stream to the client, no faster than that reads. Ends with the stream; or, after the task has ended,
 /// when all that was in the pipe then is sent and `LINGER` is over.
-async fn pump<R: AsyncRead + AsFd + Unpin>(
+async fn pump<R: AsyncRead + AsFd + Unpin, W: AsyncWrite + Unpin>(
     mut stream: R,
     frame: fn(Bytes) -> Frame,
-    client: &Client,
+    client: &Client<W>,
     mut ended: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let mut buffer = BytesMut::new();
@@ -145,6 +197,14 @@ async fn over(ended: &mut watch::Receiver<bool>) {
     let _ = ended.wait_for(|ended| *ended).await;
 }
 
-async fn send(client: &Client, frame: Frame) -> io::Result<()> {
+async fn send<W: AsyncWrite + Unpin>(client: &Client<W>, frame: Frame) -> io::Result<()> {
     client.lock().await.send(frame).await
+}
+
+/// Waits no longer than `limit`, if there is one. None: that is over.
+async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, work).await.ok(),
+        None => Some(work.await),
+    }
 }
