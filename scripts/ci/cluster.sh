@@ -49,6 +49,9 @@ inside() {
     mount -t tmpfs -o mode=700 poolkeeper "$directory"
   done
   export CARGO_NET_OFFLINE=true
+  # A suite looks for what must not be in it.
+  export POOLKEEPER_AUDIT_LOG=$CLUSTER_STATE/log/audit.log
+  export APISERVER_FLAGS="${APISERVER_FLAGS:-} --audit-policy-file=$PWD/scripts/ci/audit-policy.yaml --audit-log-path=$POOLKEEPER_AUDIT_LOG"
 
   # In a function for `||`, where set -e has no effect: each line says itself what to do on failure.
   tests() {

@@ -22,7 +22,7 @@ use crate::runtime::process::protocol::{Codec, Frame, SILENCE};
 
 /// Name of the program in its directory.
 pub const PROGRAM: &str = "poolkeeper";
-/// Name of the directory beside it in which tasks may write.
+/// Name of the directory next to the program. Tasks may write there.
 pub const TMP: &str = "tmp";
 /// Time between SIGTERM and SIGKILL, for a task whose client has gone.
 const GRACE: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Copies this program into a directory, for other containers of the Pod, and makes a directory there in which any user may write.
+/// Copies this program into a directory, for other containers of the Pod, and makes a directory for temporary files there.
 ///
 /// # Errors
 /// It cannot be written.

@@ -23,7 +23,7 @@ const LINGER: Duration = Duration::from_millis(500);
 
 type Client<W> = Mutex<FramedWrite<W, Codec>>;
 
-/// True if the client speaks this version of the protocol. Another one is told so.
+/// True if the client speaks this version of the protocol. A client of another version gets a refusal.
 pub async fn greets<R, W>(input: &mut FramedRead<R, Codec>, output: &mut FramedWrite<W, Codec>) -> bool
 where
     R: AsyncRead + Unpin,
