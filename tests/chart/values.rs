@@ -95,7 +95,7 @@ fn values_are_honoured() {
         ("imagePullSecrets[0].name=s", format!("{template}/spec/imagePullSecrets"), json!([{"name": "s"}])),
         ("replicas=3", "/spec/replicas".to_owned(), json!(3)),
         ("leaderElection.enabled=false", format!("{first}/args/2"), json!("--leader-elect=false")),
-        ("extraArgs[0]=--x", format!("{first}/args/6"), json!("--x")),
+        ("extraArgs[0]=--x", format!("{first}/args/7"), json!("--x")),
         ("logLevel=debug", format!("{first}/env/1"), json!({"name": "POOLKEEPER_LOG", "value": "debug"})),
         ("extraEnv[0].name=A,extraEnv[0].value=b", format!("{first}/env/1"), json!({"name": "A", "value": "b"})),
         ("podAnnotations.a=b", format!("{template}/metadata/annotations/a"), json!("b")),

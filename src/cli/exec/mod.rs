@@ -54,10 +54,10 @@ pub struct ExecArgs {
     /// Give the command a terminal; with runtime Docker only
     #[arg(short, long)]
     tty: bool,
-    /// Set a variable for the command; not in Pods
+    /// Set a variable for the command; in Pods with the helper only
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = pair)]
     env: Vec<(String, String)>,
-    /// Working directory of the command; not in Pods
+    /// Working directory of the command; in Pods with the helper only
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
     /// With worker/NAME: also while the worker has a task
