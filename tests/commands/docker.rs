@@ -64,3 +64,48 @@ async fn a_supervisor_works_in_a_container() {
     let said = Said::of(running.wait_with_output().unwrap()).exits(125);
     assert!(said.stderr.lines().last().is_some_and(|line| line.starts_with("poolkeeper: lost: ")), "{}", said.stderr);
 }
+
+/// The containers of a pool, by id.
+fn containers(pool: &str) -> Vec<String> {
+    let label = format!("label=poolkeeper.dev/pool={pool}");
+    let listed = Command::new("docker").args(["ps", "-q", "--no-trunc", "--filter", &label]).output().unwrap();
+    String::from_utf8(listed.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_batch_runs_in_containers_and_is_resumed_once_the_old_ones_are_gone() {
+    if !has_image() {
+        return;
+    }
+    let rig = Rig::with_docker(PROGRAM);
+    rig.up();
+    let shared = rig.file("shared");
+    std::fs::create_dir(&shared).unwrap();
+    let mount = json!({"hostPath": shared, "mountPath": "/shared", "readOnly": false});
+    let command = ["sleep", "infinity"];
+    let spec = json!({"runtime": "Docker", "image": IMAGE, "command": command, "min": 2, "max": 2, "mounts": [mount]});
+    create_pool(&rig, "crates", spec).await;
+    let (tasks, out) = (rig.file("t.txt").display().to_string(), rig.file("out").display().to_string());
+    std::fs::write(&tasks, "a\nb\nc\n").unwrap();
+    let script = "[ -e /shared/go ] || { echo $TASK >>/shared/begun; sleep 4321; }; read line; echo done $line";
+    let args = ["run", "crates", "--tasks", &tasks, "--out", &out, "--resume", "--", "sh", "-c", script];
+    let run = rig.poolkeeper(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let begun = || std::fs::read_to_string(shared.join("begun")).unwrap_or_default().lines().count();
+    until("a task runs in each container", || begun() == 2);
+    let old = containers("crates");
+    kill_process(Pid::from_child(&run), Signal::KILL).unwrap();
+    Said::of(run.wait_with_output().unwrap()).exits(-1);
+
+    // The engine ends no task with its client: the containers go before the tasks run again.
+    assert_eq!((containers("crates"), old.len()), (old.clone(), 2));
+    std::fs::write(shared.join("go"), "").unwrap();
+    let said = rig.run(&args).exits(0);
+    assert!(said.stderr.contains("waiting for the end of what the earlier run left"), "{}", said.stderr);
+    for task in ["a", "b", "c"] {
+        assert!(said.stdout.contains(&format!("done {task}\n")), "{}", said.stdout);
+    }
+    assert!(!containers("crates").iter().any(|id| old.contains(id)));
+    assert_eq!(rig.run(&["run", "crates", "--", "sh", "-c", "exit 9"]).code, 9);
+    assert_eq!(rig.run(&["run", "crates", "--", "no-such-program"]).code, 127);
+    assert_eq!(begun(), 2);
+}
