@@ -1,6 +1,6 @@
 //! A server that is away: what is safe to repeat is repeated until it answers, or until patience is over.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Error;
@@ -10,6 +10,8 @@ use crate::clock::Clock;
 
 /// The pause between two attempts to reach the server.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long a server that was away may refuse what it allowed before.
+const STARTING: Duration = Duration::from_secs(30);
 /// How long one request may take. A server that was stopped accepts connections and never answers.
 const REQUEST: Duration = Duration::from_secs(30);
 
@@ -18,14 +20,22 @@ pub struct Patience {
     limit: Duration,
     clock: Arc<dyn Clock>,
     tracker: Arc<Tracker>,
+    away: Mutex<Away>,
+}
+
+/// When the server was away.
+#[derive(Default)]
+struct Away {
     /// Since when each request has failed.
-    away_since: Mutex<Option<Duration>>,
+    since: Option<Duration>,
+    /// When the last one failed.
+    last: Option<Duration>,
 }
 
 impl Patience {
     /// For a server that may be away for as long as `limit`. Zero: the first failure counts, as in one process.
     pub fn new(limit: Duration, clock: Arc<dyn Clock>, tracker: Arc<Tracker>) -> Self {
-        Self { limit, clock, tracker, away_since: Mutex::default() }
+        Self { limit, clock, tracker, away: Mutex::default() }
     }
 
     /// True if the server is in this process, and cannot be away.
@@ -53,10 +63,18 @@ impl Patience {
                     self.is_back();
                     return Ok(answer);
                 }
-                Err(error) if self.is_none() || !is_away(&error) => return Err(Error::api(what)(error)),
+                Err(error) if self.is_none() || !self.may_pass(&error) => return Err(Error::api(what)(error)),
                 Err(error) => self.wait(what, &error.to_string()).await?,
             }
         }
+    }
+
+    /// True if a request that failed so may succeed another time. A server that has just started may not have read yet who may do
+    /// what.
+    pub fn may_pass(&self, error: &kube::Error) -> bool {
+        let refused = matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403));
+        let now = self.clock.mono();
+        is_away(error) || (refused && self.away().last.is_some_and(|last| now.saturating_sub(last) < STARTING))
     }
 
     /// Waits a moment for a server that failed so. It says once that it waits.
@@ -66,8 +84,9 @@ impl Patience {
     pub async fn wait(&self, what: &str, why: &str) -> Result<(), Error> {
         let now = self.clock.mono();
         let (is_new, since) = {
-            let mut away_since = self.away_since();
-            (away_since.is_none(), *away_since.get_or_insert(now))
+            let mut away = self.away();
+            away.last = Some(now);
+            (away.since.is_none(), *away.since.get_or_insert(now))
         };
         let limit = Period::from(self.limit);
         if now.saturating_sub(since) >= self.limit {
@@ -82,13 +101,14 @@ impl Patience {
 
     /// The server has answered.
     pub fn is_back(&self) {
-        if self.away_since().take().is_some() {
+        let was_away = self.away().since.take().is_some();
+        if was_away {
             self.tracker.note("the server is back");
         }
     }
 
-    fn away_since(&self) -> std::sync::MutexGuard<'_, Option<Duration>> {
-        self.away_since.lock().unwrap_or_else(PoisonError::into_inner)
+    fn away(&self) -> MutexGuard<'_, Away> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

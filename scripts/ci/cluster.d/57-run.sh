@@ -14,7 +14,7 @@ export POOLKEEPER_HOME=$work/home
 
 # An image in which nothing has a name that a program could look for.
 mkdir "$work/bare"
-cp /bin/busybox "$work/bare/tool"
+cp /bin/busybox "$work/bare/busybox"
 scripts/cluster/images/archive.py "$work/bare.tar" docker.io/library/bare:local "$work/bare" --user 65532:65532
 scripts/cluster/cluster load "$work/bare.tar"
 
@@ -28,11 +28,11 @@ kubectl config view --raw >"$work/kubeconfig"
 kubectl --kubeconfig "$work/kubeconfig" config set-credentials runner --token="$(k create token runner --duration=2h)" >/dev/null
 kubectl --kubeconfig "$work/kubeconfig" config set-context --current --user=runner --namespace="$ns" >/dev/null
 pool agents ", cooldown: 1s, terminationGracePeriod: 1s" |
-  sed "s/busybox:local/bare:local/; s/\[sleep, infinity\]/[\/tool, sleep, infinity]/; s/min: 1, max: 3, cooldown: 10s/min: 3, max: 3/" |
+  sed "s/busybox:local/bare:local/; s/\[sleep, infinity\]/[\/busybox, sleep, infinity]/; s/min: 1, max: 3, cooldown: 10s/min: 3, max: 3/" |
   kubectl apply -f -
 k wait --for=jsonpath='{.status.ready}'=3 cpool/agents --timeout=180s >/dev/null
 
-# run FLAGS -- SCRIPT: as the service account; the script is one of the tool's shell.
+# run FLAGS -- SCRIPT: as the service account; the script is one of the shell of /busybox.
 run() { "$poolkeeper" run agents --kubeconfig "$work/kubeconfig" "$@"; }
 # code N COMMAND...: it ends with this exit code.
 code() {
@@ -47,7 +47,7 @@ secret=sesame-$RANDOM$RANDOM
 seq -f "$secret-%g" 1 40 >"$work/tasks"
 # A Pod is called five times, then it meets a limit.
 cat >"$work/task" <<'T'
-calls=$(/tool cat /.poolkeeper/tmp/calls 2>/dev/null)
+calls=$(/busybox cat /.poolkeeper/tmp/calls 2>/dev/null)
 if [ "${calls:-0}" -ge 5 ]; then
   echo 0 >/.poolkeeper/tmp/calls
   echo '{"outcome":"RateLimited","retryAfter":"1s"}' >"$POOLKEEPER_RESULT"
@@ -59,7 +59,7 @@ read -r line
 echo "out $TASK"
 echo "err $POOLKEEPER_TASK_ID $TMPDIR" >&2
 T
-code 0 run --tasks "$work/tasks" --out "$work/batch" --progress lines -- /tool sh -c "$(cat "$work/task")"
+code 0 run --tasks "$work/tasks" --out "$work/batch" --progress lines -- /busybox sh -c "$(cat "$work/task")"
 says "tasks: 40 succeeded" cat "$work/err" || fail "$(tail -5 "$work/err")"
 says "rate limited" cat "$work/err" || fail "no limit was met"
 [ "$(cat "$work/batch/line-7/stdout")" = "out $secret-7" ] || fail "stdout of line-7"
@@ -69,23 +69,23 @@ tail -5 "$work/err"
 step "the audit log has the execs, and nothing of the tasks"
 grep -q "pods/.*/exec?.*command=%2F.poolkeeper%2Fpoolkeeper" "$POOLKEEPER_AUDIT_LOG" || fail "no exec is in the audit log"
 if grep -q "$secret" "$POOLKEEPER_AUDIT_LOG"; then fail "the audit log shows a task"; fi
-if grep -q "%2Ftool" "$POOLKEEPER_AUDIT_LOG"; then fail "the audit log shows a command"; fi
+if grep -q "%2Fbusybox" "$POOLKEEPER_AUDIT_LOG"; then fail "the audit log shows a command"; fi
 
 step "exit codes, both streams, and 1 MB on standard input"
-code 9 run -- /tool sh -c 'echo out; echo err >&2; exit 9' </dev/null
+code 9 run -- /busybox sh -c 'echo out; echo err >&2; exit 9' </dev/null
 [ "$(cat "$work/out")" = out ] && says err cat "$work/err" || fail "the streams: $(cat "$work/out" "$work/err")"
 code 127 run -- /nonexistent </dev/null
 code 126 run -- /.poolkeeper/tmp </dev/null
-code 137 run -- /tool sh -c 'kill -9 $$' </dev/null
-code 124 run --timeout 2s -- /tool sleep 300 </dev/null
+code 137 run -- /busybox sh -c 'kill -9 $$' </dev/null
+code 124 run --timeout 2s -- /busybox sleep 300 </dev/null
 head -c 1048576 /dev/zero >"$work/large"
-code 0 run -- /tool wc -c <"$work/large"
+code 0 run -- /busybox wc -c <"$work/large"
 [ "$(cat "$work/out")" = 1048576 ] || fail "of 1 MB arrived: $(cat "$work/out")"
 
 step "exec uses the helper too"
 claim=$("$poolkeeper" acquire agents --task job -n "$ns" 2>/dev/null)
 eval "$claim"
-code 7 "$poolkeeper" exec job -n "$ns" -e GREETING=hello -w /.poolkeeper/tmp -- /tool sh -c 'echo $GREETING $(/tool pwd) $POOLKEEPER_WORKER; exit 7'
+code 7 "$poolkeeper" exec job -n "$ns" -e GREETING=hello -w /.poolkeeper/tmp -- /busybox sh -c 'echo $GREETING $(/busybox pwd) $POOLKEEPER_WORKER; exit 7'
 [ "$(cat "$work/out")" = "hello /.poolkeeper/tmp $POOLKEEPER_WORKER" ] || fail "exec: $(cat "$work/out")"
 "$poolkeeper" report Succeeded -n "$ns" 2>/dev/null
 unset POOLKEEPER_TASK_ID POOLKEEPER_TASK_UID POOLKEEPER_ATTEMPT POOLKEEPER_WORKER
@@ -98,7 +98,7 @@ slow() {
 }
 resume() {
   exec "$poolkeeper" run agents --kubeconfig "$work/kubeconfig" --tasks "$work/$1.tasks" --out "$work/$1" "${@:2}" \
-    --progress lines -- /tool sh -c '/tool sleep 3; echo done $TASK' >>"$work/$1.out" 2>>"$work/$1.err"
+    --progress lines -- /busybox sh -c '/busybox sleep 3; echo done $TASK' >>"$work/$1.out" 2>>"$work/$1.err"
 }
 runs() { grep -q " attempt 1 → " "$work/$1.err"; }
 # all NAME COUNT: every task has its result, and ended well.

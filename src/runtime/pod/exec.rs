@@ -23,6 +23,9 @@ use crate::runtime::process::protocol::{ExecRequest, SILENCE};
 
 /// How long the start of an exec may take.
 const START: Duration = Duration::from_secs(60);
+/// How often a request that was refused is repeated, and the pause before that.
+const LOOKS: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(1);
 /// Bytes of each stream under way in this process.
 const BUFFER: usize = 256 * 1024;
 /// The variable with the path of the result file.
@@ -57,7 +60,8 @@ impl PodExecutor {
     /// # Errors
     /// There is no such Pod, or it cannot be read.
     pub async fn has_helper(&self, target: &Target) -> Result<bool, ExecError> {
-        let pod = self.pods(target).get_opt(&target.id).await.map_err(|e| refused(target, &e))?;
+        let pods = self.pods(target);
+        let pod = allowed(|| pods.get_opt(&target.id)).await.map_err(|e| refused(target, &e))?;
         let pod = pod.filter(|pod| pod.metadata.deletion_timestamp.is_none());
         pod.map(|pod| helper::is_in(&pod)).ok_or_else(|| ExecError::Worker(format!("Pod {} is gone", target.id)))
     }
@@ -78,7 +82,7 @@ impl PodExecutor {
         let starting = async {
             let pods = self.pods(target);
             let mut exec =
-                pods.exec(&target.id, helper::command(), &params).await.map_err(|error| refused(target, &error))?;
+                allowed(|| pods.exec(&target.id, helper::command(), &params)).await.map_err(|e| refused(target, &e))?;
             let (Some(input), Some(output)) = (exec.stdin(), exec.stdout()) else {
                 return Err(lost(&"it has no streams"));
             };
@@ -137,17 +141,32 @@ impl Executor for PodExecutor {
     }
 }
 
-/// A request that was refused for want of a right is refused in every Pod.
-fn refused(target: &Target, error: &kube::Error) -> ExecError {
-    let forbidden = match error {
+/// Sends a request. One that was refused for want of a right is repeated for a while: an API server that has just started may not
+/// have read the roles yet.
+async fn allowed<T, F: Future<Output = kube::Result<T>>>(mut request: impl FnMut() -> F) -> kube::Result<T> {
+    for _ in 0..LOOKS {
+        match request().await {
+            Err(error) if is_forbidden(&error) => tokio::time::sleep(PAUSE).await,
+            answer => return answer,
+        }
+    }
+    request().await
+}
+
+fn is_forbidden(error: &kube::Error) -> bool {
+    match error {
         kube::Error::Api(status) => matches!(status.code, 401 | 403),
         kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(code)) => {
             matches!(code.as_u16(), 401 | 403)
         }
         _ => false,
-    };
+    }
+}
+
+/// A request that was refused for want of a right is refused in every Pod.
+fn refused(target: &Target, error: &kube::Error) -> ExecError {
     let why = with_causes(error);
-    if forbidden {
+    if is_forbidden(error) {
         let message = format!("Pod {}: {why}: bind the chart's role `runner`", target.id);
         return ExecError::Command { message, code: 126 };
     }

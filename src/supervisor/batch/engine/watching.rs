@@ -14,7 +14,7 @@ use crate::api::worker::WorkerPhase;
 use crate::api::{Condition, ContainerPool, Worker};
 use crate::causes::with_causes;
 use crate::supervisor::Error;
-use crate::supervisor::patience::{Patience, is_away};
+use crate::supervisor::patience::Patience;
 use crate::supervisor::progress::Progress;
 
 /// Failed starts in a row after which a pool that never ran anything is taken to be unable to.
@@ -171,7 +171,7 @@ fn patient<'a, K: Send + 'static>(
                 patience.is_back();
                 Some(Ok(event))
             }
-            Err(E::InitialListFailed(error) | E::WatchStartFailed(error)) if !is_away(&error) => {
+            Err(E::InitialListFailed(error) | E::WatchStartFailed(error)) if !patience.may_pass(&error) => {
                 Some(Err(Error::api("a watch")(error)))
             }
             Err(error) => patience.wait("a watch", &with_causes(&error)).await.err().map(Err),
