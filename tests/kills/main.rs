@@ -11,6 +11,7 @@ mod frozen;
 mod holders;
 mod init;
 mod proxy;
+mod runs;
 mod server;
 mod supervisor;
 mod swapped;
