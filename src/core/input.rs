@@ -90,6 +90,10 @@ pub struct LeaseFact {
 
 /// Something that happened, for [`super::Core::apply`].
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "each is taken in as soon as it is there; what runtimes report is the most frequent"
+)]
 pub enum Input {
     /// From the watch on pools.
     Pool(Seen<ContainerPool>),

@@ -38,7 +38,7 @@ async fn killed(rig: &Rig, pools: &[&str], truth: &Truth) {
     let seed = number("POOLKEEPER_CRASH_SEED", u64::from(std::process::id()));
     println!("{kills} kills, POOLKEEPER_CRASH_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
-    let tasks = usize::try_from(4 + kills * 2).unwrap();
+    let tasks = usize::try_from(4 + kills).unwrap();
     until("the workers are up", || rig.run(&["get", "workers"]).stdout.matches(" Ready ").count() == 2 * pools.len());
     let before = workers(rig).await;
     let supervisors: Vec<Supervisor> =

@@ -1,6 +1,6 @@
 //! Two supervisors: `examples/supervisors/supervisor.sh` on a local server, and `run --local`.
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use kube::api::ListParams;
 use poolkeeper::api::Dispatch;
 use poolkeeper::api::dispatch::DispatchPhase;
 use poolkeeper_testkit::local_server::Rig;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::engine::IMAGE;
 use crate::truth::Truth;
 
 /// How long all its tasks may take.
-const PATIENCE: Duration = Duration::from_mins(5);
+const PATIENCE: Duration = Duration::from_mins(15);
 
 /// One that runs. It does not outlive the test.
 pub struct Supervisor(Child);
@@ -23,13 +23,32 @@ pub struct Supervisor(Child);
 impl Supervisor {
     /// Runs the tasks of a file in the workers of a pool.
     pub fn start(rig: &Rig, pool: &str, slots: usize, truth: &Truth, tasks: &Path) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/supervisors/supervisor.sh");
+        let script = example("supervisor.sh");
         let command = format!("exec {} {} {}", script.display(), tasks.display(), truth.command());
+        Self::of(rig, pool, slots, &command)
+    }
+
+    /// A command that is one of the examples.
+    pub fn of(rig: &Rig, pool: &str, slots: usize, command: &str) -> Self {
         let said = std::fs::File::create(rig.file(&format!("said.{pool}"))).unwrap();
-        let mut shell = rig.shell("bash", &command);
+        let mut shell = rig.shell("bash", command);
         shell.env("POOL", pool).env("NAME", pool).env("SLOTS", slots.to_string()).env("STATE", rig.file(pool));
+        shell.env("KUBECONFIG", rig.kubeconfig());
         shell.stdout(said.try_clone().unwrap()).stderr(said).process_group(0);
         Self(shell.stdin(Stdio::null()).spawn().unwrap())
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
+    /// Ends it, or all its processes, as Ctrl-C does.
+    pub fn end(mut self, signal: Signal, all: bool) {
+        let pid = Pid::from_child(&self.0);
+        let _ = if all { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
+        self.0.wait().unwrap();
+        // What is left of it goes on.
+        std::mem::forget(self);
     }
 
     /// Waits until all its tasks have succeeded.
@@ -37,6 +56,10 @@ impl Supervisor {
     pub fn finish(mut self, rig: &Rig, pool: &str) {
         ends_well(&mut self.0, rig, pool);
     }
+}
+
+pub fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/supervisors").join(name)
 }
 
 /// A `run --local` in two containers. It does not outlive the test.

@@ -1,7 +1,8 @@
 //! `poolkeeper wait`: waits for tasks.
 
 use clap::{Args, ValueEnum};
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
+use kube::Api;
 
 use super::identity::can_run;
 use super::watch;
@@ -49,7 +50,8 @@ impl Run for WaitArgs {
         names.iter().try_for_each(|name| check_name(name))?;
         let server = self.server.connect().await?;
         let all = join_all(names.iter().map(|name| self.wait(&server, name)));
-        let ended = if self.timeout.is_zero() {
+        // However short the time is, it allows for one look.
+        let ended = if self.timeout.is_zero() || self.is_over(&server, &names).await? {
             all.await
         } else {
             let limit = tokio::time::timeout(self.timeout.get(), all).await;
@@ -75,6 +77,19 @@ impl WaitArgs {
         }
     }
 
+    /// True if there is nothing to wait for.
+    async fn is_over(&self, server: &Server, names: &[&str]) -> Result<bool, Failure> {
+        let api: Api<Dispatch> = server.api();
+        let looks = try_join_all(names.iter().map(|name| api.get_opt(name))).await;
+        let found = looks.map_err(|error| server.failed(&error))?;
+        Ok(found.iter().flatten().all(|dispatch| self.is_reached(dispatch)))
+    }
+
+    fn is_reached(&self, dispatch: &Dispatch) -> bool {
+        let is_final = dispatch.status.as_ref().is_some_and(|status| status.phase.is_final());
+        is_final || (self.state == State::Assigned && can_run(dispatch))
+    }
+
     /// Waits for one task, and prints it.
     async fn wait(&self, server: &Server, name: &str) -> Result<DispatchPhase, Failure> {
         let mut seen = None;
@@ -84,9 +99,7 @@ impl WaitArgs {
             if seen.get_or_insert_with(|| now.metadata.uid.clone()) != &now.metadata.uid {
                 return Some(None);
             }
-            let has_worker = self.state == State::Assigned && can_run(&now);
-            let status = now.status.unwrap_or_default();
-            (status.phase.is_final() || has_worker).then_some(Some(status.phase))
+            self.is_reached(&now).then(|| Some(now.status.unwrap_or_default().phase))
         });
         let phase = phase.await?.ok_or_else(|| {
             let message = match seen {
