@@ -58,7 +58,7 @@ async fn a_task_is_cancelled_once_and_its_worker_is_removed() {
     assert_ne!(workers.get("agents-0").await.unwrap().uid(), before);
     rig.run(&["report", "job", "Succeeded"]).exits(0);
     until("it is closed", || rig.run(&["get", "dispatch", "job"]).stdout.contains(" Succeeded "));
-    // A time-out that is over before the first answer once made supervisors look again and again.
+    // A time-out that is over before the first answer once made supervisors repeat it for ever.
     for _ in 0..20 {
         rig.run(&["wait", "job", "--timeout", "1ms"]).exits(0);
     }
