@@ -256,7 +256,7 @@ impl Audit<'_> {
             _ => was.clone(),
         };
         // The dispatch was closed, and deleted before its worker was freed: a controller that started after that knows nothing
-        // of its end. The worker goes for it, so nobody meets the limit on this worker.
+        // of its end. The worker goes for it, so no other task meets the limit on this worker.
         let gone = self.dispatches.get(&named.uid).is_some_and(|d| d.gone.is_some());
         let forgotten = gone && old.metadata.deletion_timestamp.is_some() && is == was;
         let right = forgotten || (is.until == expected.until && is.strikes == expected.strikes);
