@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The supervisors in examples/supervisors with the programs that they need: kubectl, and Python with Kubernetes' client.
+# The supervisors in examples/supervisors with the programs that they need: kubectl, and Python with Kubernetes' client; and that
+# client by itself.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -13,4 +14,4 @@ if ! "$venv/bin/python" -c 'import kubernetes' 2>/dev/null; then
   "$venv/bin/pip" install --quiet "$client"
 fi
 scripts/cluster/cluster build
-POOLKEEPER_WHOLE_DAY=1 POOLKEEPER_REQUIRE_SUPERVISORS=1 POOLKEEPER_PYTHON=$venv/bin/python cargo test --locked --test supervisors -- --nocapture
+POOLKEEPER_WHOLE_DAY=1 POOLKEEPER_REQUIRE_SUPERVISORS=1 POOLKEEPER_PYTHON=$venv/bin/python cargo test --locked --test supervisors --test clients -- --nocapture

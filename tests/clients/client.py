@@ -1,0 +1,44 @@
+"""Lists, watches with bookmarks, patches and meets errors, as programs with the official client do on a cluster."""
+import base64
+import sys
+
+from kubernetes import client, config, watch
+
+config.load_kube_config()
+core, custom = client.CoreV1Api(), client.CustomObjectsApi()
+pools = ("poolkeeper.dev", "v1alpha1", "python", "containerpools")
+
+
+def pool(name):
+    spec = {"runtime": "Process", "min": 0, "paused": True}
+    return {"apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": name}, "spec": spec}
+
+
+def refused(code, call, *arguments):
+    try:
+        call(*arguments)
+    except client.ApiException as error:
+        assert error.status == code, (error.status, error.body)
+    else:
+        raise AssertionError(f"{arguments} is not refused")
+
+
+core.create_namespace({"metadata": {"name": "python"}})
+core.create_namespaced_secret("python", {"metadata": {"name": "s"}, "stringData": {"k": "v"}})
+assert base64.b64decode(core.read_namespaced_secret("s", "python").data["k"]) == b"v"
+for name in "abc":
+    custom.create_namespaced_custom_object(*pools, pool(name))
+page = custom.list_namespaced_custom_object(*pools, limit=2)
+rest = custom.list_namespaced_custom_object(*pools, limit=2, _continue=page["metadata"]["continue"])
+assert [len(page["items"]), len(rest["items"])] == [2, 1]
+custom.patch_namespaced_custom_object(*pools, "a", {"spec": {"max": 3}})
+refused(404, custom.get_namespaced_custom_object, *pools, "none")
+refused(409, custom.create_namespaced_custom_object, *pools, pool("a"))
+refused(422, custom.patch_namespaced_custom_object, *pools, "a", {"spec": {"max": 0}})
+version = page["metadata"]["resourceVersion"]
+options = {"resource_version": version, "timeout_seconds": 1, "allow_watch_bookmarks": True}
+events = list(watch.Watch().stream(custom.list_namespaced_custom_object, *pools, **options))
+assert any(event["type"] == "MODIFIED" and event["object"]["spec"]["max"] == 3 for event in events), events
+assert events[-1]["type"] == "BOOKMARK", events
+core.delete_namespace("python")
+print(sys.version.split()[0])
