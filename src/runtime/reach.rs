@@ -13,11 +13,13 @@ use super::process::ProcessExecutor;
 use crate::api::RuntimeKind;
 use crate::api::dispatch::Target;
 
+/// What names an engine: the host, and the words of a target before the container.
+type Engine = (Option<String>, Vec<String>);
+
 /// Runs tasks in the workers of any runtime.
 pub struct Reach {
     pods: PodExecutor,
-    /// By the words of the targets before the container, and the host: each names an engine.
-    engines: Mutex<BTreeMap<(Option<String>, Vec<String>), Arc<DockerExecutor>>>,
+    engines: Mutex<BTreeMap<Engine, Arc<DockerExecutor>>>,
 }
 
 impl Reach {

@@ -74,7 +74,7 @@ impl Stage {
         start.elapsed()
     }
 
-    async fn exec_is_ended(self) {
+    fn exec_is_ended(self) {
         self.acquire("first");
         let takes = Self::measure(self.exec("first"));
         self.rig.run(&["report", "first", "Succeeded"]).exits(0);
@@ -133,7 +133,7 @@ impl Stage {
 
 #[tokio::test]
 async fn exec_in_a_process_is_ended_at_any_moment() {
-    Stage::new(None).await.exec_is_ended().await;
+    Stage::new(None).await.exec_is_ended();
 }
 
 #[tokio::test]
@@ -144,6 +144,6 @@ async fn report_on_a_process_is_ended_at_any_moment() {
 #[tokio::test]
 async fn exec_and_report_in_a_container_are_ended_at_any_moment() {
     let Some(engine) = Engine::up() else { return };
-    Stage::new(Some(&engine)).await.exec_is_ended().await;
+    Stage::new(Some(&engine)).await.exec_is_ended();
     Stage::new(Some(&engine)).await.report_is_ended().await;
 }

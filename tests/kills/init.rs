@@ -41,7 +41,8 @@ impl Systemd {
             let name = std::thread::current().name().unwrap_or("?").to_owned();
             // Past the test harness, which keeps the output of tests that pass to itself.
             let why = "POOLKEEPER_SYSTEMD is not set: no systemd may be started, which needs root";
-            writeln!(std::io::stderr(), "SKIPPED: {name}: {why}").unwrap();
+            let mut stderr = std::io::stderr();
+            writeln!(stderr, "SKIPPED: {name}: {why}").unwrap();
             return None;
         }
         let dir = tempfile::Builder::new().prefix("pk").tempdir_in("/tmp").unwrap();

@@ -101,7 +101,7 @@ async fn containers_are_adopted_and_nobody_sweeps_those_of_another() {
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tokio::task::block_in_place(work)));
         stop.store(true, Ordering::SeqCst);
         let runs = beside.join().unwrap();
-        done.map(|()| runs).unwrap_or_else(|why| std::panic::resume_unwind(why))
+        done.map_or_else(|why| std::panic::resume_unwind(why), |()| runs)
     });
     println!("{runs} runs at the same time");
     rig.local(&["down", "--force"]).exits(0);

@@ -71,7 +71,7 @@ impl Session {
         let (read, write) = connect(socket).await.map_err(|e| lost(&e))?.into_split();
         Self::over(Box::new(read), Box::new(write), request, None).await.map_err(|error| match error {
             ExecError::Worker(why) => lost(&why),
-            error => error,
+            error @ ExecError::Command { .. } => error,
         })
     }
 
