@@ -235,7 +235,9 @@ async fn the_whole_table() {
     let machine = Machine::new().await;
     let rows = table();
     assert_eq!(rows.len(), 720);
-    machine.check(&rows);
+    // Every day a seventh, in which each state of one thing meets each of another; all of them in CI.
+    let step = if std::env::var_os("POOLKEEPER_WHOLE_TABLE").is_some() { 1 } else { 7 };
+    machine.check(&rows.into_iter().step_by(step).collect::<Vec<_>>());
     let by_variable = Row { context_variable: Some("poolkeeper-local"), variable: Variable::Good, ..PLAIN };
     let hung = Row { local: Local::Hung, ..PLAIN };
     machine.check(&[
