@@ -2,7 +2,8 @@
 //! printed.
 //!
 //! A block in `sh` is typed. A block in `text` after it has lines that must be printed, in this order; `…` stands for anything.
-//! `<!-- until: N WORDS -->` before a block waits until its output has N lines with the last word.
+//! What is said on standard error counts too: a reader sees both.
+//! `<!-- until: N WORDS -->` before a block waits until its output has N lines with the last word; `until: only N`: no more than N.
 //!
 //! Skipped, loudly, without an engine that has the image poolkeeper-test:1; POOLKEEPER_REQUIRE_DOCKER makes that a failure.
 #![allow(clippy::unwrap_used)]
@@ -16,18 +17,19 @@ use regex::Regex;
 struct Block {
     line: usize,
     script: String,
-    /// How many lines with which word must be printed, before the page goes on.
-    until: Option<(usize, String)>,
+    /// How many lines with which word must be printed, before the page goes on: the comparison of `[`, the number, the word.
+    until: Option<(&'static str, usize, String)>,
     expected: Vec<String>,
 }
 
 fn blocks(page: &str) -> Vec<Block> {
-    let until = Regex::new(r"^<!-- until: (\d+) .* (\w+) -->$").unwrap();
+    let until = Regex::new(r"^<!-- until: (only )?(\d+) .* (\S+) -->$").unwrap();
     let (mut blocks, mut open, mut wait): (Vec<Block>, Option<String>, _) = (Vec::new(), None, None);
     let mut text = Vec::new();
     for (n, line) in page.lines().enumerate() {
         if let Some(found) = until.captures(line) {
-            wait = Some((found[1].parse().unwrap(), found[2].to_owned()));
+            let comparison = if found.get(1).is_some() { "-eq" } else { "-ge" };
+            wait = Some((comparison, found[2].parse().unwrap(), found[3].to_owned()));
         }
         match (&open, line.strip_prefix("```")) {
             (None, Some(language)) => open = Some(language.to_owned()),
@@ -53,10 +55,13 @@ fn blocks(page: &str) -> Vec<Block> {
 
 /// True if the lines are printed in this order.
 fn prints(said: &str, expected: &[String]) -> Result<(), String> {
+    let columns = Regex::new(" {2,}").unwrap();
     let mut lines = said.lines();
     for wanted in expected {
         let parts: Vec<String> = wanted.split('…').map(|part| regex::escape(part.trim_end())).collect();
-        let pattern = Regex::new(&format!("^{}$", parts.join(".*").replace(r"\ \ ", r"\s+"))).unwrap();
+        // Columns are as wide as what is in them.
+        let pattern = columns.replace_all(&parts.join(".*"), r"\s+").into_owned();
+        let pattern = Regex::new(&format!("^{pattern}$")).unwrap();
         if !lines.any(|line| pattern.is_match(line.trim_end())) {
             return Err(wanted.clone());
         }
@@ -64,9 +69,10 @@ fn prints(said: &str, expected: &[String]) -> Result<(), String> {
     Ok(())
 }
 
+/// True if the engine has the image of the page. It then has the second one too, under which the page updates the pool.
 fn has_docker() -> bool {
     let mut command = Command::new("docker");
-    command.args(["image", "inspect", "poolkeeper-test:1"]).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(["tag", "poolkeeper-test:1", "poolkeeper-test:2"]).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
@@ -92,12 +98,12 @@ fn typed(name: &str, dir: Option<&Path>) {
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
     let blocks = blocks(&page);
     // One shell for the whole page: each block says where its output begins.
-    let mut script = String::new();
+    let mut script = "exec 2>&1\n".to_owned();
     for (n, block) in blocks.iter().enumerate() {
         writeln!(script, "echo '@@@ {n}'").unwrap();
-        if let Some((count, word)) = &block.until {
+        if let Some((comparison, count, word)) = &block.until {
             let lines = block.script.replace('\n', "; ");
-            writeln!(script, "for _ in $(seq 600); do [ \"$({{ {lines}; }} | grep -c ' {word} ')\" -ge {count} ] && break; sleep 0.1; done").unwrap();
+            writeln!(script, "for _ in $(seq 600); do [ \"$({{ {lines}; }} | grep -cE ' {word}( |$)')\" {comparison} {count} ] && break; sleep 0.1; done").unwrap();
         }
         script.push_str(&block.script);
         script.push('\n');
