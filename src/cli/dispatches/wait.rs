@@ -5,7 +5,7 @@ use futures::future::{join_all, try_join_all};
 use kube::Api;
 
 use super::identity::can_run;
-use super::watch;
+use super::{patience, watch};
 use crate::api::dispatch::DispatchPhase;
 use crate::api::{Dispatch, Period};
 use crate::cli::change::check_name;
@@ -30,6 +30,9 @@ pub struct WaitArgs {
     /// How long to wait; 0s: without limit
     #[arg(long, value_name = "TIME", default_value = "0s")]
     timeout: Period,
+    /// How long the server may be away meanwhile
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    patience: Period,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -45,10 +48,11 @@ enum State {
 }
 
 impl Run for WaitArgs {
-    async fn run(self, _: &Context) -> Result<Exit, Failure> {
+    async fn run(self, cx: &Context) -> Result<Exit, Failure> {
         let names: Vec<&str> = self.tasks.iter().map(|task| task.strip_prefix("task/").unwrap_or(task)).collect();
         names.iter().try_for_each(|name| check_name(name))?;
-        let server = self.server.connect().await?;
+        self.server.check()?;
+        let server = patience::repeat(&*cx.clock, self.patience.get(), async || self.server.connect().await).await?;
         let all = join_all(names.iter().map(|name| self.wait(&server, name)));
         // However short the time is, it allows for one look.
         let ended = if self.timeout.is_zero() || self.is_over(&server, &names).await? {
@@ -93,7 +97,7 @@ impl WaitArgs {
     /// Waits for one task, and prints it.
     async fn wait(&self, server: &Server, name: &str) -> Result<DispatchPhase, Failure> {
         let mut seen = None;
-        let phase = watch::until(server, name, |now: Option<Dispatch>| {
+        let phase = watch::until(server, name, self.patience.get(), |now: Option<Dispatch>| {
             let Some(now) = now else { return Some(None) };
             // One that was deleted, and made again, is another task.
             if seen.get_or_insert_with(|| now.metadata.uid.clone()) != &now.metadata.uid {

@@ -10,18 +10,19 @@ use crate::api::Dispatch;
 use crate::cli::exit::Failure;
 use crate::cli::server::Server;
 
-/// How long a server may be away while it is waited for.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// How long a server may be away while it is waited for, unless a flag says it.
+pub const PATIENCE: Duration = Duration::from_mins(5);
 /// The pause after an error.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Watches the Dispatch with this name until `look` finds what it looks for. `look` sees None when there is none.
 ///
 /// # Errors
-/// The server refuses, or was away for 5 minutes.
+/// The server refuses, or was away for as long as `patience`.
 pub async fn until<T>(
     server: &Server,
     name: &str,
+    patience: Duration,
     mut look: impl FnMut(Option<Dispatch>) -> Option<T>,
 ) -> Result<T, Failure> {
     let api: Api<Dispatch> = server.api();
@@ -37,7 +38,7 @@ pub async fn until<T>(
             }
             Some(Err(error)) => {
                 let failure = failure(server, &error);
-                if let Some(failure) = failure.filter(|_| away >= PATIENCE || is_refused(&error)) {
+                if let Some(failure) = failure.filter(|_| away >= patience || is_refused(&error)) {
                     return Err(failure);
                 }
                 tokio::time::sleep(PAUSE).await;

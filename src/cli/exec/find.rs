@@ -1,16 +1,19 @@
 //! Where the command runs, and whether the caller may run something there.
 
-use kube::{Api, ResourceExt};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 
 use super::failure::{Trouble, Why};
 use crate::api::dispatch::Target;
-use crate::api::{Dispatch, RuntimeKind, Worker};
+use crate::api::{Dispatch, Period, RuntimeKind, Worker};
 use crate::cli::change::check_name;
 use crate::cli::dispatches::identity::{AttemptArgs, Named, can_run};
-use crate::cli::dispatches::variables;
+use crate::cli::dispatches::{patience, variables};
 use crate::cli::exit::Failure;
 use crate::cli::server::{Server, ServerArgs, is_not_found};
 use crate::cli::{local, output};
+use crate::clock::SystemClock;
 use crate::runtime::{InstanceKey, pod};
 use crate::standalone::resident::targets;
 
@@ -29,6 +32,8 @@ pub(super) struct Wanted<'a> {
     pub name: Option<&'a str>,
     pub attempt: &'a AttemptArgs,
     pub anyway: bool,
+    /// How long the server may be away.
+    pub patience: Period,
     pub server: &'a ServerArgs,
 }
 
@@ -39,13 +44,14 @@ pub(super) async fn find(wanted: &Wanted<'_>) -> Result<Found, Trouble> {
     let (target, told, client) = match name.split_once('/') {
         Some(("worker", "")) => return Err(Failure::usage(missing).into()),
         Some(("worker", worker)) => {
-            let server = wanted.server.connect().await?;
-            (of_worker(&server, worker, wanted.anyway).await?, Vec::new(), server.client)
+            check_name(worker)?;
+            let (server, found) = read(wanted, worker, "worker").await?;
+            (of_worker(&server, &found, wanted.anyway)?, Vec::new(), server.client)
         }
         None | Some(("task", _)) => {
             let named = wanted.attempt.named(Some(name))?;
-            let server = wanted.server.connect().await?;
-            let (target, told) = of_task(&server, &named).await?;
+            let (server, found) = read(wanted, &named.name, "task").await?;
+            let (target, told) = of_task(&named, found)?;
             (target, told, server.client)
         }
         Some((kind, _)) => {
@@ -58,17 +64,30 @@ pub(super) async fn find(wanted: &Wanted<'_>) -> Result<Found, Trouble> {
     Ok(Found { target, told, client, kubectl: wanted.server.of_kubectl() })
 }
 
+/// Reads an object. Nothing runs yet, so this may be repeated.
+async fn read<K>(wanted: &Wanted<'_>, name: &str, kind: &str) -> Result<(Server, K), Failure>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned,
+{
+    wanted.server.check()?;
+    let look = async || {
+        let server = wanted.server.connect().await?;
+        let api: Api<K> = server.api();
+        let found = api.get(name).await.map_err(|error| {
+            let mut failure = patience::failed(&server, &error);
+            if is_not_found(&error) {
+                failure.message = format!("there is no {kind} {name:?} on {}", server.title);
+            }
+            failure
+        })?;
+        Ok((server, found))
+    };
+    patience::repeat(&SystemClock::new(), wanted.patience.get(), look).await
+}
+
 /// The worker of an open attempt, by a look at what the server has now.
-async fn of_task(server: &Server, named: &Named) -> Result<(Target, Vec<(String, String)>), Trouble> {
-    let api: Api<Dispatch> = server.api();
+fn of_task(named: &Named, now: Dispatch) -> Result<(Target, Vec<(String, String)>), Trouble> {
     let name = &named.name;
-    let now = api.get(name).await.map_err(|error| {
-        let mut failure = server.failed(&error);
-        if is_not_found(&error) {
-            failure.message = format!("there is no task {name:?} on {}", server.title);
-        }
-        failure
-    })?;
     let attempt = named.newest(&now)?;
     let may_run = can_run(&now);
     let (reported, status) = (now.spec.result, now.status.unwrap_or_default());
@@ -92,16 +111,8 @@ async fn of_task(server: &Server, named: &Named) -> Result<(Target, Vec<(String,
 }
 
 /// A worker that is looked into, without a claim on it.
-async fn of_worker(server: &Server, name: &str, anyway: bool) -> Result<Target, Trouble> {
-    check_name(name)?;
-    let api: Api<Worker> = server.api();
-    let worker = api.get(name).await.map_err(|error| {
-        let mut failure = server.failed(&error);
-        if is_not_found(&error) {
-            failure.message = format!("there is no worker {name:?} on {}", server.title);
-        }
-        failure
-    })?;
+fn of_worker(server: &Server, worker: &Worker, anyway: bool) -> Result<Target, Trouble> {
+    let name = worker.name_any();
     if let Some(task) = worker.status.as_ref().and_then(|status| status.dispatch.as_ref())
         && !anyway
     {
@@ -111,7 +122,7 @@ async fn of_worker(server: &Server, name: &str, anyway: bool) -> Result<Target, 
     output::say(&format!(
         "worker/{name} is for looking: this holds no claim, and the worker may get a task at any time"
     ));
-    of(server, &worker).ok_or_else(|| {
+    of(server, worker).ok_or_else(|| {
         let message = format!("the container of worker {name} is not known here: run the command with a task of it");
         Trouble::new(Why::Unreachable, message)
     })

@@ -23,7 +23,7 @@ use self::find::{Found, Wanted};
 use super::dispatches::identity::AttemptArgs;
 use super::exit::Exit;
 use super::server::ServerArgs;
-use crate::api::RuntimeKind;
+use crate::api::{Period, RuntimeKind};
 use crate::runtime::pod::PodExecutor;
 use crate::runtime::process::exec_client::{self, Ended};
 use crate::runtime::process::protocol::ExecRequest;
@@ -65,6 +65,9 @@ pub struct ExecArgs {
     anyway: bool,
     #[command(flatten)]
     attempt: AttemptArgs,
+    /// How long to look for the worker while the server is away. What runs already does not need the server
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    patience: Period,
     #[command(flatten)]
     server: ServerArgs,
     /// The command and its arguments, found and run in the worker. No shell is involved
@@ -86,7 +89,13 @@ impl ExecArgs {
     }
 
     fn wanted(&self) -> Wanted<'_> {
-        Wanted { name: self.target.as_deref(), attempt: &self.attempt, anyway: self.anyway, server: &self.server }
+        Wanted {
+            name: self.target.as_deref(),
+            attempt: &self.attempt,
+            anyway: self.anyway,
+            patience: self.patience,
+            server: &self.server,
+        }
     }
 
     async fn exec(self) -> Result<Exit, Trouble> {

@@ -181,7 +181,7 @@ impl Claiming<'_> {
         };
         // A Dispatch of before has a time of its own.
         let limit = if is_new { left.saturating_add(UNDECIDED) } else { left };
-        let waiting = self.within(limit, watch::until(self.server, self.name, look));
+        let waiting = self.within(limit, watch::until(self.server, self.name, watch::PATIENCE, look));
         let ended = tokio::select! {
             ended = waiting => ended,
             never = explain(self.server, self.name, &self.spec.pool) => match never {},
