@@ -66,10 +66,11 @@ impl Run for PoolArgs {
             return Err(Failure::usage("-o of create is name, json or yaml"));
         }
         let current_dir = std::env::current_dir().map_err(|e| Failure::usage(format!("the current directory: {e}")))?;
-        let around = Surroundings { var: &|name| std::env::var(name), current_dir: &current_dir };
         let file = self.flags.file.as_deref().map(spec::read_file).transpose()?;
         let server = self.server.connect().await?;
         server.say_which();
+        let var = |name: &str| std::env::var(name);
+        let around = Surroundings { var: &var, current_dir: &current_dir, are_here: server.is_local };
         let laid = spec::lay(&self.flags, Some(&self.name), &server.namespace, file, &around)?;
         let mut pool = laid.pool;
         let (entries, values) = secret::read(&self.name, &self.flags.credential, &current_dir).await?;

@@ -21,7 +21,7 @@ pub(super) async fn read(
     flags: &[String],
     current_dir: &Path,
 ) -> Result<(Vec<Value>, Option<Secret>), Failure> {
-    let around = Surroundings { var: &|name| std::env::var(name), current_dir };
+    let around = Surroundings { var: &|name| std::env::var(name), current_dir, are_here: true };
     let mut entries = Vec::new();
     for entry in credentials(flags, &around)? {
         let entry: Credential =

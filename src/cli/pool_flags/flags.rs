@@ -13,6 +13,8 @@ pub struct Surroundings<'a> {
     pub var: &'a dyn Fn(&str) -> Result<String, VarError>,
     /// Where relative paths start.
     pub current_dir: &'a Path,
+    /// True if the workers are on this machine. If not, paths of mounts are those of other machines.
+    pub are_here: bool,
 }
 
 /// Entries of `spec.env`.
@@ -46,7 +48,7 @@ fn not_text(flag: &str, variable: &str) -> Failure {
 /// Entries of `spec.mounts`.
 ///
 /// # Errors
-/// Not of the form, or the source does not exist.
+/// Not of the form. With workers on this machine: the source does not exist. With others: it is not absolute.
 pub fn mounts(flags: &[String], around: &Surroundings<'_>) -> Result<Vec<Value>, Failure> {
     let one = |flag: &String| {
         let wrong =
@@ -60,8 +62,13 @@ pub fn mounts(flags: &[String], around: &Surroundings<'_>) -> Result<Vec<Value>,
         if source.is_empty() || !target.starts_with('/') {
             return Err(wrong());
         }
+        if !around.are_here && !source.starts_with('/') {
+            return Err(Failure::usage(format!(
+                "--mount {flag}: the directory is one of the cluster's nodes: write an absolute path instead of {source}"
+            )));
+        }
         let source = absolute(source, around);
-        if !source.exists() {
+        if around.are_here && !source.exists() {
             return Err(Failure::usage(format!("--mount {flag}: {} does not exist", source.display())));
         }
         Ok(json!({"hostPath": source.to_string_lossy(), "mountPath": target, "readOnly": read_only}))
@@ -140,6 +147,7 @@ impl Surroundings<'static> {
         Self {
             var: &|name| if name == "TOKEN" { Ok("secret-value".to_owned()) } else { Err(VarError::NotPresent) },
             current_dir: Path::new("/"),
+            are_here: true,
         }
     }
 }
@@ -187,5 +195,9 @@ mod tests {
             assert!(of(bad).unwrap_err().message.contains("SRC:DST:rw"), "{bad}");
         }
         assert!(of("/no/such:/data").unwrap_err().message.contains("/no/such does not exist"));
+        let on_nodes = Surroundings { are_here: false, ..Surroundings::of_test() };
+        let of = |flag: &str| mounts(&[flag.to_owned()], &on_nodes).map(|m| m[0]["hostPath"].clone());
+        assert_eq!(of("/no/such:/data").unwrap(), "/no/such");
+        assert!(of("data:/data").unwrap_err().message.contains("write an absolute path instead of data"));
     }
 }

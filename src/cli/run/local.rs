@@ -70,7 +70,7 @@ async fn make_pool(
     cx: &Context,
 ) -> Result<(Server, ContainerPool, spec::PlannedPool, Option<String>), Failure> {
     let current_dir = std::env::current_dir().map_err(|e| Failure::usage(format!("the current directory: {e}")))?;
-    let around = Surroundings { var: &|name| std::env::var(name), current_dir: &current_dir };
+    let around = Surroundings { var: &|name| std::env::var(name), current_dir: &current_dir, are_here: true };
     let file = args.flags.file.as_deref().map(spec::read_file).transpose()?;
     let purpose =
         spec::Purpose { name: args.pool.as_deref(), namespace: standalone::NAMESPACE, single: args.tasks.is_none() };
