@@ -297,3 +297,51 @@ fn starts_at_the_same_time_are_one_start() {
     assert_eq!(rig.local(&["logs", "--tail", "0"]).exits(0).stdout, "");
     until("the log has its line", || rig.local(&["logs"]).stdout.contains("poolkeeper local server"));
 }
+
+#[tokio::test]
+async fn variables_of_the_server_are_kept_and_not_shown() {
+    let rig = Rig::new(PROGRAM);
+    let mut up = rig.command(&["up", "--env", "A_TOKEN", "--env", "SSH_AUTH_SOCK=/run/agent"]);
+    let said = poolkeeper_testkit::local_server::Said::of(up.env("A_TOKEN", "kept-value").output().unwrap()).exits(0);
+    assert!(!said.stderr.contains("kept-value"), "{}", said.stderr);
+    let has = |pid: i32, text: &str| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap();
+        environment.split(|byte| *byte == 0).any(|variable| variable == text.as_bytes())
+    };
+    assert!(has(rig.pid(), "A_TOKEN=kept-value") && has(rig.pid(), "SSH_AUTH_SOCK=/run/agent"));
+    // From another shell, by a crash, and by an init system: they are settings.
+    rig.kill();
+    rig.up();
+    assert!(has(rig.pid(), "A_TOKEN=kept-value"));
+    let pid = rig.pid();
+    let status = rig.local(&["status"]).exits(0).stdout;
+    assert!(status.contains("variables   A_TOKEN, SSH_AUTH_SOCK\n") && !status.contains("kept-value"), "{status}");
+    let json = rig.local(&["status", "-o", "json"]).exits(0).stdout;
+    let value: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["environment"], json!(["A_TOKEN", "SSH_AUTH_SOCK"]));
+    for said in [json, rig.local(&["env"]).exits(0).stdout, rig.local(&["logs"]).exits(0).stdout] {
+        assert!(!said.contains("kept-value"), "{said}");
+    }
+    let mode = fs::metadata(rig.home().join("environment.json")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    for (args, message) in [
+        (&["up", "--env", "NOT_SET_ANYWHERE"][..], "NOT_SET_ANYWHERE is not set here"),
+        (&["up", "--env", "DOCKER_HOST=x"], "use --docker-host"),
+        (&["up", "--env", "A-B=x"], "write NAME or NAME=VALUE"),
+    ] {
+        let said = rig.local(args).exits(2);
+        assert!(said.stderr.contains(message), "{}", said.stderr);
+    }
+    assert_eq!(rig.pid(), pid, "a refusal changes nothing");
+    rig.local(&["up", "--unset-env", "A_TOKEN"]).exits(0);
+    assert!(!has(rig.pid(), "A_TOKEN=kept-value") && has(rig.pid(), "SSH_AUTH_SOCK=/run/agent"));
+    rig.local(&["down"]).exits(0);
+    let foreground = rig.command(&["up", "--foreground"]).stderr(Stdio::null()).spawn().unwrap();
+    until("it is ready", || rig.local(&["status"]).code == 0);
+    assert_eq!(rig.pid(), i32::try_from(foreground.id()).unwrap(), "it is the process that systemd started");
+    assert!(has(rig.pid(), "SSH_AUTH_SOCK=/run/agent"));
+    let mut foreground = foreground;
+    rig.local(&["down", "--purge"]).exits(0);
+    foreground.wait().unwrap();
+    assert!(!rig.home().exists());
+}

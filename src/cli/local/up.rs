@@ -1,5 +1,6 @@
 //! `poolkeeper local up`: starts the server.
 
+use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,6 +10,7 @@ use super::{background, server};
 use crate::cli::context::{Context, Run};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{output, signals};
+use crate::standalone::resident::environment::{self, Change};
 use crate::standalone::resident::home::Home;
 use crate::standalone::resident::requests::ServerStatus;
 use crate::standalone::resident::{self, DockerHost, Start};
@@ -36,6 +38,15 @@ pub struct UpArgs {
     /// one that docker would use [default: the one that was found at the first start]
     #[arg(long, value_name = "ENDPOINT")]
     docker_host: Option<DockerHost>,
+    /// Set a variable of the server from now on, such as SSH_AUTH_SOCK; without =VALUE, copy it from this shell
+    ///
+    /// Commands that fetch credentials (fromCommand) see it, and fromEnv reads it. Workers do not get it. The value is kept in the
+    /// state directory, which only you may read, and is not shown.
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    env: Vec<Change>,
+    /// Keep a variable that --env has set no longer
+    #[arg(long, value_name = "NAME", value_parser = Change::removal)]
+    unset_env: Vec<Change>,
     /// Replace a server that runs, whatever its version
     #[arg(long, conflicts_with = "foreground")]
     restart: bool,
@@ -54,11 +65,16 @@ impl UpArgs {
 impl Run for UpArgs {
     async fn run(self, cx: &Context) -> Result<Exit, Failure> {
         let home = server::home()?;
+        let variables: Vec<Change> = [self.env.clone(), self.unset_env.clone()].concat();
         if self.foreground {
+            home.make()
+                .map_err(|e| Failure::new(Exit::Failed, format!("the directory {}: {e}", home.path().display())))?;
+            environment::keep(&home, &variables)?;
+            with_variables(&home)?;
             return serve(self, home, cx).await;
         }
         if let Some(status) = settled(&home).await? {
-            let moves = self.port.is_some() || self.docker_host.is_some();
+            let moves = self.port.is_some() || self.docker_host.is_some() || !variables.is_empty();
             if !(self.restart || moves || is_older(&status.version, env!("CARGO_PKG_VERSION"))) {
                 say(&home, &status);
                 return Ok(Exit::Success);
@@ -70,6 +86,11 @@ impl Run for UpArgs {
                 let message = format!("the server, process {}, does not end", status.pid);
                 return Err(Failure::new(Exit::WaitedTooLong, message));
             }
+        }
+        if !variables.is_empty() {
+            home.make()
+                .map_err(|e| Failure::new(Exit::Failed, format!("the directory {}: {e}", home.path().display())))?;
+            environment::keep(&home, &variables)?;
         }
         let status = background::start(&home, self.port, self.docker_host.as_ref()).await?;
         say(&home, &status);
@@ -93,6 +114,17 @@ async fn settled(home: &Home) -> Result<Option<ServerStatus>, Failure> {
         None
     };
     tokio::time::timeout(SETTLE, ready).await.map_err(|_| server::unreachable(home, "no answer within 10 s"))
+}
+
+/// Begins this process anew if it lacks variables that are kept: it has threads already, and cannot set them itself.
+fn with_variables(home: &Home) -> Result<(), Failure> {
+    let variables = environment::read(home)?;
+    if variables.iter().all(|(name, value)| std::env::var(name).as_ref() == Ok(value)) {
+        return Ok(());
+    }
+    let failed = |e: std::io::Error| Failure::poolkeeper("starting the server with its variables", e);
+    let mut again = std::process::Command::new(std::env::current_exe().map_err(failed)?);
+    Err(failed(again.args(std::env::args_os().skip(1)).envs(variables).exec()))
 }
 
 async fn serve(args: UpArgs, home: Home, cx: &Context) -> Result<Exit, Failure> {

@@ -8,6 +8,7 @@
 //! | `installation.json` | the id by which its workers know it, and the machine |
 //! | `epoch.json` | which life of the server used the store last: the store of another one is a copy |
 //! | `engine.json` | the Docker Engine on which it has workers |
+//! | `environment.json` | variables that the server has besides those of its shell |
 //! | `bin/` | copies of the program, one for each build that workers are of |
 //! | `process/` | what runtime Process keeps |
 //! | `server.log`, `server.log.1` | what the server said in the background |
@@ -91,6 +92,10 @@ impl Home {
 
     pub(super) fn engine(&self) -> PathBuf {
         self.file("engine.json")
+    }
+
+    pub(super) fn environment(&self) -> PathBuf {
+        self.file("environment.json")
     }
 
     pub(super) fn binaries(&self) -> PathBuf {
@@ -181,6 +186,7 @@ impl Home {
             self.installation(),
             self.epoch(),
             self.engine(),
+            self.environment(),
             self.log(),
             self.old_log(),
             self.lock_file(),

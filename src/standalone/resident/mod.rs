@@ -1,6 +1,7 @@
 //! The local server: all of Poolkeeper in one process that stays, for one user of one machine. Its objects outlive it.
 //!
-//! - [`home`]: the directory that it keeps everything in. `access`: how clients reach it; `door`: how they get in now.
+//! - [`home`]: the directory that it keeps everything in. [`environment`]: variables that a person gave it. `access`: how clients
+//!   reach it; `door`: how they get in now.
 //! - `owner`: whose the workers are. `engine`: the Docker Engine that has some. `binaries`: the program that they are made of. [`targets`]: how a command on this machine
 //!   reaches a worker.
 //! - `parts`: what it is made of. `restored`: what a copy of a store is, and begins with. `secrets`: where values of credentials
@@ -16,6 +17,7 @@ mod access;
 mod binaries;
 mod door;
 mod engine;
+pub mod environment;
 mod error;
 pub mod home;
 mod kubectl;
