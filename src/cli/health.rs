@@ -1,6 +1,6 @@
 //! `poolkeeper health`: whether the workers are well.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::{Value, json};
@@ -9,8 +9,8 @@ use super::change;
 use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
 use super::output::{escape, escape_json, say};
-use super::print;
 use super::print::table::align;
+use super::print::{self, Summary};
 use super::scale::workers_of;
 use super::server::ServerArgs;
 use crate::api::pool::NotReady;
@@ -38,20 +38,11 @@ pub struct HealthArgs {
     /// The pool. Without one: all pools of the namespace
     #[arg(value_name = "POOL")]
     pool: Option<String>,
-    /// How to print it
+    /// How to print it; json: one object
     #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
+    output: Summary,
     #[command(flatten)]
     server: ServerArgs,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Format {
-    /// For people
-    #[default]
-    Table,
-    /// One JSON object
-    Json,
 }
 
 impl Run for HealthArgs {
@@ -68,7 +59,7 @@ impl Run for HealthArgs {
             found.extend(workers.iter().map(|worker| of_worker(worker, pool)));
         }
         let ill = found.iter().filter(|health| !health.well).count();
-        if self.output == Format::Json {
+        if self.output == Summary::Json {
             let all: Vec<Value> = found.iter().map(Health::json).collect();
             let text = format!("{:#}", json!({"healthy": ill == 0, "objects": all}));
             print::data(&text.lines().map(|line| format!("{}\n", escape_json(line))).collect::<String>())?;

@@ -6,13 +6,14 @@ mod check;
 mod here;
 mod there;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use self::check::{Check, Level};
 use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
+use super::output;
+use super::print::{self, Summary};
 use super::server::ServerArgs;
-use super::{output, print};
 
 /// Check what is installed, what can be reached and what is allowed, and say what to do about the rest
 ///
@@ -21,27 +22,18 @@ use super::{output, print};
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  poolkeeper doctor\n  poolkeeper doctor --context prod -o json")]
 pub struct DoctorArgs {
-    /// How to print it
+    /// How to print it; json: an array with an object for each check
     #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
+    output: Summary,
     #[command(flatten)]
     server: ServerArgs,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Format {
-    /// A line for each check
-    #[default]
-    Text,
-    /// One JSON array with an object for each check
-    Json,
 }
 
 impl Run for DoctorArgs {
     async fn run(self, cx: &Context) -> Result<Exit, Failure> {
         let (here, there) = tokio::join!(look_here(), look_there(&self.server, cx));
         let checks: Vec<Check> = here.into_iter().chain(there).collect();
-        if self.output == Format::Json {
+        if self.output == Summary::Json {
             let json = serde_json::to_string_pretty(&checks).map_err(|e| Failure::poolkeeper("JSON", e))?;
             print::data(&json.lines().map(|line| format!("{}\n", output::escape_json(line))).collect::<String>())?;
         } else {

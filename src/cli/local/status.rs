@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use serde_json::json;
@@ -12,7 +12,8 @@ use super::server;
 use crate::api::{ContainerPool, Dispatch, Worker};
 use crate::cli::context::{Context, Run};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::print;
+use crate::cli::print::{self, Summary};
+use crate::standalone::resident::environment;
 
 /// Show whether the server runs, where, and how much it has
 ///
@@ -20,18 +21,9 @@ use crate::cli::print;
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  poolkeeper local status -o json")]
 pub struct StatusArgs {
-    /// How to print it
+    /// How to print it; json: one object
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Format {
-    /// For people
-    #[default]
-    Text,
-    /// One JSON object
-    Json,
+    output: Summary,
 }
 
 impl Run for StatusArgs {
@@ -40,19 +32,22 @@ impl Run for StatusArgs {
         let status = server::status(&home).await?;
         let client = server::client(&home).await?;
         let address = server::address(&home.kubeconfig());
+        // The names alone: a value may be a secret.
+        let variables: Vec<String> = environment::read(&home)?.into_keys().collect();
         let lost = |e: kube::Error| server::unreachable(&home, &e.to_string());
         let pools = Api::<ContainerPool>::all(client.clone()).list(&ListParams::default()).await.map_err(lost)?;
         let workers = workers(&client).await.map_err(lost)?;
         let dispatches = dispatches(&client).await.map_err(lost)?;
         let text = match self.output {
-            Format::Json => {
+            Summary::Json => {
                 let value = json!({
                     "pid": status.pid, "version": status.version, "started": status.started, "address": address,
                     "home": home.path(), "pools": pools.items.len(), "workers": workers, "dispatches": dispatches,
+                    "environment": variables,
                 });
                 format!("{value:#}\n")
             }
-            Format::Text => {
+            Summary::Text => {
                 let mut text = String::new();
                 let rows = [
                     ("server", format!("process {}, version {}, since {}", status.pid, status.version, status.started)),
@@ -62,7 +57,8 @@ impl Run for StatusArgs {
                     ("workers", sums(&workers)),
                     ("dispatches", sums(&dispatches)),
                 ];
-                for (name, value) in rows {
+                let variables = (!variables.is_empty()).then(|| ("variables", variables.join(", ")));
+                for (name, value) in rows.into_iter().chain(variables) {
                     // Writing to a String cannot fail.
                     let _ = writeln!(text, "{name:<12}{value}");
                 }

@@ -26,6 +26,17 @@ pub enum Format {
     Name,
 }
 
+/// A format of `-o` of commands that print a judgement instead of objects.
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Summary {
+    /// For people
+    #[default]
+    #[value(alias = "table")]
+    Text,
+    /// For programs
+    Json,
+}
+
 impl Format {
     /// True if it is made of columns.
     pub const fn is_table(self) -> bool {

@@ -7,13 +7,13 @@ mod view;
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use self::view::View;
 use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
 use super::output::{self, say};
-use super::print;
+use super::print::{self, Summary};
 use super::server::{Server, ServerArgs};
 
 /// The pause between two looks with `-w`.
@@ -36,20 +36,11 @@ pub struct StatusArgs {
     /// Show it again after each change, until Ctrl-C
     #[arg(long, short)]
     watch: bool,
-    /// How to print it
+    /// How to print it; json: one object, with -w one a line
     #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
+    output: Summary,
     #[command(flatten)]
     server: ServerArgs,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Format {
-    /// For people
-    #[default]
-    Table,
-    /// One JSON object; with -w one a line
-    Json,
 }
 
 impl Run for StatusArgs {
@@ -74,7 +65,7 @@ impl Run for StatusArgs {
 
 impl StatusArgs {
     fn show(&self, view: &View, server: &Server) -> Result<(), Failure> {
-        if self.output == Format::Json {
+        if self.output == Summary::Json {
             let value = view.json()?;
             let text = if self.watch { value.to_string() } else { format!("{value:#}") };
             return print::data(

@@ -9,7 +9,7 @@ mod lists;
 mod snapshot;
 mod sooner;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use self::answer::Answer;
 use self::judge::Judge;
@@ -18,9 +18,10 @@ use self::snapshot::Snapshot;
 use self::sooner::Commands;
 use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
+use super::output;
 use super::print::kinds::Kind;
+use super::print::{self, Summary};
 use super::server::{self, Server, ServerArgs};
-use super::{output, print};
 use crate::api::RuntimeKind;
 use crate::core::{Now, Object};
 
@@ -34,20 +35,11 @@ pub struct WhyArgs {
     /// Name of a dispatch or of a pool, or pool/NAME, dispatch/NAME
     #[arg(value_name = "TASK|POOL")]
     name: Option<String>,
-    /// How to print it
+    /// How to print it; json: an array with an object for each answer
     #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
-    output: Format,
+    output: Summary,
     #[command(flatten)]
     server: ServerArgs,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Format {
-    /// For people
-    #[default]
-    Text,
-    /// One JSON array with an object for each answer
-    Json,
 }
 
 impl Run for WhyArgs {
@@ -67,7 +59,7 @@ impl Run for WhyArgs {
             None => judge.all(),
             Some((kind, name)) => named(&mut judge, kind, name, &server)?,
         };
-        if self.output == Format::Json {
+        if self.output == Summary::Json {
             let json = serde_json::to_string_pretty(&answers).map_err(|e| Failure::poolkeeper("JSON", e))?;
             let lines = json.lines().map(|line| format!("{}\n", output::escape_json(line)));
             print::data(&lines.collect::<String>())?;
