@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::PROGRAM;
 use crate::get::create_pool;
+use crate::terminal::typed;
 
 /// An object as the server has it; null: it is not there.
 pub fn object(rig: &Rig, what: &str) -> Value {
@@ -212,8 +213,19 @@ async fn a_host_that_never_comes_back_is_given_up_by_a_person() {
     assert!(said.contains("host local does not answer") && said.contains("Add --yes"), "{said}");
     let said = rig.run(&["delete", "worker", "agents-0", "--timeout", "1s"]).exits(5).stderr;
     assert!(said.contains("is being deleted and still there"), "nothing takes it away: {said}");
-    let said = rig.run(&["delete", "worker", "agents-0", "--host-gone", "--yes"]).exits(0).stderr;
-    assert!(said.ends_with("worker agents-0 is forgotten\n"), "{said}");
+    // On a terminal a person types the name.
+    let line = "poolkeeper delete worker agents-0 --host-gone";
+    if let Some(said) = typed(&rig, line, "agents-1\n") {
+        let said = said.exits(130).stdout;
+        assert!(said.contains("Type the name of the worker if the host is gone for good:"), "{said}");
+        assert!(said.contains("nothing was done: agents-0 was not typed"), "{said}");
+        assert!(!object(&rig, "worker/agents-0").is_null());
+        let said = typed(&rig, line, "agents-0\n").unwrap().exits(0).stdout;
+        assert!(said.contains("worker agents-0 is forgotten"), "{said}");
+    } else {
+        let said = rig.run(&["delete", "worker", "agents-0", "--host-gone", "--yes"]).exits(0).stderr;
+        assert!(said.ends_with("worker agents-0 is forgotten\n"), "{said}");
+    }
     assert_eq!(object(&rig, "worker/agents-0"), Value::Null);
 }
 

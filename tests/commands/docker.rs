@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::PROGRAM;
 use crate::get::create_pool;
+use crate::terminal::typed;
 
 const IMAGE: &str = "poolkeeper-test:1";
 
@@ -30,17 +31,36 @@ async fn a_supervisor_works_in_a_container() {
     let rig = Rig::with_docker(PROGRAM);
     rig.up();
     let command = ["sh", "-c", "echo up; echo oops >&2; exec sleep infinity"];
-    create_pool(&rig, "boxes", json!({"runtime": "Docker", "image": IMAGE, "command": command, "min": 1, "max": 1}))
+    create_pool(&rig, "agents", json!({"runtime": "Docker", "image": IMAGE, "command": command, "min": 1, "max": 1}))
         .await;
-    let script = "eval \"$(poolkeeper acquire boxes --task job --wait 1m)\" || exit
+    let script = "eval \"$(poolkeeper acquire agents --task job --wait 1m)\" || exit
         echo text | poolkeeper exec \"$POOLKEEPER_TASK_ID\" -i -e GREETING='good day' -w / -- \
             sh -c 'cat; pwd; echo $GREETING $POOLKEEPER_WORKER; echo err >&2; exit 9'; echo $?
         poolkeeper exec job -- no-such-program; echo $?
-        poolkeeper exec worker/boxes-0 --anyway -- echo looked
-        poolkeeper logs boxes-0 --tail 5; echo $?";
+        poolkeeper exec worker/agents-0 --anyway -- echo looked
+        poolkeeper logs agents-0 --tail 5; echo $?";
     let said = Said::of(rig.shell("sh", script).output().unwrap()).exits(0);
-    assert_eq!(said.stdout, "text\n/\ngood day boxes-0\n9\n127\nlooked\nup\n0\n");
+    assert_eq!(said.stdout, "text\n/\ngood day agents-0\n9\n127\nlooked\nup\n0\n");
     assert!(said.stderr.contains("err\n") && said.stderr.contains("oops\n"), "{}", said.stderr);
+
+    // The examples of the help text; the second one follows.
+    assert_eq!(rig.run(&["logs", "agents-0"]).exits(0).stdout, "up\n");
+    let mut follow =
+        rig.poolkeeper(&["logs", "agents-0", "--tail", "20", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut up = [0; 3];
+    follow.stdout.as_mut().unwrap().read_exact(&mut up).unwrap();
+    assert_eq!(&up, b"up\n");
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+
+    // With a terminal the command has one too; without one it is refused.
+    let line = "poolkeeper exec -it job -- sh -c 'test -t 0 && test -t 1 && read word && echo \"<$word>\"; exit 7'";
+    if let Some(said) = typed(&rig, line, "good day\n") {
+        let said = said.exits(7).stdout;
+        assert!(said.contains("<good day>"), "{said}");
+    }
+    let said = rig.run(&["exec", "-t", "job", "--", "true"]).exits(125);
+    assert!(said.stderr.contains("-t: standard output is no terminal; leave it out"), "{}", said.stderr);
 
     // A signal ends the command in the container, and what it started.
     let mut exec = rig.poolkeeper(&["exec", "job", "--", "sh", "-c", "sleep 4321 & echo begun; wait"]);

@@ -2,21 +2,27 @@
 #![allow(clippy::unwrap_used)]
 
 mod acquire;
+mod away;
 mod changing;
 mod completion;
 mod creating;
 mod docker;
 mod doctor;
+mod examples;
 mod exec;
 mod get;
 mod plugin;
 mod preset;
 mod report;
 mod run;
+#[path = "../controller/server.rs"]
+#[allow(dead_code, reason = "tests/controller uses the rest")]
+mod server;
 mod server_choice;
 mod states;
 mod supervisors_page;
 mod task;
+mod terminal;
 mod tidying;
 mod waiting;
 mod why;
