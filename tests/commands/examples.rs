@@ -64,6 +64,7 @@ const ROWS: &[(&[&str], Way, &str)] = &[
     (&[POOL, CLAIM], Follows(""), "poolkeeper get dispatches --pool agents -w"),
     (&[POOL, DONE], After("poolkeeper delete dispatch job-1"), "eval \"$(poolkeeper acquire agents --task job-1 --wait 10m)\""),
     (&[POOL, CLAIM], After("false"), "poolkeeper report --exit-code $?"),
+    (&[POOL, CLAIM], After("echo work >agent.log; true"), "poolkeeper report --exit-code $? --output agent.log --preset claude-code"),
     (&[POOL, CLAIM], After(""), "poolkeeper report Succeeded"),
     (&[POOL, CLAIM], After(""), "poolkeeper report job-1 RateLimited --retry-after 15m --uid UID --attempt 1"),
     (&[POOL, CLAIM], After(""), "poolkeeper cancel job-1"),
@@ -79,6 +80,11 @@ const ROWS: &[(&[&str], Way, &str)] = &[
     (&[POOL, DONE], After("seq 3 >tasks.txt"), "poolkeeper run agents --tasks tasks.txt --out results -- agent -"),
     (&[], After("seq 3 >urls.txt; cp \"$(command -v agent)\" fetch.sh"), "poolkeeper run --local --workers 3 --tasks urls.txt -- ./fetch.sh"),
     (&[], Elsewhere("it needs an image with an agent: tests/docker_run.rs runs batches in containers"), "poolkeeper run --local --image agent:1 "),
+    (&[], After(""), "poolkeeper preset list"),
+    (&[], After(""), "poolkeeper preset show claude-code"),
+    (&[], After("echo work >out.txt"), "poolkeeper preset test claude-code out.txt"),
+    (&[], After(""), "agent 2>&1 | poolkeeper preset test "),
+    (&[], After("echo work >stderr.txt"), "poolkeeper preset test gh stderr.txt "),
     (&[POOL, WAITING], After(""), "poolkeeper why"),
     (&[POOL, WAITING], After(""), "poolkeeper why task-17"),
     (&[POOL, WAITING], After(""), "poolkeeper why pool/agents -o json"),
@@ -114,6 +120,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("kubectl", "[ \"$1\" = get ] && exec grep -q 127.0.0.1 \"$KUBECONFIG\"; grep -q CustomResourceDefinition"),
     ("systemctl", "[ -s ~/.config/systemd/user/poolkeeper.service ]"),
     ("loginctl", "true"),
+    ("jq", "cat >/dev/null"),
 ];
 
 /// The scripts of all examples.
