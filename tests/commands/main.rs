@@ -8,7 +8,6 @@ mod completion;
 mod creating;
 mod docker;
 mod doctor;
-mod examples;
 mod exec;
 mod get;
 mod plugin;
