@@ -69,8 +69,8 @@ impl Patience {
         }
     }
 
-    /// True if a request that failed so may succeed another time. A server that has just started may not have read yet who may do
-    /// what.
+    /// True if a request that failed so may succeed another time. A server that has just started may not have read the
+    /// roles yet.
     pub fn may_pass(&self, error: &kube::Error) -> bool {
         let refused = matches!(error, kube::Error::Api(status) if matches!(status.code, 401 | 403));
         let now = self.clock.mono();
