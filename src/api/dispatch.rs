@@ -118,6 +118,18 @@ pub struct Retry {
     #[schemars(range(min = -1, max = 1_000_000))]
     #[serde(default)]
     pub lost: i32,
+    /// After Overloaded. Default 0.
+    #[schemars(range(min = -1, max = 1_000_000))]
+    #[serde(default)]
+    pub overloaded: i32,
+    /// Shortest wait before an attempt that follows Overloaded, Failed or WorkerLost. It doubles with each of these retries, up to
+    /// `maxBackoff`; up to half of it is added, so that not all come back at once. A time that the service named with Overloaded
+    /// holds instead. `0s`: no wait. Default: 10s after Overloaded, none after the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<Period>,
+    /// Longest wait that follows from `backoff`, before the part that is added. Default 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_backoff: Option<Period>,
 }
 
 /// Outcomes that a supervisor can report.
@@ -131,8 +143,17 @@ pub enum ReportedOutcome {
     RateLimited,
     /// The service refused the credential.
     Unauthorized,
+    /// The service is busy, and no credential is at fault: nothing rests. The dispatch waits before its next attempt.
+    Overloaded,
     /// The supervisor does not know whether the task still runs. Its worker is removed. It does not replace another outcome.
     Lost,
+}
+
+impl ReportedOutcome {
+    /// True if the service may have named a time with it (`retryAfter`).
+    pub const fn names_a_time(self) -> bool {
+        matches!(self, Self::RateLimited | Self::Overloaded)
+    }
 }
 
 /// Report on one attempt.
@@ -144,7 +165,7 @@ pub struct DispatchResult {
     pub attempt: i32,
     /// How the attempt ended.
     pub outcome: ReportedOutcome,
-    /// Rest that the service named. With RateLimited only.
+    /// Time that the service named: the rest after RateLimited, or the wait after Overloaded. With these only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Period>,
     /// Message of any content, for people.
@@ -201,6 +222,8 @@ pub enum Outcome {
     Forced,
     /// The attempt never ran: its worker ended or was deleted before the supervisor could see it.
     NotStarted,
+    /// Reported by the supervisor. Nothing rests; a retry waits for `status.notBefore`.
+    Overloaded,
     /// The supervisor does not know whether the task still runs: it reported that, or it stopped renewing its Lease and
     /// `spec.retry.lost` is not 0.
     Lost,
@@ -209,7 +232,7 @@ pub enum Outcome {
 impl Outcome {
     /// True if the supervisor reports it, and knows that the task has ended: its worker can be used again.
     pub const fn is_reported(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::RateLimited | Self::Unauthorized)
+        matches!(self, Self::Succeeded | Self::Failed | Self::RateLimited | Self::Unauthorized | Self::Overloaded)
     }
 }
 
@@ -220,6 +243,7 @@ impl From<ReportedOutcome> for Outcome {
             ReportedOutcome::Failed => Self::Failed,
             ReportedOutcome::RateLimited => Self::RateLimited,
             ReportedOutcome::Unauthorized => Self::Unauthorized,
+            ReportedOutcome::Overloaded => Self::Overloaded,
             ReportedOutcome::Lost => Self::Lost,
         }
     }
@@ -283,6 +307,9 @@ pub struct Retries {
     /// After Lost.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lost: i32,
+    /// After Overloaded.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub overloaded: i32,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -312,6 +339,9 @@ pub struct DispatchStatus {
     /// Number of retries so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<Retries>,
+    /// No attempt is assigned before this time. Present while the dispatch waits after an attempt, see `spec.retry.backoff`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Time>,
     /// Time at which the newest attempt was assigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned_at: Option<Time>,
@@ -339,6 +369,20 @@ impl DispatchStatus {
     pub fn lost_on(&self) -> Option<&WorkerRef> {
         let last = self.last_result.as_ref().filter(|r| r.attempt == self.attempt && r.outcome == Outcome::Lost)?;
         self.worker.as_ref().filter(|_| self.phase == DispatchPhase::Pending && last.attempt > 0)
+    }
+
+    /// The time before which no attempt is assigned, if the dispatch waits and there is one. One that is not later than the end of
+    /// the last attempt is left from an earlier one, by a controller that does not know the field.
+    pub fn waits_before(&self) -> Option<jiff::Timestamp> {
+        let closed = self.last_result.as_ref().filter(|_| self.phase == DispatchPhase::Pending)?.closed_at.0;
+        self.not_before.as_ref().map(|t| t.0).filter(|t| *t > closed)
+    }
+
+    /// True if the dispatch waits for an attempt that follows Overloaded. A NotStarted in between changes nothing.
+    pub fn follows_overloaded(&self) -> bool {
+        let last = self.last_result.as_ref().filter(|_| self.phase == DispatchPhase::Pending).map(|r| r.outcome);
+        let before = || self.retries.is_some_and(|r| r.overloaded > 0);
+        last == Some(Outcome::Overloaded) || (last == Some(Outcome::NotStarted) && before())
     }
 
     /// True while the newest attempt has no result.

@@ -24,12 +24,13 @@ pub const MAX_NAME: usize = 63;
 
 /// Fields of the Dispatch spec that a request can set.
 pub const FIELDS: [&str; 7] = ["pool", "priority", "queueTimeout", "timeout", "leaseName", "retry", "note"];
-const RETRY_FIELDS: [&str; 4] = ["rateLimited", "workerLost", "failed", "lost"];
-const OUTCOMES: [ReportedOutcome; 5] = [
+const RETRY_FIELDS: [&str; 7] = ["rateLimited", "workerLost", "failed", "lost", "overloaded", "backoff", "maxBackoff"];
+const OUTCOMES: [ReportedOutcome; 6] = [
     ReportedOutcome::Succeeded,
     ReportedOutcome::Failed,
     ReportedOutcome::RateLimited,
     ReportedOutcome::Unauthorized,
+    ReportedOutcome::Overloaded,
     ReportedOutcome::Lost,
 ];
 
@@ -159,7 +160,7 @@ pub enum Problem {
     Repeated { word: &'static str },
     #[error("retryAfter: {0}")]
     BadRetryAfter(BadPeriod),
-    #[error("retryAfter is for outcome RateLimited only: remove it, or report RateLimited")]
+    #[error("retryAfter is for the outcomes RateLimited and Overloaded only: remove it, or report one of these")]
     RetryAfterWithout,
     #[error("uid= must be the uid of the Dispatch: letters, digits and hyphens")]
     BadUid,
@@ -302,7 +303,7 @@ fn result(name: &str, value: &str) -> Result<ResultRequest, Problem> {
             _ => return Err(Problem::UnknownWord { word: word.to_owned() }),
         }
     }
-    if request.retry_after.is_some() && outcome != ReportedOutcome::RateLimited {
+    if request.retry_after.is_some() && !outcome.names_a_time() {
         return Err(Problem::RetryAfterWithout);
     }
     Ok(request)

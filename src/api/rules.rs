@@ -122,7 +122,13 @@ pub(super) const DISPATCH: &[Rule] = &[
     },
     Rule {
         at: "spec",
-        cel: "self.pool == oldSelf.pool && self.priority == oldSelf.priority && self.retry == oldSelf.retry \
+        cel: "self.pool == oldSelf.pool && self.priority == oldSelf.priority && self.retry.rateLimited == oldSelf.retry.rateLimited \
+              && self.retry.workerLost == oldSelf.retry.workerLost && self.retry.failed == oldSelf.retry.failed \
+              && self.retry.lost == oldSelf.retry.lost && self.retry.overloaded == oldSelf.retry.overloaded \
+              && has(self.retry.backoff) == has(oldSelf.retry.backoff) \
+              && has(self.retry.maxBackoff) == has(oldSelf.retry.maxBackoff) \
+              && (!has(self.retry.backoff) || duration(self.retry.backoff) == duration(oldSelf.retry.backoff)) \
+              && (!has(self.retry.maxBackoff) || duration(self.retry.maxBackoff) == duration(oldSelf.retry.maxBackoff)) \
               && has(self.queueTimeout) == has(oldSelf.queueTimeout) && has(self.timeout) == has(oldSelf.timeout) \
               && has(self.leaseName) == has(oldSelf.leaseName) && has(self.note) == has(oldSelf.note) \
               && (!has(self.queueTimeout) || duration(self.queueTimeout) == duration(oldSelf.queueTimeout)) \
@@ -134,8 +140,8 @@ pub(super) const DISPATCH: &[Rule] = &[
     Rule { at: "spec.cancel", cel: "self || !oldSelf", message: "cancel cannot be undone (create another Dispatch)" },
     Rule {
         at: "spec.result",
-        cel: "!has(self.retryAfter) || self.outcome == 'RateLimited'",
-        message: "retryAfter is for outcome RateLimited only (remove it; in a merge patch, set it to null)",
+        cel: "!has(self.retryAfter) || self.outcome == 'RateLimited' || self.outcome == 'Overloaded'",
+        message: "retryAfter is for the outcomes RateLimited and Overloaded only (remove it; in a merge patch, set it to null)",
     },
 ];
 

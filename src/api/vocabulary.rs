@@ -51,6 +51,8 @@ words! {
         Unauthorized: "The holder reported that the credential was refused. The credential is parked until it is changed or cleared.",
             "Change the credential in the pool. If only the content of its Secret changed, annotate the pool with \
              `cooldown.poolkeeper.dev/CREDENTIAL=clear`.";
+        Overloaded: "The holder reported that the service is busy, with no credential at fault. Nothing rests.",
+            "Nothing: `spec.retry.overloaded` allows more attempts, each after a wait (`status.notBefore`, `spec.retry.backoff`).";
         WorkerLost: "The runtime confirmed that the worker's instance is gone, so the attempt cannot go on.",
             "Read the message: it says how the instance ended. `spec.retry.workerLost` allows more attempts.";
         TimedOut: "The attempt ran longer than its `timeout`.",

@@ -120,7 +120,7 @@ impl Exit {
             Outcome::Succeeded => Self::Success,
             Outcome::TimedOut => Self::TimedOut,
             _ if last.timed_out => Self::TimedOut,
-            Outcome::Failed | Outcome::RateLimited | Outcome::Unauthorized => Self::Command(own),
+            Outcome::Failed | Outcome::RateLimited | Outcome::Unauthorized | Outcome::Overloaded => Self::Command(own),
             _ => Self::Poolkeeper,
         }
     }

@@ -2,6 +2,7 @@
 //! happens.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod delays;
 mod doors;
 mod lost;
 mod marks;

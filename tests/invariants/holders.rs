@@ -223,6 +223,7 @@ impl Holders {
         let sum = |k: usize| limits[..k].iter().sum::<f64>();
         let outcome = match roll {
             r if r < sum(1) => "RateLimited",
+            r if r < sum(2) && contact.random_bool(0.5) => "Overloaded",
             r if r < sum(2) => "Failed",
             r if r < sum(3) => "Unauthorized",
             r if r < sum(4) => {
@@ -232,7 +233,8 @@ impl Holders {
             _ => "Succeeded",
         };
         self.ledger.say(format!("{} {n} ends: {outcome}", task.name));
-        let retry_after = (outcome == "RateLimited" && rng.random_bool(0.5)).then(|| rng.random_range(1..=90));
+        let names_a_time = matches!(outcome, "RateLimited" | "Overloaded");
+        let retry_after = (names_a_time && rng.random_bool(0.5)).then(|| rng.random_range(1..=90));
         let lease = task.spec.lease_name.as_deref();
         while self.is_away(lease) {
             sleep(Duration::from_secs(1)).await; // back, it reports what it has

@@ -281,6 +281,8 @@ fn tasks(draw: &mut Draw) -> Vec<Task> {
             _ => "green",
         };
         let limit = |draw: &mut Draw, p: f64, low, high| draw.chance(p).then(|| Period::seconds(draw.of(low, high)));
+        // Drawn apart: the other draws stay as they were.
+        let mut apart = StdRng::seed_from_u64(u64::try_from(at.as_nanos()).unwrap() ^ (i << 32));
         let spec = DispatchSpec {
             pool: pool.to_owned(),
             priority: if draw.chance(0.7) { 0 } else { draw.int(-3, 3) },
@@ -291,9 +293,10 @@ fn tasks(draw: &mut Draw) -> Vec<Task> {
                 rate_limited: [-1, 0, 2, 4][usize::try_from(draw.of(0, 3)).unwrap()],
                 worker_lost: draw.int(0, 2),
                 failed: draw.int(0, 1),
-                // Drawn apart: the other draws stay as they were.
-                lost: [0, 0, 1, -1]
-                    [StdRng::seed_from_u64(u64::try_from(at.as_nanos()).unwrap() ^ (i << 32)).random_range(0..4)],
+                lost: [0, 0, 1, -1][apart.random_range(0..4)],
+                overloaded: [0, 1, 3, -1][apart.random_range(0..4)],
+                backoff: [None, None, Some(Period::ZERO), Some(Period::seconds(5))][apart.random_range(0..4)],
+                max_backoff: [None, Some(Period::seconds(30))][apart.random_range(0..2)],
             },
             ..DispatchSpec::default()
         };

@@ -21,11 +21,10 @@ fn period() -> impl Strategy<Value = Period> {
 }
 
 fn dispatch_request() -> impl Strategy<Value = Request> {
-    let retry = (-1..5i32, -1..5i32, -1..5i32, -1..5i32).prop_map(|(rate_limited, worker_lost, failed, lost)| Retry {
-        rate_limited,
-        worker_lost,
-        failed,
-        lost,
+    let counts = (-1..5i32, -1..5i32, -1..5i32, -1..5i32, -1..5i32);
+    let retry = (counts, of(period()), of(period())).prop_map(|(counts, backoff, max_backoff)| {
+        let (rate_limited, worker_lost, failed, lost, overloaded) = counts;
+        Retry { rate_limited, worker_lost, failed, lost, overloaded, backoff, max_backoff }
     });
     let fields = (prop_oneof![Just(0), any::<i32>()], of(period()), of(period()), of(name()));
     (name(), fields, prop_oneof![Just(Retry::default()), retry], of(any::<String>())).prop_map(
@@ -41,7 +40,7 @@ fn dispatch_request() -> impl Strategy<Value = Request> {
 fn result_request() -> impl Strategy<Value = Request> {
     let words = (of(1..=i32::MAX), select(&OUTCOMES[..]), of(period()), of("[a-zA-Z0-9-]{1,36}"), of(any::<String>()));
     (name(), words).prop_map(|(dispatch, (attempt, outcome, retry_after, uid, message))| {
-        let retry_after = retry_after.filter(|_| outcome == ReportedOutcome::RateLimited);
+        let retry_after = retry_after.filter(|_| outcome.names_a_time());
         Request::Result(ResultRequest { dispatch, attempt, outcome, retry_after, uid, message })
     })
 }
@@ -134,7 +133,11 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("dispatch.poolkeeper.dev/a", "high", "empty or a JSON object"),
         ("dispatch.poolkeeper.dev/a", "[]", "empty or a JSON object"),
         ("dispatch.poolkeeper.dev/a", r#"{"prio":1}"#, r#""prio" is not a field of a request: use pool, priority,"#),
-        ("dispatch.poolkeeper.dev/a", r#"{"retry":{"gone":1}}"#, "use rateLimited, workerLost, failed, lost"),
+        (
+            "dispatch.poolkeeper.dev/a",
+            r#"{"retry":{"gone":1}}"#,
+            "use rateLimited, workerLost, failed, lost, overloaded",
+        ),
         ("dispatch.poolkeeper.dev/a", r#"{"retry":1}"#, "retry cannot be read"),
         ("dispatch.poolkeeper.dev/a", r#"{"priority":"high"}"#, "priority cannot be read (invalid type"),
         (
@@ -153,7 +156,11 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("result.poolkeeper.dev/a", "9999999999 Failed", "attempts count from 1"),
         ("result.poolkeeper.dev/a", "1 Failed because", r#""because" is not understood"#),
         ("result.poolkeeper.dev/a", "1 RateLimited retryAfter=90", r#"retryAfter: "90" is not a length of time"#),
-        ("result.poolkeeper.dev/a", "1 Failed retryAfter=90s", "retryAfter is for outcome RateLimited only"),
+        (
+            "result.poolkeeper.dev/a",
+            "1 Failed retryAfter=90s",
+            "retryAfter is for the outcomes RateLimited and Overloaded only",
+        ),
         ("result.poolkeeper.dev/a", "RateLimited retryAfter=1s retryAfter=2s", "retryAfter= is given twice"),
         ("result.poolkeeper.dev/a", "Failed uid=a uid=a", "uid= is given twice"),
         ("result.poolkeeper.dev/a", "Failed uid=", "must be the uid of the Dispatch"),

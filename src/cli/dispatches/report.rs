@@ -31,7 +31,7 @@ use crate::supervisor::report::{Reported, report};
 #[command(after_help = "Examples:\n  poolkeeper report --exit-code $?\n  \
                   poolkeeper report --exit-code $? --output agent.log --preset claude-code\n  poolkeeper report Succeeded\n  \
                   poolkeeper report job-1 RateLimited --retry-after 15m --uid UID --attempt 1\n\n\
-                  Outcomes: Succeeded, Failed, RateLimited, Unauthorized; Lost: you do not know whether the task still runs.\n\
+                  Outcomes: Succeeded, Failed, RateLimited, Unauthorized, Overloaded; Lost: you do not know whether the task still runs.\n\
                   With --exit-code: 0 is Succeeded, the pool's spec.rateLimit.exitCodes are RateLimited, 125 is Lost, and all\n\
                   others are Failed. What is recognised in --output goes before the exit code.")]
 pub struct ReportArgs {
@@ -41,7 +41,7 @@ pub struct ReportArgs {
     /// Derive the outcome from the exit code of the command, as `poolkeeper exec` passes it on
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=255))]
     exit_code: Option<i32>,
-    /// With RateLimited: how long the service wants to be left alone, as 90s, 15m, or a moment
+    /// With RateLimited or Overloaded: how long the service wants to be left alone, as 90s, 15m, or a moment
     #[arg(long, value_name = "TIME")]
     retry_after: Option<String>,
     /// Message for people
@@ -81,8 +81,8 @@ impl Run for ReportArgs {
             let length = message.chars().count();
             return Err(Failure::usage(format!("--message has {length} characters; at most {MAX_TEXT} are allowed")));
         }
-        if retry_after.is_some() && end != End::Outcome(ReportedOutcome::RateLimited) {
-            return Err(Failure::usage("--retry-after goes with the outcome RateLimited only"));
+        if retry_after.is_some() && !matches!(end, End::Outcome(outcome) if outcome.names_a_time()) {
+            return Err(Failure::usage("--retry-after goes with the outcomes RateLimited and Overloaded only"));
         }
         let seen = self.read_output()?;
         self.server.check()?;
@@ -230,7 +230,7 @@ fn is_reported(now: &Dispatch, named: &Named, result: impl Fn(i32) -> DispatchRe
     is_meant && *there == result
 }
 
-const OUTCOMES: &str = "Succeeded, Failed, RateLimited, Unauthorized or Lost";
+const OUTCOMES: &str = "Succeeded, Failed, RateLimited, Unauthorized, Overloaded or Lost";
 
 fn parsed(word: &str) -> Result<ReportedOutcome, Failure> {
     let read = serde_json::from_value(serde_json::Value::from(word));

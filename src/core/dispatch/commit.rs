@@ -63,6 +63,7 @@ pub fn published(
     status.assigned_at = Some(named.assigned_at.clone());
     has_pool(&mut status, now);
     say(&mut status, DispatchAssigned::Assigned, "", now);
+    status.not_before = None;
     (status.reason, status.message) = (None, None); // the phase and the worker say it all
     status
 }
@@ -124,11 +125,17 @@ pub fn closed(dispatch: &Dispatch, end: End, other_credential: bool, now: Now) -
         until: end.until,
         message: end.message,
     };
-    let text = outcome::text(&result, status.worker.as_ref().map_or("", |w| &w.name));
-    let until = result.until.as_ref().map(|t| t.0);
+    let mut text = outcome::text(&result, status.worker.as_ref().map_or("", |w| &w.name));
+    let mut until = result.until.as_ref().map(|t| t.0);
     status.last_result = Some(result);
+    status.not_before = None;
     match next {
         Some(used) => {
+            if let Some(time) = outcome::not_before(dispatch, used, outcome, end.retry_after, now) {
+                status.not_before = Some(Time::from(time));
+                until = Some(time);
+                text.push_str(&format!("; the next attempt begins after {}", api::seconds(time).0));
+            }
             status.phase = DispatchPhase::Pending;
             status.retries = (used != Retries::default()).then_some(used);
             say(&mut status, DispatchAssigned::Ended(outcome), &text, now);
@@ -154,6 +161,7 @@ pub(super) fn finish(
 ) {
     status.phase = phase;
     status.finished_at = Some(Time::from(now.wall));
+    status.not_before = None;
     say(status, reason, message, now);
     if phase == DispatchPhase::Succeeded {
         status.reason = None;
@@ -236,7 +244,8 @@ impl Core {
         let limited = closed.is_some_and(|c| c.result.outcome == Outcome::RateLimited);
         self.show_rest(&pool_key, worker, &mut status, limited, now);
         let base = self.workers[key].obj().clone();
-        let reusable = closed.is_none_or(|c| matches!(c.result.outcome, Outcome::Succeeded | Outcome::Failed));
+        let reusable = closed
+            .is_none_or(|c| matches!(c.result.outcome, Outcome::Succeeded | Outcome::Failed | Outcome::Overloaded));
         let next = if reusable && !worker.is_deleting() { self.next_for(key, &status, now) } else { None };
         if let Some(dispatch) = next {
             let d = self.dispatches[&dispatch].obj().clone();

@@ -43,7 +43,9 @@ impl Core {
             let death = (r.outcome == ReportedOutcome::Lost).then(|| self.death_of(key, &worker)).flatten();
             let until =
                 (r.outcome == ReportedOutcome::RateLimited).then(|| self.rest_after(key, d, r.retry_after, now));
-            Some(death.unwrap_or(End { outcome: Outcome::from(r.outcome), message: r.message, until }))
+            let retry_after = r.retry_after.filter(|_| r.outcome == ReportedOutcome::Overloaded);
+            let outcome = Outcome::from(r.outcome);
+            Some(death.unwrap_or(End { outcome, message: r.message, until, retry_after }))
         } else {
             self.unreported_end(key, d, status, &worker, now, wake)
         };
@@ -219,7 +221,10 @@ impl Core {
             self.close(key, next, now);
             return;
         }
-        if self.is_claimed(d) || self.waits_after_lost(key, d, status, now, wake) {
+        if self.is_claimed(d) || self.waits_for_time(key, status, now, wake) {
+            return;
+        }
+        if self.waits_after_lost(key, d, status, now, wake) {
             return;
         }
         if !self.dispatches[key].is_released(status.attempt) {

@@ -9,6 +9,7 @@ use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome, WorkerRef};
 use crate::api::vocabulary::{DispatchAssigned, DispatchFinished};
 use crate::core::agenda::Wake;
 use crate::core::state::instances::host_of;
+use crate::core::state::queue::Delay;
 use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb};
 use crate::runtime::InstanceKey;
 
@@ -34,7 +35,7 @@ impl Core {
         wake: &mut Wake,
     ) -> bool {
         let held = self.holds_back(key, status).or_else(|| self.holder_is_missing(key, d, status));
-        self.delay(key, held.is_some());
+        self.delay(key, held.as_ref().map(|_| Delay::Other));
         match held {
             None => return false,
             Some(Held::Asking) => {}
@@ -101,22 +102,6 @@ impl Core {
             return Some(Held::GivenUp(text));
         }
         Some(Held::By(DispatchAssigned::LeaseNotRenewed, text))
-    }
-
-    /// A dispatch waits for something else than a worker, or no longer does.
-    fn delay(&mut self, key: &ObjectKey, delayed: bool) {
-        if delayed {
-            self.unqueue(key);
-        }
-        let Some(e) = self.dispatches.get_mut(key) else { return };
-        if let Some(p) = self.pools.get_mut(e.pool())
-            && e.set_delayed(delayed, &mut p.queue)
-        {
-            self.agenda.mark_pool(e.pool());
-            if !delayed {
-                e.forget_wait();
-            }
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(super) mod commit;
 mod decide;
+mod delay;
 mod fate;
 mod history;
 mod lease;

@@ -1,9 +1,25 @@
 //! What ends an attempt, and what follows from an end.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use crate::api::dispatch::{DispatchPhase, DispatchSpec, LastResult, Outcome, Retries};
 use crate::api::pool::DispatchPolicy;
-use crate::api::{self, Dispatch, Time};
-use crate::core::time;
+use crate::api::{self, Dispatch, Period, Time};
+use crate::core::{Now, Object, rests, time};
+
+/// `spec.retry.backoff` after Overloaded, where it is absent. As a default of the schema it would change Dispatches that are
+/// stored already.
+const BACKOFF: Period = Period::seconds(10);
+/// `spec.retry.maxBackoff` where it is absent.
+const MAX_BACKOFF: Period = Period::minutes(5);
+/// Jitter of a wait that was computed, as a share of it: with less, the tasks of an outage would all come back at once.
+const JITTER: f64 = 0.5;
+/// Jitter of a wait that the service named. All were told the same.
+const JITTER_OF_NAMED: f64 = 0.1;
+/// More doublings than these change nothing: every wait is at its bound.
+const MOST_DOUBLINGS: i32 = 31;
 
 /// How the open attempt ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,11 +30,13 @@ pub struct End {
     pub message: Option<String>,
     /// The rest that follows, if one does.
     pub until: Option<Time>,
+    /// With Overloaded: the time that the service named.
+    pub retry_after: Option<Period>,
 }
 
 impl End {
     pub fn of(outcome: Outcome, message: impl Into<String>) -> Self {
-        Self { outcome, message: Some(message.into()), until: None }
+        Self { outcome, message: Some(message.into()), until: None, retry_after: None }
     }
 }
 
@@ -50,11 +68,47 @@ pub fn retry(spec: &DispatchSpec, used: Retries, outcome: Outcome, other_credent
         Outcome::Failed if left(spec.retry.failed, used.failed) => {
             Some(Retries { failed: used.failed.saturating_add(1), ..used })
         }
+        Outcome::Overloaded if left(spec.retry.overloaded, used.overloaded) => {
+            Some(Retries { overloaded: used.overloaded.saturating_add(1), ..used })
+        }
         Outcome::Lost if left(spec.retry.lost, used.lost) => {
             Some(Retries { lost: used.lost.saturating_add(1), ..used })
         }
         _ => None,
     }
+}
+
+/// The time before which no attempt follows an outcome, if there is one. `used`: the retries used, with this one. A computed wait
+/// doubles with each of them; a time that the service named is never shortened.
+pub fn not_before(
+    dispatch: &Dispatch,
+    used: Retries,
+    outcome: Outcome,
+    named: Option<Period>,
+    now: Now,
+) -> Option<Timestamp> {
+    let retry = dispatch.spec.retry;
+    let backoff = match outcome {
+        Outcome::Overloaded => retry.backoff.unwrap_or(BACKOFF),
+        Outcome::Failed | Outcome::WorkerLost => retry.backoff?,
+        _ => return None,
+    };
+    let (wait, jitter) = if let Some(named) = named {
+        (named.get(), JITTER_OF_NAMED)
+    } else {
+        let retries = used.overloaded.saturating_add(used.failed).saturating_add(used.worker_lost);
+        let doublings = u32::try_from(retries.saturating_sub(1).clamp(0, MOST_DOUBLINGS)).unwrap_or(0);
+        let wait = backoff.get().saturating_mul(1 << doublings).min(retry.max_backoff.unwrap_or(MAX_BACKOFF).get());
+        (wait, JITTER)
+    };
+    let status = dispatch.status.as_ref();
+    let seed = format!("{}/{}", dispatch.uid_str(), status.map_or(0, |s| s.attempt));
+    let wait = wait.saturating_add(wait.mul_f64(jitter * rests::fraction(&seed)));
+    let assigned_at = status.and_then(|s| s.assigned_at.as_ref()).map_or(now.wall, |t| t.0);
+    (wait > Duration::ZERO).then(|| {
+        let end = time::after(now.wall.max(assigned_at), wait);
+        Timestamp::from_microsecond(end.as_microsecond()).unwrap_or(end)
+    })
 }
 
 /// Final phase after an outcome, if no attempt follows.
@@ -73,10 +127,12 @@ pub fn attempt_deadline(dispatch: &Dispatch, policy: &DispatchPolicy) -> Option<
     (!limit.is_zero()).then(|| time::after(assigned.0, limit.get()))
 }
 
-/// When a waiting dispatch expires. None: never. Counted from its creation, or from the end of its last attempt.
+/// When a waiting dispatch expires. None: never. Counted from its creation, or from the end of its last attempt, or from the time
+/// before which no attempt may follow that.
 pub fn queue_deadline(dispatch: &Dispatch, policy: &DispatchPolicy) -> Option<jiff::Timestamp> {
     let limit = dispatch.spec.queue_timeout.unwrap_or(policy.queue_timeout);
-    let last = dispatch.status.as_ref().and_then(|s| s.last_result.as_ref()).map(|r| r.closed_at.0);
+    let status = dispatch.status.as_ref();
+    let last = status.and_then(|s| s.waits_before().or_else(|| s.last_result.as_ref().map(|r| r.closed_at.0)));
     let since = last.or_else(|| dispatch.metadata.creation_timestamp.as_ref().map(|t| t.0))?;
     (!limit.is_zero()).then(|| time::after(since, limit.get()))
 }

@@ -80,7 +80,7 @@ impl Core {
         }
         if !waiting {
             e.unqueue(queue);
-            e.set_delayed(false, queue);
+            e.set_delay(None, queue);
         }
         let lost = status.lost_on().map(|w| w.uid.clone());
         e.set_lost_on(key, lost, &mut self.claims);

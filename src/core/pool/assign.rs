@@ -1,5 +1,7 @@
 //! Which dispatch gets which worker: the dispatch by priority, then creation; the worker by the oldest last dispatch.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::api::pool::ContainerPoolSpec;
@@ -42,9 +44,10 @@ pub(in crate::core) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake:
         if entry.members.staying() > usize::try_from(obj.spec.max).unwrap_or(0) {
             return None; // idle workers above `max` are removed instead
         }
-        let dispatch = pool.sibling(entry.queue.head()?.name.clone());
+        entry.queue.head()?;
         let creds: Vec<Option<String>> = entry.slots.idle().keys().cloned().collect();
         let mut best: Option<(Option<Timestamp>, i32)> = None;
+        let mut usable = 0;
         for cred in creds {
             core.visits.0 += 1;
             let gate = core.gate(pool, &obj.spec, cred.as_deref(), None, now);
@@ -52,12 +55,18 @@ pub(in crate::core) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake:
             if let (Gate::Full | Gate::Probing(_), Some(id)) = (gate, &cred) {
                 core.credentials.block(pool, id);
             }
-            let first = core.pools.get(pool).and_then(|p| p.slots.idle().get(&cred)?.first().copied());
+            let idle = core.pools.get(pool).and_then(|p| p.slots.idle().get(&cred));
+            usable += idle.filter(|_| gate.is_usable()).map_or(0, BTreeSet::len);
+            let first = idle.and_then(|set| set.first().copied());
             if gate == Gate::Open && first.is_some_and(|f| best.is_none_or(|b| f < b)) {
                 best = first;
             }
         }
         let worker = pool.sibling(names::worker(&pool.name, best?.1));
+        let dispatch = pool.sibling(core.pools.get(pool)?.queue.next(usable)?.name.clone());
+        if core.is_too_early(&dispatch, now) {
+            continue;
+        }
         // After the clock was set back, a rest that was over may not be over.
         if core.worker_rests(&worker, now) {
             core.reindex_worker(&worker, now);
@@ -65,6 +74,13 @@ pub(in crate::core) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake:
             continue;
         }
         return Some(Choice { worker, dispatch });
+    }
+}
+
+impl Gate {
+    /// True if a worker with this credential does not rest.
+    pub(super) const fn is_usable(self) -> bool {
+        matches!(self, Self::Open | Self::Full | Self::Probing(_))
     }
 }
 
@@ -137,7 +153,7 @@ impl Core {
         let (pool, w) = (e.pool().clone(), e.obj().clone());
         let obj = self.pool_obj(&pool).filter(|p| self.may_assign(p))?;
         let p = self.pools.get(&pool)?;
-        let dispatch = pool.sibling(p.queue.head()?.name.clone());
+        p.queue.head()?;
         let surplus = p.members.staying() > usize::try_from(obj.spec.max).unwrap_or(0);
         let until = status.cooldown.as_ref().and_then(|c| c.until.as_ref());
         let resting = until.is_some_and(|u| self.rest_ends.lasts(u.0, now));
@@ -150,8 +166,17 @@ impl Core {
         }
         // The gates of the other credentials do not count this worker either: they may wait for its place.
         let creds: Vec<Option<String>> = self.pools.get(&pool)?.slots.idle().keys().cloned().collect();
-        let others = creds.iter().any(|c| self.gate(&pool, &obj.spec, c.as_deref(), Some(worker), now) == Gate::Open);
-        (!others).then_some(dispatch)
+        let mut usable = 1;
+        for cred in creds {
+            let gate = self.gate(&pool, &obj.spec, cred.as_deref(), Some(worker), now);
+            if gate == Gate::Open {
+                return None;
+            }
+            let idle = self.pools.get(&pool).and_then(|p| p.slots.idle().get(&cred));
+            usable += idle.filter(|_| gate.is_usable()).map_or(0, BTreeSet::len);
+        }
+        let dispatch = pool.sibling(self.pools.get(&pool)?.queue.next(usable)?.name.clone());
+        (!self.is_too_early(&dispatch, now)).then_some(dispatch)
     }
 
     /// Reserves the longest rested eligible worker for each eligible dispatch of a pool, in order.

@@ -1,5 +1,7 @@
 //! Why a dispatch waits, until when, and what would shorten the wait.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::assign::Gate;
@@ -45,15 +47,25 @@ impl Core {
         let creds: Vec<Option<String>> =
             self.pools.get(key).map(|p| p.slots.idle().keys().cloned().collect()).unwrap_or_default();
         let (mut back, mut probing): (Option<Timestamp>, Option<Timestamp>) = (None, None);
-        let (mut parked, mut full) = (0, false);
+        let (mut parked, mut full, mut open, mut usable) = (0, false, false, 0);
         for c in &creds {
-            match self.gate(key, &obj.spec, c.as_deref(), None, now) {
-                Gate::Open => return Wait::Nothing,
+            let gate = self.gate(key, &obj.spec, c.as_deref(), None, now);
+            let idle = self.pools.get(key).and_then(|p| p.slots.idle().get(c));
+            usable += idle.filter(|_| gate.is_usable()).map_or(0, BTreeSet::len);
+            match gate {
+                Gate::Open => open = true,
                 Gate::Resting(t) => back = Some(back.map_or(t, |b| b.min(t))),
                 Gate::Probing(t) => probing = Some(probing.map_or(t, |b| b.min(t))),
                 Gate::Parked => parked += 1,
                 Gate::Full => full = true,
             }
+        }
+        if open {
+            let held = self.pools.get(key).filter(|p| p.queue.head().is_some() && p.queue.next(usable).is_none());
+            return held.map_or(Wait::Nothing, |p| {
+                let (waiting, until) = p.queue.overloaded();
+                Wait::Overloaded(waiting, until)
+            });
         }
         let counts = self.counts(key, &obj, now);
         let Some(p) = self.pools.get(key) else { return Wait::Nothing };

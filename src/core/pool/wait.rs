@@ -30,6 +30,8 @@ pub enum Wait {
     Parked,
     /// One attempt goes first after a rest; the others may follow then.
     Probing(Timestamp),
+    /// Dispatches wait after Overloaded, and workers are kept for them. How many, and until when the first waits.
+    Overloaded(usize, Option<Timestamp>),
     /// All workers that are up are busy.
     Busy {
         /// Workers that name a dispatch.
@@ -64,6 +66,7 @@ impl Wait {
             Self::Resting(..) => PoolReady::Resting,
             Self::Parked => PoolReady::CredentialsRefused,
             Self::Probing(_) => PoolReady::Probing,
+            Self::Overloaded(..) => PoolReady::Overloaded,
             Self::Busy { .. } | Self::Full => PoolReady::Busy,
             Self::Replaced(_) => PoolReady::Replacing,
             Self::WriteRefused(_) => PoolReady::WriteRefused,
@@ -74,7 +77,7 @@ impl Wait {
     /// When it may end, if that is known.
     pub const fn until(&self) -> Option<Timestamp> {
         match self {
-            Self::StartsFail(_, t) | Self::Resting(t, _) => *t,
+            Self::StartsFail(_, t) | Self::Resting(t, _) | Self::Overloaded(_, t) => *t,
             Self::Probing(t) => Some(*t),
             _ => None,
         }
@@ -99,6 +102,12 @@ impl std::fmt::Display for Wait {
             Self::Probing(t) => {
                 let t = seconds(*t).0;
                 write!(f, "one attempt goes first after a rest; the others follow when it succeeds, or at {t}")
+            }
+            Self::Overloaded(1, _) => {
+                f.write_str("the service is overloaded: one dispatch waits to try again, and a worker is kept for it")
+            }
+            Self::Overloaded(n, _) => {
+                write!(f, "the service is overloaded: {n} dispatches wait to try again, and workers are kept for them")
             }
             Self::Busy { busy, resting, max } => {
                 let rest = if *resting > 0 { format!(" and {resting} resting") } else { String::new() };

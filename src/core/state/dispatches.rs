@@ -9,8 +9,9 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 
 use super::claims::Claims;
-use super::queue::{Place, Queue};
+use super::queue::{Delay, Place, Queue};
 use crate::api::Dispatch;
+use crate::api::dispatch::DispatchStatus;
 use crate::api::vocabulary::DispatchAssigned;
 use crate::core::object::ObjectKey;
 use crate::core::time::Now;
@@ -24,8 +25,8 @@ pub(in crate::core) struct DispatchEntry {
     queued: bool,
     /// It is Pending, as the pool's [`Queue`] has it.
     waiting: bool,
-    /// It waits for something else than a worker, as the pool's [`Queue`] counts it.
-    delayed: bool,
+    /// What it waits for instead of a worker, as the pool's [`Queue`] counts it.
+    delay: Option<Delay>,
     /// As the pool's [`Queue`] counts it.
     accepted: bool,
     /// Monotonic time at which `waiting` was first seen as it is now.
@@ -53,7 +54,7 @@ impl DispatchEntry {
             pool,
             queued: false,
             waiting: false,
-            delayed: false,
+            delay: None,
             accepted: false,
             since: now.mono,
             wait: None,
@@ -144,7 +145,8 @@ impl DispatchEntry {
     /// It can be assigned. Returns false if that is no change.
     pub fn enqueue(&mut self, queue: &mut Queue) -> bool {
         if !self.queued {
-            queue.enqueue(self.place.clone());
+            let returned = self.obj.status.as_ref().is_some_and(DispatchStatus::follows_overloaded);
+            queue.enqueue(self.place.clone(), returned);
         }
         !std::mem::replace(&mut self.queued, true)
     }
@@ -158,12 +160,12 @@ impl DispatchEntry {
     }
 
     /// It waits for something else than a worker, or no longer does. Returns false if that is no change.
-    pub fn set_delayed(&mut self, delayed: bool, queue: &mut Queue) -> bool {
-        if self.delayed == delayed {
+    pub fn set_delay(&mut self, delay: Option<Delay>, queue: &mut Queue) -> bool {
+        if self.delay == delay {
             return false;
         }
-        self.delayed = delayed;
-        queue.set_delayed(delayed);
+        queue.set_delay(&self.place.name, self.delay, delay);
+        self.delay = delay;
         true
     }
 
@@ -178,7 +180,7 @@ impl DispatchEntry {
     /// It is gone: takes it out of every index of its pool.
     pub fn leave_queue(&mut self, queue: &mut Queue) {
         self.unqueue(queue);
-        self.set_delayed(false, queue);
+        self.set_delay(None, queue);
         queue.set_waiting(&self.place, false);
         self.give_up_place(queue);
         self.set_finished(None, queue);

@@ -17,15 +17,28 @@ pub(in crate::core) struct Place {
     pub name: Arc<str>,
 }
 
+/// What a dispatch waits for that does not wait for a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::core) enum Delay {
+    /// A time, after Overloaded.
+    Overloaded(Timestamp),
+    /// A time after another outcome, or the end of the worker of a Lost attempt.
+    Other,
+}
+
 /// See the module's page.
 #[derive(Default)]
 pub(in crate::core) struct Queue {
     /// Dispatches that can be assigned.
     places: BTreeSet<Place>,
+    /// Those of them that come back after Overloaded.
+    returned: BTreeSet<Place>,
     /// Every dispatch that waits, oldest first.
     waiting: BTreeSet<(Timestamp, Arc<str>)>,
     /// How many of these wait for something else than a worker.
     delayed: usize,
+    /// Those of them that wait after Overloaded, by the time until which they do.
+    overloaded: BTreeSet<(Timestamp, Arc<str>)>,
     /// Finished dispatches, by the time at which they finished.
     finished: BTreeSet<(Timestamp, Arc<str>)>,
     /// Which dispatches may wait.
@@ -33,19 +46,34 @@ pub(in crate::core) struct Queue {
 }
 
 impl Queue {
-    /// A dispatch can be assigned.
-    pub fn enqueue(&mut self, place: Place) {
+    /// A dispatch can be assigned. `returned`: it comes back after Overloaded.
+    pub fn enqueue(&mut self, place: Place, returned: bool) {
+        if returned {
+            self.returned.insert(place.clone());
+        }
         self.places.insert(place);
     }
 
     /// A dispatch can no longer be assigned.
     pub fn unqueue(&mut self, place: &Place) {
         self.places.remove(place);
+        self.returned.remove(place);
     }
 
-    /// The dispatch that is assigned next.
+    /// The first of the queue.
     pub fn head(&self) -> Option<&Place> {
         self.places.first()
+    }
+
+    /// The dispatch that is assigned next, of `usable` workers that are not busy. Each that waits after Overloaded keeps one of
+    /// them: during an outage of the service all the others would only meet it too, and lose their retries.
+    pub fn next(&self, usable: usize) -> Option<&Place> {
+        if usable > self.overloaded.len() { self.places.first() } else { self.returned.first() }
+    }
+
+    /// How many dispatches wait after Overloaded, and until when the first does.
+    pub fn overloaded(&self) -> (usize, Option<Timestamp>) {
+        (self.overloaded.len(), self.overloaded.first().map(|(t, _)| *t))
     }
 
     /// Names of the dispatches that are assigned next, at most `n`.
@@ -73,9 +101,15 @@ impl Queue {
         &self.waiting
     }
 
-    /// A dispatch that waits does so for something else than a worker, or no longer does.
-    pub const fn set_delayed(&mut self, delayed: bool) {
-        self.delayed = if delayed { self.delayed + 1 } else { self.delayed.saturating_sub(1) };
+    /// Changes what a dispatch that waits does so for, if that is something else than a worker.
+    pub fn set_delay(&mut self, name: &Arc<str>, old: Option<Delay>, new: Option<Delay>) {
+        self.delayed = self.delayed.saturating_sub(usize::from(old.is_some())) + usize::from(new.is_some());
+        if let Some(Delay::Overloaded(until)) = old {
+            self.overloaded.remove(&(until, name.clone()));
+        }
+        if let Some(Delay::Overloaded(until)) = new {
+            self.overloaded.insert((until, name.clone()));
+        }
     }
 
     /// How many of those that wait do so for something else than a worker.

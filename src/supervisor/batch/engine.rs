@@ -193,6 +193,9 @@ impl Engine {
                     failed: self.options.retry_failed,
                     // Each follows when nothing of the last one runs any more.
                     lost: if self.options.timeout.is_some() { -1 } else { WORKER_LOST_RETRIES },
+                    // An outage of the service is no fault of the task.
+                    overloaded: -1,
+                    ..Retry::default()
                 },
                 note: Some(task.to_owned()),
                 ..DispatchSpec::default()

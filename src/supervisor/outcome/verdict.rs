@@ -17,7 +17,7 @@ use crate::api::dispatch::ReportedOutcome;
 pub struct Verdict {
     /// How it ended.
     pub outcome: ReportedOutcome,
-    /// With RateLimited: the rest that the command asked for.
+    /// With RateLimited and Overloaded: the time that the command named.
     pub retry_after: Option<Period>,
     /// For people.
     pub message: Option<String>,
@@ -87,8 +87,8 @@ fn from_file(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Verdict, Bad
     };
     let retry_after = match &fields.retry_after {
         None | Some(Value::Null) => None,
-        Some(_) if outcome != ReportedOutcome::RateLimited => {
-            problems.push("retryAfter goes with outcome RateLimited only".to_owned());
+        Some(_) if !outcome.names_a_time() => {
+            problems.push("retryAfter goes with the outcomes RateLimited and Overloaded only".to_owned());
             None
         }
         Some(value) => retry_after(value, now, zone).map_err(|why| problems.push(format!("retryAfter: {why}"))).ok(),

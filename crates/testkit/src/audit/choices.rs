@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use poolkeeper::api::dispatch::DispatchPhase;
-use poolkeeper::api::worker::WorkerPhase;
+use poolkeeper::api::worker::{DispatchRef, WorkerPhase};
 use poolkeeper::api::{Dispatch, Worker};
 
 use super::{Audit, Life, is_final, is_open, state_of, status_of};
@@ -61,7 +61,7 @@ impl Audit<'_> {
                         format!("{} for {}: {why}", life.name, named.name),
                     ));
                 }
-                if let Some(better) = self.better_dispatch(&index, &named.uid, &before.spec.pool, at) {
+                if let Some(better) = self.better_dispatch(&index, &named, &before.spec.pool, at) {
                     found.push((
                         rv,
                         "priority, then creation decides",
@@ -147,12 +147,17 @@ impl Audit<'_> {
     }
 
     /// A dispatch that should have been served instead.
-    fn better_dispatch(&self, index: &Index, uid: &str, pool: &str, at: Duration) -> Option<String> {
+    fn better_dispatch(&self, index: &Index, named: &DispatchRef, pool: &str, at: Duration) -> Option<String> {
+        let uid = &*named.uid;
         let rank = |d: &Dispatch| {
             let created = d.metadata.creation_timestamp.as_ref().map(|t| t.0);
             (Reverse(d.spec.priority), created, d.metadata.name.clone())
         };
-        let own = rank(self.dispatches.get(uid)?.last());
+        let chosen = self.dispatches.get(uid)?;
+        let own = rank(chosen.last());
+        let seen = chosen.versions.partition_point(|v| self.when(v.rv) <= at).checked_sub(1);
+        let returns = |d: &Dispatch| status_of(d).follows_overloaded();
+        let returned = seen.is_some_and(|k| returns(&chosen.versions[k].object));
         let waited = index.waited.get(pool).into_iter().flatten().filter(|(_, end)| *end > at);
         let mut others = waited.filter(|(k, _)| k != uid).map(|(k, _)| (k, &self.dispatches[k]));
         let better = others.find(|(k, life)| {
@@ -163,6 +168,9 @@ impl Audit<'_> {
                 && !is_open(&s)
                 && s.worker.as_ref().is_none_or(|w| self.released_before(&w.uid, life, s.attempt, at))
                 && self.may_follow_before(d, at)
+                && s.waits_before().is_none_or(|t| t + MARGIN <= named.assigned_at.0)
+                // One that comes back after Overloaded passes those for which no worker is left meanwhile.
+                && (!returned || returns(d))
                 && !index.is_named_around(k, at)
                 && rank(d) < own
         });

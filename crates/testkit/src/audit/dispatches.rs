@@ -6,14 +6,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use poolkeeper::api::dispatch::{DispatchPhase, LastResult, Outcome, ReportedOutcome, Retries};
 use poolkeeper::api::pool::ContainerPoolSpec;
-use poolkeeper::api::{Condition, Dispatch, DispatchStatus};
+use poolkeeper::api::{Condition, Dispatch, DispatchStatus, Period};
 use poolkeeper::local::Change;
 
 use super::evidence::{GHOST, LEASE_SECONDS};
 use super::{Attempt, Audit, Version, is_final, is_open, is_reported, status_of};
 
 /// Why the queue of a pool waits.
-const POOL_WAITS: [&str; 13] = [
+const POOL_WAITS: [&str; 14] = [
     "Paused",
     "Refused",
     "StartsFail",
@@ -23,6 +23,7 @@ const POOL_WAITS: [&str; 13] = [
     "Resting",
     "CredentialsRefused",
     "Probing",
+    "Overloaded",
     "Busy",
     "Replacing",
     "WriteRefused",
@@ -393,6 +394,9 @@ impl Audit<'_> {
                 (left(spec.worker_lost, used.worker_lost), Retries { worker_lost: used.worker_lost + 1, ..used })
             }
             Outcome::Lost => (left(spec.lost, used.lost), Retries { lost: used.lost + 1, ..used }),
+            Outcome::Overloaded => {
+                (left(spec.overloaded, used.overloaded), Retries { overloaded: used.overloaded + 1, ..used })
+            }
             Outcome::Failed => (left(spec.failed, used.failed), Retries { failed: used.failed + 1, ..used }),
             _ => (false, used),
         };
@@ -403,6 +407,7 @@ impl Audit<'_> {
             _ => DispatchPhase::Failed,
         };
         let again = after.phase == DispatchPhase::Pending && after.retries == Some(then);
+        self.check_not_before(old, after, outcome, then);
         let over = after.phase == end && after.retries.unwrap_or_default() == used;
         let right = match (may && !old.spec.cancel, outcome) {
             // Only on another credential, which the store alone does not show.
@@ -416,6 +421,37 @@ impl Audit<'_> {
         if is_final(after.phase) {
             self.count(&format!("phase: {:?}", after.phase));
         }
+    }
+
+    /// A retry waits as long as the service said, or as its backoff says; a final phase waits for nothing.
+    fn check_not_before(&mut self, old: &Dispatch, after: &DispatchStatus, outcome: Outcome, used: Retries) {
+        let all = || format!("{}: {outcome} gives not before {:?}", text(old), after.not_before);
+        let retry = old.spec.retry;
+        let named = old.spec.result.as_ref().and_then(|r| r.retry_after).filter(|_| outcome == Outcome::Overloaded);
+        let backoff = match outcome {
+            _ if after.phase != DispatchPhase::Pending => None,
+            Outcome::Overloaded => Some(retry.backoff.unwrap_or(Period::seconds(10))),
+            Outcome::Failed | Outcome::WorkerLost => retry.backoff,
+            _ => None,
+        };
+        let Some(least) = backoff.map(|backoff| {
+            named.map_or_else(
+                || {
+                    let n = used.overloaded + used.failed + used.worker_lost;
+                    let longest = retry.max_backoff.unwrap_or(Period::minutes(5)).get();
+                    backoff.get().saturating_mul(1 << (n - 1).clamp(0, 30)).min(longest)
+                },
+                Period::get,
+            )
+        }) else {
+            self.check(after.not_before.is_none(), "nothing waits for a time without a reason", all);
+            return;
+        };
+        let from = after.last_result.as_ref().unwrap().closed_at.0.max(after.assigned_at.as_ref().unwrap().0);
+        let wait = after.not_before.as_ref().map_or(Duration::ZERO, |t| t.0.duration_since(from).unsigned_abs());
+        let most = least.mul_f64(if named.is_some() { 1.1 } else { 1.5 }) + Duration::from_millis(1);
+        self.check(wait + Duration::from_millis(1) >= least && wait <= most, "a retry waits as long as it should", all);
+        self.count(if named.is_some() { "retry waits as the service said" } else { "retry waits for its backoff" });
     }
 
     /// Final without an attempt.
@@ -441,7 +477,8 @@ impl Audit<'_> {
                 self.count("outcome: Expired");
                 let limit = span(new.spec.queue_timeout.unwrap_or(spec.dispatch.queue_timeout));
                 let created = new.metadata.creation_timestamp.as_ref().unwrap().0;
-                let since = before.last_result.as_ref().map_or(created, |r| r.closed_at.0);
+                let closed = before.last_result.as_ref().map_or(created, |r| r.closed_at.0);
+                let since = before.waits_before().unwrap_or(closed);
                 !limit.is_zero() && after.finished_at.as_ref().unwrap().0 >= since + limit
             }
             _ => false,

@@ -152,7 +152,10 @@ pub fn is_open(s: &DispatchStatus) -> bool {
 }
 
 pub fn is_reported(o: Outcome) -> bool {
-    matches!(o, Outcome::Succeeded | Outcome::Failed | Outcome::RateLimited | Outcome::Unauthorized)
+    matches!(
+        o,
+        Outcome::Succeeded | Outcome::Failed | Outcome::RateLimited | Outcome::Unauthorized | Outcome::Overloaded
+    )
 }
 
 pub fn is_final(p: DispatchPhase) -> bool {

@@ -62,7 +62,7 @@ pub struct AcquireArgs {
     /// Note for people
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
-    /// Further attempts after an outcome: rateLimited, workerLost, failed or lost; -1: without limit
+    /// Further attempts after an outcome: rateLimited, workerLost, failed, lost or overloaded; -1: without limit
     ///
     /// After such an end, `acquire --again` waits for the worker of the next attempt.
     #[arg(long = "retry", value_name = "OUTCOME=N", value_parser = retry)]
@@ -99,6 +99,7 @@ enum RetryAfter {
     WorkerLost,
     Failed,
     Lost,
+    Overloaded,
 }
 
 impl Run for AcquireArgs {
@@ -176,6 +177,7 @@ impl AcquireArgs {
                 RetryAfter::WorkerLost => &mut retry.worker_lost,
                 RetryAfter::Failed => &mut retry.failed,
                 RetryAfter::Lost => &mut retry.lost,
+                RetryAfter::Overloaded => &mut retry.overloaded,
             } = *count;
         }
         DispatchSpec {
@@ -231,13 +233,15 @@ fn word(text: &str) -> Result<String, String> {
 }
 
 fn retry(text: &str) -> Result<(RetryAfter, i32), String> {
-    let wrong = || "write OUTCOME=N, such as rateLimited=3: rateLimited, workerLost, failed or lost".to_owned();
+    let wrong =
+        || "write OUTCOME=N, such as rateLimited=3: rateLimited, workerLost, failed, lost or overloaded".to_owned();
     let (name, count) = text.split_once('=').ok_or_else(wrong)?;
     let after = match name {
         "rateLimited" => RetryAfter::RateLimited,
         "workerLost" => RetryAfter::WorkerLost,
         "failed" => RetryAfter::Failed,
         "lost" => RetryAfter::Lost,
+        "overloaded" => RetryAfter::Overloaded,
         _ => return Err(wrong()),
     };
     let count = i32::from_str(count).ok().filter(|count| *count >= -1).ok_or("N is a number from -1")?;

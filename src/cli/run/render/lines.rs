@@ -37,6 +37,7 @@ pub fn line(progress: &Progress, now: Timestamp) -> Option<String> {
                 Outcome::Unauthorized => {
                     format!("{task} attempt {attempt} refused as unauthorized on {worker}{why}")
                 }
+                Outcome::Overloaded => format!("{task} attempt {attempt} met an overloaded service on {worker}{why}"),
                 Outcome::WorkerLost => format!("{task} attempt {attempt} lost with {worker}{why}"),
                 Outcome::Lost => format!("{task} attempt {attempt} lost on {worker}{why}"),
                 Outcome::TimedOut => {
