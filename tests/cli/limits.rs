@@ -52,7 +52,7 @@ fn limits_with_and_without_a_time_an_empty_account_and_an_expired_login_are_told
         ("RateLimited", "claude-code/usage-limit-epoch", Some(61..=62)),
         ("RateLimited", "claude-code/hit-limit", Some(121..=122)),
         ("RateLimited", "codex/usage-limit", Some(184..=185)),
-        ("Failed", "service overloaded; it counts as Failed, and no credential rests (claude-code/overloaded)", None),
+        ("Overloaded", "service overloaded (claude-code/overloaded)", None),
         ("Unauthorized", "quota or credit used up (claude-code/credit-balance)", None),
         ("Unauthorized", "credential refused (claude-code/logged-out)", None),
         ("RateLimited", "pattern 1", Some(239..=240)),

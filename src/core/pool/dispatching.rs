@@ -12,7 +12,7 @@ pub(super) fn judge(queued: usize, sums: Sums, max: i32, wait: &Wait) -> (PoolDi
     }
     let reason = match wait {
         Wait::Nothing | Wait::Starting | Wait::Replaced(_) => Reason::Assigning,
-        Wait::Overloaded(..) => Reason::Overloaded,
+        Wait::Overloaded(..) => Reason::ServiceOverloaded,
         Wait::Busy { .. } | Wait::Full => Reason::AllBusy,
         // The first worker that is done takes the next dispatch. That others do not start is no standstill.
         Wait::StartsFail(..) | Wait::StartsPostponed(_) | Wait::WriteRefused(_) | Wait::Unavailable(_)

@@ -66,7 +66,7 @@ impl Wait {
             Self::Resting(..) => PoolReady::Resting,
             Self::Parked => PoolReady::CredentialsRefused,
             Self::Probing(_) => PoolReady::Probing,
-            Self::Overloaded(..) => PoolReady::Overloaded,
+            Self::Overloaded(..) => PoolReady::ServiceOverloaded,
             Self::Busy { .. } | Self::Full => PoolReady::Busy,
             Self::Replaced(_) => PoolReady::Replacing,
             Self::WriteRefused(_) => PoolReady::WriteRefused,

@@ -23,14 +23,13 @@ pub enum Class {
 
 impl Class {
     /// The outcome to report. `timed`: the output names when the service can be used again.
-    ///
-    /// The API has no outcome for an overloaded service yet. Failed gives no strike and no rest, which is what matters.
     pub const fn outcome(self, timed: bool) -> ReportedOutcome {
         match (self, timed) {
             (Self::RateLimited, _) | (Self::Exhausted, true) => ReportedOutcome::RateLimited,
             // Without a time only a person can end it, by paying: the credential is parked.
             (Self::Exhausted, false) | (Self::Unauthorized, _) => ReportedOutcome::Unauthorized,
-            (Self::Overloaded | Self::Failed, _) => ReportedOutcome::Failed,
+            (Self::Overloaded, _) => ReportedOutcome::Overloaded,
+            (Self::Failed, _) => ReportedOutcome::Failed,
         }
     }
 
@@ -46,7 +45,7 @@ impl fmt::Display for Class {
             Self::RateLimited => "rate limit",
             Self::Exhausted => "quota or credit used up",
             Self::Unauthorized => "credential refused",
-            Self::Overloaded => "service overloaded; it counts as Failed, and no credential rests",
+            Self::Overloaded => "service overloaded",
             Self::Failed => "failed",
         })
     }

@@ -100,7 +100,7 @@ mod tests {
     use super::super::recogniser::Stream;
     use super::*;
     use crate::api::Period;
-    use ReportedOutcome::{Failed, RateLimited, Succeeded, Unauthorized};
+    use ReportedOutcome::{Failed, Overloaded, RateLimited, Succeeded, Unauthorized};
 
     fn judged(patterns: &[&str], exit_code: i32, file: Result<Option<&[u8]>, &str>, output: &str) -> Verdict {
         let recogniser = Recogniser::of(patterns.iter().copied()).unwrap();
@@ -132,8 +132,8 @@ mod tests {
         assert_eq!((found.outcome, found.retry_after), (RateLimited, Some(Period::minutes(1))));
         assert_eq!(found.message.as_deref(), Some(format!("rate limit (gh/secondary): {limit}").as_str()));
         let overloaded = judged(&["curl"], 75, Ok(None), "curl: (22) The requested URL returned error: 503");
-        assert_eq!(overloaded.outcome, Failed);
-        assert!(overloaded.message.unwrap().starts_with("service overloaded; it counts as Failed"));
+        assert_eq!(overloaded.outcome, Overloaded);
+        assert!(overloaded.message.unwrap().starts_with("service overloaded (curl/"));
         assert_eq!(judged(&["curl"], 75, Ok(None), "nothing").outcome, RateLimited);
     }
 

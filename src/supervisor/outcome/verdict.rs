@@ -34,7 +34,7 @@ impl Verdict {
     /// What was recognised in the output.
     pub fn recognised(found: &Recognised) -> Self {
         let outcome = found.class.outcome(found.wait.is_some());
-        let retry_after = found.wait.filter(|_| outcome == ReportedOutcome::RateLimited);
+        let retry_after = found.wait.filter(|_| outcome.names_a_time());
         Self { outcome, retry_after, message: Some(found.message()), is_from_file: false }
     }
 }
@@ -228,7 +228,7 @@ mod tests {
         }
         let v = verdict(1, Some(br#"{"retryAfter":"90s","outcome":"Succeeded"}"#)).unwrap();
         assert_eq!((v.outcome, v.retry_after), (Succeeded, None));
-        assert!(v.message.is_some_and(|m| m.contains("RateLimited only")));
+        assert!(v.message.is_some_and(|m| m.contains("RateLimited and Overloaded only")));
     }
 
     #[test]

@@ -23,7 +23,7 @@ const POOL_WAITS: [&str; 14] = [
     "Resting",
     "CredentialsRefused",
     "Probing",
-    "Overloaded",
+    "ServiceOverloaded",
     "Busy",
     "Replacing",
     "WriteRefused",
