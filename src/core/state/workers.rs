@@ -307,7 +307,7 @@ mod tests {
         for (what, size, most) in [
             ("Worker", size_of::<Worker>(), 816),
             ("WorkerEntry", size_of::<WorkerEntry>(), 352),
-            ("InstanceEntry", size_of::<InstanceEntry>(), 128),
+            ("InstanceEntry", size_of::<InstanceEntry>(), 152),
             ("Subject", size_of::<Subject>(), 40),
             ("ObjectKey", size_of::<ObjectKey>(), 32),
         ] {
