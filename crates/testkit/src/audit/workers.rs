@@ -199,7 +199,9 @@ impl Audit<'_> {
         let rested = until.is_none_or(|u| named.assigned_at >= *u);
         self.check(rested, "no assignment before the worker's until", all);
         self.check(after.last_dispatch_time.as_ref() == Some(&named.assigned_at), "lastDispatchTime is set", all);
-        let early = self.dispatches.get(&named.uid).and_then(|d| status_of(d.last()).waits_before());
+        // A reservation that came late may name an attempt that is past.
+        let waits = self.dispatches.get(&named.uid).map(|d| status_of(d.last())).filter(|s| s.attempt < named.attempt);
+        let early = waits.and_then(|s| s.waits_before());
         let late = early.is_none_or(|t| named.assigned_at.0 >= t) || self.writer(self.rv) == GHOST;
         self.check(late, "no attempt is assigned before notBefore", all);
         let known = self.dispatches.contains_key(&named.uid);
