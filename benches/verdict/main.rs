@@ -59,7 +59,7 @@ fn main() {
         assert_eq!(found.is_some(), entries.contains(&"claude-code"));
         let name = if entries.len() == 1 { entries[0] } else { "all of them" };
         let speed = OUTPUT as f64 / 1e6 / all.max(Duration::from_nanos(1)).as_secs_f64();
-        let verdict = (all - fed).as_secs_f64() * 1e3;
+        let verdict = all.saturating_sub(fed).as_secs_f64() * 1e3;
         println!("{name:<14}{speed:>8.0}{verdict:>13.1}{:>10.1}", peak().unwrap_or_default());
     }
 }
