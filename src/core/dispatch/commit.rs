@@ -134,7 +134,7 @@ pub fn closed(dispatch: &Dispatch, end: End, other_credential: bool, now: Now) -
             if let Some(time) = outcome::not_before(dispatch, used, outcome, end.retry_after, now) {
                 status.not_before = Some(Time::from(time));
                 until = Some(time);
-                text.push_str(&format!("; the next attempt begins after {}", api::seconds(time).0));
+                text = format!("{text}; the next attempt begins after {}", api::seconds(time).0);
             }
             status.phase = DispatchPhase::Pending;
             status.retries = (used != Retries::default()).then_some(used);
