@@ -13,6 +13,7 @@ parts() { tr -s '{},[]' '\n' | sort; }
 watching() {
   local n=$1 command=$2 pid
   shift 2
+  : >watched
   "$KUBECTL" "$@" >watched 2>&1 &
   pid=$!
   lines 1 "$pid"

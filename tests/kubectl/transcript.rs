@@ -70,6 +70,9 @@ fn masked(place: &Place, text: &str) -> String {
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", "TIME"),
             (r"(?m)(Timestamp|Time):( +)\w{3}, \d\d \w{3} \d{4} .*$", "$1:$2 TIME"),
             (r#"(resourceVersion"?: ?|Resource Version: +)"?\d+"?"#, "${1}VERSION"),
+            // In an object that a message quotes.
+            (r#"(\\"resourceVersion\\":\\")\d+"#, "${1}VERSION"),
+            (r"X509SHA256=[0-9a-f]+", "X509SHA256=HASH"),
             (r"(LIVE|MERGED|kubectl-edit)-\d+", "$1"),
             (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ \+0000", "TIME"),
             (r"https://127\.0\.0\.1:\d+", "SERVER"),
