@@ -12,7 +12,7 @@ use crate::PROGRAM;
 use crate::acquire::one_worker;
 use crate::server::Server;
 
-/// Starts a command and waits until it says that it tries again.
+/// Starts a command and waits until it says that it repeats the request.
 fn repeats(rig: &Rig, args: &[&str]) -> Child {
     let mut command = rig.poolkeeper(args);
     let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

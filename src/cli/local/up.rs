@@ -40,7 +40,7 @@ pub struct UpArgs {
     docker_host: Option<DockerHost>,
     /// Set a variable of the server from now on, such as SSH_AUTH_SOCK; without =VALUE, copy it from this shell
     ///
-    /// Commands that fetch credentials (fromCommand) see it, and fromEnv reads it. Workers do not get it. The value is kept in the
+    /// Commands that fetch credentials (fromCommand) see it, and fromEnv reads it. Workers do not get it. The value is stored in the
     /// state directory, which only you may read, and is not shown.
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<Change>,
@@ -116,7 +116,7 @@ async fn settled(home: &Home) -> Result<Option<ServerStatus>, Failure> {
     tokio::time::timeout(SETTLE, ready).await.map_err(|_| server::unreachable(home, "no answer within 10 s"))
 }
 
-/// Begins this process anew if it lacks variables that are kept: it has threads already, and cannot set them itself.
+/// Begins this process anew if it lacks variables that are stored: it has threads already, and cannot set them itself.
 fn with_variables(home: &Home) -> Result<(), Failure> {
     let variables = environment::read(home)?;
     if variables.iter().all(|(name, value)| std::env::var(name).as_ref() == Ok(value)) {

@@ -1,6 +1,6 @@
-//! Variables that the server has besides those of the shell that started it: settings of a person, kept over restarts.
+//! Variables that the server has besides those of the shell that started it: settings of a person, stored for all later starts.
 //!
-//! A process cannot change its own environment safely once it has threads. So whoever starts a server gives it these.
+//! A process cannot change its own environment safely once it has threads. So the process that starts a server gives it these.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -72,7 +72,7 @@ fn check(name: &str) -> Result<(), String> {
     }
 }
 
-/// The variables that are kept.
+/// The variables that are stored.
 ///
 /// # Errors
 /// The file cannot be read.
