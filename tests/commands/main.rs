@@ -8,6 +8,7 @@ mod completion;
 mod creating;
 mod docker;
 mod doctor;
+mod examples;
 mod exec;
 mod get;
 mod plugin;
