@@ -221,10 +221,10 @@ impl Core {
             self.close(key, next, now);
             return;
         }
-        if self.is_claimed(d) || self.waits_for_time(key, status, now, wake) {
+        if self.waits_for_time(key, status, now, wake) {
             return;
         }
-        if self.waits_after_lost(key, d, status, now, wake) {
+        if self.is_claimed(d) || self.waits_after_lost(key, d, status, now, wake) {
             return;
         }
         if !self.dispatches[key].is_released(status.attempt) {
