@@ -102,7 +102,7 @@ impl Run for ScaleArgs {
 }
 
 /// How many workers of a pool are there and not on their way out.
-pub(super) async fn workers_there(server: &Server, pool: &str) -> Result<i32, Failure> {
+async fn workers_there(server: &Server, pool: &str) -> Result<i32, Failure> {
     let workers = workers_of(server, pool).await?;
     let staying = workers.iter().filter(|w| w.metadata.deletion_timestamp.is_none()).count();
     Ok(i32::try_from(staying).unwrap_or(i32::MAX))

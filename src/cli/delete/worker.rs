@@ -10,13 +10,13 @@ use crate::api::{ContainerPool, Worker, names, seconds};
 use crate::cli::change::{self, Deletion};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::say;
-use crate::cli::scale::{workers_of, workers_there};
+use crate::cli::scale::workers_of;
 use crate::cli::server::Server;
 
 /// Deletes a worker. A busy one only if that was asked for.
 pub(super) async fn delete(server: &Server, name: &str, how: &How, now: Timestamp) -> Result<(), Failure> {
     let mut lowered = String::new();
-    let worker = loop {
+    let (worker, left) = loop {
         let worker = change::read::<Worker>(server, name).await?;
         let busy = dispatch_of(&worker).filter(|_| worker.metadata.deletion_timestamp.is_none());
         if let Some(dispatch) = busy.filter(|_| !how.force && how.wait != Some(true)) {
@@ -35,11 +35,13 @@ pub(super) async fn delete(server: &Server, name: &str, how: &How, now: Timestam
         if how.force && dispatch_of(&worker).is_some() && !force(server, &worker).await? {
             continue;
         }
+        // Counted before the deletion: the worker that follows may be there at once.
+        let left = others(server, &worker).await?;
         // A worker that may be busy is deleted whatever happened to it since: it ends its dispatch first.
         let as_read = !how.force && how.wait != Some(true);
         match change::delete(server, &worker, as_read).await? {
             Deletion::Changed => {}
-            Deletion::Accepted => break worker,
+            Deletion::Accepted => break (worker, left),
             Deletion::Gone => return Err(Failure::new(Exit::NotFound, format!("worker {name} is gone already"))),
         }
     };
@@ -49,7 +51,7 @@ pub(super) async fn delete(server: &Server, name: &str, how: &How, now: Timestam
     if how.shrink {
         say(lowered.trim_start_matches("; "));
     } else {
-        say_what_follows(server, &worker).await?;
+        say_what_follows(server, &worker, left).await?;
     }
     if how.waits() { wait(server, &worker, how).await } else { Ok(()) }
 }
@@ -79,9 +81,7 @@ async fn force(server: &Server, worker: &Worker) -> Result<bool, Failure> {
 /// Lowers the `min` of the worker's pool, if the pool would make another worker for this one. Says what it did.
 async fn shrink(server: &Server, worker: &Worker) -> Result<String, Failure> {
     let pool = &worker.spec.pool;
-    let others = workers_of(server, pool).await?;
-    let others = others.iter().filter(|w| w.metadata.deletion_timestamp.is_none() && w.uid() != worker.uid()).count();
-    let left = i32::try_from(others).unwrap_or(i32::MAX);
+    let left = others(server, worker).await?;
     let mut was = 0;
     let now = change::patch::<ContainerPool>(server, pool, |pool| {
         was = pool.spec.min;
@@ -96,16 +96,22 @@ async fn shrink(server: &Server, worker: &Worker) -> Result<String, Failure> {
     })
 }
 
-/// Says whether another worker takes the place of one that is being deleted.
-async fn say_what_follows(server: &Server, worker: &Worker) -> Result<(), Failure> {
+/// How many other workers of its pool stay when a worker goes.
+async fn others(server: &Server, worker: &Worker) -> Result<i32, Failure> {
+    let all = workers_of(server, &worker.spec.pool).await?;
+    let others = all.iter().filter(|w| w.metadata.deletion_timestamp.is_none() && w.uid() != worker.uid()).count();
+    Ok(i32::try_from(others).unwrap_or(i32::MAX))
+}
+
+/// Says whether another worker takes the place of one that is being deleted. `left`: the workers of its pool without it.
+async fn say_what_follows(server: &Server, worker: &Worker, left: i32) -> Result<(), Failure> {
     let name = &worker.spec.pool;
     let Some(pool) = change::find::<ContainerPool>(server, name).await? else { return Ok(()) };
-    let there = workers_there(server, name).await?;
     let queued = pool.status.as_ref().map_or(0, |status| status.queued);
     if pool.metadata.deletion_timestamp.is_some() {
         return Ok(());
     }
-    if there < pool.spec.min {
+    if left < pool.spec.min {
         say(&format!(
             "another worker follows, since spec.min of pool {name} is {}; --shrink lowers it as well",
             pool.spec.min
