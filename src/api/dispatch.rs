@@ -123,7 +123,7 @@ pub struct Retry {
     #[serde(default)]
     pub overloaded: i32,
     /// Shortest wait before an attempt that follows Overloaded, Failed or WorkerLost. It doubles with each of these retries, up to
-    /// `maxBackoff`; up to half of it is added, so that not all come back at once. A time that the service named with Overloaded
+    /// `maxBackoff`; up to half of it is added so that not all of them come back at once. A time that the service named with Overloaded
     /// holds instead. `0s`: no wait. Default: 10s after Overloaded, none after the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backoff: Option<Period>,

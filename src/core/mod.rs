@@ -58,6 +58,7 @@ mod config;
 mod dispatch;
 pub mod election;
 mod input;
+mod jitter;
 mod limits;
 mod object;
 mod observe;

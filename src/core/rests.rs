@@ -13,6 +13,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::agenda::Wake;
+use super::jitter::fraction;
 use super::{Core, Now, Object, ObjectKey, time};
 use crate::api::dispatch::{LastResult, Outcome};
 use crate::api::pool::{ContainerPoolSpec, CredentialRest, Scope};
@@ -56,12 +57,6 @@ pub fn deadline(
     let end = time::after(from, rest);
     let end = Timestamp::from_microsecond(end.as_microsecond()).unwrap_or(end);
     until.map_or(end, |u| end.max(u))
-}
-
-/// A number in `[0, 1)` that depends on the string alone (FNV-1a, 64 bits).
-pub(super) fn fraction(seed: &str) -> f64 {
-    let hash = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    f64::from(u32::try_from(hash >> 40).unwrap_or(0)) / f64::from(1u32 << 24)
 }
 
 /// The rest of a worker after a closed attempt, if the scope is Worker. `None`: no rest.

@@ -83,7 +83,11 @@ async fn what_cannot_be_reported_is_refused() {
         (&["report", "", "Succeeded"], 2, "the name of the task is empty"),
         (&["report", "a", "Great"], 2, "\"Great\" is no outcome"),
         (&["report", "a", "Failed", "--exit-code", "1"], 2, "cannot be used together"),
-        (&["report", "a", "Failed", "--retry-after", "1m"], 2, "--retry-after goes with the outcome RateLimited only"),
+        (
+            &["report", "a", "Failed", "--retry-after", "1m"],
+            2,
+            "--retry-after goes with the outcomes RateLimited and Overloaded only",
+        ),
         (&["report", "a", "RateLimited", "--retry-after", "soon"], 2, "--retry-after: \"soon\" is not a time"),
         (&["report", "a", "Failed", "--uid", "u"], 2, "--attempt"),
         (&["report", "a/b", "Failed"], 2, "is no name"),

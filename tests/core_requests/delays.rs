@@ -125,14 +125,14 @@ fn a_dispatch_that_waits_after_overloaded_keeps_a_worker() {
     let late = delayed("late", "Overloaded", 60);
     let pool = pool("p", 1, json!({"max": 2}));
     let mut one = Rig::new(from_ref(&pool), &two[..1], &[late.clone(), waits("new")]);
-    assert_eq!(reserved(&settled(&mut one, &[])), [""; 0], "the only worker is kept for it");
+    assert_eq!(reserved(&settled(&mut one, &[])), [""; 0], "the only worker is reserved for it");
     let mut both = Rig::new(from_ref(&pool), &two, &[late.clone(), waits("new"), waits("newer")]);
     assert_eq!(reserved(&both.writes()), ["new"], "the other one is not");
-    // One that comes back takes the worker, whoever stands before it.
+    // One that comes back takes the worker, whichever stands before it.
     let back = delayed("xback", "Overloaded", 0);
     let mut rig = Rig::new(from_ref(&pool), &two[..1], &[late, back, waits("new")]);
     assert_eq!(reserved(&settled(&mut rig, &["xback"])), ["xback"]);
-    // After another outcome nothing is kept.
+    // After another outcome nothing is reserved.
     let mut rig = Rig::new(&[pool], &two[..1], &[delayed("late", "Failed", 60), waits("new")]);
     assert_eq!(reserved(&rig.writes()), ["new"]);
 }

@@ -322,6 +322,21 @@ const DISPATCHES: &[Case] = &[
             "spec: {pool: a, timeout: 1m30s, queueTimeout: 60m, priority: 0}",
         ],
     ),
+    ok(
+        "the same backoff in other words",
+        DISPATCH,
+        &[
+            "spec: {pool: a, retry: {overloaded: 3, backoff: 60s, maxBackoff: 1h}}",
+            "spec: {pool: a, retry: {overloaded: 3, backoff: 1m, maxBackoff: 60m}}",
+        ],
+    ),
+    no(
+        "another backoff",
+        DISPATCH,
+        &["spec: {pool: a, retry: {backoff: 60s}}", "spec: {pool: a, retry: {backoff: 61s}}"],
+        FIXED,
+    ),
+    no("a backoff taken out", DISPATCH, &["spec: {pool: a, retry: {maxBackoff: 60s}}", "spec: {pool: a}"], FIXED),
     no("another pool", DISPATCH, &["spec: {pool: a}", "spec: {pool: b}"], FIXED),
     no("another priority", DISPATCH, &["spec: {pool: a}", "spec: {pool: a, priority: 1}"], FIXED),
     no("another retry", DISPATCH, &["spec: {pool: a}", "spec: {pool: a, retry: {failed: 1}}"], FIXED),
@@ -429,11 +444,16 @@ const DISPATCHES: &[Case] = &[
         &[ASSIGNED, "spec: {pool: agents, result: {attempt: 1, outcome: WorkerLost}}"],
         "spec.result.outcome",
     ),
+    ok(
+        "retryAfter with Overloaded",
+        DISPATCH,
+        &[ASSIGNED, "spec: {pool: agents, result: {attempt: 1, outcome: Overloaded, retryAfter: 90s}}"],
+    ),
     no(
         "retryAfter with Failed",
         DISPATCH,
         &[ASSIGNED, "spec: {pool: agents, result: {attempt: 1, outcome: Failed, retryAfter: 90s}}"],
-        "retryAfter is for outcome RateLimited only",
+        "retryAfter is for the outcomes RateLimited and Overloaded only",
     ),
     no(
         "retryAfter without a unit",

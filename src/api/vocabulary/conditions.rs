@@ -155,7 +155,7 @@ conditions! {
              `cooldown.poolkeeper.dev/CREDENTIAL=clear`.";
         Probing = false: "Fewer workers are up than `spec.min`. A rest has ended, and one attempt runs alone to find out whether the limit is over.",
             "Wait. `spec.rateLimit.probeAfter` limits how long the others wait for it.";
-        ServiceOverloaded = false: "The service is overloaded: dispatches wait to try again (`status.notBefore`), and idle workers are kept for them. Others would only meet the outage too.",
+        ServiceOverloaded = false: "The service is overloaded: dispatches wait before they are retried (`status.notBefore`), and idle workers are reserved for them. Others would only meet the outage too.",
             "Wait. `spec.retry.backoff` of a dispatch says how long it waits; more workers let others begin meanwhile.";
         Busy = false: "All workers that are up are busy, or idle on credentials with as many open attempts as they may have.",
             "Wait, or raise `spec.max` or the `maxConcurrent` of a credential.";
@@ -183,7 +183,7 @@ conditions! {
              `cooldown.poolkeeper.dev/CREDENTIAL=clear`.";
         Probing = false: "A rest has ended, and one attempt runs alone to find out whether the limit is over.",
             "Wait. `spec.rateLimit.probeAfter` limits how long the others wait for it.";
-        ServiceOverloaded = false: "The service is overloaded: dispatches wait to try again (`status.notBefore`), and idle workers are kept for them. Others would only meet the outage too.",
+        ServiceOverloaded = false: "The service is overloaded: dispatches wait before they are retried (`status.notBefore`), and idle workers are reserved for them. Others would only meet the outage too.",
             "Wait. `spec.retry.backoff` of a dispatch says how long it waits; more workers let others begin meanwhile.";
         WriteRefused = false: "The API server refuses the Worker that the pool needs, for example because of a quota or an admission webhook.",
             "Read the message: it has the API server's words. The controller retries.";

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use crate::api::dispatch::{DispatchPhase, DispatchSpec, LastResult, Outcome, Retries};
 use crate::api::pool::DispatchPolicy;
 use crate::api::{self, Dispatch, Period, Time};
-use crate::core::{Now, Object, rests, time};
+use crate::core::jitter::fraction;
+use crate::core::{Now, Object, time};
 
 /// `spec.retry.backoff` after Overloaded, where it is absent. As a default of the schema it would change Dispatches that are
 /// stored already.
@@ -16,7 +17,7 @@ const BACKOFF: Period = Period::seconds(10);
 const MAX_BACKOFF: Period = Period::minutes(5);
 /// Jitter of a wait that was computed, as a share of it: with less, the tasks of an outage would all come back at once.
 const JITTER: f64 = 0.5;
-/// Jitter of a wait that the service named. All were told the same.
+/// Jitter of a wait that the service named. Each task gets the same one.
 const JITTER_OF_NAMED: f64 = 0.1;
 /// More doublings than these change nothing: every wait is at its bound.
 const MOST_DOUBLINGS: i32 = 31;
@@ -103,7 +104,7 @@ pub fn not_before(
     };
     let status = dispatch.status.as_ref();
     let seed = format!("{}/{}", dispatch.uid_str(), status.map_or(0, |s| s.attempt));
-    let wait = wait.saturating_add(wait.mul_f64(jitter * rests::fraction(&seed)));
+    let wait = wait.saturating_add(wait.mul_f64(jitter * fraction(&seed)));
     let assigned_at = status.and_then(|s| s.assigned_at.as_ref()).map_or(now.wall, |t| t.0);
     (wait > Duration::ZERO).then(|| {
         let end = time::after(now.wall.max(assigned_at), wait);

@@ -30,7 +30,7 @@ pub enum Wait {
     Parked,
     /// One attempt goes first after a rest; the others may follow then.
     Probing(Timestamp),
-    /// Dispatches wait after Overloaded, and workers are kept for them. How many, and until when the first waits.
+    /// Dispatches wait after Overloaded, and workers are reserved for them. How many, and until when the first waits.
     Overloaded(usize, Option<Timestamp>),
     /// All workers that are up are busy.
     Busy {
@@ -103,11 +103,14 @@ impl std::fmt::Display for Wait {
                 let t = seconds(*t).0;
                 write!(f, "one attempt goes first after a rest; the others follow when it succeeds, or at {t}")
             }
-            Self::Overloaded(1, _) => {
-                f.write_str("the service is overloaded: one dispatch waits to try again, and a worker is kept for it")
-            }
+            Self::Overloaded(1, _) => f.write_str(
+                "the service is overloaded: one dispatch waits before it is retried, and a worker is reserved for it",
+            ),
             Self::Overloaded(n, _) => {
-                write!(f, "the service is overloaded: {n} dispatches wait to try again, and workers are kept for them")
+                write!(
+                    f,
+                    "the service is overloaded: {n} dispatches wait before they are retried, and workers are reserved for them"
+                )
             }
             Self::Busy { busy, resting, max } => {
                 let rest = if *resting > 0 { format!(" and {resting} resting") } else { String::new() };
