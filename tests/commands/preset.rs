@@ -109,19 +109,19 @@ async fn a_report_reads_what_the_command_printed() {
 async fn a_run_in_a_pool_uses_its_patterns_and_the_presets_of_the_flag() {
     let (rig, dir) = (one_worker().await, tempfile::tempdir().unwrap());
     let tasks = file(&dir, "tasks", "one\n");
-    let script = "echo 'curl: (22) The requested URL returned error: 503' >&2; exit 22";
+    let script = "echo 'curl: (22) The requested URL returned error: 401' >&2; exit 22";
     let run = |pool: &str, flags: &[&str]| {
         let args = [&["run", pool, "--tasks", tasks.to_str().unwrap()], flags, &["--", "sh", "-c", script]].concat();
         rig.run(&args)
     };
     let said = run("agents", &["--preset", "curl"]).exits(1);
-    assert!(said.stderr.contains("curl/status-503"), "{}", said.stderr);
+    assert!(said.stderr.contains("curl/status-401"), "{}", said.stderr);
     let said = run("agents", &[]).exits(1);
-    assert!(!said.stderr.contains("curl/status-503"), "{}", said.stderr);
+    assert!(!said.stderr.contains("curl/status-401"), "{}", said.stderr);
 
     rig.run(&["create", "pool", "curls", "--runtime", "Process", "--max", "1", "--preset", "curl,gh"]).exits(0);
     let said = run("curls", &[]).exits(1);
-    assert!(said.stderr.contains("curl/status-503"), "{}", said.stderr);
+    assert!(said.stderr.contains("curl/status-401"), "{}", said.stderr);
 
     let api: Api<poolkeeper::api::ContainerPool> = Api::default_namespaced(rig.client().await);
     let patch = serde_json::json!({"spec": {"rateLimit": {"patterns": ["gh", "limit ("]}}});
