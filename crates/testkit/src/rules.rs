@@ -322,6 +322,8 @@ const DISPATCHES: &[Case] = &[
             "spec: {pool: a, timeout: 1m30s, queueTimeout: 60m, priority: 0}",
         ],
     ),
+    no("a backoff in words", DISPATCH, &["spec: {pool: a, retry: {backoff: soon}}"], PERIOD),
+    no("a maxBackoff below 0", DISPATCH, &["spec: {pool: a, retry: {maxBackoff: -1s}}"], PERIOD),
     ok(
         "the same backoff in other words",
         DISPATCH,
