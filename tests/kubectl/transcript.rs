@@ -72,6 +72,8 @@ fn masked(place: &Place, text: &str) -> String {
             (r#"(resourceVersion"?: ?|Resource Version: +)"?\d+"?"#, "${1}VERSION"),
             // In an object that a message quotes.
             (r#"(\\"resourceVersion\\":\\")\d+"#, "${1}VERSION"),
+            // Their order depends on whether two requests fall into one second.
+            (r#"(\\"managedFields\\":)\[.*\](,\\"name\\")"#, "${1}FIELDS${2}"),
             (r"X509SHA256=[0-9a-f]+", "X509SHA256=HASH"),
             (r"(LIVE|MERGED|kubectl-edit)-\d+", "$1"),
             (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ \+0000", "TIME"),
