@@ -116,7 +116,8 @@ async fn out_of_memory_is_told_from_other_deaths() {
     let instance = fx.start(&spec).await;
     let host = fx.inspect(&instance).await.host_config.unwrap();
     assert_eq!((host.memory, host.nano_cpus), (Some(16 << 20), Some(500_000_000)));
-    fx.sh(&fx.runtime.target(&instance), "touch /tmp/go").await.text();
+    // Its end may not be heard: the container may be gone by then.
+    fx.sh(&fx.runtime.target(&instance), "touch /tmp/go").await;
     assert!(seen.exited(&spec.key).await.out_of_memory);
 }
 
