@@ -23,7 +23,7 @@ export POOLKEEPER_HOME=$tmp/home XDG_STATE_HOME=$tmp/state
 mkdir -p "$XDG_STATE_HOME"
 containers=()
 clean_up() {
-    "$bin" local down --force --purge --yes >"$tmp/down" 2>&1 || cat "$tmp/down" >&2
+    "$bin" local down --force --purge >"$tmp/down" 2>&1 || cat "$tmp/down" >&2
     [[ ${#containers[@]} -eq 0 ]] || docker rm -f "${containers[@]}" >/dev/null
     rm -rf "$tmp"
 }
