@@ -118,8 +118,8 @@ impl Executor for PodExecutor {
     async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {
         if !self.has_helper(target).await? {
             let message = format!(
-                "Pod {} has no helper that runs tasks: it was made without it (inPod: false in the chart), or by an older controller. \
-                 `kubectl annotate cpool POOL poolkeeper.dev/recycle=now` replaces the latter",
+                "Pod {} has no helper that runs tasks: it was made with inPod: false in the chart, or by an older controller. Then \
+                 `poolkeeper delete worker` replaces it",
                 target.id
             );
             return Err(ExecError::Command { message, code: 126 });
