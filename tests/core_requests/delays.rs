@@ -14,15 +14,6 @@ fn reported(retry: Value, result: Value) -> Arc<Dispatch> {
     object("t", 10, spec, status)
 }
 
-fn busy() -> Arc<Worker> {
-    let named = json!({"name": "t", "uid": "t-uid", "attempt": 1, "assignedAt": START});
-    worker("p-0", 2, None, json!({"phase": "Busy", "dispatch": named}))
-}
-
-fn idle(name: &str) -> Arc<Worker> {
-    worker(name, 3, None, json!({"phase": "Ready", "idleSince": START}))
-}
-
 /// A Dispatch that waits for a second attempt after this outcome, not before this many seconds after the start.
 fn delayed(name: &str, outcome: &str, seconds: u64) -> Arc<Dispatch> {
     let not_before = START.parse::<jiff::Timestamp>().unwrap() + Duration::from_secs(seconds);

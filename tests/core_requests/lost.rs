@@ -14,11 +14,6 @@ fn reported_lost(retry: Value) -> Arc<Dispatch> {
     object("t", 10, spec, status)
 }
 
-fn busy() -> Arc<Worker> {
-    let named = json!({"name": "t", "uid": "t-uid", "attempt": 1, "assignedAt": START});
-    worker("p-0", 2, None, json!({"phase": "Busy", "dispatch": named}))
-}
-
 /// The result that is written of the attempt, and the whole status.
 fn close(writes: &[(Subject, Verb)]) -> Option<(LastResult, DispatchStatus)> {
     writes.iter().find_map(|(_, v)| match v {
@@ -50,10 +45,6 @@ fn waits_after_lost() -> Arc<Dispatch> {
     let status = json!({"phase": "Pending", "attempt": 1, "worker": {"name": "p-0", "uid": "p-0-uid"}, "lastResult": last,
         "retries": {"lost": 1}});
     object("t", 10, json!({"pool": "p", "retry": {"lost": 1}}), status)
-}
-
-fn idle(name: &str) -> Arc<Worker> {
-    worker(name, 3, None, json!({"phase": "Ready", "idleSince": START}))
 }
 
 /// The writes, once that of the pool's status has ended.

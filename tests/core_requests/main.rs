@@ -130,6 +130,16 @@ fn worker(name: &str, version: u32, credential: Option<&str>, status: Value) -> 
     object(name, version, spec, all)
 }
 
+/// Worker `p-0`, busy with the first attempt of Dispatch `t`.
+fn busy() -> Arc<Worker> {
+    let named = json!({"name": "t", "uid": "t-uid", "attempt": 1, "assignedAt": START});
+    worker("p-0", 2, None, json!({"phase": "Busy", "dispatch": named}))
+}
+
+fn idle(name: &str) -> Arc<Worker> {
+    worker(name, 3, None, json!({"phase": "Ready", "idleSince": START}))
+}
+
 fn instance(w: &Worker) -> Instance {
     let meta = &w.metadata;
     Instance {
