@@ -13,7 +13,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::agenda::Wake;
-use super::jitter::fraction;
+use super::jitter::{doubled, jittered};
 use super::{Core, Now, Object, ObjectKey, time};
 use crate::api::dispatch::{LastResult, Outcome};
 use crate::api::pool::{ContainerPoolSpec, CredentialRest, Scope};
@@ -47,15 +47,12 @@ pub fn deadline(
     let rest = retry_after.map_or_else(
         || {
             let strike = strikes + i32::from(fresh);
-            let doublings = u32::try_from(strike.clamp(1, 32) - 1).unwrap_or(0);
-            let base = spec.cooldown.get().saturating_mul(1u32.checked_shl(doublings).unwrap_or(u32::MAX));
-            let capped = base.min(spec.rate_limit.max_cooldown.get().max(spec.cooldown.get()));
-            capped + capped.mul_f64(JITTER * fraction(seed))
+            let longest = spec.rate_limit.max_cooldown.get().max(spec.cooldown.get());
+            jittered(doubled(spec.cooldown.get(), strike, longest), JITTER, seed)
         },
         Period::get,
     );
-    let end = time::after(from, rest);
-    let end = Timestamp::from_microsecond(end.as_microsecond()).unwrap_or(end);
+    let end = time::stored(time::after(from, rest));
     until.map_or(end, |u| end.max(u))
 }
 

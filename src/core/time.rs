@@ -16,10 +16,13 @@ pub struct Now {
 impl Now {
     /// From two readings.
     pub fn new(wall: Timestamp, mono: Duration) -> Self {
-        // Stored times have microseconds, so decisions must not be finer.
-        let wall = Timestamp::from_microsecond(wall.as_microsecond()).unwrap_or(wall);
-        Self { wall, mono }
+        Self { wall: stored(wall), mono }
     }
+}
+
+/// A time as it is stored: cut to microseconds. Decisions must not be finer.
+pub fn stored(t: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(t.as_microsecond()).unwrap_or(t)
 }
 
 /// Time from `a` to `b`, or none if `b` is earlier.

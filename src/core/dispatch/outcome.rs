@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::api::dispatch::{DispatchPhase, DispatchSpec, LastResult, Outcome, Retries};
 use crate::api::pool::DispatchPolicy;
 use crate::api::{self, Dispatch, Period, Time};
-use crate::core::jitter::fraction;
+use crate::core::jitter::{doubled, jittered};
 use crate::core::{Now, Object, time};
 
 /// `spec.retry.backoff` after Overloaded, where it is absent. As a default of the schema it would change Dispatches that are
@@ -19,8 +19,6 @@ const MAX_BACKOFF: Period = Period::minutes(5);
 const JITTER: f64 = 0.5;
 /// Jitter of a wait that the service named. Each task gets the same one.
 const JITTER_OF_NAMED: f64 = 0.1;
-/// More doublings than these change nothing: every wait is at its bound.
-const MOST_DOUBLINGS: i32 = 31;
 
 /// How the open attempt ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,18 +96,13 @@ pub fn not_before(
         (named.get(), JITTER_OF_NAMED)
     } else {
         let retries = used.overloaded.saturating_add(used.failed).saturating_add(used.worker_lost);
-        let doublings = u32::try_from(retries.saturating_sub(1).clamp(0, MOST_DOUBLINGS)).unwrap_or(0);
-        let wait = backoff.get().saturating_mul(1 << doublings).min(retry.max_backoff.unwrap_or(MAX_BACKOFF).get());
-        (wait, JITTER)
+        (doubled(backoff.get(), retries, retry.max_backoff.unwrap_or(MAX_BACKOFF).get()), JITTER)
     };
     let status = dispatch.status.as_ref();
     let seed = format!("{}/{}", dispatch.uid_str(), status.map_or(0, |s| s.attempt));
-    let wait = wait.saturating_add(wait.mul_f64(jitter * fraction(&seed)));
+    let wait = jittered(wait, jitter, &seed);
     let assigned_at = status.and_then(|s| s.assigned_at.as_ref()).map_or(now.wall, |t| t.0);
-    (wait > Duration::ZERO).then(|| {
-        let end = time::after(now.wall.max(assigned_at), wait);
-        Timestamp::from_microsecond(end.as_microsecond()).unwrap_or(end)
-    })
+    (wait > Duration::ZERO).then(|| time::stored(time::after(now.wall.max(assigned_at), wait)))
 }
 
 /// Final phase after an outcome, if no attempt follows.

@@ -55,9 +55,8 @@ pub(in crate::core) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake:
             if let (Gate::Full | Gate::Probing(_), Some(id)) = (gate, &cred) {
                 core.credentials.block(pool, id);
             }
-            let idle = core.pools.get(pool).and_then(|p| p.slots.idle().get(&cred));
-            usable += idle.filter(|_| gate.is_usable()).map_or(0, BTreeSet::len);
-            let first = idle.and_then(|set| set.first().copied());
+            usable += core.usable(pool, &cred, gate);
+            let first = core.pools.get(pool).and_then(|p| p.slots.idle().get(&cred)?.first().copied());
             if gate == Gate::Open && first.is_some_and(|f| best.is_none_or(|b| f < b)) {
                 best = first;
             }
@@ -77,17 +76,21 @@ pub(in crate::core) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake:
     }
 }
 
-impl Gate {
-    /// True if a worker with this credential does not rest.
-    pub(super) const fn is_usable(self) -> bool {
-        matches!(self, Self::Open | Self::Full | Self::Probing(_))
-    }
-}
-
 impl Core {
     /// A pool that is being deleted or paused assigns nothing.
     fn may_assign(&self, pool: &ContainerPool) -> bool {
         !pool.is_deleting() && !self.cfg.is_paused(pool)
+    }
+
+    /// How many idle workers of a pool have a credential, if it does not rest.
+    #[allow(clippy::ref_option, reason = "it is the key of a map")]
+    pub(super) fn usable(&self, pool: &ObjectKey, credential: &Option<String>, gate: Gate) -> usize {
+        match gate {
+            Gate::Open | Gate::Full | Gate::Probing(_) => {
+                self.pools.get(pool).and_then(|p| p.slots.idle().get(credential)).map_or(0, BTreeSet::len)
+            }
+            Gate::Resting(_) | Gate::Parked => 0,
+        }
     }
 
     fn wake_at_gate(&self, gate: Gate, wake: &mut Wake) {
@@ -172,8 +175,7 @@ impl Core {
             if gate == Gate::Open {
                 return None;
             }
-            let idle = self.pools.get(&pool).and_then(|p| p.slots.idle().get(&cred));
-            usable += idle.filter(|_| gate.is_usable()).map_or(0, BTreeSet::len);
+            usable += self.usable(&pool, &cred, gate);
         }
         let dispatch = pool.sibling(self.pools.get(&pool)?.queue.next(usable)?.name.clone());
         (!self.is_too_early(&dispatch, now)).then_some(dispatch)

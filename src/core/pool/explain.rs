@@ -1,7 +1,5 @@
 //! Why a dispatch waits, until when, and what would shorten the wait.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 
 use super::assign::Gate;
@@ -50,8 +48,7 @@ impl Core {
         let (mut parked, mut full, mut open, mut usable) = (0, false, false, 0);
         for c in &creds {
             let gate = self.gate(key, &obj.spec, c.as_deref(), None, now);
-            let idle = self.pools.get(key).and_then(|p| p.slots.idle().get(c));
-            usable += idle.filter(|_| gate.is_usable()).map_or(0, BTreeSet::len);
+            usable += self.usable(key, c, gate);
             match gate {
                 Gate::Open => open = true,
                 Gate::Resting(t) => back = Some(back.map_or(t, |b| b.min(t))),
