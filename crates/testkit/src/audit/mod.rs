@@ -12,6 +12,7 @@
 //! It reads the events of [`crate::fake`] about what a runtime did.
 
 mod choices;
+mod delays;
 mod dispatches;
 pub mod end;
 pub mod evidence;
