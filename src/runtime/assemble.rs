@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use kube::Client;
 
 use super::config::RuntimeConfig;
 use super::docker::{DockerOptions, DockerRuntime, EndpointError};
-use super::exec::{ExecError, Executor, Running, Task};
+use super::exec::{ExecError, Executor, Find};
 use super::pod::PodRuntime;
 use super::process::{ProcessExecutor, ProcessOptions, ProcessRuntime};
 use super::{Runtime, RuntimeError};
@@ -99,31 +98,11 @@ impl Executors {
     pub fn add(&mut self, kind: RuntimeKind, executor: Arc<dyn Executor>) {
         self.0.insert(kind, executor);
     }
-
-    fn of(&self, target: &Target) -> Result<&dyn Executor, ExecError> {
-        let missing = || ExecError::Worker(format!("tasks cannot be run in workers of runtime {}", target.runtime));
-        self.0.get(&target.runtime).map(AsRef::as_ref).ok_or_else(missing)
-    }
 }
 
-#[async_trait]
-impl Executor for Executors {
-    async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError> {
-        self.of(target)?.exec(target, task).await
-    }
-
-    async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {
-        self.of(target)?.result_path(target, dispatch, attempt).await
-    }
-
-    async fn reaches_host(&self, target: &Target) -> bool {
-        match self.of(target) {
-            Ok(executor) => executor.reaches_host(target).await,
-            Err(_) => false,
-        }
-    }
-
-    async fn take_result(&self, target: &Target, path: &str) -> Result<Option<Vec<u8>>, ExecError> {
-        self.of(target)?.take_result(target, path).await
+impl Find for Executors {
+    fn of(&self, target: &Target) -> Result<Arc<dyn Executor>, ExecError> {
+        let missing = || ExecError::Worker(format!("tasks cannot be run in workers of runtime {}", target.runtime));
+        self.0.get(&target.runtime).cloned().ok_or_else(missing)
     }
 }

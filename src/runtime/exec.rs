@@ -1,5 +1,7 @@
 //! Running a task in a worker.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -78,4 +80,35 @@ pub trait Executor: Send + Sync + 'static {
 
     /// Takes the result file away. None: there is none. At most 64 KiB of it.
     async fn take_result(&self, target: &Target, path: &str) -> Result<Option<Vec<u8>>, ExecError>;
+}
+
+/// Finds what runs tasks in the worker of a target. That makes it an [`Executor`] for all of them.
+pub trait Find: Send + Sync + 'static {
+    /// The executor of the target's worker.
+    ///
+    /// # Errors
+    /// There is none.
+    fn of(&self, target: &Target) -> Result<Arc<dyn Executor>, ExecError>;
+}
+
+#[async_trait]
+impl<F: Find> Executor for F {
+    async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError> {
+        self.of(target)?.exec(target, task).await
+    }
+
+    async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {
+        self.of(target)?.result_path(target, dispatch, attempt).await
+    }
+
+    async fn reaches_host(&self, target: &Target) -> bool {
+        match self.of(target) {
+            Ok(executor) => executor.reaches_host(target).await,
+            Err(_) => false,
+        }
+    }
+
+    async fn take_result(&self, target: &Target, path: &str) -> Result<Option<Vec<u8>>, ExecError> {
+        self.of(target)?.take_result(target, path).await
+    }
 }

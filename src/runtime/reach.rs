@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_trait::async_trait;
 use kube::Client;
 
 use super::docker::DockerExecutor;
-use super::exec::{ExecError, Executor, Running, Task};
+use super::exec::{ExecError, Executor, Find};
 use super::pod::PodExecutor;
 use super::process::ProcessExecutor;
 use crate::api::RuntimeKind;
@@ -28,14 +27,6 @@ impl Reach {
         Self { pods: PodExecutor::new(client), engines: Mutex::default() }
     }
 
-    fn of(&self, target: &Target) -> Result<Arc<dyn Executor>, ExecError> {
-        match target.runtime {
-            RuntimeKind::Process => Ok(Arc::new(ProcessExecutor)),
-            RuntimeKind::Docker => Ok(self.engine(target)?),
-            RuntimeKind::Pod => Ok(Arc::new(self.pods.clone())),
-        }
-    }
-
     fn engine(&self, target: &Target) -> Result<Arc<DockerExecutor>, ExecError> {
         let words = target.argv.iter().filter(|word| **word != target.id).cloned().collect();
         let key = (target.host.clone(), words);
@@ -48,24 +39,12 @@ impl Reach {
     }
 }
 
-#[async_trait]
-impl Executor for Reach {
-    async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError> {
-        self.of(target)?.exec(target, task).await
-    }
-
-    async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {
-        self.of(target)?.result_path(target, dispatch, attempt).await
-    }
-
-    async fn reaches_host(&self, target: &Target) -> bool {
-        match self.of(target) {
-            Ok(executor) => executor.reaches_host(target).await,
-            Err(_) => false,
+impl Find for Reach {
+    fn of(&self, target: &Target) -> Result<Arc<dyn Executor>, ExecError> {
+        match target.runtime {
+            RuntimeKind::Process => Ok(Arc::new(ProcessExecutor)),
+            RuntimeKind::Docker => Ok(self.engine(target)?),
+            RuntimeKind::Pod => Ok(Arc::new(self.pods.clone())),
         }
-    }
-
-    async fn take_result(&self, target: &Target, path: &str) -> Result<Option<Vec<u8>>, ExecError> {
-        self.of(target)?.take_result(target, path).await
     }
 }
