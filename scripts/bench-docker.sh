@@ -9,6 +9,8 @@
 # image of scripts/docker-image.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+script=bench-docker
+. scripts/bench-lib.sh
 
 rounds=${1:-3}
 workers=4
@@ -31,14 +33,6 @@ trap clean_up EXIT
 seq 1000 >"$tmp/warm.txt"
 seq 200 >"$tmp/cold.txt"
 
-seconds() {
-    local start=$EPOCHREALTIME
-    "$@" >"$tmp/out" 2>"$tmp/err" || { cat "$tmp/err" >&2; echo "bench-docker: failed: $*" >&2; exit 1; }
-    awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.6f\n", b - a }'
-}
-median() { sort -g "$1" | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
-spread() { sort -g "$1" | awk 'NR == 1 { a = $1 } { b = $1 } END { printf "%.2f to %.2f", a, b }'; }
-
 for ((i = 0; i < workers; i++)); do
     containers+=("$(docker run -d --init "$image" sleep 1000000)")
 done
@@ -54,7 +48,8 @@ cold() { "$bin" run --local --runtime Docker --image "$image" --workers "$worker
 "$bin" create pool bench --image "$image" --min "$workers" --max "$workers" 2>"$tmp/err" || { cat "$tmp/err" >&2; exit 1; }
 until [[ $("$bin" get workers -o json 2>/dev/null | grep -c '"phase": *"Ready"') -ge $workers ]]; do sleep 0.2; done
 
-echo "machine: $(nproc) x $(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo), $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo), Linux $(uname -r), Docker $(docker version --format '{{.Server.Version}}')"
+machine
+echo "Docker $(docker version --format '{{.Server.Version}}')"
 echo "load before: $(cut -d' ' -f1-3 /proc/loadavg); $rounds rounds; medians (least to most)"
 echo
 for ((i = 0; i < rounds; i++)); do

@@ -6,6 +6,8 @@
 # POOLKEEPER: the binary; default target/release/poolkeeper, which is built if it is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+script=bench-run
+. scripts/bench-lib.sh
 
 rounds=${1:-5}
 workers=8
@@ -19,16 +21,6 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/poolkeeper-bench.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 seq "$tasks" >"$tmp/tasks.txt"
 seq 1 >"$tmp/one.txt"
-
-# Seconds that a command takes, with microseconds.
-seconds() {
-    local start=$EPOCHREALTIME
-    "$@" >"$tmp/out" 2>"$tmp/err" || { cat "$tmp/err" >&2; echo "bench-run: failed: $*" >&2; exit 1; }
-    awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.6f\n", b - a }'
-}
-
-median() { sort -g "$1" | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
-spread() { sort -g "$1" | awk 'NR == 1 { a = $1 } { b = $1 } END { printf "%.2f to %.2f", a, b }'; }
 
 run() { "$bin" run --local --runtime Process --workers "$workers" --progress none --tasks "$1" -- "${@:2}"; }
 # Once a line; the line itself goes nowhere, as commands that take no task would refuse it.
@@ -54,7 +46,7 @@ memory() {
     echo "${last:-0} $shims $number"
 }
 
-echo "machine: $(nproc) x $(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo), $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo), Linux $(uname -r)"
+machine
 echo "load before: $(cut -d' ' -f1-3 /proc/loadavg); $rounds rounds; medians (least to most)"
 echo
 
