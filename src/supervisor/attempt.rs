@@ -14,6 +14,7 @@ use futures::stream::BoxStream;
 use jiff::Timestamp;
 
 use super::batch::result::{self, TaskResult};
+use super::batch::state_dirs::{self, StateDirs, StateError};
 use super::outcome::judge::Ended;
 use super::outcome::recogniser::Recognised;
 use super::outcome::{Judge, Seen, Stream, Verdict};
@@ -53,6 +54,8 @@ pub struct Runner {
     pub command: Vec<String>,
     /// What the end of a command means.
     pub judge: Judge,
+    /// What the attempts of a task share. None: nothing.
+    pub state: Option<StateDirs>,
     /// Standard input of a single command.
     pub stdin: Bytes,
     /// True: what the command prints is passed on as it arrives.
@@ -191,6 +194,11 @@ impl Runner {
             Err(ExecError::Worker(why)) => return Ok(Ran::Lost(why)),
             Err(ExecError::Command { message, code }) => return Ok(Ran::NoCommand { code, message }),
         };
+        let state = match self.state_of(a).await {
+            Ok(state) => state,
+            Err(StateError::Worker(why)) => return Ok(Ran::Lost(why)),
+            Err(StateError::Refused(error)) => return Err(error),
+        };
         let files = a.task.dir.as_ref().map(OutputFiles::create).transpose();
         let mut files = files.map_err(|e| self.cannot_write(a, e))?;
         // The last look before the command starts: the assignment may have been taken back since.
@@ -198,7 +206,7 @@ impl Runner {
             return Ok(Ran::Stale);
         }
         let started = self.clock.now();
-        let Running { mut output, end } = match self.place.executor.exec(&a.target, self.task(a, &path)).await {
+        let Running { mut output, end } = match self.place.executor.exec(&a.target, self.task(a, &path, state)).await {
             Ok(running) => running,
             Err(ExecError::Command { message, code }) => return Ok(Ran::NoCommand { code, message }),
             Err(ExecError::Worker(why)) => return Ok(Ran::Lost(why)),
@@ -267,7 +275,13 @@ impl Runner {
         output.next().await.map_or(Next::End, Next::Piece)
     }
 
-    fn task(&self, a: &Attempt, result_path: &str) -> Task {
+    /// The directory that the attempts of the task share, as its worker sees it.
+    async fn state_of(&self, a: &Attempt) -> Result<Option<String>, StateError> {
+        let Some(dirs) = &self.state else { return Ok(None) };
+        dirs.of_task(&*self.place.executor, &a.target, &a.task.id).await.map(Some)
+    }
+
+    fn task(&self, a: &Attempt, result_path: &str, state: Option<String>) -> Task {
         let mut env: Vec<(String, String)> = [
             ("POOLKEEPER_TASK_ID", a.task.id.as_str()),
             ("POOLKEEPER_ATTEMPT", &a.number.to_string()),
@@ -276,6 +290,7 @@ impl Runner {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec();
+        env.extend(state.map(|path| (state_dirs::VARIABLE.to_owned(), path)));
         let stdin = match &a.task.text {
             None => self.stdin.clone(),
             Some(text) => {

@@ -140,3 +140,18 @@ fn what_a_crash_left_is_removed_by_the_next_run() {
     place.run(&[&args[..1], &["--resume"], &args[1..]].concat()).exits(0).says(&["1 succeeded"]);
     assert_eq!(containers("crashed"), "");
 }
+
+#[test]
+fn containers_share_the_state_of_a_task() {
+    if !has_docker() {
+        return;
+    }
+    let place = Place::new();
+    place.write("tasks.txt", "1\n");
+    let script = "echo $POOLKEEPER_WORKER >> $POOLKEEPER_STATE/seen
+        [ $POOLKEEPER_ATTEMPT = 2 ] && { echo $POOLKEEPER_STATE; cat $POOLKEEPER_STATE/seen; exit 0; }; exit 75";
+    let flags = ["--workers", "2", "--cooldown", "1h", "--tasks", "tasks.txt", "--state", "kept"];
+    let ran = run(&place, "shared", &flags, &["sh", "-c", script]).exits(0);
+    assert_eq!(ran.lines(), ["/poolkeeper/state/line-1", "shared-0", "shared-1"]);
+    assert_eq!(place.read("kept/line-1/seen"), "shared-0\nshared-1\n");
+}

@@ -7,5 +7,6 @@ mod ends;
 mod inputs;
 mod limits;
 mod resume;
+mod state;
 mod support;
 mod texts;

@@ -11,6 +11,7 @@ mod doctor;
 mod examples;
 mod exec;
 mod get;
+mod long_tasks;
 mod plugin;
 mod preset;
 mod report;

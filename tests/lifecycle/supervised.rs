@@ -82,6 +82,7 @@ async fn a_lost_contact_is_what_the_end_of_the_attempt_says() {
         clock,
         command: vec!["agent".to_owned()],
         judge: Judge::default(),
+        state: None,
         stdin: Bytes::new(),
         live: false,
         keep: false,

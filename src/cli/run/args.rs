@@ -1,4 +1,9 @@
 //! The arguments of `poolkeeper run`.
+//!
+//! - `tasks`: the flags about tasks. `help`: the end of the help text.
+
+mod help;
+mod tasks;
 
 use std::path::PathBuf;
 
@@ -7,6 +12,9 @@ use clap::{Args, ValueEnum};
 use crate::api::Period;
 use crate::cli::pool_flags::PoolFlags;
 use crate::cli::server::ServerArgs;
+
+use self::help::HELP;
+pub use self::tasks::TaskFlags;
 
 /// Run a command, or one for each task, in the workers of a pool
 ///
@@ -35,25 +43,9 @@ pub struct RunArgs {
     #[command(flatten)]
     pub flags: PoolFlags,
 
-    /// Run the command once for each line of a file that is not blank; `-` is standard input
-    #[arg(short, long, value_name = "FILE", help_heading = "Tasks")]
-    pub tasks: Option<PathBuf>,
-    /// Each line is a JSON object, which may have an `id`; so it is for names that end in .jsonl, .ndjson or .jsonlines
-    #[arg(long, requires = "tasks", help_heading = "Tasks")]
-    pub jsonl: bool,
-    /// Keep outputs and results in this directory
-    #[arg(short, long, value_name = "DIR", help_heading = "Tasks")]
-    pub out: Option<PathBuf>,
-    /// Go on with the run whose results are in --out: skip what has succeeded, failed or timed out
-    #[arg(long, requires_all = ["out", "tasks"], help_heading = "Tasks")]
-    pub resume: bool,
-    /// Try a task that failed again, at most N times
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(i32).range(0..=1_000_000),
-          allow_negative_numbers = true, help_heading = "Tasks")]
-    pub retry_failed: i32,
-    /// End a task this long after its first start, all attempts and rests counted
-    #[arg(long, value_name = "TIME", value_parser = above_zero, allow_hyphen_values = true, help_heading = "Tasks")]
-    pub timeout: Option<Period>,
+    /// The tasks.
+    #[command(flatten)]
+    pub batch: TaskFlags,
 
     /// How long to wait for a server that is away
     #[arg(long, value_name = "TIME", default_value = "5m", conflicts_with = "local", help_heading = "Server")]
@@ -89,41 +81,4 @@ pub enum ProgressKind {
     Json,
     /// Nothing but errors.
     None,
-}
-
-const HELP: &str = "\
-Exit codes:
-  before the command starts  2 usage, 3 not found, 4 conflict, 6 no server or Docker Engine, 7 forbidden
-  one command                its own; 128 + signal; 124 timed out
-  a batch (--tasks)          0 all succeeded, 1 some failed, 75 only rate limits are left;
-                             with --resume, tasks that failed before count too
-  both                       125 Poolkeeper failed, 126 or 127 the command cannot be run,
-                             130 Ctrl-C, 141 standard output was closed
-
-Results: --out DIR holds DIR/ID/stdout, stderr and result.json of the last attempt of each task.
-ID is the JSON `id` of the task, else line-N. What a task of a batch prints is printed whole,
-when the task has ended.
-
---progress json and --progress-file: each object has `time` and `event`, which is one of
-  run          runId, pool, runtime, workers, tasks, skipped, skippedFailed
-  started      task, attempt, worker
-  ended        task, attempt, worker, outcome, seconds; exitCode, message, restsUntil
-  task         task, outcome, attempts: it is over
-  workerReady, workerGone    worker
-  startFailed  failures, message: no worker can be started, for now
-  note         message
-  summary      succeeded, failed, rateLimited, notRun, skipped, skippedFailed,
-               attempts, rateLimits, workers
-
-Examples:
-  poolkeeper run agents --tasks tasks.txt --out results -- agent -
-  poolkeeper run --local --workers 3 --tasks urls.txt -- ./fetch.sh
-  poolkeeper run --local --image agent:1 --credential a=env:TOKEN --tasks t.jsonl -- agent -";
-
-fn above_zero(text: &str) -> Result<Period, String> {
-    match text.parse::<Period>() {
-        Ok(period) if period.is_zero() => Err("must be above 0s; leave --timeout out for no limit".to_owned()),
-        Ok(period) => Ok(period),
-        Err(error) => Err(error.to_string()),
-    }
 }

@@ -1,6 +1,7 @@
 //! `run --local`: the pool, its server and its workers are in this process, and end with it.
 
 use super::args::RunArgs;
+use super::state;
 use super::work::{Plan, Shown, Work, judge, listen};
 use crate::api::ContainerPool;
 use crate::cli::context::Context;
@@ -10,12 +11,23 @@ use crate::cli::pool_flags::spec;
 use crate::cli::signals;
 use crate::standalone::{self, Server, Stack, leftovers, room, state_dir};
 use crate::supervisor::batch::outdir::Identity;
+use crate::supervisor::batch::state_dirs::StateDirs;
 
 /// Why a worker may not start whose command was not given.
 const STAY_HINT: &str = " (with --image alone a worker runs `sleep infinity`; if the image has no sleep, name spec.command in a \
                          file: see examples/local-pool.yaml, and --file)";
 /// What becomes of workers that are not waited for.
 const LEFT: &str = "left at once; process workers end by themselves, containers are removed by the next run on Docker";
+
+/// The pool of this run.
+struct Made {
+    server: Server,
+    pool: ContainerPool,
+    plan: spec::PlannedPool,
+    state: Option<StateDirs>,
+    /// Why there are fewer workers than were asked for.
+    lowered: Option<String>,
+}
 
 pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     let typed = args.server.typed();
@@ -26,7 +38,7 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
         leftovers::sweep_temporary(&dir).await;
     }
     let shown = Shown::open(&args)?;
-    let (server, pool, plan, lowered) = make_pool(&args, cx).await?;
+    let Made { server, pool, plan, state, lowered } = make_pool(&args, cx).await?;
     let judge = judge(&args, &pool, plan.runtime)?;
     let work = Work::prepare(&args, cx.ids.uid(), Identity::Same).await?;
     let source = work.source(&args)?;
@@ -47,6 +59,7 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
         place: stack.place().clone(),
         pool: pool.clone(),
         judge,
+        state,
         patience: std::time::Duration::ZERO,
         start_hint: if plan.stays { STAY_HINT } else { "" },
         lease: None,
@@ -65,21 +78,22 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
 }
 
 /// Finds every mistake in the description of the pool, and makes it.
-async fn make_pool(
-    args: &RunArgs,
-    cx: &Context,
-) -> Result<(Server, ContainerPool, spec::PlannedPool, Option<String>), Failure> {
+async fn make_pool(args: &RunArgs, cx: &Context) -> Result<Made, Failure> {
     let current_dir = std::env::current_dir().map_err(|e| Failure::usage(format!("the current directory: {e}")))?;
     let around = Surroundings { var: &|name| std::env::var(name), current_dir: &current_dir, are_here: true };
     let file = args.flags.file.as_deref().map(spec::read_file).transpose()?;
-    let purpose =
-        spec::Purpose { name: args.pool.as_deref(), namespace: standalone::NAMESPACE, single: args.tasks.is_none() };
+    let purpose = spec::Purpose {
+        name: args.pool.as_deref(),
+        namespace: standalone::NAMESPACE,
+        single: args.batch.tasks.is_none(),
+    };
     let mut plan = spec::plan(&args.flags, purpose, file, &around)?;
     let lowered = make_room(&mut plan)?;
+    let state = args.batch.state.as_deref().map(|dir| state::of_own_pool(dir, &mut plan)).transpose()?;
     let server = Server::new(cx.clock.clone(), cx.ids.clone())?;
     let name = args.flags.file.as_ref().map(|f| f.display().to_string());
     let pool = server.create_pool(&plan.pool).await.map_err(|e| Failure::of_pool(e, &plan.pool, name.as_deref()))?;
-    Ok((server, pool, plan, lowered))
+    Ok(Made { server, pool, plan, state, lowered })
 }
 
 /// Lowers the number of workers to what this process may have open files for, and answers why.

@@ -1,12 +1,13 @@
 //! `poolkeeper run`: xargs -P that knows about rate limits.
 //!
 //! - `args`: the flags. `render`: how progress is shown. `work`: the tasks, and the running of them.
-//! - `local`: with a pool of its own, in this process. `server`: in a pool of any server.
+//! - `local`: with a pool of its own, in this process. `server`: in a pool of any server. `state`: where its workers see `--state`.
 
 pub mod args;
 mod local;
 mod render;
 mod server;
+mod state;
 mod work;
 
 use self::args::RunArgs;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::args::RunArgs;
+use super::state;
 use super::work::{Plan, Shown, Work, judge, listen};
 use crate::api::{ContainerPool, RuntimeKind};
 use crate::cli::change::check_name;
@@ -38,6 +39,8 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     let default = if server.is_local { RuntimeKind::Docker } else { RuntimeKind::Pod };
     let runtime = pool.spec.runtime.unwrap_or(default);
     let judge = judge(&args, &pool, runtime)?;
+    let state =
+        args.batch.state.as_deref().map(|dir| state::of_pool(dir, &pool, runtime, server.is_local)).transpose()?;
     // If the limit cannot be raised, fewer attempts may run at a time.
     let _ = room::limit();
     let work = Work::prepare(&args, cx.ids.uid(), Identity::Another).await?;
@@ -69,6 +72,7 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
         place: place.clone(),
         pool,
         judge,
+        state,
         patience: args.patience.get(),
         start_hint: "",
         lease: Some(lease::name(&run)),

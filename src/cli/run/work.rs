@@ -21,6 +21,7 @@ use crate::standalone::{leftovers, state_dir};
 use crate::supervisor::attempt::{Runner, TaskRef};
 use crate::supervisor::batch::engine::{BatchOptions, Engine, Last, TaskSource};
 use crate::supervisor::batch::outdir::{Identity, RunDir};
+use crate::supervisor::batch::state_dirs::StateDirs;
 use crate::supervisor::batch::tasks::{Item, TaskFile};
 use crate::supervisor::outcome::Judge;
 use crate::supervisor::patience::Patience;
@@ -51,6 +52,7 @@ pub(super) struct Plan {
     pub place: Place,
     pub pool: ContainerPool,
     pub judge: Judge,
+    pub state: Option<StateDirs>,
     pub patience: Duration,
     pub start_hint: &'static str,
     pub lease: Option<String>,
@@ -69,14 +71,14 @@ pub(super) fn judge(args: &RunArgs, pool: &ContainerPool, runtime: RuntimeKind) 
 impl Work {
     /// Reads the tasks and takes the directory, for this run or one that it goes on with.
     pub(super) async fn prepare(args: &RunArgs, run_id: String, identity: Identity) -> Result<Self, Failure> {
-        let tasks = args.tasks.as_deref().map(|path| TaskFile::open(path, args.jsonl)).transpose()?;
+        let tasks = args.batch.tasks.as_deref().map(|path| TaskFile::open(path, args.batch.jsonl)).transpose()?;
         let mut count = tasks.as_ref().map(|tasks| tasks.check(|_| Ok(()))).transpose()?;
-        let dir = match &args.out {
-            Some(out) => RunDir::open(out, args.resume, run_id, identity, &args.command)?,
+        let dir = match &args.batch.out {
+            Some(out) => RunDir::open(out, args.batch.resume, run_id, identity, &args.command)?,
             None => RunDir::temporary(&state_dir::for_runs(), run_id)?,
         };
         let (mut skipped, mut skipped_failed, mut emptied) = (0, 0, Vec::new());
-        if let Some(tasks) = tasks.as_ref().filter(|_| args.resume) {
+        if let Some(tasks) = tasks.as_ref().filter(|_| args.batch.resume) {
             tasks.check(|item| {
                 let done = dir.done(item, &args.command)?;
                 skipped += u64::from(done.is_some());
@@ -107,6 +109,7 @@ impl Work {
             tracker: shown.tracker.clone(),
             clock: cx.clock.clone(),
             judge: plan.judge,
+            state: plan.state,
             command: args.command.clone(),
             stdin: self.stdin.clone(),
             live: self.tasks.is_none(),
@@ -116,8 +119,8 @@ impl Work {
         };
         let options = BatchOptions {
             pool: plan.pool,
-            retry_failed: args.retry_failed,
-            timeout: args.timeout,
+            retry_failed: args.batch.retry_failed,
+            timeout: args.batch.timeout,
             keep,
             start_hint: plan.start_hint,
             run: self.dir.run(),
@@ -187,7 +190,7 @@ impl Shown {
             // Its message is shown already.
             (Err(failure), _) => Ok(failure.exit),
             (Ok(_), Err(failure)) => Err(failure),
-            (Ok(last), Ok(())) if args.tasks.is_none() => Ok(Exit::of_command(last)),
+            (Ok(last), Ok(())) if args.batch.tasks.is_none() => Ok(Exit::of_command(last)),
             (Ok(_), Ok(())) => Ok(Exit::of_batch(&summary)),
         }
     }

@@ -80,6 +80,7 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
         clock,
         command: vec!["agent".into()],
         judge: Judge { exit_codes: vec![75], ..Judge::default() },
+        state: None,
         stdin: Bytes::new(),
         live: false,
         keep: true,

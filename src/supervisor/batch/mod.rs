@@ -3,13 +3,14 @@
 //! - [`engine`]: keeps Dispatches in flight until every task is over.
 //! - [`former`]: what an earlier run left on a server.
 //! - [`tasks`]: the task file. `ids`: names for what is in it.
-//! - [`outdir`]: the run directory. [`result`]: how each task ended.
+//! - [`outdir`]: the run directory. [`result`]: how each task ended. [`state_dirs`]: what its attempts share.
 
 pub mod engine;
 pub mod former;
 mod ids;
 pub mod outdir;
 pub mod result;
+pub mod state_dirs;
 pub mod tasks;
 
 /// Attempts that are queued for each worker: so many that none is idle, so few that a long task file stays on disk.

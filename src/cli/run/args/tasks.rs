@@ -1,0 +1,49 @@
+//! The flags of `poolkeeper run` about tasks.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::api::Period;
+
+/// What is run, and for how long.
+#[derive(Args, Debug, Clone, Default)]
+pub struct TaskFlags {
+    /// Run the command once for each line of a file that is not blank; `-` is standard input
+    #[arg(short, long, value_name = "FILE", help_heading = "Tasks")]
+    pub tasks: Option<PathBuf>,
+    /// Each line is a JSON object, which may have an `id`; so it is for names that end in .jsonl, .ndjson or .jsonlines
+    #[arg(long, requires = "tasks", help_heading = "Tasks")]
+    pub jsonl: bool,
+    /// Keep outputs and results in this directory
+    #[arg(short, long, value_name = "DIR", help_heading = "Tasks")]
+    pub out: Option<PathBuf>,
+    /// Give each task a directory below this one that all its attempts see, as $POOLKEEPER_STATE
+    #[arg(long, value_name = "DIR", help_heading = "Tasks", long_help = STATE)]
+    pub state: Option<PathBuf>,
+    /// Go on with the run whose results are in --out: skip what has succeeded, failed or timed out
+    #[arg(long, requires_all = ["out", "tasks"], help_heading = "Tasks")]
+    pub resume: bool,
+    /// Try a task that failed again, at most N times
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(i32).range(0..=1_000_000),
+          allow_negative_numbers = true, help_heading = "Tasks")]
+    pub retry_failed: i32,
+    /// End a task this long after its first start, all attempts and rests counted
+    #[arg(long, value_name = "TIME", value_parser = above_zero, allow_hyphen_values = true, help_heading = "Tasks")]
+    pub timeout: Option<Period>,
+}
+
+const STATE: &str = "\
+Give each task a directory below this one that all its attempts see, as $POOLKEEPER_STATE
+
+It is DIR/ID, with the names that --out uses, and it stays when the run ends: a task that is retried can go on where it was. \
+Containers of --local get DIR as a mount. A pool of a server must have a mount of it already. On a cluster DIR is a path in \
+the workers, on a volume that all of them share.";
+
+fn above_zero(text: &str) -> Result<Period, String> {
+    match text.parse::<Period>() {
+        Ok(period) if period.is_zero() => Err("must be above 0s; leave --timeout out for no limit".to_owned()),
+        Ok(period) => Ok(period),
+        Err(error) => Err(error.to_string()),
+    }
+}
