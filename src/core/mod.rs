@@ -78,7 +78,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use config::{Config, HostKey, TargetFn};
-pub use dispatch::{attempt_deadline, queue_deadline};
+pub use dispatch::{attempt_deadline, is_settled, queue_deadline};
 pub use input::{
     Action, Event, EventType, Fetched, Input, LeaseFact, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
 };

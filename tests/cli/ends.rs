@@ -202,8 +202,8 @@ fn a_command_that_is_gone_for_a_while_fails_its_tasks_alone() {
     place.write("tasks.txt", "slow\nquick\nmissing\nlast\n");
     place.write(
         "prog.new",
-        "#!/bin/sh\n[ $TASK != slow ] || { echo up >&2; until [ -e go ]; do sleep 0.05; done; }\n\
-        [ $TASK != quick ] || mv prog prog.new\n[ $TASK != slow ] || echo slow done\n",
+        "#!/bin/sh\n[ $TASK != slow ] || { : > up; until [ -e go ]; do sleep 0.05; done; echo slow done; }\n\
+        [ $TASK != quick ] || { until [ -e up ]; do sleep 0.05; done; mv prog prog.new; }\n",
     );
     std::fs::set_permissions(place.path("prog.new"), PermissionsExt::from_mode(0o755)).unwrap();
     std::fs::rename(place.path("prog.new"), place.path("prog")).unwrap();

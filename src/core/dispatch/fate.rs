@@ -53,6 +53,11 @@ pub fn fate(worker_uid: &str, named: &DispatchRef, dispatch: &Dispatch) -> Fate 
     }
 }
 
+/// True if the attempt that the worker of this uid names is closed or never began. The worker is freed or deleted next.
+pub fn is_settled(worker_uid: &str, named: &DispatchRef, dispatch: &Dispatch) -> bool {
+    fate(worker_uid, named, dispatch).is_final()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

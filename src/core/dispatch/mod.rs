@@ -11,4 +11,5 @@ mod outcome;
 mod queue;
 mod wait;
 
+pub use fate::is_settled;
 pub use outcome::{attempt_deadline, queue_deadline};

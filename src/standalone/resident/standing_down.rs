@@ -15,6 +15,7 @@ use super::parts::Parts;
 use super::refusal::{Refusal, some};
 use crate::api::dispatch::DispatchPhase;
 use crate::api::{Dispatch, Worker, names};
+use crate::core::is_settled;
 use crate::runtime::{Instance, InstanceKey, LOCAL_HOST, Observation, Runtime};
 
 /// Workers that are stopped at a time.
@@ -39,22 +40,9 @@ impl Parts {
     async fn open_attempts(&self) -> kube::Result<Vec<String>> {
         let (workers, dispatches): (Api<Worker>, Api<Dispatch>) =
             (Api::all(self.client.clone()), Api::all(self.client.clone()));
-        let mut open = Vec::new();
-        for worker in workers.list(&ListParams::default()).await? {
-            if let Some(dispatch) = worker.status.as_ref().and_then(|status| status.dispatch.as_ref()) {
-                open.push(format!("{} on {}", dispatch.name, worker.name_any()));
-            }
-        }
-        for dispatch in dispatches.list(&ListParams::default()).await? {
-            let status = dispatch.status.as_ref().filter(|status| status.phase == DispatchPhase::Assigned);
-            if let Some(worker) = status.and_then(|status| status.worker.as_ref()) {
-                let text = format!("{} on {}", dispatch.name_any(), worker.name);
-                if !open.contains(&text) {
-                    open.push(text);
-                }
-            }
-        }
-        Ok(open)
+        let workers = workers.list(&ListParams::default()).await?;
+        // After the workers: an attempt that begins in between is seen here.
+        Ok(open_attempts(&workers.items, &dispatches.list(&ListParams::default()).await?.items))
     }
 
     /// Stops all workers.
@@ -123,5 +111,69 @@ impl Parts {
             }
         }
         failed
+    }
+}
+
+/// The dispatches with an open attempt, or reserved for one. A worker whose attempt is closed names it until it is freed.
+fn open_attempts(workers: &[Worker], dispatches: &[Dispatch]) -> Vec<String> {
+    let mut open = Vec::new();
+    for worker in workers {
+        let Some(named) = worker.status.as_ref().and_then(|status| status.dispatch.as_ref()) else { continue };
+        let is_named = |d: &&Dispatch| d.namespace() == worker.namespace() && d.name_any() == named.name;
+        let uid = worker.uid().unwrap_or_default();
+        if dispatches.iter().find(is_named).is_some_and(|dispatch| !is_settled(&uid, named, dispatch)) {
+            open.push(format!("{} on {}", named.name, worker.name_any()));
+        }
+    }
+    for dispatch in dispatches {
+        let status = dispatch.status.as_ref().filter(|status| status.phase == DispatchPhase::Assigned);
+        if let Some(worker) = status.and_then(|status| status.worker.as_ref()) {
+            let text = format!("{} on {}", dispatch.name_any(), worker.name);
+            if !open.contains(&text) {
+                open.push(text);
+            }
+        }
+    }
+    open
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker() -> Worker {
+        serde_json::from_value(json!({
+            "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "Worker",
+            "metadata": {"name": "agents-0", "namespace": "default", "uid": "w"},
+            "spec": {"pool": "agents", "poolGeneration": 1, "runtime": "Process", "templateHash": "h"},
+            "status": {"dispatch": {"name": "job", "uid": "d", "attempt": 1, "assignedAt": "2026-11-30T06:00:00.000000Z"}},
+        }))
+        .unwrap()
+    }
+
+    fn dispatch(uid: &str, status: &serde_json::Value) -> Dispatch {
+        serde_json::from_value(json!({
+            "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "Dispatch",
+            "metadata": {"name": "job", "namespace": "default", "uid": uid}, "spec": {"pool": "agents"}, "status": status,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_attempt_is_open_from_its_reservation_to_its_close() {
+        let on = json!({"name": "agents-0", "uid": "w"});
+        let closed = json!({
+            "phase": "Succeeded", "attempt": 1, "worker": on,
+            "lastResult": {"attempt": 1, "outcome": "Succeeded", "closedAt": "2026-11-30T06:00:01.000000Z"},
+        });
+        for (what, dispatch, open) in [
+            ("reserved", dispatch("d", &json!({"phase": "Pending", "attempt": 0})), true),
+            ("runs", dispatch("d", &json!({"phase": "Assigned", "attempt": 1, "worker": on})), true),
+            ("closed, and the worker is not free yet", dispatch("d", &closed), false),
+            ("deleted, and made again", dispatch("another", &json!({"phase": "Pending", "attempt": 0})), false),
+        ] {
+            assert_eq!(open_attempts(&[worker()], &[dispatch]).is_empty(), !open, "{what}");
+        }
+        assert!(open_attempts(&[worker()], &[]).is_empty(), "deleted");
     }
 }
