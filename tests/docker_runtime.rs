@@ -17,5 +17,7 @@ mod fixture;
 mod life;
 #[path = "docker_runtime/refusals.rs"]
 mod refusals;
+#[path = "docker_runtime/requests.rs"]
+mod requests;
 #[path = "docker_runtime/sweep.rs"]
 mod sweep;

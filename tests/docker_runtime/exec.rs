@@ -129,7 +129,7 @@ async fn a_task_whose_output_is_not_read_is_lost() {
 
 async fn result_file(fx: &Fixture, target: &Target, parent: &str) -> String {
     let path = fx.executor.result_path(target, "task-42", 1).await.unwrap();
-    assert!(path.starts_with(&format!("{parent}poolkeeper-task-42-1/")), "{path}");
+    assert!(path.starts_with(&format!("{parent}.poolkeeper-results/")), "{path}");
     assert_eq!(fx.executor.take_result(target, &path).await, Ok(None));
     let other = fx.executor.result_path(target, "task-42", 2).await.unwrap();
     assert_ne!(path, other);
@@ -141,7 +141,7 @@ async fn a_result_file_comes_back() {
     let Some(fx) = Fixture::new().await else { return };
     let (instance, target) = fx.worker().await;
     let path = result_file(&fx, &target, "/tmp/").await;
-    assert_eq!(fx.sh(&target, "stat -c %a /tmp/poolkeeper-task-42-1").await.text(), "777\n");
+    assert_eq!(fx.sh(&target, "stat -c %a /tmp/.poolkeeper-results").await.text(), "777\n");
     fx.sh(&target, &format!("echo '{{}}' > {path}.new && mv {path}.new {path}")).await.text();
     assert_eq!(fx.executor.take_result(&target, &path).await, Ok(Some(b"{}\n".to_vec())));
     assert_eq!(fx.executor.take_result(&target, &path).await, Ok(None), "taken twice");

@@ -29,7 +29,8 @@ use crate::runtime::exec::{ExecError, Output, Running, Task, TaskEnd};
 const READ_BYTES: usize = 64 * 1024;
 /// First pause between two looks at an exec; doubles.
 const MIN_PAUSE: Duration = Duration::from_millis(4);
-/// Longest pause while waiting for a start.
+/// Longest pause while waiting for a start, and the first one: to start a process takes the engine 20 ms and more, and if nothing
+/// was printed and nothing has ended since, no reader waits for the answer. Of a short task one look tells both start and end.
 const MAX_START_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause while waiting for the end of a task that closed its output long before.
 const MAX_END_PAUSE: Duration = Duration::from_secs(1);
@@ -59,6 +60,8 @@ struct Begun {
     frames: Frames,
     /// Ends the writing of the input when dropped.
     writer: Option<AbortOnDropHandle<()>>,
+    /// Its exit code, if it had ended when it was seen to have started.
+    code: Option<i32>,
     /// Why nothing more will be heard of it.
     lost: Option<String>,
 }
@@ -78,7 +81,7 @@ pub(super) async fn exec(
     let own = || (!bytes.is_empty()).then(|| -> Input { Box::pin(std::io::Cursor::new(bytes)) });
     let begun = begin(&host, &docker, &container, task, input.or_else(own)).await?;
     let (ended, end) = oneshot::channel();
-    let exec = Exec { host, docker, id: begun.id.clone(), container };
+    let exec = Exec { host, docker, id: begun.id.clone(), container, code: begun.code };
     Ok(Running { output: output(begun, ended), end: exec.end(end) })
 }
 
@@ -118,12 +121,12 @@ async fn begin(
     };
     let writer = input.zip(stdin);
     let writer = writer.map(|(input, stdin)| AbortOnDropHandle::new(tokio::spawn(write(input, stdin))));
-    let begun = Begun { id: id.id, first: None, frames, writer, lost: None };
+    let begun = Begun { id: id.id, first: None, frames, writer, code: None, lost: None };
     begun.started(host, docker).await
 }
 
 fn lost(id: String, why: String) -> Begun {
-    Begun { id, first: None, frames: Box::pin(futures::stream::empty()), writer: None, lost: Some(why) }
+    Begun { id, first: None, frames: Box::pin(futures::stream::empty()), writer: None, code: None, lost: Some(why) }
 }
 
 /// Writes all, then closes: the task sees the end of its input. A task may close it first.
@@ -147,15 +150,29 @@ async fn copy(from: &mut Input, to: &mut Pin<Box<dyn AsyncWrite + Send>>) -> std
 }
 
 impl Begun {
-    /// The engine attaches first and starts then, and sends why it could not as if it were output. Only the pid tells.
+    /// The engine attaches first and starts then, and sends why it could not as if it were output. Only the pid tells. The
+    /// engine is asked once something came, or nothing for a while.
     async fn started(mut self, host: &Host, docker: &Docker) -> Result<Self, ExecError> {
-        let mut pause = MIN_PAUSE;
-        let mut ended = false;
-        let mut looks = 0;
+        let (mut pause, mut ended, mut looks) = (MAX_START_PAUSE, false, 0);
         loop {
+            tokio::select! {
+                biased;
+                frame = self.frames.next(), if self.first.is_none() && !ended => {
+                    match frame {
+                        Some(Ok(frame)) => self.first = Some(frame),
+                        // A stream that broke says no more when it is read again: this is for the looks to tell.
+                        Some(Err(_)) | None => ended = true,
+                    }
+                    pause = MIN_PAUSE;
+                }
+                () = tokio::time::sleep(pause) => pause = (2 * pause).min(MAX_START_PAUSE),
+            }
             match docker.inspect_exec(&self.id).await.map_err(|e| host.error(&e)) {
-                Ok(exec) if exec.pid.unwrap_or_default() > 0 => return Ok(self),
-                Ok(exec) if has_ended(&exec) => return Err(not_started(&self.words().await)),
+                Ok(exec) if exec.pid.unwrap_or_default() > 0 => {
+                    self.code = code_of(&exec);
+                    return Ok(self);
+                }
+                Ok(exec) if code_of(&exec).is_some() => return Err(not_started(&self.words().await)),
                 Ok(_) if ended && looks >= MAX_LOOKS => {
                     self.lost = Some(format!("the Docker Engine at {} does not say whether it ran", host.endpoint));
                     return Ok(self);
@@ -165,15 +182,6 @@ impl Begun {
                     self.lost = Some(error.to_string());
                     return Ok(self);
                 }
-            }
-            tokio::select! {
-                biased;
-                frame = self.frames.next(), if self.first.is_none() && !ended => match frame {
-                    Some(Ok(frame)) => self.first = Some(frame),
-                    // A stream that broke says no more when it is read again: this is for the next look to tell.
-                    Some(Err(_)) | None => ended = true,
-                },
-                () = tokio::time::sleep(pause) => pause = (2 * pause).min(MAX_START_PAUSE),
             }
         }
     }
@@ -194,8 +202,10 @@ impl Begun {
     }
 }
 
-fn has_ended(exec: &ExecInspectResponse) -> bool {
-    exec.running == Some(false) && exec.exit_code.is_some()
+/// The exit code of one that has ended.
+fn code_of(exec: &ExecInspectResponse) -> Option<i32> {
+    let code = exec.exit_code.filter(|_| exec.running == Some(false))?;
+    Some(i32::try_from(code).unwrap_or_default())
 }
 
 /// Whether it was the command's fault, from the words of runc or crun; the engine gives one code for all.
@@ -242,6 +252,8 @@ struct Exec {
     docker: Docker,
     id: String,
     container: String,
+    /// Its exit code, if that is known already.
+    code: Option<i32>,
 }
 
 impl Exec {
@@ -286,11 +298,14 @@ impl Exec {
 
     /// Waits for the exit code. `answered` is set once the engine says that there is none yet.
     async fn code(&self, answered: &AtomicBool) -> Result<i32, EngineError> {
+        if let Some(code) = self.code {
+            return Ok(code);
+        }
         let mut pause = MIN_PAUSE;
         loop {
             let exec = self.docker.inspect_exec(&self.id).await.map_err(|e| self.host.error(&e))?;
-            if has_ended(&exec) {
-                return Ok(exec.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or_default());
+            if let Some(code) = code_of(&exec) {
+                return Ok(code);
             }
             answered.store(true, Ordering::Relaxed);
             tokio::time::sleep(pause).await;

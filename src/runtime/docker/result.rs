@@ -3,8 +3,11 @@
 use std::io::{self, Read};
 
 use bollard::Docker;
-use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder};
+use bollard::query_parameters::{
+    ContainerArchiveInfoOptionsBuilder, DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+};
 use futures::stream::StreamExt;
+use sha2::{Digest, Sha256};
 
 use super::engine_error::EngineError;
 use super::host::Host;
@@ -16,22 +19,42 @@ const MAX_BYTES: usize = 64 * 1024;
 const MAX_HEADERS: usize = 8 * 1024;
 /// Where the directory is made: the first of these that is there and can be written.
 const PARENTS: [&str; 2] = ["/tmp", "/"];
+/// The directory of all result files of a container. A task that runs `rm -rf /tmp/*` does not remove it.
+const DIRECTORY: &str = ".poolkeeper-results";
 /// Any user of the worker may write there.
 const MODE: u32 = 0o777;
+/// How the engine marks a directory in a mode (as Go does).
+const IS_DIRECTORY: u32 = 1 << 31;
 
 fn gone(error: EngineError) -> ExecError {
     ExecError::Worker(error.to_string())
 }
 
-/// Makes a directory for this attempt alone. See [`crate::runtime::exec::Executor::result_path`].
+/// A name for this attempt alone, in a directory that all attempts in the container share. See
+/// [`crate::runtime::exec::Executor::result_path`].
+///
+/// To make a directory costs the engine as much as to run a command, so it is made once. To look whether it is there costs
+/// next to nothing, and an earlier task may have removed it.
 pub(super) async fn path(host: &Host, container: &str, dispatch: &str, attempt: i32) -> Result<String, ExecError> {
     let docker = host.docker().await.map_err(gone)?;
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c } else { '_' };
-    let name: String = format!("poolkeeper-{dispatch}-{attempt}").chars().map(plain).collect();
+    let directory = directory_of_results(host, &docker, container).await?;
+    // A Dispatch may have a longer name than a file.
+    let digest = hex::encode(&Sha256::digest(dispatch)[..8]);
+    Ok(format!("{directory}/{digest}-{attempt}.json"))
+}
+
+/// The directory, which is there.
+async fn directory_of_results(host: &Host, docker: &Docker, container: &str) -> Result<String, ExecError> {
+    let of = |parent: &str| format!("{}/{DIRECTORY}", parent.trim_end_matches('/'));
+    for parent in PARENTS {
+        if is_there(host, docker, container, &of(parent)).await? {
+            return Ok(of(parent));
+        }
+    }
     let mut refused = None;
     for parent in PARENTS {
-        match make_directory(host, &docker, container, parent, &name).await {
-            Ok(()) => return Ok(format!("{}/{name}/result.json", parent.trim_end_matches('/'))),
+        match make_directory(host, docker, container, parent, DIRECTORY).await {
+            Ok(()) => return Ok(of(parent)),
             // Not there, no directory, or mounted read-only.
             Err(error @ EngineError::Answer { .. }) => refused = Some(error),
             Err(error) => return Err(gone(error)),
@@ -41,6 +64,16 @@ pub(super) async fn path(host: &Host, container: &str, dispatch: &str, attempt: 
         "no directory for a result file can be made in container {container}: {}",
         refused.map_or_else(String::new, |error| error.to_string())
     )))
+}
+
+/// True if there is a directory that any user of the worker may write to. A link to one is none.
+async fn is_there(host: &Host, docker: &Docker, container: &str, directory: &str) -> Result<bool, ExecError> {
+    let options = ContainerArchiveInfoOptionsBuilder::default().path(directory).build();
+    match docker.get_container_archive_info(container, Some(options)).await.map_err(|e| host.error(&e)) {
+        Ok(found) => Ok(found.file_mode & IS_DIRECTORY != 0 && found.file_mode & MODE == MODE),
+        Err(EngineError::Answer { .. }) => Ok(false),
+        Err(error) => Err(gone(error)),
+    }
 }
 
 /// Makes a directory in the container, in place of whatever has that name.
@@ -83,7 +116,8 @@ pub(super) async fn take(host: &Host, container: &str, path: &str) -> Result<Opt
             }
             Ok(content)
         }
-        // Both are 404: a file that is not there, and a container that is not there.
+        // Both are 404: a file that is not there, and a container that is not there. Only the words for a file have its path.
+        Err(EngineError::Answer { status: 404, message }) if message.contains(path) => Ok(None),
         Err(error) if error.is_not_found() => match docker.inspect_container(container, None).await {
             Ok(_) => Ok(None),
             Err(e) => Err(gone(host.error(&e))),
@@ -149,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_directory_may_be_written_by_anybody_whatever_its_name() {
-        for name in ["poolkeeper-a-1".to_owned(), format!("poolkeeper-{}-1", "a".repeat(253))] {
+        for name in [DIRECTORY.to_owned(), "a".repeat(253)] {
             let bytes = directory(&name).unwrap();
             let mut archive = tar::Archive::new(&bytes[..]);
             let entry = archive.entries().unwrap().next().unwrap().unwrap();
