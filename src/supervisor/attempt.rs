@@ -1,7 +1,11 @@
 //! One attempt: run the command in the worker that the Dispatch names, decide how it ended, and report that.
+//!
+//! `files`: what it printed. `quiet`: commands that print nothing.
 
-use std::fs::File;
-use std::io::{self, Write};
+mod files;
+mod quiet;
+
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,10 +13,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
-use futures::stream::BoxStream;
 use jiff::Timestamp;
 
+use self::files::OutputFiles;
+use self::quiet::{Next, Quiet, end_in_container};
+use super::batch::attempts;
 use super::batch::result::{self, TaskResult};
 use super::batch::state_dirs::{self, StateDirs, StateError};
 use super::outcome::judge::Ended;
@@ -23,8 +28,8 @@ use super::report::{Reported, report};
 use super::short_rests::ShortRests;
 use super::tracker::Tracker;
 use super::{Error, Place};
-use crate::api::RuntimeKind;
 use crate::api::dispatch::{Dispatch, DispatchResult, MAX_TEXT, Outcome, ReportedOutcome, Target, WorkerRef};
+use crate::api::{Period, RuntimeKind};
 use crate::clock::Clock;
 use crate::runtime::exec::{ExecError, Output, Running, Task, TaskEnd};
 
@@ -33,9 +38,6 @@ pub const LOST_GRACE: Duration = Duration::from_secs(20);
 
 /// How long after the loss of contact it is reported. Usually the report of a death follows at once.
 const LOST_NOTE: Duration = Duration::from_secs(2);
-
-/// A command that printed nothing for so long may wait by itself.
-const SILENT: Duration = Duration::from_secs(5);
 
 /// Exit code that stands for a command that was ended here: 128 + SIGKILL.
 const STOPPED: i32 = 137;
@@ -54,6 +56,8 @@ pub struct Runner {
     pub command: Vec<String>,
     /// What the end of a command means.
     pub judge: Judge,
+    /// How long a command may print nothing before it is ended. None: for ever.
+    pub silence: Option<Period>,
     /// What the attempts of a task share. None: nothing.
     pub state: Option<StateDirs>,
     /// Standard input of a single command.
@@ -79,6 +83,8 @@ pub struct TaskRef {
     pub text: Option<String>,
     /// The directory of its output and its result, if these are written.
     pub dir: Option<PathBuf>,
+    /// How many attempts of earlier runs have files in it.
+    pub earlier: i32,
 }
 
 /// One attempt, as the Dispatch showed it.
@@ -127,27 +133,6 @@ pub enum AttemptEnd {
     Broken(Error),
 }
 
-/// The files of a task's output.
-struct OutputFiles {
-    stdout: File,
-    stderr: File,
-}
-
-impl OutputFiles {
-    /// Makes them. The output of an earlier attempt goes.
-    fn create(dir: &PathBuf) -> io::Result<Self> {
-        std::fs::create_dir_all(dir)?;
-        Ok(Self { stdout: File::create(dir.join("stdout"))?, stderr: File::create(dir.join("stderr"))? })
-    }
-
-    fn write(&mut self, piece: &Output) -> io::Result<()> {
-        match piece {
-            Output::Stdout(data) => self.stdout.write_all(data),
-            Output::Stderr(data) => self.stderr.write_all(data),
-        }
-    }
-}
-
 /// How the execution of the command ended.
 enum Ran {
     Exited(Exited),
@@ -165,15 +150,16 @@ struct Exited {
     seen: Seen,
     /// It did not exit: it was ended, because it waited by itself.
     asleep: Option<Recognised>,
+    /// It did not exit: it was ended, because it printed nothing for so long.
+    silent: Option<Period>,
     started: Timestamp,
 }
 
-/// What comes next from a command.
-enum Next {
-    Piece(Output),
-    End,
-    /// Nothing: it waits by itself for a limit to end.
-    Asleep(Recognised),
+impl Attempt {
+    /// Its number among the attempts that have files, those of earlier runs counted.
+    fn place(&self) -> i32 {
+        self.task.earlier + self.number
+    }
 }
 
 impl Runner {
@@ -199,7 +185,7 @@ impl Runner {
             Err(StateError::Worker(why)) => return Ok(Ran::Lost(why)),
             Err(StateError::Refused(error)) => return Err(error),
         };
-        let files = a.task.dir.as_ref().map(OutputFiles::create).transpose();
+        let files = a.task.dir.as_ref().map(|dir| OutputFiles::create(dir, self.keep.then(|| a.place()))).transpose();
         let mut files = files.map_err(|e| self.cannot_write(a, e))?;
         // The last look before the command starts: the assignment may have been taken back since.
         if !self.is_current(a).await? {
@@ -213,13 +199,19 @@ impl Runner {
         };
         self.command_seen.store(true, Relaxed);
         let mut seen = Seen::default();
-        let mut asleep = None;
+        let (mut asleep, mut silent) = (None, None);
+        let can_hang_up = a.target.runtime == RuntimeKind::Process;
+        let quiet = Quiet { judge: &self.judge, clock: &*self.clock, silence: self.silence, can_hang_up };
         loop {
-            let piece = match self.next(a, &mut output, &seen).await {
+            let piece = match quiet.next(&mut output, &seen).await {
                 Next::Piece(piece) => piece,
                 Next::End => break,
                 Next::Asleep(found) => {
                     asleep = Some(found);
+                    break;
+                }
+                Next::Silent => {
+                    silent = self.silence;
                     break;
                 }
             };
@@ -234,20 +226,24 @@ impl Runner {
                 self.tracker.reporter().pass_on(&piece).await.map_err(|e| self.cannot_write(a, e))?;
             }
         }
-        let code = if asleep.is_some() {
-            // This hangs up, which ends the command.
-            drop((output, end));
-            a.exited.store(true, Relaxed);
-            STOPPED
-        } else {
+        let code = if asleep.is_none() && silent.is_none() {
             match end.await {
-                TaskEnd::Exited(code) => {
-                    a.exited.store(true, Relaxed);
-                    code
-                }
+                TaskEnd::Exited(code) => code,
                 TaskEnd::Lost(why) => return Ok(Ran::Lost(why)),
             }
+        } else {
+            if can_hang_up {
+                // This hangs up, which ends the command.
+                drop((output, end));
+            } else if let Err(why) =
+                end_in_container(&*self.place.executor, &a.target, &path, Running { output, end }).await
+            {
+                let silence = self.silence.unwrap_or_default();
+                return Ok(Ran::Lost(format!("it was silent for {silence}, and {why}")));
+            }
+            STOPPED
         };
+        a.exited.store(true, Relaxed);
         let file = match self.place.executor.take_result(&a.target, &path).await {
             Ok(file) => Ok(file),
             // The worker died with its task: whether it left a result file is not known.
@@ -255,24 +251,7 @@ impl Runner {
             // The worker lives, so the file is at fault, and with it the command.
             Err(error) => Err(error.to_string()),
         };
-        Ok(Ran::Exited(Exited { code, file, seen, asleep, started }))
-    }
-
-    /// The next piece of output. A command that is silent, and whose last words were that it waits for long, is not waited for:
-    /// its worker would wait with it.
-    async fn next(&self, a: &Attempt, output: &mut BoxStream<'static, Output>, seen: &Seen) -> Next {
-        // To hang up ends the command of a process worker only.
-        if self.judge.recogniser.is_live() && a.target.runtime == RuntimeKind::Process {
-            match tokio::time::timeout(SILENT, output.next()).await {
-                Ok(piece) => return piece.map_or(Next::End, Next::Piece),
-                Err(_) => {
-                    if let Some(found) = self.judge.recogniser.asleep(seen, &self.judge.moment(&*self.clock)) {
-                        return Next::Asleep(found);
-                    }
-                }
-            }
-        }
-        output.next().await.map_or(Next::End, Next::Piece)
+        Ok(Ran::Exited(Exited { code, file, seen, asleep, silent, started }))
     }
 
     /// The directory that the attempts of the task share, as its worker sees it.
@@ -320,16 +299,18 @@ impl Runner {
         self.place.executor.result_path(&a.target, &a.name, 0).await.is_err()
     }
 
-    async fn exited(&self, a: &Attempt, Exited { code, file, seen, asleep, started }: &Exited) -> AttemptEnd {
+    async fn exited(&self, a: &Attempt, exited: &Exited) -> AttemptEnd {
+        let Exited { code, file, seen, asleep, silent, started } = exited;
         let file = file.as_ref().map(Option::as_deref).map_err(String::as_str);
         let at = self.judge.moment(&*self.clock);
-        let mut verdict = self.judge.decide(Ended { exit_code: *code, file, seen, asleep: asleep.as_ref() }, &at);
+        let mut verdict =
+            self.judge.decide(Ended { exit_code: *code, file, seen, asleep: asleep.as_ref(), silent: *silent }, &at);
         self.short_rests.lengthen(&a.worker.name, &mut verdict);
         let Verdict { outcome, retry_after, message, .. } = verdict;
         let report = DispatchResult { attempt: a.number, outcome, retry_after, message: message.map(|m| cut(&m)) };
         // A task that will be retried has no result yet.
         let ended = matches!(outcome, ReportedOutcome::Succeeded) || (outcome == ReportedOutcome::Failed && a.last_try);
-        if ended && let Err(error) = self.record(a, &report, *code, *started) {
+        if let Err(error) = self.record(a, &report, *code, *started, ended) {
             return AttemptEnd::Broken(self.cannot_write(a, error));
         }
         self.report(a, &report, AttemptEnd::Reported { code: *code, recorded: ended }).await
@@ -345,7 +326,15 @@ impl Runner {
         self.report(a, &report, AttemptEnd::NoCommand { code, message }).await
     }
 
-    fn record(&self, a: &Attempt, report: &DispatchResult, exit_code: i32, started: Timestamp) -> io::Result<()> {
+    /// Writes the result of the attempt, which is that of its task if `is_last`.
+    fn record(
+        &self,
+        a: &Attempt,
+        report: &DispatchResult,
+        exit_code: i32,
+        started: Timestamp,
+        is_last: bool,
+    ) -> io::Result<()> {
         let Some(dir) = a.task.dir.as_ref().filter(|_| self.keep) else { return Ok(()) };
         let result = TaskResult {
             id: a.task.id.clone(),
@@ -358,7 +347,8 @@ impl Runner {
             started_at: Some(started),
             finished_at: self.clock.now(),
         };
-        result.write(dir)
+        result.write(&attempts::dir(dir, a.place()))?;
+        if is_last { attempts::show(dir, a.place(), result::FILE) } else { Ok(()) }
     }
 
     async fn report(&self, a: &Attempt, result: &DispatchResult, end: AttemptEnd) -> AttemptEnd {

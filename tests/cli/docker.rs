@@ -155,3 +155,19 @@ fn containers_share_the_state_of_a_task() {
     assert_eq!(ran.lines(), ["/poolkeeper/state/line-1", "shared-0", "shared-1"]);
     assert_eq!(place.read("kept/line-1/seen"), "shared-0\nshared-1\n");
 }
+
+/// To hang up ends nothing in a container: its processes are ended there, and the worker goes on.
+#[test]
+fn a_silent_task_is_ended_in_its_container() {
+    if !has_docker() {
+        return;
+    }
+    let place = Place::new();
+    place.write("tasks.txt", "hangs\nstubborn\nlooks\n");
+    let script = "case $TASK in hangs) sleep 1000;; stubborn) trap '' TERM; sleep 1000 & while :; do wait; done;; esac
+        ps -o args | grep -c '^sleep 1000'; echo $POOLKEEPER_WORKER; exit 0";
+    let flags = ["--workers", "1", "--silence", "1s", "--tasks", "tasks.txt", "--out", "out"];
+    let ran = run(&place, "silent", &flags, &["sh", "-c", script]).exits(1);
+    assert_eq!(ran.lines(), ["0", "silent-0"], "{}", ran.stderr);
+    ran.says(&["line-1 attempt 1 failed", "line-2 attempt 1 failed", "silent for 1s", "1 succeeded, 2 failed"]);
+}

@@ -1,4 +1,5 @@
 //! Drives the real binary: what a user types, what comes out, how it ends, and that nothing is left behind.
+mod attempts;
 mod batch;
 mod cleaners;
 mod command;
@@ -7,6 +8,7 @@ mod ends;
 mod inputs;
 mod limits;
 mod resume;
+mod silence;
 mod state;
 mod support;
 mod texts;

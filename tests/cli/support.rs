@@ -103,7 +103,7 @@ impl Place {
         command
     }
 
-    /// `poolkeeper run --local ARGS`. Afterwards nothing may be left of it.
+    /// `poolkeeper run --local ARGS`. Afterwards nothing may be left of it. Retries do not wait, unless ARGS say so.
     #[track_caller]
     pub fn run(&self, args: &[&str]) -> Ran {
         self.run_with(args, b"", |_| ())
@@ -111,7 +111,8 @@ impl Place {
 
     #[track_caller]
     pub fn run_with(&self, args: &[&str], stdin: &[u8], change: impl FnOnce(&mut Command)) -> Ran {
-        let mut command = self.command(&[&["run", "--local"], args].concat());
+        let at_once: &[&str] = if args.contains(&"--backoff") { &[] } else { &["--backoff", "0s"] };
+        let mut command = self.command(&[&["run", "--local"], at_once, args].concat());
         if !stdin.is_empty() {
             command.stdin(Stdio::piped());
         }

@@ -82,6 +82,7 @@ async fn a_lost_contact_is_what_the_end_of_the_attempt_says() {
         clock,
         command: vec!["agent".to_owned()],
         judge: Judge::default(),
+        silence: None,
         state: None,
         stdin: Bytes::new(),
         live: false,
@@ -92,13 +93,14 @@ async fn a_lost_contact_is_what_the_end_of_the_attempt_says() {
     let options = BatchOptions {
         pool,
         retry_failed: 0,
+        backoff: poolkeeper::api::Period::ZERO,
         timeout: None,
         keep: false,
         start_hint: "",
         run: "3f2a91c0".to_owned(),
         lease: None,
     };
-    let task = TaskRef { id: "line-1".to_owned(), line: 1, text: Some("work".to_owned()), dir: None };
+    let task = TaskRef { id: "line-1".to_owned(), line: 1, text: Some("work".to_owned()), dir: None, earlier: 0 };
     let engine = Engine::new(runner, options, Box::new(std::iter::once(Ok(task))));
     let last = engine.run(&CancellationToken::new()).await.unwrap().unwrap();
     assert_eq!(last.outcome, Outcome::Lost);

@@ -201,7 +201,7 @@ impl ReportArgs {
         }
         let zone = judge.zone.clone().unwrap_or_else(|| output.zone.clone());
         let at = Moment { now: output.now, zone };
-        let ended = Ended { exit_code: code, file: Ok(None), seen: &output.seen, asleep: None };
+        let ended = Ended { exit_code: code, file: Ok(None), seen: &output.seen, asleep: None, silent: None };
         let verdict = judge.decide(ended, &at);
         let message = verdict.message.map(|message| message.chars().take(MAX_TEXT).collect());
         Ok((verdict.outcome, verdict.retry_after, self.message.clone().or(message)))

@@ -78,7 +78,8 @@ impl Run for TestArgs {
         let exit_code = self.exit_code.unwrap_or(1);
         let found = asleep.clone().or_else(|| recogniser.ended(&seen, exit_code, &at));
         let judge = Judge { recogniser, ..Judge::default() };
-        let verdict = judge.decide(Ended { exit_code, file: Ok(None), seen: &seen, asleep: asleep.as_ref() }, &at);
+        let verdict =
+            judge.decide(Ended { exit_code, file: Ok(None), seen: &seen, asleep: asleep.as_ref(), silent: None }, &at);
         let answer = Answer { verdict, found, asleep: asleep.is_some(), exit_code, last_line: seen.last_line(), at };
         print::data(&match self.output {
             Format::Json => print::json(&answer.json()),

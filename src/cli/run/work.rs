@@ -19,6 +19,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::{output, signals};
 use crate::standalone::{leftovers, state_dir};
 use crate::supervisor::attempt::{Runner, TaskRef};
+use crate::supervisor::batch::attempts;
 use crate::supervisor::batch::engine::{BatchOptions, Engine, Last, TaskSource};
 use crate::supervisor::batch::outdir::{Identity, RunDir};
 use crate::supervisor::batch::state_dirs::StateDirs;
@@ -109,6 +110,7 @@ impl Work {
             tracker: shown.tracker.clone(),
             clock: cx.clock.clone(),
             judge: plan.judge,
+            silence: args.batch.silence,
             state: plan.state,
             command: args.command.clone(),
             stdin: self.stdin.clone(),
@@ -120,6 +122,7 @@ impl Work {
         let options = BatchOptions {
             pool: plan.pool,
             retry_failed: args.batch.retry_failed,
+            backoff: args.batch.backoff,
             timeout: args.batch.timeout,
             keep,
             start_hint: plan.start_hint,
@@ -153,6 +156,7 @@ impl Work {
                 line: 0,
                 text: None,
                 dir: kept,
+                earlier: 0,
             }))));
         };
         let (dir, command) = (self.dir.clone(), args.command.clone());
@@ -255,7 +259,8 @@ fn todo(
         return Ok(None);
     }
     let task_dir = dir.task_dir(&item.id);
-    Ok(Some(TaskRef { id: item.id, line: item.line, text: Some(item.text), dir: Some(task_dir) }))
+    let earlier = if dir.is_resumed() { attempts::newest(&task_dir) } else { 0 };
+    Ok(Some(TaskRef { id: item.id, line: item.line, text: Some(item.text), dir: Some(task_dir), earlier }))
 }
 
 /// Signals that stop the run. One that is ignored stays so. `left` is said when a second one ends it at once.

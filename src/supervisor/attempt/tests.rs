@@ -2,6 +2,7 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use futures::StreamExt;
 use kube::api::{Patch, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
@@ -80,6 +81,7 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
         clock,
         command: vec!["agent".into()],
         judge: Judge { exit_codes: vec![75], ..Judge::default() },
+        silence: None,
         state: None,
         stdin: Bytes::new(),
         live: false,
@@ -87,8 +89,13 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
         short_rests: ShortRests::default(),
         command_seen: AtomicBool::new(false),
     };
-    let task =
-        TaskRef { id: "line-1".into(), line: 1, text: Some("work".into()), dir: Some(dir.path().join("line-1")) };
+    let task = TaskRef {
+        id: "line-1".into(),
+        line: 1,
+        text: Some("work".into()),
+        dir: Some(dir.path().join("line-1")),
+        earlier: 0,
+    };
     let attempt = Attempt {
         name: "t".into(),
         uid: dispatch.uid().unwrap(),

@@ -195,6 +195,7 @@ impl Engine {
                     lost: if self.options.timeout.is_some() { -1 } else { WORKER_LOST_RETRIES },
                     // An outage of the service is no fault of the task.
                     overloaded: -1,
+                    backoff: Some(self.options.backoff),
                     ..Retry::default()
                 },
                 note: Some(task.to_owned()),
@@ -258,6 +259,10 @@ impl Engine {
         if t.started < result.attempt {
             return; // it never ran
         }
+        if !result.outcome.is_reported() {
+            self.record_attempt(name, status, result);
+        }
+        let Some(t) = self.in_flight.get(name) else { return };
         let outcome =
             if t.timed_out && result.outcome == Outcome::Cancelled { Outcome::TimedOut } else { result.outcome };
         self.tracker.report(&Progress::Ended {

@@ -3,8 +3,9 @@
 //! - [`engine`]: keeps Dispatches in flight until every task is over.
 //! - [`former`]: what an earlier run left on a server.
 //! - [`tasks`]: the task file. `ids`: names for what is in it.
-//! - [`outdir`]: the run directory. [`result`]: how each task ended. [`state_dirs`]: what its attempts share.
+//! - [`outdir`]: the run directory. [`attempts`]: the files of each attempt. [`result`]: how each task ended. [`state_dirs`]: what its attempts share.
 
+pub mod attempts;
 pub mod engine;
 pub mod former;
 mod ids;

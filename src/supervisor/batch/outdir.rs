@@ -2,7 +2,8 @@
 //!
 //! | path | what |
 //! |---|---|
-//! | `ID/stdout`, `ID/stderr`, `ID/result.json` | of the last attempt of each task |
+//! | `ID/attempt-N/stdout`, `…/stderr`, `…/result.json` | of each attempt of each task |
+//! | `ID/stdout`, `ID/stderr`, `ID/result.json` | of the last one |
 //! | `.poolkeeper/run.lock` | locked while a run uses the directory; holds its pid |
 //! | `.poolkeeper/run.json` | the run's id, which its workers carry, and a hash of the command |
 //! | `.poolkeeper/workers/` | a record of each worker (Process), written before its start, and its socket |
@@ -186,6 +187,11 @@ impl RunDir {
     /// True if outputs and results outlive the run.
     pub const fn is_kept(&self) -> bool {
         self.temporary.is_none()
+    }
+
+    /// True if it may hold results of an earlier run.
+    pub const fn is_resumed(&self) -> bool {
+        self.resumed
     }
 
     /// Directory of a task.

@@ -5,9 +5,9 @@ use jiff::tz::TimeZone;
 use super::expression::BadPattern;
 use super::recogniser::{Moment, Recognised, Recogniser, Seen};
 use super::verdict::{Verdict, verdict};
-use crate::api::RuntimeKind;
 use crate::api::dispatch::ReportedOutcome;
 use crate::api::pool::ContainerPoolSpec;
+use crate::api::{Period, RuntimeKind};
 use crate::clock::Clock;
 
 /// How attempts of a pool are judged.
@@ -32,6 +32,8 @@ pub struct Ended<'a> {
     pub seen: &'a Seen,
     /// What was recognised while it ran, if it was ended for that.
     pub asleep: Option<&'a Recognised>,
+    /// It was ended because it printed nothing for so long.
+    pub silent: Option<Period>,
 }
 
 impl Judge {
@@ -58,7 +60,7 @@ impl Judge {
     /// A result file that cannot be read, or that is not valid, makes the attempt Failed: a command that meant to report is
     /// judged neither by its output nor by its exit code.
     pub fn decide(&self, ended: Ended<'_>, at: &Moment) -> Verdict {
-        let Ended { exit_code, file, seen, asleep } = ended;
+        let Ended { exit_code, file, seen, asleep, silent } = ended;
         let file = match file {
             Ok(file) => file,
             Err(why) => return Verdict::failed(format!("the result file cannot be read: {why}")),
@@ -68,6 +70,8 @@ impl Judge {
             Ok(verdict) if verdict.is_from_file => verdict,
             Ok(by_code) => match asleep.cloned().or_else(|| self.recogniser.ended(seen, exit_code, at)) {
                 Some(found) => Verdict::recognised(&found),
+                // The code is that of a command that was ended, and says nothing.
+                None if let Some(silence) = silent => Verdict::failed(format!("silent for {silence}")),
                 None => self.with_last_line(by_code, seen),
             },
         }
@@ -99,7 +103,6 @@ mod tests {
 
     use super::super::recogniser::Stream;
     use super::*;
-    use crate::api::Period;
     use ReportedOutcome::{Failed, Overloaded, RateLimited, Succeeded, Unauthorized};
 
     fn judged(patterns: &[&str], exit_code: i32, file: Result<Option<&[u8]>, &str>, output: &str) -> Verdict {
@@ -108,7 +111,7 @@ mod tests {
         let mut seen = Seen::default();
         seen.feed(Stream::Stderr, output.as_bytes());
         let at = Moment { now: Timestamp::UNIX_EPOCH, zone: TimeZone::UTC };
-        judge.decide(Ended { exit_code, file, seen: &seen, asleep: None }, &at)
+        judge.decide(Ended { exit_code, file, seen: &seen, asleep: None, silent: None }, &at)
     }
 
     #[test]
@@ -135,6 +138,23 @@ mod tests {
         assert_eq!(overloaded.outcome, Overloaded);
         assert!(overloaded.message.unwrap().starts_with("service overloaded (curl/"));
         assert_eq!(judged(&["curl"], 75, Ok(None), "nothing").outcome, RateLimited);
+    }
+
+    #[test]
+    fn of_a_command_that_was_silent_too_long_the_file_and_the_last_words_count_before_the_silence() {
+        let judge = Judge { exit_codes: vec![75, 137], recogniser: Recogniser::of(["gh"]).unwrap(), zone: None };
+        let judged = |file: Option<&[u8]>, output: &str| {
+            let mut seen = Seen::default();
+            seen.feed(Stream::Stderr, output.as_bytes());
+            let at = Moment { now: Timestamp::UNIX_EPOCH, zone: TimeZone::UTC };
+            let silent = Some(Period::minutes(10));
+            judge.decide(Ended { exit_code: 137, file: Ok(file), seen: &seen, asleep: None, silent }, &at)
+        };
+        let limit = "gh: You have exceeded a secondary rate limit.";
+        assert_eq!(judged(Some(br#"{"outcome":"Succeeded"}"#), limit).outcome, Succeeded);
+        assert_eq!(judged(None, limit).outcome, RateLimited);
+        let silent = judged(None, "working");
+        assert_eq!((silent.outcome, silent.message.as_deref()), (Failed, Some("silent for 10m")));
     }
 
     #[test]

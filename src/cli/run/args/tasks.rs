@@ -28,6 +28,12 @@ pub struct TaskFlags {
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(i32).range(0..=1_000_000),
           allow_negative_numbers = true, help_heading = "Tasks")]
     pub retry_failed: i32,
+    /// Wait at least this long before a retry after a failure, a lost worker or an overloaded service; doubles up to 5m
+    #[arg(long, value_name = "TIME", default_value = "10s", help_heading = "Tasks")]
+    pub backoff: Period,
+    /// End an attempt that prints nothing for this long; it counts as failed [default: no limit]
+    #[arg(long, value_name = "TIME", value_parser = above_zero, allow_hyphen_values = true, help_heading = "Tasks")]
+    pub silence: Option<Period>,
     /// End a task this long after its first start, all attempts and rests counted
     #[arg(long, value_name = "TIME", value_parser = above_zero, allow_hyphen_values = true, help_heading = "Tasks")]
     pub timeout: Option<Period>,
@@ -42,7 +48,7 @@ the workers, on a volume that all of them share.";
 
 fn above_zero(text: &str) -> Result<Period, String> {
     match text.parse::<Period>() {
-        Ok(period) if period.is_zero() => Err("must be above 0s; leave --timeout out for no limit".to_owned()),
+        Ok(period) if period.is_zero() => Err("must be above 0s; leave it out for no limit".to_owned()),
         Ok(period) => Ok(period),
         Err(error) => Err(error.to_string()),
     }

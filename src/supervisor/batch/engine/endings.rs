@@ -10,6 +10,7 @@ use serde_json::json;
 use super::state::{Done, Engine, InFlight, Last};
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, LastResult, Outcome};
 use crate::supervisor::Error;
+use crate::supervisor::batch::attempts;
 use crate::supervisor::batch::result::{self, TaskResult};
 use crate::supervisor::progress::Progress;
 use crate::supervisor::report::params;
@@ -83,6 +84,28 @@ impl Engine {
         };
         let written = std::fs::create_dir_all(dir).and_then(|()| result.write(dir));
         written.map_err(|e| Error::write(format!("cannot keep the result of {} in {}", result.id, dir.display()), e))
+    }
+
+    /// Writes the result of an attempt that did not end by itself, next to what it printed.
+    pub(super) fn record_attempt(&self, name: &str, status: &DispatchStatus, last: &LastResult) {
+        let Some(t) = self.in_flight.get(name).filter(|_| self.options.keep) else { return };
+        let Some(dir) = &t.task.dir else { return };
+        let dir = attempts::dir(dir, t.task.earlier + last.attempt);
+        let result = TaskResult {
+            id: t.task.id.clone(),
+            hash: result::hash(t.task.text.as_deref(), &self.runner.command),
+            outcome: final_outcome_of(last.outcome, t.timed_out),
+            exit_code: t.exit_code,
+            message: message_of(last, t.timed_out),
+            attempts: last.attempt,
+            worker: status.worker.as_ref().map(|w| w.name.clone()),
+            started_at: status.assigned_at.as_ref().map(|at| at.0),
+            finished_at: self.runner.clock.now(),
+        };
+        // It may have ended before it had files.
+        if let Err(error) = std::fs::create_dir_all(&dir).and_then(|()| result.write(&dir)) {
+            self.tracker.note(format!("cannot keep the result of an attempt in {}: {error}", dir.display()));
+        }
     }
 
     /// Shows the whole output of the last attempt.
@@ -178,10 +201,16 @@ impl Engine {
 fn final_outcome(status: &DispatchStatus, timed_out: bool) -> Outcome {
     match (status.phase, status.last_result.as_ref().map(|r| r.outcome)) {
         (DispatchPhase::Succeeded, _) => Outcome::Succeeded,
-        (_, Some(Outcome::Cancelled)) if timed_out => Outcome::TimedOut,
-        (_, Some(outcome)) => outcome,
+        (_, Some(outcome)) => final_outcome_of(outcome, timed_out),
         // Never ran: refused, or gone.
         (_, None) => Outcome::NotStarted,
+    }
+}
+
+const fn final_outcome_of(outcome: Outcome, timed_out: bool) -> Outcome {
+    match outcome {
+        Outcome::Cancelled if timed_out => Outcome::TimedOut,
+        outcome => outcome,
     }
 }
 

@@ -24,6 +24,8 @@ pub struct BatchOptions {
     pub pool: ContainerPool,
     /// Further attempts after Failed.
     pub retry_failed: i32,
+    /// The shortest wait before an attempt that follows Failed, WorkerLost or Overloaded.
+    pub backoff: Period,
     /// The most time for a task, from its first start.
     pub timeout: Option<Period>,
     /// True: a task's directory stays after its output was printed.

@@ -1,0 +1,132 @@
+//! Commands that print nothing: one that waits by itself for a limit to end, and one that hangs.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+use crate::api::Period;
+use crate::api::dispatch::Target;
+use crate::clock::Clock;
+use crate::runtime::exec::{ExecError, Executor, Output, Running, Task, TaskEnd};
+use crate::supervisor::outcome::recogniser::Recognised;
+use crate::supervisor::outcome::{Judge, Seen};
+
+/// A command that printed nothing for so long may wait by itself.
+const SILENT: Duration = Duration::from_secs(5);
+/// A silence that is this much longer than it was to be: the process was stopped (Ctrl-Z), or had no processor.
+const LATE: Duration = Duration::from_millis(200);
+/// Then what was printed meanwhile may take so long to arrive.
+const SETTLE: Duration = Duration::from_secs(1);
+/// How long the output of a command that was ended may take to end. A process that it left may hold it open.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Ends every process that has the variable of this attempt's result file: asks them, and kills those that are there 5 s later.
+/// Zombies have no variables.
+const END: &str = r#"
+n=0
+while [ $n -lt 10 ]; do
+  found= signal=TERM
+  [ $n -lt 5 ] || signal=KILL
+  for p in /proc/[0-9]*; do
+    if { tr '\0' '\n' <"$p/environ"; } 2>/dev/null | grep -qxF "$1"; then
+      found=1
+      kill -$signal "${p#/proc/}" 2>/dev/null
+    fi
+  done
+  [ -n "$found" ] || exit 0
+  n=$((n + 1))
+  sleep 1
+done
+exit 1"#;
+
+/// What comes next from a command.
+pub(super) enum Next {
+    Piece(Output),
+    End,
+    /// Nothing: it waits by itself for a limit to end.
+    Asleep(Recognised),
+    /// Nothing, for as long as a task may be silent.
+    Silent,
+}
+
+/// How long a command may print nothing.
+pub(super) struct Quiet<'a> {
+    /// Knows the words of a program that waits by itself.
+    pub judge: &'a Judge,
+    pub clock: &'a dyn Clock,
+    /// After this it is ended. None: never.
+    pub silence: Option<Period>,
+    /// True if to hang up ends the command, as it does in process workers alone. Only then is one that waits by itself not waited for.
+    pub can_hang_up: bool,
+}
+
+impl Quiet<'_> {
+    /// The next piece of output. A command that is silent, and whose last words were that it waits for long, is not waited for:
+    /// its worker would wait with it.
+    pub(super) async fn next(&self, output: &mut BoxStream<'static, Output>, seen: &Seen) -> Next {
+        let silence = self.silence.map(|silence| silence.get());
+        let mut waited = Duration::ZERO;
+        let is_live = self.judge.recogniser.is_live() && self.can_hang_up;
+        if is_live && silence.is_none_or(|silence| silence > SILENT) {
+            match tokio::time::timeout(SILENT, output.next()).await {
+                Ok(piece) => return piece.map_or(Next::End, Next::Piece),
+                Err(_) => {
+                    if let Some(found) = self.asleep(seen) {
+                        return Next::Asleep(found);
+                    }
+                    waited = SILENT;
+                }
+            }
+        }
+        let Some(silence) = silence else { return output.next().await.map_or(Next::End, Next::Piece) };
+        let (rest, before) = (silence.saturating_sub(waited), self.clock.mono());
+        if let Ok(piece) = tokio::time::timeout(rest, output.next()).await {
+            return piece.map_or(Next::End, Next::Piece);
+        }
+        if self.clock.mono().saturating_sub(before) > rest + LATE
+            && let Ok(piece) = tokio::time::timeout(SETTLE, output.next()).await
+        {
+            return piece.map_or(Next::End, Next::Piece);
+        }
+        Next::Silent
+    }
+
+    fn asleep(&self, seen: &Seen) -> Option<Recognised> {
+        self.judge.recogniser.asleep(seen, &self.judge.moment(self.clock))
+    }
+}
+
+/// Ends the command of an attempt in a container, which to hang up does not end, and drops what it still prints.
+///
+/// # Errors
+/// It may still run.
+pub(super) async fn end_in_container(
+    executor: &dyn Executor,
+    target: &Target,
+    path: &str,
+    running: Running,
+) -> Result<(), String> {
+    let Running { mut output, end } = running;
+    let argv = ["sh", "-c", END, "sh", &format!("POOLKEEPER_RESULT={path}")].map(str::to_owned).into();
+    let ending = async {
+        let Running { output: mut words, end } = executor.exec(target, Task { argv, ..Task::default() }).await?;
+        while words.next().await.is_some() {}
+        Ok::<_, ExecError>(end.await)
+    };
+    match ending.await {
+        Ok(TaskEnd::Exited(0)) => {}
+        Ok(TaskEnd::Exited(code)) => return Err(format!("its processes could not be ended (exit code {code})")),
+        Ok(TaskEnd::Lost(why)) => return Err(why),
+        Err(error) => return Err(format!("its processes could not be ended: {error}")),
+    }
+    let ended = async {
+        while output.next().await.is_some() {}
+        end.await
+    };
+    match tokio::time::timeout(LAST_WORDS, ended).await {
+        Ok(TaskEnd::Exited(_)) => Ok(()),
+        Ok(TaskEnd::Lost(why)) => Err(why),
+        Err(_) => Err("a process that it left holds its output open".to_owned()),
+    }
+}
