@@ -1,4 +1,4 @@
-//! Outputs of every attempt are kept. Those of the newest one are in the directory of the task too.
+//! Outputs of every attempt are stored. Those of the newest one are in the directory of the task too.
 use std::os::unix::fs::MetadataExt;
 
 use crate::support::Place;

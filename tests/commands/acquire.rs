@@ -147,7 +147,7 @@ async fn a_full_queue_is_waited_out() {
     let refused = rig.poolkeeper(&["acquire", "narrow", "--task", "second", "--wait", "2s"]).output().unwrap();
     let refused = Said::of(refused).exits(5);
     assert!(refused.stderr.contains("got no worker of pool narrow"), "{}", refused.stderr);
-    // The last one may be made so late that its time is over before anybody refuses it: then it expired, as any other does.
+    // The last one may be made so late that its time is over before the controller refuses it: then it has expired.
     let left = api.get_opt("second").await.unwrap().and_then(|second| second.status);
     let phase = left.map(|status| status.phase);
     assert!(matches!(phase, None | Some(DispatchPhase::Expired)), "the refused one is left behind: {phase:?}");
