@@ -24,10 +24,11 @@ pub struct Preset {
     pub exit_zero: ExitZero,
     /// Number of lines at the end of each stream that are looked at.
     pub within: usize,
-    /// Time that is added to a moment that the program names, because it is known to be too early. Lengths of time are exact.
+    /// Time that is added to a moment that a sentence names, because it is known to be too early. Lengths of time, and moments in
+    /// events, are exact.
     #[serde(default)]
     pub margin: Period,
-    /// Expression that stands before the sentences of the rules on a line, though not in an event.
+    /// Expression that stands before the sentences of the rules on a line, and perhaps in an event.
     #[serde(default)]
     pub prefix: String,
     /// JSON lines with which a run that failed ends.

@@ -195,9 +195,12 @@ impl Recognised {
 
 impl Compiled {
     fn of(preset: Preset) -> Result<Self, BadPattern> {
+        // Some programs put what stands before a sentence on a line into their events too, others leave it out there.
+        let in_event = format!("(?:{})?", preset.prefix);
         let rule = |rule: &Rule| {
-            let pair =
-                |text: &String| Ok((expression::of_preset(&preset.prefix, text)?, expression::of_preset("", text)?));
+            let pair = |text: &String| {
+                Ok((expression::of_preset(&preset.prefix, text)?, expression::of_preset(&in_event, text)?))
+            };
             rule.text.as_ref().map(pair).transpose()
         };
         let rules = preset.rules.iter().map(rule).collect::<Result<_, _>>()?;
@@ -297,7 +300,7 @@ impl Compiled {
         Some(found)
     }
 
-    /// The latest time that an event names goes before that of a sentence.
+    /// The latest time that an event names goes before that of a sentence. It is exact to the second, so it needs no margin.
     fn with_event_time(&self, mut found: Recognised, streams: &[Lines], at: &Moment) -> Recognised {
         let events = || streams.iter().flat_map(|stream| &stream.lines).filter_map(|line| line.event.as_ref());
         let times = self.preset.times.iter().flat_map(|known| {
@@ -309,7 +312,7 @@ impl Compiled {
             _ => None,
         });
         if let Some(latest) = waits.max().filter(|wait| !wait.is_zero() && found.class.rests()) {
-            found.wait = Some(plus(latest, self.preset.margin));
+            found.wait = Some(latest);
         }
         found
     }

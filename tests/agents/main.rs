@@ -1,0 +1,11 @@
+//! Agents that continue their sessions: 40 tasks over 4 workers, with accounts that meet every kind of limit.
+//!
+//! The wrappers are those of `examples/`. `stand-in.sh` plays the programs, and checks what no one else can see: that no
+//! session starts over, and that no account is asked before its time.
+#![allow(clippy::unwrap_used)]
+
+mod accounts;
+mod batch;
+#[path = "../cli/support.rs"]
+#[allow(dead_code, reason = "tests/cli uses the rest")]
+mod support;

@@ -1,0 +1,181 @@
+#!/usr/bin/env bash
+# Plays `claude -p` and `codex exec`: prints what they print, keeps sessions on disk as they do, and checks who asks what.
+#
+#   stand-in.sh claude|codex DIR [the arguments of the program]
+#
+# DIR/accounts/TOKEN/plan says what happens at each call with this token: a line each, from the first to the last. After the
+# last line every call succeeds. The end of a limit is in DIR/accounts/TOKEN/until (seconds since 1970).
+# What must not happen is written to DIR/wrong, and each call to DIR/log: the account, what happened, the task.
+set -u
+program=$1 dir=$2
+shift 2
+
+wrong() { echo "$*" >>"$dir/wrong"; }
+
+# The arguments that the program has. Others are refused, as it refuses them.
+session='' prompt='' is_resumed=''
+refuse() { wrong "$program refuses the argument $1" && echo "error: unexpected argument '$1' found" >&2 && exit 2; }
+while [ $# -gt 0 ]; do
+  case $program,$1 in
+    claude,-p | claude,--verbose | codex,--json | codex,--skip-git-repo-check) ;;
+    claude,--output-format) [ "$2" = stream-json ] || refuse "$2"; shift ;;
+    claude,--permission-mode) shift ;;
+    codex,-c) [ "$2" = 'sandbox_mode="workspace-write"' ] || refuse "$2"; shift ;;
+    codex,exec) ;;
+    claude,--resume | codex,resume) session=$2 is_resumed=1; shift ;;
+    codex,-) ;;
+    *,-*) refuse "$1" ;;
+    *) prompt=$1 ;;
+  esac
+  shift
+done
+# Both programs add what they find on standard input to the prompt.
+input=$(cat)
+[ -z "$is_resumed" ] || [ -z "$input" ] || wrong "the task is given to session $session again"
+[ -n "$prompt" ] || prompt=$input
+
+json() { printf '%s' "$1" | sed 's/[\\"]/\\&/g'; }
+
+# The session, where the program keeps it.
+case $program in
+  claude)
+    token=${CLAUDE_CODE_OAUTH_TOKEN:-}
+    home=${CLAUDE_CONFIG_DIR:-$HOME/.claude}/projects/${PWD//[^A-Za-z0-9]/-}
+    ;;
+  codex)
+    token=${CODEX_API_KEY:-}
+    home=${CODEX_HOME:-$HOME/.codex}/sessions
+    ;;
+esac
+if [ -n "$is_resumed" ]; then
+  file=$(find "$home" -name "*$session.jsonl")
+  if [ -z "$file" ]; then
+    wrong "there is no session $session"
+    echo "No conversation found with session ID: $session"
+    exit 1
+  fi
+  task=$(cat "$file.task")
+else
+  session=$(cat /proc/sys/kernel/random/uuid)
+  task=$prompt
+  # One file for each task that ever began. The second one to begin it finds the file.
+  mkdir -p "$dir/began"
+  (set -o noclobber && echo "$session" >"$dir/began/$(printf '%s' "$task" | cksum | tr -d ' ')") 2>/dev/null ||
+    wrong "the session of the task starts over: $task"
+  case $program in
+    claude) file=$home/$session.jsonl ;;
+    codex) file=$home/$(date -u +%Y/%m/%d/rollout-%Y-%m-%dT%H-%M-%S)-$session.jsonl ;;
+  esac
+  mkdir -p "$(dirname "$file")"
+  echo "$task" >"$file.task"
+fi
+echo "{\"type\":\"user\",\"message\":\"$(json "$prompt")\"}" >>"$file"
+
+case $program in
+  claude) echo "{\"type\":\"system\",\"subtype\":\"init\",\"cwd\":\"$PWD\",\"session_id\":\"$session\"}" ;;
+  codex) echo "{\"type\":\"thread.started\",\"thread_id\":\"$session\"}" && echo '{"type":"turn.started"}' ;;
+esac
+
+# The ends of a turn, in the form of each program.
+succeeds() { # TEXT
+  case $program in
+    claude)
+      # The heartbeat of every run, and then the result.
+      echo "{\"type\":\"rate_limit_event\",\"rate_limit_info\":{\"status\":\"allowed\",\"resetsAt\":$((now + 9000)),\"rateLimitType\":\"five_hour\"},\"session_id\":\"$session\"}"
+      echo "{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":false,\"result\":\"$(json "$1")\",\"session_id\":\"$session\",\"total_cost_usd\":0.25,\"usage\":{\"input_tokens\":100,\"output_tokens\":20}}"
+      ;;
+    codex)
+      echo "{\"type\":\"item.completed\",\"item\":{\"id\":\"item_0\",\"type\":\"agent_message\",\"text\":\"$(json "$1")\"}}"
+      echo '{"type":"turn.completed","usage":{"input_tokens":100,"cached_input_tokens":50,"output_tokens":20}}'
+      ;;
+  esac
+  exit 0
+}
+fails() { # TEXT [EXIT CODE [STATUS]]
+  case $program in
+    claude)
+      [ "${3:-}" != 429 ] || echo "{\"type\":\"assistant\",\"error\":\"rate_limit\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"$(json "$1")\"}]},\"session_id\":\"$session\"}"
+      # The subtype is "success" in the reports too.
+      echo "{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":true,${3:+\"api_error_status\":$3,}\"result\":\"$(json "$1")\",\"session_id\":\"$session\",\"total_cost_usd\":0.05}"
+      ;;
+    codex)
+      echo "{\"type\":\"error\",\"message\":\"$(json "$1")\"}"
+      echo "{\"type\":\"turn.failed\",\"error\":{\"message\":\"$(json "$1")\"}}"
+      ;;
+  esac
+  exit "${2:-1}"
+}
+
+[ -n "$token" ] || { wrong "no account" && fails 'Not logged in · Please run /login'; }
+account=$dir/accounts/$token
+[ -d "$account" ] || { wrong "no such account: $token" && fails 'Invalid API key · Please run /login'; }
+
+# The account takes one call at a time, because the pools of these tests say maxConcurrent: 1.
+exec 9>"$account/lock"
+flock -n 9 || wrong "two calls at once with $token"
+now=$(date +%s)
+until=$(cat "$account/until" 2>/dev/null || echo 0)
+[ "$now" -ge "$until" ] || wrong "$token is asked $((until - now)) s before its time: $task"
+
+happens=$(head -n 1 "$account/plan")
+# An empty account and an expired login stay what they are.
+case $happens in empty | expired) ;; *) sed -i 1d "$account/plan" ;; esac
+echo "$token ${happens:-done} $task" >>"$dir/log"
+
+limit() { until=$1 && echo "$until" >"$account/until"; } # The moment from which the account may be asked again.
+clock() { date -u -d "@$1" "+%-I:%M%P"; }
+
+# `exact` in the presets marks the sentences that are as they were reported; times, names and JSON around them are ours.
+case $program,$happens in
+  # The end of the limit to the second, as only the events have it. The exit code is 0, as in claude-code#79500.
+  claude,epoch)
+    limit $((now + 4))
+    echo "{\"type\":\"rate_limit_event\",\"rate_limit_info\":{\"status\":\"rejected\",\"resetsAt\":$until,\"rateLimitType\":\"five_hour\"},\"session_id\":\"$session\"}"
+    fails "You've hit your session limit · resets $(clock $((until + 60))) (UTC)" 0 429
+    ;;
+  # A minute, as the sentence has it. It is too early: the account is limited for two minutes more.
+  claude,clock)
+    minute=$((now / 60 * 60 + 60))
+    limit $((minute + 120))
+    fails "You've hit your weekly limit · resets $(clock "$minute") (UTC)" 1 429
+    ;;
+  # It sleeps on its limit by itself.
+  claude,sleeps)
+    limit $((now + 60))
+    echo 'API Error (429 {"type":"error","error":{"type":"rate_limit_error","message":"This request would exceed your limit"}}) · Retrying in 60 seconds… (attempt 1/10)'
+    exec sleep 100000
+    ;;
+  claude,overloaded) fails 'API Error: Repeated 529 Overloaded errors' ;;
+  claude,busy) fails 'API Error: Server is temporarily limiting requests (not your usage limit) · Rate limited' ;;
+  claude,empty) fails 'Credit balance is too low' ;;
+  claude,expired) fails 'API Error: 401 {"type":"error","error":{"type":"authentication_error","message":"OAuth token has expired. Please obtain a new token or refresh your existing token."}} · Please run /login' ;;
+
+  codex,relative)
+    limit $((now + 4))
+    fails 'Rate limit reached for gpt-x in organization org-x on tokens per min (TPM): Limit 30000, Used 29000, Requested 2000. Please try again in 4.5s.'
+    ;;
+  codex,words)
+    limit $((now + 4))
+    fails "You've hit your usage limit. Upgrade to Pro (https://openai.com/chatgpt/pricing) or try again in 4 seconds."
+    ;;
+  codex,azure)
+    limit $((now + 2))
+    fails 'Rate limit is exceeded. Try again in 3 seconds.'
+    ;;
+  codex,clock)
+    minute=$((now / 60 * 60 + 60))
+    limit $((minute + 60))
+    fails "You've hit your usage limit. Try again at $(date -u -d "@$minute" '+%-I:%M %p')."
+    ;;
+  codex,overloaded) fails 'Selected model is at capacity. Please try a different model.' ;;
+  codex,busy) fails "We're currently experiencing high demand, which may cause temporary errors." ;;
+  codex,empty) fails 'Quota exceeded. Check your plan and billing details.' ;;
+  codex,expired) fails 'unexpected status 401 Unauthorized: , url: https://chatgpt.com/backend-api/codex/responses' ;;
+
+  # It says nothing more, and does not end.
+  *,hangs) exec sleep 100000 ;;
+  # The task is about limits.
+  *,words-in-success) succeeds "ERROR: You've hit your usage limit. Try again at 3:51 PM. API Error: Rate limit reached is handled now." ;;
+  *,done | *,) succeeds "Done: $task" ;;
+  *) wrong "the plan of $token has $happens" && exit 1 ;;
+esac
