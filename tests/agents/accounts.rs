@@ -27,7 +27,7 @@ pub const CLAUDE: Agent = Agent {
     variable: "CLAUDE_CODE_OAUTH_TOKEN",
     plans: [
         ("token-a", &["done", "epoch", "overloaded", "sleeps", "words-in-success"]),
-        ("token-b", &["epoch", "busy", "done", "epoch", "overloaded", "clock"]),
+        ("token-b", &["epoch", "hangs", "busy", "done", "epoch", "overloaded", "clock"]),
         ("token-c", &["empty"]),
         ("token-d", &["expired"]),
     ],
@@ -39,7 +39,7 @@ pub const CODEX: Agent = Agent {
     variable: "CODEX_API_KEY",
     plans: [
         ("token-a", &["done", "relative", "overloaded", "words", "words-in-success"]),
-        ("token-b", &["words", "busy", "done", "azure", "overloaded", "clock"]),
+        ("token-b", &["words", "hangs", "busy", "done", "azure", "overloaded", "clock"]),
         ("token-c", &["empty"]),
         ("token-d", &["expired"]),
     ],

@@ -13,14 +13,11 @@ fn batch(agent: Agent) {
         "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "agents"}, "spec": accounts.spec(),
     });
     place.write("pool.json", &pool.to_string());
-    let shim = format!(
-        "export POOLKEEPER_STATE=$PWD/state/$POOLKEEPER_TASK_ID; mkdir -p $POOLKEEPER_STATE; exec {}",
-        accounts.wrapper().display()
-    );
-    let flags = ["-f", "pool.json", "--tasks", "tasks.txt", "--out", "results", "--progress-file", "progress.json"];
-    let more = ["--retry-failed", "3", "--", "sh", "-c", &shim];
-    let ran = place.run(&[&flags[..], &more].concat());
-    eprintln!("{}", ran.stderr);
+    let wrapper = accounts.wrapper();
+    let flags = ["-f", "pool.json", "--tasks", "tasks.txt", "--out", "results", "--state", "state"];
+    let more = ["--progress-file", "progress.json", "--retry-failed", "3", "--", "timeout", "30"];
+    let ran = place.run(&[&flags[..], &more, &[wrapper.to_str().unwrap()]].concat());
+    eprintln!("{}", ran.stderr); // It is shown if the test fails.
     let counts = accounts.judge();
     ran.exits(0).says(&["tasks: 40 succeeded"]);
 

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod batch;
+mod supervisor;
 #[path = "../cli/support.rs"]
 #[allow(dead_code, reason = "tests/cli uses the rest")]
 mod support;

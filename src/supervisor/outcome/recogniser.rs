@@ -136,13 +136,20 @@ impl Recogniser {
         }
         let streams = [seen.stderr.lines(), seen.stdout.lines()];
         let own = self.own_pattern(&streams, exit_code, at);
-        own.or_else(|| self.presets.iter().find_map(|known| known.ended(&streams, exit_code, at)))
+        own.or_else(|| self.presets.iter().find_map(|known| known.ended(&streams, exit_code, at))).or_else(|| {
+            // Ended by `timeout` or by a signal, and not by itself: it may have been asleep.
+            let mut last = streams.iter().filter_map(|stream| stream.lines.last());
+            (exit_code == 124 || exit_code > 128).then(|| last.find_map(|line| self.asleep_at(line, at)))?
+        })
     }
 
     /// What the output of a command says that is silent, but has not ended: that it waits by itself for long.
     pub fn asleep(&self, seen: &Seen, at: &Moment) -> Option<Recognised> {
         let lines = if seen.last_is_stderr { &seen.stderr } else { &seen.stdout }.lines();
-        let last = lines.lines.last()?;
+        self.asleep_at(lines.lines.last()?, at)
+    }
+
+    fn asleep_at(&self, last: &Line, at: &Moment) -> Option<Recognised> {
         self.presets.iter().find_map(|known| known.asleep(last, at))
     }
 
