@@ -2,7 +2,7 @@
 # Runs Claude Code on one task. When the task goes on after a limit, on whichever worker and with whichever account, it
 # continues the session instead of starting over. docs/agents.md explains it.
 set -u
-state=${POOLKEEPER_STATE:?run with --state DIR: the sessions are kept there}
+state=${POOLKEEPER_STATE:?run with --state DIR, where the sessions are stored}
 
 # The session belongs to the task, not to an account. The program finds it from the directory in which it began.
 export CLAUDE_CONFIG_DIR=$state/claude

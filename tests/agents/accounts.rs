@@ -16,8 +16,6 @@ pub struct Agent {
     /// The variable that holds an account.
     pub variable: &'static str,
     /// What happens at the calls with each account, from the first one on. Then every call succeeds.
-    ///
-    /// A rest of a minute or more is the last but a few of its account: the others finish the batch meanwhile.
     pub plans: [(&'static str, &'static [&'static str]); 4],
 }
 
@@ -128,7 +126,7 @@ impl Accounts {
         for (token, plan) in self.agent.plans {
             let happened: Vec<&str> = calls.iter().filter(|call| call.0 == token).map(|call| call.1).collect();
             assert!(happened.starts_with(plan), "{token}: {happened:?} instead of {plan:?}");
-            // Nobody asks with an account again that only a person can mend.
+            // An account that only a person can mend is asked once.
             assert!(happened.len() == 1 || !["empty", "expired"].contains(&plan[0]), "{token}: {happened:?}");
         }
         // Each task has one session, and came to its end.

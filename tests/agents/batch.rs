@@ -15,7 +15,7 @@ fn batch(agent: Agent) {
     place.write("pool.json", &pool.to_string());
     let wrapper = accounts.wrapper();
     let flags = ["-f", "pool.json", "--tasks", "tasks.txt", "--out", "results", "--state", "state"];
-    let more = ["--progress-file", "progress.json", "--retry-failed", "3", "--", "timeout", "30"];
+    let more = ["--progress-file", "progress.json", "--retry-failed", "3", "--silence", "30s", "--"];
     let ran = place.run(&[&flags[..], &more, &[wrapper.to_str().unwrap()]].concat());
     eprintln!("{}", ran.stderr); // It is shown if the test fails.
     let counts = accounts.judge();

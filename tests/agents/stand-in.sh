@@ -4,8 +4,9 @@
 #   stand-in.sh claude|codex DIR [the arguments of the program]
 #
 # DIR/accounts/TOKEN/plan says what happens at each call with this token: a line each, from the first to the last. After the
-# last line every call succeeds. The end of a limit is in DIR/accounts/TOKEN/until (seconds since 1970).
-# What must not happen is written to DIR/wrong, and each call to DIR/log: the account, what happened, the task.
+# last line every call succeeds, once all other accounts have come to their last line too. The end of a limit is in
+# DIR/accounts/TOKEN/until (seconds since 1970). What must not happen is written to DIR/wrong, and each call to DIR/log: the
+# account, what happened, the task.
 set -u
 program=$1 dir=$2
 shift 2
@@ -119,8 +120,20 @@ until=$(cat "$account/until" 2>/dev/null || echo 0)
 
 happens=$(head -n 1 "$account/plan")
 # An empty account and an expired login stay what they are.
-case $happens in empty | expired) ;; *) sed -i 1d "$account/plan" ;; esac
+case $happens in empty | expired) : >"$account/asked" ;; *) sed -i 1d "$account/plan" ;; esac
 echo "$token ${happens:-done} $task" >>"$dir/log"
+
+is_left() { # True while something that is planned has not happened.
+  local other
+  for other in "$dir"/accounts/*; do [ -e "$other/asked" ] || [ ! -s "$other/plan" ] || return 0; done
+  return 1
+}
+works() {
+  case $program in
+    claude) echo "{\"type\":\"assistant\",\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"I read on.\"}]},\"session_id\":\"$session\"}" ;;
+    codex) echo '{"type":"item.updated","item":{"id":"item_0","type":"reasoning","text":"I read on."}}' ;;
+  esac
+}
 
 limit() { until=$1 && echo "$until" >"$account/until"; } # The moment from which the account may be asked again.
 clock() { date -u -d "@$1" "+%-I:%M%P"; }
@@ -176,6 +189,11 @@ case $program,$happens in
   *,hangs) exec sleep 100000 ;;
   # The task is about limits.
   *,words-in-success) succeeds "ERROR: You've hit your usage limit. Try again at 3:51 PM. API Error: Rate limit reached is handled now." ;;
-  *,done | *,) succeeds "Done: $task" ;;
+  *,done) succeeds "Done: $task" ;;
+  *,)
+    # Otherwise a fast account could finish the batch before another one did what was planned for it.
+    while is_left; do works && sleep 0.5; done
+    succeeds "Done: $task"
+    ;;
   *) wrong "the plan of $token has $happens" && exit 1 ;;
 esac
