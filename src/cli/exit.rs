@@ -134,8 +134,10 @@ impl Exit {
             E::Conflict(_) => Self::Conflict,
             E::NoCommand { found: true, .. } => Self::CommandNotExecutable,
             E::NoCommand { found: false, .. } => Self::CommandNotFound,
-            E::Unauthorized { .. } | E::AllRest { failed: true, .. } => Self::Failed,
-            E::AllRest { failed: false, .. } => Self::RateLimited,
+            E::Unauthorized { .. } | E::AllRest { failed: true, .. } | E::CostReached { failed: true, .. } => {
+                Self::Failed
+            }
+            E::AllRest { failed: false, .. } | E::CostReached { failed: false, .. } => Self::RateLimited,
             E::Interrupted => Self::Interrupted,
             E::OutputClosed => Self::OutputClosed,
             E::NoWorker { .. }

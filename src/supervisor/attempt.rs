@@ -7,9 +7,9 @@ mod quiet;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,12 +20,14 @@ use self::quiet::{Next, Quiet, end_in_container};
 use super::batch::attempts;
 use super::batch::result::{self, TaskResult};
 use super::batch::state_dirs::{self, StateDirs, StateError};
+use super::batch::tasks::MAX_TASK;
 use super::outcome::judge::Ended;
 use super::outcome::recogniser::Recognised;
 use super::outcome::{Judge, Seen, Stream, Verdict};
 use super::patience::Patience;
 use super::report::{Reported, report};
 use super::short_rests::ShortRests;
+use super::spent::Spent;
 use super::tracker::Tracker;
 use super::{Error, Place};
 use crate::api::dispatch::{Dispatch, DispatchResult, MAX_TEXT, Outcome, ReportedOutcome, Target, WorkerRef};
@@ -85,6 +87,8 @@ pub struct TaskRef {
     pub dir: Option<PathBuf>,
     /// How many attempts of earlier runs have files in it.
     pub earlier: i32,
+    /// Its place in the queue of the pool: higher first.
+    pub priority: i32,
 }
 
 /// One attempt, as the Dispatch showed it.
@@ -104,6 +108,8 @@ pub struct Attempt {
     pub task: Arc<TaskRef>,
     /// True if no other attempt follows if this one fails.
     pub last_try: bool,
+    /// Set before its end is reported, if its program said what it cost.
+    pub spent: Arc<OnceLock<Spent>>,
     /// Set once the command has exited: then its end counts, whatever else is due.
     pub exited: Arc<AtomicBool>,
 }
@@ -273,7 +279,10 @@ impl Runner {
         let stdin = match &a.task.text {
             None => self.stdin.clone(),
             Some(text) => {
-                env.push(("TASK".to_owned(), text.clone()));
+                // A larger one comes on standard input alone.
+                if text.len() <= MAX_TASK {
+                    env.push(("TASK".to_owned(), text.clone()));
+                }
                 Bytes::from(format!("{text}\n"))
             }
         };
@@ -308,6 +317,10 @@ impl Runner {
         self.short_rests.lengthen(&a.worker.name, &mut verdict);
         let Verdict { outcome, retry_after, message, .. } = verdict;
         let report = DispatchResult { attempt: a.number, outcome, retry_after, message: message.map(|m| cut(&m)) };
+        if let Some(spent) = self.judge.recogniser.spent(seen) {
+            // It is set once: an attempt ends once.
+            let _ = a.spent.set(spent);
+        }
         // A task that will be retried has no result yet.
         let ended = matches!(outcome, ReportedOutcome::Succeeded) || (outcome == ReportedOutcome::Failed && a.last_try);
         if let Err(error) = self.record(a, &report, *code, *started, ended) {
@@ -342,6 +355,7 @@ impl Runner {
             outcome: Outcome::from(report.outcome),
             exit_code: Some(exit_code),
             message: report.message.clone(),
+            spent: a.spent.get().copied(),
             attempts: a.number,
             worker: Some(a.worker.name.clone()),
             started_at: Some(started),

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::spent::Usd;
 use crate::api::Period;
 
 /// Why a run cannot start, or ends before its time. The command line turns each into an exit code.
@@ -50,6 +51,19 @@ pub enum Error {
     AllRest {
         /// How long a task may take.
         timeout: Period,
+        /// True if a task failed before.
+        failed: bool,
+    },
+    /// As much was spent as may be.
+    #[error(
+        "stopped after {spent} (--max-cost {limit}): nothing more is started; rerun with --out, --resume and a higher --max-cost \
+         to continue"
+    )]
+    CostReached {
+        /// How much may be spent.
+        limit: Usd,
+        /// How much was spent: more than the limit, if attempts were still running.
+        spent: Usd,
         /// True if a task failed before.
         failed: bool,
     },

@@ -8,7 +8,7 @@
 //! - [`outcome`]: what the end of a command means. [`short_rests`]: repeated limits that name hardly any time.
 //! - [`batch`]: many tasks: which of them run, which are over, and what of them is on disk.
 //! - [`patience`]: a server that is away. [`lease`]: how a run shows that it is alive. [`released`]: when a worker is free again.
-//! - [`progress`]: what happens, as values. [`summary`]: their sums. [`tracker`] adds them up. Nothing here prints: a [`progress::Reporter`] does.
+//! - [`progress`]: what happens, as values. [`summary`]: their sums. [`spent`]: money and tokens. [`tracker`] adds them up. Nothing here prints: a [`progress::Reporter`] does.
 //! - [`error`]: why a run ends before its time.
 
 pub mod attempt;
@@ -22,6 +22,7 @@ pub mod progress;
 pub mod released;
 pub mod report;
 pub mod short_rests;
+pub mod spent;
 pub mod summary;
 pub mod tracker;
 

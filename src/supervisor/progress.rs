@@ -11,6 +11,8 @@ use crate::api::RuntimeKind;
 use crate::api::dispatch::Outcome;
 use crate::runtime::exec::Output;
 
+use super::spent::Spent;
+
 /// One step of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Progress {
@@ -30,6 +32,8 @@ pub enum Progress {
         skipped: u64,
         /// Those of them that failed.
         skipped_failed: u64,
+        /// What attempts of earlier runs cost.
+        spent_before: Spent,
     },
     /// An attempt starts.
     Started {
@@ -58,6 +62,8 @@ pub enum Progress {
         took: Duration,
         /// When the rest of its worker, or of its credential, ends.
         until: Option<Timestamp>,
+        /// What it cost, if its program said so.
+        spent: Option<Spent>,
     },
     /// A task is over.
     Task {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::progress::Progress;
+use super::spent::Spent;
 use crate::api::dispatch::Outcome;
 use crate::api::names;
 
@@ -28,7 +29,19 @@ pub struct Summary {
     pub attempts: u64,
     /// Attempts that met a rate limit.
     pub limits: u64,
+    /// What attempts of earlier runs cost.
+    pub spent_before: Spent,
+    outcomes: BTreeMap<Outcome, OutcomeSums>,
     workers: BTreeMap<(i32, String), WorkerSums>,
+}
+
+/// The sums of all attempts that ended in the same way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutcomeSums {
+    /// How many there were.
+    pub attempts: u64,
+    /// What they cost.
+    pub spent: Spent,
 }
 
 /// The sums of one worker, or of several that had the same name.
@@ -63,14 +76,18 @@ impl Summary {
     /// Takes in one step, seen at `now`.
     pub fn add(&mut self, progress: &Progress, now: Timestamp) {
         match progress {
-            Progress::Run { tasks, skipped, skipped_failed, .. } => {
+            Progress::Run { tasks, skipped, skipped_failed, spent_before, .. } => {
+                self.spent_before = *spent_before;
                 (self.tasks, self.skipped, self.skipped_failed) = (*tasks, *skipped, *skipped_failed);
             }
             Progress::Started { worker, .. } => {
                 self.attempts += 1;
                 self.worker(worker).attempts += 1;
             }
-            Progress::Ended { worker, outcome, took, until, .. } => {
+            Progress::Ended { worker, outcome, took, until, spent, .. } => {
+                let sums = self.outcomes.entry(*outcome).or_default();
+                sums.attempts += 1;
+                sums.spent = sums.spent.plus(spent.unwrap_or_default());
                 let limited = *outcome == Outcome::RateLimited;
                 self.limits += u64::from(limited);
                 let sums = self.worker(worker);
@@ -96,6 +113,16 @@ impl Summary {
     /// The name and the sums of each worker, in the order of their ordinals.
     pub fn workers(&self) -> impl Iterator<Item = (&str, &WorkerSums)> {
         self.workers.iter().map(|((_, name), sums)| (name.as_str(), sums))
+    }
+
+    /// The sums of each outcome.
+    pub fn outcomes(&self) -> impl Iterator<Item = (Outcome, OutcomeSums)> {
+        self.outcomes.iter().map(|(outcome, sums)| (*outcome, *sums))
+    }
+
+    /// What the attempts of this run cost.
+    pub fn spent(&self) -> Spent {
+        self.outcomes.values().map(|sums| sums.spent).fold(Spent::default(), Spent::plus)
     }
 
     /// Tasks that failed, in this run or in one that it resumes.

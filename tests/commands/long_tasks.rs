@@ -1,6 +1,9 @@
 //! `poolkeeper run POOL` with tasks that take long: what their attempts share.
 use std::fs;
 
+use kube::Api;
+use kube::api::ListParams;
+use poolkeeper::api::Dispatch;
 use poolkeeper_testkit::local_server::Rig;
 use serde_json::json;
 
@@ -37,4 +40,20 @@ async fn a_pool_whose_workers_cannot_see_the_directory_is_refused_by_name() {
         "{}",
         said.stderr
     );
+}
+
+#[tokio::test]
+async fn the_priority_of_a_task_is_that_of_its_dispatch() {
+    let rig = Rig::new(PROGRAM);
+    rig.up();
+    create_pool(&rig, "agents", json!({"min": 1, "max": 1})).await;
+    fs::write(rig.file("t.jsonl"), "{\"id\":\"first\"}\n{\"id\":\"high\",\"priority\":5}\n").unwrap();
+    rig.run(&["run", "agents", "--tasks", &rig.file("t.jsonl").display().to_string(), "--", "true"]).exits(0);
+    let dispatches: Api<Dispatch> = Api::default_namespaced(rig.client().await);
+    let found = dispatches.list(&ListParams::default()).await.unwrap().items;
+    let mut priorities: Vec<_> = found.iter().map(|d| (d.spec.note.as_deref().unwrap(), d.spec.priority)).collect();
+    priorities.sort_unstable();
+    assert_eq!(priorities, [("first", 0), ("high", 5)]);
+    let retry = &found[0].spec.retry;
+    assert_eq!((retry.overloaded, retry.backoff.unwrap().to_string().as_str()), (-1, "10s"));
 }

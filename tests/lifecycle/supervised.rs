@@ -94,13 +94,16 @@ async fn a_lost_contact_is_what_the_end_of_the_attempt_says() {
         pool,
         retry_failed: 0,
         backoff: poolkeeper::api::Period::ZERO,
+        max_cost: None,
+        spent_before: poolkeeper::supervisor::spent::Usd::default(),
         timeout: None,
         keep: false,
         start_hint: "",
         run: "3f2a91c0".to_owned(),
         lease: None,
     };
-    let task = TaskRef { id: "line-1".to_owned(), line: 1, text: Some("work".to_owned()), dir: None, earlier: 0 };
+    let task =
+        TaskRef { id: "line-1".to_owned(), line: 1, text: Some("work".to_owned()), dir: None, earlier: 0, priority: 0 };
     let engine = Engine::new(runner, options, Box::new(std::iter::once(Ok(task))));
     let last = engine.run(&CancellationToken::new()).await.unwrap().unwrap();
     assert_eq!(last.outcome, Outcome::Lost);

@@ -24,10 +24,11 @@ use crate::supervisor::batch::engine::{BatchOptions, Engine, Last, TaskSource};
 use crate::supervisor::batch::outdir::{Identity, RunDir};
 use crate::supervisor::batch::state_dirs::StateDirs;
 use crate::supervisor::batch::tasks::{Item, TaskFile};
-use crate::supervisor::outcome::Judge;
+use crate::supervisor::outcome::{Judge, Recogniser, presets};
 use crate::supervisor::patience::Patience;
 use crate::supervisor::progress::Progress;
 use crate::supervisor::short_rests::ShortRests;
+use crate::supervisor::spent::Spent;
 use crate::supervisor::tracker::Tracker;
 use crate::supervisor::{self, Place};
 
@@ -45,6 +46,8 @@ pub(super) struct Work {
     skipped_failed: u64,
     /// Results without content, whose tasks run again.
     emptied: Vec<PathBuf>,
+    /// What attempts of earlier runs cost.
+    spent_before: Spent,
     stdin: Bytes,
 }
 
@@ -62,26 +65,38 @@ pub(super) struct Plan {
 /// What the end of a command means: by the pool, and by the presets that a flag names.
 ///
 /// # Errors
-/// A pattern of the pool cannot be used.
+/// A pattern of the pool cannot be used, or costs are to be limited and no preset reads them.
 pub(super) fn judge(args: &RunArgs, pool: &ContainerPool, runtime: RuntimeKind) -> Result<Judge, Failure> {
     let mut spec = pool.spec.clone();
     spec.rate_limit.patterns.extend(args.flags.preset.iter().cloned());
-    Judge::of_pool(&spec, runtime).map_err(|bad| Failure::usage(format!("spec.rateLimit.patterns: {bad}")))
+    let judge = Judge::of_pool(&spec, runtime);
+    let judge = judge.map_err(|bad| Failure::usage(format!("spec.rateLimit.patterns: {bad}")))?;
+    if args.batch.max_cost.is_some() && !judge.recogniser.reads_cost() {
+        let reads = |name: &&str| Recogniser::of([*name]).is_ok_and(|recogniser| recogniser.reads_cost());
+        let names: Vec<&str> = presets::names().filter(reads).collect();
+        return Err(Failure::usage(format!(
+            "--max-cost: no preset of this run reads what its program costs: add --preset with one of {}",
+            names.join(", ")
+        )));
+    }
+    Ok(judge)
 }
 
 impl Work {
     /// Reads the tasks and takes the directory, for this run or one that it goes on with.
     pub(super) async fn prepare(args: &RunArgs, run_id: String, identity: Identity) -> Result<Self, Failure> {
-        let tasks = args.batch.tasks.as_deref().map(|path| TaskFile::open(path, args.batch.jsonl)).transpose()?;
+        let tasks = args.batch.tasks.as_deref().map(|path| TaskFile::open(path, args.batch.form())).transpose()?;
         let mut count = tasks.as_ref().map(|tasks| tasks.check(|_| Ok(()))).transpose()?;
         let dir = match &args.batch.out {
             Some(out) => RunDir::open(out, args.batch.resume, run_id, identity, &args.command)?,
             None => RunDir::temporary(&state_dir::for_runs(), run_id)?,
         };
         let (mut skipped, mut skipped_failed, mut emptied) = (0, 0, Vec::new());
+        let mut spent_before = Spent::default();
         if let Some(tasks) = tasks.as_ref().filter(|_| args.batch.resume) {
             tasks.check(|item| {
-                let done = dir.done(item, &args.command)?;
+                let done = done(item, &dir, args)?;
+                spent_before = spent_before.plus(attempts::spent(&dir.task_dir(&item.id)));
                 skipped += u64::from(done.is_some());
                 skipped_failed += u64::from(done.is_some_and(|outcome| outcome != Outcome::Succeeded));
                 emptied.extend(dir.emptied_result(item).filter(|_| done.is_none()));
@@ -90,7 +105,7 @@ impl Work {
             count = count.map(|n| n - skipped);
         }
         let stdin = if tasks.is_none() { read_stdin().await? } else { Bytes::new() };
-        Ok(Self { tasks, dir: Arc::new(dir), count, skipped, skipped_failed, emptied, stdin })
+        Ok(Self { tasks, dir: Arc::new(dir), count, skipped, skipped_failed, emptied, spent_before, stdin })
     }
 
     /// Runs all of it. Answers how the last task ended.
@@ -123,6 +138,8 @@ impl Work {
             pool: plan.pool,
             retry_failed: args.batch.retry_failed,
             backoff: args.batch.backoff,
+            max_cost: args.batch.max_cost,
+            spent_before: self.spent_before.cost_usd,
             timeout: args.batch.timeout,
             keep,
             start_hint: plan.start_hint,
@@ -157,11 +174,12 @@ impl Work {
                 text: None,
                 dir: kept,
                 earlier: 0,
+                priority: 0,
             }))));
         };
-        let (dir, command) = (self.dir.clone(), args.command.clone());
+        let (dir, args) = (self.dir.clone(), args.clone());
         let items = tasks.items()?;
-        Ok(Box::new(items.filter_map(move |item| todo(item, &dir, &command).transpose())))
+        Ok(Box::new(items.filter_map(move |item| todo(item, &dir, &args).transpose())))
     }
 }
 
@@ -220,6 +238,7 @@ impl Opened {
             tasks: work.count,
             skipped: work.skipped,
             skipped_failed: work.skipped_failed,
+            spent_before: work.spent_before,
         });
         for file in &work.emptied {
             tracker.note(format!("{} is empty, as after a power loss: its task runs again", file.display()));
@@ -249,18 +268,31 @@ async fn read_stdin() -> Result<Bytes, Failure> {
     all.map(Bytes::from).map_err(|e| Failure::poolkeeper("reading standard input", e))
 }
 
+/// How an earlier run finished a task that is not to run again.
+fn done(item: &Item, dir: &RunDir, args: &RunArgs) -> Result<Option<Outcome>, supervisor::Error> {
+    let done = dir.done(item, &args.command)?;
+    Ok(done.filter(|outcome| !args.batch.failed || *outcome == Outcome::Succeeded))
+}
+
 fn todo(
     item: Result<Item, supervisor::Error>,
     dir: &RunDir,
-    command: &[String],
+    args: &RunArgs,
 ) -> Result<Option<TaskRef>, supervisor::Error> {
     let item = item?;
-    if dir.done(&item, command)?.is_some() {
+    if done(&item, dir, args)?.is_some() {
         return Ok(None);
     }
     let task_dir = dir.task_dir(&item.id);
     let earlier = if dir.is_resumed() { attempts::newest(&task_dir) } else { 0 };
-    Ok(Some(TaskRef { id: item.id, line: item.line, text: Some(item.text), dir: Some(task_dir), earlier }))
+    Ok(Some(TaskRef {
+        id: item.id,
+        line: item.line,
+        text: Some(item.text),
+        dir: Some(task_dir),
+        earlier,
+        priority: item.priority,
+    }))
 }
 
 /// Signals that stop the run. One that is ignored stays so. `left` is said when a second one ends it at once.

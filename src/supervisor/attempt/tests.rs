@@ -95,6 +95,7 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
         text: Some("work".into()),
         dir: Some(dir.path().join("line-1")),
         earlier: 0,
+        priority: 0,
     };
     let attempt = Attempt {
         name: "t".into(),
@@ -105,6 +106,7 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
         task: Arc::new(task),
         last_try: true,
         exited: Arc::default(),
+        spent: Arc::default(),
     };
     Scene { runner, attempt, ran, dir }
 }

@@ -6,6 +6,9 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use super::result::TaskResult;
+use crate::supervisor::spent::Spent;
+
 /// What the names of their directories start with.
 const PREFIX: &str = "attempt-";
 
@@ -22,6 +25,12 @@ pub fn newest(task: &Path) -> i32 {
         name.to_str()?.strip_prefix(PREFIX)?.parse::<i32>().ok().filter(|number| *number > 0)
     };
     fs::read_dir(task).into_iter().flatten().filter_map(number).max().unwrap_or_default()
+}
+
+/// What the attempts cost whose results are there. Results that cannot be read count as nothing.
+pub fn spent(task: &Path) -> Spent {
+    let results = (1..=newest(task)).filter_map(|number| TaskResult::read(&dir(task, number)).ok().flatten());
+    results.filter_map(|result| result.spent).fold(Spent::default(), Spent::plus)
 }
 
 /// Makes a file of an attempt that of its task, in one step: a crash leaves the former one or this one.

@@ -40,7 +40,7 @@ const BURST: usize = 16;
 impl Engine {
     /// For the tasks of `source`.
     pub fn new(runner: Runner, options: BatchOptions, source: TaskSource) -> Self {
-        let room = room(&options.pool);
+        let (room, options_spent) = (room(&options.pool), options.spent_before);
         Self {
             tracker: runner.tracker.clone(),
             runner: Arc::new(runner),
@@ -56,6 +56,7 @@ impl Engine {
             workers: BTreeSet::new(),
             refused_by_queue: BTreeSet::new(),
             pool_goes: false,
+            spent: options_spent,
             start_failures: 0,
             failures_before: None,
             start_message: String::new(),
@@ -101,6 +102,7 @@ impl Engine {
             }
             self.give_up_if_refused()?;
             self.give_up_if_the_pool_is_gone()?;
+            self.give_up_if_spent()?;
             let more = self.has_room();
             self.note_idleness();
             let due = self.due();
@@ -133,7 +135,7 @@ impl Engine {
     }
 
     fn has_room(&self) -> bool {
-        let is_stopped = self.pool_goes || !self.refused_by_queue.is_empty();
+        let is_stopped = self.pool_goes || !self.refused_by_queue.is_empty() || self.is_spent();
         self.source.is_some() && !is_stopped && self.in_flight.len() + self.printing < self.room
     }
 
@@ -153,7 +155,7 @@ impl Engine {
 
     async fn create(&mut self, task: TaskRef) -> Result<(), Error> {
         let name = ids::dispatch_name(&self.options.run, task.line, &task.id);
-        let dispatch = self.dispatch(&name, &task.id);
+        let dispatch = self.dispatch(&name, &task.id, task.priority);
         let uid = self.queue(&dispatch, &task.id).await?;
         self.in_flight.insert(
             name,
@@ -166,6 +168,7 @@ impl Engine {
                 exited: Arc::default(),
                 closed: 0,
                 exit_code: None,
+                spent: Arc::default(),
                 recorded: false,
                 failed: 0,
                 timed_out: false,
@@ -176,12 +179,13 @@ impl Engine {
         Ok(())
     }
 
-    fn dispatch(&self, name: &str, task: &str) -> Dispatch {
+    fn dispatch(&self, name: &str, task: &str, priority: i32) -> Dispatch {
         let labels = [(names::RUN.to_owned(), self.options.run.clone())].into();
         Dispatch {
             metadata: ObjectMeta { name: Some(name.to_owned()), labels: Some(labels), ..ObjectMeta::default() },
             spec: DispatchSpec {
                 pool: self.options.pool.metadata.name.clone().unwrap_or_default(),
+                priority,
                 // Rests may be long. The Dispatches of a dead run end with its Lease.
                 queue_timeout: self.is_shared().then_some(Period::ZERO),
                 lease_name: self.options.lease.clone(),
@@ -209,6 +213,9 @@ impl Engine {
     fn start(&mut self, name: &str, status: &DispatchStatus) {
         let now = self.mono();
         let (Some(worker), Some(target)) = (&status.worker, &status.target) else { return };
+        if self.is_spent() {
+            return;
+        }
         let Some(t) = self.in_flight.get_mut(name).filter(|t| status.attempt > t.started) else { return };
         if let Some(timeout) = self.options.timeout.filter(|_| t.started == 0) {
             self.deadlines.insert((now + timeout.get(), name.to_owned()));
@@ -223,10 +230,12 @@ impl Engine {
             task: t.task.clone(),
             last_try: t.failed >= self.options.retry_failed,
             exited: Arc::default(),
+            spent: Arc::default(),
         };
         let token = CancellationToken::new();
         t.running = Some(token.clone());
         t.exited = attempt.exited.clone();
+        t.spent = attempt.spent.clone();
         self.tracker.report(&Progress::Started {
             task: t.task.id.clone(),
             attempt: status.attempt,
@@ -263,6 +272,8 @@ impl Engine {
             self.record_attempt(name, status, result);
         }
         let Some(t) = self.in_flight.get(name) else { return };
+        let spent = t.spent.get().copied();
+        self.spent = self.spent.plus(spent.unwrap_or_default().cost_usd);
         let outcome =
             if t.timed_out && result.outcome == Outcome::Cancelled { Outcome::TimedOut } else { result.outcome };
         self.tracker.report(&Progress::Ended {
@@ -274,6 +285,7 @@ impl Engine {
             message: message_of(result, t.timed_out),
             took: now.saturating_sub(t.started_at),
             until: result.until.as_ref().map(|u| u.0),
+            spent,
         });
     }
 

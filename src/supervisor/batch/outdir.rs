@@ -327,7 +327,7 @@ mod tests {
     fn what_is_done_is_known_by_its_hash() {
         let dir = tempfile::tempdir().unwrap();
         let run = open(dir.path(), true, "true").unwrap();
-        let item = Item { id: "a".into(), line: 1, text: "x".into() };
+        let item = Item { id: "a".into(), line: 1, text: "x".into(), priority: 0 };
         assert_eq!(run.done(&item, &command("true")).unwrap(), None);
         let mut result = TaskResult {
             id: "a".into(),
@@ -335,6 +335,7 @@ mod tests {
             outcome: Outcome::Succeeded,
             exit_code: Some(0),
             message: None,
+            spent: None,
             attempts: 1,
             worker: None,
             started_at: None,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::api::dispatch::Outcome;
+use crate::supervisor::spent::Spent;
 
 /// Name of the file.
 pub const FILE: &str = "result.json";
@@ -29,6 +30,9 @@ pub struct TaskResult {
     /// What was reported with the outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What the last attempt cost, as its program said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<Spent>,
     /// How many attempts there were.
     pub attempts: i32,
     /// Worker of the last attempt.
@@ -105,6 +109,7 @@ mod tests {
             outcome: Outcome::Failed,
             exit_code: Some(3),
             message: Some("exit code 3".into()),
+            spent: None,
             attempts: 2,
             worker: Some("pool-0".into()),
             started_at: None,

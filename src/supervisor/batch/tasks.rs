@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::ids::MAX_ID;
 use crate::supervisor::Error;
 
-/// The most bytes of a task: Linux allows no longer `TASK=…` in an environment.
+/// The most bytes of a task that comes as `$TASK` too: Linux allows no longer `TASK=…` in an environment.
 pub const MAX_TASK: usize = 128 * 1024 - "TASK=".len() - 1;
 /// Bytes of the hash that stands for an id when ids are compared.
 const ID_HASH: usize = 12;
@@ -27,14 +27,30 @@ pub struct Item {
     pub line: u64,
     /// The line's text, without its end.
     pub text: String,
+    /// Its place in the queue of the pool: higher first.
+    pub priority: i32,
 }
+
+/// What separates tasks, and what they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Text, one task a line; JSON if the name of the file says so.
+    Lines,
+    /// JSON objects, one a line.
+    Json,
+    /// Text, with a NUL after each task, as `find -print0` writes it.
+    Nul,
+}
+
+/// The highest priority of a task, and below zero the lowest.
+const PRIORITY: i64 = 1_000_000_000;
 
 /// A task file that is open, and can be read repeatedly.
 #[derive(Debug)]
 pub struct TaskFile {
     file: File,
     name: String,
-    jsonl: bool,
+    form: Form,
 }
 
 impl TaskFile {
@@ -42,17 +58,17 @@ impl TaskFile {
     ///
     /// # Errors
     /// It is not there, or cannot be read.
-    pub fn open(path: &Path, jsonl: bool) -> Result<Self, Error> {
+    pub fn open(path: &Path, form: Form) -> Result<Self, Error> {
         let stdin = path == Path::new("-");
         let name = if stdin { "standard input".to_owned() } else { path.display().to_string() };
         let wrong = |e: &io::Error| {
             let text = format!("--tasks {name}: {e}");
             if e.kind() == io::ErrorKind::NotFound { Error::NotFound(text) } else { Error::Input(text) }
         };
-        let jsonl = jsonl || has_json_lines(path);
+        let form = if form == Form::Lines && has_json_lines(path) { Form::Json } else { form };
         if stdin {
             let file = spool(io::stdin().lock()).map_err(|e| wrong(&e))?;
-            return Ok(Self { file, name, jsonl });
+            return Ok(Self { file, name, form });
         }
         let file = File::open(path).map_err(|e| wrong(&e))?;
         let kind = file.metadata().map_err(|e| wrong(&e))?.file_type();
@@ -60,7 +76,7 @@ impl TaskFile {
             return Err(Error::Input(format!("--tasks {name}: it is a directory; name a file with one task a line")));
         }
         let file = if kind.is_file() { file } else { spool(file).map_err(|e| wrong(&e))? };
-        Ok(Self { file, name, jsonl })
+        Ok(Self { file, name, form })
     }
 
     /// Reads all of it, passes each task to `look`, and answers how many there are.
@@ -74,7 +90,7 @@ impl TaskFile {
             let item = item?;
             look(&item)?;
             count += 1;
-            if self.jsonl {
+            if self.form == Form::Json {
                 seen.push((hash(&item.id), item.line));
             }
         }
@@ -107,7 +123,7 @@ impl TaskFile {
         Ok(Items {
             reader: BufReader::with_capacity(64 * 1024, file),
             name: self.name.clone(),
-            jsonl: self.jsonl,
+            form: self.form,
             line: 0,
         })
     }
@@ -136,44 +152,44 @@ fn hash(id: &str) -> [u8; ID_HASH] {
 pub struct Items {
     reader: BufReader<File>,
     name: String,
-    jsonl: bool,
+    form: Form,
     line: u64,
 }
 
 impl Items {
-    /// The next line that is not blank, without its end.
+    /// The next task that is not blank, without its end.
     fn next_line(&mut self) -> Result<Option<String>, Error> {
+        let end = if self.form == Form::Nul { 0 } else { b'\n' };
         loop {
             self.line += 1;
             let mut bytes = Vec::new();
-            // One more than a task may have, and the line's end.
-            let limit = MAX_TASK as u64 + 3 + if self.line == 1 { BYTE_ORDER_MARK.len() as u64 } else { 0 };
-            let read = (&mut self.reader).take(limit).read_until(b'\n', &mut bytes);
+            let read = self.reader.read_until(end, &mut bytes);
             if read.map_err(|e| Error::Input(format!("--tasks {}: {e}", self.name)))? == 0 {
                 return Ok(None);
             }
-            // Some editors and shells begin a file with it.
-            if self.line == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
-                bytes.drain(..BYTE_ORDER_MARK.len());
-            }
-            if bytes.last() == Some(&b'\n') {
+            if bytes.last() == Some(&end) {
                 bytes.pop();
+            }
+            if self.form != Form::Nul {
+                // Some editors and shells begin a file with it.
+                if self.line == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
+                    bytes.drain(..BYTE_ORDER_MARK.len());
+                }
                 if bytes.last() == Some(&b'\r') {
                     bytes.pop();
                 }
-            }
-            if bytes.len() > MAX_TASK {
-                return Err(self.wrong(format!(
-                    "a task may have {MAX_TASK} bytes, since it becomes $TASK: put more in a file, and name that"
-                )));
             }
             let text = String::from_utf8(bytes).map_err(|e| {
                 self.wrong(format!("byte {} is not UTF-8, which $TASK must be", e.utf8_error().valid_up_to() + 1))
             })?;
             if let Some(at) = text.find('\0') {
-                return Err(self.wrong(format!("byte {} is NUL, which $TASK cannot hold", at + 1)));
+                return Err(self.wrong(format!(
+                    "byte {} is NUL, which $TASK cannot hold; -0 is for tasks that end with NUL",
+                    at + 1
+                )));
             }
-            if !text.trim().is_empty() {
+            let is_blank = if self.form == Form::Nul { text.is_empty() } else { text.trim().is_empty() };
+            if !is_blank {
                 return Ok(Some(text));
             }
         }
@@ -181,19 +197,28 @@ impl Items {
 
     fn item(&mut self) -> Result<Option<Item>, Error> {
         let Some(text) = self.next_line()? else { return Ok(None) };
-        let id = if self.jsonl { self.json_id(&text)? } else { None };
+        let (id, priority) = if self.form == Form::Json { self.of_json(&text)? } else { (None, 0) };
         let line = self.line;
-        Ok(Some(Item { id: id.unwrap_or_else(|| format!("line-{line}")), line, text }))
+        Ok(Some(Item { id: id.unwrap_or_else(|| format!("line-{line}")), line, text, priority }))
     }
 
-    fn json_id(&self, text: &str) -> Result<Option<String>, Error> {
+    /// The id and the priority that a JSON line gives.
+    fn of_json(&self, text: &str) -> Result<(Option<String>, i32), Error> {
         let object: Map<String, Value> = serde_json::from_str(text).map_err(|e| {
             let why = e.to_string();
             let why = why.split(" at line ").next().unwrap_or_default();
             Error::Input(format!("{}:{}:{}: {why}; each line must be a JSON object", self.name, self.line, e.column()))
         })?;
+        let priority = match object.get("priority") {
+            None | Some(Value::Null) => 0,
+            Some(given) => given
+                .as_i64()
+                .filter(|n| (-PRIORITY..=PRIORITY).contains(n))
+                .and_then(|n| i32::try_from(n).ok())
+                .ok_or_else(|| self.wrong(format!("priority must be a whole number from -{PRIORITY} to {PRIORITY}")))?,
+        };
         let id = match object.get("id") {
-            None | Some(Value::Null) => return Ok(None),
+            None | Some(Value::Null) => return Ok((None, priority)),
             Some(Value::String(id)) => id.clone(),
             Some(Value::Number(id)) => id.to_string(),
             Some(_) => return Err(self.wrong("id must be a string or a number".to_owned())),
@@ -201,7 +226,7 @@ impl Items {
         if id.is_empty() || id.len() > MAX_ID || id.contains('\0') {
             return Err(self.wrong(format!("id must have 1 to {MAX_ID} bytes, none of them NUL")));
         }
-        Ok(Some(id))
+        Ok((Some(id), priority))
     }
 
     fn wrong(&self, problem: String) -> Error {
@@ -225,7 +250,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
-        TaskFile { name: name.to_owned(), ..TaskFile::open(&path, false).unwrap() }
+        TaskFile { name: name.to_owned(), ..TaskFile::open(&path, Form::Lines).unwrap() }
     }
 
     fn read(text: impl AsRef<[u8]>, name: &str) -> Result<Vec<(String, String)>, String> {
@@ -279,16 +304,36 @@ mod tests {
     }
 
     #[test]
-    fn a_task_must_fit_into_the_environment() {
-        assert_eq!(read(format!("{}\r\nx", "y".repeat(MAX_TASK)), "t.txt").unwrap().len(), 2);
-        let error = read(format!("a\n{}\n", "y".repeat(MAX_TASK + 1)), "t.txt").unwrap_err();
-        assert!(error.contains("t.txt:2: a task may have"), "{error}");
+    fn a_task_may_be_larger_than_a_variable() {
+        let tasks = read(format!("{}\r\nx", "y".repeat(4 * MAX_TASK)), "t.txt").unwrap();
+        assert_eq!((tasks.len(), tasks[0].1.len()), (2, 4 * MAX_TASK));
+    }
+
+    #[test]
+    fn with_nul_a_task_may_have_several_lines() {
+        let file = TaskFile { form: Form::Nul, ..file("one\ntwo\0 \0\0\r\0last", "t.txt") };
+        let tasks: Vec<(String, String)> = file.items().unwrap().map(|i| i.map(|i| (i.id, i.text)).unwrap()).collect();
+        assert_eq!(
+            tasks,
+            [pair("line-1", "one\ntwo"), pair("line-2", " "), pair("line-4", "\r"), pair("line-5", "last")]
+        );
+    }
+
+    #[test]
+    fn json_lines_may_have_priorities() {
+        let file = file("{\"priority\":7}\n{\"id\":\"a\",\"priority\":-1}\n{\"priority\":null}\n", "t.jsonl");
+        let priorities: Vec<i32> = file.items().unwrap().map(|i| i.unwrap().priority).collect();
+        assert_eq!(priorities, [7, -1, 0]);
+        for bad in ["1.5", "\"high\"", "1000000001"] {
+            let error = read(format!("{{\"priority\":{bad}}}\n"), "t.jsonl").unwrap_err();
+            assert!(error.contains("t.jsonl:1: priority must be a whole number"), "{error}");
+        }
     }
 
     #[test]
     fn what_is_not_there_is_said() {
-        let error = TaskFile::open(Path::new("/no/such"), false).unwrap_err();
+        let error = TaskFile::open(Path::new("/no/such"), Form::Lines).unwrap_err();
         assert!(matches!(&error, Error::NotFound(text) if text.contains("--tasks /no/such: No such file")), "{error}");
-        assert!(TaskFile::open(Path::new("/"), false).unwrap_err().to_string().contains("is a directory"));
+        assert!(TaskFile::open(Path::new("/"), Form::Lines).unwrap_err().to_string().contains("is a directory"));
     }
 }

@@ -8,12 +8,14 @@
 
 pub mod class;
 pub mod expression;
+mod fields;
 pub mod judge;
 pub mod preset;
 pub mod presets;
 pub mod recogniser;
 pub mod tail;
 pub mod time;
+mod usage;
 pub mod verdict;
 
 pub use judge::Judge;

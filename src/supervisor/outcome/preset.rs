@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::class::Class;
 use crate::api::Period;
+use crate::supervisor::spent::Spent;
 
 /// What one program prints when it meets a limit.
 #[derive(Deserialize, Clone, Debug)]
@@ -43,6 +44,9 @@ pub struct Preset {
     /// JSON lines that name the end of a limit. They go before the times of sentences; of several the latest counts.
     #[serde(default)]
     pub times: Vec<EventTime>,
+    /// Where the program says what it cost. The first that is found counts, of several lines the last.
+    #[serde(default)]
+    pub usage: Vec<Usage>,
     /// The first one that holds decides.
     pub rules: Vec<Rule>,
     /// Outputs with the verdicts that they must give. They are tests.
@@ -83,6 +87,30 @@ pub struct EventTime {
     pub fields: Fields,
     /// The path of the time.
     pub reset_at: String,
+}
+
+/// A line that says what a run cost.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Usage {
+    /// Fields of the event.
+    #[serde(default)]
+    pub fields: Option<Fields>,
+    /// Path of its cost, a number of US dollars.
+    #[serde(default)]
+    pub cost: Option<String>,
+    /// Paths of the tokens that were read, cached ones included. They are added.
+    #[serde(default)]
+    pub input: Vec<String>,
+    /// Paths of the tokens that came from a cache.
+    #[serde(default)]
+    pub cached_input: Vec<String>,
+    /// Paths of the tokens that were written.
+    #[serde(default)]
+    pub output: Vec<String>,
+    /// Expression for the beginning of a line of text, whose group `cost` is a number of US dollars.
+    #[serde(default)]
+    pub text: Option<String>,
 }
 
 /// A sentence, an event or an exit code, and what it says.
@@ -133,6 +161,9 @@ pub struct Sample {
     /// What it must give. None: nothing is recognised, so the exit code decides.
     #[serde(default)]
     pub rule: Option<String>,
+    /// The costs that it must give, if there are any.
+    #[serde(default)]
+    pub spent: Option<Spent>,
     /// The time that it must give.
     #[serde(default)]
     pub until: Option<jiff::Timestamp>,

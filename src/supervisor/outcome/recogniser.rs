@@ -11,11 +11,14 @@ use serde_json::Value;
 
 use super::class::Class;
 use super::expression::{self, BadPattern, RESET_AT, RETRY_AFTER, normal};
-use super::preset::{ExitZero, Fields, Preset, Rule};
+use super::fields::{at_path, has};
+use super::preset::{ExitZero, Preset, Rule};
 use super::presets;
 use super::tail::{Line, Lines, Tail};
 use super::time;
+use super::usage::Meter;
 use crate::api::Period;
+use crate::supervisor::spent::Spent;
 
 /// Lines at the end of each stream in which own patterns are looked for.
 const OWN_WITHIN: usize = 20;
@@ -87,6 +90,7 @@ pub struct Recogniser {
 struct Compiled {
     preset: Preset,
     recovered: Option<Regex>,
+    meters: Vec<Meter>,
     /// For each rule: its expression for lines, and that for the strings of events.
     rules: Vec<Option<(Regex, Regex)>>,
 }
@@ -141,6 +145,19 @@ impl Recogniser {
             let mut last = streams.iter().filter_map(|stream| stream.lines.last());
             (exit_code == 124 || exit_code > 128).then(|| last.find_map(|line| self.asleep_at(line, at)))?
         })
+    }
+
+    /// True if it reads what a program costs.
+    pub fn reads_cost(&self) -> bool {
+        self.presets.iter().flat_map(|known| &known.meters).any(Meter::reads_cost)
+    }
+
+    /// What the output of a command says that it cost, if a preset knows.
+    pub fn spent(&self, seen: &Seen) -> Option<Spent> {
+        let mut meters = self.presets.iter().flat_map(|known| &known.meters).peekable();
+        meters.peek()?;
+        let streams = [seen.stdout.lines(), seen.stderr.lines()];
+        meters.find_map(|meter| streams.iter().find_map(|stream| meter.read(&stream.lines)))
     }
 
     /// What the output of a command says that is silent, but has not ended: that it waits by itself for long.
@@ -212,7 +229,8 @@ impl Compiled {
         };
         let rules = preset.rules.iter().map(rule).collect::<Result<_, _>>()?;
         let recovered = preset.recovered.as_deref().map(|text| expression::of_preset("", text)).transpose()?;
-        Ok(Self { preset, recovered, rules })
+        let meters = preset.usage.iter().cloned().map(Meter::of).collect::<Result<_, _>>()?;
+        Ok(Self { preset, recovered, meters, rules })
     }
 
     /// True if the last event of a stream that ends a run says that it succeeded.
@@ -340,26 +358,6 @@ enum Place<'a> {
     Event(&'a Value, Option<String>),
     /// A line, and it together with the next ones.
     Text { line: String, wrapped: String },
-}
-
-/// True if an event has all of these fields.
-fn has(event: &Value, fields: &Fields) -> bool {
-    fields.iter().all(|(path, wanted)| {
-        let Some(value) = at_path(event, path) else { return false };
-        match wanted {
-            Value::String(any) if any == "*" => !value.is_null(),
-            Value::Array(some) => some.contains(value),
-            one => one == value,
-        }
-    })
-}
-
-/// The value at a path such as `message.content.0.text`.
-fn at_path<'a>(event: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').try_fold(event, |value, name| match value {
-        Value::Array(list) => list.get(name.parse::<usize>().ok()?),
-        other => other.get(name),
-    })
 }
 
 fn plus(wait: Period, margin: Period) -> Period {

@@ -4,7 +4,8 @@ pub(super) const HELP: &str = "\
 Exit codes:
   before the command starts  2 usage, 3 not found, 4 conflict, 6 no server or Docker Engine, 7 forbidden
   one command                its own; 128 + signal; 124 timed out
-  a batch (--tasks)          0 all succeeded, 1 some failed, 75 only rate limits are left;
+  a batch (--tasks)          0 all succeeded, 1 some failed, 75 only rate limits are left, or
+                             --max-cost was reached;
                              with --resume, tasks that failed before count too
   both                       125 Poolkeeper failed, 126 or 127 the command cannot be run,
                              130 Ctrl-C, 141 standard output was closed
@@ -16,13 +17,14 @@ when the task has ended.
 --progress json and --progress-file: each object has `time` and `event`, which is one of
   run          runId, pool, runtime, workers, tasks, skipped, skippedFailed
   started      task, attempt, worker
-  ended        task, attempt, worker, outcome, seconds; exitCode, message, restsUntil
+  ended        task, attempt, worker, outcome, seconds; exitCode, message, restsUntil,
+               spent (costUsd, inputTokens, cachedInputTokens, outputTokens)
   task         task, outcome, attempts: it is over
   workerReady, workerGone    worker
   startFailed  failures, message: no worker can be started, for now
   note         message
   summary      succeeded, failed, rateLimited, notRun, skipped, skippedFailed,
-               attempts, rateLimits, workers
+               attempts, rateLimits, workers, outcomes, spent, spentBefore
 
 Examples:
   poolkeeper run agents --tasks tasks.txt --out results -- agent -

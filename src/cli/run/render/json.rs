@@ -12,16 +12,17 @@ use crate::supervisor::summary::Summary;
 /// One step as an object. Absent fields are left out.
 pub fn step(progress: &Progress, now: Timestamp) -> Value {
     let mut value = match progress {
-        Progress::Run { run_id, pool, runtime, workers, tasks, skipped, skipped_failed } => json!({
+        Progress::Run { run_id, pool, runtime, workers, tasks, skipped, skipped_failed, spent_before: _ } => json!({
             "event": "run", "runId": run_id, "pool": pool, "runtime": runtime, "workers": workers, "tasks": tasks,
             "skipped": skipped, "skippedFailed": skipped_failed,
         }),
         Progress::Started { task, attempt, worker } => {
             json!({"event": "started", "task": task, "attempt": attempt, "worker": worker})
         }
-        Progress::Ended { task, attempt, worker, outcome, exit_code, message, took, until } => json!({
+        Progress::Ended { task, attempt, worker, outcome, exit_code, message, took, until, spent } => json!({
             "event": "ended", "task": task, "attempt": attempt, "worker": worker, "outcome": outcome,
             "exitCode": exit_code, "message": message, "seconds": took.as_secs_f64(), "restsUntil": until,
+            "spent": spent,
         }),
         Progress::Task { task, outcome, attempts } => {
             json!({"event": "task", "task": task, "outcome": outcome, "attempts": attempts})
@@ -56,10 +57,15 @@ pub fn summary(s: &Summary, now: Timestamp, took: Duration) -> Value {
             })
         })
         .collect();
+    let outcomes: Vec<Value> = s
+        .outcomes()
+        .map(|(outcome, row)| json!({"outcome": outcome, "attempts": row.attempts, "spent": row.spent}))
+        .collect();
     json!({
         "event": "summary", "time": now, "seconds": took.as_secs_f64(), "tasks": s.tasks.unwrap_or(1),
         "succeeded": s.succeeded, "failed": s.failed, "rateLimited": s.rate_limited, "notRun": s.left(),
         "skipped": s.skipped, "skippedFailed": s.skipped_failed, "attempts": s.attempts, "rateLimits": s.limits, "workers": workers,
+        "outcomes": outcomes, "spent": s.spent(), "spentBefore": s.spent_before,
     })
 }
 
@@ -89,6 +95,7 @@ mod tests {
             tasks: None,
             skipped: 0,
             skipped_failed: 0,
+            spent_before: crate::supervisor::spent::Spent::default(),
         };
         assert_eq!(step(&run, Timestamp::UNIX_EPOCH).get("tasks"), None);
     }

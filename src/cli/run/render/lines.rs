@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::api::dispatch::Outcome;
 use crate::cli::output::escape;
 use crate::supervisor::progress::Progress;
+use crate::supervisor::spent::Spent;
 use crate::supervisor::summary::Summary;
 
 /// One step as a line for people. None: it is not worth a line.
@@ -84,11 +85,30 @@ pub fn summary(s: &Summary, now: Timestamp, took: Duration) -> String {
     if s.workers().next().is_none() {
         return total;
     }
+    let spent = spent(s).map(|table| format!("{table}\n")).unwrap_or_default();
     let mut rows = vec![["worker", "attempts", "rate limits", "worked", "rested"].map(str::to_owned)];
     rows.extend(s.workers().map(|(name, row)| {
         [name.to_owned(), row.attempts.to_string(), row.limits.to_string(), time(row.worked), time(row.rested(now))]
     }));
-    format!("{total}\n{}", table(&rows))
+    format!("{total}\n{spent}{}", table(&rows))
+}
+
+/// What it cost: a row for each outcome, and one for all. None: no program said so.
+fn spent(s: &Summary) -> Option<String> {
+    if s.spent().is_nothing() && s.spent_before.is_nothing() {
+        return None;
+    }
+    let row = |name: String, attempts: String, spent: Spent| {
+        let cost = if spent.cost_usd.is_zero() { "-".to_owned() } else { spent.cost_usd.to_string() };
+        [name, attempts, cost, spent.input_tokens.to_string(), spent.output_tokens.to_string()]
+    };
+    let mut rows = vec![["outcome", "attempts", "cost", "tokens in", "tokens out"].map(str::to_owned)];
+    rows.extend(s.outcomes().map(|(outcome, sums)| row(outcome.to_string(), sums.attempts.to_string(), sums.spent)));
+    if !s.spent_before.is_nothing() {
+        rows.push(row("earlier runs".to_owned(), "-".to_owned(), s.spent_before));
+    }
+    rows.push(row("in all".to_owned(), s.attempts.to_string(), s.spent().plus(s.spent_before)));
+    Some(table(&rows))
 }
 
 /// Aligns columns: the first to the left, the others to the right.
@@ -154,6 +174,7 @@ pub(crate) mod tests {
             message: Some("exit code 75\nsecond line".into()),
             took: Duration::from_millis(240),
             until: Some(Timestamp::UNIX_EPOCH + Duration::from_secs(2)),
+            spent: None,
         }
     }
 
@@ -171,6 +192,7 @@ pub(crate) mod tests {
             tasks: Some(2),
             skipped: 3,
             skipped_failed: 0,
+            spent_before: Spent::default(),
         };
         assert_eq!(line(run), "2 tasks to run, 3 done before; up to 1 worker (Process)");
     }
@@ -189,6 +211,7 @@ pub(crate) mod tests {
             message: None,
             took: Duration::from_secs(1),
             until: until.map(at),
+            spent: None,
         }
     }
 

@@ -77,6 +77,7 @@ impl Engine {
             outcome: last.outcome,
             exit_code: last.exit_code,
             message: status.last_result.as_ref().map_or_else(|| why_not_run(status), |r| message_of(r, last.timed_out)),
+            spent: t.spent.get().copied(),
             attempts: status.attempt,
             worker: status.worker.as_ref().map(|w| w.name.clone()),
             started_at: status.assigned_at.as_ref().map(|at| at.0),
@@ -97,6 +98,7 @@ impl Engine {
             outcome: final_outcome_of(last.outcome, t.timed_out),
             exit_code: t.exit_code,
             message: message_of(last, t.timed_out),
+            spent: t.spent.get().copied(),
             attempts: last.attempt,
             worker: status.worker.as_ref().map(|w| w.name.clone()),
             started_at: status.assigned_at.as_ref().map(|at| at.0),
@@ -184,6 +186,33 @@ impl Engine {
     /// No task was ever run to its end, and none will be.
     pub(super) fn hopeless(&self, message: &str) -> Error {
         Error::NoWorker { message: message.to_owned(), hint: self.options.start_hint }
+    }
+
+    /// True once as much was spent as may be. Then nothing more is started.
+    pub(super) fn is_spent(&self) -> bool {
+        self.options.max_cost.is_some_and(|most| self.spent >= most)
+    }
+
+    /// Ends the run if nothing runs any more, and what is left may not be started.
+    pub(super) fn give_up_if_spent(&mut self) -> Result<(), Error> {
+        let Some(limit) = self.options.max_cost.filter(|_| self.is_spent() && self.printing == 0) else {
+            return Ok(());
+        };
+        // An attempt that has ended, and whose end is not known yet, may be the last of its task.
+        let waits = |t: &InFlight| t.running.is_none() && t.last.is_none() && t.closed >= t.started;
+        if !self.in_flight.values().all(waits) {
+            return Ok(());
+        }
+        if self.in_flight.is_empty() {
+            match self.source.as_mut().and_then(Iterator::next).transpose()? {
+                Some(_) => {}
+                None => {
+                    self.source = None;
+                    return Ok(());
+                }
+            }
+        }
+        Err(Error::CostReached { limit, spent: self.spent, failed: self.tracker.summary().all_failed() > 0 })
     }
 
     /// If every credential was refused, the tasks that wait would wait for ever.

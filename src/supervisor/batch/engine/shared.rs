@@ -60,7 +60,7 @@ impl Engine {
         while let Some((_, name)) = self.refused_by_queue.first().filter(|(at, _)| *at <= now).cloned() {
             self.refused_by_queue.pop_first();
             let Some(t) = self.in_flight.get(&name) else { continue };
-            let (task, uid) = (t.task.id.clone(), t.uid.clone());
+            let (task, uid, priority) = (t.task.id.clone(), t.uid.clone(), t.task.priority);
             let exactly = Preconditions { uid: Some(uid), resource_version: None };
             let params = &DeleteParams { preconditions: Some(exactly), ..DeleteParams::default() };
             let dispatches = &self.runner.place.dispatches();
@@ -71,7 +71,7 @@ impl Engine {
                 }
             };
             self.runner.patience.repeat("removing a Dispatch that a full queue refused", delete).await?;
-            let uid = self.queue(&self.dispatch(&name, &task), &task).await?;
+            let uid = self.queue(&self.dispatch(&name, &task, priority), &task).await?;
             if let Some(t) = self.in_flight.get_mut(&name) {
                 t.uid = uid;
             }

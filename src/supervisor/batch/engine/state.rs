@@ -1,8 +1,8 @@
 //! What the engine knows: each task in flight, and what the watches showed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -13,6 +13,7 @@ use crate::api::{ContainerPool, Period};
 use crate::supervisor::Error;
 use crate::supervisor::attempt::{AttemptEnd, Runner, TaskRef};
 use crate::supervisor::batch::IN_FLIGHT_PER_WORKER;
+use crate::supervisor::spent::{Spent, Usd};
 use crate::supervisor::tracker::Tracker;
 
 /// Where tasks come from, in order.
@@ -26,6 +27,10 @@ pub struct BatchOptions {
     pub retry_failed: i32,
     /// The shortest wait before an attempt that follows Failed, WorkerLost or Overloaded.
     pub backoff: Period,
+    /// Once so much was spent, nothing more is started.
+    pub max_cost: Option<Usd>,
+    /// What an earlier run spent that this one goes on with.
+    pub spent_before: Usd,
     /// The most time for a task, from its first start.
     pub timeout: Option<Period>,
     /// True: a task's directory stays after its output was printed.
@@ -63,6 +68,8 @@ pub(super) struct InFlight {
     /// Newest attempt that is known to be closed.
     pub(super) closed: i32,
     pub(super) exit_code: Option<i32>,
+    /// What that attempt cost. Set before its end is reported.
+    pub(super) spent: Arc<OnceLock<Spent>>,
     pub(super) recorded: bool,
     pub(super) failed: i32,
     pub(super) timed_out: bool,
@@ -103,6 +110,8 @@ pub struct Engine {
     pub(super) refused_by_queue: BTreeSet<(Duration, String)>,
     /// True once the pool is being deleted.
     pub(super) pool_goes: bool,
+    /// What this run and earlier ones cost.
+    pub(super) spent: Usd,
     pub(super) start_failures: i32,
     /// Failed starts before this run saw the pool.
     pub(super) failures_before: Option<i32>,

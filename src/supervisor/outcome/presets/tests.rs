@@ -52,6 +52,22 @@ fn every_sample_gives_its_verdict_and_its_time_on_either_stream() {
 }
 
 #[test]
+fn every_sample_with_costs_gives_them_and_every_meter_has_one() {
+    for preset in all() {
+        let recogniser = Recogniser::of([preset.name.as_str()]).unwrap();
+        let costs: Vec<_> = preset.samples.iter().filter(|sample| sample.spent.is_some()).collect();
+        assert!(costs.len() >= preset.usage.len(), "{}: a meter without a sample", preset.name);
+        for sample in costs {
+            for stream in [Stream::Stdout, Stream::Stderr] {
+                let mut seen = Seen::default();
+                seen.feed(stream, sample.output.as_bytes());
+                assert_eq!(recogniser.spent(&seen), sample.spent, "{} {:?}", preset.name, sample.output);
+            }
+        }
+    }
+}
+
+#[test]
 fn every_rule_has_a_sample_and_every_preset_a_run_that_is_no_limit() {
     for preset in all() {
         let name = &preset.name;

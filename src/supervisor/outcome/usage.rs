@@ -1,0 +1,60 @@
+//! What a program says that it cost.
+
+use regex::Regex;
+use serde_json::Value;
+
+use super::expression::{self, BadPattern};
+use super::fields::{at_path, has};
+use super::preset::Usage;
+use super::tail::Line;
+use crate::supervisor::spent::Spent;
+
+/// The group of an expression with the cost in dollars.
+const COST: &str = "cost";
+
+/// Where a preset finds costs and tokens, ready for use.
+#[derive(Clone, Debug)]
+pub(super) struct Meter {
+    usage: Usage,
+    text: Option<Regex>,
+}
+
+impl Meter {
+    /// # Errors
+    /// The expression cannot be used.
+    pub(super) fn of(usage: Usage) -> Result<Self, BadPattern> {
+        let text = usage.text.as_deref().map(|text| expression::of_preset("", text)).transpose()?;
+        Ok(Self { usage, text })
+    }
+
+    /// True if it reads money, not tokens alone.
+    pub(super) fn reads_cost(&self) -> bool {
+        self.usage.cost.is_some() || self.usage.text.is_some()
+    }
+
+    /// What the last line says that it knows.
+    pub(super) fn read(&self, lines: &[Line]) -> Option<Spent> {
+        lines.iter().rev().find_map(|line| match (&line.event, &self.usage.fields, &self.text) {
+            (Some(event), Some(fields), _) if has(event, fields) => Some(self.of_event(event)),
+            (None, _, Some(text)) => {
+                let cost = text.captures(&expression::normal(&line.text))?.name(COST)?.as_str().parse().ok()?;
+                Some(Spent { cost_usd: cost, ..Spent::default() })
+            }
+            _ => None,
+        })
+    }
+
+    fn of_event(&self, event: &Value) -> Spent {
+        let tokens = |paths: &[String]| {
+            let counts = paths.iter().filter_map(|path| at_path(event, path)?.as_u64());
+            counts.fold(0, u64::saturating_add)
+        };
+        let cost = self.usage.cost.as_deref().and_then(|path| at_path(event, path)).and_then(Value::as_number);
+        Spent {
+            cost_usd: cost.and_then(|number| number.to_string().parse().ok()).unwrap_or_default(),
+            input_tokens: tokens(&self.usage.input),
+            cached_input_tokens: tokens(&self.usage.cached_input),
+            output_tokens: tokens(&self.usage.output),
+        }
+    }
+}
