@@ -152,7 +152,7 @@ pub enum ReportedOutcome {
 impl ReportedOutcome {
     /// True if the service may have named a time with it (`retryAfter`).
     pub const fn names_a_time(self) -> bool {
-        matches!(self, Self::RateLimited | Self::Overloaded)
+        matches!(self, Self::RateLimited | Self::Overloaded | Self::Succeeded)
     }
 }
 
@@ -165,7 +165,8 @@ pub struct DispatchResult {
     pub attempt: i32,
     /// How the attempt ended.
     pub outcome: ReportedOutcome,
-    /// Time that the service named: the rest after RateLimited, or the wait after Overloaded. With these only.
+    /// Time that the service named: the rest after RateLimited, the wait after Overloaded, or the rest after Succeeded, if the task
+    /// used up what the service allows. With these only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Period>,
     /// Message of any content, for people.
@@ -283,7 +284,7 @@ pub struct LastResult {
     pub outcome: Outcome,
     /// Time at which the attempt was closed.
     pub closed_at: Time,
-    /// End of the rest that follows from a rate limit.
+    /// End of the rest that follows from RateLimited, or from Succeeded with `retryAfter`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
     /// Reported message, or what is known of the end.

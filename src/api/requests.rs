@@ -160,7 +160,9 @@ pub enum Problem {
     Repeated { word: &'static str },
     #[error("retryAfter: {0}")]
     BadRetryAfter(BadPeriod),
-    #[error("retryAfter is for the outcomes RateLimited and Overloaded only: remove it, or report one of these")]
+    #[error(
+        "retryAfter is for the outcomes RateLimited, Overloaded and Succeeded only: remove it, or report one of these"
+    )]
     RetryAfterWithout,
     #[error("uid= must be the uid of the Dispatch: letters, digits and hyphens")]
     BadUid,

@@ -140,8 +140,8 @@ pub(super) const DISPATCH: &[Rule] = &[
     Rule { at: "spec.cancel", cel: "self || !oldSelf", message: "cancel cannot be undone (create another Dispatch)" },
     Rule {
         at: "spec.result",
-        cel: "!has(self.retryAfter) || self.outcome == 'RateLimited' || self.outcome == 'Overloaded'",
-        message: "retryAfter is for the outcomes RateLimited and Overloaded only (remove it; in a merge patch, set it to null)",
+        cel: "!has(self.retryAfter) || self.outcome in ['RateLimited', 'Overloaded', 'Succeeded']",
+        message: "retryAfter is for the outcomes RateLimited, Overloaded and Succeeded only (remove it; in a merge patch, set it to null)",
     },
 ];
 

@@ -3,7 +3,8 @@
 //! A deadline is computed once, when the attempt is closed, and only copied afterwards. A time that the server names wins and
 //! is never shortened. Otherwise the pool's `cooldown` doubles with each strike, up to `maxCooldown`. A strike counts, and a
 //! success resets the strikes, only if the attempt was assigned at or after the previous deadline. So eight workers that are
-//! limited at once are one strike, and a write that is repeated changes nothing.
+//! limited at once are one strike, and a write that is repeated changes nothing. A success that names a time is followed by a rest
+//! too, without a strike.
 //!
 //! A deadline is a wall-clock time. The controller that computed it also knows when it passes by the monotonic clock
 //! ([`super::state::rest_ends`]), so a wall clock that is set back does not make its rests longer.
@@ -65,7 +66,13 @@ pub fn worker_rest(old: Cooldown, closed: &Limited<'_>) -> Option<Cooldown> {
         (Outcome::RateLimited, Some(end)) if !cleared => Cooldown {
             until: Some(until.map_or(end.clone(), |u| Time::from(u.max(end.0)))),
             strikes: old.strikes + i32::from(fresh),
-            reason: Some(closed.result.message.clone().unwrap_or_else(|| Outcome::RateLimited.to_string())),
+            reason: Some(reason_of(closed.result)),
+            cleared_at: old.cleared_at,
+        },
+        (Outcome::Succeeded, Some(end)) if !cleared => Cooldown {
+            until: Some(until.map_or(end.clone(), |u| Time::from(u.max(end.0)))),
+            strikes: if fresh { 0 } else { old.strikes },
+            reason: Some(reason_of(closed.result)),
             cleared_at: old.cleared_at,
         },
         (Outcome::Succeeded, _) if fresh => Cooldown { until: None, strikes: 0, reason: None, ..old },
@@ -96,19 +103,38 @@ pub fn credential_entry(
             CredentialRest {
                 until: Some(end.clone()),
                 strikes: rest.strikes + i32::from(fresh),
-                reason: Some(closed.result.message.clone().unwrap_or_else(|| Outcome::RateLimited.to_string())),
+                reason: Some(reason_of(closed.result)),
                 ..old.clone()
             }
         }
-        (Outcome::Unauthorized, _) if own => CredentialRest {
-            parked: true,
-            reason: Some(closed.result.message.clone().unwrap_or_else(|| Outcome::Unauthorized.to_string())),
-            ..old.clone()
-        },
+        (Outcome::Unauthorized, _) if own => {
+            CredentialRest { parked: true, reason: Some(reason_of(closed.result)), ..old.clone() }
+        }
+        // A rest without a strike. The entries of the other pools are written before this one: its end would make them think that
+        // the attempt began before the rest.
+        (Outcome::Succeeded, Some(end))
+            if own && scope == Scope::Credential && old.until.as_ref().is_none_or(|u| *u < *end) =>
+        {
+            CredentialRest {
+                until: Some(end.clone()),
+                strikes: if fresh { 0 } else { old.strikes },
+                reason: Some(reason_of(closed.result)),
+                ..old.clone()
+            }
+        }
         (Outcome::Succeeded, _) if fresh && old.strikes > 0 => CredentialRest { strikes: 0, ..old.clone() },
         _ => return None,
     };
     (next != old).then_some(next)
+}
+
+/// Why a rest follows from a result.
+fn reason_of(result: &LastResult) -> String {
+    let of = |outcome: Outcome| match outcome {
+        Outcome::Succeeded => "a task that succeeded used up what the service allows".to_owned(),
+        _ => outcome.to_string(),
+    };
+    result.message.clone().unwrap_or_else(|| of(result.outcome))
 }
 
 impl Core {
@@ -181,8 +207,12 @@ impl Core {
         let scope = self.scope_of(pool);
         let rest = self.credential_rest(&pool.namespace, &identity);
         let shared = self.credentials.pools_of(&pool.namespace, &identity);
+        let others = shared.iter().filter(|p| *p != pool).chain(shared.get(pool));
         let mut written = true;
-        for other in shared {
+        for other in others.cloned() {
+            if other == *pool && !written && closed.result.outcome == Outcome::Succeeded {
+                break; // see `credential_entry`
+            }
             let Some(obj) = self.pool_obj(&other).filter(|p| !p.is_deleting() || other == *pool) else { continue };
             let (own, stored) = (other == *pool, obj.status.as_ref());
             let stored = stored.and_then(|s| s.rate_limits.iter().find(|r| r.key == identity));
@@ -243,6 +273,51 @@ mod tests {
         let closed = Limited { assigned_at: at(50), result: &result };
         let next = credential_entry(&rest, Some(&rest), true, Scope::Credential, &closed).unwrap();
         assert_eq!((next.strikes, next.until), (0, Some(Time::from(at(150)))));
+    }
+
+    fn succeeded(until: Option<i64>) -> LastResult {
+        LastResult { outcome: Outcome::Succeeded, until: until.map(|t| Time::from(at(t))), ..limited(0) }
+    }
+
+    #[test]
+    fn a_success_that_names_a_time_is_no_strike_and_ends_a_row_if_it_is_fresh() {
+        let old = Cooldown { until: Some(Time::from(at(100))), strikes: 3, ..Cooldown::default() };
+        let result = succeeded(Some(500));
+        let rest = |assigned: i64, old: &Cooldown| {
+            worker_rest(old.clone(), &Limited { assigned_at: at(assigned), result: &result }).unwrap_or_default()
+        };
+        let shown = |c: &Cooldown| (c.until.as_ref().map(|t| t.0), c.strikes);
+        let next = rest(100, &old);
+        assert_eq!(shown(&next), (Some(at(500)), 0));
+        assert_eq!(rest(100, &next), next, "applied again");
+        assert_eq!(shown(&rest(99, &old)), (Some(at(500)), 3), "it began before the rest");
+        let longer = Cooldown { until: Some(Time::from(at(900))), ..old.clone() };
+        assert_eq!(shown(&rest(99, &longer)), (Some(at(900)), 3), "no rest becomes shorter");
+        let cleared = Cooldown { cleared_at: Some(Time::from(at(150))), ..Cooldown::default() };
+        assert_eq!(rest(100, &cleared), cleared, "a person has cleared it since");
+    }
+
+    /// The entry of its own pool comes last: seen from the others, its end is later than the attempt.
+    #[test]
+    fn a_success_that_names_a_time_resets_the_strikes_of_other_pools_before_its_own() {
+        let entry = |until: i64, strikes: i32| CredentialRest {
+            key: "k".to_owned(),
+            until: Some(Time::from(at(until))),
+            strikes,
+            ..CredentialRest::default()
+        };
+        let result = succeeded(Some(500));
+        let closed = Limited { assigned_at: at(100), result: &result };
+        let (rest, other) = (entry(100, 2), entry(90, 2));
+        let next = |rest: &CredentialRest, entry: &CredentialRest, own: bool, scope: Scope| {
+            credential_entry(rest, Some(entry), own, scope, &closed).map(|e| (e.until.unwrap().0, e.strikes))
+        };
+        assert_eq!(next(&rest, &other, false, Scope::Credential), Some((at(90), 0)));
+        assert_eq!(next(&rest, &rest, true, Scope::Credential), Some((at(500), 0)));
+        assert_eq!(next(&rest, &rest, true, Scope::Worker), Some((at(100), 0)), "the worker rests");
+        let written = entry(500, 0);
+        assert_eq!(next(&written, &written, true, Scope::Credential), None, "applied again");
+        assert_eq!(next(&written, &other, false, Scope::Credential), None, "which is why it comes last");
     }
 
     proptest! {

@@ -1,8 +1,8 @@
 //! `poolkeeper report`: on the attempt that is meant, and on no other.
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
-use poolkeeper::api::dispatch::{Outcome, ReportedOutcome};
-use poolkeeper::api::{Dispatch, Period};
+use poolkeeper::api::dispatch::{DispatchPhase, Outcome, ReportedOutcome};
+use poolkeeper::api::{Dispatch, Period, Worker};
 use poolkeeper_testkit::local_server::{Rig, Said, until};
 use serde_json::json;
 
@@ -74,6 +74,28 @@ async fn a_report_is_taken_once_and_only_for_the_attempt_that_is_open() {
     assert_eq!(get(&rig, "job").await.status.unwrap().last_result.unwrap().outcome, Outcome::Succeeded);
 }
 
+/// The task is done, and used up what the service allows.
+#[tokio::test]
+async fn a_success_that_names_a_time_lets_its_worker_rest() {
+    let rig = one_worker().await;
+    rig.run(&["acquire", "agents", "--task", "job"]).exits(0);
+    rig.run(&["report", "job", "Succeeded", "--retry-after", "2h", "--message", "the window is used up"]).exits(0);
+    let workers: Api<Worker> = Api::default_namespaced(rig.client().await);
+    let mut rest = None;
+    for _ in 0..600 {
+        let worker = workers.list(&ListParams::default()).await.unwrap().items.remove(0).status.unwrap();
+        rest = worker.cooldown;
+        if rest.is_some() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let rest = rest.expect("the worker rests");
+    let job = get(&rig, "job").await.status.unwrap();
+    assert_eq!((job.phase, rest.strikes), (DispatchPhase::Succeeded, 0));
+    assert_eq!((rest.until, rest.reason.as_deref()), (job.last_result.unwrap().until, Some("the window is used up")));
+}
+
 #[tokio::test]
 async fn what_cannot_be_reported_is_refused() {
     let rig = one_worker().await;
@@ -86,7 +108,7 @@ async fn what_cannot_be_reported_is_refused() {
         (
             &["report", "a", "Failed", "--retry-after", "1m"],
             2,
-            "--retry-after goes with the outcomes RateLimited and Overloaded only",
+            "--retry-after goes with the outcomes RateLimited, Overloaded and Succeeded only",
         ),
         (&["report", "a", "RateLimited", "--retry-after", "soon"], 2, "--retry-after: \"soon\" is not a time"),
         (&["report", "a", "Failed", "--uid", "u"], 2, "--attempt"),

@@ -234,7 +234,10 @@ impl Holders {
         };
         self.ledger.say(format!("{} {n} ends: {outcome}", task.name));
         let names_a_time = matches!(outcome, "RateLimited" | "Overloaded");
-        let retry_after = (names_a_time && rng.random_bool(0.5)).then(|| rng.random_range(1..=90));
+        let mut retry_after = (names_a_time && rng.random_bool(0.5)).then(|| rng.random_range(1..=90));
+        if outcome == "Succeeded" && contact.random_bool(0.12) {
+            retry_after = Some(contact.random_range(0..=40)); // it used up what the service allows
+        }
         let lease = task.spec.lease_name.as_deref();
         while self.is_away(lease) {
             sleep(Duration::from_secs(1)).await; // back, it reports what it has

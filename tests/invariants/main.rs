@@ -73,6 +73,7 @@ const REQUIRED: &[&str] = &[
     "outcome: Failed",
     "outcome: RateLimited",
     "outcome: Overloaded",
+    "a success is followed by a rest",
     "retry waits for its backoff",
     "retry waits as the service said",
     "outcome: Unauthorized",

@@ -54,6 +54,59 @@ async fn a_rest_doubles_and_a_success_resets_it() {
     assert_eq!(ws[0].status.clone().unwrap().cooldown, None);
 }
 
+/// The task is done and used up what its service allows: a rest without a strike, and no dispatch before its end.
+#[tokio::test(start_paused = true)]
+async fn a_success_that_names_a_time_is_followed_by_a_rest_without_a_strike() {
+    let w = World::new();
+    w.pool("p", json!({"max": 1, "cooldown": "60s"})).await;
+    w.dispatch("t", "p", json!({"retry": {"rateLimited": -1}})).await;
+    w.until_assigned("t").await;
+    w.report("t", json!({"outcome": "RateLimited"})).await;
+    tried_again(&w, "t").await;
+    let before = w.now();
+    w.report("t", json!({"outcome": "Succeeded", "retryAfter": "30m", "message": "used up"})).await;
+    assert_eq!(w.until_final("t").await, DispatchPhase::Succeeded);
+    let ws = w.until_workers("free", |ws| ws[0].status.clone().unwrap().dispatch.is_none()).await;
+    let rest = ws[0].status.clone().unwrap().cooldown.unwrap();
+    let until = rest.until.unwrap().0;
+    assert_eq!((rest.strikes, rest.reason.as_deref()), (0, Some("used up")));
+    assert!(until >= before + SignedDuration::from_mins(30));
+    w.dispatch("u", "p", json!({"retry": {"rateLimited": -1}})).await;
+    w.until_assigned("u").await;
+    assert!(w.dispatches().get("u").await.unwrap().status.unwrap().assigned_at.unwrap().0 >= until);
+    w.report("u", json!({"outcome": "RateLimited"})).await;
+    let closed = |d: &Dispatch| phase(d) == DispatchPhase::Pending && d.status.clone().unwrap().last_result.is_some();
+    let rested = w.until_dispatch("u", "closed", closed).await.status.unwrap().last_result.unwrap();
+    let rest = rested.until.unwrap().0.duration_since(rested.closed_at.0);
+    assert!(rest < SignedDuration::from_secs(67), "the first limit in a row: {rest}");
+}
+
+/// Every pool forgets the strikes, and none assigns before the end.
+#[tokio::test(start_paused = true)]
+async fn a_success_that_names_a_time_rests_its_credential_in_every_pool() {
+    let w = World::new();
+    w.pool("p", by_credential(1, &["a"])).await;
+    w.pool("q", by_credential(1, &["a"])).await;
+    for (pool, task) in [("q", "first"), ("p", "t")] {
+        w.dispatch(task, pool, json!({"retry": {"rateLimited": 1}})).await;
+        w.until_assigned(task).await;
+        w.report(task, json!({"outcome": "RateLimited"})).await;
+        tried_again(&w, task).await;
+        if task == "first" {
+            w.report(task, json!({"outcome": "Failed"})).await; // no success: the strike stays
+            w.until_final(task).await;
+        }
+    }
+    w.report("t", json!({"outcome": "Succeeded", "retryAfter": "20m"})).await;
+    let strikes = |p: &poolkeeper::api::ContainerPool| p.status.as_ref().unwrap().rate_limits[0].strikes;
+    let own = w.until_pool("p", "reset", |p| strikes(p) == 0).await.status.unwrap().rate_limits.remove(0);
+    assert_eq!(strikes(&w.until_pool("q", "written before", |_| true).await), 0, "the others are written first");
+    w.dispatch("u", "q", json!({})).await;
+    w.until_assigned("u").await;
+    let assigned = w.dispatches().get("u").await.unwrap().status.unwrap().assigned_at.unwrap();
+    assert!(assigned >= own.until.unwrap());
+}
+
 /// Two workers on one credential are limited at once: one strike, all rest, one goes first, the rest follow its success.
 #[tokio::test(start_paused = true)]
 async fn a_credential_rests_as_one_and_comes_back_half_open() {

@@ -455,10 +455,15 @@ const DISPATCHES: &[Case] = &[
         "retryAfter with Failed",
         DISPATCH,
         &[ASSIGNED, "spec: {pool: agents, result: {attempt: 1, outcome: Failed, retryAfter: 90s}}"],
-        "retryAfter is for the outcomes RateLimited and Overloaded only",
+        "retryAfter is for the outcomes RateLimited, Overloaded and Succeeded only",
     ),
     no(
         "retryAfter without a unit",
+    ok(
+        "retryAfter with Succeeded",
+        DISPATCH,
+        &[ASSIGNED, "spec: {pool: agents, result: {attempt: 1, outcome: Succeeded, retryAfter: 90s}}"],
+    ),
         DISPATCH,
         &[ASSIGNED, "spec: {pool: agents, result: {attempt: 1, outcome: RateLimited, retryAfter: '90'}}"],
         PERIOD,

@@ -159,7 +159,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         (
             "result.poolkeeper.dev/a",
             "1 Failed retryAfter=90s",
-            "retryAfter is for the outcomes RateLimited and Overloaded only",
+            "retryAfter is for the outcomes RateLimited, Overloaded and Succeeded only",
         ),
         ("result.poolkeeper.dev/a", "RateLimited retryAfter=1s retryAfter=2s", "retryAfter= is given twice"),
         ("result.poolkeeper.dev/a", "Failed uid=a uid=a", "uid= is given twice"),

@@ -41,7 +41,7 @@ pub struct ReportArgs {
     /// Derive the outcome from the exit code of the command, as `poolkeeper exec` passes it on
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=255))]
     exit_code: Option<i32>,
-    /// With RateLimited or Overloaded: how long the service wants to be left alone, as 90s, 15m, or a moment
+    /// With RateLimited, Overloaded or Succeeded: how long the service wants to be left alone, as 90s, 15m, or a moment
     #[arg(long, value_name = "TIME")]
     retry_after: Option<String>,
     /// Message for people
@@ -82,7 +82,9 @@ impl Run for ReportArgs {
             return Err(Failure::usage(format!("--message has {length} characters; at most {MAX_TEXT} are allowed")));
         }
         if retry_after.is_some() && !matches!(end, End::Outcome(outcome) if outcome.names_a_time()) {
-            return Err(Failure::usage("--retry-after goes with the outcomes RateLimited and Overloaded only"));
+            return Err(Failure::usage(
+                "--retry-after goes with the outcomes RateLimited, Overloaded and Succeeded only",
+            ));
         }
         let seen = self.read_output()?;
         self.server.check()?;

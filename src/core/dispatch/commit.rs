@@ -241,7 +241,7 @@ impl Core {
                 status.cooldown = rests::worker_rest(old, closed);
             }
         }
-        let limited = closed.is_some_and(|c| c.result.outcome == Outcome::RateLimited);
+        let limited = closed.is_some_and(|c| c.result.until.is_some());
         self.show_rest(&pool_key, worker, &mut status, limited, now);
         let base = self.workers[key].obj().clone();
         let reusable = closed

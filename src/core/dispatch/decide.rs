@@ -41,8 +41,14 @@ impl Core {
         let end = if let Some(r) = reported {
             // A death that the runtime confirmed says more than that the holder does not know.
             let death = (r.outcome == ReportedOutcome::Lost).then(|| self.death_of(key, &worker)).flatten();
-            let until =
-                (r.outcome == ReportedOutcome::RateLimited).then(|| self.rest_after(key, d, r.retry_after, now));
+            let named = r.retry_after.filter(|period| !period.is_zero());
+            let rests = match r.outcome {
+                ReportedOutcome::RateLimited => true,
+                // It used up what the service allows: a rest, and no strike.
+                ReportedOutcome::Succeeded => named.is_some(),
+                _ => false,
+            };
+            let until = rests.then(|| self.rest_after(key, d, r.retry_after, now));
             let retry_after = r.retry_after.filter(|_| r.outcome == ReportedOutcome::Overloaded);
             let outcome = Outcome::from(r.outcome);
             Some(death.unwrap_or(End { outcome, message: r.message, until, retry_after }))
@@ -120,7 +126,7 @@ impl Core {
         None
     }
 
-    /// When the rest ends that follows if the open attempt was rate limited.
+    /// When the rest ends that follows from the end of the open attempt.
     fn rest_after(&mut self, key: &ObjectKey, d: &Dispatch, retry_after: Option<Period>, now: Now) -> Time {
         let status = d.status.clone().unwrap_or_default();
         let worker = status.worker.as_ref().map(|w| key.sibling(w.name.clone()));

@@ -88,7 +88,7 @@ fn from_file(text: &str, now: Timestamp, zone: &TimeZone) -> Result<Verdict, Bad
     let retry_after = match &fields.retry_after {
         None | Some(Value::Null) => None,
         Some(_) if !outcome.names_a_time() => {
-            problems.push("retryAfter goes with the outcomes RateLimited and Overloaded only".to_owned());
+            problems.push("retryAfter goes with the outcomes RateLimited, Overloaded and Succeeded only".to_owned());
             None
         }
         Some(value) => retry_after(value, now, zone).map_err(|why| problems.push(format!("retryAfter: {why}"))).ok(),
@@ -226,9 +226,15 @@ mod tests {
             assert_eq!((v.outcome, v.retry_after), (RateLimited, None), "{word}");
             assert!(v.message.as_ref().is_some_and(|m| m.contains(word)), "{word}: {v:?}");
         }
-        let v = verdict(1, Some(br#"{"retryAfter":"90s","outcome":"Succeeded"}"#)).unwrap();
-        assert_eq!((v.outcome, v.retry_after), (Succeeded, None));
-        assert!(v.message.is_some_and(|m| m.contains("RateLimited and Overloaded only")));
+        let v = verdict(1, Some(br#"{"retryAfter":"90s","outcome":"Failed"}"#)).unwrap();
+        assert_eq!((v.outcome, v.retry_after), (Failed, None));
+        assert!(v.message.is_some_and(|m| m.contains("RateLimited, Overloaded and Succeeded only")));
+    }
+
+    #[test]
+    fn a_success_may_name_a_time() {
+        let v = verdict(0, Some(br#"{"outcome":"Succeeded","retryAfter":"2h"}"#)).unwrap();
+        assert_eq!((v.outcome, v.retry_after, v.message), (Succeeded, Some(Period::hours(2)), None));
     }
 
     #[test]

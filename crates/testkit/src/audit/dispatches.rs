@@ -353,11 +353,15 @@ impl Audit<'_> {
 
     /// The rest is named by the report, or doubles the pool's cooldown up to its bound.
     fn check_rest(&mut self, old: &Dispatch, pool: &ContainerPoolSpec, before: &DispatchStatus, result: &LastResult) {
-        let limited = result.outcome == Outcome::RateLimited;
-        self.check(limited == result.until.is_some(), "a rest follows a rate limit and nothing else", || text(old));
-        let Some(until) = result.until.as_ref().map(|t| t.0) else { return };
-        let from: Timestamp = result.closed_at.0.max(before.assigned_at.as_ref().unwrap().0);
         let named = old.spec.result.as_ref().and_then(|r| r.retry_after);
+        let used_up = result.outcome == Outcome::Succeeded && named.is_some_and(|n| !n.is_zero());
+        let limited = result.outcome == Outcome::RateLimited || used_up;
+        self.check(limited == result.until.is_some(), "a rest follows a limit and nothing else", || text(old));
+        let Some(until) = result.until.as_ref().map(|t| t.0) else { return };
+        if used_up {
+            self.count("a success is followed by a rest");
+        }
+        let from: Timestamp = result.closed_at.0.max(before.assigned_at.as_ref().unwrap().0);
         let least = named.map_or_else(|| span(pool.cooldown), span);
         self.check(until >= from + least, "the rest is as long as the server said, or the pool's cooldown", || {
             format!("{}: {from} + {least} > {until}", text(old))

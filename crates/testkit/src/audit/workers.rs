@@ -174,10 +174,12 @@ impl Audit<'_> {
         self.row(row, recovered);
         if again {
             self.check(!deleting, "a worker that goes takes nothing", || text(new));
-            let limited =
-                result.as_ref().is_some_and(|r| matches!(r.outcome, Outcome::RateLimited | Outcome::Unauthorized));
+            let limited = result.as_ref().is_some_and(|r| r.until.is_some() || r.outcome == Outcome::Unauthorized);
             self.check(!limited, "no new dispatch in the write that ends with a limit", || text(new));
             self.count("freed and reserved in one write");
+        }
+        if let Some(r) = &result {
+            self.check_rest_of_credential(old, was, r);
         }
         // A late reservation may name an attempt that ran long ago: its rest is that of the attempt, not a new one.
         let began = self.attempts.get(&was.uid).and_then(|a| a.get(&was.attempt)?.assigned_at.clone());
@@ -228,6 +230,30 @@ impl Audit<'_> {
         self.reserver.insert(uid, writer);
     }
 
+    /// What rests a credential is stored before the worker is freed: afterwards nothing would lead to it.
+    fn check_rest_of_credential(
+        &mut self,
+        old: &Worker,
+        named: &DispatchRef,
+        result: &poolkeeper::api::dispatch::LastResult,
+    ) {
+        let Some(pool) = self.pool_named(&old.spec.pool).filter(|p| p.gone.is_none()) else { return };
+        let spec = &pool.last().spec;
+        let credential = spec.credentials.iter().find(|c| Some(&c.name) == old.spec.credential.as_ref());
+        let Some(key) = credential.map(poolkeeper::api::pool::Credential::identity) else { return };
+        let (Some(until), Scope::Credential) = (&result.until, spec.rate_limit.scope) else { return };
+        // A controller that started after the end of the dispatch knows nothing of the attempt. The worker goes for it.
+        let forgotten = old.metadata.deletion_timestamp.is_some()
+            && self.dispatches.get(&named.uid).is_some_and(|d| d.gone.is_some());
+        let began = self.attempts.get(&named.uid).and_then(|a| a.get(&named.attempt)?.assigned_at.clone());
+        let versions = self.pools.values().filter(|p| p.name == pool.name).flat_map(|p| p.versions.iter());
+        let mut rests = versions.filter_map(|v| v.object.status.as_ref()).flat_map(|s| s.rate_limits.iter());
+        let stored = rests.any(|r| r.key == key && (r.until.as_ref() >= Some(until) || r.cleared_at > began));
+        self.check(stored || forgotten, "the rest of a credential is stored before its worker is freed", || {
+            format!("{}: {key} is to rest until {until:?}", text(old))
+        });
+    }
+
     /// A worker's rest changes only as the attempt that is freed says, or by hand.
     fn check_rest_of_worker(
         &mut self,
@@ -256,6 +282,10 @@ impl Audit<'_> {
             (_, Outcome::RateLimited) if !cleared => {
                 let until = was.until.clone().into_iter().chain(result.until.clone()).max();
                 Cooldown { until, strikes: was.strikes + i32::from(fresh), ..was.clone() }
+            }
+            (_, Outcome::Succeeded) if result.until.is_some() && !cleared => {
+                let until = was.until.clone().into_iter().chain(result.until.clone()).max();
+                Cooldown { until, strikes: if fresh { 0 } else { was.strikes }, ..was.clone() }
             }
             (_, Outcome::Succeeded) if fresh => Cooldown { until: None, strikes: 0, ..was.clone() },
             _ => was.clone(),
