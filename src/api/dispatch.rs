@@ -343,6 +343,10 @@ pub struct DispatchStatus {
     /// No attempt is assigned before this time. Present while the dispatch waits after an attempt, see `spec.retry.backoff`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Time>,
+    /// Time from which `queueTimeout` counts after NotStarted: the wait before that attempt goes on. Absent while it counts from the end of
+    /// the last attempt, from `notBefore`, or from the creation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<Time>,
     /// Time at which the newest attempt was assigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned_at: Option<Time>,
@@ -377,6 +381,16 @@ impl DispatchStatus {
     pub fn waits_before(&self) -> Option<jiff::Timestamp> {
         let closed = self.last_result.as_ref().filter(|_| self.phase == DispatchPhase::Pending)?.closed_at.0;
         self.not_before.as_ref().map(|t| t.0).filter(|t| *t > closed)
+    }
+
+    /// The time from which `queueTimeout` counts, if it is not the creation: the end of the last attempt, or the time before which none
+    /// may follow that. After NotStarted the wait before that attempt goes on. `None` too if an older controller wrote the NotStarted
+    /// of a first attempt.
+    pub fn waits_since(&self) -> Option<jiff::Timestamp> {
+        let last = self.last_result.as_ref()?;
+        // A leftover does not count.
+        let before = self.waiting_since.as_ref().filter(|_| last.outcome == Outcome::NotStarted).map(|t| t.0);
+        Some(before.or_else(|| self.waits_before()).unwrap_or(last.closed_at.0))
     }
 
     /// True if the dispatch waits for an attempt that follows Overloaded. A NotStarted in between changes nothing.

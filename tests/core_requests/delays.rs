@@ -128,6 +128,49 @@ fn a_dispatch_that_waits_after_overloaded_keeps_a_worker() {
     assert_eq!(reserved(&rig.writes()), ["new"]);
 }
 
+/// Whether a dispatch with a queueTimeout of 30s and this status has expired after this many seconds.
+fn expires_after(status: &Value, seconds: u64) -> bool {
+    let d = object("t", 10, json!({"pool": "p", "queueTimeout": "30s", "retry": {"rateLimited": -1}}), status.clone());
+    let mut rig = Rig::new(&[pool("p", 1, json!({"max": 1}))], &[], &[d]);
+    rig.passed = Duration::from_secs(seconds);
+    rig.apply(Input::Tick);
+    !closed(&rig.writes()).is_empty()
+}
+
+/// An attempt that could not begin is none of the dispatch's making: its wait goes on.
+#[test]
+fn a_wait_in_the_queue_goes_on_after_not_started() {
+    let start: jiff::Timestamp = START.parse().unwrap();
+    let status = |outcome: &str| {
+        json!({"phase": "Pending", "attempt": 1, "worker": {"name": "p-9", "uid": "p-9-uid"},
+            "lastResult": {"attempt": 1, "outcome": outcome, "closedAt": START},
+            "waitingSince": (start - Duration::from_secs(20)).to_string()})
+    };
+    assert!(!expires_after(&status("NotStarted"), 9));
+    assert!(expires_after(&status("NotStarted"), 10));
+    assert!(!expires_after(&status("RateLimited"), 29), "a leftover of another wait does not count");
+    assert!(expires_after(&status("RateLimited"), 30));
+}
+
+/// The worker that is reserved is being deleted: the attempt is closed as NotStarted, with the start of the wait.
+#[test]
+fn not_started_keeps_the_start_of_the_wait() {
+    let named = json!({"name": "t", "uid": "t-uid", "attempt": 2, "assignedAt": START});
+    let mut worker = worker("p-0", 2, None, json!({"phase": "Busy", "dispatch": named}));
+    Arc::make_mut(&mut worker).metadata.deletion_timestamp = Some(serde_json::from_value(json!(START)).unwrap());
+    for (name, status, since) in
+        [("not before", delayed("t", "Overloaded", 60), 60), ("the close", delayed("t", "Overloaded", 0), 0)]
+    {
+        let mut rig = Rig::new(&[pool("p", 1, json!({"max": 1}))], &[worker.clone()], &[status]);
+        rig.passed = Duration::from_secs(70);
+        rig.apply(Input::Tick);
+        let next = close(&rig.writes()).unwrap();
+        let start: jiff::Timestamp = START.parse().unwrap();
+        assert_eq!(next.last_result.unwrap().outcome, Outcome::NotStarted);
+        assert_eq!(next.waiting_since.map(|t| t.0), Some(start + Duration::from_secs(since)), "{name}");
+    }
+}
+
 #[test]
 fn a_wait_in_the_queue_counts_from_the_time_before_which_none_may_begin() {
     let mut d = delayed("t", "Overloaded", 60);

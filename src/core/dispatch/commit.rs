@@ -63,7 +63,7 @@ pub fn published(
     status.assigned_at = Some(named.assigned_at.clone());
     has_pool(&mut status, now);
     say(&mut status, DispatchAssigned::Assigned, "", now);
-    status.not_before = None;
+    (status.not_before, status.waiting_since) = (None, None);
     (status.reason, status.message) = (None, None); // the phase and the worker say it all
     status
 }
@@ -71,6 +71,8 @@ pub fn published(
 /// Status of a Dispatch whose reserved attempt never started, because its worker died or is being deleted.
 pub fn not_started(dispatch: &Dispatch, worker: &Worker, named: &DispatchRef, now: Now) -> DispatchStatus {
     let mut status = dispatch.status.clone().unwrap_or_default();
+    // It waits as before: this attempt is none of its own making.
+    status.waiting_since = outcome::queued_since(dispatch).map(Time::from);
     status.attempt = named.attempt;
     status.worker = Some(WorkerRef { name: ObjectKey::of(worker).name.to_string(), uid: worker.uid_str().to_owned() });
     status.target = None;
@@ -128,7 +130,7 @@ pub fn closed(dispatch: &Dispatch, end: End, other_credential: bool, now: Now) -
     let mut text = outcome::text(&result, status.worker.as_ref().map_or("", |w| &w.name));
     let mut until = result.until.as_ref().map(|t| t.0);
     status.last_result = Some(result);
-    status.not_before = None;
+    (status.not_before, status.waiting_since) = (None, None);
     match next {
         Some(used) => {
             if let Some(time) = outcome::not_before(dispatch, used, outcome, end.retry_after, now) {
@@ -161,7 +163,7 @@ pub(super) fn finish(
 ) {
     status.phase = phase;
     status.finished_at = Some(Time::from(now.wall));
-    status.not_before = None;
+    (status.not_before, status.waiting_since) = (None, None);
     say(status, reason, message, now);
     if phase == DispatchPhase::Succeeded {
         status.reason = None;

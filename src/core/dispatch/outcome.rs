@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::api::dispatch::{DispatchPhase, DispatchSpec, LastResult, Outcome, Retries};
+use crate::api::dispatch::{DispatchPhase, DispatchSpec, DispatchStatus, LastResult, Outcome, Retries};
 use crate::api::pool::DispatchPolicy;
 use crate::api::{self, Dispatch, Period, Time};
 use crate::core::jitter::{doubled, jittered};
@@ -121,12 +121,14 @@ pub fn attempt_deadline(dispatch: &Dispatch, policy: &DispatchPolicy) -> Option<
     (!limit.is_zero()).then(|| time::after(assigned.0, limit.get()))
 }
 
-/// When a waiting dispatch expires. None: never. Counted from its creation, or from the end of its last attempt, or from the time
-/// before which no attempt may follow that.
+/// When a waiting dispatch expires. None: never.
 pub fn queue_deadline(dispatch: &Dispatch, policy: &DispatchPolicy) -> Option<jiff::Timestamp> {
     let limit = dispatch.spec.queue_timeout.unwrap_or(policy.queue_timeout);
-    let status = dispatch.status.as_ref();
-    let last = status.and_then(|s| s.waits_before().or_else(|| s.last_result.as_ref().map(|r| r.closed_at.0)));
-    let since = last.or_else(|| dispatch.metadata.creation_timestamp.as_ref().map(|t| t.0))?;
-    (!limit.is_zero()).then(|| time::after(since, limit.get()))
+    (!limit.is_zero()).then_some(limit).and_then(|limit| Some(time::after(queued_since(dispatch)?, limit.get())))
+}
+
+/// When a dispatch began to wait for a worker: at its creation, or after its last attempt.
+pub fn queued_since(dispatch: &Dispatch) -> Option<Timestamp> {
+    let last = dispatch.status.as_ref().and_then(DispatchStatus::waits_since);
+    last.or_else(|| dispatch.metadata.creation_timestamp.as_ref().map(|t| t.0))
 }

@@ -215,6 +215,10 @@ impl Audit<'_> {
             self.check(going || dead, "NotStarted: its worker is dead or going", || text(new));
             self.check(after.phase == DispatchPhase::Pending, "NotStarted uses up nothing", || text(new));
             self.check(after.retries == before.retries, "NotStarted uses up no retry", || text(new));
+            let since = after.waiting_since.as_ref().map(|t| t.0);
+            self.check(since == Some(self.queued_since(new)), "NotStarted does not begin the wait again", || {
+                format!("{}: waits since {since:?}", text(new))
+            });
             self.row("roll forward, NotStarted", recovered);
             self.count("outcome: NotStarted");
         } else {
@@ -449,9 +453,7 @@ impl Audit<'_> {
             DispatchPhase::Expired => {
                 self.count("outcome: Expired");
                 let limit = span(new.spec.queue_timeout.unwrap_or(spec.dispatch.queue_timeout));
-                let created = new.metadata.creation_timestamp.as_ref().unwrap().0;
-                let closed = before.last_result.as_ref().map_or(created, |r| r.closed_at.0);
-                let since = before.waits_before().unwrap_or(closed);
+                let since = self.queued_since(new);
                 !limit.is_zero() && after.finished_at.as_ref().unwrap().0 >= since + limit
             }
             _ => false,
@@ -459,6 +461,19 @@ impl Audit<'_> {
         self.check(right, "an end in the queue has its reason", both);
         self.check(after.message.is_some() && after.reason.is_some(), "an end in the queue has a sentence", both);
         self.count(&format!("phase: {:?}", after.phase));
+    }
+
+    /// From when on the present wait of a dispatch counts: its creation, or the end of the last attempt that could start, or the time
+    /// before which none may follow that.
+    fn queued_since(&self, d: &Dispatch) -> Timestamp {
+        let created = d.metadata.creation_timestamp.as_ref().unwrap().0;
+        let life = d.metadata.uid.as_ref().and_then(|uid| self.dispatches.get(uid));
+        let closed = life.into_iter().flat_map(|life| life.versions.iter().rev()).find_map(|v| {
+            let status = v.object.status.as_ref().filter(|s| s.phase == DispatchPhase::Pending)?;
+            let last = status.last_result.as_ref().filter(|r| r.outcome != Outcome::NotStarted)?;
+            Some(status.waits_before().unwrap_or(last.closed_at.0))
+        });
+        closed.unwrap_or(created)
     }
 
     fn dispatch_deleted(&mut self, old: &Dispatch) {
