@@ -7,6 +7,7 @@ mod doors;
 mod lost;
 mod marks;
 mod queue;
+mod stored;
 mod waiting;
 
 use std::sync::Arc;
