@@ -91,6 +91,32 @@ pub(super) const POOL: &[Rule] = &[
         cel: "!has(self.credentials) || !has(self.env) || self.credentials.all(c, !self.env.exists(e, e.name == c.env))",
         message: "a variable is set both by env and by a credential (remove it from spec.env, or rename one of them)",
     },
+    // An expression is never parsed by the server: its syntax is another one. These are the mistakes that can be seen without.
+    Rule {
+        at: "spec.rateLimit.patterns[]",
+        cel: r"!self.matches('(^|[^\\\\])(\\\\\\\\)*[(][?]<?[=!]')",
+        message: "an expression cannot look around (write the words of the limit, without (?=, (?!, (?<= and (?<!)",
+    },
+    Rule {
+        at: "spec.rateLimit.patterns[]",
+        cel: r"!self.matches('(^|[^\\\\])(\\\\\\\\)*\\\\([1-9]|k<)')",
+        message: "an expression cannot refer back to a group (repeat the words instead of \\1 or \\k<name>)",
+    },
+    Rule {
+        at: "spec.rateLimit.patterns[]",
+        cel: r"!self.matches('(^|[^\\\\])(\\\\\\\\)*[(][?]P?<([^r=!>]|r[^e]|re[^ts]|ret[^r]|retr[^y]|retry[^A]|retryA[^f]|retryAf[^t]|retryAft[^e]|retryAfte[^r]|retryAfter[^>]|res[^e]|rese[^t]|reset[^A]|resetA[^t]|resetAt[^>])')",
+        message: "only the groups retryAfter and resetAt are read (use one of these names, or (?:...) for a group without a name)",
+    },
+    Rule {
+        at: "spec.rateLimit.patterns[]",
+        cel: "!self.matches('^([.][*?]|[$^])*$')",
+        message: "an expression that matches an empty line would match every output (write the words of the limit)",
+    },
+    Rule {
+        at: "spec.rateLimit.patterns[]",
+        cel: r"!self.matches('\\n$')",
+        message: "an expression is for one line, and cannot end with a newline (in YAML, write |- instead of |)",
+    },
     Rule {
         at: "spec.credentials[]",
         cel: "(has(self.secretKeyRef) ? 1 : 0) + (has(self.fromEnv) ? 1 : 0) + (has(self.fromFile) ? 1 : 0) \

@@ -11,9 +11,9 @@ mod tests;
 mod words;
 
 pub use conditions::{
-    CONDITIONS, ConditionWords, DispatchAccepted, DispatchAssigned, DispatchFinished, PoolDispatching, PoolProgressing,
-    PoolReady, PoolRequestsAccepted, PoolRuntimeAllowed, PoolScalingLimited, Reason, ReasonWords, WorkerHealthy,
-    WorkerReady,
+    CONDITIONS, ConditionWords, DispatchAccepted, DispatchAssigned, DispatchFinished, PoolDispatching,
+    PoolPatternsValid, PoolProgressing, PoolReady, PoolRequestsAccepted, PoolRuntimeAllowed, PoolScalingLimited,
+    Reason, ReasonWords, WorkerHealthy, WorkerReady,
 };
 pub use events::EventReason;
 

@@ -60,6 +60,7 @@ impl ControlLoop {
             rollup_interval: options.rollup_interval,
             local_credentials: options.local_credentials,
             standing_down: options.standing_down,
+            check_pattern: options.check_pattern,
             target: Arc::new(move |host: &HostKey, instance: &Instance| match targets.get(&host.runtime) {
                 Some(runtime) => runtime.target(instance),
                 // Instances are only ever observed by a runtime that exists.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::health::Health;
 use super::metrics::Metrics;
 use crate::clock::{Clock, Ids};
+use crate::core::PatternFn;
 use crate::runtime::Runtime;
 
 /// How a controller is made.
@@ -27,6 +28,8 @@ pub struct Options {
     pub local_credentials: bool,
     /// True: nothing is assigned or started, because the workers are about to be stopped.
     pub standing_down: bool,
+    /// Says what is wrong with an entry of `spec.rateLimit.patterns`. By default nothing is.
+    pub check_pattern: PatternFn,
     /// Gets the state of the loop and its watches, for the probes.
     pub health: Health,
     /// Counts what the controller does.
@@ -45,6 +48,7 @@ impl Options {
             look_again: Duration::from_secs(30),
             local_credentials: false,
             standing_down: false,
+            check_pattern: |_| Ok(()),
             health: Health::default(),
             metrics: Metrics::default(),
         }

@@ -31,9 +31,14 @@ pub struct Config {
     pub local_credentials: bool,
     /// True: no pool assigns or starts anything, because the workers are about to be stopped. What is open goes on.
     pub standing_down: bool,
+    /// Says what is wrong with an entry of `spec.rateLimit.patterns`. A function of its argument alone.
+    pub check_pattern: PatternFn,
     /// How a task reaches an instance: [`crate::runtime::Runtime::target`] of its runtime. A function of its arguments alone.
     pub target: TargetFn,
 }
+
+/// See [`Config::check_pattern`].
+pub type PatternFn = fn(&str) -> Result<(), String>;
 
 /// See [`Config::target`].
 pub type TargetFn = Arc<dyn Fn(&HostKey, &Instance) -> Target + Send + Sync>;

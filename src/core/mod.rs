@@ -77,7 +77,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use config::{Config, HostKey, TargetFn};
+pub use config::{Config, HostKey, PatternFn, TargetFn};
 pub use dispatch::{attempt_deadline, is_settled, queue_deadline};
 pub use input::{
     Action, Event, EventType, Fetched, Input, LeaseFact, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,

@@ -25,6 +25,7 @@ use crate::runtime::docker::{Endpoint, OwnerProcess};
 use crate::runtime::process::Inherited;
 use crate::runtime::{LOCAL_HOST, RuntimeError, process};
 use crate::supervisor::Place;
+use crate::supervisor::outcome;
 use crate::supervisor::report::params;
 use crate::supervisor::tracker::Tracker;
 
@@ -112,6 +113,7 @@ impl Stack {
         options.namespace = Some(NAMESPACE.to_owned());
         options.rollup_interval = ROLLUP;
         options.local_credentials = true;
+        options.check_pattern = outcome::check_pattern;
         let stop = CancellationToken::new();
         let controller = tokio::spawn(controller::run(server.client.clone(), options, stop.clone()));
         let controller = async move { controller.await.map_err(|e| Arc::from(e.to_string())) }.boxed().shared();

@@ -37,6 +37,25 @@ fn overstated(w: &World) -> Vec<String> {
 }
 
 /// `kubectl wait --for=condition=Ready` returned for a pool without a worker.
+/// The server refuses what it can see without the syntax of expressions. The rest shows on the pool.
+#[tokio::test(start_paused = true)]
+async fn a_pattern_that_cannot_be_used_shows_in_a_condition_until_it_is_corrected() {
+    let w = World::new();
+    w.pool("p", json!({"rateLimit": {"patterns": ["curl", "wait (a"]}})).await;
+    let says = |p: &ContainerPool, status: &str| {
+        let conditions = p.status.iter().flat_map(|s| &s.conditions);
+        conditions.filter(|c| c.type_ == "PatternsValid" && c.status == status).map(|c| c.message.clone()).next()
+    };
+    let p = w.until_pool("p", "invalid", |p| says(p, "False").is_some()).await;
+    let text = says(&p, "False").unwrap();
+    assert!(text.starts_with("spec.rateLimit.patterns[1]: \"wait (a\" is not a regular expression: "), "{text}");
+    w.patch_pool("p", json!({"spec": {"rateLimit": {"patterns": ["nothing-of-that-name"]}}})).await;
+    let named = |p: &ContainerPool| says(p, "False").is_some_and(|text| text.contains("there is no preset"));
+    w.until_pool("p", "another one", named).await;
+    w.patch_pool("p", json!({"spec": {"rateLimit": {"patterns": ["curl"]}}})).await;
+    w.until_pool("p", "valid", |p| says(p, "True").is_some()).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_starting_worker_that_is_being_replaced_is_not_ready() {
     let w = World::new();

@@ -218,6 +218,7 @@ fn start(
     let runtimes: Vec<Arc<dyn Runtime>> = vec![Arc::new(fake.view("controller"))];
     let mut options = Options::new(runtimes, clock.clone(), ids.clone());
     options.local_credentials = true;
+    options.check_pattern = poolkeeper::supervisor::outcome::check_pattern;
     let handle = tokio::spawn(controller::run(client, options, stop.clone()));
     (stop, handle)
 }

@@ -29,6 +29,7 @@ pub fn config() -> Config {
         rollup_interval: Duration::from_secs(5),
         local_credentials: true,
         standing_down: false,
+        check_pattern: |_| Ok(()),
         target: Arc::new(|host, instance| Target {
             runtime: host.runtime,
             host: None,

@@ -119,6 +119,7 @@ impl Rig {
             rollup_interval: Duration::from_secs(5),
             local_credentials: false,
             standing_down: false,
+            check_pattern: |_| Ok(()),
             target: Arc::new(|host, i| Target {
                 runtime: host.runtime,
                 host: Some(host.host.clone()),

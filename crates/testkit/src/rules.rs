@@ -257,6 +257,14 @@ spec:
     no("exit code 256", POOL, &["spec: {image: a, rateLimit: {exitCodes: [256]}}"], "spec.rateLimit.exitCodes[0]"),
     no("an exit code twice", POOL, &["spec: {image: a, rateLimit: {exitCodes: [75, 75]}}"], "spec.rateLimit.exitCodes[1]"),
     no("an empty pattern", POOL, &["spec: {image: a, rateLimit: {patterns: ['']}}"], "spec.rateLimit.patterns[0]"),
+    ok("an escaped parenthesis in a pattern", POOL, &[r"spec: {image: a, rateLimit: {patterns: ['claude-code', 'limit \(?<=\\', '\d+ \(?=', '(?P<resetAt>.+)|(?:[0-9])']}}"]),
+    no("a pattern that looks ahead", POOL, &["spec: {image: a, rateLimit: {patterns: ['a(?!b)']}}"], "an expression cannot look around"),
+    no("a pattern that looks behind", POOL, &[r"spec: {image: a, rateLimit: {patterns: ['a', '\\(?<=b)']}}"], "an expression cannot look around"),
+    no("a pattern that refers back", POOL, &[r"spec: {image: a, rateLimit: {patterns: ['(a)\1']}}"], "an expression cannot refer back to a group"),
+    no("a pattern with another group", POOL, &["spec: {image: a, rateLimit: {patterns: ['wait (?<seconds>[0-9]+)']}}"], "only the groups retryAfter and resetAt are read"),
+    no("a pattern with almost the right group", POOL, &["spec: {image: a, rateLimit: {patterns: ['wait (?P<retryAfte>[0-9]+)']}}"], "only the groups retryAfter and resetAt are read"),
+    no("a pattern that matches all", POOL, &["spec: {image: a, rateLimit: {patterns: ['^.*$']}}"], "would match every output"),
+    no("a pattern that ends with a newline", POOL, &["spec: {image: a, rateLimit: {patterns: [\"limit\\n\"]}}"], "cannot end with a newline"),
     no("another scope", POOL, &["spec: {image: a, rateLimit: {scope: Host}}"], "spec.rateLimit.scope"),
     ok("no surge", POOL, &["spec: {image: a, update: {maxSurge: 0}}"]),
     ok("maxSurge of all", POOL, &["spec: {image: a, update: {maxSurge: 100%}}"]),
@@ -451,6 +459,11 @@ const DISPATCHES: &[Case] = &[
         DISPATCH,
         &[ASSIGNED, "spec: {pool: agents, result: {attempt: 1, outcome: Overloaded, retryAfter: 90s}}"],
     ),
+    ok(
+        "retryAfter with Succeeded",
+        DISPATCH,
+        &[ASSIGNED, "spec: {pool: agents, result: {attempt: 1, outcome: Succeeded, retryAfter: 90s}}"],
+    ),
     no(
         "retryAfter with Failed",
         DISPATCH,
@@ -459,11 +472,6 @@ const DISPATCHES: &[Case] = &[
     ),
     no(
         "retryAfter without a unit",
-    ok(
-        "retryAfter with Succeeded",
-        DISPATCH,
-        &[ASSIGNED, "spec: {pool: agents, result: {attempt: 1, outcome: Succeeded, retryAfter: 90s}}"],
-    ),
         DISPATCH,
         &[ASSIGNED, "spec: {pool: agents, result: {attempt: 1, outcome: RateLimited, retryAfter: '90'}}"],
         PERIOD,

@@ -63,7 +63,7 @@ pub struct ContainerPoolStatus {
     /// Present while workers do not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_backoff: Option<StartBackoff>,
-    /// Conditions: `Ready`, `Dispatching`, `Progressing`, `ScalingLimited`, `RequestsAccepted`, `RuntimeAllowed`.
+    /// Conditions: `Ready`, `Dispatching`, `Progressing`, `ScalingLimited`, `RequestsAccepted`, `RuntimeAllowed`, `PatternsValid`.
     #[schemars(transform = schema::keyed_by("type"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

@@ -214,6 +214,12 @@ conditions! {
         Refused = false: "At least one annotation cannot be read, or cannot be carried out. The message names the first one and how many more there are.",
             "Correct the annotation or remove it. A request that the API server refuses is retried, because a quota or a right may change.";
     }
+    PoolPatternsValid: ContainerPool PatternsValid, "Whether every entry of `spec.rateLimit.patterns` can be used. Absent until one could not." {
+        Valid = true: "Every entry can be used now.", "Nothing.";
+        Invalid = false: "An entry is neither an expression nor the name of a preset of the controller's version. `run` and `report --output` refuse the pool; \
+            everything else works.",
+            "Correct the entry that the message names. `poolkeeper preset test` tries an expression, and `poolkeeper preset list` shows the presets.";
+    }
     WorkerReady: Worker Ready, "Whether the worker's instance runs." {
         Running = true: "The instance runs and has been ready.", "Nothing.";
         InstanceLost = false: "The instance ended while the worker rests. The Worker keeps its place until the rest is over, then it is replaced.",

@@ -21,6 +21,7 @@ use crate::controller::probes::{self, Pages, WatchLayer};
 use crate::controller::{self, Options};
 use crate::runtime::assemble::assemble;
 use crate::runtime::config::RuntimeConfig;
+use crate::supervisor::outcome;
 
 /// The log when nothing else is asked for.
 pub const LOG: &str = "info";
@@ -79,6 +80,7 @@ async fn serve(args: ControllerArgs, cx: &Context) -> Result<(), Failure> {
             options.namespace = args.namespace;
             // A pool's author must not get at what the controller's own machine has.
             options.local_credentials = !kinds.contains(&RuntimeKind::Pod);
+            options.check_pattern = outcome::check_pattern;
             (options.health, options.metrics) = (health, metrics);
             controller::run(client, options, term.stop).await;
             Ok(())

@@ -42,6 +42,7 @@ impl Snapshot {
             rollup_interval: Duration::from_secs(5),
             local_credentials: true,
             standing_down: false,
+            check_pattern: |_| Ok(()),
             target: Arc::new(|host, instance| Target {
                 runtime: host.runtime,
                 host: Some(host.host.clone()),

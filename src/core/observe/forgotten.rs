@@ -21,6 +21,7 @@ fn core() -> Core {
         rollup_interval: Duration::from_secs(5),
         local_credentials: true,
         standing_down: false,
+        check_pattern: |_| Ok(()),
         target: Arc::new(|_, _| unreachable!()),
     });
     core.listed = Listed { pools: true, workers: true, dispatches: true };

@@ -7,7 +7,7 @@ use super::wait::Wait;
 use super::{dispatching, progress, ready, size};
 use crate::api::pool::{ContainerPoolStatus, CredentialRest, Recent};
 use crate::api::vocabulary::{
-    PoolProgressing, PoolRequestsAccepted, PoolRuntimeAllowed, PoolScalingLimited, Reason as _,
+    PoolPatternsValid, PoolProgressing, PoolRequestsAccepted, PoolRuntimeAllowed, PoolScalingLimited, Reason as _,
 };
 use crate::api::{Condition, ContainerPool, names, seconds};
 use crate::core::agenda::Wake;
@@ -179,6 +179,15 @@ impl Core {
         };
         let reason = if bad.is_empty() { PoolRequestsAccepted::Accepted } else { PoolRequestsAccepted::Refused };
         conditions::set(c, reason, &text, now);
+        let check = self.cfg.check_pattern;
+        let problem = self.pools.get_mut(key).and_then(|p| p.patterns.problem(&obj.spec.rate_limit.patterns, check));
+        match problem {
+            Some(text) => conditions::set(c, PoolPatternsValid::Invalid, text, now),
+            None if Condition::find::<PoolPatternsValid>(c).is_some() => {
+                conditions::set(c, PoolPatternsValid::Valid, "", now);
+            }
+            None => {}
+        }
         wait
     }
 

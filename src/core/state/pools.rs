@@ -13,6 +13,7 @@ use super::requests::Requests;
 use super::shown_rests::ShownRests;
 use super::slots::Slots;
 use crate::api::ContainerPool;
+use crate::core::config::PatternFn;
 use crate::core::object::{Object, ObjectKey};
 use crate::core::template::Templates;
 
@@ -32,6 +33,8 @@ pub(in crate::core) struct PoolEntry {
     pub shown_rests: ShownRests,
     /// What was learned about this very object.
     pub learned: Learned,
+    /// What was found out about its `spec.rateLimit.patterns`.
+    pub patterns: Patterns,
     /// What its workers are made from.
     pub templates: Templates,
     /// Monotonic time at which its status was last written.
@@ -48,6 +51,25 @@ pub(in crate::core) struct PoolEntry {
     pub looked_at: Option<Duration>,
     /// How long the newest start took.
     pub start_took: Option<Duration>,
+}
+
+/// Entries of a pool's `spec.rateLimit.patterns`, and what is wrong with the first one that cannot be used.
+#[derive(Default)]
+pub(in crate::core) struct Patterns {
+    entries: Vec<String>,
+    problem: Option<String>,
+}
+
+impl Patterns {
+    /// What is wrong with these entries. Each is looked at once: they seldom change.
+    pub fn problem(&mut self, entries: &[String], check: PatternFn) -> Option<&str> {
+        if self.entries != entries {
+            let bad = (0..).zip(entries).find_map(|(i, entry): (usize, _)| Some((i, check(entry).err()?)));
+            self.problem = bad.map(|(i, why)| format!("spec.rateLimit.patterns[{i}]: {why}"));
+            self.entries = entries.to_vec();
+        }
+        self.problem.as_deref()
+    }
 }
 
 /// How many writes of a pool's status in a row do not wait for the next roll-up.
@@ -115,6 +137,7 @@ impl PoolEntry {
             // Follow the spec, and are replaced with it.
             obj: _,
             templates: _,
+            patterns: _,
             due_rests: _,
             shown_rests: _,
             // A name is enough for these: the last is a guess, the others limit rates.

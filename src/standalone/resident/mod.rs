@@ -49,6 +49,7 @@ use self::requests::{Down, Front, Order};
 use crate::clock::{Clock, Ids};
 use crate::controller::{self, Options};
 use crate::https;
+use crate::supervisor::outcome;
 
 /// The least time between two roll-ups of a pool's status. It is short because a person waits for what the status says.
 const ROLLUP: Duration = Duration::from_millis(200);
@@ -153,6 +154,7 @@ async fn live(parts: &Parts, leave: &CancellationToken, asked: &mut mpsc::Receiv
         let mut options = Options::new(parts.runtimes.clone(), parts.clock.clone(), parts.ids.clone());
         options.rollup_interval = ROLLUP;
         options.local_credentials = true;
+        options.check_pattern = outcome::check_pattern;
         options.standing_down = !waiting.is_empty();
         let mut controller = tokio::spawn(controller::run(parts.client.clone(), options, stop.clone()));
         // Until something ends the server, or until `down` has to stop the controller for a look.

@@ -19,5 +19,6 @@ mod usage;
 pub mod verdict;
 
 pub use judge::Judge;
+pub use recogniser::check_pattern;
 pub use recogniser::{Recogniser, Seen, Stream};
 pub use verdict::Verdict;

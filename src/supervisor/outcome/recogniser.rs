@@ -104,6 +104,14 @@ pub struct Moment {
     pub zone: TimeZone,
 }
 
+/// Whether an entry of `spec.rateLimit.patterns` can be used.
+///
+/// # Errors
+/// What is wrong with it, for people.
+pub fn check_pattern(entry: &str) -> Result<(), String> {
+    Recogniser::of([entry]).map(|_| ()).map_err(|bad| bad.to_string())
+}
+
 impl Recogniser {
     /// From the entries of `spec.rateLimit.patterns`: a word of lower-case letters, digits and hyphens names a preset; all
     /// others are regular expressions.
