@@ -28,12 +28,24 @@ pub enum Progress {
         workers: i32,
         /// Tasks to run. None for a single command.
         tasks: Option<u64>,
+        /// True if tasks come while the run goes on.
+        more_come: bool,
         /// Tasks that an earlier run finished.
         skipped: u64,
         /// Those of them that failed.
         skipped_failed: u64,
         /// What attempts of earlier runs cost.
         spent_before: Spent,
+    },
+    /// A task came while the run goes on.
+    Came {
+        /// Its id.
+        task: String,
+    },
+    /// What came is no task.
+    Mistake {
+        /// What it is, where, and what would be right.
+        message: String,
     },
     /// An attempt starts.
     Started {

@@ -80,6 +80,11 @@ impl Summary {
                 self.spent_before = *spent_before;
                 (self.tasks, self.skipped, self.skipped_failed) = (*tasks, *skipped, *skipped_failed);
             }
+            Progress::Came { .. } => self.tasks = Some(self.tasks.unwrap_or_default() + 1),
+            Progress::Mistake { .. } => {
+                self.tasks = Some(self.tasks.unwrap_or_default() + 1);
+                self.failed += 1;
+            }
             Progress::Started { worker, .. } => {
                 self.attempts += 1;
                 self.worker(worker).attempts += 1;

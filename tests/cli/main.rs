@@ -2,10 +2,12 @@
 mod attempts;
 mod batch;
 mod cleaners;
+mod coming;
 mod command;
 mod costs;
 mod docker;
 mod ends;
+mod hooks;
 mod inputs;
 mod limits;
 mod resume;

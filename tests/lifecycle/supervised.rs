@@ -15,6 +15,7 @@ use poolkeeper::runtime::exec::{ExecError, Executor, Output, Running, Task, Task
 use poolkeeper::supervisor::Place;
 use poolkeeper::supervisor::attempt::{Runner, TaskRef};
 use poolkeeper::supervisor::batch::engine::{BatchOptions, Engine};
+use poolkeeper::supervisor::batch::source::TaskSource;
 use poolkeeper::supervisor::outcome::Judge;
 use poolkeeper::supervisor::patience::Patience;
 use poolkeeper::supervisor::progress::{Progress, Reporter};
@@ -104,7 +105,7 @@ async fn a_lost_contact_is_what_the_end_of_the_attempt_says() {
     };
     let task =
         TaskRef { id: "line-1".to_owned(), line: 1, text: Some("work".to_owned()), dir: None, earlier: 0, priority: 0 };
-    let engine = Engine::new(runner, options, Box::new(std::iter::once(Ok(task))));
+    let engine = Engine::new(runner, options, TaskSource::There(Box::new(std::iter::once(Ok(task)))));
     let last = engine.run(&CancellationToken::new()).await.unwrap().unwrap();
     assert_eq!(last.outcome, Outcome::Lost);
     let progress = kept.0.lock().unwrap().clone();

@@ -62,10 +62,21 @@ pub struct RunArgs {
     #[arg(long, value_name = "PATH", help_heading = "Output")]
     pub progress_file: Option<PathBuf>,
 
+    /// Run a command here for each of these events, with the event as JSON on standard input; may be repeated
+    #[arg(long, num_args = 2, value_names = ["EVENT[,EVENT]", "CMD"], help_heading = "Output", long_help = ON)]
+    pub on: Vec<String>,
+
     /// The command and its arguments, found and run in the worker. No shell is involved
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<String>,
 }
+
+const ON: &str = "\
+Run a command here for each of these events, with the event as JSON on standard input; may be repeated
+
+The events are those of --progress json, and `limited`: an attempt that ended as RateLimited or Unauthorized. `sh -c CMD` runs \
+for one event at a time. A slow or failing CMD neither delays nor ends the run: up to 256 events wait for it, and what is \
+dropped beyond that is said at the end. After the end of the run CMD has 10s.";
 
 /// How to show what happens.
 #[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! What a run has to do, how it is shown, and the doing: the same whichever server the workers are on.
 
-use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 
 use super::args::RunArgs;
-use super::render::{Renderer, open_progress_file};
+use super::render::{Extra, Hook, Renderer, open_progress_file};
 use crate::api::dispatch::Outcome;
 use crate::api::{ContainerPool, RuntimeKind};
 use crate::cli::context::Context;
@@ -20,8 +19,9 @@ use crate::cli::{output, signals};
 use crate::standalone::{leftovers, state_dir};
 use crate::supervisor::attempt::{Runner, TaskRef};
 use crate::supervisor::batch::attempts;
-use crate::supervisor::batch::engine::{BatchOptions, Engine, Last, TaskSource};
+use crate::supervisor::batch::engine::{BatchOptions, Engine, Last};
 use crate::supervisor::batch::outdir::{Identity, RunDir};
+use crate::supervisor::batch::source::TaskSource;
 use crate::supervisor::batch::state_dirs::StateDirs;
 use crate::supervisor::batch::tasks::{Item, TaskFile};
 use crate::supervisor::outcome::{Judge, Recogniser, presets};
@@ -85,8 +85,14 @@ pub(super) fn judge(args: &RunArgs, pool: &ContainerPool, runtime: RuntimeKind) 
 impl Work {
     /// Reads the tasks and takes the directory, for this run or one that it goes on with.
     pub(super) async fn prepare(args: &RunArgs, run_id: String, identity: Identity) -> Result<Self, Failure> {
-        let tasks = args.batch.tasks.as_deref().map(|path| TaskFile::open(path, args.batch.form())).transpose()?;
-        let mut count = tasks.as_ref().map(|tasks| tasks.check(|_| Ok(()))).transpose()?;
+        let tasks = args
+            .batch
+            .tasks
+            .as_deref()
+            .map(|path| TaskFile::open(path, args.batch.form(), args.batch.resume))
+            .transpose()?;
+        let there = tasks.as_ref().filter(|tasks| !tasks.comes());
+        let mut count = there.map(|tasks| tasks.check(|_| Ok(()))).transpose()?;
         let dir = match &args.batch.out {
             Some(out) => RunDir::open(out, args.batch.resume, run_id, identity, &args.command)?,
             None => RunDir::temporary(&state_dir::for_runs(), run_id)?,
@@ -168,23 +174,29 @@ impl Work {
     pub(super) fn source(&self, args: &RunArgs) -> Result<TaskSource, supervisor::Error> {
         let Some(tasks) = &self.tasks else {
             let kept = self.dir.is_kept().then(|| self.dir.task_dir(SINGLE));
-            return Ok(Box::new(std::iter::once(Ok(TaskRef {
+            return Ok(TaskSource::There(Box::new(std::iter::once(Ok(TaskRef {
                 id: SINGLE.to_owned(),
                 line: 0,
                 text: None,
                 dir: kept,
                 earlier: 0,
                 priority: 0,
-            }))));
+            })))));
         };
+        if tasks.comes() {
+            // Its reader may outlive the run, whose directory must not.
+            let dirs = self.dir.task_dirs();
+            let coming = tasks.items()?.map(move |item| item.map(|item| task(item, &dirs, 0)));
+            return Ok(TaskSource::coming(coming, tasks.is_empty()));
+        }
         let (dir, args) = (self.dir.clone(), args.clone());
-        let items = tasks.items()?;
-        Ok(Box::new(items.filter_map(move |item| todo(item, &dir, &args).transpose())))
+        let items = tasks.items()?.filter_map(move |item| todo(item, &dir, &args).transpose());
+        Ok(TaskSource::There(Box::new(items)))
     }
 }
 
 /// Where progress goes before the run begins.
-pub(super) struct Opened(Option<File>);
+pub(super) struct Opened(Extra);
 
 /// Shows the run.
 pub(super) struct Shown {
@@ -193,9 +205,10 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Opens the file of `--progress-file`.
+    /// Opens the file of `--progress-file`, and reads what `--on` says.
     pub(super) fn open(args: &RunArgs) -> Result<Opened, Failure> {
-        args.progress_file.as_deref().map(open_progress_file).transpose().map(Opened)
+        let file = args.progress_file.as_deref().map(open_progress_file).transpose()?;
+        Ok(Opened(Extra { file, hooks: Hook::all(&args.on)? }))
     }
 
     /// How it ended, after all was stopped.
@@ -230,12 +243,14 @@ impl Opened {
     ) -> Shown {
         let renderer = Arc::new(Renderer::new(args.progress, work.tasks.is_some(), pool.spec.max, self.0));
         let tracker = Arc::new(Tracker::new(renderer.clone(), cx.clock.clone()));
+        let more_come = work.tasks.as_ref().is_some_and(TaskFile::comes);
         tracker.report(&Progress::Run {
             run_id: work.dir.run_id().to_owned(),
             pool: pool.metadata.name.clone().unwrap_or_default(),
             runtime,
             workers: pool.spec.max,
-            tasks: work.count,
+            tasks: if more_come { Some(0) } else { work.count },
+            more_come,
             skipped: work.skipped,
             skipped_failed: work.skipped_failed,
             spent_before: work.spent_before,
@@ -283,16 +298,13 @@ fn todo(
     if done(&item, dir, args)?.is_some() {
         return Ok(None);
     }
-    let task_dir = dir.task_dir(&item.id);
-    let earlier = if dir.is_resumed() { attempts::newest(&task_dir) } else { 0 };
-    Ok(Some(TaskRef {
-        id: item.id,
-        line: item.line,
-        text: Some(item.text),
-        dir: Some(task_dir),
-        earlier,
-        priority: item.priority,
-    }))
+    let earlier = if dir.is_resumed() { attempts::newest(&dir.task_dir(&item.id)) } else { 0 };
+    Ok(Some(task(item, dir.task_dirs(), earlier)))
+}
+
+fn task(item: Item, dirs: impl Fn(&str) -> PathBuf, earlier: i32) -> TaskRef {
+    let dir = Some(dirs(&item.id));
+    TaskRef { id: item.id, line: item.line, text: Some(item.text), dir, earlier, priority: item.priority }
 }
 
 /// Signals that stop the run. One that is ignored stays so. `left` is said when a second one ends it at once.

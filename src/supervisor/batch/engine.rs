@@ -21,11 +21,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::endings::message_of;
-pub use self::state::{BatchOptions, Engine, Last, TaskSource};
+pub use self::state::{BatchOptions, Engine, Last};
 use self::state::{Done, InFlight, room};
 use self::watching::watch;
 
 use super::ids;
+use super::source::{Next, TaskSource};
 use crate::api::dispatch::{Dispatch, DispatchSpec, DispatchStatus, Outcome, Retry};
 use crate::api::{Period, Worker, names};
 use crate::supervisor::Error;
@@ -104,6 +105,7 @@ impl Engine {
             self.give_up_if_the_pool_is_gone()?;
             self.give_up_if_spent()?;
             let more = self.has_room();
+            let waits = more && self.source.as_ref().is_some_and(TaskSource::is_coming);
             self.note_idleness();
             let due = self.due();
             let pause = due.unwrap_or_default().saturating_sub(self.mono());
@@ -124,7 +126,8 @@ impl Engine {
                     self.say_why_nothing_runs();
                     self.time_out().await?;
                 }
-                () = std::future::ready(()), if more => {}
+                next = coming(&mut self.source), if waits => self.take(next?).await?,
+                () = std::future::ready(()), if more && !waits => {}
             }
         }
     }
@@ -145,10 +148,25 @@ impl Engine {
             if !self.has_room() {
                 return Ok(());
             }
-            match self.source.as_mut().and_then(Iterator::next) {
-                Some(task) => self.create(task?).await?,
-                None => self.source = None,
+            match self.source.as_mut().map_or(Ok(Next::End), TaskSource::now)? {
+                Next::NotYet => return Ok(()),
+                next => self.take(next).await?,
             }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, next: Next) -> Result<(), Error> {
+        match next {
+            Next::Task(task) => {
+                if self.source.as_ref().is_some_and(TaskSource::is_coming) {
+                    self.tracker.report(&Progress::Came { task: task.id.clone() });
+                }
+                return self.create(task).await;
+            }
+            Next::Mistake(message) => self.tracker.report(&Progress::Mistake { message }),
+            Next::NotYet => {}
+            Next::End => self.source = None,
         }
         Ok(())
     }
@@ -315,5 +333,13 @@ impl Engine {
                 self.finish_if_over(&name)
             }
         }
+    }
+}
+
+/// The next task of a source that is being written.
+async fn coming(source: &mut Option<TaskSource>) -> Result<Next, Error> {
+    match source {
+        Some(source) => source.next().await,
+        None => Ok(Next::End),
     }
 }

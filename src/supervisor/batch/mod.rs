@@ -2,7 +2,7 @@
 //!
 //! - [`engine`]: keeps Dispatches in flight until every task is over.
 //! - [`former`]: what an earlier run left on a server.
-//! - [`tasks`]: the task file. `ids`: names for what is in it.
+//! - [`tasks`]: the task file. [`source`]: tasks that are there, or come. `ids`: names for what is in it.
 //! - [`outdir`]: the run directory. [`attempts`]: the files of each attempt. [`result`]: how each task ended. [`state_dirs`]: what its attempts share.
 
 pub mod attempts;
@@ -11,6 +11,7 @@ pub mod former;
 mod ids;
 pub mod outdir;
 pub mod result;
+pub mod source;
 pub mod state_dirs;
 pub mod tasks;
 

@@ -199,6 +199,12 @@ impl RunDir {
         self.path.join(ids::dir_name(id))
     }
 
+    /// Names directories of tasks, without holding this one.
+    pub fn task_dirs(&self) -> impl Fn(&str) -> PathBuf + Send + 'static {
+        let path = self.path.clone();
+        move |id| path.join(ids::dir_name(id))
+    }
+
     /// How an earlier run finished this very task. None: it has to run.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
 //! The task file: one task a line. It is read twice: first to find mistakes before anything starts, then as workers become
-//! free. It is never in memory as a whole.
+//! free. It is never in memory as a whole. What another program writes is read once, as it comes.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -51,14 +53,17 @@ pub struct TaskFile {
     file: File,
     name: String,
     form: Form,
+    /// It is being written, and can be read once.
+    comes: bool,
 }
 
 impl TaskFile {
-    /// Opens a file; `-` is standard input. A pipe, which can be read only once, is copied to a nameless temporary file.
+    /// Opens a file; `-` is standard input. What is no regular file can be read only once; with `whole` all of it is copied to a
+    /// nameless temporary file.
     ///
     /// # Errors
     /// It is not there, or cannot be read.
-    pub fn open(path: &Path, form: Form) -> Result<Self, Error> {
+    pub fn open(path: &Path, form: Form, whole: bool) -> Result<Self, Error> {
         let stdin = path == Path::new("-");
         let name = if stdin { "standard input".to_owned() } else { path.display().to_string() };
         let wrong = |e: &io::Error| {
@@ -67,16 +72,17 @@ impl TaskFile {
         };
         let form = if form == Form::Lines && has_json_lines(path) { Form::Json } else { form };
         if stdin {
-            let file = spool(io::stdin().lock()).map_err(|e| wrong(&e))?;
-            return Ok(Self { file, name, form });
+            let file = io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(|e| wrong(&e))?;
+            let file = if whole { spool(file).map_err(|e| wrong(&e))? } else { file };
+            return Ok(Self { file, name, form, comes: !whole });
         }
         let file = File::open(path).map_err(|e| wrong(&e))?;
         let kind = file.metadata().map_err(|e| wrong(&e))?.file_type();
         if kind.is_dir() {
             return Err(Error::Input(format!("--tasks {name}: it is a directory; name a file with one task a line")));
         }
-        let file = if kind.is_file() { file } else { spool(file).map_err(|e| wrong(&e))? };
-        Ok(Self { file, name, form })
+        let file = if kind.is_file() || !whole { file } else { spool(file).map_err(|e| wrong(&e))? };
+        Ok(Self { file, name, form, comes: !kind.is_file() && !whole })
     }
 
     /// Reads all of it, passes each task to `look`, and answers how many there are.
@@ -95,7 +101,7 @@ impl TaskFile {
             }
         }
         if count == 0 {
-            return Err(Error::Input(format!("--tasks {}: there is no task in it: write one a line", self.name)));
+            return Err(self.is_empty());
         }
         seen.sort_unstable();
         let twice = seen.windows(2).filter(|pair| pair[0].0 == pair[1].0).min_by_key(|pair| pair[1].1);
@@ -109,6 +115,16 @@ impl TaskFile {
         Ok(count)
     }
 
+    /// True if it is being written: it can be read once, and mistakes in it are known when they come.
+    pub const fn comes(&self) -> bool {
+        self.comes
+    }
+
+    /// There is no task in it.
+    pub fn is_empty(&self) -> Error {
+        Error::Input(format!("--tasks {}: there is no task in it: write one a line", self.name))
+    }
+
     /// Reads it from the start.
     ///
     /// # Errors
@@ -116,7 +132,9 @@ impl TaskFile {
     pub fn items(&self) -> Result<Items, Error> {
         let read = || {
             let mut file = self.file.try_clone()?;
-            file.rewind()?;
+            if !self.comes {
+                file.rewind()?;
+            }
             Ok(file)
         };
         let file = read().map_err(|e: io::Error| Error::Input(format!("--tasks {}: {e}", self.name)))?;
@@ -125,6 +143,8 @@ impl TaskFile {
             name: self.name.clone(),
             form: self.form,
             line: 0,
+            ids: self.comes.then(HashSet::new),
+            is_broken: false,
         })
     }
 }
@@ -154,6 +174,9 @@ pub struct Items {
     name: String,
     form: Form,
     line: u64,
+    /// The ids that came. None: they were looked at before.
+    ids: Option<HashSet<[u8; ID_HASH]>>,
+    is_broken: bool,
 }
 
 impl Items {
@@ -164,6 +187,7 @@ impl Items {
             self.line += 1;
             let mut bytes = Vec::new();
             let read = self.reader.read_until(end, &mut bytes);
+            self.is_broken = read.is_err();
             if read.map_err(|e| Error::Input(format!("--tasks {}: {e}", self.name)))? == 0 {
                 return Ok(None);
             }
@@ -199,7 +223,11 @@ impl Items {
         let Some(text) = self.next_line()? else { return Ok(None) };
         let (id, priority) = if self.form == Form::Json { self.of_json(&text)? } else { (None, 0) };
         let line = self.line;
-        Ok(Some(Item { id: id.unwrap_or_else(|| format!("line-{line}")), line, text, priority }))
+        let id = id.unwrap_or_else(|| format!("line-{line}"));
+        if self.form == Form::Json && self.ids.as_mut().is_some_and(|ids| !ids.insert(hash(&id))) {
+            return Err(self.wrong(format!("id {id:?} came before: give each task an id of its own, or none")));
+        }
+        Ok(Some(Item { id, line, text, priority }))
     }
 
     /// The id and the priority that a JSON line gives.
@@ -238,6 +266,9 @@ impl Iterator for Items {
     type Item = Result<Item, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.is_broken {
+            return None;
+        }
         self.item().transpose()
     }
 }
@@ -250,7 +281,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
-        TaskFile { name: name.to_owned(), ..TaskFile::open(&path, Form::Lines).unwrap() }
+        TaskFile { name: name.to_owned(), ..TaskFile::open(&path, Form::Lines, true).unwrap() }
     }
 
     fn read(text: impl AsRef<[u8]>, name: &str) -> Result<Vec<(String, String)>, String> {
@@ -332,8 +363,8 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_said() {
-        let error = TaskFile::open(Path::new("/no/such"), Form::Lines).unwrap_err();
+        let error = TaskFile::open(Path::new("/no/such"), Form::Lines, true).unwrap_err();
         assert!(matches!(&error, Error::NotFound(text) if text.contains("--tasks /no/such: No such file")), "{error}");
-        assert!(TaskFile::open(Path::new("/"), Form::Lines).unwrap_err().to_string().contains("is a directory"));
+        assert!(TaskFile::open(Path::new("/"), Form::Lines, true).unwrap_err().to_string().contains("is a directory"));
     }
 }

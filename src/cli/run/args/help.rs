@@ -16,6 +16,7 @@ when the task has ended.
 
 --progress json and --progress-file: each object has `time` and `event`, which is one of
   run          runId, pool, runtime, workers, tasks, skipped, skippedFailed
+  came         task: read from --tasks, where that is not a file
   started      task, attempt, worker
   ended        task, attempt, worker, outcome, seconds; exitCode, message, restsUntil,
                spent (costUsd, inputTokens, cachedInputTokens, outputTokens)
@@ -28,5 +29,6 @@ when the task has ended.
 
 Examples:
   poolkeeper run agents --tasks tasks.txt --out results -- agent -
+  poolkeeper run agents --tasks tasks.txt --on limited 'jq -r .worker >> limits' -- agent -
   poolkeeper run --local --workers 3 --tasks urls.txt -- ./fetch.sh
   poolkeeper run --local --image agent:1 --credential a=env:TOKEN --tasks t.jsonl -- agent -";

@@ -75,7 +75,8 @@ impl Bars {
                 self.total.inc(1);
                 self.estimate();
             }
-            Progress::StartFailed { .. } | Progress::Note { .. } => self.line(progress, now),
+            Progress::Came { .. } => self.total.inc_length(1),
+            Progress::StartFailed { .. } | Progress::Note { .. } | Progress::Mistake { .. } => self.line(progress, now),
         }
     }
 

@@ -12,10 +12,22 @@ use crate::supervisor::summary::Summary;
 /// One step as an object. Absent fields are left out.
 pub fn step(progress: &Progress, now: Timestamp) -> Value {
     let mut value = match progress {
-        Progress::Run { run_id, pool, runtime, workers, tasks, skipped, skipped_failed, spent_before: _ } => json!({
-            "event": "run", "runId": run_id, "pool": pool, "runtime": runtime, "workers": workers, "tasks": tasks,
+        Progress::Run {
+            run_id,
+            pool,
+            runtime,
+            workers,
+            tasks,
+            more_come,
+            skipped,
+            skipped_failed,
+            spent_before: _,
+        } => json!({
+            "event": "run", "runId": run_id, "pool": pool, "runtime": runtime, "workers": workers, "tasks": tasks.filter(|_| !more_come),
             "skipped": skipped, "skippedFailed": skipped_failed,
         }),
+        Progress::Came { task } => json!({"event": "came", "task": task}),
+        Progress::Mistake { message } => json!({"event": "note", "message": message}),
         Progress::Started { task, attempt, worker } => {
             json!({"event": "started", "task": task, "attempt": attempt, "worker": worker})
         }
@@ -93,6 +105,7 @@ mod tests {
             runtime: RuntimeKind::Process,
             workers: 1,
             tasks: None,
+            more_come: false,
             skipped: 0,
             skipped_failed: 0,
             spent_before: crate::supervisor::spent::Spent::default(),

@@ -13,6 +13,10 @@ use crate::supervisor::summary::Summary;
 /// One step as a line for people. None: it is not worth a line.
 pub fn line(progress: &Progress, now: Timestamp) -> Option<String> {
     Some(match progress {
+        Progress::Run { more_come: true, workers, runtime, .. } => {
+            format!("tasks as they come; up to {} ({runtime})", count(i64::from(*workers), "worker"))
+        }
+        Progress::Mistake { message } => format!("{message}; the run goes on with the tasks after that"),
         Progress::Run { tasks: Some(tasks), skipped, skipped_failed, workers, runtime, .. } => {
             let done =
                 if *skipped > 0 { format!(", {}", done_before(*skipped, *skipped_failed)) } else { String::new() };
@@ -22,7 +26,11 @@ pub fn line(progress: &Progress, now: Timestamp) -> Option<String> {
                 count(i64::from(*workers), "worker")
             )
         }
-        Progress::Run { .. } | Progress::Task { .. } | Progress::WorkerReady { .. } | Progress::WorkerGone { .. } => {
+        Progress::Run { .. }
+        | Progress::Came { .. }
+        | Progress::Task { .. }
+        | Progress::WorkerReady { .. }
+        | Progress::WorkerGone { .. } => {
             return None;
         }
         Progress::Started { task, attempt, worker } => format!("{} attempt {attempt} → {worker}", escape(task)),
@@ -59,7 +67,7 @@ pub fn is_unusual(progress: &Progress) -> bool {
         Progress::Ended { outcome, .. } => {
             !matches!(outcome, Outcome::Succeeded | Outcome::Failed | Outcome::Cancelled)
         }
-        Progress::StartFailed { .. } | Progress::Note { .. } => true,
+        Progress::StartFailed { .. } | Progress::Note { .. } | Progress::Mistake { .. } => true,
         _ => false,
     }
 }
@@ -191,6 +199,7 @@ pub(crate) mod tests {
             workers: 1,
             tasks: Some(2),
             skipped: 3,
+            more_come: false,
             skipped_failed: 0,
             spent_before: Spent::default(),
         };

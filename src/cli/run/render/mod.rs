@@ -1,8 +1,10 @@
 //! Shows the progress of a run on standard error, and what its tasks print.
 //!
-//! - `lines`: for people, one line for each step. `bars`: for people on a terminal. `json`: for programs.
+//! - `lines`: for people, one line for each step. `bars`: for people on a terminal. `json`: for programs. `hooks`: commands
+//!   that get events.
 
 mod bars;
+mod hooks;
 mod json;
 mod lines;
 
@@ -18,6 +20,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
 use self::bars::Bars;
+pub use self::hooks::Hook;
 use super::args::ProgressKind;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output;
@@ -35,18 +38,28 @@ enum How {
     Nothing,
 }
 
+/// What gets every step as JSON, however progress is shown.
+#[derive(Default)]
+pub struct Extra {
+    /// The file of `--progress-file`.
+    pub file: Option<File>,
+    /// The commands of `--on`.
+    pub hooks: Vec<Hook>,
+}
+
 /// Shows progress and output.
 pub struct Renderer {
     how: How,
     /// Gets every step as JSON, whatever `how` is.
     file: Option<Mutex<File>>,
+    hooks: Vec<Hook>,
     /// Held while both outputs of a task are printed, so outputs of tasks do not mix.
     printing: Mutex<()>,
 }
 
 impl Renderer {
-    /// `batch`: there is more than one task. `width`: the most workers. `file`: gets every step as JSON too.
-    pub fn new(kind: ProgressKind, batch: bool, width: i32, file: Option<File>) -> Self {
+    /// `batch`: there is more than one task. `width`: the most workers. `extra`: what gets every step as JSON too.
+    pub fn new(kind: ProgressKind, batch: bool, width: i32, extra: Extra) -> Self {
         let bars = || Bars::new(width).map_or(How::Lines, How::Bars);
         let how = match kind {
             ProgressKind::Auto if !batch => How::Unusual,
@@ -55,7 +68,7 @@ impl Renderer {
             ProgressKind::Json => How::Json,
             ProgressKind::None => How::Nothing,
         };
-        Self { how, file: file.map(Mutex::new), printing: Mutex::default() }
+        Self { how, file: extra.file.map(Mutex::new), hooks: extra.hooks, printing: Mutex::default() }
     }
 
     /// Shows why the run ends before its time. This is shown whatever `--progress` says.
@@ -79,13 +92,20 @@ impl Renderer {
             How::Json => output::line(&json::text(&json::summary(summary, now, took))),
             How::Unusual | How::Nothing => {}
         }
-        self.to_file(|| json::summary(summary, now, took));
+        self.pass(|| json::summary(summary, now, took));
+        self.hooks.iter().for_each(Hook::finish);
     }
 
-    /// Writes a step to the file, with one write. A file that cannot be written any more is no reason to stop working.
-    fn to_file(&self, step: impl FnOnce() -> Value) {
+    /// Writes a step to the file, with one write, and passes it to commands. A file that cannot be written any more is no reason to
+    /// stop working.
+    fn pass(&self, step: impl FnOnce() -> Value) {
+        if self.file.is_none() && self.hooks.is_empty() {
+            return;
+        }
+        let step = step();
+        self.hooks.iter().for_each(|hook| hook.send(&step));
         if let Some(file) = &self.file {
-            let line = format!("{}\n", json::text(&step()));
+            let line = format!("{}\n", json::text(&step));
             let _ = file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
         }
     }
@@ -112,7 +132,7 @@ impl Reporter for Renderer {
             }
             How::Nothing => {}
         }
-        self.to_file(|| json::step(progress, now));
+        self.pass(|| json::step(progress, now));
     }
 
     async fn pass_on(&self, piece: &Output) -> io::Result<()> {

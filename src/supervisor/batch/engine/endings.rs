@@ -12,6 +12,7 @@ use crate::api::dispatch::{DispatchPhase, DispatchStatus, LastResult, Outcome};
 use crate::supervisor::Error;
 use crate::supervisor::batch::attempts;
 use crate::supervisor::batch::result::{self, TaskResult};
+use crate::supervisor::batch::source::{Next, TaskSource};
 use crate::supervisor::progress::Progress;
 use crate::supervisor::report::params;
 
@@ -138,7 +139,8 @@ impl Engine {
     pub(super) fn idle_until(&self) -> Option<Duration> {
         let timeout = self.options.timeout.filter(|_| self.worked && self.printing == 0)?;
         // A task that is just being ended goes first, so its result is written.
-        let all_wait = self.in_flight.values().all(|t| t.running.is_none() && t.last.is_none() && !t.timed_out);
+        let waits = |t: &InFlight| t.running.is_none() && t.last.is_none() && !t.timed_out;
+        let all_wait = !self.in_flight.is_empty() && self.in_flight.values().all(waits);
         Some(self.idle_since.filter(|_| all_wait)? + timeout.get())
     }
 
@@ -204,12 +206,10 @@ impl Engine {
             return Ok(());
         }
         if self.in_flight.is_empty() {
-            match self.source.as_mut().and_then(Iterator::next).transpose()? {
-                Some(_) => {}
-                None => {
-                    self.source = None;
-                    return Ok(());
-                }
+            // A mistake, and what may still come, are not run either.
+            if let Next::End = self.source.as_mut().map_or(Ok(Next::End), TaskSource::now)? {
+                self.source = None;
+                return Ok(());
             }
         }
         Err(Error::CostReached { limit, spent: self.spent, failed: self.tracker.summary().all_failed() > 0 })

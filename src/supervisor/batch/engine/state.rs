@@ -10,14 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::dispatch::{DispatchStatus, Outcome};
 use crate::api::{ContainerPool, Period};
-use crate::supervisor::Error;
 use crate::supervisor::attempt::{AttemptEnd, Runner, TaskRef};
 use crate::supervisor::batch::IN_FLIGHT_PER_WORKER;
+use crate::supervisor::batch::source::TaskSource;
 use crate::supervisor::spent::{Spent, Usd};
 use crate::supervisor::tracker::Tracker;
-
-/// Where tasks come from, in order.
-pub type TaskSource = Box<dyn Iterator<Item = Result<TaskRef, Error>> + Send>;
 
 /// How a batch is to be run.
 pub struct BatchOptions {
