@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt;
 use poolkeeper::runtime::docker::{DockerOptions, DockerRuntime, Endpoint, HostOptions};
-use poolkeeper::runtime::exec::{Executor, Task, TaskEnd};
+use poolkeeper::runtime::exec::{Executor, Output, Task, TaskEnd};
 use poolkeeper::runtime::{InstanceState, LOCAL_HOST, Runtime, StartError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{UnixListener, UnixStream};
@@ -107,6 +107,22 @@ async fn a_task_whose_output_is_cut_off_on_the_way_is_lost() {
     assert!(matches!(end, TaskEnd::Lost(_)), "{end:?}");
     let end = cut("read x; i=0; while [ $i -lt 300 ]; do echo line $i; sleep 0.01; i=$((i+1)); done", "x\n").await;
     assert_ne!(end, TaskEnd::Exited(126));
+}
+
+/// Another engine may have been asked, or none. The stream of the output is still there.
+#[tokio::test]
+async fn a_task_whose_start_cannot_be_looked_at_is_followed_by_its_output() {
+    let Some(fx) = Fixture::new().await else { return };
+    let dir = tempfile::tempdir().unwrap();
+    // The first look at the exec.
+    let Some((runtime, proxy)) = through_proxy(&fx, dir.path(), "/json ") else { return };
+    let (_, target) = fx.worker().await;
+    let task = Task { argv: words(&["sh", "-c", "echo begins; exit 4"]), ..Task::default() };
+    let mut running = runtime.executor().exec(&target, task).await.unwrap();
+    assert!(proxy.lost.load(Ordering::SeqCst));
+    assert_eq!(within(running.output.next()).await, Some(Output::Stdout("begins\n".into())));
+    assert_eq!(within(running.output.next()).await, None);
+    assert_eq!(within(running.end).await, TaskEnd::Exited(4));
 }
 
 async fn lose(answer_to: &'static str, state: InstanceState) {

@@ -178,6 +178,9 @@ impl Begun {
                     return Ok(self);
                 }
                 Ok(_) => looks += u32::from(ended),
+                // As long as the stream is open, its engine has the exec, whichever engine answered here. The look at its end
+                // tells whether it ever started.
+                Err(_) if !ended => return Ok(self),
                 Err(error) => {
                     self.lost = Some(error.to_string());
                     return Ok(self);
@@ -304,8 +307,14 @@ impl Exec {
         let mut pause = MIN_PAUSE;
         loop {
             let exec = self.docker.inspect_exec(&self.id).await.map_err(|e| self.host.error(&e))?;
-            if let Some(code) = code_of(&exec) {
-                return Ok(code);
+            match code_of(&exec) {
+                Some(code) if exec.pid.unwrap_or_default() > 0 => return Ok(code),
+                Some(_) => {
+                    let endpoint = &self.host.endpoint;
+                    let message = format!("the Docker Engine at {endpoint} says that the command never started");
+                    return Err(EngineError::NoAnswer(message));
+                }
+                None => {}
             }
             answered.store(true, Ordering::Relaxed);
             tokio::time::sleep(pause).await;
