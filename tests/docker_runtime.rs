@@ -13,6 +13,8 @@ mod faults;
 mod figures;
 #[path = "docker_runtime/fixture.rs"]
 mod fixture;
+#[path = "docker_runtime/healthcheck.rs"]
+mod healthcheck;
 #[path = "docker_runtime/life.rs"]
 mod life;
 #[path = "docker_runtime/refusals.rs"]

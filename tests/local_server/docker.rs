@@ -6,7 +6,8 @@ use std::process::Command;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
-use poolkeeper::api::{ContainerPool, Dispatch};
+use poolkeeper::api::worker::WorkerPhase;
+use poolkeeper::api::{ContainerPool, Dispatch, Worker};
 use serde_json::json;
 
 use crate::life::{assigned, dispatch, pool};
@@ -69,6 +70,46 @@ async fn containers_are_taken_over() {
     assert!(pools.get("local-server").await.unwrap().uid().is_some());
     rig.local(&["down", "--force"]).exits(0);
     assert_eq!(containers("local-server"), Vec::<String>::new());
+}
+
+/// It is healthy while there is a file, which the command of each container makes.
+#[tokio::test]
+async fn a_worker_whose_healthcheck_fails_is_replaced() {
+    const HEALTH: &str = "poolkeeper-health:1";
+    if docker(&["image", "inspect", HEALTH]).is_none() {
+        assert!(std::env::var_os("POOLKEEPER_REQUIRE_DOCKER").is_none(), "no Docker Engine has {HEALTH}");
+        eprintln!("SKIPPED: no Docker Engine answers, or it has no image {HEALTH}");
+        return;
+    }
+    let rig = Rig::with_docker(PROGRAM);
+    let client = rig.up().client().await;
+    let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
+    let workers: Api<Worker> = Api::default_namespaced(client);
+    let pool = json!({
+        "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "healthcheck"},
+        "spec": {
+            "image": HEALTH, "min": 1, "max": 1, "health": {"interval": "1s"},
+            "command": ["sh", "-c", "touch /tmp/well; exec sleep infinity"],
+        },
+    });
+    pools.create(&PostParams::default(), &serde_json::from_value(pool).unwrap()).await.unwrap();
+    let ready = async |not: &str| {
+        let is_ready = |worker: Option<&Worker>| {
+            worker
+                .filter(|w| w.uid().is_some_and(|uid| uid != not))
+                .and_then(|w| w.status.as_ref())
+                .is_some_and(|s| s.phase == WorkerPhase::Ready)
+        };
+        let wait = kube::runtime::wait::await_condition(workers.clone(), "healthcheck-0", is_ready);
+        let wait = tokio::time::timeout(std::time::Duration::from_secs(120), wait).await;
+        wait.expect("no worker became Ready").unwrap().unwrap()
+    };
+    let first = ready("").await;
+    let id = first.status.as_ref().unwrap().handle.clone().unwrap().id;
+    docker(&["exec", &id, "rm", "/tmp/well"]).unwrap();
+    ready(&first.uid().unwrap()).await;
+    assert!(docker(&["inspect", &id]).is_none(), "the first container is still there");
+    rig.local(&["down", "--force"]).exits(0);
 }
 
 /// The address of the engine stays until a person changes it.

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use bollard::Docker;
 use bollard::container::LogOutput;
-use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum as Status, ContainerSummary};
+use bollard::models::{
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status, ContainerSummary,
+    HealthStatusEnum as Health,
+};
 use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder};
 use futures::stream::StreamExt;
 
@@ -85,7 +88,7 @@ pub(super) async fn read(host: &Host, docker: &Docker, found: &ContainerInspectR
     let id = found.id.clone()?;
     let state = found.state.as_ref()?;
     let running = match state.status {
-        Some(Status::RUNNING | Status::STOPPING) => Some(InstanceState::Running),
+        Some(Status::RUNNING | Status::STOPPING) => Some(by_health(state)),
         // A paused one is not able to take a task.
         Some(Status::CREATED | Status::PAUSED | Status::RESTARTING) => Some(InstanceState::Starting),
         _ => None,
@@ -108,6 +111,19 @@ pub(super) async fn read(host: &Host, docker: &Docker, found: &ContainerInspectR
         handle: Handle { id, started: started.unwrap_or_default(), engine: host.engine() },
         state,
     })
+}
+
+/// What a container that runs is able to do, by the HEALTHCHECK of its image if there is one. Its output is not repeated: it may be
+/// another one each time.
+fn by_health(state: &ContainerState) -> InstanceState {
+    match state.health.as_ref().and_then(|health| health.status) {
+        Some(Health::STARTING) => InstanceState::Starting,
+        Some(Health::UNHEALTHY) => InstanceState::NotReady {
+            why: "the HEALTHCHECK of its image fails; `docker inspect` shows what it printed".to_owned(),
+            held: false,
+        },
+        _ => InstanceState::Running,
+    }
 }
 
 /// The value of the container's credential, which its output may repeat.

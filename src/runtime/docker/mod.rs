@@ -51,7 +51,9 @@ pub use owner::{NoProcess, OwnerProcess};
 use self::host::Host;
 use super::credentials::Resolver;
 use super::exec::{ExecError, Executor, Output, Running, Task};
-use super::{Instance, InstanceKey, InstanceSpec, LOCAL_HOST, Observation, Runtime, RuntimeError, StartError};
+use super::{
+    Instance, InstanceKey, InstanceSpec, InstanceState, LOCAL_HOST, Observation, Runtime, RuntimeError, StartError,
+};
 use crate::api::RuntimeKind;
 use crate::api::dispatch::Target;
 
@@ -193,7 +195,11 @@ impl Runtime for DockerRuntime {
 
     async fn check(&self, host: &str, key: &InstanceKey) -> Result<Option<Instance>, RuntimeError> {
         let host = self.hosts.get(host).map_err(RuntimeError::Refused)?;
-        Ok(instance::find(host, &self.owner.installation, key).await?)
+        match instance::find(host, &self.owner.installation, key).await? {
+            // Three such answers in a row, and an idle worker is replaced.
+            Some(Instance { state: InstanceState::NotReady { why, .. }, .. }) => Err(RuntimeError::Refused(why)),
+            found => Ok(found),
+        }
     }
 
     fn target(&self, instance: &Instance) -> Target {

@@ -26,7 +26,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// Containers looked at in parallel.
 const LOOKS: usize = 8;
 /// Events after which a container is looked at.
-const CHANGES: [&str; 5] = ["start", "die", "oom", "pause", "unpause"];
+const CHANGES: [&str; 6] = ["start", "die", "oom", "pause", "unpause", "health_status"];
+/// What a listing says of a container that takes no task because of its HEALTHCHECK.
+const NOT_HEALTHY: [&str; 2] = ["(unhealthy)", "(health: starting)"];
 /// The event after which there is nothing to look at.
 const DESTROY: &str = "destroy";
 
@@ -216,7 +218,10 @@ async fn listing(host: &Host, docker: &Docker, installation: &str, seen: &Seen) 
 fn is_still(known: &Instance, listed: &ContainerSummary) -> bool {
     match known.state {
         InstanceState::Starting | InstanceState::NotReady { .. } | InstanceState::Leaving(_) => false,
-        InstanceState::Running => listed.state == Some(Listed::RUNNING),
+        InstanceState::Running => {
+            let says = listed.status.as_deref().unwrap_or_default();
+            listed.state == Some(Listed::RUNNING) && !NOT_HEALTHY.iter().any(|words| says.contains(words))
+        }
         InstanceState::Exited(_) => listed.state == Some(Listed::EXITED),
     }
 }
