@@ -156,6 +156,56 @@ fn a_command_sees_the_end_of_its_input_inside_a_container() {
     assert!(!err.contains(here.trim()), "it ran on the host: {err}");
 }
 
+/// It would sleep for two hours, and its worker with it.
+#[test]
+fn a_program_that_sleeps_on_its_limit_is_ended_in_its_container() {
+    let Some(_engine) = engine() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let file = tasks(dir.path(), 1);
+    // The second attempt, in the other container, ends when there is a file.
+    let script = r#"if [ "$POOLKEEPER_ATTEMPT" = 1 ]; then echo "Too Many Requests [retrying in 2h5m attempt #4]"; sleep 7500; fi
+until [ -e /tmp/go ]; do sleep 0.1; done"#;
+    let args = ["--workers", "2", "--preset", "opencode", "--tasks", &file, "--", "sh", "-c", script];
+    let mut run = Run::start("e2e-asleep", &args);
+    let ended = run.until("an end", |v| is(v, "ended"));
+    assert_eq!(ended["outcome"], "RateLimited", "{ended}");
+    run.until("the second start", |v| is(v, "started") && v["attempt"] == 2);
+    let containers = containers("e2e-asleep");
+    for id in &containers {
+        let processes = docker(&["exec", id, "ps", "-o", "args"]);
+        let processes = String::from_utf8(processes.stdout).unwrap();
+        assert!(processes.contains("sleep infinity"), "{processes}");
+        assert!(!processes.lines().any(|line| line.trim() == "sleep 7500"), "{processes}");
+    }
+    // In one of them the task runs. With its end the run ends, and the other may be gone by then.
+    for id in &containers {
+        docker(&["exec", id, "touch", "/tmp/go"]);
+    }
+    let (code, told) = run.end();
+    assert_eq!(code, 0, "{told:#?}");
+    assert_eq!(told.iter().filter(|v| is(v, "ended")).count(), 2, "{told:#?}");
+}
+
+/// Its processes have removed the mark by which they would be found. It must not count as ended while it runs.
+#[test]
+fn a_program_that_waits_and_cannot_be_ended_is_waited_for() {
+    let Some(_engine) = engine() else { return };
+    let script = r#"echo "Too Many Requests [retrying in 2h5m attempt #4]"
+exec env -i /bin/sh -c 'until [ -e /tmp/go ]; do sleep 0.1; done; exit 3'"#;
+    let mut run = Run::start("e2e-waits", &["--preset", "opencode", "--", "sh", "-c", script]);
+    run.until("that it waits", |v| v.to_string().contains("cannot be ended: its processes were not found"));
+    for id in containers("e2e-waits") {
+        assert!(docker(&["exec", &id, "touch", "/tmp/go"]).status.success());
+    }
+    let ended = run.until("an end", |v| is(v, "ended"));
+    assert_eq!(ended["outcome"], "RateLimited", "{ended}");
+    // Its worker rests for two hours.
+    let pid = run.child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(run.end().0, 130);
+    assert_eq!(containers("e2e-waits"), Vec::<String>::new());
+}
+
 /// The engine tells of the death at once: the check comes only every hour.
 #[test]
 fn a_killed_container_loses_its_attempt_which_is_tried_again() {

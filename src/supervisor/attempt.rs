@@ -16,7 +16,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use self::files::OutputFiles;
-use self::quiet::{Next, Quiet, end_in_container};
+use self::quiet::{Next, Quiet, Stopped, stop};
 use super::batch::attempts;
 use super::batch::result::{self, TaskResult};
 use super::batch::state_dirs::{self, StateDirs, StateError};
@@ -198,27 +198,45 @@ impl Runner {
             return Ok(Ran::Stale);
         }
         let started = self.clock.now();
-        let Running { mut output, end } = match self.place.executor.exec(&a.target, self.task(a, &path, state)).await {
-            Ok(running) => running,
-            Err(ExecError::Command { message, code }) => return Ok(Ran::NoCommand { code, message }),
-            Err(ExecError::Worker(why)) => return Ok(Ran::Lost(why)),
-        };
+        let Running { mut output, mut end } =
+            match self.place.executor.exec(&a.target, self.task(a, &path, state)).await {
+                Ok(running) => running,
+                Err(ExecError::Command { message, code }) => return Ok(Ran::NoCommand { code, message }),
+                Err(ExecError::Worker(why)) => return Ok(Ran::Lost(why)),
+            };
         self.command_seen.store(true, Relaxed);
         let mut seen = Seen::default();
         let (mut asleep, mut silent) = (None, None);
-        let can_hang_up = a.target.runtime == RuntimeKind::Process;
-        let quiet = Quiet { judge: &self.judge, clock: &*self.clock, silence: self.silence, can_hang_up };
-        loop {
-            let piece = match quiet.next(&mut output, &seen).await {
-                Next::Piece(piece) => piece,
-                Next::End => break,
-                Next::Asleep(found) => {
-                    asleep = Some(found);
-                    break;
-                }
-                Next::Silent => {
-                    silent = self.silence;
-                    break;
+        let ends_sleepers = a.target.runtime != RuntimeKind::Pod;
+        let mut quiet = Quiet { judge: &self.judge, clock: &*self.clock, silence: self.silence, ends_sleepers };
+        let code = loop {
+            let (piece, found) = match quiet.next(&mut output, &seen).await {
+                Next::Piece(piece) => (Some(piece), None),
+                Next::Asleep(found) => (None, Some(found)),
+                Next::Silent => (None, None),
+                Next::End => match end.await {
+                    TaskEnd::Exited(code) => break code,
+                    TaskEnd::Lost(why) => return Ok(Ran::Lost(why)),
+                },
+            };
+            let Some(piece) = piece else {
+                match (stop(&*self.place.executor, &a.target, &path, Running { output, end }).await, found) {
+                    (Stopped::Ended, found) => {
+                        silent = self.silence.filter(|_| found.is_none());
+                        asleep = found;
+                        break STOPPED;
+                    }
+                    (Stopped::Refused(running, why), Some(found)) => {
+                        self.cannot_be_ended(a, &found, &why);
+                        Running { output, end } = running;
+                        quiet.ends_sleepers = false;
+                        continue;
+                    }
+                    (Stopped::Unknown(why), Some(_)) => return Ok(Ran::Lost(format!("it waits by itself, and {why}"))),
+                    (Stopped::Refused(_, why) | Stopped::Unknown(why), None) => {
+                        let silence = self.silence.unwrap_or_default();
+                        return Ok(Ran::Lost(format!("it was silent for {silence}, and {why}")));
+                    }
                 }
             };
             match &piece {
@@ -231,23 +249,6 @@ impl Runner {
             if self.live {
                 self.tracker.reporter().pass_on(&piece).await.map_err(|e| self.cannot_write(a, e))?;
             }
-        }
-        let code = if asleep.is_none() && silent.is_none() {
-            match end.await {
-                TaskEnd::Exited(code) => code,
-                TaskEnd::Lost(why) => return Ok(Ran::Lost(why)),
-            }
-        } else {
-            if can_hang_up {
-                // This hangs up, which ends the command.
-                drop((output, end));
-            } else if let Err(why) =
-                end_in_container(&*self.place.executor, &a.target, &path, Running { output, end }).await
-            {
-                let silence = self.silence.unwrap_or_default();
-                return Ok(Ran::Lost(format!("it was silent for {silence}, and {why}")));
-            }
-            STOPPED
         };
         a.exited.store(true, Relaxed);
         let file = match self.place.executor.take_result(&a.target, &path).await {
@@ -287,6 +288,13 @@ impl Runner {
             }
         };
         Task { argv: self.command.clone(), env, stdin, working_dir: None }
+    }
+
+    fn cannot_be_ended(&self, a: &Attempt, found: &Recognised, why: &str) {
+        let (task, number, line) = (&a.task.id, a.number, &found.line);
+        self.tracker.note(format!(
+            "{task} attempt {number} waits by itself, and cannot be ended: {why}. Its last line: {line}"
+        ));
     }
 
     fn cannot_write(&self, a: &Attempt, error: io::Error) -> Error {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-use crate::api::Period;
 use crate::api::dispatch::Target;
+use crate::api::{Period, RuntimeKind};
 use crate::clock::Clock;
 use crate::runtime::exec::{ExecError, Executor, Output, Running, Task, TaskEnd};
 use crate::supervisor::outcome::recogniser::Recognised;
@@ -22,8 +22,9 @@ const SETTLE: Duration = Duration::from_secs(1);
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Ends every process that has the variable of this attempt's result file: asks them, and kills those that are there 5 s later.
-/// Zombies have no variables.
+/// Zombies have no variables. Exits with 3 if there was none from the start.
 const END: &str = r#"
+command -v tr >/dev/null && command -v grep >/dev/null || exit 127
 n=0
 while [ $n -lt 10 ]; do
   found= signal=TERM
@@ -34,11 +35,14 @@ while [ $n -lt 10 ]; do
       kill -$signal "${p#/proc/}" 2>/dev/null
     fi
   done
-  [ -n "$found" ] || exit 0
+  [ -n "$found" ] || exit $((n > 0 ? 0 : 3))
   n=$((n + 1))
   sleep 1
 done
 exit 1"#;
+/// Exit codes with which nothing was done: no process was found, or there is no program to look for one.
+const NOT_FOUND: i32 = 3;
+const NO_PROGRAM: i32 = 127;
 
 /// What comes next from a command.
 pub(super) enum Next {
@@ -57,8 +61,8 @@ pub(super) struct Quiet<'a> {
     pub clock: &'a dyn Clock,
     /// After this it is ended. None: never.
     pub silence: Option<Period>,
-    /// True if to hang up ends the command, as it does in process workers alone. Only then is one that waits by itself not waited for.
-    pub can_hang_up: bool,
+    /// True if a command that waits by itself is not waited for.
+    pub ends_sleepers: bool,
 }
 
 impl Quiet<'_> {
@@ -67,7 +71,7 @@ impl Quiet<'_> {
     pub(super) async fn next(&self, output: &mut BoxStream<'static, Output>, seen: &Seen) -> Next {
         let silence = self.silence.map(|silence| silence.get());
         let mut waited = Duration::ZERO;
-        let is_live = self.judge.recogniser.is_live() && self.can_hang_up;
+        let is_live = self.judge.recogniser.is_live() && self.ends_sleepers;
         if is_live && silence.is_none_or(|silence| silence > SILENT) {
             match tokio::time::timeout(SILENT, output.next()).await {
                 Ok(piece) => return piece.map_or(Next::End, Next::Piece),
@@ -97,17 +101,23 @@ impl Quiet<'_> {
     }
 }
 
-/// Ends the command of an attempt in a container, which to hang up does not end, and drops what it still prints.
-///
-/// # Errors
-/// It may still run.
-pub(super) async fn end_in_container(
-    executor: &dyn Executor,
-    target: &Target,
-    path: &str,
-    running: Running,
-) -> Result<(), String> {
-    let Running { mut output, end } = running;
+/// Whether a command that was to be ended has ended.
+pub(super) enum Stopped {
+    /// It has, with all that it started and that still had its variables.
+    Ended,
+    /// Nothing was done: it runs on. And why.
+    Refused(Running, String),
+    /// It may still run. And why.
+    Unknown(String),
+}
+
+/// Ends the command of an attempt, and drops what it still prints. `path` is that of its result file.
+pub(super) async fn stop(executor: &dyn Executor, target: &Target, path: &str, running: Running) -> Stopped {
+    if target.runtime == RuntimeKind::Process {
+        // This hangs up, which ends it.
+        drop(running);
+        return Stopped::Ended;
+    }
     let argv = ["sh", "-c", END, "sh", &format!("POOLKEEPER_RESULT={path}")].map(str::to_owned).into();
     let ending = async {
         let Running { output: mut words, end } = executor.exec(target, Task { argv, ..Task::default() }).await?;
@@ -116,17 +126,22 @@ pub(super) async fn end_in_container(
     };
     match ending.await {
         Ok(TaskEnd::Exited(0)) => {}
-        Ok(TaskEnd::Exited(code)) => return Err(format!("its processes could not be ended (exit code {code})")),
-        Ok(TaskEnd::Lost(why)) => return Err(why),
-        Err(error) => return Err(format!("its processes could not be ended: {error}")),
+        Ok(TaskEnd::Exited(NOT_FOUND)) => return Stopped::Refused(running, "its processes were not found".to_owned()),
+        Ok(TaskEnd::Exited(NO_PROGRAM)) | Err(ExecError::Command { .. }) => {
+            return Stopped::Refused(running, "the image has no `sh`, `tr` or `grep` to find its processes".to_owned());
+        }
+        Ok(TaskEnd::Exited(code)) => return Stopped::Unknown(format!("its processes did not end (exit code {code})")),
+        Ok(TaskEnd::Lost(why)) => return Stopped::Unknown(why),
+        Err(error) => return Stopped::Unknown(format!("its processes could not be ended: {error}")),
     }
+    let Running { mut output, end } = running;
     let ended = async {
         while output.next().await.is_some() {}
         end.await
     };
     match tokio::time::timeout(LAST_WORDS, ended).await {
-        Ok(TaskEnd::Exited(_)) => Ok(()),
-        Ok(TaskEnd::Lost(why)) => Err(why),
-        Err(_) => Err("a process that it left holds its output open".to_owned()),
+        Ok(TaskEnd::Exited(_)) => Stopped::Ended,
+        Ok(TaskEnd::Lost(why)) => Stopped::Unknown(why),
+        Err(_) => Stopped::Unknown("a process that it left holds its output open".to_owned()),
     }
 }
