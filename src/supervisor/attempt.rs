@@ -1,21 +1,22 @@
 //! One attempt: run the command in the worker that the Dispatch names, decide how it ended, and report that.
 //!
-//! `files`: what it printed. `quiet`: commands that print nothing.
+//! `given`: the task, and the attempt as the Dispatch showed it. `files`: what it printed. `quiet`: commands that print nothing.
 
 mod files;
+mod given;
 mod quiet;
 
 use std::io;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
 use self::files::OutputFiles;
+pub use self::given::{Attempt, TaskRef};
 use self::quiet::{Next, Quiet, Stopped, stop};
 use super::batch::attempts;
 use super::batch::result::{self, TaskResult};
@@ -27,10 +28,9 @@ use super::outcome::{Judge, Seen, Stream, Verdict};
 use super::patience::Patience;
 use super::report::{Reported, report};
 use super::short_rests::ShortRests;
-use super::spent::Spent;
 use super::tracker::Tracker;
 use super::{Error, Place};
-use crate::api::dispatch::{Dispatch, DispatchResult, MAX_TEXT, Outcome, ReportedOutcome, Target, WorkerRef};
+use crate::api::dispatch::{Dispatch, DispatchResult, MAX_TEXT, Outcome, ReportedOutcome};
 use crate::api::{Period, RuntimeKind};
 use crate::clock::Clock;
 use crate::runtime::exec::{ExecError, Output, Running, Task, TaskEnd};
@@ -74,46 +74,6 @@ pub struct Runner {
     pub command_seen: AtomicBool,
 }
 
-/// A task.
-#[derive(Clone, Debug)]
-pub struct TaskRef {
-    /// Its id.
-    pub id: String,
-    /// Its line, from 1; 0 for a single command.
-    pub line: u64,
-    /// Its text. None for a single command.
-    pub text: Option<String>,
-    /// The directory of its output and its result, if these are written.
-    pub dir: Option<PathBuf>,
-    /// How many attempts of earlier runs have files in it.
-    pub earlier: i32,
-    /// Its place in the queue of the pool: higher first.
-    pub priority: i32,
-}
-
-/// One attempt, as the Dispatch showed it.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// Name of the Dispatch.
-    pub name: String,
-    /// Its uid.
-    pub uid: String,
-    /// From 1.
-    pub number: i32,
-    /// Its worker.
-    pub worker: WorkerRef,
-    /// How to reach the worker.
-    pub target: Target,
-    /// What to run.
-    pub task: Arc<TaskRef>,
-    /// True if no other attempt follows if this one fails.
-    pub last_try: bool,
-    /// Set before its end is reported, if its program said what it cost.
-    pub spent: Arc<OnceLock<Spent>>,
-    /// Set once the command has exited: then its end counts, whatever else is due.
-    pub exited: Arc<AtomicBool>,
-}
-
 /// How an attempt ended, as its supervisor sees it.
 #[derive(Debug)]
 pub enum AttemptEnd {
@@ -141,7 +101,7 @@ pub enum AttemptEnd {
 
 /// How the execution of the command ended.
 enum Ran {
-    Exited(Exited),
+    Exited(Box<Exited>),
     NoCommand { code: i32, message: String },
     Stale,
     Lost(String),
@@ -159,13 +119,6 @@ struct Exited {
     /// It did not exit: it was ended, because it printed nothing for so long.
     silent: Option<Period>,
     started: Timestamp,
-}
-
-impl Attempt {
-    /// Its number among the attempts that have files, those of earlier runs counted.
-    fn place(&self) -> i32 {
-        self.task.earlier + self.number
-    }
 }
 
 impl Runner {
@@ -258,7 +211,7 @@ impl Runner {
             // The worker lives, so the file is at fault, and with it the command.
             Err(error) => Err(error.to_string()),
         };
-        Ok(Ran::Exited(Exited { code, file, seen, asleep, silent, started }))
+        Ok(Ran::Exited(Box::new(Exited { code, file, seen, asleep, silent, started })))
     }
 
     /// The directory that the attempts of the task share, as its worker sees it.

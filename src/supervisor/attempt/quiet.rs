@@ -69,7 +69,7 @@ impl Quiet<'_> {
     /// The next piece of output. A command that is silent, and whose last words were that it waits for long, is not waited for:
     /// its worker would wait with it.
     pub(super) async fn next(&self, output: &mut BoxStream<'static, Output>, seen: &Seen) -> Next {
-        let silence = self.silence.map(|silence| silence.get());
+        let silence = self.silence.map(Period::get);
         let mut waited = Duration::ZERO;
         let is_live = self.judge.recogniser.is_live() && self.ends_sleepers;
         if is_live && silence.is_none_or(|silence| silence > SILENT) {

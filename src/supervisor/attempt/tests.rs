@@ -8,6 +8,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::*;
+use crate::api::dispatch::{Target, WorkerRef};
 use crate::api::{RuntimeKind, Worker, crd};
 use crate::clock::{Ids, SystemClock};
 use crate::local::{History, LocalApi, Options};

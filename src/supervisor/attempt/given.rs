@@ -1,0 +1,55 @@
+//! A task, and an attempt at it as its Dispatch showed it.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+
+use crate::api::dispatch::{Target, WorkerRef};
+use crate::supervisor::spent::Spent;
+
+/// A task.
+#[derive(Clone, Debug)]
+pub struct TaskRef {
+    /// Its id.
+    pub id: String,
+    /// Its line, from 1; 0 for a single command.
+    pub line: u64,
+    /// Its text. None for a single command.
+    pub text: Option<String>,
+    /// The directory of its output and its result, if these are written.
+    pub dir: Option<PathBuf>,
+    /// How many attempts of earlier runs have files in it.
+    pub earlier: i32,
+    /// Its place in the queue of the pool: higher first.
+    pub priority: i32,
+}
+
+/// One attempt, as the Dispatch showed it.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Name of the Dispatch.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// From 1.
+    pub number: i32,
+    /// Its worker.
+    pub worker: WorkerRef,
+    /// How to reach the worker.
+    pub target: Target,
+    /// What to run.
+    pub task: Arc<TaskRef>,
+    /// True if no other attempt follows if this one fails.
+    pub last_try: bool,
+    /// Set before its end is reported, if its program said what it cost.
+    pub spent: Arc<OnceLock<Spent>>,
+    /// Set once the command has exited: then its end counts, whatever else is due.
+    pub exited: Arc<AtomicBool>,
+}
+
+impl Attempt {
+    /// Its number among the attempts that have files, those of earlier runs counted.
+    pub(super) fn place(&self) -> i32 {
+        self.task.earlier + self.number
+    }
+}
