@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Measures `poolkeeper run --local` against `xargs -P 8` in the same run, alternating, and prints medians and ratios.
+# Measures `poolkeeper run --local` against `xargs -P 8` in the same run, alternating, and prints medians and ratios. Also what it
+# costs that presets look at the output.
 #
 #   scripts/bench-run.sh [ROUNDS]         default 5
 #
@@ -23,6 +24,9 @@ seq "$tasks" >"$tmp/tasks.txt"
 seq 1 >"$tmp/one.txt"
 
 run() { "$bin" run --local --runtime Process --workers "$workers" --progress none --tasks "$1" -- "${@:2}"; }
+run_with_preset() {
+    "$bin" run --local --runtime Process --workers "$workers" --preset claude-code,codex --progress none --tasks "$1" -- "${@:2}"
+}
 # Once a line; the line itself goes nowhere, as commands that take no task would refuse it.
 xargs_run() { xargs -P "$workers" -I LINE "${@:2}" <"$1"; }
 
@@ -55,6 +59,7 @@ for ((i = 0; i < rounds; i++)); do
     seconds xargs_run "$tmp/tasks.txt" sleep 0.05 >>"$tmp/xa-sleep"
     seconds run "$tmp/tasks.txt" true >>"$tmp/pk-true"
     seconds xargs_run "$tmp/tasks.txt" true >>"$tmp/xa-true"
+    seconds run_with_preset "$tmp/tasks.txt" true >>"$tmp/pk-preset"
     # Cold start: from the exec of poolkeeper until its first task says the time, and until it has ended.
     start=$EPOCHREALTIME
     "$bin" run --local --runtime Process --workers 1 --progress none --tasks "$tmp/one.txt" -- date +%s.%N >"$tmp/out" 2>/dev/null
@@ -63,6 +68,7 @@ for ((i = 0; i < rounds; i++)); do
     awk -v a="$start" -v b="$end" 'BEGIN { printf "%.6f\n", b - a }' >>"$tmp/cold-all"
     paste "$tmp/pk-sleep" "$tmp/xa-sleep" | awk '{ print $1 / $2 }' >"$tmp/sleep-ratios"
     paste "$tmp/pk-true" "$tmp/xa-true" | awk '{ print $1 / $2 }' >"$tmp/true-ratios"
+    paste "$tmp/pk-preset" "$tmp/pk-true" | awk '{ print $1 / $2 }' >"$tmp/preset-ratios"
 done
 read -r own shims number < <(memory sleep 0.05)
 
@@ -75,6 +81,8 @@ printf '| %s | %.2f s (%s) | %.2f s (%s) | %.2f | <= 1.2 |\n' "$tasks x sleep 0.
     "$(s pk-sleep)" "$(spread "$tmp/pk-sleep")" "$(s xa-sleep)" "$(spread "$tmp/xa-sleep")" "$(median "$tmp/sleep-ratios")"
 printf '| %s | %.2f s (%s) | %.2f s (%s) | %.2f | |\n' "$tasks x true, $workers workers" \
     "$(s pk-true)" "$(spread "$tmp/pk-true")" "$(s xa-true)" "$(spread "$tmp/xa-true")" "$(median "$tmp/true-ratios")"
+printf '| %s | %.2f s (%s) | | %.2f of it without | <= 1.05 |\n' "$tasks x true with two presets" \
+    "$(s pk-preset)" "$(spread "$tmp/pk-preset")" "$(median "$tmp/preset-ratios")"
 printf '| %s | %s | %s | +%s | |\n' "a task of true" "$(per_task "$(s pk-true)")" "$(per_task "$(s xa-true)")" \
     "$(per_task "$(awk "BEGIN { print $(s pk-true) - $(s xa-true) }")")"
 printf '| %s | %.0f ms (%s s) | | | < 1 s |\n' "cold start to the first task" "$(awk_print %f "$(s cold) * 1000")" "$(spread "$tmp/cold")"

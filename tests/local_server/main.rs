@@ -10,6 +10,7 @@ mod life;
 mod restore;
 mod rotate;
 mod secrets;
+mod watches;
 
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_poolkeeper");
