@@ -106,6 +106,18 @@ impl Accounts {
         })
     }
 
+    /// What all calls cost, as `stand-in.sh` says it. What was ended says nothing.
+    pub fn cents(&self) -> u32 {
+        let log = self.read("log");
+        let happened = log.lines().map(|line| line.split(' ').nth(1).unwrap());
+        let cost = |happens: &str| match happens {
+            "hangs" | "sleeps" => 0,
+            _ if outcome(happens) == "Succeeded" => 25,
+            _ => 5,
+        };
+        happened.map(cost).sum()
+    }
+
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.dir.join(name)).unwrap_or_default()
     }

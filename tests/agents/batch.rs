@@ -22,8 +22,8 @@ fn batch(agent: Agent) {
     ran.exits(0).says(&["tasks: 40 succeeded"]);
 
     let events = place.read("progress.json");
-    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let ended: Vec<Value> = events.filter(|event| event["event"] == "ended").collect();
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ended: Vec<&Value> = events.iter().filter(|event| event["event"] == "ended").collect();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for end in &ended {
         let outcome = end["outcome"].as_str().unwrap();
@@ -35,6 +35,17 @@ fn batch(agent: Agent) {
         );
     }
     assert_eq!(seen, counts, "{ended:#?}");
+
+    // The summary says the same, and what it cost. Only one of the programs says that in money.
+    let summary = events.iter().find(|event| event["event"] == "summary").unwrap();
+    let rows = summary["outcomes"].as_array().unwrap().iter();
+    let rows = rows.map(|row| (row["outcome"].as_str().unwrap(), row["attempts"].as_u64().unwrap()));
+    let rows: BTreeMap<&str, usize> = rows.map(|(outcome, n)| (outcome, usize::try_from(n).unwrap())).collect();
+    assert_eq!(rows, counts, "{summary}");
+    if agent.program == "claude" {
+        let dollars = summary["spent"]["costUsd"].as_f64().unwrap();
+        assert!((dollars * 100.0 - f64::from(accounts.cents())).abs() < 0.001, "{summary}");
+    }
 }
 
 #[test]
