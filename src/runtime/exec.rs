@@ -1,6 +1,7 @@
 //! Running a task in a worker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -64,12 +65,40 @@ pub struct Running {
     pub end: BoxFuture<'static, TaskEnd>,
 }
 
+/// How a task is to outlive contact with its worker.
+#[derive(Clone)]
+pub struct Keep {
+    /// How long the task waits for its client.
+    pub lasts: Duration,
+    /// True: the task may have been started before. Then it is attached to, and not started again.
+    pub again: bool,
+    /// Bytes of standard output and standard error that are here already.
+    pub have: [u64; 2],
+    /// Gets a line when contact is lost, and when it is there again.
+    pub note: Arc<dyn Fn(String) + Send + Sync>,
+}
+
 /// Runs tasks in workers of one runtime. Dropping a [`Running`] hangs up: whether that ends the task is the
 /// runtime's affair (Process: yes; Docker: no), so a caller that drops one early must end the attempt.
 #[async_trait]
 pub trait Executor: Send + Sync + 'static {
     /// Starts a task.
     async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError>;
+
+    /// Starts a task that outlives contact with its worker, where the runtime can do that, or attaches to one. True: it was there.
+    /// The output that comes is what `have` leaves out. A piece counts as safe here when the next one is asked for. After the end was
+    /// dealt with, [`Self::release`] must be called.
+    async fn exec_kept(&self, target: &Target, task: Task, keep: Keep) -> Result<(Running, bool), ExecError> {
+        if keep.again {
+            return Err(ExecError::Worker("it cannot be attached to again".to_owned()));
+        }
+        Ok((self.exec(target, task).await?, false))
+    }
+
+    /// The end of such a task is known, and its worker may forget it. `path` is that of its result file.
+    async fn release(&self, target: &Target, path: &str) {
+        let _ = (target, path);
+    }
 
     /// A path in the worker at which the task of `dispatch`, attempt `attempt`, may leave a result file.
     /// Makes what is needed for it to be writable by any user of the worker.
@@ -95,6 +124,16 @@ pub trait Find: Send + Sync + 'static {
 impl<F: Find> Executor for F {
     async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError> {
         self.of(target)?.exec(target, task).await
+    }
+
+    async fn exec_kept(&self, target: &Target, task: Task, keep: Keep) -> Result<(Running, bool), ExecError> {
+        self.of(target)?.exec_kept(target, task, keep).await
+    }
+
+    async fn release(&self, target: &Target, path: &str) {
+        if let Ok(executor) = self.of(target) {
+            executor.release(target, path).await;
+        }
     }
 
     async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {

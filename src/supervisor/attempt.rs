@@ -33,7 +33,7 @@ use super::{Error, Place};
 use crate::api::dispatch::{Dispatch, DispatchResult, MAX_TEXT, Outcome, ReportedOutcome};
 use crate::api::{Period, RuntimeKind};
 use crate::clock::Clock;
-use crate::runtime::exec::{ExecError, Output, Running, Task, TaskEnd};
+use crate::runtime::exec::{ExecError, Keep, Output, Running, Task, TaskEnd};
 
 /// How long the runtime may take to report the death of a worker with which contact was lost. After that Lost is reported.
 pub const LOST_GRACE: Duration = Duration::from_secs(20);
@@ -68,6 +68,8 @@ pub struct Runner {
     pub live: bool,
     /// True: results outlive the run.
     pub keep: bool,
+    /// How long a task lives on without contact. None: it is lost with that.
+    pub keep_for: Option<Duration>,
     /// Limits that named hardly any time.
     pub short_rests: ShortRests,
     /// True once the command was started anywhere: then it is there, even if it is away for a while.
@@ -110,6 +112,10 @@ enum Ran {
 /// A command that exited.
 struct Exited {
     code: i32,
+    /// Where its result file was.
+    path: String,
+    /// Its number among the attempts that have files.
+    place: i32,
     /// Its result file, if it left one, or why that file cannot be read.
     file: Result<Option<Vec<u8>>, String>,
     /// The end of its output.
@@ -125,7 +131,14 @@ impl Runner {
     /// Makes one attempt.
     pub async fn attempt(&self, a: &Attempt) -> AttemptEnd {
         match self.run(a).await {
-            Ok(Ran::Exited(exited)) => self.exited(a, &exited).await,
+            Ok(Ran::Exited(exited)) => {
+                let end = self.exited(a, &exited).await;
+                // Else a run that goes on with this one needs it.
+                if self.keep_for.is_some() && !matches!(end, AttemptEnd::Broken(_)) {
+                    self.place.executor.release(&a.target, &exited.path).await;
+                }
+                end
+            }
             Ok(Ran::NoCommand { code, message }) => self.no_command(a, code, message).await,
             Ok(Ran::Stale) => AttemptEnd::Stale,
             Ok(Ran::Lost(why)) => self.lost(a, &why).await,
@@ -144,21 +157,26 @@ impl Runner {
             Err(StateError::Worker(why)) => return Ok(Ran::Lost(why)),
             Err(StateError::Refused(error)) => return Err(error),
         };
-        let files = a.task.dir.as_ref().map(|dir| OutputFiles::create(dir, self.keep.then(|| a.place()))).transpose();
-        let mut files = files.map_err(|e| self.cannot_write(a, e))?;
+        let mut seen = Seen::default();
+        let began = a.begun_before();
+        let (mut files, have) = self.files(a, began, &mut seen).map_err(|e| self.cannot_write(a, e))?;
         // The last look before the command starts: the assignment may have been taken back since.
         if !self.is_current(a).await? {
             return Ok(Ran::Stale);
         }
         let started = self.clock.now();
-        let Running { mut output, mut end } =
-            match self.place.executor.exec(&a.target, self.task(a, &path, state)).await {
-                Ok(running) => running,
-                Err(ExecError::Command { message, code }) => return Ok(Ran::NoCommand { code, message }),
-                Err(ExecError::Worker(why)) => return Ok(Ran::Lost(why)),
-            };
+        let (Running { mut output, mut end }, was_there) = match self.start(a, self.task(a, &path, state), have).await {
+            Ok(started) => started,
+            Err(ExecError::Command { message, code }) => return Ok(Ran::NoCommand { code, message }),
+            Err(ExecError::Worker(why)) => return Ok(Ran::Lost(why)),
+        };
         self.command_seen.store(true, Relaxed);
-        let mut seen = Seen::default();
+        if began.is_some() && !was_there {
+            // What is in the files is of an attempt before.
+            seen = Seen::default();
+            files = self.files(a, None, &mut seen).map_err(|e| self.cannot_write(a, e))?.0;
+        }
+        let place = began.filter(|_| was_there).unwrap_or_else(|| a.place());
         let (mut asleep, mut silent) = (None, None);
         let ends_sleepers = a.target.runtime != RuntimeKind::Pod;
         let mut quiet = Quiet { judge: &self.judge, clock: &*self.clock, silence: self.silence, ends_sleepers };
@@ -211,7 +229,26 @@ impl Runner {
             // The worker lives, so the file is at fault, and with it the command.
             Err(error) => Err(error.to_string()),
         };
-        Ok(Ran::Exited(Box::new(Exited { code, file, seen, asleep, silent, started })))
+        let exited = Exited { code, path, place, file, seen, asleep, silent, started };
+        Ok(Ran::Exited(Box::new(exited)))
+    }
+
+    /// Files for the output, and how many bytes of each stream are in them. `began`: of an attempt that an earlier run began.
+    fn files(&self, a: &Attempt, began: Option<i32>, seen: &mut Seen) -> io::Result<(Option<OutputFiles>, [u64; 2])> {
+        let Some(dir) = &a.task.dir else { return Ok((None, [0; 2])) };
+        match began {
+            Some(number) => OutputFiles::reopen(dir, number, seen).map(|(files, have)| (Some(files), have)),
+            None => Ok((Some(OutputFiles::create(dir, self.keep.then(|| a.place()))?), [0; 2])),
+        }
+    }
+
+    /// Starts the command, or attaches to it. True: it was there.
+    async fn start(&self, a: &Attempt, task: Task, have: [u64; 2]) -> Result<(Running, bool), ExecError> {
+        let executor = &self.place.executor;
+        let Some(lasts) = self.keep_for else { return Ok((executor.exec(&a.target, task).await?, false)) };
+        let (tracker, of) = (self.tracker.clone(), format!("{} attempt {}: ", a.task.id, a.number));
+        let note = Arc::new(move |text: String| tracker.note(format!("{of}{text}")));
+        executor.exec_kept(&a.target, task, Keep { lasts, again: a.again, have, note }).await
     }
 
     /// The directory that the attempts of the task share, as its worker sees it.
@@ -270,7 +307,7 @@ impl Runner {
     }
 
     async fn exited(&self, a: &Attempt, exited: &Exited) -> AttemptEnd {
-        let Exited { code, file, seen, asleep, silent, started } = exited;
+        let Exited { code, file, seen, asleep, silent, .. } = exited;
         let file = file.as_ref().map(Option::as_deref).map_err(String::as_str);
         let at = self.judge.moment(&*self.clock);
         let mut verdict =
@@ -284,7 +321,7 @@ impl Runner {
         }
         // A task that will be retried has no result yet.
         let ended = matches!(outcome, ReportedOutcome::Succeeded) || (outcome == ReportedOutcome::Failed && a.last_try);
-        if let Err(error) = self.record(a, &report, *code, *started, ended) {
+        if let Err(error) = self.record(a, exited, &report, ended) {
             return AttemptEnd::Broken(self.cannot_write(a, error));
         }
         self.report(a, &report, AttemptEnd::Reported { code: *code, recorded: ended }).await
@@ -301,29 +338,22 @@ impl Runner {
     }
 
     /// Writes the result of the attempt, which is that of its task if `is_last`.
-    fn record(
-        &self,
-        a: &Attempt,
-        report: &DispatchResult,
-        exit_code: i32,
-        started: Timestamp,
-        is_last: bool,
-    ) -> io::Result<()> {
+    fn record(&self, a: &Attempt, exited: &Exited, report: &DispatchResult, is_last: bool) -> io::Result<()> {
         let Some(dir) = a.task.dir.as_ref().filter(|_| self.keep) else { return Ok(()) };
         let result = TaskResult {
             id: a.task.id.clone(),
             hash: result::hash(a.task.text.as_deref(), &self.command),
             outcome: Outcome::from(report.outcome),
-            exit_code: Some(exit_code),
+            exit_code: Some(exited.code),
             message: report.message.clone(),
             spent: a.spent.get().copied(),
             attempts: a.number,
             worker: Some(a.worker.name.clone()),
-            started_at: Some(started),
+            started_at: Some(exited.started),
             finished_at: self.clock.now(),
         };
-        result.write(&attempts::dir(dir, a.place()))?;
-        if is_last { attempts::show(dir, a.place(), result::FILE) } else { Ok(()) }
+        result.write(&attempts::dir(dir, exited.place))?;
+        if is_last { attempts::show(dir, exited.place, result::FILE) } else { Ok(()) }
     }
 
     async fn report(&self, a: &Attempt, result: &DispatchResult, end: AttemptEnd) -> AttemptEnd {

@@ -14,7 +14,7 @@ use super::{Error, Place};
 use crate::api::names;
 use crate::clock::Clock;
 
-/// How long a run counts as alive after each renewal.
+/// How long a run counts as alive after each renewal, unless it asks for more.
 pub const LASTS: Duration = Duration::from_secs(60);
 /// The time between two renewals.
 const EVERY: Duration = Duration::from_secs(20);
@@ -62,13 +62,21 @@ pub fn name(run: &str) -> String {
     format!("poolkeeper-run-{run}")
 }
 
-/// Renews the Lease of `run` for as long as it is polled. A server that is away judges no Lease before it is back, so
+/// Renews the Leases of these runs for as long as it is polled. A server that is away judges no Lease before it is back, so
 /// failures are not counted.
-pub async fn keep(place: &Place, run: &str, holder: &str, clock: &dyn Clock) -> std::convert::Infallible {
-    let (leases, name, labels) = (place.api(), name(run), labels(run));
+pub async fn keep(
+    place: &Place,
+    runs: &[String],
+    holder: &str,
+    lasts: Duration,
+    clock: &dyn Clock,
+) -> std::convert::Infallible {
+    let leases = place.api();
     loop {
         tokio::time::sleep(EVERY).await;
-        let _ = renew(&leases, &name, holder, LASTS, &labels, clock.now()).await;
+        for run in runs {
+            let _ = renew(&leases, &name(run), holder, lasts, &labels(run), clock.now()).await;
+        }
     }
 }
 

@@ -110,7 +110,7 @@ fn a_runner_is_made_only_when_asked_for_and_may_exec_in_pods() {
     let Some(objects) = render(&["--set=rbac.runner=true"]) else { return };
     assert_eq!(
         rights(one(&objects, "ClusterRole", "pk-poolkeeper-runner")),
-        table(&[("/pods", "get"), ("/pods/exec", "get create")])
+        table(&[("/pods", "get"), ("/pods/exec", "get create"), ("/pods/log", "get")])
     );
 }
 

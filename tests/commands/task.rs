@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use poolkeeper::runtime::exec::{ExecError, Output, TaskEnd};
-use poolkeeper::runtime::process::client::Session;
-use poolkeeper::runtime::process::protocol::ExecRequest;
+use poolkeeper::runtime::process::client::{Event, Session};
+use poolkeeper::runtime::process::protocol::{ExecRequest, Keep};
 use poolkeeper_testkit::local_server::until;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -113,4 +113,125 @@ async fn a_client_of_another_version_is_told_so() {
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.contains("speaks version 1 of its protocol, and the program that asks version 99"), "{answer}");
     child.wait().await.unwrap();
+}
+
+/// A request for a task that outlives its client. `have` is what the client has of its output.
+fn kept(script: &str, seconds: u64, have: [u64; 2]) -> ExecRequest {
+    ExecRequest { kept: Some(Keep { key: "a1b2-1".to_owned(), seconds, have }), ..request(script) }
+}
+
+/// Reads until so many bytes of standard output came, or the end.
+async fn read(session: &mut Session, bytes: usize) -> (String, Option<TaskEnd>) {
+    let mut out = Vec::new();
+    while out.len() < bytes {
+        match session.events.next().await {
+            Event::Output(Output::Stdout(data)) => out.extend_from_slice(&data),
+            Event::Output(Output::Stderr(data)) => panic!("{data:?}"),
+            Event::Result(_) => {}
+            Event::End(end) => return (String::from_utf8(out).unwrap(), Some(end)),
+        }
+    }
+    (String::from_utf8(out).unwrap(), None)
+}
+
+#[tokio::test]
+async fn a_kept_task_lives_on_and_each_byte_comes_once() {
+    let pod = Pod::new().await;
+    let gate = pod.file("gate");
+    let script =
+        format!("echo begun >>{0}.log; echo one; while ! [ -e {0} ]; do sleep 0.05; done; cat; exit 5", gate.display());
+    let (mut session, child) = pod.start(&kept(&script, 3600, [0, 0])).await.unwrap();
+    assert_eq!((session.attached, read(&mut session, 4).await), (None, ("one\n".to_owned(), None)));
+    session.stdin.send(Bytes::from_static(b"first half, ")).await.unwrap();
+    // The client is killed, and its exec with it. Another has the first two bytes, and sends what is missing of the input.
+    drop((session, child));
+    let (mut session, child) = pod.start(&kept(&script, 3600, [2, 0])).await.unwrap();
+    assert_eq!(read(&mut session, 2).await.0, "e\n");
+    let input = Bytes::from_static(b"first half, second half\n");
+    session.stdin.send(input.slice(usize::try_from(session.attached.unwrap()).unwrap()..)).await.unwrap();
+    session.stdin.finish().await.unwrap();
+    std::fs::write(&gate, "").unwrap();
+    assert_eq!(read(&mut session, 1).await.0, "first half, second half\n");
+    drop((session, child));
+    for _ in 0..2 {
+        // The end is retained until it is known.
+        let (mut session, _child) = pod.start(&kept(&script, 3600, [4, 0])).await.unwrap();
+        let all = read(&mut session, usize::MAX).await;
+        assert_eq!(all, ("first half, second half\n".to_owned(), Some(TaskEnd::Exited(5))));
+    }
+    let (mut session, mut child) = pod.start(&kept(&script, 3600, [4, 0])).await.unwrap();
+    read(&mut session, usize::MAX).await;
+    session.stdin.release().await.unwrap();
+    child.wait().await.unwrap();
+    until("nothing of it is left", || !pod.file("a1b2-1.kept").exists() && !pod.file("a1b2-1.sock").exists());
+    assert_eq!(std::fs::read_to_string(pod.file("gate.log")).unwrap(), "begun\n", "it was started once");
+}
+
+#[tokio::test]
+async fn more_output_than_is_kept_waits_for_the_client() {
+    let pod = Pod::new().await;
+    let (script, size) = ("head -c 20000000 /dev/zero | tr '\\0' x", 20_000_000);
+    let (session, child) = pod.start(&kept(script, 3600, [0, 0])).await.unwrap();
+    drop((session, child));
+    let (mut session, child) = pod.start(&kept(script, 3600, [0, 0])).await.unwrap();
+    let mut count = read(&mut session, 4_000_000).await.0.len();
+    session.stdin.have([count as u64, 0]).await.unwrap();
+    // It is away again, and comes back with all that it was sent.
+    drop((session, child));
+    let (mut session, _child) = pod.start(&kept(script, 3600, [count as u64, 0])).await.unwrap();
+    let end = loop {
+        let (more, end) = read(&mut session, 100_000).await;
+        count += more.len();
+        session.stdin.have([count as u64, 0]).await.unwrap();
+        if end.is_some() {
+            break end;
+        }
+    };
+    assert_eq!((count, end), (size, Some(TaskEnd::Exited(0))));
+}
+
+#[tokio::test]
+async fn one_client_at_a_time_is_attached_and_it_is_the_newest() {
+    let pod = Pod::new().await;
+    let script = "echo one; cat; echo two";
+    let (mut first, _one) = pod.start(&kept(script, 3600, [0, 0])).await.unwrap();
+    assert_eq!(read(&mut first, 4).await.0, "one\n");
+    let (mut second, _two) = pod.start(&kept(script, 3600, [4, 0])).await.unwrap();
+    match read(&mut first, usize::MAX).await {
+        (_, Some(TaskEnd::Lost(why))) => assert!(why.contains("another client has attached"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(first.events.is_refused(), "it does not come back");
+    second.stdin.finish().await.unwrap();
+    assert_eq!(read(&mut second, usize::MAX).await, ("two\n".to_owned(), Some(TaskEnd::Exited(0))));
+}
+
+#[tokio::test]
+async fn a_kept_task_ends_when_no_client_comes_and_is_not_started_again() {
+    let pod = Pod::new().await;
+    let pid = pod.file("pid");
+    let script = format!("echo $$ >{}; exec sleep 300", pid.display());
+    let (session, child) = pod.start(&kept(&script, 0, [0, 0])).await.unwrap();
+    until("it runs", || std::fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n')));
+    let process = PathBuf::from("/proc").join(std::fs::read_to_string(&pid).unwrap().trim());
+    assert!(process.exists());
+    drop((session, child));
+    until("it has ended", || !process.exists() && !pod.file("a1b2-1.sock").exists());
+    match pod.start(&kept(&script, 0, [0, 0])).await {
+        Err(ExecError::Worker(why)) => assert!(why.contains("no client came in time"), "{why}"),
+        other => panic!("{:?}", other.map(drop)),
+    }
+}
+
+#[tokio::test]
+async fn a_kept_command_that_cannot_be_run_is_said() {
+    let pod = Pod::new().await;
+    let request = ExecRequest { argv: vec!["no-such-program".to_owned()], ..kept("", 3600, [0, 0]) };
+    match pod.start(&request).await {
+        Err(ExecError::Command { code: 127, message }) => assert!(message.contains("no-such-program")),
+        other => panic!("{:?}", other.map(drop)),
+    }
+    until("nothing of it is left", || !pod.file("a1b2-1.kept").exists());
+    let request = ExecRequest { kept: Some(Keep { key: "../x".to_owned(), ..Keep::default() }), ..request };
+    assert!(matches!(pod.start(&request).await, Err(ExecError::Worker(_))));
 }

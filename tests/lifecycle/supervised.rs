@@ -88,6 +88,7 @@ async fn a_lost_contact_is_what_the_end_of_the_attempt_says() {
         stdin: Bytes::new(),
         live: false,
         keep: false,
+        keep_for: None,
         short_rests: poolkeeper::supervisor::short_rests::ShortRests::default(),
         command_seen: false.into(),
     };
@@ -102,6 +103,7 @@ async fn a_lost_contact_is_what_the_end_of_the_attempt_says() {
         start_hint: "",
         run: "3f2a91c0".to_owned(),
         lease: None,
+        adopted: Default::default(),
     };
     let task =
         TaskRef { id: "line-1".to_owned(), line: 1, text: Some("work".to_owned()), dir: None, earlier: 0, priority: 0 };

@@ -177,6 +177,11 @@ async fn down_waits_for_what_is_open_and_leaves_what_is_queued() {
     let (job, mut down) = waiting_down(&rig, &dispatches, &pools).await;
     let said = rig.local(&["down"]).exits(4);
     assert!(said.stderr.starts_with("poolkeeper: 1 attempt is open: job on agents-0"), "{}", said.stderr);
+    let words = |d: &Dispatch| d.status.as_ref().and_then(|status| status.message.clone()).unwrap_or_default();
+    while !words(&dispatches.get("next").await.unwrap()).starts_with("the server stands down: it assigns nothing more")
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
     succeeds(&dispatches, &job).await;
     assert!(down.wait().unwrap().success());
     rig.local(&["status"]).exits(6);

@@ -14,6 +14,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::server::{Server, ServerArgs};
 use crate::cli::{output, print};
 use crate::runtime::exec::Output;
+use crate::runtime::pod::CONTAINER;
 
 /// Show what the command of a worker printed
 ///
@@ -81,7 +82,12 @@ impl LogsArgs {
         let target =
             find::of(server, worker).ok_or_else(|| Failure::new(Exit::NotFound, "the worker has no Pod yet"))?;
         let pods: Api<Pod> = server.api();
-        let params = LogParams { follow: self.follow, tail_lines: self.tail.map(i64::from), ..LogParams::default() };
+        let params = LogParams {
+            container: Some(CONTAINER.to_owned()),
+            follow: self.follow,
+            tail_lines: self.tail.map(i64::from),
+            ..LogParams::default()
+        };
         let mut log = Box::pin(pods.log_stream(&target.id, &params).await.map_err(|error| server.failed(&error))?);
         let mut buffer = vec![0; 64 * 1024];
         loop {

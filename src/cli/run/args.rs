@@ -6,12 +6,14 @@ mod help;
 mod tasks;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use crate::api::Period;
 use crate::cli::pool_flags::PoolFlags;
 use crate::cli::server::ServerArgs;
+use crate::supervisor::lease;
 
 use self::help::HELP;
 pub use self::tasks::TaskFlags;
@@ -50,6 +52,10 @@ pub struct RunArgs {
     /// How long to wait for a server that is away
     #[arg(long, value_name = "TIME", default_value = "5m", conflicts_with = "local", help_heading = "Server")]
     pub patience: Period,
+    /// Let tasks in Pods live on for so long when contact with them, or this run, is lost; --resume attaches to them again.
+    /// At least 60s, at most 1h [default: they end with their connection, and what a dead run held is freed after 60s]
+    #[arg(long, value_name = "TIME", value_parser = lease_duration, conflicts_with = "local", help_heading = "Server")]
+    pub lease_duration: Option<Period>,
     /// The server.
     #[command(flatten)]
     pub server: ServerArgs,
@@ -92,4 +98,13 @@ pub enum ProgressKind {
     Json,
     /// Nothing but errors.
     None,
+}
+
+fn lease_duration(text: &str) -> Result<Period, String> {
+    let period = text.parse::<Period>().map_err(|error| error.to_string())?;
+    let (least, most) = (lease::LASTS, Duration::from_secs(3600));
+    if !(least..=most).contains(&period.get()) || period.get().subsec_nanos() > 0 {
+        return Err(format!("must be whole seconds, from {} to {}", Period::from(least), Period::from(most)));
+    }
+    Ok(period)
 }

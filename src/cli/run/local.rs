@@ -10,6 +10,7 @@ use crate::cli::pool_flags::flags::Surroundings;
 use crate::cli::pool_flags::spec;
 use crate::cli::signals;
 use crate::standalone::{self, Server, Stack, leftovers, room, state_dir};
+use crate::supervisor::batch::former::Adopted;
 use crate::supervisor::batch::outdir::Identity;
 use crate::supervisor::batch::state_dirs::StateDirs;
 
@@ -63,6 +64,8 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
         patience: std::time::Duration::ZERO,
         start_hint: if plan.stays { STAY_HINT } else { "" },
         lease: None,
+        keep_for: None,
+        adopted: Adopted::default(),
     };
     let ended = work.run(&args, cx, &shown, plan, source, &interrupted).await;
     let stopped = if ended.is_err() && stack.is_broken() {

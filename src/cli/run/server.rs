@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::args::RunArgs;
 use super::state;
 use super::work::{Plan, Shown, Work, judge, listen};
-use crate::api::{ContainerPool, RuntimeKind};
+use crate::api::{ContainerPool, Period, RuntimeKind};
 use crate::cli::change::check_name;
 use crate::cli::context::Context;
 use crate::cli::dispatches::renew::holder;
@@ -14,13 +14,16 @@ use crate::cli::server::{Server, is_not_found};
 use crate::cli::signals;
 use crate::runtime::reach::Reach;
 use crate::standalone::room;
-use crate::supervisor::batch::former;
+use crate::supervisor::batch::former::{self, Adopted};
+use crate::supervisor::batch::ids;
 use crate::supervisor::batch::outdir::Identity;
 use crate::supervisor::patience::Patience;
-use crate::supervisor::{Place, lease};
+use crate::supervisor::{self, Place, lease};
 
 /// What becomes of tasks whose end is not waited for.
 const LEFT: &str = "left at once; what still runs ends with the Lease of this run, within a minute";
+/// The same with --lease-duration.
+const KEPT: &str = "left at once; what still runs in Pods waits for --resume until the Lease of this run ends";
 
 pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     let Some(name) = args.pool.as_deref() else {
@@ -44,30 +47,49 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     // If the limit cannot be raised, fewer attempts may run at a time.
     let _ = room::limit();
     let work = Work::prepare(&args, cx.ids.uid(), Identity::Another).await?;
-    let source = work.source(&args)?;
-    let interrupted = listen(LEFT)?;
+    let interrupted = listen(if args.lease_duration.is_some() { KEPT } else { LEFT })?;
     let shown = shown.begin(&args, &work, &pool, runtime, cx);
     let executor = Arc::new(Reach::new(server.client.clone()));
     let place = Place::new(server.client.clone(), &server.namespace, executor, std::future::pending());
     let (run, holder) = (work.dir.run(), holder("run"));
 
     let patience = Patience::new(args.patience.get(), cx.clock.clone(), shown.tracker.clone());
+    let keep_for = args.lease_duration.map(Period::get);
+    let lasts = keep_for.unwrap_or(lease::LASTS);
+    let leases = place.api();
+    let renew = async |run: &str| {
+        lease::renew(&leases, &lease::name(run), &holder, lasts, &lease::labels(run), cx.clock.now()).await
+    };
     let beginning = async {
-        former::end(&place, work.dir.former(), &patience, &shown.tracker).await?;
-        work.dir.forget_former()?;
-        let (leases, labels) = (place.api(), lease::labels(&run));
-        let lease = lease::name(&run);
-        let make = || lease::renew(&leases, &lease, &holder, lease::LASTS, &labels, cx.clock.now());
-        patience.repeat("making the Lease of this run", make).await
+        let mut adopted = Adopted::default();
+        // Only in Pods does a task outlive its client in a way that another client can attach to.
+        if keep_for.is_some() && runtime == RuntimeKind::Pod && work.tasks.as_ref().is_some_and(|tasks| !tasks.comes())
+        {
+            adopted = Adopted::find(&place, work.dir.kept(), name, &patience, renew).await?;
+            if adopted.count() > 0 {
+                adopted.retain(work.source(&args)?)?;
+            }
+        }
+        former::end(&place, work.dir.former(), &adopted, &patience, &shown.tracker).await?;
+        let left = work.dir.former().iter().filter(|id| adopted.runs.contains(&ids::run(id))).cloned().collect();
+        work.dir.begin(left, keep_for.is_some())?;
+        patience.repeat("making the Lease of this run", || renew(&run)).await?;
+        Ok::<_, supervisor::Error>(adopted)
     };
     let Some(begun) = signals::unless(&interrupted, beginning).await else {
         return Err(Failure::new(Exit::Interrupted, "interrupted"));
     };
-    begun?;
+    let adopted = begun?;
+    if adopted.count() > 0 {
+        shown.tracker.note(format!("going on with what the earlier run has under way: {} tasks", adopted.count()));
+    }
+    let runs: Vec<String> = std::iter::once(run.clone()).chain(adopted.runs.iter().cloned()).collect();
     if let Err(error) = lease::sweep(&place, cx.clock.now()).await {
         shown.tracker.note(error.to_string());
     }
 
+    // The tasks were read before, for those that are adopted, and all readers share one place in the file.
+    let source = work.source(&args)?;
     let plan = Plan {
         place: place.clone(),
         pool,
@@ -76,14 +98,18 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
         patience: args.patience.get(),
         start_hint: "",
         lease: Some(lease::name(&run)),
+        keep_for,
+        adopted,
     };
     let ended = tokio::select! {
         biased;
         ended = work.run(&args, cx, &shown, plan, source, &interrupted) => ended,
-        never = lease::keep(&place, &run, &holder, &*cx.clock) => match never {},
+        never = lease::keep(&place, &runs, &holder, lasts, &*cx.clock) => match never {},
     };
-    // It ends by itself, and later runs remove it.
-    let _ = lease::remove(&place, &run).await;
+    // They end by themselves, and later runs remove them.
+    for run in &runs {
+        let _ = lease::remove(&place, run).await;
+    }
     work.clean(&shown.tracker);
     shown.finish(&args, cx, ended, Ok(()))
 }

@@ -20,6 +20,7 @@ use crate::standalone::{leftovers, state_dir};
 use crate::supervisor::attempt::{Runner, TaskRef};
 use crate::supervisor::batch::attempts;
 use crate::supervisor::batch::engine::{BatchOptions, Engine, Last};
+use crate::supervisor::batch::former::Adopted;
 use crate::supervisor::batch::outdir::{Identity, RunDir};
 use crate::supervisor::batch::source::TaskSource;
 use crate::supervisor::batch::state_dirs::StateDirs;
@@ -60,6 +61,8 @@ pub(super) struct Plan {
     pub patience: Duration,
     pub start_hint: &'static str,
     pub lease: Option<String>,
+    pub keep_for: Option<Duration>,
+    pub adopted: Adopted,
 }
 
 /// What the end of a command means: by the pool, and by the presets that a flag names.
@@ -137,6 +140,7 @@ impl Work {
             stdin: self.stdin.clone(),
             live: self.tasks.is_none(),
             keep,
+            keep_for: plan.keep_for,
             short_rests: ShortRests::default(),
             command_seen: false.into(),
         };
@@ -151,6 +155,7 @@ impl Work {
             start_hint: plan.start_hint,
             run: self.dir.run(),
             lease: plan.lease,
+            adopted: plan.adopted,
         };
         let ended = Engine::new(runner, options, source).run(interrupted).await.map_err(Failure::from);
         if let Err(failure) = &ended {

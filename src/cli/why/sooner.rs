@@ -57,7 +57,12 @@ pub(super) fn steps(
         Wait::Busy { .. } => more_workers(pool, workers, commands).into_iter().collect(),
         Wait::Full => vec![step("raise maxConcurrent of a credential, or add a credential", None)],
         Wait::Unavailable(_) => vec![step("look at the workers", look())],
-        Wait::Nothing | Wait::Starting | Wait::Probing(_) | Wait::Replaced(_) | Wait::Overloaded(..) => Vec::new(),
+        Wait::Nothing
+        | Wait::StandingDown
+        | Wait::Starting
+        | Wait::Probing(_)
+        | Wait::Replaced(_)
+        | Wait::Overloaded(..) => Vec::new(),
     }
 }
 

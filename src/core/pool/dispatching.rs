@@ -20,7 +20,7 @@ pub(super) fn judge(queued: usize, sums: Sums, max: i32, wait: &Wait) -> (PoolDi
         {
             return (Reason::AllBusy, format!("{} busy of max {max}; {wait}", sums.busy));
         }
-        Wait::Paused => Reason::Paused,
+        Wait::Paused | Wait::StandingDown => Reason::Paused,
         Wait::Deleting => Reason::Deleting,
         Wait::Refused(_) => Reason::Refused,
         Wait::StartsFail(..) => Reason::StartsFail,

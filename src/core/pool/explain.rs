@@ -36,6 +36,9 @@ impl Core {
         if obj.is_deleting() {
             return Wait::Deleting;
         }
+        if self.cfg.standing_down {
+            return Wait::StandingDown;
+        }
         if obj.spec.paused {
             return Wait::Paused;
         }

@@ -12,6 +12,8 @@ pub enum Wait {
     Nothing,
     /// The pool is paused.
     Paused,
+    /// The server is about to end, and waits for what is open.
+    StandingDown,
     /// The pool is being deleted.
     Deleting,
     /// The runtime is not allowed, or the pool's spec cannot be carried out.
@@ -56,7 +58,7 @@ impl Wait {
     pub const fn reason(&self) -> PoolReady {
         match self {
             Self::Nothing => PoolReady::Available,
-            Self::Paused => PoolReady::Paused,
+            Self::Paused | Self::StandingDown => PoolReady::Paused,
             Self::Deleting => PoolReady::Deleting,
             Self::Refused(_) => PoolReady::Refused,
             Self::StartsFail(..) => PoolReady::StartsFail,
@@ -89,6 +91,10 @@ impl std::fmt::Display for Wait {
         match self {
             Self::Nothing => f.write_str("a worker is available"),
             Self::Paused => f.write_str("the pool is paused (spec.paused)"),
+            Self::StandingDown => f.write_str(
+                "the server stands down: it assigns nothing more, and ends with the last open attempt (poolkeeper local up \
+                 starts it again)",
+            ),
             Self::Deleting => f.write_str("the pool is being deleted"),
             Self::Refused(why) | Self::HostUnreachable(why) => f.write_str(why),
             Self::StartsFail(why, _) => write!(f, "workers do not start: {why}"),

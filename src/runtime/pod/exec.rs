@@ -1,6 +1,6 @@
 //! Running tasks in a worker's Pod, with the rights of the caller: by an exec of the helper in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,12 +13,14 @@ use kube::client::UpgradeConnectionError;
 use kube::{Api, Client};
 use sha2::{Digest, Sha256};
 
+use super::ending;
 use super::helper;
+use super::plain::{self, RESULT};
 use super::template::CONTAINER;
 use crate::api::dispatch::Target;
 use crate::causes::with_causes;
-use crate::runtime::exec::{ExecError, Executor, Running, Task};
-use crate::runtime::process::client::Session;
+use crate::runtime::exec::{ExecError, Executor, Keep, Running, Task};
+use crate::runtime::process::client::{Session, Stdin};
 use crate::runtime::process::protocol::{ExecRequest, SILENCE};
 
 /// How long the start of an exec may take.
@@ -28,26 +30,45 @@ const LOOKS: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Bytes of each stream under way in this process.
 const BUFFER: usize = 256 * 1024;
-/// The variable with the path of the result file.
-const RESULT: &str = "POOLKEEPER_RESULT";
 
-/// Result files that were sent, by Pod and path.
-type Results = BTreeMap<(String, String), Result<Bytes, String>>;
+/// Names a task: the Pod, and the path of the result file in it.
+pub(super) type Key = (String, String);
 
 /// Runs tasks in Pods.
 #[derive(Clone)]
 pub struct PodExecutor {
     client: Client,
-    results: Arc<Mutex<Results>>,
+    /// Pods that have the helper.
+    helped: Arc<Mutex<BTreeSet<String>>>,
+    /// Result files that were sent.
+    pub(super) results: Arc<Mutex<BTreeMap<Key, Result<Bytes, String>>>>,
+    /// Contact with tasks that ended, whose keepers wait for the word that this is known.
+    pub(super) ended: Arc<Mutex<BTreeMap<Key, Contact>>>,
+}
+
+/// Contact with a task.
+pub(super) type Contact = (Stdin, AttachedProcess);
+
+/// Why a task was not started, or not attached to.
+pub(super) struct Refused {
+    pub(super) error: ExecError,
+    /// True: another attempt gives the same answer.
+    pub(super) is_final: bool,
+}
+
+impl From<ExecError> for Refused {
+    fn from(error: ExecError) -> Self {
+        Self { is_final: matches!(error, ExecError::Command { .. }), error }
+    }
 }
 
 impl PodExecutor {
     /// With the rights of this client.
     pub fn new(client: Client) -> Self {
-        Self { client, results: Arc::default() }
+        Self { client, helped: Arc::default(), results: Arc::default(), ended: Arc::default() }
     }
 
-    fn pods(&self, target: &Target) -> Api<Pod> {
+    pub(super) fn pods(&self, target: &Target) -> Api<Pod> {
         let namespace = target.argv.iter().skip_while(|word| *word != "-n").nth(1);
         match namespace {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
@@ -60,10 +81,19 @@ impl PodExecutor {
     /// # Errors
     /// There is no such Pod, or it cannot be read.
     pub async fn has_helper(&self, target: &Target) -> Result<bool, ExecError> {
+        // A Pod keeps what it has. One that is gone is noticed by the exec.
+        if lock(&self.helped).contains(&target.id) {
+            return Ok(true);
+        }
         let pods = self.pods(target);
         let pod = allowed(|| pods.get_opt(&target.id)).await.map_err(|e| refused(target, &e))?;
         let pod = pod.filter(|pod| pod.metadata.deletion_timestamp.is_none());
-        pod.map(|pod| helper::is_in(&pod)).ok_or_else(|| ExecError::Worker(format!("Pod {} is gone", target.id)))
+        let gone = || ExecError::Worker(format!("Pod {} is gone", target.id));
+        let has_it = helper::is_in(&pod.ok_or_else(gone)?);
+        if has_it {
+            lock(&self.helped).insert(target.id.clone());
+        }
+        Ok(has_it)
     }
 
     /// Starts a task by the helper. The exec lives as long as the second value.
@@ -71,6 +101,14 @@ impl PodExecutor {
     /// # Errors
     /// It did not start.
     pub async fn start(&self, target: &Target, request: &ExecRequest) -> Result<(Session, AttachedProcess), ExecError> {
+        self.begin(target, request).await.map_err(|refused| refused.error)
+    }
+
+    pub(super) async fn begin(
+        &self,
+        target: &Target,
+        request: &ExecRequest,
+    ) -> Result<(Session, AttachedProcess), Refused> {
         let lost = |why: &dyn Display| ExecError::Worker(format!("exec in Pod {}: {why}", target.id));
         let params = AttachParams::default()
             .container(CONTAINER)
@@ -84,23 +122,23 @@ impl PodExecutor {
             let mut exec =
                 allowed(|| pods.exec(&target.id, helper::command(), &params)).await.map_err(|e| refused(target, &e))?;
             let (Some(input), Some(output)) = (exec.stdin(), exec.stdout()) else {
-                return Err(lost(&"it has no streams"));
+                return Err(lost(&"it has no streams").into());
             };
-            let status = exec.take_status();
+            let ended = ending::ended(&mut exec);
+            let output = ending::Output::new(output, ended.clone());
             match Session::over(Box::new(output), Box::new(input), request, Some(SILENCE)).await {
                 Ok(session) => Ok((session, exec)),
                 Err(ExecError::Worker(why)) => {
-                    // The end of the exec says more than the end of its streams.
-                    let status = match status {
-                        Some(status) => status.await.and_then(|status| status.message),
-                        None => None,
-                    };
-                    Err(lost(&status.unwrap_or(why)))
+                    // The end of the exec says more than the end of its streams. The helper ends well after a refusal.
+                    let status = ended.await;
+                    let is_final = status.as_ref().is_some_and(|s| s.status.as_deref() == Some("Success"));
+                    let error = lost(&status.and_then(|status| status.message).filter(|_| !is_final).unwrap_or(why));
+                    Err(Refused { error, is_final })
                 }
-                Err(error) => Err(error),
+                Err(error) => Err(error.into()),
             }
         };
-        let late = || Err(lost(&format!("it did not start within {} s", START.as_secs())));
+        let late = || Err(lost(&format!("it did not start within {} s", START.as_secs())).into());
         tokio::time::timeout(START, starting).await.unwrap_or_else(|_| late())
     }
 }
@@ -108,21 +146,34 @@ impl PodExecutor {
 #[async_trait]
 impl Executor for PodExecutor {
     async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError> {
+        if !self.has_helper(target).await? {
+            let words = plain::words(&task)?;
+            let params = AttachParams::default().container(CONTAINER).stdin(true).stdout(true).stderr(true);
+            let pods = self.pods(target);
+            let starting = tokio::time::timeout(START, allowed(|| pods.exec(&target.id, words.clone(), &params)));
+            let late = |_| ExecError::Worker(format!("Pod {}: the exec did not start in time", target.id));
+            let exec = starting.await.map_err(late)?.map_err(|e| refused(target, &e))?;
+            return Ok(plain::run(exec, task.stdin));
+        }
         let result = task.env.iter().find(|(name, _)| name == RESULT).map(|(_, path)| path.clone());
-        let request = ExecRequest { argv: task.argv, env: task.env, working_dir: task.working_dir, result };
+        let request = ExecRequest { argv: task.argv, env: task.env, working_dir: task.working_dir, result, kept: None };
         let (session, exec) = self.start(target, &request).await?;
         let (results, key) = (self.results.clone(), (target.id.clone(), request.result.unwrap_or_default()));
         Ok(session.run(task.stdin, exec, move |file| drop(lock(&results).insert(key.clone(), file))))
     }
 
+    async fn exec_kept(&self, target: &Target, task: Task, keep: Keep) -> Result<(Running, bool), ExecError> {
+        self.keep(target, task, keep).await
+    }
+
+    async fn release(&self, target: &Target, path: &str) {
+        self.let_go(target, path);
+    }
+
     async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {
         if !self.has_helper(target).await? {
-            let message = format!(
-                "Pod {} has no helper that runs tasks: it was made with inPod: false in the chart, or by an older controller. Then \
-                 `poolkeeper delete worker` replaces it",
-                target.id
-            );
-            return Err(ExecError::Command { message, code: 126 });
+            // Nothing could read it.
+            return Ok(String::new());
         }
         let digest = hex::encode(&Sha256::digest(dispatch)[..8]);
         Ok(helper::result_path(&format!("{digest}-{attempt}")))
@@ -173,6 +224,6 @@ fn refused(target: &Target, error: &kube::Error) -> ExecError {
     ExecError::Worker(format!("Pod {}: {why}", target.id))
 }
 
-fn lock(results: &Mutex<Results>) -> MutexGuard<'_, Results> {
-    results.lock().unwrap_or_else(PoisonError::into_inner)
+pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

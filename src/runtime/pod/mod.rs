@@ -4,17 +4,20 @@
 //! (`kubectl exec`), with its own rights. The controller reads no Secret: a credential is a reference that the kubelet resolves.
 //!
 //! - `build`: the Pod that is created. `template`: how `spec.podTemplate` is merged into it.
-//! - `helper`: the program in the Pod that runs tasks. `exec`: its client.
+//! - `helper`: the program in the Pod that runs tasks. `exec`: its client. `kept`: tasks that outlive contact. `plain`: tasks without the helper. `ending`: when output ends.
 //! - `budget`, `nodes`: protection from eviction, and its end.
 //! - `state`: what a Pod's status means.
 //! - `seen`: what the watch showed. `observe`: the watch. `trim`: what it reads of a Pod.
 
 mod budget;
 mod build;
+mod ending;
 mod exec;
 mod helper;
+mod kept;
 mod nodes;
 mod observe;
+mod plain;
 mod seen;
 mod state;
 mod template;

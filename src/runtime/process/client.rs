@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Mutex, Semaphore, oneshot};
 use tokio_util::codec::{FramedRead, FramedWrite};
 
-use super::protocol::{CHUNK, Codec, ExecRequest, Frame, Refusal, VERSION, WINDOW, connect};
+use super::protocol::{CHUNK, Codec, ExecRequest, Frame, Refusal, VERSION, VERSION_KEPT, WINDOW, connect};
 use super::record::WorkerDir;
 use super::result_file;
 use crate::api::dispatch::Target;
@@ -25,6 +25,8 @@ pub struct Session {
     pub events: Events,
     /// Its input.
     pub stdin: Stdin,
+    /// None: this started it. Else it was there, with so many bytes of its input.
+    pub attached: Option<u64>,
 }
 
 /// What is read from a worker.
@@ -37,6 +39,7 @@ pub struct Events {
     frames: FramedRead<Reader, Codec>,
     window: Arc<Semaphore>,
     silence: Option<Duration>,
+    is_refused: bool,
 }
 
 /// A task's standard input.
@@ -89,19 +92,25 @@ impl Session {
         let lost = |error: io::Error| ExecError::Worker(error.to_string());
         let (mut read, mut write) = (FramedRead::new(read, Codec), FramedWrite::new(write, Codec));
         let json = serde_json::to_vec(request).map_err(|error| lost(error.into()))?;
-        write.feed(Frame::Hello(VERSION)).await.map_err(lost)?;
+        let version = if request.kept.is_some() { VERSION_KEPT } else { VERSION };
+        write.feed(Frame::Hello(version)).await.map_err(lost)?;
         match write.send(Frame::Exec(json.into())).await {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 return Err(ExecError::Command { message: error.to_string(), code: 126 });
             }
             sent => sent.map_err(lost)?,
         }
+        let began = |read, attached, under_way: u64| {
+            let under_way = usize::try_from(under_way).unwrap_or(WINDOW);
+            let window = Arc::new(Semaphore::new(WINDOW.saturating_sub(under_way)));
+            let frames = Arc::new(Mutex::new(write));
+            let stdin = Stdin { frames, window: window.clone(), silence };
+            Self { events: Events { frames: read, window, silence, is_refused: false }, stdin, attached }
+        };
         match read.next().await {
-            Some(Ok(Frame::Started)) => {
-                let window = Arc::new(Semaphore::new(WINDOW));
-                let frames = Arc::new(Mutex::new(write));
-                let stdin = Stdin { frames, window: window.clone(), silence };
-                Ok(Self { events: Events { frames: read, window, silence }, stdin })
+            Some(Ok(Frame::Started)) => Ok(began(read, None, 0)),
+            Some(Ok(Frame::Attached(received, taken))) => {
+                Ok(began(read, Some(received), received.saturating_sub(taken)))
             }
             Some(Ok(Frame::Refused(json))) => match refusal(&json) {
                 Ok(Refusal { message, passing: true, .. }) => Err(ExecError::Worker(message)),
@@ -120,7 +129,7 @@ impl Session {
         keep: impl Send + 'static,
         mut result: impl FnMut(Result<Bytes, String>) + Send + 'static,
     ) -> Running {
-        let Self { mut events, mut stdin } = self;
+        let Self { mut events, mut stdin, .. } = self;
         let (ended, end) = oneshot::channel();
         let output = async_stream::stream! {
             let _keep = keep;
@@ -180,12 +189,24 @@ impl Events {
                 Some(Ok(Frame::Stdout(data))) => return Event::Output(Output::Stdout(data)),
                 Some(Ok(Frame::Stderr(data))) => return Event::Output(Output::Stderr(data)),
                 Some(Ok(Frame::StdinTaken(count))) => self.window.add_permits(count as usize),
+                Some(Ok(Frame::Refused(json))) => {
+                    self.is_refused = true;
+                    let why = refusal(&json).map_or_else(|error| error.to_string(), |refusal| refusal.message);
+                    return Event::End(TaskEnd::Lost(why));
+                }
                 Some(Ok(Frame::Exited(code))) => return Event::End(TaskEnd::Exited(code)),
                 Some(Err(error)) => return Event::End(TaskEnd::Lost(format!("contact with the worker: {error}"))),
                 Some(Ok(_)) => return Event::End(TaskEnd::Lost("the worker uses another protocol".to_owned())),
                 None => return Event::End(TaskEnd::Lost("the worker ended while the task ran".to_owned())),
             }
         }
+    }
+}
+
+impl Events {
+    /// True if the worker ended the connection itself, with a reason: it is of no use to attach again.
+    pub const fn is_refused(&self) -> bool {
+        self.is_refused
     }
 }
 
@@ -210,6 +231,22 @@ impl Stdin {
     /// When the worker is no longer reached.
     pub async fn finish(&mut self) -> io::Result<()> {
         self.frames.lock().await.send(Frame::StdinEnd).await
+    }
+
+    /// Says how many bytes of standard output and standard error are safe here. The worker may forget them.
+    ///
+    /// # Errors
+    /// When the worker is no longer reached.
+    pub async fn have(&self, bytes: [u64; 2]) -> io::Result<()> {
+        self.frames.lock().await.send(Frame::Have(bytes)).await
+    }
+
+    /// Says that the end is known, and the worker may forget the task.
+    ///
+    /// # Errors
+    /// When the worker is no longer reached.
+    pub async fn release(&self) -> io::Result<()> {
+        self.frames.lock().await.send(Frame::Release).await
     }
 
     /// Says often enough that this side is there. Does not end.

@@ -44,7 +44,7 @@ pub async fn run(
 /// Passes on what goes in and out of a task that was started, as [`run`] does.
 #[allow(clippy::disallowed_methods)] // A program of its own, with its own output.
 pub async fn drive(session: Session, input: bool, stop: impl Future<Output = ()>) -> Ended {
-    let Session { mut events, stdin } = session;
+    let Session { mut events, stdin, .. } = session;
     // A task of its own: writing our output must not keep the task's input waiting, or a coprocess would hang.
     let mut feeder = Some(tokio::spawn(feed(stdin, input)));
     let (mut out, mut err) = (tokio::io::stdout(), tokio::io::stderr());

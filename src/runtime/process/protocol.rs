@@ -11,6 +11,10 @@
 //!   `Stdin` and at last `StdinEnd`; never more than [`WINDOW`] bytes for which `StdinTaken` has not come back.
 //!   So the shim can read on at any time, which is how it sees at once that a client hung up, and what a slow
 //!   task has not read yet is bounded.
+//!
+//! A request with [`Keep`] is for a task that outlives its client, in a Pod. The same request starts it the first time, and attaches
+//! to it later: then `Attached` is the answer. The client says by `Have` how much of the output it has, and by `Release` that it needs nothing
+//! more. Such a client says [`VERSION_KEPT`], which a helper that cannot keep a task refuses.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -25,6 +29,8 @@ use tokio_util::codec::{Decoder, Encoder};
 
 /// The version of this protocol. It grows when an older side would misunderstand a newer one.
 pub const VERSION: u32 = 1;
+/// The version of a client that may attach to its task again.
+pub const VERSION_KEPT: u32 = 2;
 /// A side of a connection through a cluster that said nothing for so long has gone.
 pub const SILENCE: Duration = Duration::from_secs(180);
 /// Most bytes of standard input under way.
@@ -48,6 +54,27 @@ pub struct ExecRequest {
     /// Path of a result file that is sent back and removed. For workers whose files the client does not see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
+    /// The task outlives its client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Keep>,
+}
+
+/// How a task outlives its client.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keep {
+    /// Name of the task in its worker: letters, digits and `-`.
+    pub key: String,
+    /// How long it waits for a client, in seconds. Then it is ended.
+    pub seconds: u64,
+    /// Bytes of standard output and of standard error that the client has.
+    pub have: [u64; 2],
+}
+
+impl Keep {
+    /// True if the key can be part of a file name.
+    pub fn is_valid(&self) -> bool {
+        !self.key.is_empty() && self.key.len() <= 64 && self.key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    }
 }
 
 /// Why a program was not started.
@@ -83,6 +110,12 @@ pub enum Frame {
     StdinTaken(u32),
     /// It runs.
     Started,
+    /// It runs already, or has ended. So many bytes of its input have arrived, and so many of these are out of the way.
+    Attached(u64, u64),
+    /// I have so many bytes of standard output and standard error.
+    Have([u64; 2]),
+    /// I know how it ended, and need nothing more.
+    Release,
     /// It does not run: [`Refusal`] as JSON.
     Refused(Bytes),
     /// A piece of standard output.
@@ -118,6 +151,9 @@ impl Encoder<Frame> for Codec {
             Frame::StdinEnd => (b'E', Bytes::new()),
             Frame::StdinTaken(count) => (b'T', Bytes::copy_from_slice(&count.to_be_bytes())),
             Frame::Started => (b'S', Bytes::new()),
+            Frame::Attached(received, taken) => (b'A', of_pair(received, taken)),
+            Frame::Have([out, err]) => (b'a', of_pair(out, err)),
+            Frame::Release => (b'Z', Bytes::new()),
             Frame::Refused(json) => (b'R', json),
             Frame::Stdout(data) => (b'o', data),
             Frame::Stderr(data) => (b'e', data),
@@ -164,6 +200,12 @@ impl Decoder for Codec {
                 b'E' => Frame::StdinEnd,
                 b'T' => Frame::StdinTaken(payload.try_get_u32().map_err(|_| invalid())?),
                 b'S' => Frame::Started,
+                b'A' => {
+                    let (received, taken) = pair(&mut payload).ok_or_else(invalid)?;
+                    Frame::Attached(received, taken)
+                }
+                b'a' => Frame::Have(pair(&mut payload).ok_or_else(invalid)?.into()),
+                b'Z' => Frame::Release,
                 b'R' => Frame::Refused(payload),
                 b'o' => Frame::Stdout(payload),
                 b'e' => Frame::Stderr(payload),
@@ -177,6 +219,17 @@ impl Decoder for Codec {
             return Ok(Some(frame));
         }
     }
+}
+
+fn of_pair(first: u64, second: u64) -> Bytes {
+    let mut payload = BytesMut::with_capacity(16);
+    payload.put_u64(first);
+    payload.put_u64(second);
+    payload.freeze()
+}
+
+fn pair(payload: &mut Bytes) -> Option<(u64, u64)> {
+    Some((payload.try_get_u64().ok()?, payload.try_get_u64().ok()?))
 }
 
 fn of_result(result: Result<Bytes, String>) -> Bytes {
@@ -219,6 +272,9 @@ mod tests {
             Frame::StdinTaken(70_000),
             Frame::StdinEnd,
             Frame::Stdout(Bytes::from_static(b"\0\0\0")),
+            Frame::Attached(u64::MAX, 7),
+            Frame::Have([1, 2]),
+            Frame::Release,
             Frame::Result(Ok(Bytes::from_static(b"{}"))),
             Frame::Result(Err("it is a directory".to_owned())),
             Frame::Exited(-1),
@@ -237,7 +293,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_frame_is_refused() {
-        for bytes in [&[0, 0, 0, 0][..], &[0xff, 0, 0, 0], &[0, 0, 0, 2, b'Q', 1]] {
+        for bytes in [&[0, 0, 0, 0][..], &[0xff, 0, 0, 0], &[0, 0, 0, 2, b'Q', 1], &[0, 0, 0, 2, b'a', 1]] {
             assert!(Codec.decode(&mut BytesMut::from(bytes)).is_err(), "{bytes:?}");
         }
     }

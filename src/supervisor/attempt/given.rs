@@ -41,6 +41,8 @@ pub struct Attempt {
     pub task: Arc<TaskRef>,
     /// True if no other attempt follows if this one fails.
     pub last_try: bool,
+    /// True if an earlier run may have started it.
+    pub again: bool,
     /// Set before its end is reported, if its program said what it cost.
     pub spent: Arc<OnceLock<Spent>>,
     /// Set once the command has exited: then its end counts, whatever else is due.
@@ -51,5 +53,10 @@ impl Attempt {
     /// Its number among the attempts that have files, those of earlier runs counted.
     pub(super) fn place(&self) -> i32 {
         self.task.earlier + self.number
+    }
+
+    /// The number of the files of an earlier run that this attempt may go on with.
+    pub(super) fn begun_before(&self) -> Option<i32> {
+        Some(self.task.earlier).filter(|number| self.again && *number > 0)
     }
 }

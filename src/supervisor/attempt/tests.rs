@@ -87,6 +87,7 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
         stdin: Bytes::new(),
         live: false,
         keep: true,
+        keep_for: None,
         short_rests: ShortRests::default(),
         command_seen: AtomicBool::new(false),
     };
@@ -106,6 +107,7 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
         target,
         task: Arc::new(task),
         last_try: true,
+        again: false,
         exited: Arc::default(),
         spent: Arc::default(),
     };

@@ -89,7 +89,7 @@ impl Engine {
     async fn all(&mut self) -> Result<(), Error> {
         let (place, patience) = (self.runner.place.clone(), &self.runner.clone().patience);
         let pool = self.options.pool.metadata.name.clone().unwrap_or_default();
-        let own = Config::default().labels(&format!("{}={}", names::RUN, self.options.run));
+        let own = Config::default().labels(&self.labels());
         let of_pool = Config::default().labels(&format!("{}={pool}", names::POOL));
         let mut dispatches = watch(place.dispatches(), own, patience);
         let mut pools = watch(place.pools(), Config::default().fields(&format!("metadata.name={pool}")), patience);
@@ -172,14 +172,28 @@ impl Engine {
     }
 
     async fn create(&mut self, task: TaskRef) -> Result<(), Error> {
+        if let Some(name) = self.options.adopted.take(task.line, &task.id)
+            && let Some(dispatch) = self.of_earlier_run(&name).await?
+        {
+            let uid = dispatch.metadata.uid.clone().unwrap_or_default();
+            self.insert(name, uid, task, true);
+            self.on_dispatch(dispatch);
+            return Ok(());
+        }
         let name = ids::dispatch_name(&self.options.run, task.line, &task.id);
         let dispatch = self.dispatch(&name, &task.id, task.priority);
         let uid = self.queue(&dispatch, &task.id).await?;
+        self.insert(name, uid, task, false);
+        Ok(())
+    }
+
+    fn insert(&mut self, name: String, uid: String, task: TaskRef, again: bool) {
         self.in_flight.insert(
             name,
             InFlight {
                 task: Arc::new(task),
                 uid,
+                again,
                 started: 0,
                 started_at: self.mono(),
                 running: None,
@@ -194,7 +208,6 @@ impl Engine {
                 waits: None,
             },
         );
-        Ok(())
     }
 
     fn dispatch(&self, name: &str, task: &str, priority: i32) -> Dispatch {
@@ -247,6 +260,7 @@ impl Engine {
             target: target.clone(),
             task: t.task.clone(),
             last_try: t.failed >= self.options.retry_failed,
+            again: std::mem::take(&mut t.again),
             exited: Arc::default(),
             spent: Arc::default(),
         };

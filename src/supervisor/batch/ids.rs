@@ -21,9 +21,14 @@ pub fn run(id: &str) -> String {
 /// tells tasks apart, and of dispatches made within the same second the API's order is that of their names. The id follows as far
 /// as it can; all of it is in the note.
 pub fn dispatch_name(run: &str, line: u64, id: &str) -> String {
+    format!("{run}-{}", task_part(line, id))
+}
+
+/// What the name of a Dispatch says of the task.
+pub fn task_part(line: u64, id: &str) -> String {
     let kept = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
     let kept: String = id.chars().take(MAX_KEPT).map(|c| kept(c.to_ascii_lowercase())).collect();
-    format!("{run}-{line:09}-{kept}").trim_end_matches('-').to_owned()
+    format!("{line:09}-{kept}").trim_end_matches('-').to_owned()
 }
 
 /// Name of the directory in `--out`: the id, if that is safe on every file system. A name that is made up has a tilde.

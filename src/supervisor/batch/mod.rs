@@ -8,7 +8,7 @@
 pub mod attempts;
 pub mod engine;
 pub mod former;
-mod ids;
+pub mod ids;
 pub mod outdir;
 pub mod result;
 pub mod source;

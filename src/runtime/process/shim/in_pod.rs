@@ -1,31 +1,25 @@
 //! The helper in a Pod: one task, whose client is at the other end of an exec in the worker's container.
 //!
 //! An exec has no environment of its own, shows its words to the audit log and outlives its client. So it runs this program,
-//! and all of the task travels inside: command, environment, input, output, result.
+//! and all of the task travels inside: command, environment, input, output, result. The task ends with its client, unless the client
+//! asks for a task that outlives it: then it belongs to a [`keeper`].
 
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt;
 use rustix::process::{getpid, set_child_subreaper};
 use tokio_util::codec::{FramedRead, FramedWrite};
 
-use super::child::Worker;
-use super::reaper::Reaper;
-use super::task;
-use crate::runtime::process::protocol::{Codec, Frame, SILENCE};
+use super::container::{TMP, tmp, worker};
+use super::{keeper, task};
+use crate::runtime::process::protocol::{Codec, ExecRequest, Frame, SILENCE};
 
 /// Name of the program in its directory.
 pub const PROGRAM: &str = "poolkeeper";
-/// Name of the directory next to the program. Tasks may write there.
-pub const TMP: &str = "tmp";
-/// Time between SIGTERM and SIGKILL, for a task whose client has gone.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs one task. To be called outside of any async runtime, before any thread is started.
 #[allow(clippy::disallowed_methods)] // A program of its own, with its own output.
@@ -58,30 +52,24 @@ pub fn install(dir: &Path) -> io::Result<()> {
 
 fn run() -> io::Result<()> {
     set_child_subreaper(Some(getpid()))?;
-    let tmp = std::env::current_exe()?.parent().map(|dir| dir.join(TMP));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(serve(tmp));
+    let ended = runtime.block_on(serve(tmp()?));
     // A thread may sit in a read of standard input that never returns.
     runtime.shutdown_background();
     ended
 }
 
 #[allow(clippy::disallowed_methods)] // Its standard streams are the connection.
-async fn serve(tmp: Option<PathBuf>) -> io::Result<()> {
-    let reaper = Reaper::start()?;
-    let mut env = Vec::new();
-    if let Some(tmp) = tmp.filter(|_| std::env::var_os("TMPDIR").is_none()) {
-        env.push(("TMPDIR".to_owned(), tmp.to_string_lossy().into_owned()));
-    }
-    let worker =
-        Arc::new(Worker { reaper: reaper.clone(), env, working_dir: std::env::current_dir()?, kill_grace: GRACE });
+async fn serve(tmp: PathBuf) -> io::Result<()> {
     let (mut read, mut write) =
         (FramedRead::new(tokio::io::stdin(), Codec), FramedWrite::new(tokio::io::stdout(), Codec));
     if !task::greets(&mut read, &mut write).await {
         return Ok(());
     }
-    if let Some(Ok(Frame::Exec(request))) = read.next().await {
-        task::serve(worker, read, write, &request, Some(SILENCE)).await;
+    let Some(Ok(Frame::Exec(request))) = read.next().await else { return Ok(()) };
+    match serde_json::from_slice(&request) {
+        Ok(ExecRequest { kept: Some(keep), .. }) => keeper::front::serve(&tmp, &keep, request, read, write).await,
+        _ => task::serve(worker(&tmp)?, read, write, &request, Some(SILENCE)).await,
     }
     Ok(())
 }

@@ -7,7 +7,9 @@
 //! controller was connected for a while.
 
 mod child;
+mod container;
 pub mod in_pod;
+pub mod keeper;
 mod reaper;
 mod tail;
 mod task;

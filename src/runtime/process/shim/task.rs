@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::child::{Started, Worker};
-use crate::runtime::process::protocol::{CHUNK, Codec, ExecRequest, Frame, Refusal, VERSION, WINDOW};
+use crate::runtime::process::protocol::{CHUNK, Codec, ExecRequest, Frame, Refusal, VERSION, VERSION_KEPT, WINDOW};
 use crate::runtime::process::result_file;
 
 /// How long a program that a task left behind may hold the task's streams open. What the task itself wrote is
@@ -30,7 +30,7 @@ where
     W: AsyncWrite + Unpin,
 {
     match input.next().await {
-        Some(Ok(Frame::Hello(VERSION))) => true,
+        Some(Ok(Frame::Hello(VERSION | VERSION_KEPT))) => true,
         Some(Ok(Frame::Hello(other))) => {
             let message = format!(
                 "this worker speaks version {VERSION} of its protocol, and the program that asks version {other}"
@@ -93,8 +93,8 @@ pub async fn serve<R, W>(
             let _ = ended.send(true);
             Ok(code)
         };
-        let out = pump(stdout, Frame::Stdout, &client, end.clone());
-        let err = pump(stderr, Frame::Stderr, &client, end.clone());
+        let out = pump(stdout, |data| send(&client, Frame::Stdout(data)), end.clone());
+        let err = pump(stderr, |data| send(&client, Frame::Stderr(data)), end.clone());
         let (code, (), ()) = tokio::try_join!(exit, out, err)?;
         if let Some(path) = request.as_ref().ok().and_then(|request| request.result.as_ref()) {
             match result_file::take(Path::new(path)).await {
@@ -105,7 +105,7 @@ pub async fn serve<R, W>(
         }
         send(&client, Frame::Exited(code)).await
     };
-    let feed = feed(stdin, queued, &client);
+    let feed = feed(stdin, queued, |count| send(&client, Frame::StdinTaken(count)));
     let finished = tokio::select! {
         biased;
         () = hung_up => false,
@@ -142,10 +142,10 @@ async fn hung_up<R, W>(
 
 /// Hands standard input to the task. What a task no longer reads is thrown away, as a pipe would not, but the
 /// client must not wait for it.
-async fn feed<W: AsyncWrite + Unpin>(
+pub(super) async fn feed<F: Future<Output = io::Result<()>>>(
     stdin: ChildStdin,
     mut queued: mpsc::UnboundedReceiver<Bytes>,
-    client: &Client<W>,
+    mut taken: impl FnMut(u32) -> F,
 ) -> io::Result<()> {
     let mut stdin = Some(stdin);
     while let Some(data) = queued.recv().await {
@@ -154,18 +154,17 @@ async fn feed<W: AsyncWrite + Unpin>(
         {
             stdin = None;
         }
-        send(client, Frame::StdinTaken(u32::try_from(data.len()).unwrap_or(u32::MAX))).await?;
+        taken(u32::try_from(data.len()).unwrap_or(u32::MAX)).await?;
     }
     drop(stdin);
     std::future::pending().await
 }
 
-/// Sends a stream to the client, no faster than that reads. Ends with the stream; or, after the task has ended,
+/// Hands a stream on, no faster than that is done. Ends with the stream; or, after the task has ended,
 /// when all that was in the pipe then is sent and `LINGER` is over.
-async fn pump<R: AsyncRead + AsFd + Unpin, W: AsyncWrite + Unpin>(
+pub(super) async fn pump<R: AsyncRead + AsFd + Unpin, F: Future<Output = io::Result<()>>>(
     mut stream: R,
-    frame: fn(Bytes) -> Frame,
-    client: &Client<W>,
+    mut to: impl FnMut(Bytes) -> F,
     mut ended: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let mut buffer = BytesMut::new();
@@ -187,7 +186,7 @@ async fn pump<R: AsyncRead + AsFd + Unpin, W: AsyncWrite + Unpin>(
                     return Ok(());
                 }
                 left = left.map(|left| left.saturating_sub(count as u64));
-                send(client, frame(buffer.split().freeze())).await?;
+                to(buffer.split().freeze()).await?;
             }
         }
     }
@@ -202,7 +201,7 @@ async fn send<W: AsyncWrite + Unpin>(client: &Client<W>, frame: Frame) -> io::Re
 }
 
 /// Waits no longer than `limit`, if there is one. None: that is over.
-async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
     match limit {
         Some(limit) => tokio::time::timeout(limit, work).await.ok(),
         None => Some(work.await),

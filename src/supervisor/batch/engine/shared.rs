@@ -5,11 +5,11 @@ use std::time::Duration;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 
 use super::state::Engine;
-use crate::api::Dispatch;
 use crate::api::dispatch::{DispatchPhase, DispatchStatus};
 use crate::api::vocabulary::{DispatchFinished, Reason};
+use crate::api::{Dispatch, names};
 use crate::supervisor::Error;
-use crate::supervisor::batch::former;
+use crate::supervisor::batch::former::{self, Adopted};
 
 /// The pause before a Dispatch that a full queue refused is made again.
 const QUEUE_PAUSE: Duration = Duration::from_secs(1);
@@ -38,6 +38,22 @@ impl Engine {
         };
         let made = self.runner.patience.repeat(&format!("queueing task {task}"), create).await?;
         Ok(made.metadata.uid.unwrap_or_default())
+    }
+
+    /// The labels of the Dispatches of this run, and of those that it goes on with.
+    pub(super) fn labels(&self) -> String {
+        let (run, earlier) = (&self.options.run, &self.options.adopted.runs);
+        if earlier.is_empty() {
+            return format!("{}={run}", names::RUN);
+        }
+        let all: Vec<&str> = std::iter::once(run).chain(earlier).map(String::as_str).collect();
+        format!("{} in ({})", names::RUN, all.join(","))
+    }
+
+    /// A Dispatch of an earlier run as it is now. What follows comes by the watch.
+    pub(super) async fn of_earlier_run(&self, name: &str) -> Result<Option<Dispatch>, Error> {
+        let dispatches = &self.runner.place.dispatches();
+        self.runner.patience.repeat("looking for a task of the earlier run", || dispatches.get_opt(name)).await
     }
 
     /// True if a full queue refused this Dispatch. It is made again later.
@@ -129,10 +145,15 @@ impl Engine {
     /// Cancels what is left of a run that ends before its time.
     pub(super) async fn give_back(&self) {
         let runner = &self.runner;
-        let cancel = former::cancel(&runner.place, &self.options.run, &runner.patience);
+        let cancel = async {
+            for run in std::iter::once(&self.options.run).chain(&self.options.adopted.runs) {
+                former::cancel(&runner.place, run, &Adopted::default(), &runner.patience).await?;
+            }
+            Ok::<(), Error>(())
+        };
         let cancelled = tokio::time::timeout(GIVING_BACK, cancel).await;
-        if !matches!(cancelled, Ok(Ok(_))) {
-            self.tracker.note("the tasks of this run could not be cancelled; they end with its Lease, within a minute");
+        if !matches!(cancelled, Ok(Ok(()))) {
+            self.tracker.note("the tasks of this run could not be cancelled; they end with its Lease");
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::api::dispatch::{DispatchStatus, Outcome};
 use crate::api::{ContainerPool, Period};
 use crate::supervisor::attempt::{AttemptEnd, Runner, TaskRef};
 use crate::supervisor::batch::IN_FLIGHT_PER_WORKER;
+use crate::supervisor::batch::former::Adopted;
 use crate::supervisor::batch::source::TaskSource;
 use crate::supervisor::spent::{Spent, Usd};
 use crate::supervisor::tracker::Tracker;
@@ -38,6 +39,8 @@ pub struct BatchOptions {
     pub run: String,
     /// The Lease of the run, on a server that others use too. None: the server is in this process.
     pub lease: Option<String>,
+    /// Dispatches of earlier runs that this one goes on with.
+    pub adopted: Adopted,
 }
 
 /// How the last task ended.
@@ -55,6 +58,8 @@ pub struct Last {
 pub(super) struct InFlight {
     pub(super) task: Arc<TaskRef>,
     pub(super) uid: String,
+    /// True: an earlier run may have started the attempt that it is at.
+    pub(super) again: bool,
     /// Newest attempt that was started here.
     pub(super) started: i32,
     pub(super) started_at: Duration,
