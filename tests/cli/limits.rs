@@ -94,7 +94,7 @@ fn a_preset_or_a_pattern_that_cannot_be_used_is_refused_before_anything_runs() {
     for (pattern, word) in [
         ("claude", "there is no preset \"claude\""),
         ("limit (", "\"limit (\" is not a regular expression: unclosed group"),
-        ("(?<until>x)", "a group named until"),
+        ("(?<until>x)", "only the groups retryAfter and resetAt are read"),
         ("x*", "matches an empty line"),
     ] {
         let pool = format!(
