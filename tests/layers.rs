@@ -31,7 +31,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 12] = [
     ),
     (
         "standalone",
-        &["api", "clock", "controller", "https", "local", "runtime", "supervisor"],
+        &["api", "clock", "controller", "core", "https", "local", "runtime", "supervisor"],
         &["io::stdout", "io::stderr"],
     ),
 ];
