@@ -140,12 +140,12 @@ async fn a_kept_task_lives_on_and_each_byte_comes_once() {
     let gate = pod.file("gate");
     let script =
         format!("echo begun >>{0}.log; echo one; while ! [ -e {0} ]; do sleep 0.05; done; cat; exit 5", gate.display());
-    let (mut session, child) = pod.start(&kept(&script, 3600, [0, 0])).await.unwrap();
+    let (mut session, child) = pod.start(&kept(&script, 60, [0, 0])).await.unwrap();
     assert_eq!((session.attached, read(&mut session, 4).await), (None, ("one\n".to_owned(), None)));
     session.stdin.send(Bytes::from_static(b"first half, ")).await.unwrap();
     // The client is killed, and its exec with it. Another has the first two bytes, and sends what is missing of the input.
     drop((session, child));
-    let (mut session, child) = pod.start(&kept(&script, 3600, [2, 0])).await.unwrap();
+    let (mut session, child) = pod.start(&kept(&script, 60, [2, 0])).await.unwrap();
     assert_eq!(read(&mut session, 2).await.0, "e\n");
     let input = Bytes::from_static(b"first half, second half\n");
     session.stdin.send(input.slice(usize::try_from(session.attached.unwrap()).unwrap()..)).await.unwrap();
@@ -155,11 +155,11 @@ async fn a_kept_task_lives_on_and_each_byte_comes_once() {
     drop((session, child));
     for _ in 0..2 {
         // The end is retained until it is known.
-        let (mut session, _child) = pod.start(&kept(&script, 3600, [4, 0])).await.unwrap();
+        let (mut session, _child) = pod.start(&kept(&script, 60, [4, 0])).await.unwrap();
         let all = read(&mut session, usize::MAX).await;
         assert_eq!(all, ("first half, second half\n".to_owned(), Some(TaskEnd::Exited(5))));
     }
-    let (mut session, mut child) = pod.start(&kept(&script, 3600, [4, 0])).await.unwrap();
+    let (mut session, mut child) = pod.start(&kept(&script, 60, [4, 0])).await.unwrap();
     read(&mut session, usize::MAX).await;
     session.stdin.release().await.unwrap();
     child.wait().await.unwrap();
@@ -171,14 +171,14 @@ async fn a_kept_task_lives_on_and_each_byte_comes_once() {
 async fn more_output_than_is_kept_waits_for_the_client() {
     let pod = Pod::new().await;
     let (script, size) = ("head -c 20000000 /dev/zero | tr '\\0' x", 20_000_000);
-    let (session, child) = pod.start(&kept(script, 3600, [0, 0])).await.unwrap();
+    let (session, child) = pod.start(&kept(script, 60, [0, 0])).await.unwrap();
     drop((session, child));
-    let (mut session, child) = pod.start(&kept(script, 3600, [0, 0])).await.unwrap();
+    let (mut session, child) = pod.start(&kept(script, 60, [0, 0])).await.unwrap();
     let mut count = read(&mut session, 4_000_000).await.0.len();
     session.stdin.have([count as u64, 0]).await.unwrap();
     // It is away again, and comes back with all that it was sent.
     drop((session, child));
-    let (mut session, _child) = pod.start(&kept(script, 3600, [count as u64, 0])).await.unwrap();
+    let (mut session, _child) = pod.start(&kept(script, 60, [count as u64, 0])).await.unwrap();
     let end = loop {
         let (more, end) = read(&mut session, 100_000).await;
         count += more.len();
@@ -194,9 +194,9 @@ async fn more_output_than_is_kept_waits_for_the_client() {
 async fn one_client_at_a_time_is_attached_and_it_is_the_newest() {
     let pod = Pod::new().await;
     let script = "echo one; cat; echo two";
-    let (mut first, _one) = pod.start(&kept(script, 3600, [0, 0])).await.unwrap();
+    let (mut first, _one) = pod.start(&kept(script, 60, [0, 0])).await.unwrap();
     assert_eq!(read(&mut first, 4).await.0, "one\n");
-    let (mut second, _two) = pod.start(&kept(script, 3600, [4, 0])).await.unwrap();
+    let (mut second, _two) = pod.start(&kept(script, 60, [4, 0])).await.unwrap();
     match read(&mut first, usize::MAX).await {
         (_, Some(TaskEnd::Lost(why))) => assert!(why.contains("another client has attached"), "{why}"),
         other => panic!("{other:?}"),
@@ -226,7 +226,7 @@ async fn a_kept_task_ends_when_no_client_comes_and_is_not_started_again() {
 #[tokio::test]
 async fn a_kept_command_that_cannot_be_run_is_said() {
     let pod = Pod::new().await;
-    let request = ExecRequest { argv: vec!["no-such-program".to_owned()], ..kept("", 3600, [0, 0]) };
+    let request = ExecRequest { argv: vec!["no-such-program".to_owned()], ..kept("", 60, [0, 0]) };
     match pod.start(&request).await {
         Err(ExecError::Command { code: 127, message }) => assert!(message.contains("no-such-program")),
         other => panic!("{:?}", other.map(drop)),
