@@ -55,7 +55,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Output<R> {
         // What came since is still to be read. Nothing comes after it.
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Pending => Poll::Ready(Ok(())),
-            read => read,
+            read @ Poll::Ready(_) => read,
         }
     }
 }

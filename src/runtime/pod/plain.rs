@@ -140,7 +140,7 @@ mod tests {
         // An address needs three bytes for each of these.
         match words(&task(&"ä".repeat(15_000))) {
             Err(ExecError::Command { message, code: 126 }) => {
-                assert!(message.contains("the task is too long"), "{message}")
+                assert!(message.contains("the task is too long"), "{message}");
             }
             other => panic!("{other:?}"),
         }
