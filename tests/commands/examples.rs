@@ -74,6 +74,7 @@ const ROWS: &[(&[&str], Way, &str)] = &[
     (&[POOL, CLAIM], After(""), "echo text | poolkeeper exec job-1 -i -e LANG=C -- wc -w"),
     (&[POOL, DONE], After(""), "poolkeeper exec worker/agents-0 -- ps"),
     (&[POOL, DONE], After("seq 3 >tasks.txt"), "poolkeeper run agents --tasks tasks.txt --out results -- agent -"),
+    (&[POOL, DONE], After("seq 3 >tasks.txt"), "poolkeeper run agents --tasks tasks.txt --on limited 'jq -r .worker >> limits' -- agent -"),
     (&[], After("seq 3 >urls.txt; cp \"$(command -v agent)\" fetch.sh"), "poolkeeper run --local --workers 3 --tasks urls.txt -- ./fetch.sh"),
     (&[], Elsewhere("it needs an image with an agent: tests/docker_run.rs runs batches in containers"), "poolkeeper run --local --image agent:1 "),
     (&[], After(""), "poolkeeper preset list"),

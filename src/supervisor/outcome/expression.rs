@@ -6,12 +6,16 @@ use regex::{Captures, Regex, RegexBuilder};
 
 /// The most memory that an expression may take once it is compiled.
 const MAX_COMPILED: usize = 1 << 20;
-/// Groups that a time is read from.
-const GROUPS: [&str; 2] = [RETRY_AFTER, RESET_AT];
+/// Groups that are read in expressions of users.
+const OWN: &[&str] = &[RETRY_AFTER, RESET_AT];
+/// Groups that are read in expressions of presets.
+const OF_PRESETS: &[&str] = &[RETRY_AFTER, RESET_AT, COST];
 /// Name of the group that holds a length of time.
 pub const RETRY_AFTER: &str = "retryAfter";
 /// Name of the group that holds a moment.
 pub const RESET_AT: &str = "resetAt";
+/// Name of the group that holds a number of US dollars. Presets only.
+pub const COST: &str = "cost";
 
 /// `1.898s`, `8h44m7s`, `15 hours 23 minutes`, `~2 days`.
 const LENGTH: &str = r"~?\d+(?:\.\d+)?[ -]?(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?:,? ?(?:and )?\d+(?:\.\d+)? ?(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h))*\b";
@@ -73,7 +77,7 @@ pub enum BadPattern {
 /// # Errors
 /// It is not a regular expression that can be used.
 pub fn own(pattern: &str) -> Result<Regex, BadPattern> {
-    let compiled = compile(pattern, false)?;
+    let compiled = compile(pattern, false, OWN)?;
     if compiled.is_match("") {
         return Err(BadPattern::Empty { pattern: pattern.to_owned() });
     }
@@ -87,17 +91,17 @@ pub fn own(pattern: &str) -> Result<Regex, BadPattern> {
 pub fn of_preset(prefix: &str, text: &str) -> Result<Regex, BadPattern> {
     let text = text.replace("{retryAfter}", &format!("(?<{RETRY_AFTER}>{LENGTH})"));
     let text = text.replace("{resetAt}", &format!("(?<{RESET_AT}>{})", *MOMENT));
-    compile(&format!("^(?:{prefix})(?:{text})"), true)
+    compile(&format!("^(?:{prefix})(?:{text})"), true, OF_PRESETS)
 }
 
-fn compile(pattern: &str, any_case: bool) -> Result<Regex, BadPattern> {
+fn compile(pattern: &str, any_case: bool, groups: &[&str]) -> Result<Regex, BadPattern> {
     let compiled = RegexBuilder::new(pattern).case_insensitive(any_case).size_limit(MAX_COMPILED).build();
     let compiled = compiled.map_err(|error| {
         // The last line says it; those before show the place.
         let problem = error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
         BadPattern::Syntax { pattern: pattern.to_owned(), problem }
     })?;
-    match compiled.capture_names().flatten().find(|name| !GROUPS.contains(name)) {
+    match compiled.capture_names().flatten().find(|name| !groups.contains(name)) {
         Some(group) => Err(BadPattern::Group { pattern: pattern.to_owned(), group: group.to_owned() }),
         None => Ok(compiled),
     }

@@ -3,14 +3,11 @@
 use regex::Regex;
 use serde_json::Value;
 
-use super::expression::{self, BadPattern};
+use super::expression::{self, BadPattern, COST};
 use super::fields::{at_path, has};
 use super::preset::Usage;
 use super::tail::Line;
 use crate::supervisor::spent::Spent;
-
-/// The group of an expression with the cost in dollars.
-const COST: &str = "cost";
 
 /// Where a preset finds costs and tokens, ready for use.
 #[derive(Clone, Debug)]

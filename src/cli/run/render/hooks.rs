@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 
 use super::json;
+use crate::api::dispatch::Outcome;
 use crate::cli::exit::Failure;
 use crate::cli::output;
 
@@ -89,7 +90,8 @@ impl Hook {
     /// Passes an event on, if the command wants it.
     pub(super) fn send(&self, event: &Value) {
         let name = event["event"].as_str().unwrap_or_default();
-        let is_limit = name == "ended" && matches!(event["outcome"].as_str(), Some("RateLimited" | "Unauthorized"));
+        let limits = [Outcome::RateLimited, Outcome::Unauthorized].map(|outcome| outcome.to_string());
+        let is_limit = name == "ended" && limits.iter().any(|outcome| event["outcome"] == **outcome);
         if !self.events.iter().any(|wanted| wanted == name || is_limit && wanted == "limited") {
             return;
         }
