@@ -58,7 +58,19 @@ impl Batch {
     fn start(&self) -> Child {
         let marks = self.dir.path().join("marks");
         let mut c = program::command(env!("CARGO_BIN_EXE_poolkeeper"));
-        c.args(["run", "--local", "--workers", "4", "--cooldown", "1s", "--progress", "none", "--tasks"]);
+        c.args([
+            "run",
+            "--local",
+            "--backoff",
+            "0s",
+            "--workers",
+            "4",
+            "--cooldown",
+            "1s",
+            "--progress",
+            "none",
+            "--tasks",
+        ]);
         c.arg(self.dir.path().join("tasks.txt")).arg("--out").arg(self.out());
         if self.out().exists() {
             c.arg("--resume");

@@ -61,7 +61,7 @@ struct Run {
 impl Run {
     fn start(pool: &str, args: &[&str]) -> Self {
         let mut c = program::command(env!("CARGO_BIN_EXE_poolkeeper"));
-        c.args(["run", pool, "--local", "--image", IMAGE, "--progress", "json"]).args(args);
+        c.args(["run", pool, "--local", "--image", IMAGE, "--backoff", "0s", "--progress", "json"]).args(args);
         let mut child = c.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let (send, told) = channel();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -8,10 +8,17 @@ use poolkeeper::api::{ContainerPool, Dispatch};
 use poolkeeper_testkit::local_server::{Rig, Said};
 use serde_json::json;
 
-use crate::accounts::{Accounts, CLAUDE};
+use crate::accounts::{Accounts, Agent, CLAUDE, is_whole};
 use crate::support::BINARY;
 
 const SUPERVISOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/supervisors/agents.sh");
+
+const SHORT: [(&str, &[&str]); 4] = [
+    ("token-a", &["done", "epoch", "words-in-success"]),
+    ("token-b", &["epoch", "done", "epoch"]),
+    ("token-c", &["empty"]),
+    ("token-d", &["expired"]),
+];
 
 #[tokio::test]
 async fn a_supervisor_in_bash_that_reports_what_the_agent_printed() {
@@ -19,7 +26,9 @@ async fn a_supervisor_in_bash_that_reports_what_the_agent_printed() {
     rig.up();
     std::fs::create_dir(rig.file("batch")).unwrap();
     std::fs::create_dir(rig.file("state")).unwrap();
-    let accounts = Accounts::new(CLAUDE, &rig.file("batch"));
+    // After an overload a task waits for 10 s and more, which is left to CI.
+    let agent = if is_whole() { CLAUDE } else { Agent { plans: SHORT, ..CLAUDE } };
+    let accounts = Accounts::new(agent, &rig.file("batch"));
     let client = rig.client().await;
     let pool = json!({
         "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "agents"}, "spec": accounts.spec(),
@@ -44,7 +53,7 @@ async fn a_supervisor_in_bash_that_reports_what_the_agent_printed() {
         assert_eq!(status.phase, DispatchPhase::Succeeded, "{}: {status:?}\n{}", dispatch.name_any(), said.stderr);
         overloaded += status.retries.unwrap_or_default().overloaded;
     }
-    assert_eq!(usize::try_from(overloaded).unwrap(), counts["Overloaded"]);
+    assert_eq!(usize::try_from(overloaded).unwrap(), counts.get("Overloaded").copied().unwrap_or_default());
     // The last calls with token-b met a limit, an overload and a limit. The overload is no third strike.
     let pool = pools.get("agents").await.unwrap();
     for rest in &pool.status.as_ref().unwrap().rate_limits {

@@ -72,6 +72,8 @@ fn a_program_that_is_replaced_or_removed_goes_on() {
         place.furnish(&mut command).args([
             "run",
             "--local",
+            "--backoff",
+            "0s",
             "--workers",
             "1",
             "--tasks",

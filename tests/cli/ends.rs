@@ -91,7 +91,7 @@ fn a_lost_worker_is_replaced_in_a_pid_namespace_too() {
     let task = "[ $POOLKEEPER_ATTEMPT = 2 ] || { kill -9 $PPID; sleep 100; }; echo $POOLKEEPER_ATTEMPT";
     let mut command = std::process::Command::new("unshare");
     place.furnish(&mut command).args(NAMESPACE);
-    command.args(["-c", "\"$0\" run --local --tasks tasks.txt -- sh -c \"$1\"; exit $?", BINARY, task]);
+    command.args(["-c", "\"$0\" run --local --backoff 0s --tasks tasks.txt -- sh -c \"$1\"; exit $?", BINARY, task]);
     let ran = Ran::from(command.stdin(std::process::Stdio::null()).output().unwrap()).exits(0);
     assert_eq!(ran.stdout, "2\n");
     place.is_clean();

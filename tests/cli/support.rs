@@ -111,8 +111,7 @@ impl Place {
 
     #[track_caller]
     pub fn run_with(&self, args: &[&str], stdin: &[u8], change: impl FnOnce(&mut Command)) -> Ran {
-        let at_once: &[&str] = if args.contains(&"--backoff") { &[] } else { &["--backoff", "0s"] };
-        let mut command = self.command(&[&["run", "--local"], at_once, args].concat());
+        let mut command = self.command(&run_at_once(args));
         if !stdin.is_empty() {
             command.stdin(Stdio::piped());
         }
@@ -154,9 +153,9 @@ impl Place {
         found
     }
 
-    /// Starts `poolkeeper run --local ARGS` and reads its standard error up to a line with `word`.
+    /// Starts `poolkeeper run --local ARGS` and reads its standard error up to a line with `word`. Retries do not wait.
     pub fn start_until(&self, args: &[&str], word: &str) -> Started {
-        let mut child = self.command(&[&["run", "--local"], args].concat()).spawn().unwrap();
+        let mut child = self.command(&run_at_once(args)).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut seen = String::new();
         while !seen.contains(word) {
@@ -164,6 +163,12 @@ impl Place {
         }
         Started { child, stderr, seen }
     }
+}
+
+/// `run --local ARGS`, without a wait before retries unless ARGS say so.
+fn run_at_once<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    let at_once: &[&str] = if args.contains(&"--backoff") { &[] } else { &["--backoff", "0s"] };
+    [&["run", "--local"], at_once, args].concat()
 }
 
 /// A run that is under way.

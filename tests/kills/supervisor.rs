@@ -68,8 +68,19 @@ pub struct Batch(Child);
 impl Batch {
     /// `host`: the address of the engine. Results go to the directory `name`.
     pub fn start(rig: &Rig, name: &str, host: &str, truth: &Truth, tasks: &Path) -> Self {
-        let mut run =
-            rig.poolkeeper(&["run", name, "--local", "--workers", "2", "--progress", "lines", "--image", IMAGE]);
+        let mut run = rig.poolkeeper(&[
+            "run",
+            name,
+            "--local",
+            "--backoff",
+            "0s",
+            "--workers",
+            "2",
+            "--progress",
+            "lines",
+            "--image",
+            IMAGE,
+        ]);
         run.arg("--mount").arg(format!("{}:{}:rw", truth.dir(), truth.dir())).arg("--tasks").arg(tasks);
         run.arg("--out").arg(rig.file(name)).args(["--", "sh", "-c", &format!("exec {} \"$TASK\"", truth.command())]);
         let said = std::fs::File::create(rig.file(&format!("said.{name}"))).unwrap();
