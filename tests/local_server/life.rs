@@ -148,6 +148,21 @@ async fn down_is_refused_while_attempts_are_open_and_keeps_rests() {
     assert!(resting.iter().any(rests), "the rest is forgotten: {resting:?}");
 }
 
+#[tokio::test]
+async fn a_worker_whose_finalizer_was_taken_off_is_stopped_like_any_other() {
+    let rig = Rig::new(PROGRAM);
+    let client = rig.up().client().await;
+    let (pools, workers): (Api<ContainerPool>, Api<Worker>) =
+        (Api::default_namespaced(client.clone()), Api::default_namespaced(client));
+    pools.create(&PostParams::default(), &pool("agents", json!({"min": 1, "max": 1}))).await.unwrap();
+    let is_there = |worker: Option<&Worker>| worker.is_some();
+    let wait = kube::runtime::wait::await_condition(workers.clone(), "agents-0", is_there);
+    tokio::time::timeout(std::time::Duration::from_secs(60), wait).await.unwrap().unwrap();
+    let bare = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    workers.patch("agents-0", &PatchParams::default(), &bare).await.unwrap();
+    rig.local(&["down"]).exits(0);
+}
+
 /// A pool of one worker, with `job` in it and `next` in its queue; and `down --wait`, which waits for `job`.
 async fn waiting_down(rig: &Rig, dispatches: &Api<Dispatch>, pools: &Api<ContainerPool>) -> (Dispatch, Child) {
     pools.create(&PostParams::default(), &pool("agents", json!({"max": 1}))).await.unwrap();

@@ -66,7 +66,8 @@ impl Parts {
             return Ok(());
         }
         failed.sort();
-        Err(format!("{} workers cannot be stopped: {}", failed.len(), some(&failed)))
+        let workers = if failed.len() == 1 { "worker" } else { "workers" };
+        Err(format!("{} {workers} cannot be stopped: {}", failed.len(), some(&failed)))
     }
 
     async fn stop(&self, worker: &Worker) -> Result<(), String> {
@@ -86,15 +87,14 @@ impl Parts {
         if !stays {
             let preconditions = Preconditions { uid: worker.uid(), resource_version: worker.resource_version() };
             let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-            workers.delete(&key.worker, &params).await.map_err(|e| e.to_string())?;
+            gone_is_fine(workers.delete(&key.worker, &params).await)?;
         }
         runtime.stop(&host, &key).await.map_err(|e| e.to_string())?;
         if !stays {
             let others: Vec<&String> =
                 worker.metadata.finalizers.iter().flatten().filter(|f| *f != names::WORKER_FINALIZER).collect();
             let patch = json!({"metadata": {"uid": worker.uid(), "finalizers": others}});
-            let patched = workers.patch(&key.worker, &PatchParams::default(), &Patch::Merge(&patch)).await;
-            patched.map_err(|e| e.to_string())?;
+            gone_is_fine(workers.patch(&key.worker, &PatchParams::default(), &Patch::Merge(&patch)).await)?;
         }
         Ok(())
     }
@@ -111,6 +111,15 @@ impl Parts {
             }
         }
         failed
+    }
+}
+
+/// A Worker that is not there needs nothing more: its finalizer may have been taken off by hand.
+fn gone_is_fine<T>(answer: kube::Result<T>) -> Result<(), String> {
+    match answer {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(kube::Error::Api(status)) => Err(status.message),
+        answer => answer.map(drop).map_err(|e| e.to_string()),
     }
 }
 
