@@ -209,7 +209,7 @@ wait "$pid" 2>/dev/null || true
 sleep 2
 (talk back --resume) || fail "exit code $?: $(tail "$work/back.err")"
 whole back
-says "going on with what the earlier run has under way: 4 tasks" cat "$work/back.err" || fail "$(cat "$work/back.err")"
+says "going on with 4 tasks that the earlier run has under way" cat "$work/back.err" || fail "$(cat "$work/back.err")"
 none_left
 
 step "--lease-duration: nobody comes back, and the task ends with its worker"

@@ -81,7 +81,8 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     };
     let adopted = begun?;
     if adopted.count() > 0 {
-        shown.tracker.note(format!("going on with what the earlier run has under way: {} tasks", adopted.count()));
+        let tasks = if adopted.count() == 1 { "task" } else { "tasks" };
+        shown.tracker.note(format!("going on with {} {tasks} that the earlier run has under way", adopted.count()));
     }
     let runs: Vec<String> = std::iter::once(run.clone()).chain(adopted.runs.iter().cloned()).collect();
     if let Err(error) = lease::sweep(&place, cx.clock.now()).await {

@@ -116,7 +116,8 @@ impl Hook {
         let _ = thread.join();
         let dropped = self.shared.dropped.load(Relaxed);
         if dropped > 0 {
-            output::say(&format!("--on: {} was too slow: {dropped} events were dropped", self.shared.command));
+            let events = if dropped == 1 { "event was" } else { "events were" };
+            output::say(&format!("--on: {} was too slow: {dropped} {events} dropped", self.shared.command));
         }
     }
 }
