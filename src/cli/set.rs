@@ -10,7 +10,8 @@ use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
 use super::output::say;
 use super::server::{Server, ServerArgs};
-use crate::api::ContainerPool;
+use crate::api::dispatch::DispatchPhase;
+use crate::api::{ContainerPool, Dispatch};
 
 /// Change a field of a pool
 #[derive(Args, Debug)]
@@ -117,16 +118,16 @@ impl Which {
         }
         for name in names {
             let mut changed = false;
-            let pool = change::patch::<ContainerPool>(&server, &name, |pool| {
+            change::patch::<ContainerPool>(&server, &name, |pool| {
                 changed = pool.spec.paused != paused;
                 Ok(changed.then(|| json!({"spec": {"paused": paused}})))
             })
             .await?;
-            let busy = pool.status.map_or(0, |status| status.busy);
+            let open = if paused { open_attempts(&server, &name).await } else { 0 };
             let word = if paused { "paused" } else { "not paused" };
             let already = if changed { "now" } else { "already" };
-            let running = match busy {
-                n if !paused || n < 1 => String::new(),
+            let running = match open {
+                0 => String::new(),
                 1 => "; 1 attempt that runs goes on".to_owned(),
                 n => format!("; {n} attempts that run go on"),
             };
@@ -134,6 +135,14 @@ impl Which {
         }
         Ok(Exit::Success)
     }
+}
+
+/// How many attempts of a pool are open. The count in its status is up to 5 s old. Who may not list dispatches is told of none.
+async fn open_attempts(server: &Server, pool: &str) -> usize {
+    let of_pool = ListParams::default().fields(&format!("spec.pool={pool}"));
+    let dispatches = server.api::<Dispatch>().list(&of_pool).await;
+    let is_open = |d: &&Dispatch| d.status.as_ref().is_some_and(|status| status.phase == DispatchPhase::Assigned);
+    dispatches.map_or(0, |dispatches| dispatches.iter().filter(is_open).count())
 }
 
 async fn all(server: &Server) -> Result<Vec<String>, Failure> {

@@ -75,6 +75,22 @@ async fn scale_counts_from_the_workers_that_are_there() {
     }
 }
 
+/// Not the count in the pool's status, which follows a moment later.
+#[tokio::test]
+async fn a_pause_counts_the_attempts_that_are_open_now() {
+    let rig = Rig::new(PROGRAM);
+    rig.up();
+    create_pool(&rig, "agents", json!({"min": 1, "max": 1})).await;
+    hold(&rig, "agents", "job").await;
+    let said = rig.run(&["pause", "agents"]).exits(0).stderr;
+    assert!(said.ends_with("pool agents is paused now; 1 attempt that runs goes on\n"), "{said}");
+    let uid = object(&rig, "dispatch/job")["metadata"]["uid"].as_str().unwrap().to_owned();
+    rig.run(&["report", "job", "Succeeded", "--uid", &uid, "--attempt", "1"]).exits(0);
+    rig.run(&["wait", "job", "--for", "finished"]).exits(0);
+    let said = rig.run(&["pause", "agents"]).exits(0).stderr;
+    assert!(said.ends_with("pool agents is paused already\n"), "{said}");
+}
+
 #[tokio::test]
 async fn a_pool_that_starts_nothing_says_why() {
     let rig = Rig::new(PROGRAM);
