@@ -226,7 +226,12 @@ gone() { [ "$(pods | comm -13 - "$work/before" | wc -l)" = 1 ]; }
 until_true "its Pod is replaced" gone
 
 step "what a worker prints: poolkeeper logs, with the rights of the caller"
-name=$(k get pkw -o jsonpath='{.items[0].metadata.name}')
+# The worker of the step before is replaced just now.
+is_up() {
+  name=$(k get pkw -o jsonpath='{.items[?(@.status.phase=="Ready")].metadata.name}' | cut -d ' ' -f 1)
+  [ -n "$name" ]
+}
+until_true "a worker is ready" is_up
 code 0 "$poolkeeper" logs "$name" --kubeconfig "$work/kubeconfig"
 [ "$(cat "$work/out")" = up ] || fail "the log of $name: $(cat "$work/out" "$work/err")"
 
