@@ -246,8 +246,10 @@ impl Core {
         let limited = closed.is_some_and(|c| c.result.until.is_some());
         self.show_rest(&pool_key, worker, &mut status, limited, now);
         let base = self.workers[key].obj().clone();
-        let reusable = closed
-            .is_none_or(|c| matches!(c.result.outcome, Outcome::Succeeded | Outcome::Failed | Outcome::Overloaded));
+        // After a limit the next decision reserves, also where a person has cleared the rest since.
+        let reusable = closed.is_none_or(|c| {
+            !limited && matches!(c.result.outcome, Outcome::Succeeded | Outcome::Failed | Outcome::Overloaded)
+        });
         let next = if reusable && !worker.is_deleting() { self.next_for(key, &status, now) } else { None };
         if let Some(dispatch) = next {
             let d = self.dispatches[&dispatch].obj().clone();
