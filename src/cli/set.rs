@@ -137,7 +137,7 @@ impl Which {
     }
 }
 
-/// How many attempts of a pool are open. The count in its status is up to 5 s old. Who may not list dispatches is told of none.
+/// How many attempts of a pool are open. The count in its status is up to 5 s old. 0 if the user has no right to list dispatches.
 async fn open_attempts(server: &Server, pool: &str) -> usize {
     let of_pool = ListParams::default().fields(&format!("spec.pool={pool}"));
     let dispatches = server.api::<Dispatch>().list(&of_pool).await;
