@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
 
 use crate::api::dispatch::Target;
 
@@ -63,6 +65,25 @@ pub struct Running {
     pub output: BoxStream<'static, Output>,
     /// Its end. Resolves after the output was read to its end.
     pub end: BoxFuture<'static, TaskEnd>,
+}
+
+impl Running {
+    /// From its output and what its output sends when it was read to its end.
+    pub(super) fn new(output: BoxStream<'static, Output>, end: oneshot::Receiver<TaskEnd>) -> Self {
+        Self { output, end: Box::pin(async move { end.await.unwrap_or_else(|_| TaskEnd::hung_up()) }) }
+    }
+}
+
+impl TaskEnd {
+    /// The reader has hung up, so nothing more is known.
+    pub(super) fn hung_up() -> Self {
+        Self::Lost("its output was not read to the end".to_owned())
+    }
+}
+
+/// Name of the result file of an attempt. A Dispatch may have a longer name than a file.
+pub(super) fn result_name(dispatch: &str, attempt: i32) -> String {
+    format!("{}-{attempt}.json", hex::encode(&Sha256::digest(dispatch)[..8]))
 }
 
 /// How a task is to outlive contact with its worker.

@@ -109,6 +109,16 @@ enum Ran {
     Lost(String),
 }
 
+/// Of a command that was not started.
+impl From<ExecError> for Ran {
+    fn from(error: ExecError) -> Self {
+        match error {
+            ExecError::Worker(why) => Self::Lost(why),
+            ExecError::Command { message, code } => Self::NoCommand { code, message },
+        }
+    }
+}
+
 /// A command that exited.
 struct Exited {
     code: i32,
@@ -149,8 +159,7 @@ impl Runner {
     async fn run(&self, a: &Attempt) -> Result<Ran, Error> {
         let path = match self.place.executor.result_path(&a.target, &a.name, a.number).await {
             Ok(path) => path,
-            Err(ExecError::Worker(why)) => return Ok(Ran::Lost(why)),
-            Err(ExecError::Command { message, code }) => return Ok(Ran::NoCommand { code, message }),
+            Err(error) => return Ok(error.into()),
         };
         let state = match self.state_of(a).await {
             Ok(state) => state,
@@ -167,8 +176,7 @@ impl Runner {
         let started = self.clock.now();
         let (Running { mut output, mut end }, was_there) = match self.start(a, self.task(a, &path, state), have).await {
             Ok(started) => started,
-            Err(ExecError::Command { message, code }) => return Ok(Ran::NoCommand { code, message }),
-            Err(ExecError::Worker(why)) => return Ok(Ran::Lost(why)),
+            Err(error) => return Ok(error.into()),
         };
         self.command_seen.store(true, Relaxed);
         if began.is_some() && !was_there {

@@ -265,7 +265,7 @@ impl Exec {
             match output.await {
                 Ok(Ok(())) => self.ended().await.unwrap_or_else(|why| TaskEnd::Lost(why.to_string())),
                 Ok(Err(why)) => TaskEnd::Lost(why),
-                Err(_) => TaskEnd::Lost("its output was not read to the end".to_owned()),
+                Err(_) => TaskEnd::hung_up(),
             }
         })
     }

@@ -7,11 +7,10 @@ use bollard::query_parameters::{
     ContainerArchiveInfoOptionsBuilder, DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use futures::stream::StreamExt;
-use sha2::{Digest, Sha256};
 
 use super::engine_error::EngineError;
 use super::host::Host;
-use crate::runtime::exec::ExecError;
+use crate::runtime::exec::{ExecError, result_name};
 
 /// Most that is taken of a result file, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
@@ -38,9 +37,7 @@ fn gone(error: EngineError) -> ExecError {
 pub(super) async fn path(host: &Host, container: &str, dispatch: &str, attempt: i32) -> Result<String, ExecError> {
     let docker = host.docker().await.map_err(gone)?;
     let directory = directory_of_results(host, &docker, container).await?;
-    // A Dispatch may have a longer name than a file.
-    let digest = hex::encode(&Sha256::digest(dispatch)[..8]);
-    Ok(format!("{directory}/{digest}-{attempt}.json"))
+    Ok(format!("{directory}/{}", result_name(dispatch, attempt)))
 }
 
 /// The directory, which is there.

@@ -11,7 +11,6 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{AttachParams, AttachedProcess};
 use kube::client::UpgradeConnectionError;
 use kube::{Api, Client};
-use sha2::{Digest, Sha256};
 
 use super::ending;
 use super::helper;
@@ -19,7 +18,7 @@ use super::plain::{self, RESULT};
 use super::template::CONTAINER;
 use crate::api::dispatch::Target;
 use crate::causes::with_causes;
-use crate::runtime::exec::{ExecError, Executor, Keep, Running, Task};
+use crate::runtime::exec::{ExecError, Executor, Keep, Running, Task, result_name};
 use crate::runtime::process::client::{Session, Stdin};
 use crate::runtime::process::protocol::{ExecRequest, SILENCE};
 
@@ -175,8 +174,7 @@ impl Executor for PodExecutor {
             // Nothing could read it.
             return Ok(String::new());
         }
-        let digest = hex::encode(&Sha256::digest(dispatch)[..8]);
-        Ok(helper::result_path(&format!("{digest}-{attempt}")))
+        Ok(helper::result_path(&result_name(dispatch, attempt)))
     }
 
     async fn reaches_host(&self, target: &Target) -> bool {

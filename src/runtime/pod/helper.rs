@@ -21,7 +21,7 @@ pub fn command() -> [String; 2] {
 
 /// A path for the result file of a task.
 pub fn result_path(name: &str) -> String {
-    format!("{DIR}/{TMP}/{name}.json")
+    format!("{DIR}/{TMP}/{name}")
 }
 
 /// Adds the helper to a Pod. `image` is that of the controller.

@@ -133,9 +133,7 @@ impl PodExecutor {
             };
             let _ = ended.send(end);
         };
-        let hung_up = || TaskEnd::Lost("its output was not read to the end".to_owned());
-        let end = Box::pin(async move { end.await.unwrap_or_else(|_| hung_up()) });
-        Ok((Running { output: output.boxed(), end }, was_there))
+        Ok((Running::new(output.boxed(), end), was_there))
     }
 
     /// Attaches to a task with which contact was lost, for as long as that waits for its client.

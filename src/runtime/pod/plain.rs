@@ -83,8 +83,7 @@ pub(super) fn run(mut exec: AttachedProcess, input: Bytes) -> Running {
         }
         let _ = ended.send(end);
     };
-    let hung_up = || TaskEnd::Lost("its output was not read to the end".to_owned());
-    Running { output: output.boxed(), end: Box::pin(async move { end.await.unwrap_or_else(|_| hung_up()) }) }
+    Running::new(output.boxed(), end)
 }
 
 fn pieces<R>(stream: Option<R>, of: fn(Bytes) -> Output) -> impl futures::Stream<Item = Output> + Send + Unpin

@@ -8,7 +8,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
-use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Mutex, Semaphore, oneshot};
 use tokio_util::codec::{FramedRead, FramedWrite};
@@ -17,7 +16,7 @@ use super::protocol::{CHUNK, Codec, ExecRequest, Frame, Refusal, VERSION, VERSIO
 use super::record::WorkerDir;
 use super::result_file;
 use crate::api::dispatch::Target;
-use crate::runtime::exec::{ExecError, Executor, Output, Running, Task, TaskEnd};
+use crate::runtime::exec::{ExecError, Executor, Output, Running, Task, TaskEnd, result_name};
 
 /// A task that was started. Dropping both halves hangs up, which ends the task.
 pub struct Session {
@@ -164,8 +163,7 @@ impl Session {
                 }
             }
         };
-        let hung_up = || TaskEnd::Lost("its output was not read to the end".to_owned());
-        Running { output: output.boxed(), end: Box::pin(async move { end.await.unwrap_or_else(|_| hung_up()) }) }
+        Running::new(output.boxed(), end)
     }
 }
 
@@ -273,9 +271,7 @@ impl Executor for ProcessExecutor {
     }
 
     async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {
-        // Names of dispatches may be as long as a file name may be.
-        let digest = hex::encode(&Sha256::digest(dispatch)[..8]);
-        let path = results(target)?.join(format!("{digest}-{attempt}.json"));
+        let path = results(target)?.join(result_name(dispatch, attempt));
         match tokio::fs::remove_file(&path).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(trouble(&path, &error)),
             _ => Ok(path.to_string_lossy().into_owned()),
