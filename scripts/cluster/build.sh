@@ -63,6 +63,17 @@ build_tool() {
   made "$name" "$began" "$module"
 }
 
+# Prometheus and promtool, without its pages and without what finds targets in clouds.
+build_prometheus() {
+  local name=$1 began=$EPOCHREALTIME stamp
+  stamp=$(cat "$HERE/prometheus/go.mod" "$HERE/prometheus/go.sum" | sha256sum | cut -d' ' -f1)
+  if up_to_date "$BIN/$name" "$stamp"; then return 0; fi
+  find_go
+  (cd "$HERE/prometheus" && go build -tags remove_all_sd -ldflags "-s -w" -o "$BIN/$name.new" \
+    "github.com/prometheus/prometheus/cmd/$name") >&2
+  made "$name" "$began" "$stamp"
+}
+
 # What kubeconform checks manifests against, from the source of Kubernetes.
 build_schemas() {
   local stamp began=$EPOCHREALTIME source
@@ -137,12 +148,13 @@ build() {
     esac
     case $name in
     helm | kubeconform | kwok) build_tool "$name" ;;
+    prometheus | promtool) build_prometheus "$name" ;;
     images)
       build_kubernetes kubectl
       build_images
       ;;
     schemas) build_schemas ;;
-    *) die "build what? '$name' is none of $ETCD_AND_KUBERNETES helm kubeconform kwok schemas images" ;;
+    *) die "build what? '$name' is none of $ETCD_AND_KUBERNETES helm kubeconform kwok schemas images prometheus promtool" ;;
     esac
   done
   exec 9>&-

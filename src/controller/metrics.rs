@@ -67,6 +67,8 @@ struct Inner {
     waiting: Family<PoolLabels<2>, Gauge>,
     oldest: Family<PoolLabels<2>, Seconds>,
     resting_credentials: Family<PoolLabels<2>, Gauge>,
+    parked_credentials: Family<PoolLabels<2>, Gauge>,
+    ready: Family<PoolLabels<2>, Gauge>,
     /// The way to the running loop, if one runs.
     loop_: Mutex<Option<mpsc::Sender<Question>>>,
     /// Held while a page is written: one at a time.
@@ -128,6 +130,18 @@ impl Default for Metrics {
                 r,
                 "resting_credentials",
                 "Credentials of a pool that rest after a rate limit or are parked",
+                Family::default(),
+            ),
+            parked_credentials: add(
+                r,
+                "parked_credentials",
+                "Credentials of a pool that are parked, because the service refused them",
+                Family::default(),
+            ),
+            ready: add(
+                r,
+                "pool_ready",
+                "1 if the condition Ready of a pool is True, 0 if it is False",
                 Family::default(),
             ),
             attempts: add(
@@ -246,6 +260,8 @@ impl Metrics {
         m.waiting.clear();
         m.oldest.clear();
         m.resting_credentials.clear();
+        m.parked_credentials.clear();
+        m.ready.clear();
         m.lanes.clear();
         m.pools.set(0);
         let Some(answer) = answer else { return };
@@ -260,6 +276,10 @@ impl Metrics {
             }
             set(&m.waiting, of_pool(&pool.key), pool.waiting);
             set(&m.resting_credentials, of_pool(&pool.key), pool.resting_credentials);
+            set(&m.parked_credentials, of_pool(&pool.key), pool.parked_credentials);
+            if let Some(ready) = pool.ready {
+                set(&m.ready, of_pool(&pool.key), usize::from(ready));
+            }
             let age = pool.oldest.map_or(0.0, |created| now.duration_since(created).as_secs_f64().max(0.0));
             m.oldest.get_or_create(&of_pool(&pool.key)).set(age);
         }

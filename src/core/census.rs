@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use super::state::dispatches::DispatchEntry;
 use super::state::slots::Standing;
 use super::{Core, Now, ObjectKey};
+use crate::api::Condition;
+use crate::api::vocabulary::PoolReady;
 
 /// One pool in numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,10 @@ pub struct PoolCensus {
     pub oldest: Option<Timestamp>,
     /// Credentials that rest, or are parked.
     pub resting_credentials: usize,
+    /// Credentials that are parked, because the service refused them.
+    pub parked_credentials: usize,
+    /// The status of the condition Ready, as it is stored. None: no controller has judged the pool yet.
+    pub ready: Option<bool>,
 }
 
 impl Core {
@@ -29,9 +35,13 @@ impl Core {
         let one = |(key, p): (&ObjectKey, &super::state::pools::PoolEntry)| {
             let obj = p.obj()?;
             let stored = obj.status.iter().flat_map(|s| &s.rate_limits).filter(|r| p.due_rests.get(&r.key).is_none());
-            let rests = |r: &&crate::api::pool::CredentialRest| {
-                r.parked || r.until.as_ref().is_some_and(|until| self.rest_ends.lasts(until.0, now))
-            };
+            // Of each: whether it is parked.
+            let rests: Vec<bool> = stored
+                .chain(p.due_rests.iter().map(|(_, rest)| rest))
+                .filter(|r| r.parked || r.until.as_ref().is_some_and(|until| self.rest_ends.lasts(until.0, now)))
+                .map(|r| r.parked)
+                .collect();
+            let conditions = obj.status.as_ref().map_or(&[][..], |s| &s.conditions);
             // A write under way about a worker does not change what the worker is.
             let held = |standing| p.slots.held_standing(&standing);
             let held_idle: usize =
@@ -49,7 +59,9 @@ impl Core {
                 ],
                 waiting: p.queue.waiting().len(),
                 oldest: p.queue.waiting().first().map(|(created, _)| *created),
-                resting_credentials: stored.chain(p.due_rests.iter().map(|(_, rest)| rest)).filter(rests).count(),
+                resting_credentials: rests.len(),
+                parked_credentials: rests.iter().filter(|parked| **parked).count(),
+                ready: Condition::find::<PoolReady>(conditions).map(Condition::is_true),
             })
         };
         self.pools.iter().filter_map(one).collect()

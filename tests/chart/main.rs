@@ -4,6 +4,7 @@
 //! POOLKEEPER_REQUIRE_HELM=1 they fail.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod monitoring;
 mod pods;
 mod rights;
 mod stage;

@@ -12,7 +12,10 @@ pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/poolkeeper"
 pub const COMBINATIONS: [&[&str]; 5] = [
     &[],
     &["--set=watchNamespace=team"],
-    &["--set=replicas=2,rbac.aggregate=true,metrics.serviceMonitor.enabled=true,networkPolicy.enabled=true"],
+    &[
+        "--set=replicas=2,rbac.aggregate=true,metrics.serviceMonitor.enabled=true,networkPolicy.enabled=true",
+        "--set=metrics.prometheusRule.enabled=true,metrics.dashboard.enabled=true",
+    ],
     &["--set=crds.install=false,uninstall.hook=false,rbac.dispatcher=false,replicas=0"],
     &["--set=rbac.create=false,serviceAccount.create=false,serviceAccount.name=other,metrics.service=true"],
 ];

@@ -138,7 +138,12 @@ fn the_help_is_in_plain_english() {
 
 #[test]
 fn the_crds_and_the_chart_are_in_plain_english() {
-    let mut found = faults_below(&["crds", "charts"], |text| text.chars().collect(), &["yaml", "tpl", "txt", "json"]);
+    // Queries of the dashboard are code.
+    let prose = |text: &str| -> Vec<char> {
+        let query = |line: &str| ["\"expr\"", "\"legendFormat\""].iter().any(|field| line.contains(field));
+        text.lines().flat_map(|line| if query(line) { "" } else { line }.chars().chain(['\n'])).collect()
+    };
+    let mut found = faults_below(&["crds", "charts"], prose, &["yaml", "tpl", "txt", "json"]);
     found.extend(faults_below(&["charts"], markdown, &["md"]));
     at_most(CRDS_AND_CHART, &found);
 }

@@ -10,6 +10,8 @@ fn census(name: &str) -> PoolCensus {
         waiting: 3,
         oldest: None,
         resting_credentials: 1,
+        parked_credentials: 0,
+        ready: Some(true),
     }
 }
 
@@ -57,6 +59,8 @@ async fn the_series_of_a_pool_go_with_it() {
         r#"poolkeeper_queue_length{namespace="ns",pool="a"} 3"#,
         r#"poolkeeper_attempts_total{namespace="ns",pool="a",outcome="RateLimited"} 1"#,
         r#"poolkeeper_loop_work{lane="api",state="waiting"} 2"#,
+        r#"poolkeeper_pool_ready{namespace="ns",pool="a"} 1"#,
+        r#"poolkeeper_parked_credentials{namespace="ns",pool="a"} 0"#,
         "poolkeeper_leader 1",
         "poolkeeper_pools 1",
     ] {
