@@ -54,6 +54,15 @@ fn a_recorded_output_gives_outcome_time_and_rule() {
     let none = test(&of("claude-code", &["--exit-code", "0"]), "fine\n");
     assert_eq!((&none["outcome"], &none["rule"]), (&"Succeeded".into(), &serde_json::Value::Null));
 
+    // What it cost, from the last event of a program that fails for an unknown reason.
+    let result = "{\"type\":\"result\",\"is_error\":true,\"result\":\"What?\",\"total_cost_usd\":0.25,\"usage\":{\"input_tokens\":12,\"output_tokens\":5}}\n";
+    let unknown = test(&["claude-code"], result);
+    assert_eq!((&unknown["spent"]["costUsd"], &unknown["spent"]["inputTokens"]), (&0.25.into(), &12.into()));
+    assert!(none["spent"].is_null());
+    let path = file(&dir, "out", result);
+    let said = rig.run(&["preset", "test", "claude-code", path.to_str().unwrap()]).exits(0).stdout;
+    assert!(said.ends_with("last event What?\nspent      $0.25, 12 tokens read (0 cached), 5 written\n"), "{said}");
+
     let path = file(&dir, "out", "\u{1b}[31mwhat\u{1b}[0m\u{7} is this\n");
     let said = rig.run(&["preset", "test", "gh", path.to_str().unwrap()]).exits(0).stdout;
     assert_eq!(said, "outcome    Failed\nrule       none: exit code 1 decides\nlast line  what is this\n");

@@ -15,8 +15,9 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::escape;
 use crate::cli::print;
 use crate::supervisor::outcome::judge::Ended;
-use crate::supervisor::outcome::recogniser::{Moment, Recognised, after};
+use crate::supervisor::outcome::recogniser::{LastWords, Moment, Recognised, after};
 use crate::supervisor::outcome::{Judge, Recogniser, Seen, Stream, Verdict};
+use crate::supervisor::spent::Spent;
 
 /// Bytes that are read at a time. However long the file is, only its end stays in memory.
 const CHUNK: usize = 64 * 1024;
@@ -24,7 +25,7 @@ const CHUNK: usize = 64 * 1024;
 /// Test a preset or a pattern on a recorded output
 ///
 /// Prints what an attempt with this output would be reported as, until when its worker would rest, which rule says so, and
-/// the line that it was recognised by. Without --exit-code the program is taken to have failed with 1, or to wait by itself.
+/// the line that it was recognised by. An output that says what it cost shows that too. Without --exit-code the program is taken to have failed with 1, or to wait by itself.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  poolkeeper preset test claude-code out.txt\n  \
                         agent 2>&1 | poolkeeper preset test 'quota is gone, wait (?<retryAfter>\\S+)'\n  \
@@ -77,10 +78,12 @@ impl Run for TestArgs {
         let asleep = if self.exit_code.is_none() { recogniser.asleep(&seen, &at) } else { None };
         let exit_code = self.exit_code.unwrap_or(1);
         let found = asleep.clone().or_else(|| recogniser.ended(&seen, exit_code, &at));
+        let (spent, last_words) =
+            (recogniser.spent(&seen).filter(|spent| !spent.is_nothing()), recogniser.last_words(&seen));
         let judge = Judge { recogniser, ..Judge::default() };
         let verdict =
             judge.decide(Ended { exit_code, file: Ok(None), seen: &seen, asleep: asleep.as_ref(), silent: None }, &at);
-        let answer = Answer { verdict, found, asleep: asleep.is_some(), exit_code, last_line: seen.last_line(), at };
+        let answer = Answer { verdict, found, asleep: asleep.is_some(), exit_code, last_words, spent, at };
         print::data(&match self.output {
             Format::Json => print::json(&answer.json()),
             Format::Table => answer.table(),
@@ -122,7 +125,9 @@ struct Answer {
     /// It has not ended: it waits by itself.
     asleep: bool,
     exit_code: i32,
-    last_line: Option<String>,
+    last_words: Option<LastWords>,
+    /// What the program said that it cost.
+    spent: Option<Spent>,
     at: Moment,
 }
 
@@ -135,7 +140,7 @@ impl Answer {
     fn line(&self) -> Option<&str> {
         match &self.found {
             Some(found) => Some(&*found.line).filter(|line| !line.is_empty()),
-            None => self.last_line.as_deref(),
+            None => self.last_words.as_ref().map(|last| &*last.text),
         }
     }
 
@@ -148,6 +153,7 @@ impl Answer {
             "line": self.line(),
             "exitCode": if self.asleep { None } else { Some(self.exit_code) },
             "message": self.verdict.message,
+            "spent": self.spent,
         })
     }
 
@@ -171,7 +177,14 @@ impl Answer {
         }
         rows.push(("rule", rule));
         if let Some(line) = self.line() {
-            rows.push((if self.found.is_some() { "line" } else { "last line" }, line.to_owned()));
+            let last = self.last_words.as_ref().map_or("last line", |last| last.what);
+            rows.push((if self.found.is_some() { "line" } else { last }, line.to_owned()));
+        }
+        if let Some(spent) = &self.spent {
+            let cost = if spent.cost_usd.is_zero() { String::new() } else { format!("{}, ", spent.cost_usd) };
+            let Spent { input_tokens, cached_input_tokens, output_tokens, .. } = spent;
+            let tokens = format!("{input_tokens} tokens read ({cached_input_tokens} cached), {output_tokens} written");
+            rows.push(("spent", cost + &tokens));
         }
         if let Some(problem) = self.found.as_ref().and_then(|found| found.problem.as_ref()) {
             rows.push(("problem", problem.clone()));

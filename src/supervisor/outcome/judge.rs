@@ -72,20 +72,20 @@ impl Judge {
                 Some(found) => Verdict::recognised(&found),
                 // The code is that of a command that was ended, and says nothing.
                 None if let Some(silence) = silent => Verdict::failed(format!("silent for {silence}")),
-                None => self.with_last_line(by_code, seen),
+                None => self.with_last_words(by_code, seen),
             },
         }
     }
 
-    /// An unknown failure shows its last line, from which a person can write the missing pattern. Without presets and patterns no
-    /// part of the output goes into an object.
-    fn with_last_line(&self, mut verdict: Verdict, seen: &Seen) -> Verdict {
+    /// An unknown failure shows its last line or event, from which a person can write the missing pattern. Without presets and
+    /// patterns no part of the output goes into an object.
+    fn with_last_words(&self, mut verdict: Verdict, seen: &Seen) -> Verdict {
         if verdict.outcome == ReportedOutcome::Failed
             && !self.recogniser.is_empty()
-            && let Some(line) = seen.last_line()
+            && let Some(last) = self.recogniser.last_words(seen)
         {
             let code = verdict.message.unwrap_or_default();
-            verdict.message = Some(format!("{code}; no preset or pattern knows its last line: {line}"));
+            verdict.message = Some(format!("{code}; no preset or pattern knows its {}: {}", last.what, last.text));
         }
         verdict
     }
@@ -186,5 +186,28 @@ mod tests {
             |patterns: &[&str]| judged(patterns, 3, Ok(None), "secret\n\u{1b}[1mlast\u{1b}[0m\n").message.unwrap();
         assert_eq!(message(&[]), "exit code 3");
         assert_eq!(message(&["gh"]), "exit code 3; no preset or pattern knows its last line: last");
+    }
+
+    #[test]
+    fn an_unknown_failure_shows_the_event_that_says_why_and_not_a_warning_after_it() {
+        let events = "{\"type\":\"error\",\"message\":\"Reconnecting... 1/1\"}\n\
+                      {\"type\":\"turn.failed\",\"error\":{\"message\":\"stream disconnected\"}}\n";
+        let message = |preset: &str, stdout: &str| {
+            let judge = Judge { recogniser: Recogniser::of([preset]).unwrap(), ..Judge::default() };
+            let mut seen = Seen::default();
+            seen.feed(Stream::Stdout, stdout.as_bytes());
+            seen.feed(Stream::Stderr, b"warning: no color\n");
+            let at = Moment { now: Timestamp::UNIX_EPOCH, zone: TimeZone::UTC };
+            let ended = Ended { exit_code: 1, file: Ok(None), seen: &seen, asleep: None, silent: None };
+            judge.decide(ended, &at).message.unwrap()
+        };
+        assert!(message("codex", events).ends_with("knows its last event: stream disconnected"));
+        // Events of other programs are skipped, and so are events without a text.
+        let empty = "{\"type\":\"turn.failed\",\"error\":{\"message\":\" \"}}\n";
+        assert!(message("codex", empty).ends_with("knows its last line: warning: no color"));
+        assert!(message("gh", events).ends_with("knows its last line: warning: no color"));
+        // What the real program says of a model that does not exist.
+        let model = "{\"type\":\"result\",\"is_error\":true,\"api_error_status\":404,\"result\":\"There's an issue with the model\"}";
+        assert!(message("claude-code", model).ends_with("knows its last event: There's an issue with the model"));
     }
 }

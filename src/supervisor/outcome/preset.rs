@@ -96,10 +96,13 @@ pub struct Usage {
     /// Fields of the event.
     #[serde(default)]
     pub fields: Option<Fields>,
+    /// The lines are steps, which are added up. Otherwise each is the sum up to it.
+    #[serde(default)]
+    pub sum: bool,
     /// Path of its cost, a number of US dollars.
     #[serde(default)]
     pub cost: Option<String>,
-    /// Paths of the tokens that were read, cached ones included. They are added.
+    /// Paths of the tokens that were read, cached ones included. They are added. `*` in a path stands for every name.
     #[serde(default)]
     pub input: Vec<String>,
     /// Paths of the tokens that came from a cache.

@@ -77,6 +77,15 @@ pub struct Recognised {
     pub problem: Option<String>,
 }
 
+/// How an output ended that says nothing to presets and patterns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastWords {
+    /// `last line` or `last event`.
+    pub what: &'static str,
+    /// Its text, not whole if it is long.
+    pub text: String,
+}
+
 /// Presets and patterns, ready for use.
 #[derive(Clone, Debug, Default)]
 pub struct Recogniser {
@@ -168,6 +177,17 @@ impl Recogniser {
         meters.find_map(|meter| streams.iter().find_map(|stream| meter.read(&stream.lines)))
     }
 
+    /// The end of an output in which nothing was recognised: the text of the last event that a preset knows as the end of a failed
+    /// run, or the last line. Warnings may follow on standard error what an event says.
+    pub fn last_words(&self, seen: &Seen) -> Option<LastWords> {
+        let event = self.presets.iter().find_map(|known| {
+            let streams = [seen.stdout.lines(), seen.stderr.lines()];
+            streams.iter().find_map(|stream| known.last_failure(stream))
+        });
+        let event = event.map(|text| LastWords { what: "last event", text: shown(&text) });
+        event.or_else(|| Some(LastWords { what: "last line", text: seen.last_line()? }))
+    }
+
     /// What the output of a command says that is silent, but has not ended: that it waits by itself for long.
     pub fn asleep(&self, seen: &Seen, at: &Moment) -> Option<Recognised> {
         let lines = if seen.last_is_stderr { &seen.stderr } else { &seen.stdout }.lines();
@@ -250,6 +270,15 @@ impl Compiled {
                 (success || failure).then_some(success)
             });
             last == Some(true)
+        })
+    }
+
+    /// The text of the last event that ends a failed run.
+    fn last_failure(&self, stream: &Lines) -> Option<String> {
+        stream.lines.iter().rev().filter_map(|line| line.event.as_ref()).find_map(|event| {
+            let known = self.preset.events.iter().filter(|known| has(event, &known.fields));
+            let mut texts = known.filter_map(|known| at_path(event, known.text.as_deref()?)?.as_str());
+            texts.find(|text| !text.trim().is_empty()).map(str::to_owned)
         })
     }
 

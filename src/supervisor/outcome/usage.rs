@@ -4,7 +4,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::expression::{self, BadPattern, COST};
-use super::fields::{at_path, has};
+use super::fields::{at_path, has, numbers_at};
 use super::preset::Usage;
 use super::tail::Line;
 use crate::supervisor::spent::Spent;
@@ -29,23 +29,26 @@ impl Meter {
         self.usage.cost.is_some() || self.usage.text.is_some()
     }
 
-    /// What the last line says that it knows.
+    /// What the last line says that it knows, or all of them together.
     pub(super) fn read(&self, lines: &[Line]) -> Option<Spent> {
-        lines.iter().rev().find_map(|line| match (&line.event, &self.usage.fields, &self.text) {
+        let mut known = lines.iter().rev().filter_map(|line| self.of_line(line));
+        if self.usage.sum { known.reduce(Spent::plus) } else { known.next() }
+    }
+
+    fn of_line(&self, line: &Line) -> Option<Spent> {
+        match (&line.event, &self.usage.fields, &self.text) {
             (Some(event), Some(fields), _) if has(event, fields) => Some(self.of_event(event)),
             (None, _, Some(text)) => {
                 let cost = text.captures(&expression::normal(&line.text))?.name(COST)?.as_str().parse().ok()?;
                 Some(Spent { cost_usd: cost, ..Spent::default() })
             }
             _ => None,
-        })
+        }
     }
 
     fn of_event(&self, event: &Value) -> Spent {
-        let tokens = |paths: &[String]| {
-            let counts = paths.iter().filter_map(|path| at_path(event, path)?.as_u64());
-            counts.fold(0, u64::saturating_add)
-        };
+        let tokens =
+            |paths: &[String]| paths.iter().flat_map(|path| numbers_at(event, path)).fold(0, u64::saturating_add);
         let cost = self.usage.cost.as_deref().and_then(|path| at_path(event, path)).and_then(Value::as_number);
         Spent {
             cost_usd: cost.and_then(|number| number.to_string().parse().ok()).unwrap_or_default(),
