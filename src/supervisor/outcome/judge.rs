@@ -202,7 +202,7 @@ mod tests {
             judge.decide(ended, &at).message.unwrap()
         };
         assert!(message("codex", events).ends_with("knows its last event: stream disconnected"));
-        // Events of other programs are skipped, and so are events without a text.
+        // Empty events do not count.
         let empty = "{\"type\":\"turn.failed\",\"error\":{\"message\":\" \"}}\n";
         assert!(message("codex", empty).ends_with("knows its last line: warning: no color"));
         assert!(message("gh", events).ends_with("knows its last line: warning: no color"));
