@@ -17,6 +17,8 @@ mod fixture;
 mod healthcheck;
 #[path = "docker_runtime/life.rs"]
 mod life;
+#[path = "docker_runtime/logins.rs"]
+mod logins;
 #[path = "docker_runtime/refusals.rs"]
 mod refusals;
 #[path = "docker_runtime/requests.rs"]

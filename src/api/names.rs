@@ -34,6 +34,10 @@ pub const NAMESPACE: &str = "poolkeeper.dev/namespace";
 pub const INSTALLATION: &str = "poolkeeper.dev/installation";
 /// On containers: the variable that holds the worker's credential. Its value is removed from reported output of the worker.
 pub const CREDENTIAL_ENV: &str = "poolkeeper.dev/credential-env";
+/// On containers: that the value of the worker's credential is in a file. It is removed from reported output of the worker.
+pub const CREDENTIAL_FILE: &str = "poolkeeper.dev/credential-file";
+/// On containers: which directory is the worker's credential, as hashes of it and of those around it. Others with the same do not start.
+pub const DIRECTORY: &str = "poolkeeper.dev/directory";
 /// On containers of a local run: `<boot id>/<pid>/<start time of pid in clock ticks>` of the process that owns them, and
 /// its pid namespace if that is known.
 pub const OWNER_PROCESS: &str = "poolkeeper.dev/owner-process";

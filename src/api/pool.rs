@@ -2,6 +2,7 @@
 #![allow(clippy::duplicated_attributes, reason = "printer columns have types and priorities in common")]
 
 pub mod defaults;
+mod directory;
 mod policies;
 mod scope;
 mod status;
@@ -13,6 +14,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use directory::{LoginDirectory, RunAs};
 pub use policies::{DispatchPolicy, HealthPolicy, HistoryPolicy, RateLimitPolicy, RecyclePolicy, UpdatePolicy};
 pub use scope::Scope;
 pub use status::{ContainerPoolStatus, CredentialRest, NotReady, Recent, RestingCredential, StartBackoff};
@@ -254,7 +256,7 @@ pub struct Mount {
 }
 
 /// A credential: an environment variable of the worker, and where its value comes from. It needs exactly one of
-/// `secretKeyRef`, `fromEnv`, `fromFile` and `fromCommand`. The last three are for local mode.
+/// `secretKeyRef`, `fromEnv`, `fromFile`, `fromCommand` and `directory`. The last four are for local mode.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Credential {
@@ -279,7 +281,17 @@ pub struct Credential {
     #[schemars(length(min = 1, max = 64), inner(length(max = 4096)))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub from_command: Vec<String>,
+    /// Directory of the host with the login of an agent. The variable names it. Local mode only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<LoginDirectory>,
+    /// File of the worker that holds the value, such as `/run/token`; the variable then holds the path of the file. `docker inspect`
+    /// and the environment do not show the value, and it may have several lines. With runtime Process the path is another one.
+    /// Docker: an engine on this machine only.
+    #[schemars(schema_with = "schema::mount_path")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// Maximum number of attempts on this credential at the same time, over all pools of the namespace. Default: no limit.
+    /// With `directory`: also the maximum number of workers that have the directory, over all pools and namespaces, and 1 by default.
     #[schemars(range(min = 1, max = 100_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrent: Option<i32>,
@@ -294,6 +306,8 @@ impl Credential {
             format!("env/{v}")
         } else if let Some(path) = &self.from_file {
             format!("file/{path}")
+        } else if let Some(directory) = &self.directory {
+            format!("directory{}", directory.plain_path())
         } else {
             format!("command/{}", self.from_command.join(" "))
         }

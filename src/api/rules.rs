@@ -84,7 +84,7 @@ pub(super) const POOL: &[Rule] = &[
     Rule {
         at: "spec",
         cel: "!has(self.credentials) || !has(self.runtime) || self.runtime != 'Pod' || self.credentials.all(c, has(c.secretKeyRef))",
-        message: "with runtime Pod a credential must come from a Secret (use secretKeyRef instead of fromEnv, fromFile and fromCommand)",
+        message: "with runtime Pod a credential must come from a Secret (use secretKeyRef instead of fromEnv, fromFile, fromCommand and directory)",
     },
     Rule {
         at: "spec",
@@ -120,8 +120,23 @@ pub(super) const POOL: &[Rule] = &[
     Rule {
         at: "spec.credentials[]",
         cel: "(has(self.secretKeyRef) ? 1 : 0) + (has(self.fromEnv) ? 1 : 0) + (has(self.fromFile) ? 1 : 0) \
-              + (has(self.fromCommand) ? 1 : 0) == 1",
-        message: "a credential needs exactly one of secretKeyRef, fromEnv, fromFile and fromCommand",
+              + (has(self.fromCommand) ? 1 : 0) + (has(self.directory) ? 1 : 0) == 1",
+        message: "a credential needs exactly one of secretKeyRef, fromEnv, fromFile, fromCommand and directory",
+    },
+    Rule {
+        at: "spec.credentials[]",
+        cel: "!has(self.directory) || !has(self.file)",
+        message: "file is for a value, and a directory has none (remove file; the variable names the directory)",
+    },
+    Rule {
+        at: "spec.credentials[].directory",
+        cel: "!self.hostPath.matches('(^|/)[.][.](/|$)')",
+        message: "hostPath cannot contain .. (write the path without it)",
+    },
+    Rule {
+        at: "spec.credentials[].directory",
+        cel: "self.shared || !self.hostPath.matches('/[.](claude|codex|gemini|config|aws|ssh)/*$')",
+        message: "your own agent uses this directory, and a worker could log it out (make a directory for each account; or set shared: true)",
     },
 ];
 
@@ -177,6 +192,7 @@ pub(super) const WORKER: &[Rule] = &[Rule {
     cel: "self.pool == oldSelf.pool && self.poolGeneration == oldSelf.poolGeneration \
           && self.templateHash == oldSelf.templateHash && self.runtime == oldSelf.runtime \
           && has(self.credential) == has(oldSelf.credential) && has(self.host) == has(oldSelf.host) \
+          && has(self.directory) == has(oldSelf.directory) && (!has(self.directory) || self.directory == oldSelf.directory) \
           && (!has(self.credential) || self.credential == oldSelf.credential) && (!has(self.host) || self.host == oldSelf.host)",
     message: "spec cannot change, except cordoned (change the pool instead: its workers are then replaced)",
 }];

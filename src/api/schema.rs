@@ -117,6 +117,15 @@ pub(super) fn mount_path(_: &mut SchemaGenerator) -> Schema {
     text("^/.*[^/]", 4096, "must be an absolute path below /, such as /agents")
 }
 
+/// A file below a directory, by a relative path.
+pub(super) fn file_below(_: &mut SchemaGenerator) -> Schema {
+    text(
+        "^([^/.]|[.][^/.]|[.][.][^/])[^/]*(/([^/.]|[.][^/.]|[.][.][^/])[^/]*)*$",
+        1024,
+        "must be the path of a file in the directory, such as auth.json",
+    )
+}
+
 /// A number of workers, or a share of them in percent.
 pub(super) fn number_or_percent(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -57,6 +57,10 @@ pub struct WorkerSpec {
     #[schemars(schema_with = "schema::label")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// Directory on that host that is the worker's credential. It is counted over all pools and namespaces.
+    #[schemars(schema_with = "schema::absolute_path")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<Box<str>>,
     /// Hash of the fields of the pool that the worker is made from.
     #[schemars(length(min = 1, max = 128))]
     pub template_hash: String,

@@ -13,6 +13,7 @@ pub mod controller;
 pub mod cooldown;
 pub mod crd;
 pub mod create;
+pub mod credential;
 pub mod delete;
 pub mod dispatches;
 pub mod doctor;
@@ -72,6 +73,7 @@ enum Command {
     Renew(Box<dispatches::renew::RenewArgs>),
     Logs(Box<dispatches::logs::LogsArgs>),
     Create(Box<create::CreateArgs>),
+    Credential(Box<credential::CredentialArgs>),
     Scale(Box<scale::ScaleArgs>),
     Set(Box<set::SetArgs>),
     Pause(Box<set::PauseArgs>),
@@ -126,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Renew(args) => block_on(*args),
         Command::Logs(args) => block_on(*args),
         Command::Create(args) => block_on(*args),
+        Command::Credential(args) => block_on(*args),
         Command::Scale(args) => block_on(*args),
         Command::Set(args) => block_on(*args),
         Command::Pause(args) => block_on(*args),

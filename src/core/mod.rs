@@ -93,6 +93,7 @@ pub use worker_end::WorkerEnd;
 use self::agenda::{Agenda, Wake};
 use self::state::claims::Claims;
 use self::state::credentials::Credentials;
+use self::state::directories::Directories;
 use self::state::dispatches::Dispatches;
 use self::state::instances::Instances;
 use self::state::leases::Leases;
@@ -131,6 +132,7 @@ pub struct Core {
     workers: Workers,
     dispatches: Dispatches,
     credentials: Credentials,
+    directories: Directories,
     instances: Instances,
     claims: Claims,
     leases: Leases,
@@ -150,6 +152,7 @@ impl Core {
             workers: Workers::default(),
             dispatches: Dispatches::default(),
             credentials: Credentials::default(),
+            directories: Directories::default(),
             instances: Instances::new(&cfg),
             claims: Claims::default(),
             leases: Leases::default(),

@@ -3,8 +3,11 @@
 //! [`Resolver`] finds the values for workers; [`resolve`] those that a command needs itself. A value is fetched for each start of a worker and erased from memory after that start, so a changed file or variable
 //! reaches the next worker. No error here carries anything that was read.
 
+mod changes;
 mod ending;
+mod login;
 mod secret;
+mod value_file;
 
 use std::io;
 use std::process::Stdio;
@@ -18,8 +21,11 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
 use crate::api::pool::Credential;
+pub use changes::{Change, Changes};
 pub use ending::{Ending, Redactor};
+pub use login::{Login, mark, overlap};
 pub use secret::{Secret, Secrets};
+pub use value_file::{ValueFiles, ValueOf, remove as remove_value_file};
 
 /// Longest value, in bytes: Linux allows no longer environment string than 128 KiB, and no credential is near it.
 const MAX_BYTES: usize = 64 * 1024;
@@ -32,7 +38,7 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(thiserror::Error, Debug)]
 pub enum CredentialError {
     /// Not exactly one source is given.
-    #[error("credential {name}: give exactly one of secretKeyRef, fromEnv, fromFile, fromCommand")]
+    #[error("credential {name}: give exactly one of secretKeyRef, fromEnv, fromFile, fromCommand, directory")]
     Sources {
         /// Name of the credential.
         name: String,
@@ -51,6 +57,14 @@ pub enum CredentialError {
         /// Name of the credential.
         name: String,
         /// Why there is no value.
+        why: String,
+    },
+    /// What holds it cannot be given to a worker.
+    #[error("credential {name}: {why}")]
+    Place {
+        /// Name of the credential.
+        name: String,
+        /// Why not.
         why: String,
     },
     /// The variable is not there, and it is that of a server.
@@ -130,12 +144,21 @@ pub enum CredentialError {
 pub struct Resolver {
     /// Those of the server that this process is. None: it is no server, but a command in the shell of its user.
     secrets: Option<Arc<dyn Secrets>>,
+    /// Where each value that was found is noted.
+    changes: Option<Changes>,
 }
 
 impl Resolver {
     /// For a server: its environment and its directory are not those of the user.
     pub fn of_server(secrets: Arc<dyn Secrets>) -> Self {
-        Self { secrets: Some(secrets) }
+        Self { secrets: Some(secrets), changes: None }
+    }
+
+    /// Notes each value that is found: a later one is seen to differ.
+    #[must_use]
+    pub fn noting(mut self, changes: &Changes) -> Self {
+        self.changes = Some(changes.clone());
+        self
     }
 
     /// Fetches the value of a credential of a pool in this namespace. Takes at most 30 s.
@@ -143,12 +166,20 @@ impl Resolver {
     /// # Errors
     /// As [`resolve`].
     pub async fn resolve(&self, namespace: &str, credential: &Credential) -> Result<Secret, CredentialError> {
+        let value = self.fetch(namespace, credential).await?;
+        if let Some(changes) = &self.changes {
+            changes.saw(namespace, &credential.identity(), &value);
+        }
+        Ok(value)
+    }
+
+    async fn fetch(&self, namespace: &str, credential: &Credential) -> Result<Secret, CredentialError> {
         let Some(secrets) = &self.secrets else { return resolve(credential).await };
         let name = || credential.name.clone();
         if let (Some(at), 1) = (&credential.secret_key_ref, sources(credential)) {
             let read = secrets.value(namespace, at).await;
             let bytes = read.map_err(|why| CredentialError::Secret { name: name(), why })?;
-            return checked(credential, &format!("key {} of Secret {}", at.key, at.name), &bytes);
+            return as_value(credential, &format!("key {} of Secret {}", at.key, at.name), &bytes);
         }
         if let Some(program) = credential.from_command.first().filter(|p| p.contains('/') && !p.starts_with('/')) {
             return Err(CredentialError::Relative { name: name(), program: program.clone() });
@@ -167,6 +198,7 @@ fn sources(credential: &Credential) -> usize {
         credential.from_env.is_some(),
         credential.from_file.is_some(),
         !credential.from_command.is_empty(),
+        credential.directory.is_some(),
     ];
     given.iter().filter(|given| **given).count()
 }
@@ -190,14 +222,20 @@ pub async fn resolve(credential: &Credential) -> Result<Secret, CredentialError>
         (format!("file {path}"), read(file).await.map_err(failed)?)
     } else if let Some((program, args)) = credential.from_command.split_first() {
         (format!("command {program}"), run(&credential.name, program, args).await?)
+    } else if credential.directory.is_some() {
+        let why = "a directory has no value that could be read".to_owned();
+        return Err(CredentialError::Place { name: name(), why });
     } else {
         return Err(CredentialError::SecretKeyRef { name: name() });
     };
-    checked(credential, &origin, &bytes)
+    as_value(credential, &origin, &bytes)
 }
 
-/// What was found as a value, if it can be one.
-fn checked(credential: &Credential, origin: &str, bytes: &[u8]) -> Result<Secret, CredentialError> {
+/// What was found as a value, without the newlines at its end. `origin` is named in errors.
+///
+/// # Errors
+/// It cannot be the value of this credential.
+pub fn as_value(credential: &Credential, origin: &str, bytes: &[u8]) -> Result<Secret, CredentialError> {
     let wrong = |problem| CredentialError::Value { name: credential.name.clone(), origin: origin.to_owned(), problem };
     if bytes.len() > MAX_BYTES {
         return Err(wrong("is longer than 64 KiB"));
@@ -210,9 +248,11 @@ fn checked(credential: &Credential, origin: &str, bytes: &[u8]) -> Result<Secret
     if value.contains('\0') {
         return Err(wrong("contains a NUL byte"));
     }
-    // A header that it is put into would be cut there, or refused.
-    if value.contains(['\n', '\r']) {
-        return Err(wrong("contains a line break: a credential is one line"));
+    // A header that it is put into would be cut there, or refused. A file, such as a key, has lines.
+    if credential.file.is_none() && value.contains(['\n', '\r']) {
+        return Err(wrong(
+            "contains a line break: a credential in a variable is one line (file: PATH gives the worker a file)",
+        ));
     }
     Ok(Secret::new(value))
 }
@@ -312,9 +352,15 @@ mod tests {
             let error = resolve(&command(script)).await.unwrap_err().to_string();
             assert_eq!(
                 error,
-                "credential a: the value from command sh contains a line break: a credential is one line"
+                "credential a: the value from command sh contains a line break: a credential in a variable is one line (file: PATH gives the worker a file)"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_of_the_worker_may_have_several_lines() {
+        let credential = Credential { file: Some("/run/token".into()), ..command("printf 'one\\ntwo\\n'") };
+        assert_eq!(resolve(&credential).await.unwrap().expose(), "one\ntwo");
     }
 
     #[tokio::test]

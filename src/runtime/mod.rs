@@ -9,6 +9,7 @@ pub mod config;
 pub mod credentials;
 pub mod docker;
 pub mod exec;
+pub mod given;
 pub mod pod;
 pub mod process;
 pub mod reach;

@@ -12,9 +12,9 @@ use crate::PROGRAM;
 use crate::get::create_pool;
 use crate::terminal::typed;
 
-const IMAGE: &str = "poolkeeper-test:1";
+pub const IMAGE: &str = "poolkeeper-test:1";
 
-fn has_image() -> bool {
+pub fn has_image() -> bool {
     let found = Command::new("docker").args(["image", "inspect", IMAGE]).output().is_ok_and(|o| o.status.success());
     if !found {
         assert!(std::env::var_os("POOLKEEPER_REQUIRE_DOCKER").is_none(), "no Docker Engine has {IMAGE}");

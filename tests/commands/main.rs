@@ -6,6 +6,7 @@ mod away;
 mod changing;
 mod completion;
 mod creating;
+mod credentials;
 mod docker;
 mod doctor;
 mod examples;

@@ -4,6 +4,7 @@
 mod world;
 
 mod columns;
+mod directories;
 mod dispatching;
 mod doors;
 mod drains;

@@ -207,6 +207,8 @@ impl Rig {
                 from_env: None,
                 from_file: None,
                 from_command: Vec::new(),
+                directory: None,
+                file: None,
                 max_concurrent: Some(100_000),
             });
         }
@@ -230,6 +232,7 @@ impl Rig {
                 runtime: RuntimeKind::Docker,
                 credential: credential.as_ref().map(|c| c.name.clone()),
                 host: Some(LOCAL_HOST.to_owned()),
+                directory: None,
                 template_hash: template_hash(&pool.spec, credential.as_ref()),
                 cordoned: false,
             },

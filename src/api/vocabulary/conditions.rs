@@ -199,10 +199,13 @@ conditions! {
             "Correct the template, or what refuses the deletion. The message has the newest failure.";
         UpdatePaused = false: "Workers are out of date, and `spec.paused` is true.", "Set `spec.paused` to false.";
     }
-    PoolScalingLimited: ContainerPool ScalingLimited, "Whether dispatches wait although the pool has as many workers as it may have." {
+    PoolScalingLimited: ContainerPool ScalingLimited, "Whether the pool needs more workers and may create none." {
         WithinRange = false: "No dispatch waits for a worker above `spec.max`.", "Nothing.";
         MaxReached = true: "Dispatches wait, and the pool has `spec.max` workers. The message says what the next dispatch waits for.",
             "Wait, or raise `spec.max`.";
+        DirectoryInUse = true: "The pool wants more workers, and every credential that could be used is a directory that other workers have. \
+            The message names one of each.",
+            "Wait, add a credential with a directory of its own, or raise `maxConcurrent` if the agent can share its login.";
     }
     PoolRuntimeAllowed: ContainerPool RuntimeAllowed, "Whether this controller may run the workers that the pool asks for." {
         Allowed = true: "It may.", "Nothing.";

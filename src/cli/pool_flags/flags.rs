@@ -90,19 +90,26 @@ pub fn credentials(flags: &[String], around: &Surroundings<'_>) -> Result<Vec<Va
     flags.iter().map(|flag| credential(flag, around)).collect()
 }
 
-/// After the name comes `env:VAR`, or `VAR:` and one of `env:SOURCE`, `file:PATH`, `command:CMD`, `secret:NAME/KEY`. Messages repeat the name
+/// After the name comes `env:VAR` or `dir:PATH`, or `VAR:` and one of `env:SOURCE`, `file:PATH`, `command:CMD`, `secret:NAME/KEY`,
+/// `dir:PATH`. Messages repeat the name
 /// only: a user who mistook the form may have written the secret itself.
 fn credential(flag: &str, around: &Surroundings<'_>) -> Result<Value, Failure> {
     let name = flag.split('=').next().unwrap_or_default();
     let wrong = |problem: &str| {
         Failure::usage(format!(
-            "--credential {name}: {problem}; write NAME=env:VAR, NAME=VAR:file:PATH or NAME=VAR:command:CMD, such as a=env:API_TOKEN"
+            "--credential {name}: {problem}; write NAME=env:VAR, NAME=VAR:file:PATH, NAME=VAR:command:CMD or NAME=dir:PATH, such as a=env:API_TOKEN"
         ))
     };
     let (_, source) = flag.split_once('=').ok_or_else(|| wrong("there is no ="))?;
     let (first, rest) = source.split_once(':').ok_or_else(|| wrong("there is no source"))?;
     let (variable, kind, from) = match first {
         "env" => (rest, "env", rest),
+        "dir" => {
+            let variable = variable_of(&absolute(rest, around)).ok_or_else(|| {
+                wrong("no agent has logged in to that directory, so name the variable: NAME=VAR:dir:PATH")
+            })?;
+            (variable, "dir", rest)
+        }
         "file" | "command" | "secret" => return Err(wrong("which variable of the worker is it?")),
         variable => {
             let (kind, from) = rest.split_once(':').ok_or_else(|| wrong("there is no source"))?;
@@ -128,16 +135,29 @@ fn credential(flag: &str, around: &Surroundings<'_>) -> Result<Value, Failure> {
             }
             ("fromFile", json!(path.to_string_lossy()))
         }
+        "dir" => {
+            let path = absolute(from, around);
+            if let Err(error) = std::fs::metadata(&path) {
+                return Err(Failure::usage(format!("--credential {name}: {}: {error}", path.display())));
+            }
+            ("directory", json!({"hostPath": path.to_string_lossy()}))
+        }
         "command" => ("fromCommand", json!(["sh", "-c", from])),
         "secret" => {
             let at = from.split_once('/').filter(|(name, key)| !name.is_empty() && !key.is_empty());
             let (name, key) = at.ok_or_else(|| wrong("a Secret is named as secret:NAME/KEY"))?;
             ("secretKeyRef", json!({"name": name, "key": key}))
         }
-        _ => return Err(wrong("the source is none of env, file, command, secret")),
+        _ => return Err(wrong("the source is none of env, file, command, secret, dir")),
     };
     entry[field] = value;
     Ok(entry)
+}
+
+/// The variable that names the directory of an agent, by the login that is in it.
+fn variable_of(directory: &Path) -> Option<&'static str> {
+    const LOGINS: [(&str, &str); 2] = [(".credentials.json", "CLAUDE_CONFIG_DIR"), ("auth.json", "CODEX_HOME")];
+    LOGINS.into_iter().find(|(file, _)| directory.join(file).exists()).map(|(_, variable)| variable)
 }
 
 #[cfg(test)]
@@ -165,6 +185,12 @@ mod tests {
         let secret = json!({"name": "a", "env": "KEY", "secretKeyRef": {"name": "tokens", "key": "a"}});
         assert_eq!(of("a=KEY:secret:tokens/a").unwrap(), secret);
         assert_eq!(of("a=KEY:command:pass x:y").unwrap()["fromCommand"], json!(["sh", "-c", "pass x:y"]));
+        assert_eq!(of("a=KEY:dir:/tmp").unwrap()["directory"], json!({"hostPath": "/tmp"}));
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("auth.json"), "{}").unwrap();
+        let login = format!("a=dir:{}", dir.path().display());
+        assert_eq!(of(&login).unwrap()["env"], "CODEX_HOME");
+        assert!(of("a=dir:/proc").unwrap_err().message.contains("name the variable"));
         for bad in [
             "a",
             "a=",

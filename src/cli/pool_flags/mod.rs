@@ -84,7 +84,8 @@ Credential that workers use at the rate-limited service. Workers are spread even
   NAME=VAR:env:SOURCE     $SOURCE of this environment, as $VAR in the worker
   NAME=VAR:file:PATH      the content of a file
   NAME=VAR:secret:S/KEY   a key of the Secret S; not with --local
-  NAME=VAR:command:CMD    what `sh -c CMD` prints here";
+  NAME=VAR:command:CMD    what `sh -c CMD` prints here
+  NAME=dir:PATH           a directory with the login of an agent, one worker at a time; $VAR (NAME=VAR:dir:PATH) names it";
 
 fn runtime(text: &str) -> Result<RuntimeKind, String> {
     match text.to_ascii_lowercase().as_str() {

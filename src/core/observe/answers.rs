@@ -87,12 +87,15 @@ impl Core {
         let Some((pool, _)) = worker.name.rsplit_once('-') else { return };
         let pool = worker.sibling(pool);
         if let (Some(p), Some(o)) = (self.pools.get_mut(&pool), names::ordinal(&pool.name, &worker.name))
-            && p.members.end_creation(o)
+            && let Some(spec) = p.members.end_creation(o)
         {
             if done {
                 p.learned.replacements.created(o);
             } else {
                 p.learned.replacements.not_created(o);
+            }
+            if !done && self.workers.get(worker).is_none() {
+                self.directory_left(worker, &spec);
             }
             self.agenda.mark_pool(&pool);
         }

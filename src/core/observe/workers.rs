@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::api::worker::DispatchRef;
+use crate::api::worker::{DispatchRef, WorkerSpec};
 use crate::api::{Worker, names};
 use crate::core::state::instances::{InstanceView, instance_key};
 use crate::core::state::workers::{WorkerChange, WorkerEntry};
@@ -33,6 +33,7 @@ impl Core {
             if let Some(ordinal) = entry.ordinal() {
                 p.learned.replacements.created(ordinal);
             }
+            self.directories.add(&key, &worker.spec);
             self.workers.insert(key.clone(), entry);
         }
         if let Some(was) = &change.unnamed {
@@ -59,6 +60,13 @@ impl Core {
         self.reindex_worker(&key, now);
         self.agenda.mark_worker(&key);
         self.agenda.mark_pool(&pool);
+    }
+
+    /// A worker that has or had a directory is gone, or was not created: other pools may want it.
+    pub(in crate::core) fn directory_left(&mut self, worker: &ObjectKey, spec: &WorkerSpec) {
+        for pool in self.directories.remove(worker, spec) {
+            self.agenda.mark_pool(&pool);
+        }
     }
 
     /// The worker with this uid no longer names an attempt, or is gone.
@@ -97,6 +105,7 @@ impl Core {
         if let Some(p) = self.pools.get_mut(&pool) {
             p.members.gone(e.ordinal(), &obj.spec);
         }
+        self.directory_left(key, &obj.spec);
         let instance = instance_key(&obj);
         match self.instances.get(&instance).map(|e| &e.view) {
             Some(InstanceView::Gone) => {

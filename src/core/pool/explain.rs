@@ -78,6 +78,13 @@ impl Core {
         if parked > 0 && parked == creds.len() && counts.busy == 0 {
             return Wait::Parked;
         }
+        if creds.is_empty()
+            && counts.busy == 0
+            && back.is_none()
+            && let Some(why) = self.limited_by_directory(key, &obj, counts, now)
+        {
+            return Wait::Unavailable(why);
+        }
         if let Some(t) = probing {
             return Wait::Probing(t);
         }

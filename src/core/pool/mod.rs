@@ -5,6 +5,7 @@
 mod assign;
 mod backoff;
 mod decide;
+mod directories;
 mod dispatching;
 mod explain;
 mod not_ready;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::assign::Gate;
 use super::size::{Counts, want};
+use crate::api::pool::Credential;
 use crate::api::worker::{WorkerPhase, WorkerSpec};
 use crate::api::{ContainerPool, RuntimeKind, Worker, names};
 use crate::core::agenda::Wake;
@@ -133,7 +134,7 @@ impl Core {
             count(p.slots.starting().len() + p.members.creating() + p.members.deleting() + p.slots.held().len());
         if counts.queued <= coming
             || count(p.members.len()) < obj.spec.max
-            || self.next_credential(key, obj, now).is_none()
+            || self.next_host(key, obj).and_then(|h| self.next_credential(key, obj, &h.host, now)).is_none()
         {
             return;
         }
@@ -188,14 +189,9 @@ impl Core {
             let owed = p.learned.replacements.first_owed().cloned();
             let Some(host) = self.next_host(key, obj) else { return };
             let kept = owed.flatten().filter(|name| obj.spec.credentials.iter().any(|c| c.name == *name));
-            let credential = if obj.spec.credentials.is_empty() {
-                None
-            } else if kept.is_some() {
-                kept // a worker that replaces another one is on the same credential
-            } else {
-                // Below `min` a worker is created even while all credentials rest. It is ready when one of them is free.
-                let Some(c) = self.next_credential(key, obj, now).or_else(|| self.least_used(key, obj)) else { return };
-                Some(c)
+            let Some(credential) = self.credential_for_next(key, obj, kept, &host.host, now) else {
+                self.directories.wait(key); // the end of a worker that has one of them marks the pool again
+                return;
             };
             let worker = new_worker(obj, ordinal, host, credential);
             let subject = Subject::Worker(key.sibling(names::worker(&key.name, ordinal)));
@@ -210,6 +206,7 @@ impl Core {
                 p.learned.replacements.repay(ordinal);
                 p.members.begin_creation(ordinal, worker.spec.clone());
             }
+            self.directories.add(&key.sibling(names::worker(&key.name, ordinal)), &worker.spec);
             self.write(subject, Verb::CreateWorker(Box::new(worker)));
         }
     }
@@ -220,14 +217,42 @@ impl Core {
         Some(Subject::Worker(key.sibling(names::worker(&key.name, next))))
     }
 
+    /// The credential of the next worker, `Some(None)` if the pool has none. None: each is a directory that other workers have.
+    fn credential_for_next(
+        &mut self,
+        key: &ObjectKey,
+        obj: &ContainerPool,
+        kept: Option<String>,
+        host: &str,
+        now: Now,
+    ) -> Option<Option<String>> {
+        if obj.spec.credentials.is_empty() {
+            return Some(None);
+        }
+        if let Some(kept) = kept {
+            // A worker that replaces another one is on the same credential.
+            let entry = obj.spec.credentials.iter().find(|c| c.name == kept)?;
+            return (!self.directory_is_full(entry, host)).then_some(Some(kept));
+        }
+        // Below `min` a worker is created even while all credentials rest. It is ready when one of them is free.
+        self.next_credential(key, obj, host, now).or_else(|| self.least_used(key, obj, host)).map(Some)
+    }
+
     /// The free credential with the fewest workers, in the order of the spec.
-    fn next_credential(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now) -> Option<String> {
+    pub(super) fn next_credential(
+        &mut self,
+        key: &ObjectKey,
+        obj: &ContainerPool,
+        host: &str,
+        now: Now,
+    ) -> Option<String> {
         let mut best: Option<(usize, String)> = None;
         for c in &obj.spec.credentials {
             let rest = self.credential_rest(&key.namespace, &c.identity());
             let free = !rest.parked && !rest.until.is_some_and(|u| self.rest_ends.lasts(u.0, now));
             let n = self.made_with(key, &c.name);
-            let full = c.max_concurrent.is_some_and(|m| n >= usize::try_from(m).unwrap_or(0));
+            let full = c.max_concurrent.is_some_and(|m| n >= usize::try_from(m).unwrap_or(0))
+                || self.directory_is_full(c, host);
             if free && !full && best.as_ref().is_none_or(|(least, _)| n < *least) {
                 best = Some((n, c.name.clone()));
             }
@@ -235,8 +260,10 @@ impl Core {
         best.map(|(_, name)| name)
     }
 
-    fn least_used(&self, key: &ObjectKey, obj: &ContainerPool) -> Option<String> {
-        obj.spec.credentials.iter().min_by_key(|c| self.made_with(key, &c.name)).map(|c| c.name.clone())
+    fn least_used(&mut self, key: &ObjectKey, obj: &ContainerPool, host: &str) -> Option<String> {
+        let may_be_used: Vec<&Credential> =
+            obj.spec.credentials.iter().filter(|c| !self.directory_is_full(c, host)).collect();
+        may_be_used.into_iter().min_by_key(|c| self.made_with(key, &c.name)).map(|c| c.name.clone())
     }
 
     /// Workers of a pool that have a credential, with those that are being created.
@@ -245,7 +272,7 @@ impl Core {
     }
 
     /// The listed host with the fewest workers that has room, in the order of the spec.
-    fn next_host(&self, key: &ObjectKey, obj: &ContainerPool) -> Option<HostKey> {
+    pub(super) fn next_host(&self, key: &ObjectKey, obj: &ContainerPool) -> Option<HostKey> {
         let runtime = self.runtime_of(obj);
         let configured = self.cfg.hosts_of(runtime);
         let of = |host: &str| HostKey { runtime, host: host.to_owned() };
@@ -279,7 +306,8 @@ impl Core {
         }
         let foreign = obj.spec.credentials.iter().find(|c| c.secret_key_ref.is_none());
         if let Some(c) = foreign.filter(|_| !self.cfg.local_credentials) {
-            return Some(format!("credential {:?}: only secretKeyRef is allowed here", c.name));
+            let what = if c.directory.is_some() { "a directory is for the local server and run --local; " } else { "" };
+            return Some(format!("credential {:?}: {what}only secretKeyRef is allowed here", c.name));
         }
         None
     }
@@ -297,6 +325,7 @@ fn new_worker(pool: &ContainerPool, ordinal: i32, host: HostKey, credential: Opt
             runtime: host.runtime,
             credential,
             host: (host.runtime != RuntimeKind::Pod).then_some(host.host),
+            directory: entry.and_then(|c| c.directory.as_ref()).map(|directory| directory.plain_path().into()),
             template_hash,
             cordoned: false,
         },

@@ -144,6 +144,7 @@ impl Core {
         let sums = self.sums(key, now);
         let wait = self.explain(key, now);
         let refused = self.runtime_refused(obj);
+        let in_use = self.limited_by_directory(key, obj, counts, now);
         let (members, (queued, delayed), bad) = self.pools.get(key).map_or_else(Default::default, |p| {
             (
                 p.members.len(),
@@ -165,9 +166,13 @@ impl Core {
         let reason = if scaling { PoolProgressing::Scaling } else { PoolProgressing::Steady };
         let (reason, text) = update.unwrap_or((reason, String::new()));
         conditions::set(c, reason, &text, now);
-        let limited = counts.queued > 0 && count(members) >= obj.spec.max;
-        let text = if limited { wait.to_string() } else { String::new() };
-        let reason = if limited { PoolScalingLimited::MaxReached } else { PoolScalingLimited::WithinRange };
+        let (reason, text) = if counts.queued > 0 && count(members) >= obj.spec.max {
+            (PoolScalingLimited::MaxReached, wait.to_string())
+        } else if let Some(text) = in_use {
+            (PoolScalingLimited::DirectoryInUse, text)
+        } else {
+            (PoolScalingLimited::WithinRange, String::new())
+        };
         conditions::set(c, reason, &text, now);
         let reason = if refused.is_none() { PoolRuntimeAllowed::Allowed } else { PoolRuntimeAllowed::Refused };
         conditions::set(c, reason, refused.as_deref().unwrap_or_default(), now);

@@ -20,6 +20,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::directories;
 use crate::api::pool::ContainerPoolSpec;
 use crate::api::{ContainerPool, names};
 use crate::core::agenda::Wake;
@@ -49,8 +50,12 @@ fn hundredths(share: &IntOrString, size: usize) -> usize {
     }
 }
 
-/// How many workers of a pool of this size may be created ahead: a percentage is rounded up. No more than `max` exist.
+/// How many workers of a pool of this size may be created ahead: a percentage is rounded up. No more than `max` exist. None
+/// if the credentials are directories: the new worker and the old one would have the same.
 pub fn surge(spec: &ContainerPoolSpec, size: usize) -> usize {
+    if directories::are_used(spec) {
+        return 0;
+    }
     hundredths(&spec.update.max_surge, size).div_ceil(100).min(capacity(spec).saturating_sub(size))
 }
 
@@ -394,6 +399,7 @@ mod tests {
                 runtime: RuntimeKind::Process,
                 credential: None,
                 host: None,
+                directory: None,
                 template_hash: String::new(),
                 cordoned: false,
             };

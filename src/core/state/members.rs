@@ -53,12 +53,12 @@ impl Members {
         self.creating.insert(ordinal, spec);
     }
 
-    /// The creation of a worker ended. False: none was under way.
-    pub fn end_creation(&mut self, ordinal: i32) -> bool {
-        let Some(spec) = self.creating.remove(&ordinal) else { return false };
+    /// The creation of a worker ended. Returns its spec; None: no creation was under way.
+    pub fn end_creation(&mut self, ordinal: i32) -> Option<WorkerSpec> {
+        let spec = self.creating.remove(&ordinal)?;
         self.coming.remove(&spec);
         self.ordinals.give_back(ordinal);
-        true
+        Some(spec)
     }
 
     /// Ordinals of the workers that exist.

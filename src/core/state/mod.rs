@@ -3,6 +3,7 @@
 pub(super) mod backoff;
 pub(super) mod claims;
 pub(super) mod credentials;
+pub(super) mod directories;
 pub(super) mod dispatches;
 pub(super) mod due_rests;
 pub(super) mod instances;

@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn what_there_is_for_every_worker_is_small() {
         for (what, size, most) in [
-            ("Worker", size_of::<Worker>(), 816),
+            ("Worker", size_of::<Worker>(), 832),
             ("WorkerEntry", size_of::<WorkerEntry>(), 352),
             ("InstanceEntry", size_of::<InstanceEntry>(), 152),
             ("Subject", size_of::<Subject>(), 40),

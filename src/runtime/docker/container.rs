@@ -7,9 +7,10 @@ use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, Restart
 
 use super::quantity;
 use crate::api::names::{self, CREDENTIAL_ENV};
-use crate::api::pool::Resources;
+use crate::api::pool::{Resources, RunAs};
 use crate::runtime::InstanceSpec;
-use crate::runtime::credentials::Secret;
+use crate::runtime::credentials::mark;
+use crate::runtime::given::Given;
 
 /// The grace of a worker whose pool names none. A container that is stopped runs no task.
 const GRACE: Duration = Duration::from_secs(2);
@@ -25,7 +26,7 @@ pub(super) struct Owner {
 ///
 /// # Errors
 /// A field that cannot be honoured, by its name in the pool's spec.
-pub(super) fn body(spec: &InstanceSpec, owner: &Owner, secret: Option<&Secret>) -> Result<ContainerCreateBody, String> {
+pub(super) fn body(spec: &InstanceSpec, owner: &Owner, given: Option<&Given>) -> Result<ContainerCreateBody, String> {
     let image = spec.image.as_deref().filter(|image| !image.is_empty()).ok_or("image: required by runtime Docker")?;
     if spec.pod_template.is_some() {
         return Err("podTemplate: only runtime Pod can honour it; remove it, or use runtime: Pod".to_owned());
@@ -35,8 +36,37 @@ pub(super) fn body(spec: &InstanceSpec, owner: &Owner, secret: Option<&Secret>) 
     for variable in &spec.env {
         env.push(format!("{}={}", variable_name("env", &variable.name)?, variable.value));
     }
-    if let (Some(credential), Some(secret)) = (&spec.credential, secret) {
-        env.push(format!("{}={}", variable_name("credentials", &credential.env)?, secret.expose()));
+    let mut mounts: Vec<Mount> = spec.mounts.iter().map(mount).collect();
+    let (mut binds, mut user) = (None, None);
+    if let (Some(credential), Some(given)) = (&spec.credential, given) {
+        let name = variable_name("credentials", &credential.env)?;
+        let value = match given {
+            Given::Variable(value) => value.expose(),
+            Given::File { path, .. } => {
+                let target = credential.file.as_deref().unwrap_or_default();
+                mounts.push(bind(&path.to_string_lossy(), target, true));
+                target
+            }
+            Given::Directory(login) => {
+                let directory = credential.directory.as_ref().ok_or("credentials: there is no directory")?;
+                let (path, target) = (login.path().to_string_lossy(), directory.mount_path());
+                user = (directory.run_as == RunAs::Host).then(|| login.owner());
+                if directory.relabel {
+                    // Only this form can relabel. It would also make a directory that does not exist; this one exists.
+                    if path.contains(':') || target.contains(':') {
+                        return Err(format!(
+                            "credential {}: a path with a colon cannot be relabelled",
+                            credential.name
+                        ));
+                    }
+                    binds = Some(vec![format!("{path}:{target}:z")]);
+                } else {
+                    mounts.push(bind(&path, target, false));
+                }
+                target
+            }
+        };
+        env.push(format!("{name}={value}"));
     }
     let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
     Ok(ContainerCreateBody {
@@ -47,7 +77,8 @@ pub(super) fn body(spec: &InstanceSpec, owner: &Owner, secret: Option<&Secret>) 
         cmd: some(&spec.args),
         env: Some(env),
         working_dir: spec.working_dir.clone(),
-        labels: Some(labels(spec, owner)),
+        user,
+        labels: Some(labels(spec, owner, given)),
         // The engine stores it: `docker stop` gives the container this time as well.
         stop_timeout: Some(grace(spec.grace)),
         host_config: Some(HostConfig {
@@ -55,7 +86,8 @@ pub(super) fn body(spec: &InstanceSpec, owner: &Owner, secret: Option<&Secret>) 
             init: Some(true),
             // A dead instance means a new Worker, never the same one again.
             restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
-            mounts: Some(spec.mounts.iter().map(mount).collect()),
+            mounts: Some(mounts),
+            binds,
             nano_cpus: limits.nano_cpus,
             memory: limits.memory,
             // As for a Pod: no swap in addition to the memory.
@@ -72,7 +104,7 @@ fn grace(of_spec: Option<Duration>) -> i64 {
     i64::try_from(grace.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn labels(spec: &InstanceSpec, owner: &Owner) -> HashMap<String, String> {
+fn labels(spec: &InstanceSpec, owner: &Owner, given: Option<&Given>) -> HashMap<String, String> {
     let mut labels: HashMap<String, String> = [
         (names::POOL, &spec.pool),
         (names::NAMESPACE, &spec.key.namespace),
@@ -86,19 +118,28 @@ fn labels(spec: &InstanceSpec, owner: &Owner) -> HashMap<String, String> {
     if let Some(process) = &owner.process {
         labels.insert(names::OWNER_PROCESS.to_owned(), process.clone());
     }
-    if let Some(credential) = &spec.credential {
-        labels.insert(CREDENTIAL_ENV.to_owned(), credential.env.clone());
+    if let (Some(credential), Some(given)) = (&spec.credential, given) {
+        let (name, value) = match given {
+            Given::Variable(_) => (CREDENTIAL_ENV, credential.env.clone()),
+            Given::File { .. } => (names::CREDENTIAL_FILE, credential.name.clone()),
+            Given::Directory(login) => (names::DIRECTORY, mark(login.path())),
+        };
+        labels.insert(name.to_owned(), value);
     }
     labels
 }
 
 /// A mount, unlike a bind, is refused if the host's path does not exist; a bind would make it.
 fn mount(mount: &crate::api::pool::Mount) -> Mount {
+    bind(&mount.host_path, &mount.mount_path, mount.read_only)
+}
+
+fn bind(source: &str, target: &str, read_only: bool) -> Mount {
     Mount {
         typ: Some(MountType::BIND),
-        source: Some(mount.host_path.clone()),
-        target: Some(mount.mount_path.clone()),
-        read_only: Some(mount.read_only),
+        source: Some(source.to_owned()),
+        target: Some(target.to_owned()),
+        read_only: Some(read_only),
         ..Mount::default()
     }
 }
@@ -151,6 +192,7 @@ mod tests {
     use super::*;
     use crate::api::pool::{Credential, EnvVar};
     use crate::runtime::InstanceKey;
+    use crate::runtime::credentials::Secret;
 
     fn spec() -> InstanceSpec {
         InstanceSpec {
@@ -176,7 +218,7 @@ mod tests {
         body(
             spec,
             &Owner { installation: "in".into(), process: Some("b/1/2".into()) },
-            Some(&Secret::new("sesame-open")),
+            Some(&Given::Variable(Secret::new("sesame-open"))),
         )
     }
 

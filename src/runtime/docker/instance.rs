@@ -14,9 +14,9 @@ use futures::stream::StreamExt;
 use super::engine_error::EngineError;
 use super::host::Host;
 use crate::api::names;
-use crate::api::names::CREDENTIAL_ENV;
+use crate::api::names::{CREDENTIAL_ENV, CREDENTIAL_FILE};
 use crate::api::worker::Handle;
-use crate::runtime::credentials::{Ending, Redactor, Secret};
+use crate::runtime::credentials::{Ending, Redactor, Secret, ValueFiles};
 use crate::runtime::{Exit, Instance, InstanceKey, InstanceState};
 
 /// How much of a dead instance's output is stored, in bytes.
@@ -98,7 +98,7 @@ pub(super) async fn read(host: &Host, docker: &Docker, found: &ContainerInspectR
         None => InstanceState::Exited(Exit {
             code: state.exit_code.and_then(|code| i32::try_from(code).ok()),
             out_of_memory: state.oom_killed.unwrap_or_default(),
-            tail: tail(docker, &id, secret(labels, config.env.as_deref().unwrap_or_default()).as_ref()).await,
+            tail: tail(docker, &id, secret(labels, config.env.as_deref().unwrap_or_default(), &key.uid)).await,
             from_outside: false,
         }),
     };
@@ -126,15 +126,33 @@ fn by_health(state: &ContainerState) -> InstanceState {
     }
 }
 
+/// What must not show of a container's output.
+#[derive(Debug)]
+enum Hidden {
+    Nothing,
+    /// The value of its credential.
+    Value(Secret),
+    /// A value that is not known any more.
+    All,
+}
+
 /// The value of the container's credential, which its output may repeat.
-fn secret(labels: &Labels, env: &[String]) -> Option<Secret> {
-    let name = labels.get(CREDENTIAL_ENV)?;
-    let value = env.iter().find_map(|variable| variable.strip_prefix(name.as_str())?.strip_prefix('='))?;
-    Some(Secret::new(value))
+fn secret(labels: &Labels, env: &[String], uid: &str) -> Hidden {
+    if labels.contains_key(CREDENTIAL_FILE) {
+        return ValueFiles::open().ok().and_then(|files| files.read(uid)).map_or(Hidden::All, Hidden::Value);
+    }
+    let Some(name) = labels.get(CREDENTIAL_ENV) else { return Hidden::Nothing };
+    let value = env.iter().find_map(|variable| variable.strip_prefix(name.as_str())?.strip_prefix('='));
+    value.map_or(Hidden::Nothing, |value| Hidden::Value(Secret::new(value)))
 }
 
 /// The end of a container's output; empty if it cannot be had (some log drivers cannot be read back).
-async fn tail(docker: &Docker, id: &str, secret: Option<&Secret>) -> String {
+async fn tail(docker: &Docker, id: &str, hidden: Hidden) -> String {
+    let secret = match &hidden {
+        Hidden::Nothing => None,
+        Hidden::Value(value) => Some(value),
+        Hidden::All => return "its output is not shown: it may hold its credential, whose file is gone".to_owned(),
+    };
     let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(TAIL_LINES).build();
     let mut lines = std::pin::pin!(docker.logs(id, Some(options)));
     // The engine leaves out what was before these lines, which may be the start of a value that has several.
@@ -157,7 +175,9 @@ mod tests {
     fn the_secret_is_the_named_variable() {
         let labels = Labels::from([(CREDENTIAL_ENV.to_owned(), "TOKEN".to_owned())]);
         let env = ["TOKENS=no".to_owned(), "TOKEN=a=b-sesame".to_owned()];
-        assert_eq!(secret(&labels, &env).unwrap().expose(), "a=b-sesame");
-        assert!(secret(&Labels::new(), &env).is_none());
+        assert!(matches!(secret(&labels, &env, "u"), Hidden::Value(value) if value.expose() == "a=b-sesame"));
+        assert!(matches!(secret(&Labels::new(), &env, "u"), Hidden::Nothing));
+        let in_a_file = Labels::from([(CREDENTIAL_FILE.to_owned(), String::new())]);
+        assert!(matches!(secret(&in_a_file, &env, "no-such-worker"), Hidden::All));
     }
 }

@@ -15,6 +15,7 @@
 //! | `instance` | from an inspected container to an [`Instance`], with its last output |
 //! | `observe` | following an engine: listings and events |
 //! | `exec` | running a task in a container |
+//! | `login` | containers with a login directory: one at a time, and whose user |
 //! | `logs` | what a container's command printed |
 //! | `result` | the result file of a task |
 //! | `owner`, `sweep` | the process of a local run, and removing what dead runs left |
@@ -27,6 +28,7 @@ mod gate;
 mod host;
 mod image;
 mod instance;
+mod login;
 mod logs;
 mod observe;
 mod owner;
@@ -49,7 +51,7 @@ pub use host::HostOptions;
 pub use owner::{NoProcess, OwnerProcess};
 
 use self::host::Host;
-use super::credentials::Resolver;
+use super::credentials::{Resolver, remove_value_file};
 use super::exec::{ExecError, Executor, Output, Running, Task};
 use super::{
     Instance, InstanceKey, InstanceSpec, InstanceState, LOCAL_HOST, Observation, Runtime, RuntimeError, StartError,
@@ -184,7 +186,14 @@ impl Runtime for DockerRuntime {
         let host = self.hosts.get(&spec.host).map_err(StartError::Refused)?.clone();
         let (owner, spec, credentials) = (self.owner.clone(), spec.clone(), self.credentials.clone());
         // Continues to its end even if no caller waits for it: cut off between two requests, it could be doubled by the next.
-        let start = tokio::spawn(async move { start::start(&host, &owner, &credentials, &spec).await });
+        let start = tokio::spawn(async move {
+            let started = start::start(&host, &owner, &credentials, &spec).await;
+            let has_file = spec.credential.as_ref().is_some_and(|credential| credential.file.is_some());
+            if has_file && matches!(started, Err(StartError::Refused(_) | StartError::NotNow(_))) {
+                remove_value_file(&spec.key.uid);
+            }
+            started
+        });
         start.await.unwrap_or_else(|e| Err(StartError::Unknown(format!("the start was interrupted: {e}"))))
     }
 

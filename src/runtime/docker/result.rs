@@ -123,6 +123,20 @@ pub(super) async fn take(host: &Host, container: &str, path: &str) -> Result<Opt
     }
 }
 
+/// Content of a file of a container; empty if there is no such file.
+pub(super) async fn read_file(
+    host: &Host,
+    docker: &Docker,
+    container: &str,
+    path: &str,
+) -> Result<Vec<u8>, EngineError> {
+    match get(host, docker, container, path).await {
+        Ok(archive) => Ok(first_file(&archive).unwrap_or_default()),
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
 /// As much of the archive as is looked at.
 async fn get(host: &Host, docker: &Docker, container: &str, path: &str) -> Result<Vec<u8>, EngineError> {
     let options = DownloadFromContainerOptionsBuilder::default().path(path).build();

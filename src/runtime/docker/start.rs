@@ -9,9 +9,10 @@ use bollard::query_parameters::CreateContainerOptionsBuilder;
 use super::container::{self, Owner};
 use super::engine_error::EngineError;
 use super::host::Host;
-use super::{image, instance, stop};
+use super::{image, instance, login, stop};
 use crate::api::names;
-use crate::runtime::credentials::Resolver;
+use crate::runtime::credentials::{Resolver, mark};
+use crate::runtime::given::Given;
 use crate::runtime::{Instance, InstanceKey, InstanceSpec, StartError};
 
 /// Retries when a name is in use, yet no container with it can be inspected: one is being created or removed at this
@@ -19,6 +20,9 @@ use crate::runtime::{Instance, InstanceKey, InstanceSpec, StartError};
 const NAME_TRIES: u32 = 8;
 /// First pause between two tries; doubles, to 2.5 s in all.
 const NAME_PAUSE: Duration = Duration::from_millis(10);
+
+/// Mode of a file with a value: any user of an image may read it, where it is mounted.
+const READABLE: u32 = 0o444;
 
 /// What has that name.
 enum Found {
@@ -41,17 +45,19 @@ pub(super) async fn start(
     // Two calls at once must not start a container twice that ends in between: that would be a second instance.
     let _turn = host.turn(&name).await;
     // Whatever is wrong with the spec is said before anything is made.
-    let secret = match &spec.credential {
-        Some(credential) => Some(
-            credentials
-                .resolve(&spec.key.namespace, credential)
-                .await
-                .map_err(|e| StartError::Refused(e.to_string()))?,
-        ),
-        None => None,
-    };
-    let body = container::body(spec, owner, secret.as_ref()).map_err(StartError::Refused)?;
+    login::has_files_of_this_machine(host, spec).await?;
+    let given = Given::to(spec, &owner.installation, credentials, READABLE).await;
+    let given = given.map_err(|error| StartError::Refused(error.to_string()))?;
+    let body = container::body(spec, owner, given.as_ref()).map_err(StartError::Refused)?;
     let docker = host.docker().await.map_err(not_reached)?;
+    let directory = spec.credential.as_ref().and_then(|credential| credential.directory.as_ref());
+    let login = match (&given, directory) {
+        (Some(Given::Directory(login)), Some(directory)) => Some((directory, login)),
+        _ => None,
+    };
+    if let Some((_, login)) = login {
+        login::is_free(host, &docker, spec, &mark(login.path())).await?;
+    }
     let mut pause = NAME_PAUSE;
     for _ in 0..NAME_TRIES {
         let id = match create(host, &docker, &name, &body).await {
@@ -71,6 +77,23 @@ pub(super) async fn start(
             Err(EngineError::NoAnswer(why)) => return Err(StartError::Unknown(why)),
             Err(EngineError::Answer { message, .. }) => return Err(StartError::Refused(message)),
         };
+        if let Some((directory, login)) = login {
+            // Once more: of two that were created at the same time at least one sees the other.
+            let free = login::is_free(host, &docker, spec, &mark(login.path())).await;
+            let refused = match free {
+                Err(error) => Some(error),
+                Ok(()) => login::refusal(host, &docker, &id, directory, login)
+                    .await
+                    .map_err(|error| StartError::Unknown(error.to_string()))?
+                    .map(StartError::Refused),
+            };
+            if let Some(refused) = refused {
+                return Err(match stop::remove(host, &docker, &id).await {
+                    Ok(()) => refused,
+                    Err(error) => StartError::Unknown(format!("{refused}; the container cannot be removed: {error}")),
+                });
+            }
+        }
         return run(host, &docker, &id).await;
     }
     Err(StartError::Unknown(format!(

@@ -7,6 +7,7 @@ use futures::stream::StreamExt;
 use super::engine_error::EngineError;
 use super::host::Host;
 use super::instance;
+use crate::runtime::credentials::remove_value_file;
 use crate::runtime::{InstanceKey, RuntimeError};
 
 /// A start that is under way may make it again while it is being removed; more often than this something is wrong.
@@ -20,7 +21,9 @@ pub(super) async fn stop(host: &Host, installation: &str, key: &InstanceKey) -> 
         // By label and not by name, for people can rename a container.
         let found = instance::list(host, &docker, &labels).await?;
         if found.is_empty() {
-            return Ok(host.confirm(&docker).await?);
+            host.confirm(&docker).await?;
+            remove_value_file(&key.uid);
+            return Ok(());
         }
         for id in found.into_iter().filter_map(|container| container.id) {
             end(host, &docker, &id).await?;

@@ -8,6 +8,7 @@ use super::host::Host;
 use super::owner::{Life, OwnerProcess};
 use super::{instance, stop};
 use crate::api::names;
+use crate::runtime::credentials::remove_value_file;
 use crate::runtime::{InstanceKey, RuntimeError};
 
 /// Containers removed in parallel.
@@ -40,6 +41,7 @@ pub(super) async fn sweep(host: &Host, installation: Option<&str>) -> Result<Vec
     let docker = &docker;
     let removals = left.into_iter().map(|(id, key)| async move {
         stop::remove(host, docker, &id).await?;
+        remove_value_file(&key.uid);
         tracing::info!(instance = %key, host = host.name, "removed what a dead run left");
         Ok::<_, EngineError>(key)
     });
@@ -48,7 +50,7 @@ pub(super) async fn sweep(host: &Host, installation: Option<&str>) -> Result<Vec
 
 /// True if the engine runs on this machine's kernel. A socket may have been forwarded from elsewhere; then a boot id
 /// that is not ours may be that of a living run there.
-async fn is_this_machine(host: &Host, docker: &bollard::Docker) -> Result<bool, EngineError> {
+pub(super) async fn is_this_machine(host: &Host, docker: &bollard::Docker) -> Result<bool, EngineError> {
     if !matches!(host.endpoint, Endpoint::Unix(_)) {
         return Ok(false);
     }

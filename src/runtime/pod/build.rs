@@ -13,6 +13,11 @@ use crate::runtime::InstanceSpec;
 /// `sleep` that ignores SIGTERM: each second of it is a second for which the name of a replaced worker is not free.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Name of the volume with the value of a credential.
+const CREDENTIAL: &str = "credential";
+/// Mode of a file with a value: any user of an image may read it.
+const READABLE: u32 = 0o444;
+
 /// The Pod of a worker: hardened, unless its template says otherwise.
 ///
 /// # Errors
@@ -20,12 +25,29 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) fn pod(spec: &InstanceSpec, installation: &str) -> Result<Value, String> {
     let image = spec.image.as_deref().filter(|i| !i.is_empty()).ok_or("image: required by runtime Pod")?;
     let mut env: Vec<Value> = spec.env.iter().map(|e| json!({"name": e.name, "value": literal(&e.value)})).collect();
+    let of_mounts = || spec.mounts.iter().enumerate().map(|(i, mount)| (format!("mount-{i}"), mount));
+    let mut volumes: Vec<Value> =
+        of_mounts().map(|(name, m)| json!({"name": name, "hostPath": {"path": m.host_path}})).collect();
+    let mut volume_mounts: Vec<Value> = of_mounts()
+        .map(|(name, m)| json!({"name": name, "mountPath": m.mount_path, "readOnly": m.read_only}))
+        .collect();
     if let Some(credential) = &spec.credential {
         let Some(secret) = &credential.secret_key_ref else {
             return Err(format!("credential {:?}: runtime Pod takes it from a Secret (secretKeyRef)", credential.name));
         };
-        let from = json!({"secretKeyRef": {"name": secret.name, "key": secret.key}});
-        env.push(json!({"name": credential.env, "valueFrom": from}));
+        if let Some(path) = &credential.file {
+            let file = path.rsplit('/').next().unwrap_or(path);
+            volumes.push(json!({"name": CREDENTIAL, "secret": {
+                "secretName": secret.name, "defaultMode": READABLE, "items": [{"key": secret.key, "path": file}],
+            }}));
+            volume_mounts.push(json!({
+                "name": CREDENTIAL, "mountPath": path, "subPath": file, "readOnly": true,
+            }));
+            env.push(json!({"name": credential.env, "value": literal(path)}));
+        } else {
+            let from = json!({"secretKeyRef": {"name": secret.name, "key": secret.key}});
+            env.push(json!({"name": credential.env, "valueFrom": from}));
+        }
     }
     let mut container = json!({
         "name": CONTAINER,
@@ -35,9 +57,7 @@ pub(super) fn pod(spec: &InstanceSpec, installation: &str) -> Result<Value, Stri
         // The kubelet then quotes the last lines of a worker that failed. Those of a worker with a credential may hold
         // its value, which the controller does not know and so cannot remove.
         "terminationMessagePolicy": if spec.credential.is_none() { "FallbackToLogsOnError" } else { "File" },
-        "volumeMounts": spec.mounts.iter().enumerate().map(|(i, m)| json!({
-            "name": format!("mount-{i}"), "mountPath": m.mount_path, "readOnly": m.read_only,
-        })).collect::<Vec<_>>(),
+        "volumeMounts": volume_mounts,
     });
     let literals = |list: &[String]| list.iter().map(|s| literal(s)).collect::<Vec<_>>();
     for (field, value) in [
@@ -56,9 +76,7 @@ pub(super) fn pod(spec: &InstanceSpec, installation: &str) -> Result<Value, Stri
         "metadata": {},
         "spec": {
             "containers": [container],
-            "volumes": spec.mounts.iter().enumerate().map(|(i, m)| json!({
-                "name": format!("mount-{i}"), "hostPath": {"path": m.host_path},
-            })).collect::<Vec<_>>(),
+            "volumes": volumes,
             "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
@@ -159,6 +177,15 @@ mod tests {
         let container = &pod["spec"]["containers"][0];
         assert_eq!(container["env"][1]["valueFrom"]["secretKeyRef"]["name"], "tokens");
         assert_eq!(container["terminationMessagePolicy"], "File");
+        let in_a_file = Credential { file: Some("/run/secrets/token".into()), ..credential.clone() };
+        let pod = super::pod(&InstanceSpec { credential: Some(in_a_file), ..self::spec() }, "here").unwrap();
+        let container = &pod["spec"]["containers"][0];
+        assert_eq!(container["env"][1], json!({"name": "TOKEN", "value": "/run/secrets/token"}));
+        let mount =
+            json!({"name": "credential", "mountPath": "/run/secrets/token", "subPath": "token", "readOnly": true});
+        assert_eq!(container["volumeMounts"][1], mount);
+        let secret = json!({"secretName": "tokens", "defaultMode": 0o444, "items": [{"key": "a", "path": "token"}]});
+        assert_eq!(pod["spec"]["volumes"][1], json!({"name": "credential", "secret": secret}));
         let elsewhere = Credential { secret_key_ref: None, from_env: Some("X".into()), ..credential };
         let refused = super::pod(&InstanceSpec { credential: Some(elsewhere), ..spec() }, "here");
         assert!(refused.unwrap_err().contains("secretKeyRef"));

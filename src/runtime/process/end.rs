@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use super::procfs::{self, ProcessId};
 use super::record::{Record, WorkerDir};
 use super::state::Shared;
+use crate::runtime::credentials::remove_value_file;
 use crate::runtime::{InstanceKey, RuntimeError};
 
 /// How long a shim may take, beyond the grace that it gives its tasks, to end.
@@ -34,6 +35,7 @@ pub async fn stop(shared: Arc<Shared>, key: InstanceKey) -> Result<(), RuntimeEr
     }
     let refused = |error| RuntimeError::Refused(format!("{}: {error}", worker.dir.path().display()));
     remove(&worker.dir, shared.own).await.map_err(refused)?;
+    remove_value_file(&key.uid);
     shared.remove(&key.uid);
     Ok(())
 }
@@ -50,6 +52,7 @@ pub async fn destroy(own: &ProcessId, dir: &WorkerDir, record: &Record) -> Resul
         }
     }
     end_left(&record.uid, None).await?;
+    remove_value_file(&record.uid);
     remove(dir, *own).await.map_err(|error| format!("{}: {error}", dir.path().display()))
 }
 

@@ -4,8 +4,12 @@ use std::path::Path;
 
 use super::limits;
 use super::options::ProcessOptions;
-use super::shim::{SecretVariable, Setup};
+use super::shim::{HeldLogin, SecretVariable, Setup};
+use crate::runtime::given::Given;
 use crate::runtime::{InstanceSpec, LOCAL_HOST, StartError};
+
+/// Mode of a file with a value: workers are processes of this user.
+const PRIVATE: u32 = 0o400;
 
 /// The setup of this instance's shim. Fetches the credential.
 pub async fn setup(spec: &InstanceSpec, options: &ProcessOptions, current_dir: &Path) -> Result<Setup, StartError> {
@@ -16,22 +20,29 @@ pub async fn setup(spec: &InstanceSpec, options: &ProcessOptions, current_dir: &
             format!("workingDir {} does not exist on this machine: make it, or name another", working_dir.display());
         return Err(StartError::Refused(message));
     }
-    let env = spec.env.iter().map(|var| (var.name.clone(), var.value.clone())).collect();
-    let credential = match &spec.credential {
-        Some(credential) => {
-            let value = options
-                .credentials
-                .resolve(&spec.key.namespace, credential)
-                .await
-                .map_err(|error| StartError::Refused(error.to_string()))?;
-            Some(SecretVariable { name: credential.env.clone(), value })
-        }
+    let mut env: Vec<(String, String)> = spec.env.iter().map(|var| (var.name.clone(), var.value.clone())).collect();
+    let given = Given::to(spec, &options.installation, &options.credentials, PRIVATE).await;
+    let given = given.map_err(|error| StartError::Refused(error.to_string()))?;
+    let name = spec.credential.as_ref().map(|credential| credential.env.clone()).unwrap_or_default();
+    let mut login = None;
+    let credential = match given {
         None => None,
+        Some(Given::Variable(value)) => Some(SecretVariable { name, value, file: None }),
+        Some(Given::File { path, value }) => {
+            Some(SecretVariable { name, value, file: Some(path.to_string_lossy().into_owned()) })
+        }
+        Some(Given::Directory(found)) => {
+            let alone = spec.credential.as_ref().and_then(|c| c.max_concurrent).unwrap_or(1) == 1;
+            login = Some(HeldLogin { path: found.path().to_owned(), alone });
+            env.push((name, found.path().to_string_lossy().into_owned()));
+            None
+        }
     };
     Ok(Setup {
         argv: spec.command.iter().chain(&spec.args).cloned().collect(),
         env,
         credential,
+        login,
         working_dir,
         owner_grace_ms: options.owner_grace.as_millis().try_into().unwrap_or(u64::MAX),
         kill_grace_ms: spec.grace.unwrap_or(options.kill_grace).as_millis().try_into().unwrap_or(u64::MAX),

@@ -294,7 +294,7 @@ impl FakeRuntime {
         {
             return Err(StartError::NotNow(why.clone()));
         }
-        if let Some(credential) = &spec.credential {
+        if let Some(credential) = spec.credential.as_ref().filter(|credential| credential.directory.is_none()) {
             credentials::resolve(credential).await.map_err(|error| StartError::Refused(error.to_string()))?;
         }
         let uid = spec.key.uid.clone();

@@ -35,7 +35,7 @@ use super::procfs::ProcessId;
 use super::protocol::{Codec, Frame};
 use super::record::{Record, WorkerDir};
 use crate::runtime::Exit;
-use crate::runtime::credentials::Secret;
+use crate::runtime::credentials::{Login, Secret};
 use child::Worker;
 use reaper::Reaper;
 use tail::Tail;
@@ -49,6 +49,9 @@ pub struct Setup {
     pub env: Vec<(String, String)>,
     /// The variable of the credential. Its value must not show in what is reported of the output.
     pub credential: Option<SecretVariable>,
+    /// The directory with a login that the worker has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<HeldLogin>,
     /// Working directory of all that runs in the worker.
     pub working_dir: PathBuf,
     /// How long to live without a controller, in milliseconds.
@@ -59,6 +62,15 @@ pub struct Setup {
     pub open_files: Option<u64>,
 }
 
+/// A directory with a login. The shim holds it for as long as the worker lives, against other installations too.
+#[derive(Serialize, Deserialize)]
+pub struct HeldLogin {
+    /// The directory.
+    pub path: PathBuf,
+    /// True if no other worker may have it.
+    pub alone: bool,
+}
+
 /// A variable with a credential.
 #[derive(Serialize, Deserialize)]
 pub struct SecretVariable {
@@ -67,6 +79,16 @@ pub struct SecretVariable {
     /// Its value.
     #[serde(serialize_with = "exposed", deserialize_with = "hidden")]
     pub value: Secret,
+    /// The path of a file that has the value: the variable names it. None: the variable has the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+impl SecretVariable {
+    /// What the variable is set to.
+    fn content(&self) -> String {
+        self.file.clone().unwrap_or_else(|| self.value.expose().to_owned())
+    }
 }
 
 fn exposed<S: Serializer>(value: &Secret, to: S) -> Result<S::Ok, S::Error> {
@@ -138,8 +160,12 @@ async fn serve(dir: WorkerDir, setup: Setup) -> io::Result<()> {
     let mut env = vec![("TMPDIR".to_owned(), dir.tmp().to_string_lossy().into_owned())];
     env.extend(setup.env);
     // Last, so no other variable of that name hides it.
-    env.extend(setup.credential.as_ref().map(|c| (c.name.clone(), c.value.expose().to_owned())));
+    env.extend(setup.credential.as_ref().map(|c| (c.name.clone(), c.content())));
     let tail = Tail::new(setup.credential.map(|credential| credential.value));
+    let held = setup.login.as_ref().map(|login| Login::hold(&login.path, login.alone)).transpose()?;
+    if let (Some(None), Some(login)) = (&held, &setup.login) {
+        return answer(&Answer::Refused(format!("another worker uses the directory {}", login.path.display())));
+    }
     let worker = Arc::new(Worker { reaper: reaper.clone(), env, working_dir: setup.working_dir, kill_grace });
     let command = match setup.argv.is_empty() {
         true => None,
