@@ -540,6 +540,7 @@ const WORKERS: &[Case] = &[
     no("of a pool with a dot", WORKER, &["spec: {pool: my.agents, poolGeneration: 1, runtime: Docker, templateHash: a}"], "must be the name of a pool"),
     no("on a host with a dot", WORKER, &["spec: {pool: a, poolGeneration: 1, runtime: Docker, templateHash: a, host: a.b}"], LABEL),
     ok("with a directory", WORKER, &["spec: {pool: a, poolGeneration: 1, runtime: Docker, templateHash: a, host: h, credential: c, directory: /logins/a}"]),
+    no("with a relative directory", WORKER, &["spec: {pool: a, poolGeneration: 1, runtime: Docker, templateHash: a, directory: logins}"], ABSOLUTE),
     no("given a directory", WORKER, &["spec: {pool: a, poolGeneration: 1, runtime: Docker, templateHash: a}", "spec: {pool: a, poolGeneration: 1, runtime: Docker, templateHash: a, directory: /a}"], WORKER_FIXED),
     no("with a credential in capitals", WORKER, &["spec: {pool: a, poolGeneration: 1, runtime: Docker, templateHash: a, credential: A}"], LABEL),
     no("another phase", WORKER, &["{spec: {pool: a, poolGeneration: 1, runtime: Docker, templateHash: a}, status: {phase: Idle}}"], "status.phase"),

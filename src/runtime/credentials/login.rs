@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::FlockOperation;
 use sha2::{Digest, Sha256};
@@ -88,10 +89,19 @@ impl Login {
 
     /// A hash of its login file. None: it has no such file, or it cannot be read.
     pub fn state(&self, watch: Option<&str>) -> Option<[u8; 32]> {
-        let files = watch.map_or_else(|| LOGIN_FILES.to_vec(), |file| vec![file]);
-        let read = files.iter().find_map(|file| std::fs::read(self.path.join(file)).ok())?;
+        let read = files(watch).iter().find_map(|file| std::fs::read(self.path.join(file)).ok())?;
         Some(Sha256::digest(&read).into())
     }
+
+    /// When its login file was written last. None: as for [`Self::state`].
+    pub fn changed_at(&self, watch: Option<&str>) -> Option<SystemTime> {
+        files(watch).iter().find_map(|file| std::fs::metadata(self.path.join(file)).ok()?.modified().ok())
+    }
+}
+
+/// The files that a login may be in.
+fn files(watch: Option<&str>) -> Vec<&str> {
+    watch.map_or_else(|| LOGIN_FILES.to_vec(), |file| vec![file])
 }
 
 /// True for what programs in a home use, and for what contains it.
@@ -156,7 +166,7 @@ mod tests {
         std::fs::write(dir.path().join("auth.json"), "one").unwrap();
         let one = login.state(None);
         std::fs::write(dir.path().join("history.jsonl"), "x").unwrap();
-        assert!(one.is_some() && login.state(None) == one);
+        assert!(one.is_some() && login.state(None) == one && login.changed_at(None).is_some());
         std::fs::write(dir.path().join("auth.json"), "two").unwrap();
         assert_ne!(login.state(None), one);
         assert_ne!(login.state(Some("history.jsonl")), login.state(None));
