@@ -103,6 +103,11 @@ pub struct Keep {
 /// runtime's affair (Process: yes; Docker: no), so a caller that drops one early must end the attempt.
 #[async_trait]
 pub trait Executor: Send + Sync + 'static {
+    /// Makes contact with a worker in which a task is about to start, where that takes long. Failures are left to [`Self::exec`].
+    async fn prepare(&self, target: &Target) {
+        let _ = target;
+    }
+
     /// Starts a task.
     async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError>;
 
@@ -143,6 +148,12 @@ pub trait Find: Send + Sync + 'static {
 
 #[async_trait]
 impl<F: Find> Executor for F {
+    async fn prepare(&self, target: &Target) {
+        if let Ok(executor) = self.of(target) {
+            executor.prepare(target).await;
+        }
+    }
+
     async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError> {
         self.of(target)?.exec(target, task).await
     }

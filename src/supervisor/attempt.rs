@@ -170,7 +170,13 @@ impl Runner {
         let began = a.begun_before();
         let (mut files, have) = self.files(a, began, &mut seen).map_err(|e| self.cannot_write(a, e))?;
         // The last look before the command starts: the assignment may have been taken back since.
-        if !self.is_current(a).await? {
+        let prepare = async {
+            if self.keep_for.is_none() {
+                self.place.executor.prepare(&a.target).await;
+            }
+        };
+        let (is_current, ()) = futures::join!(self.is_current(a), prepare);
+        if !is_current? {
             return Ok(Ran::Stale);
         }
         let started = self.clock.now();

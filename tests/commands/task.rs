@@ -61,7 +61,7 @@ async fn all_of_a_task_travels_inside() {
     request.result = Some(result.display().to_string());
     let (session, _child) = pod.start(&request).await.unwrap();
     let (sender, mut results) = tokio::sync::mpsc::unbounded_channel();
-    let mut running = session.run(Bytes::from(input), (), move |file| drop(sender.send(file)));
+    let mut running = session.run(Bytes::from(input), (), move |file| drop(sender.send(file)), |_, ()| {});
     let (mut out, mut err) = (Vec::new(), Vec::new());
     while let Some(piece) = running.output.next().await {
         match piece {

@@ -12,6 +12,7 @@ use kube::api::{AttachParams, AttachedProcess};
 use kube::client::UpgradeConnectionError;
 use kube::{Api, Client};
 
+use super::connections::{Connections, Open};
 use super::ending;
 use super::helper;
 use super::plain::{self, RESULT};
@@ -19,7 +20,7 @@ use super::template::CONTAINER;
 use crate::api::dispatch::Target;
 use crate::causes::with_causes;
 use crate::runtime::exec::{ExecError, Executor, Keep, Running, Task, result_name};
-use crate::runtime::process::client::{Session, Stdin};
+use crate::runtime::process::client::{Connection, Session, Stdin};
 use crate::runtime::process::protocol::{ExecRequest, SILENCE};
 
 /// How long the start of an exec may take.
@@ -39,6 +40,8 @@ pub struct PodExecutor {
     client: Client,
     /// Pods that have the helper.
     helped: Arc<Mutex<BTreeSet<String>>>,
+    /// Execs that wait for a task.
+    connections: Connections,
     /// Result files that were sent.
     pub(super) results: Arc<Mutex<BTreeMap<Key, Result<Bytes, String>>>>,
     /// Contact with tasks that ended, whose keepers wait for the word that this is known.
@@ -64,7 +67,13 @@ impl From<ExecError> for Refused {
 impl PodExecutor {
     /// With the rights of this client.
     pub fn new(client: Client) -> Self {
-        Self { client, helped: Arc::default(), results: Arc::default(), ended: Arc::default() }
+        Self {
+            client,
+            helped: Arc::default(),
+            connections: Connections::default(),
+            results: Arc::default(),
+            ended: Arc::default(),
+        }
     }
 
     pub(super) fn pods(&self, target: &Target) -> Api<Pod> {
@@ -108,7 +117,13 @@ impl PodExecutor {
         target: &Target,
         request: &ExecRequest,
     ) -> Result<(Session, AttachedProcess), Refused> {
-        let lost = |why: &dyn Display| ExecError::Worker(format!("exec in Pod {}: {why}", target.id));
+        let begun = async { Self::on(target, self.open(target).await?, request).await };
+        let (session, exec, _) = in_time(target, begun).await?;
+        Ok((session, exec))
+    }
+
+    /// Starts an exec of the helper, which then waits for a task.
+    async fn open(&self, target: &Target) -> Result<Open, Refused> {
         let params = AttachParams::default()
             .container(CONTAINER)
             .stdin(true)
@@ -116,30 +131,55 @@ impl PodExecutor {
             .stderr(false)
             .max_stdin_buf_size(BUFFER)
             .max_stdout_buf_size(BUFFER);
-        let starting = async {
-            let pods = self.pods(target);
-            let mut exec =
-                allowed(|| pods.exec(&target.id, helper::command(), &params)).await.map_err(|e| refused(target, &e))?;
-            let (Some(input), Some(output)) = (exec.stdin(), exec.stdout()) else {
-                return Err(lost(&"it has no streams").into());
-            };
-            let ended = ending::ended(&mut exec);
-            let output = ending::Output::new(output, ended.clone());
-            match Session::over(Box::new(output), Box::new(input), request, Some(SILENCE)).await {
-                Ok(session) => Ok((session, exec)),
-                Err(ExecError::Worker(why)) => {
-                    // The end of the exec says more than the end of its streams. The helper ends well after a refusal.
-                    let status = ended.await;
-                    let is_final = status.as_ref().is_some_and(|s| s.status.as_deref() == Some("Success"));
-                    let error = lost(&status.and_then(|status| status.message).filter(|_| !is_final).unwrap_or(why));
-                    Err(Refused { error, is_final })
-                }
-                Err(error) => Err(error.into()),
-            }
+        let pods = self.pods(target);
+        let mut exec =
+            allowed(|| pods.exec(&target.id, helper::command(), &params)).await.map_err(|e| refused(target, &e))?;
+        let (Some(input), Some(output)) = (exec.stdin(), exec.stdout()) else {
+            return Err(lost(target, &"it has no streams").into());
         };
-        let late = || Err(lost(&format!("it did not start within {} s", START.as_secs())).into());
-        tokio::time::timeout(START, starting).await.unwrap_or_else(|_| late())
+        let ended = ending::ended(&mut exec);
+        let output = ending::Output::new(output, ended.clone());
+        let connection = Connection::new(Box::new(output), Box::new(input), Some(SILENCE));
+        Ok(Open { connection, exec, ended, is_checked: true })
     }
+
+    /// Starts a task by a helper that waits for one.
+    async fn on(
+        target: &Target,
+        open: Open,
+        request: &ExecRequest,
+    ) -> Result<(Session, AttachedProcess, ending::Ended), Refused> {
+        let Open { connection, exec, ended, .. } = open;
+        match Session::on(connection, request).await {
+            Ok(session) => Ok((session, exec, ended)),
+            Err(ExecError::Worker(why)) => {
+                // The end of the exec says more than the end of its streams. The helper ends well after a refusal.
+                let status = ended.await;
+                let is_final = status.as_ref().is_some_and(|s| s.status.as_deref() == Some("Success"));
+                let said = status.and_then(|status| status.message).filter(|_| !is_final);
+                Err(Refused { error: lost(target, &said.unwrap_or(why)), is_final })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// An exec of the helper that waits for a task: one that is there, or a new one.
+    async fn connect(&self, target: &Target) -> Result<Open, Refused> {
+        match self.connections.take(&target.id).await {
+            Some(open) => Ok(open),
+            None => self.open(target).await,
+        }
+    }
+}
+
+fn lost(target: &Target, why: &dyn Display) -> ExecError {
+    ExecError::Worker(format!("exec in Pod {}: {why}", target.id))
+}
+
+/// Waits no longer than a start may take.
+async fn in_time<T>(target: &Target, starting: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
+    let late = || Err(lost(target, &format!("it did not start within {} s", START.as_secs())).into());
+    tokio::time::timeout(START, starting).await.unwrap_or_else(|_| late())
 }
 
 #[async_trait]
@@ -155,10 +195,25 @@ impl Executor for PodExecutor {
             return Ok(plain::run(exec, task.stdin));
         }
         let result = task.env.iter().find(|(name, _)| name == RESULT).map(|(_, path)| path.clone());
-        let request = ExecRequest { argv: task.argv, env: task.env, working_dir: task.working_dir, result, kept: None };
-        let (session, exec) = self.start(target, &request).await?;
+        let Task { argv, env, stdin, working_dir } = task;
+        let request = ExecRequest { argv, env, working_dir, result, kept: None, more: true };
+        let begun = async { Self::on(target, self.connect(target).await?, &request).await };
+        let (session, exec, ended) = in_time(target, begun).await.map_err(|refused| refused.error)?;
         let (results, key) = (self.results.clone(), (target.id.clone(), request.result.unwrap_or_default()));
-        Ok(session.run(task.stdin, exec, move |file| drop(lock(&results).insert(key.clone(), file))))
+        let (connections, pod) = (self.connections.clone(), target.id.clone());
+        let after = move |connection, exec| {
+            connections.put(pod, Open { connection, exec, ended, is_checked: false });
+        };
+        Ok(session.run(stdin, exec, move |file| drop(lock(&results).insert(key.clone(), file)), after))
+    }
+
+    async fn prepare(&self, target: &Target) {
+        // An error is met again by the task.
+        if let Ok(true) = self.has_helper(target).await
+            && let Ok(open) = in_time(target, self.connect(target)).await
+        {
+            self.connections.put(target.id.clone(), Open { is_checked: true, ..open });
+        }
     }
 
     async fn exec_kept(&self, target: &Target, task: Task, keep: Keep) -> Result<(Running, bool), ExecError> {

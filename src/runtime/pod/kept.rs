@@ -47,7 +47,7 @@ impl PodExecutor {
             protocol::Keep { key: name.unwrap_or_default().to_owned(), seconds: keep.lasts.as_secs(), have: keep.have };
         let key = (target.id.clone(), result.clone().unwrap_or_default());
         let Task { argv, env, stdin: input, working_dir } = task;
-        let mut request = ExecRequest { argv, env, working_dir, result, kept: Some(kept) };
+        let mut request = ExecRequest { argv, env, working_dir, result, kept: Some(kept), more: false };
         let (session, exec) = match self.begin(target, &request).await {
             Ok(begun) => begun,
             // It may have been started all the same.

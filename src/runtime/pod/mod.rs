@@ -11,6 +11,7 @@
 
 mod budget;
 mod build;
+mod connections;
 mod ending;
 mod exec;
 mod helper;

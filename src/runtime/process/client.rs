@@ -8,10 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Mutex, Semaphore, oneshot};
-use tokio_util::codec::{FramedRead, FramedWrite};
+use tokio::sync::{Semaphore, oneshot};
+use tokio_util::codec::FramedRead;
 
+use super::connection::Shared;
+pub use super::connection::{Connection, Reader, Writer};
 use super::protocol::{CHUNK, Codec, ExecRequest, Frame, Refusal, VERSION, VERSION_KEPT, WINDOW, connect};
 use super::record::WorkerDir;
 use super::result_file;
@@ -28,11 +29,6 @@ pub struct Session {
     pub attached: Option<u64>,
 }
 
-/// What is read from a worker.
-pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
-/// What is written to a worker.
-pub type Writer = Box<dyn AsyncWrite + Send + Unpin>;
-
 /// What a task says.
 pub struct Events {
     frames: FramedRead<Reader, Codec>,
@@ -44,7 +40,7 @@ pub struct Events {
 /// A task's standard input.
 #[derive(Clone)]
 pub struct Stdin {
-    frames: Arc<Mutex<FramedWrite<Writer, Codec>>>,
+    frames: Shared,
     window: Arc<Semaphore>,
     silence: Option<Duration>,
 }
@@ -77,8 +73,7 @@ impl Session {
         })
     }
 
-    /// Starts a task over a connection that exists. With `silence`, each side says something more often than that, and a side that
-    /// says nothing for so long has gone.
+    /// Starts a task over streams that exist. `silence` as in [`Connection::new`].
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -88,22 +83,34 @@ impl Session {
         request: &ExecRequest,
         silence: Option<Duration>,
     ) -> Result<Self, ExecError> {
+        Self::on(Connection::new(read, write, silence), request).await
+    }
+
+    /// Starts a task on a connection that no task uses.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn on(connection: Connection, request: &ExecRequest) -> Result<Self, ExecError> {
         let lost = |error: io::Error| ExecError::Worker(error.to_string());
-        let (mut read, mut write) = (FramedRead::new(read, Codec), FramedWrite::new(write, Codec));
+        let Connection { mut read, write, silence, is_greeted } = connection;
         let json = serde_json::to_vec(request).map_err(|error| lost(error.into()))?;
-        let version = if request.kept.is_some() { VERSION_KEPT } else { VERSION };
-        write.feed(Frame::Hello(version)).await.map_err(lost)?;
-        match write.send(Frame::Exec(json.into())).await {
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                return Err(ExecError::Command { message: error.to_string(), code: 126 });
+        {
+            let mut write = write.lock().await;
+            if !is_greeted {
+                let version = if request.kept.is_some() { VERSION_KEPT } else { VERSION };
+                write.feed(Frame::Hello(version)).await.map_err(lost)?;
             }
-            sent => sent.map_err(lost)?,
+            match write.send(Frame::Exec(json.into())).await {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    return Err(ExecError::Command { message: error.to_string(), code: 126 });
+                }
+                sent => sent.map_err(lost)?,
+            }
         }
         let began = |read, attached, under_way: u64| {
             let under_way = usize::try_from(under_way).unwrap_or(WINDOW);
             let window = Arc::new(Semaphore::new(WINDOW.saturating_sub(under_way)));
-            let frames = Arc::new(Mutex::new(write));
-            let stdin = Stdin { frames, window: window.clone(), silence };
+            let stdin = Stdin { frames: write, window: window.clone(), silence };
             Self { events: Events { frames: read, window, silence, is_refused: false }, stdin, attached }
         };
         match read.next().await {
@@ -121,47 +128,53 @@ impl Session {
         }
     }
 
-    /// Feeds the task all of its input, and reads what it says. `keep` lives as long as that; `result` gets the result file.
-    pub fn run(
+    /// Feeds the task all of its input, and reads what it says. `keep` lives as long as that; `result` gets the result file. `after`
+    /// gets the connection once the task has exited, unless some of its input is under way.
+    pub fn run<K: Send + 'static>(
         self,
         input: Bytes,
-        keep: impl Send + 'static,
+        keep: K,
         mut result: impl FnMut(Result<Bytes, String>) + Send + 'static,
+        after: impl FnOnce(Connection, K) + Send + 'static,
     ) -> Running {
         let Self { mut events, mut stdin, .. } = self;
         let (ended, end) = oneshot::channel();
         let output = async_stream::stream! {
-            let _keep = keep;
-            let alive = stdin.clone();
-            let alive = alive.stay_alive();
-            tokio::pin!(alive);
-            let feed = async {
-                // A task that ends without reading all of it is no error; the events report how it ends.
-                if stdin.send(input).await.is_ok() {
-                    let _ = stdin.finish().await;
+            let write = stdin.frames.clone();
+            let mut fed = false;
+            let end = {
+                let alive = stdin.clone();
+                let alive = alive.stay_alive();
+                tokio::pin!(alive);
+                let feed = async {
+                    // A task that ends without reading all of it is no error; the events report how it ends.
+                    if stdin.send(input).await.is_ok() {
+                        let _ = stdin.finish().await;
+                    }
+                };
+                tokio::pin!(feed);
+                loop {
+                    let event = tokio::select! {
+                        biased;
+                        () = &mut feed, if !fed => {
+                            fed = true;
+                            continue;
+                        }
+                        never = &mut alive => match never {},
+                        event = events.next() => event,
+                    };
+                    match event {
+                        Event::Output(output) => yield output,
+                        Event::Result(file) => result(file),
+                        Event::End(end) => break end,
+                    }
                 }
             };
-            tokio::pin!(feed);
-            let mut fed = false;
-            loop {
-                let event = tokio::select! {
-                    biased;
-                    () = &mut feed, if !fed => {
-                        fed = true;
-                        continue;
-                    }
-                    never = &mut alive => match never {},
-                    event = events.next() => event,
-                };
-                match event {
-                    Event::Output(output) => yield output,
-                    Event::Result(file) => result(file),
-                    Event::End(end) => {
-                        let _ = ended.send(end);
-                        break;
-                    }
-                }
+            if fed && matches!(end, TaskEnd::Exited(_)) {
+                let Events { frames: read, silence, .. } = events;
+                after(Connection { read, write, silence, is_greeted: true }, keep);
             }
+            let _ = ended.send(end);
         };
         Running::new(output.boxed(), end)
     }
@@ -267,7 +280,7 @@ impl Executor for ProcessExecutor {
     async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError> {
         let request =
             ExecRequest { argv: task.argv, env: task.env, working_dir: task.working_dir, ..ExecRequest::default() };
-        Ok(Session::start(Path::new(&target.id), &request).await?.run(task.stdin, (), drop))
+        Ok(Session::start(Path::new(&target.id), &request).await?.run(task.stdin, (), drop, |_, ()| {}))
     }
 
     async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {

@@ -9,6 +9,7 @@
 
 mod adopt;
 pub mod client;
+pub mod connection;
 mod end;
 pub mod exec_client;
 mod limits;

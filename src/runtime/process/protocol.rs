@@ -12,6 +12,9 @@
 //!   So the shim can read on at any time, which is how it sees at once that a client hung up, and what a slow
 //!   task has not read yet is bounded.
 //!
+//! After a request with `more`, another `Exec` may follow the `Exited` of the one before. In between, a `Ping` is answered, and what is
+//! left of the input of the task before is skipped.
+//!
 //! A request with [`Keep`] is for a task that outlives its client, in a Pod. The same request starts it the first time, and attaches
 //! to it later: then `Attached` is the answer. The client says by `Have` how much of the output it has, and by `Release` that it needs nothing
 //! more. Such a client says [`VERSION_KEPT`], which a helper that cannot keep a task refuses.
@@ -33,6 +36,8 @@ pub const VERSION: u32 = 1;
 pub const VERSION_KEPT: u32 = 2;
 /// A side of a connection through a cluster that said nothing for so long has gone.
 pub const SILENCE: Duration = Duration::from_secs(180);
+/// How long a helper waits on a connection for the next task. Its client lets go of the connection earlier.
+pub const BETWEEN: Duration = Duration::from_secs(60);
 /// Most bytes of standard input under way.
 pub const WINDOW: usize = 256 * 1024;
 /// Most bytes of output in a frame.
@@ -57,6 +62,9 @@ pub struct ExecRequest {
     /// The task outlives its client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Keep>,
+    /// Another request may follow on the same connection, once this task has exited. A helper that does not know this closes it then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }
 
 /// How a task outlives its client.

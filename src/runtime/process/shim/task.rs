@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -14,7 +16,9 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::child::{Started, Worker};
-use crate::runtime::process::protocol::{CHUNK, Codec, ExecRequest, Frame, Refusal, VERSION, VERSION_KEPT, WINDOW};
+use crate::runtime::process::protocol::{
+    BETWEEN, CHUNK, Codec, ExecRequest, Frame, Refusal, VERSION, VERSION_KEPT, WINDOW,
+};
 use crate::runtime::process::result_file;
 
 /// How long a program that a task left behind may hold the task's streams open. What the task itself wrote is
@@ -43,10 +47,21 @@ where
     }
 }
 
-/// Runs a task for as long as its client stays. A client that says nothing for as long as `silence` has gone.
+/// What a client wants after a task.
+enum Then {
+    /// Nothing. The task has ended, or was ended.
+    Nothing,
+    /// Perhaps another task.
+    More,
+    /// Another task.
+    Next(Bytes),
+}
+
+/// Runs a task for as long as its client stays, and those that it asks for after that. A client that says nothing for as long as
+/// `silence` has gone.
 pub async fn serve<R, W>(
     worker: Arc<Worker>,
-    input: FramedRead<R, Codec>,
+    mut input: FramedRead<R, Codec>,
     output: FramedWrite<W, Codec>,
     request: &[u8],
     silence: Option<Duration>,
@@ -55,10 +70,54 @@ pub async fn serve<R, W>(
     W: AsyncWrite + Unpin,
 {
     let client = Mutex::new(output);
+    let mut request = Bytes::copy_from_slice(request);
+    loop {
+        request = match run(&worker, &mut input, &client, &request, silence).await {
+            Then::Nothing => return,
+            Then::Next(request) => request,
+            Then::More => match next(&mut input, &client).await {
+                Some(request) => request,
+                None => return,
+            },
+        };
+    }
+}
+
+/// Waits for the next task. None: there is none.
+async fn next<R, W>(input: &mut FramedRead<R, Codec>, client: &Client<W>) -> Option<Bytes>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    while let Some(Ok(frame)) = within(Some(BETWEEN), input.next()).await.flatten() {
+        match frame {
+            Frame::Exec(request) => return Some(request),
+            Frame::Ping => send(client, Frame::Pong).await.ok()?,
+            // Of the task before.
+            Frame::Stdin(_) | Frame::StdinEnd => {}
+            _ => return None,
+        }
+    }
+    None
+}
+
+async fn run<R, W>(
+    worker: &Worker,
+    input: &mut FramedRead<R, Codec>,
+    client: &Client<W>,
+    request: &[u8],
+    silence: Option<Duration>,
+) -> Then
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
     let (queue, queued) = mpsc::unbounded_channel();
-    let hung_up = hung_up(input, queue, &client, silence);
+    let after = After::default();
+    let hung_up = hung_up(input, queue, client, silence, &after);
     tokio::pin!(hung_up);
     let request = serde_json::from_slice::<ExecRequest>(request);
+    let more = request.as_ref().is_ok_and(|request| request.more);
     let start = async {
         match &request {
             Ok(request) => {
@@ -74,38 +133,39 @@ pub async fn serve<R, W>(
     let started = tokio::select! {
         biased;
         // It may run elsewhere by now: it must not start here any more.
-        () = &mut hung_up => return,
+        () = &mut hung_up => return Then::Nothing,
         started = start => started,
     };
     let Started { leader, stdin, stdout, stderr, exit } = match started {
         Ok(started) => started,
         Err(refusal) => {
             let json = serde_json::to_vec(&refusal).unwrap_or_default();
-            let _ = send(&client, Frame::Refused(json.into())).await;
-            return;
+            let _ = send(client, Frame::Refused(json.into())).await;
+            return Then::Nothing;
         }
     };
     let (ended, end) = watch::channel(false);
     let work = async {
-        send(&client, Frame::Started).await?;
+        send(client, Frame::Started).await?;
         let exit = async {
             let code = exit.await.unwrap_or(-1);
             let _ = ended.send(true);
             Ok(code)
         };
-        let out = pump(stdout, |data| send(&client, Frame::Stdout(data)), end.clone());
-        let err = pump(stderr, |data| send(&client, Frame::Stderr(data)), end.clone());
+        let out = pump(stdout, |data| send(client, Frame::Stdout(data)), end.clone());
+        let err = pump(stderr, |data| send(client, Frame::Stderr(data)), end.clone());
         let (code, (), ()) = tokio::try_join!(exit, out, err)?;
         if let Some(path) = request.as_ref().ok().and_then(|request| request.result.as_ref()) {
             match result_file::take(Path::new(path)).await {
-                Ok(content) => send(&client, Frame::Result(Ok(content.into()))).await?,
+                Ok(content) => send(client, Frame::Result(Ok(content.into()))).await?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => send(&client, Frame::Result(Err(error.to_string()))).await?,
+                Err(error) => send(client, Frame::Result(Err(error.to_string()))).await?,
             }
         }
-        send(&client, Frame::Exited(code)).await
+        after.may_follow.store(more, Relaxed);
+        send(client, Frame::Exited(code)).await
     };
-    let feed = feed(stdin, queued, |count| send(&client, Frame::StdinTaken(count)));
+    let feed = feed(stdin, queued, |count| send(client, Frame::StdinTaken(count)));
     let finished = tokio::select! {
         biased;
         () = hung_up => false,
@@ -115,15 +175,29 @@ pub async fn serve<R, W>(
     };
     if !finished {
         worker.end_task(leader).await;
+        return Then::Nothing;
     }
+    match after.request.get() {
+        Some(request) => Then::Next(request.clone()),
+        None if more => Then::More,
+        None => Then::Nothing,
+    }
+}
+
+/// What comes after a task. Its client may have read the end and answered it before the write of the end is known to be done here.
+#[derive(Default)]
+struct After {
+    may_follow: AtomicBool,
+    request: OnceLock<Bytes>,
 }
 
 /// Reads what the client sends, until it hangs up, is silent for too long, or breaks the rules. Never waits for the task.
 async fn hung_up<R, W>(
-    mut input: FramedRead<R, Codec>,
+    input: &mut FramedRead<R, Codec>,
     queue: mpsc::UnboundedSender<Bytes>,
     client: &Client<W>,
     silence: Option<Duration>,
+    after: &After,
 ) where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -135,6 +209,10 @@ async fn hung_up<R, W>(
             // The window bounds what is queued: a client that sends more in one frame is not ours.
             (Frame::Stdin(data), Some(queue)) if data.len() <= WINDOW => drop(queue.send(data)),
             (Frame::StdinEnd, _) => queue = None,
+            (Frame::Exec(request), _) if after.may_follow.load(Relaxed) => {
+                let _ = after.request.set(request);
+                return std::future::pending().await;
+            }
             _ => return,
         }
     }
