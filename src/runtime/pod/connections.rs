@@ -2,13 +2,12 @@
 //! a command.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kube::api::AttachedProcess;
 
 use super::ending::Ended;
-use super::exec::lock;
 use crate::runtime::process::client::Connection;
 
 /// How long an exec waits for the next task. The helper waits for longer.
@@ -62,4 +61,8 @@ impl Connections {
             open.is_checked || tokio::time::timeout(ANSWER, open.connection.answers()).await.unwrap_or(false);
         is_there.then_some(open)
     }
+}
+
+pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

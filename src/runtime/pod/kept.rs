@@ -8,7 +8,8 @@ use kube::api::AttachedProcess;
 use tokio::sync::{oneshot, watch};
 
 use super::PodExecutor;
-use super::exec::{Contact, lock};
+use super::connections::lock;
+use super::exec::Contact;
 use super::plain::RESULT;
 use crate::api::Period;
 use crate::api::dispatch::Target;

@@ -113,7 +113,14 @@ impl Session {
             let stdin = Stdin { frames: write, window: window.clone(), silence };
             Self { events: Events { frames: read, window, silence, is_refused: false }, stdin, attached }
         };
-        match read.next().await {
+        let answer = loop {
+            match read.next().await {
+                // Said to the task before.
+                Some(Ok(Frame::Pong | Frame::StdinTaken(_))) => {}
+                answer => break answer,
+            }
+        };
+        match answer {
             Some(Ok(Frame::Started)) => Ok(began(read, None, 0)),
             Some(Ok(Frame::Attached(received, taken))) => {
                 Ok(began(read, Some(received), received.saturating_sub(taken)))

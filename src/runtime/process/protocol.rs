@@ -36,7 +36,7 @@ pub const VERSION: u32 = 1;
 pub const VERSION_KEPT: u32 = 2;
 /// A side of a connection through a cluster that said nothing for so long has gone.
 pub const SILENCE: Duration = Duration::from_secs(180);
-/// How long a helper waits on a connection for the next task. Its client lets go of the connection earlier.
+/// How long a helper waits on a connection for the next task. Its client closes the connection earlier.
 pub const BETWEEN: Duration = Duration::from_secs(60);
 /// Most bytes of standard input under way.
 pub const WINDOW: usize = 256 * 1024;

@@ -51,10 +51,8 @@ where
 enum Then {
     /// Nothing. The task has ended, or was ended.
     Nothing,
-    /// Perhaps another task.
-    More,
-    /// Another task.
-    Next(Bytes),
+    /// Perhaps another task. With what it has said of that.
+    More(Option<Frame>),
 }
 
 /// Runs a task for as long as its client stays, and those that it asks for after that. A client that says nothing for as long as
@@ -72,24 +70,24 @@ pub async fn serve<R, W>(
     let client = Mutex::new(output);
     let mut request = Bytes::copy_from_slice(request);
     loop {
-        request = match run(&worker, &mut input, &client, &request, silence).await {
-            Then::Nothing => return,
-            Then::Next(request) => request,
-            Then::More => match next(&mut input, &client).await {
-                Some(request) => request,
-                None => return,
-            },
-        };
+        let Then::More(said) = run(&worker, &mut input, &client, &request, silence).await else { return };
+        let Some(next) = next(said, &mut input, &client).await else { return };
+        request = next;
     }
 }
 
 /// Waits for the next task. None: there is none.
-async fn next<R, W>(input: &mut FramedRead<R, Codec>, client: &Client<W>) -> Option<Bytes>
+async fn next<R, W>(said: Option<Frame>, input: &mut FramedRead<R, Codec>, client: &Client<W>) -> Option<Bytes>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    while let Some(Ok(frame)) = within(Some(BETWEEN), input.next()).await.flatten() {
+    let mut said = said;
+    loop {
+        let frame = match said.take() {
+            Some(frame) => frame,
+            None => within(Some(BETWEEN), input.next()).await.flatten()?.ok()?,
+        };
         match frame {
             Frame::Exec(request) => return Some(request),
             Frame::Ping => send(client, Frame::Pong).await.ok()?,
@@ -98,7 +96,6 @@ where
             _ => return None,
         }
     }
-    None
 }
 
 async fn run<R, W>(
@@ -177,18 +174,16 @@ where
         worker.end_task(leader).await;
         return Then::Nothing;
     }
-    match after.request.get() {
-        Some(request) => Then::Next(request.clone()),
-        None if more => Then::More,
-        None => Then::Nothing,
-    }
+    if more { Then::More(after.said.get().cloned()) } else { Then::Nothing }
 }
 
-/// What comes after a task. Its client may have read the end and answered it before the write of the end is known to be done here.
+/// What comes after a task. Its client may have read the end, and answered it, before the write of the end is known to be done here.
 #[derive(Default)]
 struct After {
+    /// True once the end is being written, if more may follow.
     may_follow: AtomicBool,
-    request: OnceLock<Bytes>,
+    /// The first thing that was said since.
+    said: OnceLock<Frame>,
 }
 
 /// Reads what the client sends, until it hangs up, is silent for too long, or breaks the rules. Never waits for the task.
@@ -204,15 +199,15 @@ async fn hung_up<R, W>(
 {
     let mut queue = Some(queue);
     while let Some(Ok(frame)) = within(silence, input.next()).await.flatten() {
+        if after.may_follow.load(Relaxed) {
+            let _ = after.said.set(frame);
+            return std::future::pending().await;
+        }
         match (frame, &queue) {
             (Frame::Ping, _) if send(client, Frame::Pong).await.is_ok() => {}
             // The window bounds what is queued: a client that sends more in one frame is not ours.
             (Frame::Stdin(data), Some(queue)) if data.len() <= WINDOW => drop(queue.send(data)),
             (Frame::StdinEnd, _) => queue = None,
-            (Frame::Exec(request), _) if after.may_follow.load(Relaxed) => {
-                let _ = after.request.set(request);
-                return std::future::pending().await;
-            }
             _ => return,
         }
     }
