@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::exit::Exit;
 use super::output;
-use crate::runtime::process::shim::{in_pod, keeper};
+use crate::runtime::process::shim::{by_mark, in_pod, keeper};
 
 /// Runs a task for a client at the other end of an exec. Started by `poolkeeper run` and `poolkeeper exec` only.
 #[derive(Args, Debug)]
@@ -18,6 +18,9 @@ pub struct TaskArgs {
     /// Keep the task with this key for clients that come and go
     #[arg(long, value_name = "KEY", conflicts_with = "install")]
     keeper: Option<String>,
+    /// End all processes that have this variable in their environment
+    #[arg(long, value_name = "NAME=VALUE", conflicts_with_all = ["install", "keeper"])]
+    end: Option<String>,
 }
 
 impl TaskArgs {
@@ -25,6 +28,9 @@ impl TaskArgs {
     pub fn run(self) -> ExitCode {
         if let Some(key) = &self.keeper {
             return keeper::main(key);
+        }
+        if let Some(mark) = &self.end {
+            return by_mark::main(mark);
         }
         let Some(dir) = self.install else { return in_pod::main() };
         match in_pod::install(&dir) {

@@ -108,6 +108,13 @@ pub trait Executor: Send + Sync + 'static {
         let _ = target;
     }
 
+    /// A command that is in every worker of the runtime, and ends the processes with a variable in their environment: `NAME=VALUE`, which
+    /// is to be its last word. It exits with 0 once there are none, and with 3 if there were none. None: there is no such command.
+    async fn ending(&self, target: &Target) -> Option<Vec<String>> {
+        let _ = target;
+        None
+    }
+
     /// Starts a task.
     async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError>;
 
@@ -152,6 +159,10 @@ impl<F: Find> Executor for F {
         if let Ok(executor) = self.of(target) {
             executor.prepare(target).await;
         }
+    }
+
+    async fn ending(&self, target: &Target) -> Option<Vec<String>> {
+        self.of(target).ok()?.ending(target).await
     }
 
     async fn exec(&self, target: &Target, task: Task) -> Result<Running, ExecError> {

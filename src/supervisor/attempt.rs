@@ -17,7 +17,7 @@ use jiff::Timestamp;
 
 use self::files::OutputFiles;
 pub use self::given::{Attempt, TaskRef};
-use self::quiet::{Next, Quiet, Stopped, stop};
+use self::quiet::{Next, Quiet, Stopped, mark, stop};
 use super::batch::attempts;
 use super::batch::result::{self, TaskResult};
 use super::batch::state_dirs::{self, StateDirs, StateError};
@@ -30,8 +30,8 @@ use super::report::{Reported, report};
 use super::short_rests::ShortRests;
 use super::tracker::Tracker;
 use super::{Error, Place};
+use crate::api::Period;
 use crate::api::dispatch::{Dispatch, DispatchResult, MAX_TEXT, Outcome, ReportedOutcome};
-use crate::api::{Period, RuntimeKind};
 use crate::clock::Clock;
 use crate::runtime::exec::{ExecError, Keep, Output, Running, Task, TaskEnd};
 
@@ -192,8 +192,7 @@ impl Runner {
         }
         let place = began.filter(|_| was_there).unwrap_or_else(|| a.place());
         let (mut asleep, mut silent) = (None, None);
-        let ends_sleepers = a.target.runtime != RuntimeKind::Pod;
-        let mut quiet = Quiet { judge: &self.judge, clock: &*self.clock, silence: self.silence, ends_sleepers };
+        let mut quiet = Quiet { judge: &self.judge, clock: &*self.clock, silence: self.silence, ends_sleepers: true };
         let code = loop {
             let (piece, found) = match quiet.next(&mut output, &seen).await {
                 Next::Piece(piece) => (Some(piece), None),
@@ -205,7 +204,7 @@ impl Runner {
                 },
             };
             let Some(piece) = piece else {
-                match (stop(&*self.place.executor, &a.target, &path, Running { output, end }).await, found) {
+                match (stop(&*self.place.executor, &a.target, &mark(a, &path), Running { output, end }).await, found) {
                     (Stopped::Ended, found) => {
                         silent = self.silence.filter(|_| found.is_none());
                         asleep = found;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use poolkeeper::runtime::exec::{ExecError, Output, TaskEnd};
-use poolkeeper::runtime::process::client::{Event, Session};
+use poolkeeper::runtime::process::client::{Connection, Event, Session};
 use poolkeeper::runtime::process::protocol::{ExecRequest, Keep};
 use poolkeeper_testkit::local_server::until;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -101,6 +101,87 @@ async fn the_task_ends_when_its_client_hangs_up() {
     drop(session);
     child.wait().await.unwrap();
     until("what it started has ended", || !process.exists());
+}
+
+/// The output of a task, and the connection for the next one.
+async fn ran(session: Session, input: &'static [u8]) -> (String, TaskEnd, Option<Connection>) {
+    let (sender, mut connection) = tokio::sync::oneshot::channel();
+    let after = move |connection, ()| drop(sender.send(connection));
+    let mut running = session.run(Bytes::from_static(input), (), drop, after);
+    let mut out = Vec::new();
+    while let Some(piece) = running.output.next().await {
+        let (Output::Stdout(data) | Output::Stderr(data)) = piece;
+        out.extend_from_slice(&data);
+    }
+    (String::from_utf8(out).unwrap(), running.end.await, connection.try_recv().ok())
+}
+
+#[tokio::test]
+async fn one_connection_serves_many_tasks() {
+    let pod = Pod::new().await;
+    let (mut child, stdin, stdout) = pod.exec();
+    let mut connection = Connection::new(Box::new(stdout), Box::new(stdin), Some(Duration::from_secs(60)));
+    for number in 0..20 {
+        // One that reads its input, one that leaves it, and one that cannot be asked before it has exited.
+        let script = ["cat; exit 3", "echo left; exit 4", "exec >&- 2>&-; exit 5"][number % 3];
+        let request = ExecRequest { more: true, ..request(script) };
+        let session = Session::on(connection, &request).await.unwrap();
+        let (out, end, after) = ran(session, b"input\n").await;
+        let expected = [("input\n", 3), ("left\n", 4), ("", 5)][number % 3];
+        assert_eq!((out.as_str(), end), (expected.0, TaskEnd::Exited(expected.1)), "task {number}");
+        connection = after.expect("the connection is given back");
+        match number % 4 {
+            0 => {}
+            1 => assert!(connection.answers().await),
+            // The answer comes when the next task is asked for.
+            _ => drop(tokio::time::timeout(Duration::ZERO, connection.answers()).await),
+        }
+    }
+    drop(connection);
+    assert!(child.wait().await.unwrap().success(), "it ends with its client");
+}
+
+#[tokio::test]
+async fn a_helper_that_serves_one_task_is_noticed() {
+    let pod = Pod::new().await;
+    let (session, _child) = pod.start(&request("true")).await.unwrap();
+    let (_, end, connection) = ran(session, b"").await;
+    assert_eq!(end, TaskEnd::Exited(0));
+    assert!(!connection.expect("given back").answers().await, "the helper has ended");
+}
+
+#[tokio::test]
+async fn the_second_task_of_a_connection_ends_with_its_client_too() {
+    let pod = Pod::new().await;
+    let (session, mut child) = pod.start(&ExecRequest { more: true, ..request("true") }).await.unwrap();
+    let (_, _, connection) = ran(session, b"").await;
+    let pid = pod.file("pid");
+    let request = request(&format!("echo $$ >{}; sleep 300", pid.display()));
+    let session = Session::on(connection.unwrap(), &request).await.unwrap();
+    until("it runs", || std::fs::read_to_string(&pid).is_ok_and(|text| text.ends_with('\n')));
+    let process = PathBuf::from("/proc").join(std::fs::read_to_string(&pid).unwrap().trim());
+    drop(session);
+    child.wait().await.unwrap();
+    until("it has ended", || !process.exists());
+}
+
+#[tokio::test]
+async fn processes_are_ended_by_their_mark() {
+    let pod = Pod::new().await;
+    let end = |mark: String| {
+        let mut helper = Command::new(pod.0.path().join("poolkeeper"));
+        helper.args(["task", "--end", &mark]);
+        helper
+    };
+    let mark = format!("POOLKEEPER_RESULT={}", pod.file("mark.json").display());
+    assert_eq!(end(mark.clone()).status().await.unwrap().code(), Some(3), "there is none");
+    let (name, value) = mark.split_once('=').unwrap();
+    let mut request = request("trap '' TERM; (trap - TERM; sleep 300) & echo up; while :; do sleep 1; done");
+    request.env = vec![(name.to_owned(), value.to_owned())];
+    let (mut session, _child) = pod.start(&request).await.unwrap();
+    assert_eq!(read(&mut session, 3).await.0, "up\n");
+    assert_eq!(end(mark).status().await.unwrap().code(), Some(0));
+    assert_eq!(read(&mut session, usize::MAX).await.1, Some(TaskEnd::Exited(137)));
 }
 
 #[tokio::test]

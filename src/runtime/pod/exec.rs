@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use kube::api::{AttachParams, AttachedProcess};
 use kube::client::UpgradeConnectionError;
 use kube::{Api, Client};
 
-use super::connections::{Connections, Open};
+use super::connections::{Connections, Open, lock};
 use super::ending;
 use super::helper;
 use super::plain::{self, RESULT};
@@ -207,6 +207,10 @@ impl Executor for PodExecutor {
         Ok(session.run(stdin, exec, move |file| drop(lock(&results).insert(key.clone(), file)), after))
     }
 
+    async fn ending(&self, target: &Target) -> Option<Vec<String>> {
+        self.has_helper(target).await.is_ok_and(|has_it| has_it).then(helper::ending)
+    }
+
     async fn prepare(&self, target: &Target) {
         // An error is met again by the task.
         if let Ok(true) = self.has_helper(target).await
@@ -275,8 +279,4 @@ fn refused(target: &Target, error: &kube::Error) -> ExecError {
         return ExecError::Command { message, code: 126 };
     }
     ExecError::Worker(format!("Pod {}: {why}", target.id))
-}
-
-pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

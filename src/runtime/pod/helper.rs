@@ -19,6 +19,12 @@ pub fn command() -> [String; 2] {
     [format!("{DIR}/poolkeeper"), "task".to_owned()]
 }
 
+/// What ends the processes with a mark there, which is the next word.
+pub fn ending() -> Vec<String> {
+    let [program, task] = command();
+    vec![program, task, "--end".to_owned()]
+}
+
 /// A path for the result file of a task.
 pub fn result_path(name: &str) -> String {
     format!("{DIR}/{TMP}/{name}")

@@ -151,10 +151,13 @@ pub fn left_of(uid: &str, shim: Option<ProcessId>) -> Vec<ProcessId> {
 }
 
 fn carries(pid: i32, uid: &str) -> bool {
+    has(pid, &format!("{MARKER}={uid}"))
+}
+
+/// True if a process was started with this variable: NAME=VALUE.
+pub fn has(pid: i32, variable: &str) -> bool {
     let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else { return false };
-    environment.split(|byte| *byte == 0).any(|entry| {
-        entry.strip_prefix(MARKER.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) == Some(uid.as_bytes())
-    })
+    environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())
 }
 
 /// Names this boot of the machine: a record from another one speaks of processes that cannot exist any more.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
+use super::given::Attempt;
 use crate::api::dispatch::Target;
 use crate::api::{Period, RuntimeKind};
 use crate::clock::Clock;
@@ -21,7 +22,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// How long the output of a command that was ended may take to end. A process that it left may hold it open.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// Ends every process that has the variable of this attempt's result file: asks them, and kills those that are there 5 s later.
+/// Ends every process that has a variable of this attempt in its environment: asks them, and kills those that are there 5 s later.
 /// Zombies have no variables. Exits with 3 if there was none from the start.
 const END: &str = r#"
 command -v tr >/dev/null && command -v grep >/dev/null || exit 127
@@ -101,6 +102,12 @@ impl Quiet<'_> {
     }
 }
 
+/// A variable that the processes of an attempt have, and others in the worker do not have at the same time. `path` is that of its
+/// result file; none has one in a Pod without the helper.
+pub(super) fn mark(a: &Attempt, path: &str) -> String {
+    if path.is_empty() { format!("POOLKEEPER_TASK_ID={}", a.task.id) } else { format!("POOLKEEPER_RESULT={path}") }
+}
+
 /// Whether a command that was to be ended has ended.
 pub(super) enum Stopped {
     /// It has, with all that it started and that still had its variables.
@@ -111,15 +118,17 @@ pub(super) enum Stopped {
     Unknown(String),
 }
 
-/// Ends the command of an attempt, and drops what it still prints. `path` is that of its result file.
-pub(super) async fn stop(executor: &dyn Executor, target: &Target, path: &str, running: Running) -> Stopped {
+/// Ends the command of an attempt, and drops what it still prints. `mark` is a variable of that attempt alone: NAME=VALUE.
+pub(super) async fn stop(executor: &dyn Executor, target: &Target, mark: &str, running: Running) -> Stopped {
     if target.runtime == RuntimeKind::Process {
         // This hangs up, which ends it.
         drop(running);
         return Stopped::Ended;
     }
-    let argv = ["sh", "-c", END, "sh", &format!("POOLKEEPER_RESULT={path}")].map(str::to_owned).into();
     let ending = async {
+        let by_shell = || ["sh", "-c", END, "sh"].map(str::to_owned).to_vec();
+        let mut argv = executor.ending(target).await.unwrap_or_else(by_shell);
+        argv.push(mark.to_owned());
         let Running { output: mut words, end } = executor.exec(target, Task { argv, ..Task::default() }).await?;
         while words.next().await.is_some() {}
         Ok::<_, ExecError>(end.await)

@@ -6,6 +6,7 @@
 //! start. Then it listens on its socket until one of three things ends it: its command ended, it got SIGTERM, or no
 //! controller was connected for a while.
 
+pub mod by_mark;
 mod child;
 mod container;
 pub mod in_pod;
