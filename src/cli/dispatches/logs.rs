@@ -88,7 +88,8 @@ impl LogsArgs {
             tail_lines: self.tail.map(i64::from),
             ..LogParams::default()
         };
-        let mut log = Box::pin(pods.log_stream(&target.id, &params).await.map_err(|error| server.failed(&error))?);
+        let failed = |error| starting(&self.worker, &error).unwrap_or_else(|| server.failed(&error));
+        let mut log = Box::pin(pods.log_stream(&target.id, &params).await.map_err(failed)?);
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let count = log.read(&mut buffer).await.map_err(|e| Failure::new(Exit::Unreachable, e.to_string()))?;
@@ -97,5 +98,35 @@ impl LogsArgs {
             }
             print::data(buffer.get(..count).unwrap_or_default())?;
         }
+    }
+}
+
+/// The failure, if it is that the container of the worker is not up. The API server calls that a bad request.
+fn starting(worker: &str, error: &kube::Error) -> Option<Failure> {
+    let kube::Error::Api(status) = error else { return None };
+    let (_, why) = status.message.split_once(" is waiting to start").filter(|_| status.code == 400)?;
+    let why = why.trim_start_matches(':').trim();
+    let message =
+        format!("worker {worker} has printed nothing yet, its container is starting: {}", output::escape(why));
+    Some(Failure::new(Exit::NotFound, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_container_that_is_starting_is_no_mistake_of_the_caller() {
+        let refused = |code, message: &str| {
+            kube::Error::Api(Box::new(Status { code, message: message.to_owned(), ..Status::default() }))
+        };
+        let said = "container \"worker\" in pod \"p\" is waiting to start: ContainerCreating";
+        let failure = starting("agents-0", &refused(400, said)).unwrap();
+        assert_eq!(failure.exit, Exit::NotFound);
+        assert!(failure.message.ends_with("is starting: ContainerCreating"), "{}", failure.message);
+        assert!(starting("agents-0", &refused(400, "bad tailLines")).is_none());
+        assert!(starting("agents-0", &refused(404, said)).is_none());
     }
 }
