@@ -69,23 +69,29 @@ row "\`kubectl exec … true\`, all of it" "$work/kubectl"
 row "of it in the API server and on the node" "$work/exec-kubectl"
 row "the runtime alone, by \`ctr task exec\`, its client included" "$work/runtime"
 row "a task of \`true\` in \`run POOL\` on one worker, all that a Dispatch needs included" "$work/task"
-row "of it the exec, in the API server and on the node, with the start of the helper" "$work/exec-poolkeeper"
 row "\`run POOL\` of a single task, from start to exit" "$work/single"
+echo "$(wc -l <"$work/exec-poolkeeper") execs for $((rounds * (tasks + 1) + 1)) tasks of run POOL"
 awk -v a="$(median "$work/task")" -v b="$(median "$work/exec-kubectl")" 'BEGIN { printf "ratio of a task to an exec in the API server and on the node: %.2f (aim: 1.2 at most)\n", a / b }'
-# Where the time of one task goes: all requests that the API server answered during the batches.
+# Where the time of one task goes: the requests in a row of each task, by the time of the API server, and what is between them.
 python3 - "$POOLKEEPER_AUDIT_LOG" "$ns" <<'P'
 import collections, datetime, json, statistics, sys
-time = lambda text: datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
-found = collections.defaultdict(list)
+time = lambda text: datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() * 1000
+found = []
 for line in open(sys.argv[1]):
     e = json.loads(line); ref = e.get("objectRef", {})
-    if e["stage"] != "ResponseComplete" or ref.get("namespace") != sys.argv[2] or e["verb"] == "watch": continue
-    if ref.get("resource") in ("dispatches", "workers", "pods", "containerpools", "leases"):
-        who = "controller" if e["user"]["username"].startswith("system:serviceaccount:poolkeeper:") else "client"
-        if e.get("userAgent", "").startswith("kubectl"): who = "kubectl"
-        found[who, e["verb"], ref["resource"], ref.get("subresource", "")].append((time(e["stageTimestamp"]) - time(e["requestReceivedTimestamp"])).total_seconds() * 1000)
-print("\nrequests that the API server answered:")
-for key, times in sorted(found.items(), key=lambda kv: -len(kv[1])):
-    print(f"  {len(times):6} x {statistics.median(times):7.1f} ms  {' '.join(filter(None, key))}")
+    if e["stage"] != "ResponseComplete" or ref.get("namespace") != sys.argv[2] or e.get("userAgent", "").startswith("kubectl"): continue
+    name = (e["verb"], ref.get("resource"), ref.get("subresource", ""))
+    who = "controller" if e["user"]["username"].startswith("system:serviceaccount:poolkeeper:") else "client"
+    found.append((time(e["requestReceivedTimestamp"]), time(e["stageTimestamp"]), (who, *name)))
+steps = {("client", "patch", "dispatches", ""): "report", ("controller", "patch", "workers", "status"): "free and reserve",
+         ("controller", "patch", "dispatches", "status"): "close, publish", ("client", "get", "dispatches", ""): "the last look"}
+row = [(begun, ended, steps[key]) for begun, ended, key in sorted(found) if key in steps]
+times = collections.defaultdict(list)
+for (begun, ended, name), (next_begun, _, next_name) in zip(row, row[1:]):
+    times[name].append(ended - begun)
+    times[f"from {name} to {next_name}"].append(next_begun - ended)
+print("\nsteps of a task:")
+for name, all_of in times.items():
+    if len(all_of) > len(row) / 10: print(f"  {len(all_of):6} x {statistics.median(all_of):7.1f} ms  {name}")
 P
 uninstall_controller >/dev/null
