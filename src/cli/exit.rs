@@ -179,7 +179,8 @@ impl Exit {
             | E::Runtime(_)
             | E::Pause(_)
             | E::StoreFailed { .. }
-            | E::Controller(_) => Self::Poolkeeper,
+            | E::Controller(_)
+            | E::Removed { .. } => Self::Poolkeeper,
         }
     }
 }

@@ -303,6 +303,31 @@ fn a_directory_of_another_machine_is_refused() {
     rig.up();
 }
 
+/// The processes that are servers of the rig, or would become one.
+fn servers(rig: &Rig) -> Vec<i32> {
+    let home = rig.home().display().to_string().into_bytes();
+    let has = |file: &str, words: &[u8]| {
+        fs::read(file).is_ok_and(|text| text.windows(words.len()).any(|window| window == words))
+    };
+    let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    pids.filter(|pid| has(&format!("/proc/{pid}/cmdline"), b"--foreground"))
+        .filter(|pid| has(&format!("/proc/{pid}/environ"), &home))
+        .collect()
+}
+
+#[test]
+fn a_server_whose_directory_is_removed_ends() {
+    let rig = Rig::new(PROGRAM);
+    rig.up();
+    assert_eq!(servers(&rig), [rig.pid()]);
+    // It may write a file meanwhile.
+    until("the directory is removed", || fs::remove_dir_all(rig.home()).is_ok());
+    until("the server has ended", || servers(&rig).is_empty());
+    assert!(!rig.home().exists());
+    rig.up();
+    assert_eq!(servers(&rig), [rig.pid()]);
+}
+
 #[test]
 fn starts_at_the_same_time_are_one_start() {
     let rig = Rig::new(PROGRAM);
@@ -311,7 +336,8 @@ fn starts_at_the_same_time_are_one_start() {
     for up in &mut ups {
         assert!(up.wait().unwrap().success());
     }
-    rig.local(&["status"]).exits(0);
+    // One that has not looked yet would become the server after `down --purge`, of a directory that no command knows.
+    assert_eq!(servers(&rig), [rig.pid()]);
     let logs = rig.local(&["logs"]).exits(0).stdout;
     assert_eq!(logs.matches("poolkeeper local server").count(), 1, "{logs}");
     assert_eq!(rig.local(&["logs", "--tail", "0"]).exits(0).stdout, "");

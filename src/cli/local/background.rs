@@ -47,9 +47,12 @@ pub(super) async fn start(
     let ready = async {
         loop {
             let ended = child.try_wait().map_err(failed)?;
-            // It may be another one, which was started at the same time.
+            // It may be another one, which was started at the same time. Then the own one ends, and this waits for that: it would
+            // become the server of a directory that is purged before it has looked.
             if home.holder().is_some() {
-                if let Ok(status) = server::status(home).await {
+                if let Ok(status) = server::status(home).await
+                    && (status.pid == child.id() || ended.is_some())
+                {
                     return Ok(status);
                 }
             } else if let Some(ended) = ended {

@@ -25,6 +25,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The directory was removed while the server ran.
+    #[error(
+        "the directory {} was removed, and its objects with it: the server ends, and process workers end 60 s later", home.display()
+    )]
+    Removed {
+        /// The directory.
+        home: PathBuf,
+    },
     /// The directory comes from another machine.
     #[error(
         "the directory {} was made on another machine, and its workers are there: use another directory; to use this copy \

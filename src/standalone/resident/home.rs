@@ -33,7 +33,16 @@ pub struct Home(PathBuf);
 
 /// Holds the directory for one process. It is free again when this goes, or the process.
 #[derive(Debug)]
-pub struct Lock(#[allow(dead_code)] File); // It is held, not used.
+pub struct Lock(File);
+
+impl Lock {
+    /// False if the directory, or the lock in it, was removed: no command finds this process any more, and another one can take the
+    /// directory.
+    pub fn is_there(&self, home: &Home) -> bool {
+        // What cannot be looked at may be there.
+        is_at(&self.0, &home.lock_file()).unwrap_or(true)
+    }
+}
 
 impl Home {
     /// The directory that the environment names: `$POOLKEEPER_HOME`, else `poolkeeper` in the state directory of the user.

@@ -57,6 +57,9 @@ const ROLLUP: Duration = Duration::from_millis(200);
 /// The time between two looks whether attempts are open, while a client waits for their end.
 const OPEN: Duration = Duration::from_millis(100);
 
+/// The time between two looks whether the directory is there.
+const REMOVED: Duration = Duration::from_secs(2);
+
 /// What a server is started with.
 pub struct Start {
     /// Its directory.
@@ -98,7 +101,7 @@ pub fn take(home: &Home) -> Result<Lock, Error> {
 pub async fn serve(start: Start, leave: CancellationToken) -> Result<Ended, Error> {
     let Start { home, port, docker_host, clock, ids } = start;
     // Until this process ends, because tasks may hold the store until then.
-    std::mem::forget(take(&home)?);
+    let lock: &'static Lock = Box::leak(Box::new(take(&home)?));
     let file = |path: PathBuf| move |source| Error::File { path, source };
     let access = Access::of(&home, &clock, &ids).map_err(file(home.access()))?;
     let wanted = port.or(access.port).unwrap_or_default();
@@ -128,7 +131,7 @@ pub async fn serve(start: Start, leave: CancellationToken) -> Result<Ended, Erro
     if let Some(text) = restored {
         tracing::warn!("{text}");
     }
-    let ended = live(&parts, &leave, &mut asked).await;
+    let ended = live(&parts, lock, &leave, &mut asked).await;
     renewal.abort();
     closing.cancel();
     let _ = served.await;
@@ -145,8 +148,20 @@ enum Next {
     Anew,
 }
 
+/// Waits until the directory is gone.
+async fn removed(lock: &Lock, home: &Home) {
+    while lock.is_there(home) {
+        tokio::time::sleep(REMOVED).await;
+    }
+}
+
 /// Runs the controller, until the server has to go.
-async fn live(parts: &Parts, leave: &CancellationToken, asked: &mut mpsc::Receiver<Order>) -> Result<Ended, Error> {
+async fn live(
+    parts: &Parts,
+    lock: &Lock,
+    leave: &CancellationToken,
+    asked: &mut mpsc::Receiver<Order>,
+) -> Result<Ended, Error> {
     // Clients that wait until no attempt is open. A client that is gone does not wait.
     let mut waiting: Vec<Down> = Vec::new();
     loop {
@@ -169,6 +184,7 @@ async fn live(parts: &Parts, leave: &CancellationToken, asked: &mut mpsc::Receiv
                     return Err(Error::Controller(why));
                 }
                 () = leave.cancelled() => break Next::Leave,
+                () = removed(lock, &parts.home) => return Err(Error::Removed { home: parts.home.path().to_owned() }),
                 order = asked.recv() => match order {
                     None | Some(Order::Leave) => break Next::Leave,
                     Some(Order::Down(order)) => match parts.refusal(order.force).await {
