@@ -1,8 +1,15 @@
 //! What the accounts of a test do, and what was seen of it.
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use kube::Api;
+use poolkeeper::api::ContainerPool;
+use poolkeeper_testkit::local_server::{Rig, Said};
 
 /// True where this variable is set, as in CI: then what takes a minute happens too.
 pub fn is_whole() -> bool {
@@ -14,6 +21,12 @@ const LONG: [&str; 3] = ["clock", "sleeps", "hangs"];
 
 const STAND_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/agents/stand-in.sh");
 
+/// Calls that an account takes at once.
+const SLOTS: usize = 2;
+
+/// What happens at the calls with an account, from the first one on. Then every call succeeds.
+type Plan = (&'static str, &'static [&'static str]);
+
 /// One of the programs that are played.
 #[derive(Clone, Copy)]
 pub struct Agent {
@@ -23,32 +36,36 @@ pub struct Agent {
     pub preset: &'static str,
     /// The variable that holds an account.
     pub variable: &'static str,
-    /// What happens at the calls with each account, from the first one on. Then every call succeeds.
-    pub plans: [(&'static str, &'static [&'static str]); 4],
+    /// Its accounts.
+    pub plans: &'static [Plan],
+    /// Tasks of the batch.
+    pub tasks: usize,
 }
 
+/// Two accounts. The second one is empty, and later its login has expired: a person mends that.
 pub const CLAUDE: Agent = Agent {
     program: "claude",
     preset: "claude-code",
     variable: "CLAUDE_CODE_OAUTH_TOKEN",
-    plans: [
-        ("token-a", &["done", "epoch", "overloaded", "sleeps", "words-in-success"]),
-        ("token-b", &["epoch", "hangs", "busy", "done", "epoch", "overloaded", "clock"]),
-        ("token-c", &["empty"]),
-        ("token-d", &["expired"]),
+    plans: &[
+        ("token-a", &["done", "epoch", "overloaded", "sleeps", "words-in-success", "epoch"]),
+        ("token-b", &["epoch", "hangs", "busy", "empty", "done", "epoch", "overloaded", "clock", "expired", "done"]),
     ],
+    tasks: 40,
 };
 
+/// Two accounts, and two that are never mended.
 pub const CODEX: Agent = Agent {
     program: "codex",
     preset: "codex",
     variable: "CODEX_API_KEY",
-    plans: [
+    plans: &[
         ("token-a", &["done", "relative", "overloaded", "words", "words-in-success"]),
         ("token-b", &["words", "hangs", "busy", "done", "azure", "overloaded", "clock"]),
         ("token-c", &["empty"]),
         ("token-d", &["expired"]),
     ],
+    tasks: 40,
 };
 
 impl Agent {
@@ -58,7 +75,7 @@ impl Agent {
         let today = move |plan: &[&'static str]| {
             plan.iter().copied().filter(|happens| is_whole || !LONG.contains(happens)).collect()
         };
-        self.plans.into_iter().map(move |(token, plan)| (token, today(plan)))
+        self.plans.iter().map(move |(token, plan)| (*token, today(plan)))
     }
 }
 
@@ -68,15 +85,22 @@ fn outcome(happens: &str) -> &'static str {
         "done" | "words-in-success" => "Succeeded",
         "hangs" => "Failed",
         "overloaded" | "busy" => "Overloaded",
-        "empty" | "expired" => "Unauthorized",
+        "empty" | "expired" | "dead" => "Unauthorized",
         _ => "RateLimited",
     }
+}
+
+/// The name of the credential with an account.
+fn credential(token: &str) -> &str {
+    token.trim_start_matches("token-")
 }
 
 /// The accounts of a batch, on disk.
 pub struct Accounts {
     agent: Agent,
     dir: PathBuf,
+    /// The most strikes that each credential had, by its identity.
+    strikes: RefCell<BTreeMap<String, i32>>,
 }
 
 impl Accounts {
@@ -89,12 +113,12 @@ impl Accounts {
         }
         fs::create_dir(dir.join("bin")).unwrap();
         let program = dir.join("bin").join(agent.program);
-        let text = format!("#!/bin/sh\nexec bash {STAND_IN} {} {} \"$@\"\n", agent.program, dir.display());
+        let text = format!("#!/bin/sh\nexec bash {STAND_IN} {} {} {SLOTS} \"$@\"\n", agent.program, dir.display());
         fs::write(&program, text).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        let tasks: String = (1..=40).map(|n| format!("Write chapter {n} of \"limits\"\n")).collect();
+        let tasks: String = (1..=agent.tasks).map(|n| format!("Write chapter {n} of \"limits\"\n")).collect();
         fs::write(dir.join("tasks.txt"), tasks).unwrap();
-        Self { agent, dir: dir.to_owned() }
+        Self { agent, dir: dir.to_owned(), strikes: RefCell::default() }
     }
 
     /// The wrapper of the example.
@@ -109,12 +133,17 @@ impl Accounts {
         std::env::join_paths(own.chain(std::env::split_paths(&machine))).unwrap()
     }
 
-    /// The fields of a pool that uses these accounts, one task at a time on each.
-    pub fn spec(&self) -> serde_json::Value {
+    /// A pool that uses these accounts.
+    pub fn pool(&self) -> serde_json::Value {
+        serde_json::json!({
+            "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "agents"}, "spec": self.spec(),
+        })
+    }
+
+    fn spec(&self) -> serde_json::Value {
         let credential = |(token, _): &(&str, _)| {
-            let name = token.trim_start_matches("token-");
             serde_json::json!({
-                "name": name, "env": self.agent.variable, "fromFile": self.dir.join(token), "maxConcurrent": 1,
+                "name": credential(token), "env": self.agent.variable, "fromFile": self.dir.join(token), "maxConcurrent": SLOTS,
             })
         };
         serde_json::json!({
@@ -125,8 +154,8 @@ impl Accounts {
         })
     }
 
-    /// What all calls cost, as `stand-in.sh` says it. What was ended says nothing.
-    pub fn cents(&self) -> u32 {
+    /// What all calls cost, as `stand-in.sh` says it. What was ended says nothing. None: the program names no money.
+    pub fn cents(&self) -> Option<u32> {
         let log = self.read("log");
         let happened = log.lines().map(|line| line.split(' ').nth(1).unwrap());
         let cost = |happens: &str| match happens {
@@ -134,7 +163,38 @@ impl Accounts {
             _ if outcome(happens) == "Succeeded" => 25,
             _ => 5,
         };
-        happened.map(cost).sum()
+        (self.agent.program == "claude").then(|| happened.map(cost).sum())
+    }
+
+    /// Runs a command to its end, with a person who looks after the accounts meanwhile.
+    pub async fn mended_during(&self, rig: &Rig, command: Command) -> Said {
+        let output = tokio::process::Command::from(command).kill_on_drop(true).output();
+        tokio::select! {
+            output = output => Said::of(output.unwrap()),
+            () = self.mended(rig) => unreachable!(),
+        }
+    }
+
+    /// Does for as long as it is polled what a person does: pays, or logs in, and lets the pool know.
+    async fn mended(&self, rig: &Rig) {
+        let pools: Api<ContainerPool> = Api::default_namespaced(rig.client().await);
+        loop {
+            let status = pools.get("agents").await.ok().and_then(|pool| pool.status).unwrap_or_default();
+            for rest in &status.rate_limits {
+                let mut strikes = self.strikes.borrow_mut();
+                let most = strikes.entry(rest.key.clone()).or_default();
+                *most = rest.strikes.max(*most);
+            }
+            for (token, _) in self.agent.plans {
+                let (name, dead) = (credential(token), self.dir.join("accounts").join(token).join("dead"));
+                let is_parked = status.rate_limits.iter().any(|rest| rest.key.ends_with(token) && rest.parked);
+                if is_parked && dead.exists() {
+                    fs::remove_file(dead).unwrap();
+                    rig.run(&["cooldown", name, "--clear"]).exits(0);
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     fn read(&self, name: &str) -> String {
@@ -155,13 +215,29 @@ impl Accounts {
             })
             .collect();
         for (token, plan) in self.agent.plans() {
-            let happened: Vec<&str> = calls.iter().filter(|call| call.0 == token).map(|call| call.1).collect();
+            // A call that began before the pool knew of a limit meets that limit too. The program counts them.
+            let of_plan = |call: &&(&str, &str, &str)| call.0 == token && !["refused", "dead"].contains(&call.1);
+            let happened: Vec<&str> = calls.iter().filter(of_plan).map(|call| call.1).collect();
             assert!(happened.starts_with(&plan), "{token}: {happened:?} instead of {plan:?}");
-            // An account that only a person can mend is asked once.
-            assert!(happened.len() == 1 || !["empty", "expired"].contains(&plan[0]), "{token}: {happened:?}");
+            // Limits in a row, which successes end. An overload is none.
+            let mut most = (0, 0);
+            for happens in &plan {
+                most.0 = match outcome(happens) {
+                    "Succeeded" => 0,
+                    "RateLimited" => most.0 + 1,
+                    _ => most.0,
+                };
+                most.1 = most.0.max(most.1);
+            }
+            let seen = self.strikes.borrow();
+            let seen = seen.iter().find(|(key, _)| key.ends_with(token)).map_or(0, |(_, seen)| *seen);
+            assert!(seen <= most.1, "{token}: {seen} strikes, but there were {} limits in a row", most.1);
+            // An account that only a person can mend is not asked again, unless one has.
+            let is_dead = self.dir.join("accounts").join(token).join("dead").exists();
+            assert!(!is_dead || happened.len() == plan.len(), "{token}: {happened:?}");
         }
         // Each task has one session, and came to its end.
-        assert_eq!(fs::read_dir(self.dir.join("began")).unwrap().count(), 40, "{log}");
+        assert_eq!(fs::read_dir(self.dir.join("began")).unwrap().count(), self.agent.tasks, "{log}");
         for task in self.read("tasks.txt").lines() {
             assert!(calls.iter().any(|call| call.2 == task && outcome(call.1) == "Succeeded"), "{task}: {log}");
         }

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Plays `claude -p` and `codex exec`: prints what they print, keeps sessions on disk as they do, and checks who asks what.
 #
-#   stand-in.sh claude|codex DIR [the arguments of the program]
+#   stand-in.sh claude|codex DIR SLOTS [the arguments of the program]
 #
 # DIR/accounts/TOKEN/plan says what happens at each call with this token: a line each, from the first to the last. After the
 # last line every call succeeds, once all other accounts have come to their last line too. The end of a limit is in
-# DIR/accounts/TOKEN/until (seconds since 1970). What must not happen is written to DIR/wrong, and each call to DIR/log: the
-# account, what happened, the task.
+# DIR/accounts/TOKEN/until (seconds since 1970); while there is DIR/accounts/TOKEN/dead, only a person can mend the account. What
+# must not happen is written to DIR/wrong, and each call to DIR/log: the account, what happened, the task.
 set -u
-program=$1 dir=$2
-shift 2
+program=$1 dir=$2 slots=$3
+shift 3
 
 wrong() { echo "$*" >>"$dir/wrong"; }
 
@@ -111,21 +111,34 @@ fails() { # TEXT [EXIT CODE [STATUS]]
 account=$dir/accounts/$token
 [ -d "$account" ] || { wrong "no such account: $token" && fails 'Invalid API key · Please run /login'; }
 
-# The account takes one call at a time, because the pools of these tests say maxConcurrent: 1.
-exec 9>"$account/lock"
-flock -n 9 || wrong "two calls at once with $token"
+# The account takes as many calls at once as the pool says in maxConcurrent.
+for ((slot = 1; slot <= slots; slot++)); do
+  exec 9>"$account/slot-$slot"
+  flock -n 9 && break
+done
+[ "$slot" -le "$slots" ] || wrong "more than $slots calls at once with $token"
+# One call at a time decides what happens to it.
+exec 8>"$account/lock"
+flock 8
 now=$(date +%s)
 until=$(cat "$account/until" 2>/dev/null || echo 0)
-[ "$now" -ge "$until" ] || wrong "$token is asked $((until - now)) s before its time: $task"
-
-happens=$(head -n 1 "$account/plan")
-# An empty account and an expired login stay what they are.
-case $happens in empty | expired) : >"$account/asked" ;; *) sed -i 1d "$account/plan" ;; esac
+if [ "$now" -lt "$until" ] || [ -e "$account/dead" ]; then
+  # The call that met the limit has its slot until the pool knows of it. In each other slot one more call may begin before that: it
+  # ends with the limit too, and has its slot until the pool knows. A further one is asked before its time.
+  early=$(($(cat "$account/early") + 1))
+  echo "$early" >"$account/early"
+  [ "$early" -lt "$slots" ] || wrong "$token is asked before its time ($until, now $now): $task"
+  happens=refused
+  [ ! -e "$account/dead" ] || happens=dead
+else
+  happens=$(head -n 1 "$account/plan")
+  sed -i 1d "$account/plan"
+fi
 echo "$token ${happens:-done} $task" >>"$dir/log"
 
 is_left() { # True while something that is planned has not happened.
   local other
-  for other in "$dir"/accounts/*; do [ -e "$other/asked" ] || [ ! -s "$other/plan" ] || return 0; done
+  for other in "$dir"/accounts/*; do [ ! -s "$other/plan" ] || return 0; done
   return 1
 }
 works() {
@@ -135,11 +148,24 @@ works() {
   esac
 }
 
-limit() { until=$1 && echo "$until" >"$account/until"; } # The moment from which the account may be asked again.
+limit() { until=$1 && echo 0 >"$account/early" && echo "$until" >"$account/until"; } # The moment from which the account may be asked again.
+dies() { echo 0 >"$account/early" && echo "$happens" >"$account/dead"; }
+others() { exec 8>&-; } # Other calls with the account may decide.
 clock() { date -u -d "@$1" "+%-I:%M%P"; }
 
-# `exact` in the presets marks the sentences that are as they were reported; times, names and JSON around them are ours.
+# `exact` in the presets marks the sentences that are as they were reported or measured; times, names and JSON around them are ours.
+case $happens in
+  empty | expired) dies ;;
+  dead) happens=$(cat "$account/dead") ;;
+esac
 case $program,$happens in
+  claude,refused)
+    echo "{\"type\":\"rate_limit_event\",\"rate_limit_info\":{\"status\":\"rejected\",\"resetsAt\":$until,\"rateLimitType\":\"five_hour\",\"isUsingOverage\":false},\"session_id\":\"$session\"}"
+    fails "You've hit your session limit · resets $(clock "$until") (UTC)" 1 429
+    ;;
+  codex,refused)
+    fails "You’ve hit your usage limit. Upgrade to Pro (https://chatgpt.com/explore/pro) or try again in $((until - now)) seconds."
+    ;;
   # The end of the limit to the second, as only the events have it. The exit code is 0, as in claude-code#79500.
   claude,epoch)
     limit $((now + 4))
@@ -156,20 +182,21 @@ case $program,$happens in
   claude,sleeps)
     limit $((now + 60))
     echo 'API Error (429 {"type":"error","error":{"type":"rate_limit_error","message":"This request would exceed your limit"}}) · Retrying in 60 seconds… (attempt 1/10)'
-    exec sleep 100000
+    others && exec sleep 100000
     ;;
-  claude,overloaded) fails 'API Error: Repeated 529 Overloaded errors' ;;
+  claude,overloaded) fails 'API Error: 529 Overloaded. This is a server-side issue, usually temporary — try again in a moment.' 1 529 ;;
   claude,busy) fails 'API Error: Server is temporarily limiting requests (not your usage limit) · Rate limited' ;;
-  claude,empty) fails 'Credit balance is too low' ;;
-  claude,expired) fails 'API Error: 401 {"type":"error","error":{"type":"authentication_error","message":"OAuth token has expired. Please obtain a new token or refresh your existing token."}} · Please run /login' ;;
+  claude,empty) fails 'Credit balance is too low' 1 400 ;;
+  claude,expired) fails 'Failed to authenticate. API Error: 401 OAuth token has expired. Please obtain a new token or refresh your existing token.' 1 401 ;;
 
   codex,relative)
     limit $((now + 4))
-    fails 'Rate limit reached for gpt-x in organization org-x on tokens per min (TPM): Limit 30000, Used 29000, Requested 2000. Please try again in 4.5s.'
+    echo '{"type":"error","message":"Reconnecting... 1/1 (exceeded retry limit, last status: 429 Too Many Requests)"}'
+    fails 'rate limit exceeded: Rate limit reached for gpt-x in organization org-x on tokens per min (TPM): Limit 30000, Used 29000, Requested 2000. Please try again in 4.5s.'
     ;;
   codex,words)
     limit $((now + 4))
-    fails "You've hit your usage limit. Upgrade to Pro (https://openai.com/chatgpt/pricing) or try again in 4 seconds."
+    fails "You've hit your usage limit. Upgrade to Pro or try again in 4 seconds."
     ;;
   codex,azure)
     limit $((now + 2))
@@ -178,20 +205,21 @@ case $program,$happens in
   codex,clock)
     minute=$((now / 60 * 60 + 60))
     limit $((minute + 60))
-    fails "You've hit your usage limit. Try again at $(date -u -d "@$minute" '+%-I:%M %p')."
+    fails "You’ve hit your usage limit. Upgrade to Pro (https://chatgpt.com/explore/pro), visit https://chatgpt.com/settings/usage to purchase more credits or try again at $(date -u -d "@$minute" '+%-I:%M %p')."
     ;;
   codex,overloaded) fails 'Selected model is at capacity. Please try a different model.' ;;
-  codex,busy) fails "We're currently experiencing high demand, which may cause temporary errors." ;;
+  codex,busy) fails "We’re currently experiencing high demand, which may cause temporary errors." ;;
   codex,empty) fails 'Quota exceeded. Check your plan and billing details.' ;;
-  codex,expired) fails 'unexpected status 401 Unauthorized: , url: https://chatgpt.com/backend-api/codex/responses' ;;
+  codex,expired) fails 'unexpected status 401 Unauthorized: Incorrect API key provided: sk-x., url: https://api.openai.com/v1/responses' ;;
 
   # It says nothing more, and does not end.
-  *,hangs) exec sleep 100000 ;;
+  *,hangs) others && exec sleep 100000 ;;
   # The task is about limits.
   *,words-in-success) succeeds "ERROR: You've hit your usage limit. Try again at 3:51 PM. API Error: Rate limit reached is handled now." ;;
   *,done) succeeds "Done: $task" ;;
   *,)
     # Otherwise a fast account could finish the batch before another one did what was planned for it.
+    others
     while is_left; do works && sleep 0.5; done
     succeeds "Done: $task"
     ;;
