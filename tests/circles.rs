@@ -12,7 +12,8 @@ use std::path::Path;
 use poolkeeper_testkit::source::Source;
 
 /// The directories of `src` in which no circle is allowed.
-const ROOTS: [&str; 8] = ["api", "cli", "controller", "core", "local", "runtime", "standalone", "supervisor"];
+const ROOTS: [&str; 9] =
+    ["api", "cli", "controller", "core", "dashboard", "local", "runtime", "standalone", "supervisor"];
 
 /// The files of one directory by the path of their module, such as `core::state`.
 struct Tree(BTreeMap<Vec<String>, Source>);

@@ -5,7 +5,7 @@ use std::path::Path;
 use poolkeeper_testkit::source::Source;
 
 /// A layer, the others that it may name, and what no line of it may contain.
-const LAYERS: [(&str, &[&str], &[&str]); 12] = [
+const LAYERS: [(&str, &[&str], &[&str]); 13] = [
     ("causes.rs", &[], &["kube::"]),
     ("clock.rs", &[], &["kube::"]),
     ("api", &[], &["tokio", "async ", "bollard"]),
@@ -30,6 +30,11 @@ const LAYERS: [(&str, &[&str], &[&str]); 12] = [
         &["runtime::process", "runtime::docker", "runtime::pod", "NAMESPACE", "io::stdout", "io::stderr"],
     ),
     (
+        "dashboard",
+        &["api", "supervisor"],
+        &["kube::", "tokio", "futures::", "async ", "std::fs", "io::stdout", "io::stderr", "supervisor::batch"],
+    ),
+    (
         "standalone",
         &["api", "clock", "controller", "core", "https", "local", "runtime", "supervisor"],
         &["io::stdout", "io::stderr"],
@@ -41,15 +46,27 @@ fn wrongs(layer: &str, uses: &[&str], never: &[&str], text: &str) -> Vec<String>
     let code: String =
         text.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|l| [l, "\n"]).collect();
     let paths = Source::read(text).paths;
-    let others = ["api", "cli", "clock", "controller", "core", "https", "local", "runtime", "standalone", "supervisor"]
-        .into_iter()
-        .filter(|other| *other != layer.trim_end_matches(".rs") && !uses.contains(other))
-        .filter(|other| {
-            let crate_path = |p: &Vec<String>| p[0] == "crate" && p.get(1).is_some_and(|name| name == other);
-            let super_path = |p: &Vec<String>| p.windows(3).any(|p| p[0] == "super" && p[1] == *other);
-            paths.iter().any(|p| crate_path(p) || super_path(p))
-        })
-        .map(|other| format!("names crate::{other}"));
+    let others = [
+        "api",
+        "cli",
+        "clock",
+        "controller",
+        "core",
+        "dashboard",
+        "https",
+        "local",
+        "runtime",
+        "standalone",
+        "supervisor",
+    ]
+    .into_iter()
+    .filter(|other| *other != layer.trim_end_matches(".rs") && !uses.contains(other))
+    .filter(|other| {
+        let crate_path = |p: &Vec<String>| p[0] == "crate" && p.get(1).is_some_and(|name| name == other);
+        let super_path = |p: &Vec<String>| p.windows(3).any(|p| p[0] == "super" && p[1] == *other);
+        paths.iter().any(|p| crate_path(p) || super_path(p))
+    })
+    .map(|other| format!("names crate::{other}"));
     others.chain(never.iter().filter(|word| code.contains(**word)).map(|word| format!("contains `{word}`"))).collect()
 }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::api::RuntimeKind;
 use crate::api::dispatch::Outcome;
+use crate::api::pool::Scope;
 use crate::runtime::exec::Output;
 
 use super::spent::Spent;
@@ -24,6 +25,8 @@ pub enum Progress {
         pool: String,
         /// The runtime of its workers.
         runtime: RuntimeKind,
+        /// What rests after a rate limit.
+        scope: Scope,
         /// Most workers.
         workers: i32,
         /// Tasks to run. None for a single command.
@@ -55,6 +58,8 @@ pub enum Progress {
         attempt: i32,
         /// Worker that runs it.
         worker: String,
+        /// Where its output goes, below the directory of the run. None: it is not stored.
+        files: Option<String>,
     },
     /// An attempt has ended.
     Ended {
@@ -76,6 +81,8 @@ pub enum Progress {
         until: Option<Timestamp>,
         /// What it cost, if its program said so.
         spent: Option<Spent>,
+        /// Where its output is, below the directory of the run. None: it is not stored.
+        files: Option<String>,
     },
     /// A task is over.
     Task {
@@ -90,6 +97,8 @@ pub enum Progress {
     WorkerReady {
         /// Its name.
         worker: String,
+        /// Name of its credential, if it has one.
+        credential: Option<String>,
     },
     /// A worker is gone, or going.
     WorkerGone {

@@ -77,7 +77,7 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
         }
     };
     work.clean(&shown.tracker);
-    shown.finish(&args, cx, ended, stopped)
+    shown.finish(&args, cx, ended, stopped).await
 }
 
 /// Finds every mistake in the description of the pool, and makes it.

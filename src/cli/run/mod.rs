@@ -1,11 +1,12 @@
 //! `poolkeeper run`: xargs -P that knows about rate limits.
 //!
-//! - `args`: the flags. `render`: how progress is shown. `work`: the tasks, and the running of them.
+//! - `args`: the flags. `render`: how progress is shown. `report`: the page that a run leaves. `work`: the tasks, and the running of them.
 //! - `local`: with a pool of its own, in this process. `server`: in a pool of any server. `state`: where its workers see `--state`.
 
 pub mod args;
 mod local;
 mod render;
+pub mod report;
 mod server;
 mod state;
 mod work;

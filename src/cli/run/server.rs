@@ -112,7 +112,7 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
         let _ = lease::remove(&place, run).await;
     }
     work.clean(&shown.tracker);
-    shown.finish(&args, cx, ended, Ok(()))
+    shown.finish(&args, cx, ended, Ok(())).await
 }
 
 async fn find(server: &Server, name: &str) -> Result<ContainerPool, Failure> {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::RunArgs;
 use super::render::{Extra, Hook, Renderer, open_progress_file};
+use super::report::Report;
 use crate::api::dispatch::Outcome;
 use crate::api::{ContainerPool, RuntimeKind};
 use crate::cli::context::Context;
@@ -207,17 +208,18 @@ pub(super) struct Opened(Extra);
 pub(super) struct Shown {
     renderer: Arc<Renderer>,
     pub tracker: Arc<Tracker>,
+    report: Option<Report>,
 }
 
 impl Shown {
     /// Opens the file of `--progress-file`, and reads what `--on` says.
     pub(super) fn open(args: &RunArgs) -> Result<Opened, Failure> {
         let file = args.progress_file.as_deref().map(open_progress_file).transpose()?;
-        Ok(Opened(Extra { file, hooks: Hook::all(&args.on)? }))
+        Ok(Opened(Extra { files: file.into_iter().collect(), hooks: Hook::all(&args.on)? }))
     }
 
     /// How it ended, after all was stopped.
-    pub(super) fn finish(
+    pub(super) async fn finish(
         &self,
         args: &RunArgs,
         cx: &Context,
@@ -226,6 +228,12 @@ impl Shown {
     ) -> Result<Exit, Failure> {
         let summary = self.tracker.summary();
         self.renderer.finish(&summary, cx.clock.now(), self.tracker.elapsed());
+        if let Some(report) = &self.report {
+            match report.write().await {
+                Ok(path) => self.renderer.show_report(&path),
+                Err(error) => output::say(&format!("the page of the run cannot be written: {error}")),
+            }
+        }
         match (ended, stopped) {
             // Its message is shown already.
             (Err(failure), _) => Ok(failure.exit),
@@ -239,13 +247,27 @@ impl Shown {
 impl Opened {
     /// The run begins.
     pub(super) fn begin(
-        self,
+        mut self,
         args: &RunArgs,
         work: &Work,
         pool: &ContainerPool,
         runtime: RuntimeKind,
         cx: &Context,
     ) -> Shown {
+        // A command of a pool of a server gets its credentials from there.
+        let credentials = if args.local { pool.spec.credentials.as_slice() } else { &[] };
+        let mut report = Report::of(&work.dir, args.batch.report, credentials);
+        let steps = report.as_ref().map(|_| work.dir.record_steps()).transpose();
+        let refused = match steps {
+            Ok(file) => {
+                self.0.files.extend(file);
+                None
+            }
+            Err(error) => {
+                report = None;
+                Some(format!("the run leaves no page: {}: {error}", work.dir.steps().display()))
+            }
+        };
         let renderer = Arc::new(Renderer::new(args.progress, work.tasks.is_some(), pool.spec.max, self.0));
         let tracker = Arc::new(Tracker::new(renderer.clone(), cx.clock.clone()));
         let more_come = work.tasks.as_ref().is_some_and(TaskFile::comes);
@@ -253,6 +275,7 @@ impl Opened {
             run_id: work.dir.run_id().to_owned(),
             pool: pool.metadata.name.clone().unwrap_or_default(),
             runtime,
+            scope: pool.spec.rate_limit.scope,
             workers: pool.spec.max,
             tasks: if more_come { Some(0) } else { work.count },
             more_come,
@@ -263,7 +286,8 @@ impl Opened {
         for file in &work.emptied {
             tracker.note(format!("{} is empty, as after a power loss: its task runs again", file.display()));
         }
-        Shown { renderer, tracker }
+        refused.into_iter().for_each(|why| tracker.note(why));
+        Shown { renderer, tracker, report }
     }
 }
 

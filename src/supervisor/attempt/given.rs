@@ -1,10 +1,11 @@
 //! A task, and an attempt at it as its Dispatch showed it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use crate::api::dispatch::{Target, WorkerRef};
+use crate::supervisor::batch::attempts;
 use crate::supervisor::spent::Spent;
 
 /// A task.
@@ -22,6 +23,14 @@ pub struct TaskRef {
     pub earlier: i32,
     /// Its place in the queue of the pool: higher first.
     pub priority: i32,
+}
+
+impl TaskRef {
+    /// Where the files of an attempt are, below the directory of the run. None: nothing is written.
+    pub fn files(&self, number: i32) -> Option<String> {
+        let task = self.dir.as_ref()?.file_name()?.to_string_lossy();
+        Some(attempts::dir(Path::new(&*task), self.earlier + number).display().to_string())
+    }
 }
 
 /// One attempt, as the Dispatch showed it.

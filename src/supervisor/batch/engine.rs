@@ -272,6 +272,7 @@ impl Engine {
             task: t.task.id.clone(),
             attempt: status.attempt,
             worker: worker.name.clone(),
+            files: t.task.files(status.attempt).filter(|_| self.options.keep),
         });
         let runner = self.runner.clone();
         self.work.spawn(async move {
@@ -318,6 +319,7 @@ impl Engine {
             took: now.saturating_sub(t.started_at),
             until: result.until.as_ref().map(|u| u.0),
             spent,
+            files: t.task.files(result.attempt).filter(|_| self.options.keep),
         });
     }
 

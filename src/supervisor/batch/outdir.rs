@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `ID/attempt-N/stdout`, `…/stderr`, `…/result.json` | of each attempt of each task |
 //! | `ID/stdout`, `ID/stderr`, `ID/result.json` | of the last one |
+//! | `report.html` | the page that shows the run, and those before it |
+//! | `.poolkeeper/steps.jsonl` | every step, as `--progress json` shows it; the page is made of it |
 //! | `.poolkeeper/run.lock` | locked while a run uses the directory; holds its pid |
 //! | `.poolkeeper/run.json` | the run's id, which its workers carry, and a hash of the command |
 //! | `.poolkeeper/workers/` | a record of each worker (Process), written before its start, and its socket |
@@ -27,6 +29,10 @@ pub const OWN: &str = ".poolkeeper";
 pub const LOCK: &str = "run.lock";
 /// Name of the file in it that says which run it is.
 const RECORD: &str = "run.json";
+/// Name of the page that shows the run.
+const REPORT: &str = "report.html";
+/// Name of the file in Poolkeeper's own directory that holds the steps of the run.
+const STEPS: &str = "steps.jsonl";
 /// What the names of temporary run directories start with.
 pub const TEMPORARY: &str = "poolkeeper-run-";
 
@@ -114,7 +120,7 @@ impl RunDir {
         fs::create_dir_all(path).map_err(wrong)?;
         let path = path.canonicalize().map_err(wrong)?;
         let own = path.join(OWN);
-        if !own.is_dir() && holds_anything(&path).map_err(wrong)? {
+        if !own.is_dir() && holds_anything(&path, &[]).map_err(wrong)? {
             return Err(Error::Conflict(format!(
                 "--out {name}: it is not empty, and no run made it: name an empty or new directory"
             )));
@@ -137,7 +143,7 @@ impl RunDir {
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(wrong(e)),
         };
-        let used = holds_anything(&path).map_err(wrong)?;
+        let used = holds_anything(&path, &[REPORT]).map_err(wrong)?;
         let record = match found {
             // It has no result, or was emptied by hand. Its workers may still be there, so it keeps its id.
             Some(found) if !used => found.followed_by(wanted, identity),
@@ -194,6 +200,36 @@ impl RunDir {
     /// Where the Process runtime keeps its records.
     pub fn runtime_dir(&self) -> PathBuf {
         self.path.join(OWN)
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The page that shows the run.
+    pub fn report(&self) -> PathBuf {
+        self.path.join(REPORT)
+    }
+
+    /// The steps of the run, and of those that it goes on with.
+    pub fn steps(&self) -> PathBuf {
+        self.runtime_dir().join(STEPS)
+    }
+
+    /// Opens the file of the steps, which are appended.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn record_steps(&self) -> io::Result<File> {
+        let mut file = File::options().append(true).create(true).open(self.steps())?;
+        if !self.resumed {
+            file.set_len(0)?;
+        } else if file.metadata()?.len() > 0 {
+            // A run that was killed may have left half a line.
+            file.write_all(b"\n")?;
+        }
+        Ok(file)
     }
 
     /// True if outputs and results outlive the run.
@@ -267,11 +303,12 @@ fn lock(path: &Path) -> io::Result<Result<File, String>> {
     }
 }
 
-/// True if a directory holds anything besides Poolkeeper's own directory, and what the file system itself puts into its root.
-fn holds_anything(path: &Path) -> io::Result<bool> {
+/// True if a directory holds anything besides Poolkeeper's own directory, these names, and what the file system itself puts into
+/// its root.
+fn holds_anything(path: &Path, but: &[&str]) -> io::Result<bool> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
-        if name != OWN && name != "lost+found" {
+        if name != OWN && name != "lost+found" && !but.iter().any(|own| name == *own) {
             return Ok(true);
         }
     }

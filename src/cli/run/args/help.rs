@@ -15,13 +15,14 @@ ID is the JSON `id` of the task, else line-N. What a task of a batch prints is p
 when the task has ended.
 
 --progress json and --progress-file: each object has `time` and `event`, which is one of
-  run          runId, pool, runtime, workers, tasks, skipped, skippedFailed
+  run          runId, pool, runtime, scope, workers, tasks, skipped, skippedFailed
   came         task: read from --tasks, where that is not a file
-  started      task, attempt, worker
+  started      task, attempt, worker; files
   ended        task, attempt, worker, outcome, seconds; exitCode, message, restsUntil,
-               spent (costUsd, inputTokens, cachedInputTokens, outputTokens)
+               files (with --out: where its output is in DIR), spent (costUsd, inputTokens, cachedInputTokens, outputTokens)
   task         task, outcome, attempts: it is over
-  workerReady, workerGone    worker
+  workerReady  worker; credential
+  workerGone   worker
   startFailed  failures, message: no worker can be started, for now
   note         message
   summary      succeeded, failed, rateLimited, notRun, skipped, skippedFailed,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::api::Period;
+use crate::cli::run::report::ReportKind;
 use crate::supervisor::batch::tasks::Form;
 use crate::supervisor::spent::Usd;
 
@@ -23,6 +24,9 @@ pub struct TaskFlags {
     /// Keep outputs and results in this directory
     #[arg(short, long, value_name = "DIR", help_heading = "Tasks")]
     pub out: Option<PathBuf>,
+    /// What DIR/report.html holds, a page that shows the run over time: with the ends of outputs (full) or without them
+    #[arg(long, value_enum, default_value_t, requires = "out", value_name = "WHAT", help_heading = "Tasks")]
+    pub report: ReportKind,
     /// Give each task a directory below this one that all its attempts see, as $POOLKEEPER_STATE
     #[arg(long, value_name = "DIR", help_heading = "Tasks", long_help = STATE)]
     pub state: Option<PathBuf>,

@@ -48,9 +48,9 @@ impl Bars {
                 self.total.set_length(tasks.unwrap_or(1));
                 self.total.enable_steady_tick(TICK);
             }
-            Progress::WorkerReady { worker } => self.with(worker, |bar| bar.set_message("ready")),
+            Progress::WorkerReady { worker, .. } => self.with(worker, |bar| bar.set_message("ready")),
             Progress::WorkerGone { worker } => self.remove(worker),
-            Progress::Started { task, attempt, worker } => self.with(worker, |bar| {
+            Progress::Started { task, attempt, worker, .. } => self.with(worker, |bar| {
                 let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
                 bar.reset_elapsed();
                 bar.set_message(format!("{}{again}", output::escape(task)));

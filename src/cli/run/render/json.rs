@@ -16,6 +16,7 @@ pub fn step(progress: &Progress, now: Timestamp) -> Value {
             run_id,
             pool,
             runtime,
+            scope,
             workers,
             tasks,
             more_come,
@@ -23,23 +24,26 @@ pub fn step(progress: &Progress, now: Timestamp) -> Value {
             skipped_failed,
             spent_before: _,
         } => json!({
-            "event": "run", "runId": run_id, "pool": pool, "runtime": runtime, "workers": workers, "tasks": tasks.filter(|_| !more_come),
+            "event": "run", "runId": run_id, "pool": pool, "runtime": runtime, "scope": scope, "workers": workers,
+            "tasks": tasks.filter(|_| !more_come),
             "skipped": skipped, "skippedFailed": skipped_failed,
         }),
         Progress::Came { task } => json!({"event": "came", "task": task}),
         Progress::Mistake { message } => json!({"event": "note", "message": message}),
-        Progress::Started { task, attempt, worker } => {
-            json!({"event": "started", "task": task, "attempt": attempt, "worker": worker})
+        Progress::Started { task, attempt, worker, files } => {
+            json!({"event": "started", "task": task, "attempt": attempt, "worker": worker, "files": files})
         }
-        Progress::Ended { task, attempt, worker, outcome, exit_code, message, took, until, spent } => json!({
+        Progress::Ended { task, attempt, worker, outcome, exit_code, message, took, until, spent, files } => json!({
             "event": "ended", "task": task, "attempt": attempt, "worker": worker, "outcome": outcome,
             "exitCode": exit_code, "message": message, "seconds": took.as_secs_f64(), "restsUntil": until,
-            "spent": spent,
+            "spent": spent, "files": files,
         }),
         Progress::Task { task, outcome, attempts } => {
             json!({"event": "task", "task": task, "outcome": outcome, "attempts": attempts})
         }
-        Progress::WorkerReady { worker } => json!({"event": "workerReady", "worker": worker}),
+        Progress::WorkerReady { worker, credential } => {
+            json!({"event": "workerReady", "worker": worker, "credential": credential})
+        }
         Progress::WorkerGone { worker } => json!({"event": "workerGone", "worker": worker}),
         Progress::StartFailed { failures, message } => {
             json!({"event": "startFailed", "failures": failures, "message": message})
@@ -87,6 +91,7 @@ mod tests {
     use super::*;
     use crate::api::RuntimeKind;
     use crate::api::dispatch::Outcome;
+    use crate::api::pool::Scope;
 
     #[test]
     fn objects_carry_the_same_and_no_nulls() {
@@ -96,13 +101,14 @@ mod tests {
             json!({
                 "event": "ended", "time": "1970-01-01T00:00:00Z", "task": "line-3", "attempt": 1, "worker": "pool-0",
                 "outcome": "RateLimited", "exitCode": 75, "message": "exit code 75\nsecond line", "seconds": 0.24,
-                "restsUntil": "1970-01-01T00:00:02Z",
+                "restsUntil": "1970-01-01T00:00:02Z", "files": "line-3/attempt-1",
             })
         );
         let run = Progress::Run {
             run_id: "x".into(),
             pool: "p".into(),
             runtime: RuntimeKind::Process,
+            scope: Scope::Worker,
             workers: 1,
             tasks: None,
             more_come: false,

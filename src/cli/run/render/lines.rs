@@ -33,7 +33,7 @@ pub fn line(progress: &Progress, now: Timestamp) -> Option<String> {
         | Progress::WorkerGone { .. } => {
             return None;
         }
-        Progress::Started { task, attempt, worker } => format!("{} attempt {attempt} → {worker}", escape(task)),
+        Progress::Started { task, attempt, worker, .. } => format!("{} attempt {attempt} → {worker}", escape(task)),
         Progress::Ended { task, attempt, worker, outcome, message, took, until, .. } => {
             let task = escape(task);
             let message = message.as_deref().map(one_line).unwrap_or_default();
@@ -170,6 +170,7 @@ pub(crate) mod tests {
     use super::super::json;
     use super::*;
     use crate::api::RuntimeKind;
+    use crate::api::pool::Scope;
     use crate::cli::exit::Exit;
 
     pub(crate) fn ended(outcome: Outcome) -> Progress {
@@ -183,6 +184,7 @@ pub(crate) mod tests {
             took: Duration::from_millis(240),
             until: Some(Timestamp::UNIX_EPOCH + Duration::from_secs(2)),
             spent: None,
+            files: Some("line-3/attempt-1".into()),
         }
     }
 
@@ -196,6 +198,7 @@ pub(crate) mod tests {
             run_id: "x".into(),
             pool: "p".into(),
             runtime: RuntimeKind::Process,
+            scope: Scope::Worker,
             workers: 1,
             tasks: Some(2),
             skipped: 3,
@@ -221,11 +224,12 @@ pub(crate) mod tests {
             took: Duration::from_secs(1),
             until: until.map(at),
             spent: None,
+            files: None,
         }
     }
 
     fn started(worker: &str) -> Progress {
-        Progress::Started { task: "t".into(), attempt: 1, worker: worker.into() }
+        Progress::Started { task: "t".into(), attempt: 1, worker: worker.into(), files: None }
     }
 
     fn task(outcome: Outcome) -> Progress {

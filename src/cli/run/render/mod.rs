@@ -41,8 +41,8 @@ enum How {
 /// What gets every step as JSON, however progress is shown.
 #[derive(Default)]
 pub struct Extra {
-    /// The file of `--progress-file`.
-    pub file: Option<File>,
+    /// The file of `--progress-file`, and the steps in the directory of the run.
+    pub files: Vec<File>,
     /// The commands of `--on`.
     pub hooks: Vec<Hook>,
 }
@@ -50,8 +50,8 @@ pub struct Extra {
 /// Shows progress and output.
 pub struct Renderer {
     how: How,
-    /// Gets every step as JSON, whatever `how` is.
-    file: Option<Mutex<File>>,
+    /// Get every step as JSON, whatever `how` is.
+    files: Mutex<Vec<File>>,
     hooks: Vec<Hook>,
     /// Held while both outputs of a task are printed, so outputs of tasks do not mix.
     printing: Mutex<()>,
@@ -68,7 +68,7 @@ impl Renderer {
             ProgressKind::Json => How::Json,
             ProgressKind::None => How::Nothing,
         };
-        Self { how, file: extra.file.map(Mutex::new), hooks: extra.hooks, printing: Mutex::default() }
+        Self { how, files: Mutex::new(extra.files), hooks: extra.hooks, printing: Mutex::default() }
     }
 
     /// Shows why the run ends before its time. This is shown whatever `--progress` says.
@@ -96,17 +96,25 @@ impl Renderer {
         self.hooks.iter().for_each(Hook::finish);
     }
 
-    /// Writes a step to the file, with one write, and passes it to commands. A file that cannot be written any more is no reason to
+    /// Says where the page of the run is, where people read what is shown.
+    pub fn show_report(&self, path: &Path) {
+        if matches!(self.how, How::Bars(_) | How::Lines) {
+            output::line(&format!("report: {}", output::escape(&path.display().to_string())));
+        }
+    }
+
+    /// Writes a step to the files, with one write each, and passes it to commands. A file that cannot be written any more is no reason to
     /// stop working.
     fn pass(&self, step: impl FnOnce() -> Value) {
-        if self.file.is_none() && self.hooks.is_empty() {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if files.is_empty() && self.hooks.is_empty() {
             return;
         }
         let step = step();
         self.hooks.iter().for_each(|hook| hook.send(&step));
-        if let Some(file) = &self.file {
+        if !files.is_empty() {
             let line = format!("{}\n", json::text(&step));
-            let _ = file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
+            files.iter_mut().for_each(|file| drop(file.write_all(line.as_bytes())));
         }
     }
 

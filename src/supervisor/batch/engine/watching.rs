@@ -121,7 +121,7 @@ impl Engine {
                 let up = w.status.is_some_and(|s| s.phase != WorkerPhase::Starting && s.phase != WorkerPhase::Failed);
                 let name = w.metadata.name.unwrap_or_default();
                 if up && self.workers.insert(name.clone()) {
-                    self.tracker.report(&Progress::WorkerReady { worker: name });
+                    self.tracker.report(&Progress::WorkerReady { worker: name, credential: w.spec.credential });
                 }
             }
             watcher::Event::Delete(w) => {
