@@ -39,6 +39,7 @@ pub mod shim;
 mod signals;
 pub mod status;
 pub mod task;
+pub mod timeline;
 pub mod uninstall;
 pub mod why;
 
@@ -80,6 +81,7 @@ enum Command {
     Resume(Box<set::ResumeArgs>),
     Delete(Box<delete::DeleteArgs>),
     Why(why::WhyArgs),
+    Timeline(timeline::TimelineArgs),
     Cleanup(Box<cleanup::CleanupArgs>),
     Cooldown(Box<cooldown::CooldownArgs>),
     Preset(preset::PresetArgs),
@@ -135,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Resume(args) => block_on(*args),
         Command::Delete(args) => block_on(*args),
         Command::Why(args) => block_on(args),
+        Command::Timeline(args) => block_on(args),
         Command::Cleanup(args) => block_on(*args),
         Command::Cooldown(args) => block_on(*args),
         Command::Preset(args) => block_on(args),

@@ -10,6 +10,7 @@ mod ends;
 mod hooks;
 mod inputs;
 mod limits;
+mod report;
 mod resume;
 mod silence;
 mod state;

@@ -3,9 +3,9 @@
 //! The steps of the run are in its directory, so the page is there after a run that was interrupted or failed, and covers the
 //! runs that a resumed one goes on with. Nothing here lets a run fail.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::dashboard::timeline::Timeline;
 use crate::dashboard::view::{Output, Tail};
 use crate::dashboard::{page, redact};
 use crate::runtime::credentials::{self, Ending, Redactor, Secret};
-use crate::supervisor::batch::outdir::RunDir;
+use crate::supervisor::batch::outdir::{self, RunDir};
 
 /// How much of the end of a stream is shown, in bytes.
 const TAIL: usize = 4096;
@@ -41,7 +41,7 @@ pub enum ReportKind {
 /// The page that a run will leave.
 pub(super) struct Report {
     dir: Arc<RunDir>,
-    outputs: bool,
+    kind: ReportKind,
     /// Those whose values this process can read.
     credentials: Vec<Credential>,
 }
@@ -52,11 +52,7 @@ impl Report {
         let wanted = dir.is_kept() && kind != ReportKind::None;
         // A command is not run again for this: it would make a new value.
         let readable = credentials.iter().filter(|credential| credential.from_command.is_empty());
-        wanted.then(|| Self {
-            dir: dir.clone(),
-            outputs: kind == ReportKind::Full,
-            credentials: readable.cloned().collect(),
-        })
+        wanted.then(|| Self { dir: dir.clone(), kind, credentials: readable.cloned().collect() })
     }
 
     /// Writes it: whole or not at all. Answers where it is.
@@ -69,23 +65,28 @@ impl Report {
             // The run said it, if it could not read one.
             secrets.extend(credentials::resolve(credential).await.ok());
         }
-        let (dir, outputs) = (self.dir.clone(), self.outputs);
-        let written = tokio::task::spawn_blocking(move || write(&dir, outputs, &secrets)).await;
+        let (dir, kind) = (self.dir.clone(), self.kind);
+        let written = tokio::task::spawn_blocking(move || write(dir.path(), kind, &secrets)).await;
         written.map_err(io::Error::other)?
     }
 }
 
-fn write(dir: &RunDir, outputs: bool, secrets: &[Secret]) -> io::Result<PathBuf> {
+/// Writes the page of the run in a directory: whole or not at all. Answers where it is.
+///
+/// # Errors
+/// No run recorded its steps there, or the page cannot be written.
+pub fn write(dir: &Path, kind: ReportKind, secrets: &[Secret]) -> io::Result<PathBuf> {
     let mut timeline = Timeline::default();
-    for line in BufReader::new(File::open(dir.steps())?).split(b'\n') {
+    for line in BufReader::new(File::open(outdir::steps(dir))?).split(b'\n') {
         // A run that was killed may have left half a line.
         let step = Step::read(&String::from_utf8_lossy(&line?));
         step.iter().for_each(|step| timeline.add(step));
     }
-    let tails = if outputs { tails(dir.path(), &timeline, secrets) } else { Vec::new() };
+    let with_outputs = kind == ReportKind::Full;
+    let tails = if with_outputs { tails(dir, &timeline, secrets) } else { Vec::new() };
     let mut view = timeline.view(tails);
-    if !outputs {
-        view.no_outputs = Some("Outputs were left out with --report no-output.".to_owned());
+    if !with_outputs {
+        view.no_outputs = Some("This page was written without outputs.".to_owned());
     }
     for attempt in &mut view.attempts {
         attempt.message = attempt.message.take().map(|message| shown(message.into_bytes(), secrets));
@@ -94,10 +95,12 @@ fn write(dir: &RunDir, outputs: bool, secrets: &[Secret]) -> io::Result<PathBuf>
         *note = shown(std::mem::take(note).into_bytes(), secrets);
     }
     let page = page::of(&view)?;
-    let path = dir.report();
-    let new = dir.runtime_dir().join("report.new");
-    File::create(&new)?.write_all(page.as_bytes())?;
-    std::fs::rename(new, &path)?;
+    let path = outdir::report(dir);
+    // In the same file system. Two that write at a time do not mix.
+    let mut new =
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(dir.join(outdir::OWN))?;
+    new.write_all(page.as_bytes())?;
+    new.persist(&path)?;
     Ok(path)
 }
 

@@ -22,7 +22,7 @@ use crate::supervisor::attempt::{Runner, TaskRef};
 use crate::supervisor::batch::attempts;
 use crate::supervisor::batch::engine::{BatchOptions, Engine, Last};
 use crate::supervisor::batch::former::Adopted;
-use crate::supervisor::batch::outdir::{Identity, RunDir};
+use crate::supervisor::batch::outdir::{self, Identity, RunDir};
 use crate::supervisor::batch::source::TaskSource;
 use crate::supervisor::batch::state_dirs::StateDirs;
 use crate::supervisor::batch::tasks::{Item, TaskFile};
@@ -265,7 +265,7 @@ impl Opened {
             }
             Err(error) => {
                 report = None;
-                Some(format!("the run leaves no page: {}: {error}", work.dir.steps().display()))
+                Some(format!("the run leaves no page: {}: {error}", outdir::steps(work.dir.path()).display()))
             }
         };
         let renderer = Arc::new(Renderer::new(args.progress, work.tasks.is_some(), pool.spec.max, self.0));

@@ -207,22 +207,12 @@ impl RunDir {
         &self.path
     }
 
-    /// The page that shows the run.
-    pub fn report(&self) -> PathBuf {
-        self.path.join(REPORT)
-    }
-
-    /// The steps of the run, and of those that it goes on with.
-    pub fn steps(&self) -> PathBuf {
-        self.runtime_dir().join(STEPS)
-    }
-
     /// Opens the file of the steps, which are appended.
     ///
     /// # Errors
     /// It cannot be written.
     pub fn record_steps(&self) -> io::Result<File> {
-        let mut file = File::options().append(true).create(true).open(self.steps())?;
+        let mut file = File::options().append(true).create(true).open(steps(&self.path))?;
         if !self.resumed {
             file.set_len(0)?;
         } else if file.metadata()?.len() > 0 {
@@ -287,6 +277,16 @@ impl RunDir {
         let file = dir.join(result::FILE);
         (file.exists() && matches!(TaskResult::read(&dir), Ok(None))).then_some(file)
     }
+}
+
+/// The page that shows the run in a directory.
+pub fn report(dir: &Path) -> PathBuf {
+    dir.join(REPORT)
+}
+
+/// The steps of the run in a directory, and of those that it goes on with.
+pub fn steps(dir: &Path) -> PathBuf {
+    dir.join(OWN).join(STEPS)
 }
 
 /// Locks a file for as long as it is open. `Err(pid)`: another process holds the lock.
