@@ -5,7 +5,7 @@ const siblings = (data, a) => data.attempts.filter((other) => other.task === a.t
 // `acts`: what happens when an attempt is chosen or left.
 function timeline(data, acts) {
   const [scroller, room, canvas, map, tip] = ["scroller", "room", "canvas", "map", "tip"].map(find);
-  const s = { data, canvas, map, ctx: canvas.getContext("2d"), from: 0, to: dataEnd({ data }), top: 0, pitch: data.rows.length > 40 ? 22 : 28,
+  const s = { data, canvas, map, ctx: canvas.getContext("2d"), from: 0, to: dataEnd({ data }), top: 0, pitch: data.rows.length > 40 ? 22 : data.rows.length > 8 ? 28 : 34,
     width: 0, height: 0, left: 148, ratio: 1, matches: new Uint8Array(data.attempts.length).fill(1), hover: -1, chosen: -1 };
   const whole = dataEnd(s);
   let due = 0;

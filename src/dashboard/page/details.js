@@ -22,7 +22,7 @@ function details(data, choose) {
   function rows(a) {
     const row = data.rows[a.row];
     const words = OUTCOMES[a.outcome][2];
-    const rows = [["Outcome", make("span", {}, mark(a.outcome), ` ${words}`)], ["Worker", row.title]];
+    const rows = [["Outcome", make("span", {}, mark(a.outcome), words)], ["Worker", row.title]];
     if (row.credential) rows.push(["Credential", plain(row.credential)]);
     rows.push(["Started", `${clock(data.from + a.from, 1)} (+${span(a.from)})`], ["Took", span(a.took)], ["Waited", span(a.waited)]);
     if (a.until !== undefined) rows.push(["Rest", `until ${clock(data.from + a.until)} (${span(a.until - a.to)})`]);
