@@ -4,7 +4,8 @@
 # With DIR a private one: socket, images, state, pid file and network of its own, no bridge and no iptables rules, so
 # that several may run beside each other and beside the machine's own. Without DIR the machine's own at the default socket,
 # started only if none answers there. Installs Debian's docker.io if dockerd is missing. Calling it again is harmless.
-# Needs root only where it must install or start something.
+# Needs root only where it must install or start something. NETNS=NAME: in that network instead of one of its own.
+# DOCKERD_FLAGS: more flags for dockerd.
 . "$(dirname "$0")/docker-lib.sh"
 
 if ! command -v dockerd >/dev/null && ! answers; then
@@ -13,6 +14,7 @@ if ! command -v dockerd >/dev/null && ! answers; then
   { apt-get update && apt-get install -y --no-install-recommends docker.io; } >&2
 fi
 
+DOCKERD_FLAGS=${DOCKERD_FLAGS:-}
 finish() {
   say "Docker Engine $(docker version --format '{{.Server.Version}}, API {{.Server.APIVersion}}') at $DOCKER_HOST"
   echo "export DOCKER_HOST=$DOCKER_HOST"
@@ -30,14 +32,17 @@ start() {
   local pid around=()
   # An engine without a bridge removes docker0 when it starts, and so takes the network from the machine's own one. It must
   # not see it. Only its own loopback device is there.
-  if [ "$SOCKET" != "$DEFAULT_SOCKET" ] && unshare --net true 2>/dev/null; then
+  if [ -n "${NETNS:-}" ]; then
+    around=(nsenter "--net=/run/netns/$NETNS")
+  elif [ "$SOCKET" != "$DEFAULT_SOCKET" ] && unshare --net true 2>/dev/null; then
     # shellcheck disable=SC2016
     around=(unshare --net sh -c 'ip link set lo up; exec "$@"' sh)
   fi
   # Its own containerd namespace: where a system containerd runs, dockerd uses it, and two engines in one namespace
   # would take each other's containers for leftovers.
+  # shellcheck disable=SC2086 # flags
   setsid "${around[@]}" dockerd --host "$DOCKER_HOST" --data-root "$DIR/data" --exec-root "$DIR/exec" --pidfile "$DIR/engine.pid" \
-    --containerd-namespace "poolkeeper-$(printf %s "$DIR" | cksum | cut -d' ' -f1)" "$@" \
+    --containerd-namespace "poolkeeper-$(printf %s "$DIR" | cksum | cut -d' ' -f1)" $DOCKERD_FLAGS "$@" \
     >>"$DIR/dockerd.log" 2>&1 </dev/null &
   pid=$!
   echo "$pid" >"$PIDFILE"

@@ -158,6 +158,7 @@ async fn a_sweep_finds_what_a_killed_shim_left() {
         host: None,
         id: owner.socket.clone(),
         argv: Vec::new(),
+        endpoint: None,
     };
     let mut running = ProcessExecutor.exec(&target, shell("setsid sh -c 'echo $$; sleep 300'")).await.unwrap();
     let Some(Output::Stdout(marked)) = soon("its pid", running.output.next()).await else { panic!("no pid") };

@@ -15,6 +15,19 @@ scripts/docker-image.sh "$dir"
 export POOLKEEPER_REQUIRE_DOCKER=1
 cargo test --locked --test docker_runtime --test docker_run --test readme
 cargo test --locked --test local_server docker
+# Three engines: one on its socket, one over TCP with TLS, one by ssh.
+if [ "$(id -u)" = 0 ]; then
+  hosts=$(mktemp -d /tmp/pk-hosts.XXXXXX)
+  trap 'WIPE=1 scripts/docker-down.sh "$dir"; scripts/docker-hosts-down.sh "$hosts"' EXIT
+  three=$(scripts/docker-hosts-up.sh "$hosts")
+  (
+    eval "$three"
+    cargo test --locked --test docker_hosts -- --test-threads=1
+  )
+  scripts/docker-hosts-down.sh "$hosts"
+else
+  echo "SKIPPED: Docker hosts: networks and users need root"
+fi
 # The quickstart as a reader types it.
 cargo test --locked --test quickstart
 # What dies and is cut off while tasks run in containers. One after the other: some freeze their engine.

@@ -272,6 +272,9 @@ pub struct Target {
     pub id: String,
     /// Command that runs a task in the worker. Append the command of the task: `["docker","exec","-i",ID]`.
     pub argv: Vec<String>,
+    /// Address of the Docker Engine, as the controller reaches it, without user, password and paths on other machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
 }
 
 /// Result of the last closed attempt.

@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 pub use directory::{LoginDirectory, RunAs};
 pub use policies::{DispatchPolicy, HealthPolicy, HistoryPolicy, RateLimitPolicy, RecyclePolicy, UpdatePolicy};
 pub use scope::Scope;
-pub use status::{ContainerPoolStatus, CredentialRest, NotReady, Recent, RestingCredential, StartBackoff};
+pub use status::{
+    ContainerPoolStatus, CredentialRest, NotReady, PoolHostStatus, Recent, RestingCredential, StartBackoff,
+};
 
 use super::{Period, RuntimeKind, schema};
 

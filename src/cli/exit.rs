@@ -171,6 +171,7 @@ impl Exit {
             E::InUse { .. } | E::OtherMachine { .. } | E::Port { .. } | E::Store(D::InUse { .. } | D::Newer { .. }) => {
                 Self::Conflict
             }
+            E::Hosts(_) | E::LocalHost | E::NoSuchHost { .. } => Self::Usage,
             E::Store(D::Damaged { .. }) | E::Home { .. } | E::StandingDown(_) => Self::Failed,
             E::Store(D::Io { .. })
             | E::File { .. }

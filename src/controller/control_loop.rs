@@ -64,7 +64,9 @@ impl ControlLoop {
             target: Arc::new(move |host: &HostKey, instance: &Instance| match targets.get(&host.runtime) {
                 Some(runtime) => runtime.target(instance),
                 // Instances are only ever observed by a runtime that exists.
-                None => Target { runtime: host.runtime, host: None, id: String::new(), argv: Vec::new() },
+                None => {
+                    Target { runtime: host.runtime, host: None, id: String::new(), argv: Vec::new(), endpoint: None }
+                }
             }),
         };
         let orders = options.runtimes.iter().map(|r| r.parallel()).max().unwrap_or(1);

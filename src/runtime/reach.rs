@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::Client;
 
-use super::docker::DockerExecutor;
+use super::docker::{DockerExecutor, HostEntry};
 use super::exec::{ExecError, Executor, Find};
 use super::pod::PodExecutor;
 use super::process::ProcessExecutor;
@@ -19,12 +19,14 @@ type Engine = (Option<String>, Vec<String>);
 pub struct Reach {
     pods: PodExecutor,
     engines: Mutex<BTreeMap<Engine, Arc<DockerExecutor>>>,
+    /// Docker hosts that are known here.
+    hosts: Vec<HostEntry>,
 }
 
 impl Reach {
-    /// With the rights of this client where workers are Pods.
-    pub fn new(client: Client) -> Self {
-        Self { pods: PodExecutor::new(client), engines: Mutex::default() }
+    /// With the rights of this client where workers are Pods, and with these Docker hosts.
+    pub fn new(client: Client, hosts: Vec<HostEntry>) -> Self {
+        Self { pods: PodExecutor::new(client), engines: Mutex::default(), hosts }
     }
 
     fn engine(&self, target: &Target) -> Result<Arc<DockerExecutor>, ExecError> {
@@ -34,7 +36,7 @@ impl Reach {
         if let Some(engine) = engines.get(&key) {
             return Ok(engine.clone());
         }
-        let made = DockerExecutor::reaching(target).map_err(|e| ExecError::Worker(e.to_string()))?;
+        let made = DockerExecutor::reaching(target, &self.hosts).map_err(|e| ExecError::Worker(e.to_string()))?;
         Ok(engines.entry(key).or_insert(Arc::new(made)).clone())
     }
 }

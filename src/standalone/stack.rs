@@ -21,7 +21,7 @@ use crate::controller;
 use crate::local::{History, LocalApi, Options};
 use crate::runtime::assemble::{Assembled, assemble};
 use crate::runtime::config::RuntimeConfig;
-use crate::runtime::docker::{Endpoint, OwnerProcess};
+use crate::runtime::docker::{Endpoint, HostOptions, OwnerProcess};
 use crate::runtime::process::Inherited;
 use crate::runtime::{LOCAL_HOST, RuntimeError, process};
 use crate::supervisor::Place;
@@ -73,6 +73,22 @@ impl Server {
     }
 }
 
+/// The Docker hosts of a run.
+#[derive(Clone, Debug)]
+pub struct DockerHosts {
+    /// Hosts with their addresses. One called `local` is added, if none is.
+    pub known: Vec<HostOptions>,
+    /// The names of those that the pool uses.
+    pub used: Vec<String>,
+}
+
+impl Default for DockerHosts {
+    /// The engine that `docker` would use.
+    fn default() -> Self {
+        Self { known: Vec::new(), used: vec![LOCAL_HOST.to_owned()] }
+    }
+}
+
 /// The API with a controller and a runtime.
 pub struct Stack {
     client: Client,
@@ -93,9 +109,10 @@ impl Stack {
         run_id: &str,
         run_dir: &Path,
         credentials: &[Credential],
+        docker_hosts: DockerHosts,
     ) -> Result<Self, Error> {
         let mut config = RuntimeConfig::new(vec![kind], run_id);
-        config.run_dir = Some(run_dir.to_owned());
+        (config.run_dir, config.docker_hosts) = (Some(run_dir.to_owned()), docker_hosts.known);
         config.owner_process = OwnerProcess::current();
         config.inherited = Inherited::Without(credentials.iter().filter_map(|c| c.from_env.clone()).collect());
         if kind == RuntimeKind::Process {
@@ -105,9 +122,21 @@ impl Stack {
         let Assembled { runtimes, executors, docker, .. } = assemble(&config, None).await?;
         if let Some(docker) = docker {
             let failed = |source: RuntimeError| Error::Docker { source, forbidden: is_forbidden() };
-            docker.probe(LOCAL_HOST).await.map_err(failed)?;
-            // Those of this directory and of every other dead run: nothing else would remove them.
-            docker.sweep_leftovers(None).await.map_err(failed)?;
+            let mut unreachable = None;
+            let mut used = 0;
+            for host in &docker_hosts.used {
+                if let Err(source) = docker.probe(host).await {
+                    tracing::warn!(host, error = %source, "the run begins without this host");
+                    unreachable.get_or_insert(source);
+                    continue;
+                }
+                used += 1;
+                // Those of this directory and of every other dead run: nothing else would remove them.
+                docker.sweep_leftovers(host, None).await.map_err(failed)?;
+            }
+            if let (0, Some(source)) = (used, unreachable) {
+                return Err(failed(source));
+            }
         }
         let mut options = controller::Options::new(runtimes, server.clock, server.ids);
         options.namespace = Some(NAMESPACE.to_owned());

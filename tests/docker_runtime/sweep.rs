@@ -44,7 +44,7 @@ async fn only_what_dead_runs_left_is_removed() {
     let elsewhere = owned(&fx, with(&|parts| (parts[1], parts[3]) = ("1".into(), "7".into()))).await;
 
     let sweep = async || {
-        let mut gone = within(fx.runtime.sweep_leftovers(Some(&fx.installation))).await.unwrap();
+        let mut gone = within(fx.runtime.sweep_leftovers(LOCAL_HOST, Some(&fx.installation))).await.unwrap();
         gone.sort();
         gone
     };

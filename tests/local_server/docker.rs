@@ -116,8 +116,8 @@ async fn a_worker_whose_healthcheck_fails_is_replaced() {
 #[tokio::test]
 async fn the_engine_is_the_one_that_was_named() {
     let rig = Rig::new(PROGRAM);
-    let said = rig.local(&["up", "--docker-host", "ssh://host"]).exits(2);
-    assert!(said.stderr.contains("Poolkeeper supports unix:///PATH and tcp://HOST:PORT"), "{}", said.stderr);
+    let said = rig.local(&["up", "--docker-host", "npipe://host"]).exits(2);
+    assert!(said.stderr.contains("Poolkeeper supports unix:///PATH, tcp://HOST:PORT"), "{}", said.stderr);
     rig.local(&["up", "--docker-host", "unix:///nonexistent/a.sock"]).exits(0);
     let pid = rig.pid();
     let pools: Api<ContainerPool> = Api::default_namespaced(rig.client().await);

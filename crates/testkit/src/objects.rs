@@ -35,6 +35,7 @@ pub fn config() -> Config {
             host: None,
             id: instance.handle.id.clone(),
             argv: Vec::new(),
+            endpoint: None,
         }),
     }
 }

@@ -125,6 +125,7 @@ impl Rig {
                 host: Some(host.host.clone()),
                 id: i.handle.id.clone(),
                 argv: vec!["docker".into(), "exec".into(), "-i".into(), i.handle.id.clone()],
+                endpoint: None,
             }),
         });
         let mut rig = Self {

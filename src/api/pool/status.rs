@@ -57,6 +57,9 @@ pub struct ContainerPoolStatus {
     /// Credentials of the pool that rest now or were refused, whichever pool met the limit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resting_credentials: Vec<RestingCredential>,
+    /// Docker hosts of `spec.hosts`, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<PoolHostStatus>,
     /// Rests of credentials that this pool met, as the controller stores them: after a rate limit if `rateLimit.scope` is Credential, or after Unauthorized.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate_limits: Vec<CredentialRest>,
@@ -79,6 +82,19 @@ pub struct NotReady {
     /// Time until which it lasts, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
+}
+
+/// A Docker host of a pool.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct PoolHostStatus {
+    /// Name of the host.
+    pub name: String,
+    /// Number of the pool's workers on it.
+    #[serde(default)]
+    pub workers: i32,
+    /// Reason why the host cannot be reached. It gets no new workers then, and those on it keep their places. Absent: it can be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreachable: Option<String>,
 }
 
 /// A finished dispatch.

@@ -11,6 +11,7 @@ use crate::cli::LogFormat;
 use crate::cli::cluster::ClusterArgs;
 use crate::cli::exit::Failure;
 use crate::core::election::Timing;
+use crate::runtime::docker::{HostEntry, HostOptions, HostsError, hosts_file};
 
 /// Keep the pools of a cluster
 ///
@@ -36,6 +37,12 @@ pub struct ControllerArgs {
     /// Directory for what runtime Process keeps
     #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
+    /// File with the Docker hosts, as hosts.yaml of a person has them
+    #[arg(long, value_name = "FILE")]
+    hosts: Option<PathBuf>,
+    /// Another Docker host: unix, tcp, ssh or a context of docker. Pools name it in `spec.hosts`
+    #[arg(long, value_name = "NAME=ENDPOINT")]
+    host: Vec<HostEntry>,
 
     /// Which cluster.
     #[command(flatten)]
@@ -97,6 +104,17 @@ impl ControllerArgs {
     /// right to them by default.
     pub fn drain_protection(&self) -> bool {
         self.drain_protection.unwrap_or(self.namespace.is_none())
+    }
+
+    /// The Docker hosts, with the addresses that they have now. Those of a person are not used.
+    ///
+    /// # Errors
+    /// The file cannot be read, or an address cannot be used.
+    pub fn docker_hosts(&self) -> Result<Vec<HostOptions>, Failure> {
+        let wrong = |error: HostsError| Failure::usage(error.to_string());
+        let file = self.hosts.as_deref().map(hosts_file::read).transpose().map_err(wrong)?.unwrap_or_default();
+        let hosts = hosts_file::merged(file.into_iter().chain(self.host.iter().cloned()));
+        hosts.iter().map(|host| host.resolve().map_err(|e| wrong(e.into()))).collect()
     }
 
     /// The times of the election.

@@ -21,6 +21,7 @@ use crate::controller::probes::{self, Pages, WatchLayer};
 use crate::controller::{self, Options};
 use crate::runtime::assemble::assemble;
 use crate::runtime::config::RuntimeConfig;
+use crate::standalone::engines;
 use crate::supervisor::outcome;
 
 /// The log when nothing else is asked for.
@@ -36,6 +37,7 @@ impl Run for ControllerArgs {
 async fn serve(args: ControllerArgs, cx: &Context) -> Result<(), Failure> {
     let kinds = args.runtimes()?;
     let timing = args.timing()?;
+    let docker_hosts = args.docker_hosts()?;
     let mut config = args.cluster.config().await?;
     // The library's pauses grow to minutes, unseen, or to whatever the server names; here each request has its own.
     config.default_retry = false;
@@ -68,11 +70,14 @@ async fn serve(args: ControllerArgs, cx: &Context) -> Result<(), Failure> {
     let begin = |term: Term| {
         let (args, kinds, client, clock, ids) =
             (args.clone(), kinds.clone(), client.clone(), clock.clone(), ids.clone());
+        let docker_hosts = docker_hosts.clone();
         let (health, metrics) = (health.clone(), metrics.clone());
         async move {
             let mut config = RuntimeConfig::new(kinds.clone(), term.installation);
             config.drain_protection = args.drain_protection();
             config.helper_image.clone_from(&args.helper_image);
+            config.docker_hosts = docker_hosts;
+            config.engine_gate = Some(engines::gate(&client));
             (config.run_dir, config.namespace) = (args.run_dir, args.namespace.clone());
             let made = assemble(&config, Some(&client)).await;
             let made = made.map_err(|e| Failure::new(Exit::Unreachable, e.to_string()))?;

@@ -65,6 +65,12 @@ impl Run for PoolArgs {
         if self.output.is_some_and(Format::is_table) {
             return Err(Failure::usage("-o of create is name, json or yaml"));
         }
+        if let Some(host) = self.flags.host.iter().find(|host| host.contains('=')) {
+            let message = format!(
+                "--host {host}: name the host alone; `poolkeeper local up --host {host}` makes it known to the local server"
+            );
+            return Err(Failure::usage(message));
+        }
         let current_dir = std::env::current_dir().map_err(|e| Failure::usage(format!("the current directory: {e}")))?;
         let file = self.flags.file.as_deref().map(spec::read_file).transpose()?;
         let server = self.server.connect().await?;

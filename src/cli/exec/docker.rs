@@ -13,14 +13,18 @@ use tokio::io::AsyncWriteExt;
 use super::command::{Command, Stop, passed_on};
 use super::failure::{Trouble, Why};
 use crate::api::dispatch::Target;
-use crate::cli::exit::Exit;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::local::server::home;
 use crate::cli::output;
 use crate::clock::Ids;
-use crate::runtime::docker::DockerExecutor;
-use crate::runtime::exec::{Executor, Output, Running, Task, TaskEnd};
+use crate::runtime::docker::{DockerExecutor, ReachError};
+use crate::runtime::exec::{ExecError, Executor, Output, Running, Task, TaskEnd};
+use crate::standalone::resident::hosts;
 
 /// The variable that marks the processes of one command.
 const MARK: &str = "POOLKEEPER_EXEC";
+/// How engines say that there is no such container.
+const NO_CONTAINER: &str = "No such container";
 /// How long the command may take to end after SIGTERM, and then after SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
 /// Sends signal $2 to every process whose environment has the mark $1.
@@ -30,7 +34,11 @@ done; exit 0"#;
 
 /// What runs a command in this container.
 pub(in crate::cli) fn executor(target: &Target) -> Result<DockerExecutor, Trouble> {
-    DockerExecutor::reaching(target).map_err(|error| Trouble::new(Why::Unreachable, error.to_string()))
+    let known = hosts::known(home().ok().as_ref()).map_err(Failure::from)?;
+    DockerExecutor::reaching(target, &known).map_err(|error| match error {
+        ReachError::Unknown { .. } => Failure::new(Exit::NotFound, error.to_string()).into(),
+        ReachError::Endpoint(_) => Trouble::new(Why::Unreachable, error.to_string()),
+    })
 }
 
 pub(super) async fn exec(target: &Target, command: Command) -> Result<Exit, Trouble> {
@@ -47,7 +55,11 @@ pub(super) async fn exec(target: &Target, command: Command) -> Result<Exit, Trou
     } else {
         executor.exec(target, task).await
     };
-    let Running { mut output, mut end } = running?;
+    let Running { mut output, mut end } = running.map_err(|error| match error {
+        // The container was there: the task may have run in it, and have ended with it.
+        ExecError::Worker(why) if why.contains(NO_CONTAINER) => Trouble::new(Why::Lost, why),
+        other => other.into(),
+    })?;
     let (mut out, mut err) = output::live();
     let stopped = loop {
         let piece = tokio::select! {
@@ -119,19 +131,17 @@ async fn pass_on(to: &mut (impl AsyncWriteExt + Unpin), data: &[u8]) -> std::io:
 
 /// Becomes `docker exec -t`: terminals, their sizes and their keys are what that program is for.
 fn on_a_terminal(target: &Target, command: Command) -> Result<Exit, Trouble> {
-    let wrong = || Trouble::new(Why::Failed, "the target has no command for `docker`");
-    let (program, words) = target.argv.split_first().ok_or_else(wrong)?;
-    let (container, words) = words.split_last().ok_or_else(wrong)?;
     if !output::is_stdout_a_terminal() {
         return Err(Trouble::new(Why::Usage, "-t: standard output is no terminal; leave it out"));
     }
-    let mut docker = std::process::Command::new(program);
-    docker.args(words.iter().filter(|word| *word != "-i")).arg("-t");
+    let options = executor(target)?.docker_options(target)?;
+    let mut docker = std::process::Command::new("docker");
+    docker.args(options).args(["exec", "-t"]);
     docker.args(command.input.then_some("-i"));
     for (name, value) in command.environment() {
         docker.arg("-e").arg(format!("{name}={value}"));
     }
-    docker.args(command.workdir.iter().flat_map(|dir| ["-w", dir.as_str()])).arg(container).args(command.argv);
+    docker.args(command.workdir.iter().flat_map(|dir| ["-w", dir.as_str()])).arg(&target.id).args(command.argv);
     let error = docker.exec();
-    Err(Trouble::new(Why::Unreachable, format!("{program}: {error}")))
+    Err(Trouble::new(Why::Unreachable, format!("docker: {error}")))
 }

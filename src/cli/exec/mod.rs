@@ -24,6 +24,7 @@ use super::dispatches::identity::AttemptArgs;
 use super::exit::Exit;
 use super::server::ServerArgs;
 use crate::api::{Period, RuntimeKind};
+use crate::runtime;
 use crate::runtime::pod::PodExecutor;
 use crate::runtime::process::exec_client::{self, Ended};
 use crate::runtime::process::protocol::ExecRequest;
@@ -37,7 +38,8 @@ use crate::runtime::process::protocol::ExecRequest;
 #[derive(Args, Debug)]
 #[command(
     override_usage = "poolkeeper exec [OPTIONS] NAME|task/NAME|worker/NAME -- CMD...\n       \
-                      poolkeeper exec --socket PATH [OPTIONS] -- CMD...",
+                      poolkeeper exec --socket PATH [OPTIONS] -- CMD...\n       \
+                      poolkeeper exec --host NAME --container ID [OPTIONS] -- CMD...",
     after_help = "Examples:\n  poolkeeper exec \"$POOLKEEPER_TASK_ID\" -- make test\n  \
                   echo text | poolkeeper exec job-1 -i -e LANG=C -- wc -w\n  poolkeeper exec worker/agents-0 -- ps"
 )]
@@ -48,7 +50,13 @@ pub struct ExecArgs {
     /// Socket of a Process worker: `target.id` of the Dispatch
     #[arg(long, value_name = "PATH", conflicts_with_all = ["target", "tty", "anyway", "uid", "attempt"])]
     socket: Option<PathBuf>,
-    /// Pass standard input on; with --socket always
+    /// Docker host of a container, as hosts.yaml here names it: part of `target.argv` of a Dispatch
+    #[arg(long, value_name = "NAME", requires = "container", conflicts_with_all = ["target", "socket", "anyway", "uid", "attempt"])]
+    host: Option<String>,
+    /// Container on that host
+    #[arg(long, value_name = "ID", requires = "host")]
+    container: Option<String>,
+    /// Pass standard input on; with --socket and --container always
     #[arg(short = 'i', long = "stdin")]
     input: bool,
     /// Give the command a terminal; with runtime Docker only
@@ -103,6 +111,12 @@ impl ExecArgs {
             let request =
                 ExecRequest { argv: self.command, env: self.env, working_dir: self.workdir, ..ExecRequest::default() };
             return in_process(socket, &request, true).await;
+        }
+        if let (Some(host), Some(container)) = (&self.host, &self.container) {
+            let target = runtime::docker::named(host, container);
+            let (told, input) = (Vec::new(), true);
+            let Self { command: argv, env, workdir, tty, .. } = self;
+            return docker::exec(&target, Command { argv, told, env, workdir, input, tty }).await;
         }
         let Found { target, told, kubectl, client } = find::find(&self.wanted()).await?;
         let Self { command: argv, env, workdir, input, tty, .. } = self;

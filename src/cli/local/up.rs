@@ -12,6 +12,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::{output, signals};
 use crate::standalone::resident::environment::{self, Change};
 use crate::standalone::resident::home::Home;
+use crate::standalone::resident::hosts::{self, HostChange};
 use crate::standalone::resident::requests::ServerStatus;
 use crate::standalone::resident::{self, DockerHost, Start};
 
@@ -34,8 +35,8 @@ pub struct UpArgs {
     /// Serve on this port of 127.0.0.1 from now on [default: a free one, chosen at the first start]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// Use the Docker Engine at this address from now on, such as unix:///run/user/1000/docker.sock or tcp://host:2375; `auto`: the
-    /// one that docker would use [default: the one that was found at the first start]
+    /// Use the Docker Engine at this address from now on, such as unix:///run/user/1000/docker.sock, tcp://host:2375, ssh://me@host or
+    /// context:NAME; `auto`: the one that docker would use [default: the one that was found at the first start]
     #[arg(long, value_name = "ENDPOINT")]
     docker_host: Option<DockerHost>,
     /// Set a variable of the server from now on, such as SSH_AUTH_SOCK; without =VALUE, copy it from this shell
@@ -47,6 +48,13 @@ pub struct UpArgs {
     /// Keep a variable that --env has set no longer
     #[arg(long, value_name = "NAME", value_parser = Change::removal)]
     unset_env: Vec<Change>,
+    /// Use this Docker host too from now on: unix, tcp, ssh or a context of docker. Pools name it in `spec.hosts`. More hosts are in
+    /// hosts.yaml
+    #[arg(long, value_name = "NAME=ENDPOINT")]
+    host: Vec<HostChange>,
+    /// Use a Docker host that --host has named no longer
+    #[arg(long, value_name = "NAME", value_parser = HostChange::removal)]
+    unset_host: Vec<HostChange>,
     /// Replace a server that runs, whatever its version
     #[arg(long, conflicts_with = "foreground")]
     restart: bool,
@@ -66,15 +74,18 @@ impl Run for UpArgs {
     async fn run(self, cx: &Context) -> Result<Exit, Failure> {
         let home = server::home()?;
         let variables: Vec<Change> = [self.env.clone(), self.unset_env.clone()].concat();
+        let named: Vec<HostChange> = [self.host.clone(), self.unset_host.clone()].concat();
         if self.foreground {
             home.make()
                 .map_err(|e| Failure::new(Exit::Failed, format!("the directory {}: {e}", home.path().display())))?;
             environment::keep(&home, &variables)?;
+            hosts::keep(&home, &named)?;
             with_variables(&home)?;
             return serve(self, home, cx).await;
         }
         if let Some(status) = settled(&home).await? {
-            let moves = self.port.is_some() || self.docker_host.is_some() || !variables.is_empty();
+            let moves =
+                self.port.is_some() || self.docker_host.is_some() || !(variables.is_empty() && named.is_empty());
             if !(self.restart || moves || is_older(&status.version, env!("CARGO_PKG_VERSION"))) {
                 say(&home, &status);
                 return Ok(Exit::Success);
@@ -87,10 +98,11 @@ impl Run for UpArgs {
                 return Err(Failure::new(Exit::WaitedTooLong, message));
             }
         }
-        if !variables.is_empty() {
+        if !(variables.is_empty() && named.is_empty()) {
             home.make()
                 .map_err(|e| Failure::new(Exit::Failed, format!("the directory {}: {e}", home.path().display())))?;
             environment::keep(&home, &variables)?;
+            hosts::keep(&home, &named)?;
         }
         let status = background::start(&home, self.port, self.docker_host.as_ref()).await?;
         say(&home, &status);

@@ -41,6 +41,9 @@ pub struct PoolFlags {
     /// Set an environment variable in the workers; without =VALUE, copy it from this shell (spec.env)
     #[arg(short, long, value_name = "NAME[=VALUE]", help_heading = "Pool")]
     pub env: Vec<String>,
+    /// Docker host of the workers; they are spread over all that are given (spec.hosts). With run --local also NAME=ENDPOINT
+    #[arg(long, value_name = "NAME[=ENDPOINT]", help_heading = "Pool")]
+    pub host: Vec<String>,
     /// Credential that workers use at the rate-limited service; workers are spread evenly over all (spec.credentials)
     #[arg(long, value_name = "NAME=[VAR:]env:SOURCE", help_heading = "Pool", long_help = CREDENTIAL)]
     pub credential: Vec<String>,
@@ -72,6 +75,7 @@ impl PoolFlags {
             (self.runtime.is_some(), "--runtime"),
             (!self.mount.is_empty(), "--mount"),
             (!self.env.is_empty(), "--env"),
+            (!self.host.is_empty(), "--host"),
             (!self.credential.is_empty(), "--credential"),
         ];
         given.into_iter().find_map(|(is_given, flag)| is_given.then_some(flag))

@@ -143,6 +143,9 @@ pub fn lay(
     }
     add_presets(spec, &flags.preset)?;
     extend(spec, "env", "name", env(&flags.env, around)?)?;
+    let hosts =
+        flags.host.iter().map(|host| json!({"name": host.split_once('=').map_or(host.as_str(), |(name, _)| name)}));
+    extend(spec, "hosts", "name", hosts.collect())?;
     extend(spec, "mounts", "mountPath", mounts(&flags.mount, around)?)?;
     Ok(LaidPool { pool, stays })
 }

@@ -3,13 +3,15 @@
 use super::args::RunArgs;
 use super::state;
 use super::work::{Plan, Shown, Work, judge, listen};
-use crate::api::ContainerPool;
+use crate::api::{ContainerPool, RuntimeKind};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::pool_flags::flags::Surroundings;
 use crate::cli::pool_flags::spec;
 use crate::cli::signals;
-use crate::standalone::{self, Server, Stack, leftovers, room, state_dir};
+use crate::runtime::LOCAL_HOST;
+use crate::runtime::docker::{HostEntry, HostsError, hosts_file};
+use crate::standalone::{self, DockerHosts, Server, Stack, leftovers, room, state_dir};
 use crate::supervisor::batch::former::Adopted;
 use crate::supervisor::batch::outdir::Identity;
 use crate::supervisor::batch::state_dirs::StateDirs;
@@ -43,9 +45,10 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     let judge = judge(&args, &pool, plan.runtime)?;
     let work = Work::prepare(&args, cx.ids.uid(), Identity::Same).await?;
     let source = work.source(&args)?;
+    let hosts = docker_hosts(&args, &pool, plan.runtime)?;
     let interrupted = listen(LEFT)?;
     let runtime_dir = work.dir.runtime_dir();
-    let start = Stack::start(server, plan.runtime, work.dir.run_id(), &runtime_dir, &pool.spec.credentials);
+    let start = Stack::start(server, plan.runtime, work.dir.run_id(), &runtime_dir, &pool.spec.credentials, hosts);
     // An engine may accept the connection and never answer.
     let Some(stack) = signals::unless(&interrupted, start).await else {
         return Err(Failure::new(Exit::Interrupted, "interrupted"));
@@ -97,6 +100,37 @@ async fn make_pool(args: &RunArgs, cx: &Context) -> Result<Made, Failure> {
     let name = args.flags.file.as_ref().map(|f| f.display().to_string());
     let pool = server.create_pool(&plan.pool).await.map_err(|e| Failure::of_pool(e, &plan.pool, name.as_deref()))?;
     Ok(Made { server, pool, plan, state, lowered })
+}
+
+/// The Docker hosts that the pool uses: those of `--host`, and of the user's hosts.yaml.
+fn docker_hosts(args: &RunArgs, pool: &ContainerPool, runtime: RuntimeKind) -> Result<DockerHosts, Failure> {
+    if runtime != RuntimeKind::Docker {
+        return match args.flags.host.first() {
+            Some(host) => Err(Failure::usage(format!(
+                "--host {host}: workers of runtime {runtime} run on no Docker host; add --image"
+            ))),
+            None => Ok(DockerHosts::default()),
+        };
+    }
+    let wrong = |error: HostsError| Failure::usage(error.to_string());
+    let given = args.flags.host.iter().filter(|host| host.contains('=')).map(|host| host.parse::<HostEntry>());
+    let given: Vec<HostEntry> = given.collect::<Result<_, _>>().map_err(|e| Failure::usage(format!("--host: {e}")))?;
+    let entries = hosts_file::merged(hosts_file::of_user().map_err(wrong)?.into_iter().chain(given));
+    let mut used: Vec<String> = pool.spec.hosts.iter().map(|host| host.name.clone()).collect();
+    if used.is_empty() {
+        used.push(LOCAL_HOST.to_owned());
+    }
+    for name in used.iter().filter(|name| *name != LOCAL_HOST) {
+        if !entries.iter().any(|entry| entry.name == **name) {
+            let message =
+                format!("Docker host {name:?} is not known: write --host {name}=ENDPOINT, or add it to hosts.yaml");
+            return Err(Failure::usage(message));
+        }
+    }
+    // The address of a host that is not used does not matter.
+    let entries = entries.into_iter().filter(|entry| used.contains(&entry.name));
+    let known = entries.map(|entry| entry.resolve()).collect::<Result<_, _>>().map_err(|e| wrong(e.into()))?;
+    Ok(DockerHosts { known, used })
 }
 
 /// Lowers the number of workers to what this process may have open files for, and answers why.

@@ -10,9 +10,11 @@ use crate::cli::change::check_name;
 use crate::cli::context::Context;
 use crate::cli::dispatches::renew::holder;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::local::server::home;
 use crate::cli::server::{Server, is_not_found};
 use crate::cli::signals;
 use crate::runtime::reach::Reach;
+use crate::standalone::resident::hosts;
 use crate::standalone::room;
 use crate::supervisor::batch::former::{self, Adopted};
 use crate::supervisor::batch::ids;
@@ -49,7 +51,7 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     let work = Work::prepare(&args, cx.ids.uid(), Identity::Another).await?;
     let interrupted = listen(if args.lease_duration.is_some() { KEPT } else { LEFT })?;
     let shown = shown.begin(&args, &work, &pool, runtime, cx);
-    let executor = Arc::new(Reach::new(server.client.clone()));
+    let executor = Arc::new(Reach::new(server.client.clone(), hosts::known(home().ok().as_ref())?));
     let place = Place::new(server.client.clone(), &server.namespace, executor, std::future::pending());
     let (run, holder) = (work.dir.run(), holder("run"));
 

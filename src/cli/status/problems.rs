@@ -41,12 +41,20 @@ pub(super) fn lines(pool: &ContainerPool) -> Vec<Vec<String>> {
             describe(&until, credential, pool),
         ]
     });
+    let hosts = status.hosts.iter().filter_map(|host| {
+        let why = escape(host.unreachable.as_deref()?).into_owned();
+        let kept = match host.workers {
+            0 => String::new(),
+            n => format!("; its {n} workers keep their places"),
+        };
+        Some(vec!["host".to_owned(), escape(&host.name).into_owned(), "unreachable".to_owned(), format!("{why}{kept}")])
+    });
     let paused = pool.spec.paused.then(|| {
         let name = pool.metadata.name.as_deref().unwrap_or_default();
         let what = format!("nothing is assigned, created or removed until `poolkeeper resume {}`", escape(name));
         vec!["paused".to_owned(), "True".to_owned(), "spec.paused".to_owned(), what]
     });
-    paused.into_iter().chain(conditions).chain(credentials).collect()
+    paused.into_iter().chain(conditions).chain(hosts).chain(credentials).collect()
 }
 
 /// `until 2026-11-29T12:00:00Z, after 2 limits in a row, met by pool other: slow down`.
@@ -82,6 +90,7 @@ pub(super) fn summary(pool: &ContainerPool) -> Value {
         "nextAvailableTime": status.next_available_time,
         "problems": not_fine,
         "restingCredentials": status.resting_credentials,
+        "hosts": status.hosts,
         "notReady": status.not_ready,
         "recent": status.recent,
     })

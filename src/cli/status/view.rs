@@ -88,6 +88,7 @@ impl View {
         if let Some(inside) = &self.inside {
             inside.write(&mut text);
             for pool in self.pools()? {
+                text.push_str(&hosts(&pool));
                 text.push_str(&recent(&pool));
             }
         }
@@ -110,6 +111,20 @@ impl Inside {
             let _ = writeln!(text, "… and {} more", n - SHOWN);
         }
     }
+}
+
+/// The Docker hosts that the pool names, with what is on them.
+fn hosts(pool: &ContainerPool) -> String {
+    let hosts = pool.status.as_ref().map(|status| &status.hosts[..]).unwrap_or_default();
+    if hosts.is_empty() {
+        return String::new();
+    }
+    let heading = ["HOST", "WORKERS", "REACHABLE"].map(str::to_owned).to_vec();
+    let rows = hosts.iter().map(|host| {
+        let reachable = if host.unreachable.is_none() { "yes" } else { "no" };
+        vec![escape(&host.name).into_owned(), host.workers.to_string(), reachable.to_owned()]
+    });
+    format!("\n{}", align(&[heading].into_iter().chain(rows).collect::<Vec<_>>(), &mut Vec::new()))
 }
 
 /// The dispatches that finished last.

@@ -48,6 +48,7 @@ impl Snapshot {
                 host: Some(host.host.clone()),
                 id: instance.handle.id.clone(),
                 argv: Vec::new(),
+                endpoint: None,
             }),
         });
         let mut snapshot = Self { core, now };

@@ -128,7 +128,7 @@ impl Core {
             return Some(Wait::StartsFail(p.learned.backoff.message().to_owned(), p.learned.backoff.until()));
         }
         let runtime = self.runtime_of(obj);
-        if let Some((host, why)) = self.instances.unlisted(runtime) {
+        if let Some((host, why)) = self.unlisted(obj) {
             let what = match (runtime, why) {
                 (RuntimeKind::Pod, "") => "the Pods were not listed yet".to_owned(),
                 (RuntimeKind::Pod, why) => format!("the Pods cannot be listed: {why}"),

@@ -8,6 +8,7 @@ mod decide;
 mod directories;
 mod dispatching;
 mod explain;
+mod hosts;
 mod not_ready;
 mod progress;
 mod ready;

@@ -82,7 +82,7 @@ impl Core {
     fn knows_the_hosts(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) -> bool {
         let Some(p) = self.pools.get_mut(key) else { return false };
         let until = *p.looked_at.get_or_insert(now.mono) + FIRST_LISTING;
-        let silent = self.instances.unlisted(self.runtime_of(obj)).is_some_and(|(_, why)| why.is_empty());
+        let silent = self.unlisted(obj).is_some_and(|(_, why)| why.is_empty());
         if silent && now.mono < until {
             wake.after(until);
             return false;
@@ -127,6 +127,7 @@ impl Core {
         s.selector = Some(format!("{}={}", names::POOL, key.name));
         s.recent = self.recent(key);
         s.not_ready = self.not_ready(key);
+        s.hosts = self.hosts(key, obj);
         s.resting_credentials = self.resting_credentials(key, obj, now);
         let wait = self.judge(key, obj, s, now);
         s.next_available_time = match &wait {

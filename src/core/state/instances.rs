@@ -117,12 +117,6 @@ impl Instances {
         self.hosts.get(host).filter(|h| !h.listed).map(|h| h.message.as_str())
     }
 
-    /// A host of this runtime that is not listed, and why, in the runtime's words.
-    pub fn unlisted(&self, runtime: RuntimeKind) -> Option<(&str, &str)> {
-        let (key, entry) = self.hosts.iter().find(|(h, e)| h.runtime == runtime && !e.listed)?;
-        Some((&key.host, &entry.message))
-    }
-
     /// One instance.
     pub fn get(&self, key: &InstanceKey) -> Option<&InstanceEntry> {
         self.known.get(key)

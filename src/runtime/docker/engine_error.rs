@@ -2,10 +2,12 @@
 
 use std::error::Error as _;
 use std::io;
+use std::time::Duration;
 
 use bollard::errors::Error;
 
 use super::endpoint::Endpoint;
+use super::transport::Problem;
 use crate::runtime::{LOCAL_HOST, RuntimeError};
 
 /// Why a request did not succeed. The messages say where, what, and if possible what would be right. The innermost cause stands
@@ -60,8 +62,20 @@ impl EngineError {
                  then log in again), set DOCKER_HOST to an engine of yours, or use --runtime Process",
                 path.display()
             ),
+            // It says what to do.
+            _ if error.get_ref().and_then(|inner| inner.downcast_ref::<Problem>()).is_some() => {
+                format!("cannot reach the Docker Engine of host {host} at {endpoint}: {error}")
+            }
             _ => unreachable(host, endpoint, &error.to_string()),
         })
+    }
+
+    /// The engine took longer than this to say which one it is. Nothing else was asked.
+    pub(super) fn slow(host: &str, endpoint: &Endpoint, limit: Duration) -> Self {
+        Self::NoConnection(format!(
+            "the Docker Engine at {endpoint} (host {host}) is too slow: it did not answer within {} s; it is asked again and again",
+            limit.as_secs()
+        ))
     }
 
     /// True if the engine says that what was asked about does not exist.

@@ -12,16 +12,18 @@ use futures::future::BoxFuture;
 #[derive(Clone)]
 pub struct EngineGate(Arc<Decide>);
 
-type Decide = dyn Fn(String) -> BoxFuture<'static, Result<(), String>> + Send + Sync;
+type Decide = dyn Fn(String, String) -> BoxFuture<'static, Result<(), String>> + Send + Sync;
 
 impl EngineGate {
-    /// `decide` gets the id of the engine, and answers why it must not be used.
-    pub fn new(decide: impl Fn(String) -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static) -> Self {
+    /// `decide` gets the name of the host and the id of the engine, and answers why it must not be used.
+    pub fn new(
+        decide: impl Fn(String, String) -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(decide))
     }
 
-    pub(super) async fn ask(&self, id: &str) -> Result<(), String> {
-        (self.0)(id.to_owned()).await
+    pub(super) async fn ask(&self, host: &str, id: &str) -> Result<(), String> {
+        (self.0)(host.to_owned(), id.to_owned()).await
     }
 }
 

@@ -4,16 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use bollard::{API_DEFAULT_VERSION, Docker};
+use bollard::Docker;
 use tokio::sync::{Notify, OwnedMutexGuard};
 
 use super::endpoint::Endpoint;
 use super::engine_error::EngineError;
 use super::gate::EngineGate;
 use super::image::Pulls;
+use super::transport;
+use crate::runtime::LOCAL_HOST;
 
 /// How long the engine may take to begin an answer. Short ones come in milliseconds; a stop includes its grace.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How long an engine may take to say its version and its id. One that takes longer would hold each worker up.
+const MEETING: Duration = Duration::from_secs(25);
 
 /// A Docker host as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,14 +61,37 @@ impl Host {
         }
     }
 
+    /// The command that runs a task in a container: by `docker` where everybody on this machine reaches the engine as the server does,
+    /// else by the name of the host.
+    pub(super) fn argv(&self, container: &str) -> Vec<String> {
+        let is_plain = matches!(self.endpoint, Endpoint::Unix(_) | Endpoint::Tcp(_));
+        if self.explicit && !(is_plain && self.name == LOCAL_HOST) {
+            return super::argv_by_name(&self.name, container);
+        }
+        let mut argv = vec!["docker".to_owned()];
+        if self.explicit {
+            argv.extend(self.endpoint.docker_options());
+        }
+        argv.extend(["exec".to_owned(), "-i".to_owned(), container.to_owned()]);
+        argv
+    }
+
     /// The client, in the version of the API that both sides speak. Connects if it has not yet.
     pub(super) async fn docker(&self) -> Result<Docker, EngineError> {
         let mut client = self.client.lock().await;
         if let Some(docker) = &*client {
             return Ok(docker.clone());
         }
-        let docker = self.dial()?.negotiate_version().await.map_err(|e| self.error(&e))?;
-        self.admit(&self.id_of(&docker).await?).await?;
+        let meeting = async {
+            let docker = self.dial()?.negotiate_version().await.map_err(|e| self.error(&e))?;
+            let id = self.id_of(&docker).await?;
+            Ok::<_, EngineError>((docker, id))
+        };
+        let (docker, id) = match tokio::time::timeout(MEETING, meeting).await {
+            Ok(met) => met?,
+            Err(_) => return Err(EngineError::slow(&self.name, &self.endpoint, MEETING)),
+        };
+        self.admit(&id).await?;
         Ok(client.insert(docker).clone())
     }
 
@@ -74,7 +102,7 @@ impl Host {
     /// Lets the engine with this id be used, or says why not.
     async fn admit(&self, id: &str) -> Result<(), EngineError> {
         match self.gate.get() {
-            Some(gate) => gate.ask(id).await.map_err(EngineError::NoConnection)?,
+            Some(gate) => gate.ask(&self.name, id).await.map_err(EngineError::NoConnection)?,
             None => self.is_the_one(id)?,
         }
         *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
@@ -101,7 +129,7 @@ impl Host {
         self.client.lock().await.take();
         self.doubted.notify_one();
         let refusal = match self.gate.get() {
-            Some(gate) => gate.ask(&id).await.err(),
+            Some(gate) => gate.ask(&self.name, &id).await.err(),
             None => None,
         };
         Err(refusal.map_or(error, EngineError::NoConnection))
@@ -114,16 +142,11 @@ impl Host {
     }
 
     fn dial(&self) -> Result<Docker, EngineError> {
-        let seconds = REQUEST_TIMEOUT.as_secs();
-        match &self.endpoint {
-            Endpoint::Unix(path) => {
-                // The client only says that the socket does not exist; ask why it cannot be used.
-                std::fs::metadata(path).map_err(|e| EngineError::no_connection(&self.name, &self.endpoint, &e))?;
-                Docker::connect_with_unix(&path.to_string_lossy(), seconds, API_DEFAULT_VERSION)
-            }
-            Endpoint::Tcp(address) => Docker::connect_with_http(address, seconds, API_DEFAULT_VERSION),
+        if let Endpoint::Unix(path) = &self.endpoint {
+            // The client only says that the socket does not exist; ask why it cannot be used.
+            std::fs::metadata(path).map_err(|e| EngineError::no_connection(&self.name, &self.endpoint, &e))?;
         }
-        .map_err(|e| self.error(&e))
+        transport::client(&self.endpoint, REQUEST_TIMEOUT).map_err(|e| self.error(&e))
     }
 
     pub(super) fn error(&self, error: &bollard::errors::Error) -> EngineError {

@@ -5,7 +5,9 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | `endpoint` | where an engine is: `DOCKER_HOST`, contexts, the default socket |
+//! | `endpoint` | where an engine is: addresses, `DOCKER_HOST`, contexts, the default socket |
+//! | `hosts_file` | the hosts of a person or an installation: `hosts.yaml` |
+//! | `transport` | connections to an engine: plain ones, with TLS, by ssh |
 //! | `host` | one engine, the connection to it, and turns of requests about one name |
 //! | `engine_error` | why a request failed, and whether it may have had an effect |
 //! | `container` | from an [`InstanceSpec`] to the request that creates a container: mounts, limits, labels |
@@ -26,6 +28,7 @@ mod engine_error;
 mod exec;
 mod gate;
 mod host;
+pub mod hosts_file;
 mod image;
 mod instance;
 mod login;
@@ -37,6 +40,7 @@ mod result;
 mod start;
 mod stop;
 mod sweep;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,10 +48,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 
-pub use endpoint::{DEFAULT_SOCKET, Endpoint, EndpointError};
+pub use endpoint::{Address, DEFAULT_SOCKET, Endpoint, EndpointError, TlsFiles};
 pub use exec::Input;
 pub use gate::EngineGate;
 pub use host::HostOptions;
+pub use hosts_file::{HostEntry, HostsError};
 pub use owner::{NoProcess, OwnerProcess};
 
 use self::host::Host;
@@ -78,14 +83,21 @@ impl Hosts {
     fn new(options: Vec<HostOptions>) -> Result<Self, EndpointError> {
         let mut hosts = BTreeMap::new();
         let local = HostOptions { name: LOCAL_HOST.to_owned(), endpoint: None };
-        let found = || Endpoint::find(|name| std::env::var(name).ok());
+        let var = |name: &str| std::env::var(name).ok();
         // The last of a name wins, so what is given replaces what is added.
         for HostOptions { name, endpoint } in std::iter::once(local).chain(options) {
             let explicit = endpoint.is_some();
             hosts.insert(name, (endpoint, explicit));
         }
         let connect = |(name, (endpoint, explicit)): (String, (Option<Endpoint>, bool))| {
-            let endpoint = endpoint.map_or_else(found, Ok)?;
+            let (endpoint, explicit) = match endpoint {
+                Some(endpoint) => (endpoint, explicit),
+                None => {
+                    let found = Endpoint::find(var)?;
+                    let explicit = found != Endpoint::of_docker(var)?;
+                    (found, explicit)
+                }
+            };
             Ok((name.clone(), Arc::new(Host::new(name, endpoint, explicit))))
         };
         Ok(Self(Arc::new(hosts.into_iter().map(connect).collect::<Result<_, _>>()?)))
@@ -154,14 +166,18 @@ impl DockerRuntime {
         Ok(format!("{} (API {}) at {}", word(version.version), word(version.api_version), host.endpoint))
     }
 
-    /// Removes, from the host called `local`, the containers of local runs whose process is certainly gone, of one
+    /// Removes, from a host, the containers of local runs whose process is certainly gone, of one
     /// installation or of all. Never touches those of a living run. Answers, when they are confirmed gone, with whose
     /// they were.
     ///
     /// # Errors
     /// If the engine cannot be asked, or cannot remove one.
-    pub async fn sweep_leftovers(&self, installation: Option<&str>) -> Result<Vec<InstanceKey>, RuntimeError> {
-        sweep::sweep(self.hosts.get(LOCAL_HOST).map_err(RuntimeError::Refused)?, installation).await
+    pub async fn sweep_leftovers(
+        &self,
+        host: &str,
+        installation: Option<&str>,
+    ) -> Result<Vec<InstanceKey>, RuntimeError> {
+        sweep::sweep(self.hosts.get(host).map_err(RuntimeError::Refused)?, installation).await
     }
 }
 
@@ -213,13 +229,27 @@ impl Runtime for DockerRuntime {
 
     fn target(&self, instance: &Instance) -> Target {
         let id = instance.handle.id.clone();
-        let mut argv = vec!["docker".to_owned()];
-        if let Some(host) = self.hosts.0.get(&instance.host).filter(|host| host.explicit) {
-            argv.extend(["-H".to_owned(), host.endpoint.to_string()]);
-        }
-        argv.extend(["exec".to_owned(), "-i".to_owned(), id.clone()]);
-        Target { runtime: RuntimeKind::Docker, host: Some(instance.host.clone()), id, argv }
+        let host = self.hosts.0.get(&instance.host);
+        let argv = host.map_or_else(|| argv_by_name(&instance.host, &id), |host| host.argv(&id));
+        let endpoint = host.map(|host| host.endpoint.public());
+        Target { runtime: RuntimeKind::Docker, host: Some(instance.host.clone()), id, argv, endpoint }
     }
+}
+
+/// The target of a container on a host, which is looked up by its name where the target is used.
+pub fn named(host: &str, container: &str) -> Target {
+    Target {
+        runtime: RuntimeKind::Docker,
+        host: Some(host.to_owned()),
+        id: container.to_owned(),
+        argv: argv_by_name(host, container),
+        endpoint: None,
+    }
+}
+
+/// The command that runs a task in a container of a host whose address each reader knows by itself.
+fn argv_by_name(host: &str, container: &str) -> Vec<String> {
+    ["poolkeeper", "exec", "--host", host, "--container", container, "--"].map(str::to_owned).to_vec()
 }
 
 /// Runs tasks in containers.
@@ -237,15 +267,32 @@ impl DockerExecutor {
         Ok(Self { hosts: Hosts::new(hosts)? })
     }
 
-    /// For the container of this target: with the engine that the target names, else with the one of `docker`.
+    /// For the container of this target: with the engine that its command names, else with the host of this name in `known`, else with
+    /// the engine of `docker`.
     ///
     /// # Errors
-    /// As [`DockerExecutor::new`].
-    pub fn reaching(target: &Target) -> Result<Self, EndpointError> {
-        let named = target.argv.iter().skip_while(|word| *word != "-H").nth(1);
-        let endpoint = named.map(|named| named.parse::<Endpoint>()).transpose()?;
+    /// There is no such host, or as [`DockerExecutor::new`].
+    pub fn reaching(target: &Target, known: &[HostEntry]) -> Result<Self, ReachError> {
+        let named = target.argv.iter().skip_while(|word| *word != "-H").nth(1).filter(|_| !by_name(target));
         let name = target.host.clone().unwrap_or_else(|| LOCAL_HOST.to_owned());
-        Self::new(vec![HostOptions { name, endpoint }])
+        let endpoint = match (named, known.iter().find(|host| host.name == name)) {
+            (Some(named), _) => Some(named.parse::<Endpoint>()?),
+            (None, Some(host)) if by_name(target) => host.resolve()?.endpoint,
+            (None, None) if by_name(target) => {
+                return Err(ReachError::Unknown { host: name, endpoint: target.endpoint.clone() });
+            }
+            (None, _) => None,
+        };
+        Ok(Self::new(vec![HostOptions { name, endpoint }])?)
+    }
+
+    /// The options with which `docker` reaches the host of a target.
+    ///
+    /// # Errors
+    /// There is no such host.
+    pub fn docker_options(&self, target: &Target) -> Result<Vec<String>, ExecError> {
+        let host = self.hosts.of(target)?;
+        Ok(if host.explicit { host.endpoint.docker_options() } else { Vec::new() })
     }
 
     /// Starts a task whose standard input comes piece by piece.
@@ -269,6 +316,30 @@ impl DockerExecutor {
     ) -> Result<BoxStream<'static, Result<Output, String>>, ExecError> {
         logs::logs(self.hosts.of(target)?, &target.id, tail, follow).await
     }
+}
+
+/// True if the command of a target leaves it to its reader where the host is.
+fn by_name(target: &Target) -> bool {
+    target.argv.iter().any(|word| word == "--container")
+}
+
+/// Why the engine of a target cannot be reached from here.
+#[derive(thiserror::Error, Debug, Clone, PartialEq, Eq)]
+pub enum ReachError {
+    /// Its host is not known here.
+    #[error(
+        "Docker host {host:?} is not known here{}; add it to hosts.yaml, with the endpoint as it is from this machine",
+        .endpoint.as_ref().map(|endpoint| format!(" (its engine is at {endpoint})")).unwrap_or_default()
+    )]
+    Unknown {
+        /// The name of the host.
+        host: String,
+        /// Where its engine is, as the server sees it.
+        endpoint: Option<String>,
+    },
+    /// Its address cannot be used.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
 }
 
 #[async_trait]

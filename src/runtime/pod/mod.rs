@@ -360,7 +360,7 @@ impl Runtime for PodRuntime {
 pub fn target(key: &InstanceKey) -> Target {
     let id = key.instance_name();
     let argv = ["kubectl", "exec", "-i", "-n", &key.namespace, &id, "-c", CONTAINER, "--"];
-    Target { runtime: RuntimeKind::Pod, host: None, argv: argv.map(str::to_owned).to_vec(), id }
+    Target { runtime: RuntimeKind::Pod, host: None, argv: argv.map(str::to_owned).to_vec(), id, endpoint: None }
 }
 
 #[cfg(test)]

@@ -192,6 +192,7 @@ impl Runtime for ProcessRuntime {
             host: Some(LOCAL_HOST.to_owned()),
             argv: words.map(str::to_owned).to_vec(),
             id: socket,
+            endpoint: None,
         }
     }
 }

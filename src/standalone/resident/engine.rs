@@ -1,25 +1,27 @@
-//! The Docker Engine on which there are workers: its address and its id. No other engine may take its place.
+//! The Docker Engines on which there are workers: the address of that of host `local`, and their ids. No other engine may take their place.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::{fmt, io};
 
 use futures::FutureExt;
-use kube::api::ListParams;
-use kube::{Api, Client, ResourceExt};
+use kube::Client;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::home::{self, Home};
-use super::refusal::some;
-use crate::api::{RuntimeKind, Worker};
-use crate::runtime::docker::{DEFAULT_SOCKET, Endpoint, EndpointError, EngineGate};
+use crate::runtime::LOCAL_HOST;
+use crate::runtime::docker::{Address, DEFAULT_SOCKET, Endpoint, EndpointError, EngineGate, TlsFiles};
+use crate::standalone::engines;
 
 /// What is stored of the engine.
 #[derive(Serialize, Deserialize)]
 struct Engine {
     endpoint: String,
+    /// With TLS: its files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tls: Option<TlsFiles>,
     /// None: no engine has answered there yet, so there are no workers on it.
     id: Option<String>,
     /// A person named the address: it stays when the workers are gone.
@@ -27,20 +29,31 @@ struct Engine {
     chosen: bool,
 }
 
+impl Engine {
+    fn at(endpoint: &Endpoint, id: Option<String>, chosen: bool) -> Self {
+        let Address { endpoint, tls } = endpoint.into();
+        Self { endpoint, tls, id, chosen }
+    }
+
+    fn address(&self) -> Address {
+        Address { endpoint: self.endpoint.clone(), tls: self.tls.clone() }
+    }
+}
+
 /// Which Docker Engine is to be used from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DockerHost {
     /// The one that `docker` would use when there are no workers.
     Auto,
-    /// The one at this address.
-    At(Endpoint),
+    /// The one at this address, and the address as it was written.
+    At(Endpoint, String),
 }
 
 impl fmt::Display for DockerHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
-            Self::At(endpoint) => endpoint.fmt(f),
+            Self::At(_, written) => f.write_str(written),
         }
     }
 }
@@ -49,7 +62,11 @@ impl FromStr for DockerHost {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "auto" { Ok(Self::Auto) } else { Ok(Self::At(text.parse()?)) }
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let address = Address { endpoint: text.to_owned(), tls: None };
+        Ok(Self::At(address.resolve("--docker-host", |name| std::env::var(name).ok())?, text.to_owned()))
     }
 }
 
@@ -63,9 +80,7 @@ pub(super) fn choose(home: &Home, host: &DockerHost) -> Result<(), Error> {
     let failed = |source: io::Error| Error::File { path: path.clone(), source };
     let kept = read(home)?;
     let engine = match (host, kept) {
-        (DockerHost::At(endpoint), kept) => {
-            Engine { endpoint: endpoint.to_string(), id: kept.and_then(|engine| engine.id), chosen: true }
-        }
+        (DockerHost::At(endpoint, _), kept) => Engine::at(endpoint, kept.and_then(|engine| engine.id), true),
         // While there are workers, their engine is the one.
         (DockerHost::Auto, Some(engine)) if engine.id.is_some() => Engine { chosen: false, ..engine },
         (DockerHost::Auto, _) => {
@@ -98,7 +113,7 @@ pub(super) fn engine(home: &Home, client: &Client) -> Result<(Endpoint, EngineGa
     let current = Endpoint::find(|name| std::env::var(name).ok());
     let endpoint = match &found {
         Some(engine) => {
-            let kept = engine.endpoint.parse::<Endpoint>().map_err(|e| failed(io::Error::other(e)))?;
+            let kept = engine.address().resolve("the engine", |_| None).map_err(|e| failed(io::Error::other(e)))?;
             if !engine.chosen && current.as_ref().is_ok_and(|current| *current != kept) {
                 tracing::warn!(docker = %kept, "DOCKER_HOST or the context names another engine; this one is used until `local down`, or \
                      until `local up --docker-host` names another one");
@@ -111,10 +126,17 @@ pub(super) fn engine(home: &Home, client: &Client) -> Result<(Endpoint, EngineGa
         }),
     };
     let chosen = found.is_some_and(|engine| engine.chosen);
-    let gate = Arc::new(Gate { home: home.clone(), client: client.clone(), endpoint: endpoint.to_string(), chosen });
-    let gate = EngineGate::new(move |id| {
+    let gate = Arc::new(Gate {
+        home: home.clone(),
+        client: client.clone(),
+        endpoint: endpoint.clone(),
+        chosen,
+        others: tokio::sync::Mutex::default(),
+    });
+    let gate = EngineGate::new(move |host, id| {
         let gate = gate.clone();
-        async move { gate.admit(&id).await }.boxed()
+        async move { if host == LOCAL_HOST { gate.admit(&id).await } else { gate.admit_other(&host, &id).await } }
+            .boxed()
     });
     Ok((endpoint, gate))
 }
@@ -123,61 +145,54 @@ pub(super) fn engine(home: &Home, client: &Client) -> Result<(Endpoint, EngineGa
 struct Gate {
     home: Home,
     client: Client,
-    endpoint: String,
+    endpoint: Endpoint,
     chosen: bool,
+    /// The engines of other hosts are in one file.
+    others: tokio::sync::Mutex<()>,
 }
 
 impl Gate {
-    /// Lets an engine be used that has all the workers, or becomes the engine of the next ones. The word of another engine would be
-    /// that no container exists.
+    /// Lets an engine be used that has all the workers of host `local`, or becomes the engine of the next ones. The word of another
+    /// engine would be that no container exists.
     async fn admit(&self, id: &str) -> Result<(), String> {
         let recorded = read(&self.home).map_err(|e| e.to_string())?.and_then(|engine| engine.id);
-        let workers: Api<Worker> = Api::all(self.client.clone());
-        let workers =
-            workers.list(&ListParams::default()).await.map_err(|e| format!("looking for workers: {e}"))?.items;
-        let elsewhere: Vec<(&Worker, String)> =
-            workers.iter().filter_map(|worker| Some((worker, engine_of(worker, recorded.as_deref())?))).collect();
-        let elsewhere: Vec<_> = elsewhere.into_iter().filter(|(_, engine)| engine != id).collect();
-        if !elsewhere.is_empty() {
-            return Err(self.refusal(id, &elsewhere));
-        }
+        engines::check(&self.client, LOCAL_HOST, id, recorded.as_deref()).await?;
         if recorded.as_deref() != Some(id) {
-            let engine = Engine { endpoint: self.endpoint.clone(), id: Some(id.to_owned()), chosen: self.chosen };
+            let engine = Engine::at(&self.endpoint, Some(id.to_owned()), self.chosen);
             write(&self.home, &engine).map_err(|e| format!("{}: {e}", self.home.engine().display()))?;
         }
         Ok(())
     }
 
-    fn refusal(&self, id: &str, elsewhere: &[(&Worker, String)]) -> String {
-        let names: Vec<String> = elsewhere.iter().map(|(worker, _)| worker.name_any()).collect();
-        let engines: BTreeSet<&str> = elsewhere.iter().map(|(_, engine)| engine.as_str()).collect();
-        let engines: Vec<&str> = engines.into_iter().collect();
-        format!(
-            "another Docker Engine answers at {}: its id is {id}, and the engine with the id {} has {}; start that one again; if it is \
-             gone for good, run `poolkeeper delete worker NAME --host-gone` for each of them",
-            self.endpoint,
-            engines.join(" or "),
-            some(&names)
-        )
+    /// The same for another host. Its address is in its configuration.
+    async fn admit_other(&self, host: &str, id: &str) -> Result<(), String> {
+        let _turn = self.others.lock().await;
+        let path = self.home.engines();
+        let failed = |e: io::Error| format!("{}: {e}", path.display());
+        let content = home::read(&path).map_err(failed)?;
+        let mut known: BTreeMap<String, String> = match content {
+            Some(content) => serde_json::from_slice(&content).map_err(|e| failed(io::Error::other(e)))?,
+            None => BTreeMap::new(),
+        };
+        engines::check(&self.client, host, id, known.get(host).map(String::as_str)).await?;
+        if known.get(host).is_none_or(|known| known != id) {
+            known.insert(host.to_owned(), id.to_owned());
+            let content = serde_json::to_vec(&known).map_err(|e| failed(io::Error::other(e)))?;
+            home::write_private(&path, &content).map_err(failed)?;
+        }
+        Ok(())
     }
 }
 
-/// The engine that has the container of a worker: as its handle says, else the recorded one. None: it has no container on an engine.
-fn engine_of(worker: &Worker, recorded: Option<&str>) -> Option<String> {
-    if worker.spec.runtime != RuntimeKind::Docker {
-        return None;
-    }
-    let handle = worker.status.as_ref().and_then(|status| status.handle.as_ref());
-    handle.and_then(|handle| handle.engine.clone()).or_else(|| recorded.map(str::to_owned))
-}
-
-/// The address of the engine on which there are workers, as the server recorded it. None: there are none.
-pub(super) fn recorded_engine(home: &Home) -> Option<String> {
-    Some(read(home).ok()??.endpoint)
+/// The address of the engine of host `local`, as the server recorded it. None: there are no workers on one.
+pub(super) fn recorded_engine(home: &Home) -> Option<Address> {
+    Some(read(home).ok()??.address())
 }
 
 /// Forgets the engine: there are no workers on it any more. The address that a person named stays.
 pub(super) fn forget_engine(home: &Home) {
+    // If it stays, the next server keeps to these engines.
+    let _ = std::fs::remove_file(home.engines());
     match read(home) {
         // If that fails, the next server keeps to this engine.
         Ok(Some(engine)) if engine.chosen => drop(write(home, &Engine { id: None, ..engine })),

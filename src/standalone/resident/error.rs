@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::local::{DiskError, LocalError};
 use crate::runtime::assemble::AssembleError;
+use crate::runtime::docker::HostsError;
 
 /// Why the local server cannot start, or ended.
 #[derive(thiserror::Error, Debug)]
@@ -72,6 +73,20 @@ pub enum Error {
     /// A runtime that this process cannot have.
     #[error("{0}")]
     Runtime(#[from] AssembleError),
+    /// The Docker hosts cannot be used.
+    #[error(transparent)]
+    Hosts(#[from] HostsError),
+    /// The file of the Docker hosts has one called `local`.
+    #[error(
+        "hosts.yaml has a host called local: of the local server that is the engine that `local up --docker-host` names; rename it"
+    )]
+    LocalHost,
+    /// A Docker host that was never named.
+    #[error("--unset-host {name}: `local up --host` named no such host")]
+    NoSuchHost {
+        /// Its name.
+        name: String,
+    },
     /// The pools of a restored copy cannot be paused.
     #[error("pausing the pools of a restored copy: {0}")]
     Pause(#[source] kube::Error),

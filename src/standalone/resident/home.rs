@@ -7,7 +7,9 @@
 //! | `access.json` | port, token and authority |
 //! | `installation.json` | the id by which its workers know it, and the machine |
 //! | `epoch.json` | which life of the server used the store last: the store of another one is a copy |
-//! | `engine.json` | the Docker Engine on which it has workers |
+//! | `engine.json` | the Docker Engine of host `local` on which it has workers |
+//! | `engines.json` | the ids of the engines of other Docker hosts on which it has workers |
+//! | `hosts.json` | Docker hosts that `local up --host` named |
 //! | `environment.json` | variables that the server has besides those of its shell |
 //! | `bin/` | copies of the program, one for each build that workers are of |
 //! | `process/` | what runtime Process keeps |
@@ -103,6 +105,14 @@ impl Home {
         self.file("engine.json")
     }
 
+    pub(super) fn engines(&self) -> PathBuf {
+        self.file("engines.json")
+    }
+
+    pub(super) fn hosts(&self) -> PathBuf {
+        self.file("hosts.json")
+    }
+
     pub(super) fn environment(&self) -> PathBuf {
         self.file("environment.json")
     }
@@ -195,6 +205,8 @@ impl Home {
             self.installation(),
             self.epoch(),
             self.engine(),
+            self.engines(),
+            self.hosts(),
             self.environment(),
             self.log(),
             self.old_log(),

@@ -2,7 +2,7 @@
 //!
 //! - [`home`]: the directory that it keeps everything in. [`environment`]: variables that a person gave it. `access`: how clients
 //!   reach it; `door`: how they get in now.
-//! - `owner`: whose the workers are. `engine`: the Docker Engine that has some. `binaries`: the program that they are made of. [`targets`]: how a command on this machine
+//! - `owner`: whose the workers are. `engine`: the Docker Engines that have some; [`hosts`]: where they are. `binaries`: the program that they are made of. [`targets`]: how a command on this machine
 //!   reaches a worker.
 //! - `parts`: what it is made of. `restored`: what a copy of a store is, and begins with. `secrets`: where values of credentials
 //!   are. `standing_down`: how its workers are stopped.
@@ -20,6 +20,7 @@ mod engine;
 pub mod environment;
 mod error;
 pub mod home;
+pub mod hosts;
 mod kubectl;
 mod owner;
 mod parts;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::Error;
 use super::home::Home;
 use super::secrets::SecretsOf;
-use super::{binaries, engine, owner};
+use super::{binaries, engine, hosts, owner};
 use crate::api::{RuntimeKind, crd};
 use crate::clock::{Clock, Ids};
 use crate::local::{DiskCopier, DiskEpoch, DiskStore, History, LocalApi, Options};
@@ -59,7 +59,8 @@ impl Parts {
         let kinds = vec![RuntimeKind::Docker, RuntimeKind::Process];
         let mut config = RuntimeConfig::new(kinds, owner::installation(home, &ids)?);
         let (endpoint, gate) = engine::engine(home, &client)?;
-        config.docker_hosts = vec![HostOptions { name: LOCAL_HOST.to_owned(), endpoint: Some(endpoint) }];
+        config.docker_hosts = hosts::resolved(home)?;
+        config.docker_hosts.push(HostOptions { name: LOCAL_HOST.to_owned(), endpoint: Some(endpoint) });
         config.engine_gate = Some(gate);
         let bin = home.binaries();
         let current = binaries::current(&bin);

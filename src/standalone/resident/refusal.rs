@@ -1,7 +1,6 @@
 //! Why the server does not go down.
 
-/// Names in a message.
-const NAMED: usize = 5;
+use crate::standalone::names::some;
 
 /// Why the server does not go down.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +30,4 @@ impl Refusal {
     pub(super) fn failed(message: String) -> Self {
         Self { code: 500, message }
     }
-}
-
-/// The first few of a list, as text.
-pub(super) fn some(list: &[String]) -> String {
-    let rest = list.len().saturating_sub(NAMED);
-    let named = list[..list.len().min(NAMED)].join(", ");
-    if rest == 0 { named } else { format!("{named} and {rest} more") }
 }

@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::error::Error;
 use super::home::{self, Home};
-use super::refusal::some;
 use crate::api::dispatch::DispatchPhase;
 use crate::api::{ContainerPool, Dispatch};
 use crate::local::DiskEpoch;
+use crate::standalone::names::some;
 
 /// True if the store was not used last by the server of this directory.
 pub(super) fn is_copy(home: &Home, epoch: &DiskEpoch) -> Result<bool, Error> {

@@ -12,11 +12,12 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::parts::Parts;
-use super::refusal::{Refusal, some};
+use super::refusal::Refusal;
 use crate::api::dispatch::DispatchPhase;
 use crate::api::{Dispatch, Worker, names};
 use crate::core::is_settled;
 use crate::runtime::{Instance, InstanceKey, LOCAL_HOST, Observation, Runtime};
+use crate::standalone::names::some;
 
 /// Workers that are stopped at a time.
 const STOPS: usize = 16;

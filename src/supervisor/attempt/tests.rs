@@ -67,7 +67,7 @@ async fn scene(end: TaskEnd, file: Option<&'static str>) -> Scene {
     let dispatch = Dispatch::new("t", crate::api::DispatchSpec { pool: "p".into(), ..Default::default() });
     let dispatch = dispatches.create(&PostParams::default(), &dispatch).await.unwrap();
     let (target, worker) = (
-        Target { runtime: RuntimeKind::Process, host: None, id: "x".into(), argv: vec!["x".into()] },
+        Target { runtime: RuntimeKind::Process, host: None, id: "x".into(), argv: vec!["x".into()], endpoint: None },
         WorkerRef { name: "p-0".into(), uid: worker.uid().unwrap() },
     );
     let status = json!({"status": {"phase": "Assigned", "attempt": 1, "worker": worker, "target": target}});

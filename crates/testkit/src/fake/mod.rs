@@ -469,6 +469,6 @@ impl Runtime for FakeRuntime {
     fn target(&self, instance: &Instance) -> Target {
         let id = instance.handle.id.clone();
         let argv = vec!["fake".to_owned(), "exec".to_owned(), id.clone()];
-        Target { runtime: self.kind(), host: Some(instance.host.clone()), id, argv }
+        Target { runtime: self.kind(), host: Some(instance.host.clone()), id, argv, endpoint: None }
     }
 }
