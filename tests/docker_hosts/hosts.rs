@@ -119,6 +119,23 @@ impl Hosts {
         found.and_then(|h| h["unreachable"].as_str().map(str::to_owned)).unwrap_or_default()
     }
 
+    /// Makes a pool of so many workers, once all its hosts have answered: only such hosts get workers.
+    pub fn filled(&self, name: &str, hosts: &[&str], count: i64, more: Value) {
+        let mut spec = json!({"min": 0, "max": count});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.pool(name, hosts, spec);
+        for host in hosts {
+            let answers = || {
+                let status = self.status(name);
+                let listed = status["hosts"].as_array().cloned().unwrap_or_default();
+                listed.iter().any(|h| h["name"] == *host && h["unreachable"].is_null())
+            };
+            until(&format!("host {host} answers"), answers);
+        }
+        self.poolkeeper(&["scale", name, &count.to_string()]).exits(0);
+        self.ready(name, count);
+    }
+
     /// Waits until so many workers of a pool are ready.
     pub fn ready(&self, pool: &str, count: i64) {
         until(&format!("{count} workers of {pool} are ready"), || self.status(pool)["counts"]["ready"] == count);

@@ -58,11 +58,9 @@ fn until_in(limits: u32, what: &str, mut holds: impl FnMut() -> bool) {
 
 fn pool(hosts: &Hosts, name: &str, truth: &Truth) {
     let more = json!({
-        "min": 6, "max": 6,
         "mounts": [{"hostPath": truth.dir(), "mountPath": truth.dir(), "readOnly": false}],
     });
-    hosts.pool(name, &NAMES, more);
-    hosts.ready(name, 6);
+    hosts.filled(name, &NAMES, 6, more);
     for host in NAMES {
         assert_eq!(hosts.containers(host).len(), 2, "{host}");
     }

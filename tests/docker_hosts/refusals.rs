@@ -71,7 +71,7 @@ fn each_mistake_has_its_own_message_and_nothing_is_made_elsewhere() {
         ("client", tls(&engine, "ca", "stranger"), "it refuses the client certificate"),
         ("name", tls(&format!("localhost:{}", old.1), "ca", "client"), "certificate"),
         ("expired", tls(&format!("127.0.0.1:{}", old.1), "ca", "client"), "its certificate has expired"),
-        ("plain", format!("tcp://{engine}"), "cannot reach the Docker Engine of host plain"),
+        ("plain", format!("tcp://{engine}"), "HTTP request to an HTTPS server"),
         ("files", tls(&engine, "nothing", "client"), "nothing.pem"),
         (
             "unknown",
@@ -140,7 +140,7 @@ fn a_run_says_why_its_host_cannot_be_used() {
     );
     let mut command = hosts.rig.poolkeeper(&["run", "--local", "--host", "far=ssh://far", "--", "true"]);
     let said = Said::of(command.output().unwrap()).exits(2);
-    assert!(said.stderr.contains("run on no Docker host"), "{}", said.stderr);
+    assert!(said.stderr.contains("hosts are for runtime Docker only"), "{}", said.stderr);
     // What docker itself is told holds here too.
     for (host, more) in [
         ("ssh://pk-far@127.0.0.1:2222", vec![]),

@@ -105,12 +105,7 @@ async fn make_pool(args: &RunArgs, cx: &Context) -> Result<Made, Failure> {
 /// The Docker hosts that the pool uses: those of `--host`, and of the user's hosts.yaml.
 fn docker_hosts(args: &RunArgs, pool: &ContainerPool, runtime: RuntimeKind) -> Result<DockerHosts, Failure> {
     if runtime != RuntimeKind::Docker {
-        return match args.flags.host.first() {
-            Some(host) => Err(Failure::usage(format!(
-                "--host {host}: workers of runtime {runtime} run on no Docker host; add --image"
-            ))),
-            None => Ok(DockerHosts::default()),
-        };
+        return Ok(DockerHosts::default());
     }
     let wrong = |error: HostsError| Failure::usage(error.to_string());
     let given = args.flags.host.iter().filter(|host| host.contains('=')).map(|host| host.parse::<HostEntry>());

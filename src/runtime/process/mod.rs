@@ -23,6 +23,7 @@ mod spec;
 mod start;
 mod state;
 mod sweep;
+mod system;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -72,6 +73,7 @@ impl ProcessRuntime {
     /// `Refused`, also when the directory cannot be made or read.
     pub async fn new(mut options: ProcessOptions) -> Result<Self, RuntimeError> {
         let refused = |error: io::Error| RuntimeError::Refused(format!("{}: {error}", options.run_dir.display()));
+        system::check().map_err(|error| RuntimeError::Refused(error.to_string()))?;
         let workers = record::workers(&options.run_dir);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&workers).map_err(refused)?;
         std::fs::set_permissions(&workers, std::fs::Permissions::from_mode(0o700)).map_err(refused)?;

@@ -6,9 +6,11 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
+
+use super::system;
 
 /// In the environment of a shim and of all that it starts: the Worker's uid. Finds what a killed shim left behind.
 pub const MARKER: &str = "POOLKEEPER_WORKER_UID";
@@ -43,15 +45,13 @@ impl ProcessId {
     /// Sends a signal to this process and no other. True: sent. False: it has ended, or is not ours to signal.
     pub fn signal(self, signal: Signal) -> bool {
         // The descriptor pins the process that has the number now; only then is its identity worth reading.
-        let Some(fd) = Pid::from_raw(self.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else {
-            return false;
-        };
-        self.is_alive() && pidfd_send_signal(fd, signal).is_ok()
+        let Some(process) = system::pin(self.pid, false) else { return false };
+        self.is_alive() && system::signal(process, signal)
     }
 
     /// Sees it end. None: it has ended. To be called within an async runtime.
     pub fn ending(self) -> Option<Ending> {
-        let fd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::NONBLOCK).ok()?;
+        let fd = system::pin(self.pid, true)?;
         #[allow(deprecated, reason = "what replaces it is unsafe for want of a bound that an OwnedFd meets")]
         let ending = Ending(AsyncFd::new(fd).ok()?);
         self.is_alive().then_some(ending)

@@ -30,6 +30,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio_util::codec::{Decoder, Encoder};
 
+use super::system::DIRECTORY;
+
 /// The version of this protocol. It grows when an older side would misunderstand a newer one.
 pub const VERSION: u32 = 1;
 /// The version of a client that may attach to its task again.
@@ -262,7 +264,7 @@ pub async fn connect(path: &Path) -> io::Result<UnixStream> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the path of a socket"));
     };
-    let dir = rustix::fs::open(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let dir = rustix::fs::open(parent, DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     UnixStream::connect(Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name)).await
 }
 

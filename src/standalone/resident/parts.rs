@@ -56,7 +56,11 @@ impl Parts {
         let client = api.client(NAMESPACE);
 
         // Docker is the default: a pool that does not say otherwise must not run on this machine itself.
-        let kinds = vec![RuntimeKind::Docker, RuntimeKind::Process];
+        let mut kinds = vec![RuntimeKind::Docker];
+        // Only Linux has what it needs.
+        if cfg!(target_os = "linux") {
+            kinds.push(RuntimeKind::Process);
+        }
         let mut config = RuntimeConfig::new(kinds, owner::installation(home, &ids)?);
         let (endpoint, gate) = engine::engine(home, &client)?;
         config.docker_hosts = hosts::resolved(home)?;

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use futures::StreamExt;
-use rustix::process::{getpid, set_child_subreaper};
 use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::container::{TMP, tmp, worker};
 use super::{keeper, task};
 use crate::runtime::process::protocol::{Codec, ExecRequest, Frame, SILENCE};
+use crate::runtime::process::system;
 
 /// Name of the program in its directory.
 pub const PROGRAM: &str = "poolkeeper";
@@ -51,7 +51,7 @@ pub fn install(dir: &Path) -> io::Result<()> {
 }
 
 fn run() -> io::Result<()> {
-    set_child_subreaper(Some(getpid()))?;
+    system::adopt_orphans()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(serve(tmp()?));
     // A thread may sit in a read of standard input that never returns.

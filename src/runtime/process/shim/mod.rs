@@ -35,6 +35,7 @@ use super::limits;
 use super::procfs::ProcessId;
 use super::protocol::{Codec, Frame};
 use super::record::{Record, WorkerDir};
+use super::system;
 use crate::runtime::Exit;
 use crate::runtime::credentials::{Login, Secret};
 use child::Worker;
@@ -137,7 +138,7 @@ pub fn main(dir: &Path) -> ExitCode {
 fn run(dir: &Path) -> io::Result<()> {
     // Fails for the leader of a process group, as which a controller never starts one.
     rustix::process::setsid()?;
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    system::adopt_orphans()?;
     std::env::set_current_dir(dir)?;
     // The kernel named it `exe`, after the link that it was started by.
     let _ = std::fs::write("/proc/self/comm", "poolkeeper");

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
-use rustix::process::{getpid, set_child_subreaper, setsid};
+use rustix::process::setsid;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
@@ -34,7 +34,7 @@ use super::child::{Started, Worker};
 use super::container;
 use super::task::{feed, greets, pump, within};
 use crate::runtime::process::protocol::{Codec, ExecRequest, Frame, Keep, Refusal, WINDOW};
-use crate::runtime::process::result_file;
+use crate::runtime::process::{result_file, system};
 
 /// How long a client may take to say what it wants.
 const GREETING: Duration = Duration::from_secs(10);
@@ -60,7 +60,7 @@ fn run(key: &str) -> io::Result<()> {
         return Err(io::Error::other("not a key of a task"));
     }
     setsid()?;
-    set_child_subreaper(Some(getpid()))?;
+    system::adopt_orphans()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(key))
 }
