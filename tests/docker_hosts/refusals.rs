@@ -138,6 +138,12 @@ fn a_run_says_why_its_host_cannot_be_used() {
         "{}",
         said.stderr
     );
+    let said = hosts.poolkeeper(&["local", "up", "--host", "far=context:nowhere"]).exits(2);
+    assert!(said.stderr.contains("docker context \"nowhere\""), "{}", said.stderr);
+    let said = hosts.poolkeeper(&["local", "up", "--host", "local=ssh://far"]).exits(2);
+    assert!(said.stderr.contains("use --docker-host"), "{}", said.stderr);
+    let said = hosts.poolkeeper(&["local", "up", "--unset-host", "far"]).exits(2);
+    assert!(said.stderr.contains("named no such host"), "{}", said.stderr);
     let mut command = hosts.rig.poolkeeper(&["run", "--local", "--host", "far=ssh://far", "--", "true"]);
     let said = Said::of(command.output().unwrap()).exits(2);
     assert!(said.stderr.contains("hosts are for runtime Docker only"), "{}", said.stderr);

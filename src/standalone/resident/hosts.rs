@@ -45,7 +45,7 @@ impl FromStr for HostChange {
 /// Keeps changes for the next start of a server, and all later ones.
 ///
 /// # Errors
-/// The file cannot be read or written, or there is no host to remove.
+/// The file cannot be read or written, an address cannot be used, or there is no host to remove.
 pub fn keep(home: &Home, changes: &[HostChange]) -> Result<(), Error> {
     if changes.is_empty() {
         return Ok(());
@@ -60,7 +60,11 @@ pub fn keep(home: &Home, changes: &[HostChange]) -> Result<(), Error> {
         let known = hosts.len();
         hosts.retain(|host| host.name != *name);
         match change {
-            HostChange::Set(host) => hosts.push(host.clone()),
+            HostChange::Set(host) => {
+                // One that cannot be resolved would keep every later server from its start.
+                host.resolve().map_err(HostsError::from)?;
+                hosts.push(host.clone());
+            }
             HostChange::Unset(name) if hosts.len() == known => {
                 return Err(Error::NoSuchHost { name: name.clone() });
             }
