@@ -94,7 +94,7 @@ fn an_engine_that_is_stopped_and_started_again() {
 
     hosts.script("docker-down.sh", "far");
     until("the host says that it cannot be reached", || !hosts.unreachable("stopped", "far").is_empty());
-    // The others work on, and nobody takes the places of those that are away.
+    // The others work on, and no worker takes the place of one that is away.
     std::fs::write(format!("{}/go", truth.dir()), "").unwrap();
     until("the others work on", || truth.count("end") >= 12);
     assert_eq!(ordinals(&workers(&hosts, "far")), ordinals(&names));
@@ -133,7 +133,7 @@ fn a_network_that_is_cut_and_mended() {
     until_in(4, "the attempts there are lost", || {
         std::fs::read_to_string(hosts.rig.file("said.cut")).unwrap().matches("lost").count() >= 2
     });
-    // The tasks there run on: nobody repeats them, and nobody takes the places of their workers.
+    // The tasks there run on: none is repeated, and no worker takes the place of another.
     assert_eq!((hosts.containers("tls"), ordinals(&workers(&hosts, "tls"))), (before, ordinals(&names)));
     assert_eq!(truth.count("begin"), 6);
     std::fs::write(format!("{}/go", truth.dir()), "").unwrap();

@@ -147,7 +147,7 @@ fn a_run_says_why_its_host_cannot_be_used() {
     let mut command = hosts.rig.poolkeeper(&["run", "--local", "--host", "far=ssh://far", "--", "true"]);
     let said = Said::of(command.output().unwrap()).exits(2);
     assert!(said.stderr.contains("hosts are for runtime Docker only"), "{}", said.stderr);
-    // What docker itself is told holds here too.
+    // Variables of docker hold here too.
     for (host, more) in [
         ("ssh://pk-far@127.0.0.1:2222", vec![]),
         (
@@ -173,7 +173,6 @@ fn certs(hosts: &Hosts) -> String {
     dir.display().to_string()
 }
 
-/// The server of `openssl` answers nothing, so that no test can pass by it.
 #[test]
 fn a_program_that_is_no_engine_is_named() {
     let Some(hosts) = Hosts::find() else { return };

@@ -73,7 +73,7 @@ impl EngineError {
     /// The engine took longer than this to say which one it is. Nothing else was asked.
     pub(super) fn slow(host: &str, endpoint: &Endpoint, limit: Duration) -> Self {
         Self::NoConnection(format!(
-            "the Docker Engine at {endpoint} (host {host}) is too slow: it did not answer within {} s; it is asked again and again",
+            "the Docker Engine at {endpoint} (host {host}) is too slow: it did not answer within {} s; it is asked again every few seconds",
             limit.as_secs()
         ))
     }

@@ -11,7 +11,7 @@ use super::endpoint::Endpoint;
 use super::engine_error::EngineError;
 use super::gate::EngineGate;
 use super::image::Pulls;
-use super::transport;
+use super::{target, transport};
 use crate::runtime::LOCAL_HOST;
 
 /// How long the engine may take to begin an answer. Short ones come in milliseconds; a stop includes its grace.
@@ -61,12 +61,12 @@ impl Host {
         }
     }
 
-    /// The command that runs a task in a container: by `docker` where everybody on this machine reaches the engine as the server does,
+    /// The command that runs a task in a container: by `docker` where all users of this machine reach the engine as the server does,
     /// else by the name of the host.
     pub(super) fn argv(&self, container: &str) -> Vec<String> {
         let is_plain = matches!(self.endpoint, Endpoint::Unix(_) | Endpoint::Tcp(_));
         if self.explicit && !(is_plain && self.name == LOCAL_HOST) {
-            return super::argv_by_name(&self.name, container);
+            return target::by_name(&self.name, container);
         }
         let mut argv = vec!["docker".to_owned()];
         if self.explicit {

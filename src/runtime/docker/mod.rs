@@ -18,6 +18,7 @@
 //! | `observe` | following an engine: listings and events |
 //! | `exec` | running a task in a container |
 //! | `login` | containers with a login directory: one at a time, and whose user |
+//! | `target` | how a task reaches a container |
 //! | `logs` | what a container's command printed |
 //! | `result` | the result file of a task |
 //! | `owner`, `sweep` | the process of a local run, and removing what dead runs left |
@@ -40,6 +41,7 @@ mod result;
 mod start;
 mod stop;
 mod sweep;
+mod target;
 mod transport;
 
 use std::collections::BTreeMap;
@@ -54,6 +56,7 @@ pub use gate::EngineGate;
 pub use host::HostOptions;
 pub use hosts_file::{HostEntry, HostsError};
 pub use owner::{NoProcess, OwnerProcess};
+pub use target::named;
 
 use self::host::Host;
 use super::credentials::{Resolver, remove_value_file};
@@ -230,26 +233,10 @@ impl Runtime for DockerRuntime {
     fn target(&self, instance: &Instance) -> Target {
         let id = instance.handle.id.clone();
         let host = self.hosts.0.get(&instance.host);
-        let argv = host.map_or_else(|| argv_by_name(&instance.host, &id), |host| host.argv(&id));
+        let argv = host.map_or_else(|| target::by_name(&instance.host, &id), |host| host.argv(&id));
         let endpoint = host.map(|host| host.endpoint.public());
         Target { runtime: RuntimeKind::Docker, host: Some(instance.host.clone()), id, argv, endpoint }
     }
-}
-
-/// The target of a container on a host, which is looked up by its name where the target is used.
-pub fn named(host: &str, container: &str) -> Target {
-    Target {
-        runtime: RuntimeKind::Docker,
-        host: Some(host.to_owned()),
-        id: container.to_owned(),
-        argv: argv_by_name(host, container),
-        endpoint: None,
-    }
-}
-
-/// The command that runs a task in a container of a host whose address each reader knows by itself.
-fn argv_by_name(host: &str, container: &str) -> Vec<String> {
-    ["poolkeeper", "exec", "--host", host, "--container", container, "--"].map(str::to_owned).to_vec()
 }
 
 /// Runs tasks in containers.
@@ -273,12 +260,12 @@ impl DockerExecutor {
     /// # Errors
     /// There is no such host, or as [`DockerExecutor::new`].
     pub fn reaching(target: &Target, known: &[HostEntry]) -> Result<Self, ReachError> {
-        let named = target.argv.iter().skip_while(|word| *word != "-H").nth(1).filter(|_| !by_name(target));
+        let named = target.argv.iter().skip_while(|word| *word != "-H").nth(1).filter(|_| !is_by_name(target));
         let name = target.host.clone().unwrap_or_else(|| LOCAL_HOST.to_owned());
         let endpoint = match (named, known.iter().find(|host| host.name == name)) {
             (Some(named), _) => Some(named.parse::<Endpoint>()?),
-            (None, Some(host)) if by_name(target) => host.resolve()?.endpoint,
-            (None, None) if by_name(target) => {
+            (None, Some(host)) if is_by_name(target) => host.resolve()?.endpoint,
+            (None, None) if is_by_name(target) => {
                 return Err(ReachError::Unknown { host: name, endpoint: target.endpoint.clone() });
             }
             (None, _) => None,
@@ -319,7 +306,7 @@ impl DockerExecutor {
 }
 
 /// True if the command of a target leaves it to its reader where the host is.
-fn by_name(target: &Target) -> bool {
+fn is_by_name(target: &Target) -> bool {
     target.argv.iter().any(|word| word == "--container")
 }
 

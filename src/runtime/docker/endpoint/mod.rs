@@ -53,7 +53,7 @@ impl Ssh {
 }
 
 impl Endpoint {
-    /// The address for everybody: scheme, host and port, without the user and the path on another machine.
+    /// The address for all readers: scheme, host and port, without the user and the path on another machine.
     pub fn public(&self) -> String {
         match self {
             Self::Ssh(ssh) => Self::Ssh(Ssh { user: None, socket: None, ..ssh.clone() }).to_string(),

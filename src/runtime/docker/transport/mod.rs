@@ -6,7 +6,7 @@
 //! With TLS and ssh a refusal may come after the connection was made, when a request is on its way. So the engine is greeted first: what
 //! fails before it answers has asked nothing of it.
 //!
-//! A connection on which nothing arrives any more ends after [`SILENCE`]: otherwise a task whose engine vanished would run for ever.
+//! A connection on which nothing arrives any more ends after 45 s: otherwise a task whose engine vanished would run for ever.
 
 mod ssh;
 mod tls;
@@ -32,12 +32,10 @@ use super::endpoint::Endpoint;
 
 /// How long it may take to make a connection.
 pub(super) const CONNECT: Duration = Duration::from_secs(20);
-/// The time between two signs of life that are asked for on a quiet connection, and how many may be missing.
+/// The time between two signs of life that are asked for on a quiet connection, and how many may be missing: then it is broken.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const MISSING: u32 = 3;
-/// After this long without a sign of life a connection is broken.
-const SILENCE: Duration = Duration::from_secs(45);
-/// Connections by TLS and ssh that are kept for the next request, and for how long: each costs several turns of the network.
+/// Connections by TLS and ssh that wait for the next request, and for how long: each costs several turns of the network.
 const SPARE: usize = 4;
 const SPARE_TIME: Duration = Duration::from_secs(30);
 /// The greeting. An engine answers it without a body.
@@ -97,7 +95,7 @@ impl Dialer {
         tcp.set_keepalive_retries(Some(MISSING));
         // What was sent and is not acknowledged counts too. Only Linux can limit it.
         #[cfg(target_os = "linux")]
-        tcp.set_tcp_user_timeout(Some(SILENCE));
+        tcp.set_tcp_user_timeout(Some(KEEP_ALIVE * MISSING));
         Self { endpoint: Arc::new(endpoint), tcp }
     }
 

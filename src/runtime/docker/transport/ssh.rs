@@ -1,4 +1,4 @@
-//! An engine by the `ssh` of this machine, so that its user's configuration, agent and known hosts hold.
+//! An engine by the `ssh` of this machine: its user's configuration, agent and known hosts hold.
 //!
 //! As `docker` does it: `ssh HOST docker system dial-stdio`, whose standard input and output are the connection.
 
@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{CONNECT, KEEP_ALIVE, MISSING, Problem};
 use crate::runtime::docker::endpoint::Ssh;
 
-/// How much of the end of what ssh says is kept.
+/// How much is stored of the end of what ssh says.
 const TAIL: usize = 2048;
 /// How long ssh may take to end after it closed the connection.
 const END: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ pub(super) struct SshStream {
     /// None: nothing more is written.
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
-    /// How it ended; None once that was told. Kills it when dropped.
+    /// How it ended; None once that was read. Kills it when dropped.
     end: Option<AbortOnDropHandle<io::Result<ExitStatus>>>,
     said: Arc<Mutex<Vec<u8>>>,
 }
@@ -78,7 +78,7 @@ impl SshStream {
     fn words(&self) -> String {
         let said = String::from_utf8_lossy(&self.said.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
         let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
-        // Neither news about keys nor frames of signs are a reason.
+        // Neither a warning about keys nor a frame of signs is a reason.
         let lines: Vec<&str> = lines.filter(|line| !line.starts_with("Warning:") && !line.contains("@@@@")).collect();
         lines.get(lines.len().saturating_sub(3)..).unwrap_or_default().join("; ")
     }
