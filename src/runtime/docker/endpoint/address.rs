@@ -1,35 +1,10 @@
 //! An address as people write it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Endpoint, EndpointError, Ssh};
-
-/// The files of TLS to a Docker Engine, in PEM.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub struct TlsFiles {
-    /// The authority that signed the certificate of the engine.
-    pub ca: PathBuf,
-    /// The certificate of this client.
-    pub cert: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-}
-
-impl TlsFiles {
-    /// The files in a directory, as `docker` names them there.
-    pub fn of_dir(dir: &Path) -> Self {
-        Self { ca: dir.join("ca.pem"), cert: dir.join("cert.pem"), key: dir.join("key.pem") }
-    }
-
-    /// The same files, of paths that begin in `dir`.
-    #[must_use]
-    pub fn within(&self, dir: &Path) -> Self {
-        Self { ca: dir.join(&self.ca), cert: dir.join(&self.cert), key: dir.join(&self.key) }
-    }
-}
+use super::kinds::{Endpoint, EndpointError, Ssh, TlsFiles};
 
 /// The address of an engine, as it stands in a file.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -133,6 +108,8 @@ fn ssh(text: &str) -> Option<Ssh> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]

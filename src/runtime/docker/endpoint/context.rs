@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{DEFAULT_SOCKET, Endpoint, EndpointError, TlsFiles};
+use super::kinds::{DEFAULT_SOCKET, Endpoint, EndpointError, TlsFiles};
 
 /// Where Docker Desktop, OrbStack and Colima listen, below the directory of the user, if their context is not the current one.
 const OTHER_SOCKETS: [&str; 4] = [
@@ -202,8 +202,7 @@ mod tests {
         // By its name, whichever is the current one, and with its files of TLS.
         let tls = docker.join("contexts/tls").join(&id).join("docker");
         std::fs::create_dir_all(&tls).unwrap();
-        let named = super::super::Address { endpoint: "context:gpu1".to_owned(), tls: None };
-        let found = named.resolve("host x", |name| (name == "HOME").then(|| vars[0].1.to_owned()));
+        let found = Endpoint::of_context("gpu1", "host x", |name| (name == "HOME").then(|| vars[0].1.to_owned()));
         assert_eq!(found, Ok(Endpoint::Tls("gpu1:2375".into(), TlsFiles::of_dir(&tls))));
         std::fs::write(meta.join("meta.json"), text(true)).unwrap();
         assert!(find(&vars).unwrap_err().to_string().contains("skips the verification"));

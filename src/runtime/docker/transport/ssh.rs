@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{CONNECT, KEEP_ALIVE, MISSING, Problem};
+use super::limits::{CONNECT, KEEP_ALIVE, MISSING, Problem};
 use crate::runtime::docker::endpoint::Ssh;
 
 /// How much is stored of the end of what ssh says.

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
-use super::Problem;
+use super::limits::Problem;
 use crate::runtime::docker::endpoint::TlsFiles;
 
 /// Reads the files, at each connection anew: certificates are replaced before they end.
