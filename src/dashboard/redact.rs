@@ -1,6 +1,7 @@
 //! Text from tasks for a file that people send around: without secrets as far as they can be recognised, and without characters
 //! that act on what shows them.
 
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -55,7 +56,8 @@ pub fn plain(text: &str) -> String {
         let mut skipped = colour(tail);
         if let Some(c) = tail.chars().next().filter(|_| skipped == 0) {
             let code = u32::from(c);
-            plain.push_str(&if code < 0x100 { format!("\\x{code:02x}") } else { format!("\\u{{{code:x}}}") });
+            // Writing to a String cannot fail.
+            let _ = if code < 0x100 { write!(plain, "\\x{code:02x}") } else { write!(plain, "\\u{{{code:x}}}") };
             skipped = c.len_utf8();
         }
         rest = tail.get(skipped..).unwrap_or_default();

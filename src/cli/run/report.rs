@@ -79,8 +79,9 @@ pub fn write(dir: &Path, kind: ReportKind, secrets: &[Secret]) -> io::Result<Pat
     let mut timeline = Timeline::default();
     for line in BufReader::new(File::open(outdir::steps(dir))?).split(b'\n') {
         // A run that was killed may have left half a line.
-        let step = Step::read(&String::from_utf8_lossy(&line?));
-        step.iter().for_each(|step| timeline.add(step));
+        if let Some(step) = Step::read(&String::from_utf8_lossy(&line?)) {
+            timeline.add(&step);
+        }
     }
     let with_outputs = kind == ReportKind::Full;
     let tails = if with_outputs { tails(dir, &timeline, secrets) } else { Vec::new() };

@@ -286,7 +286,9 @@ impl Opened {
         for file in &work.emptied {
             tracker.note(format!("{} is empty, as after a power loss: its task runs again", file.display()));
         }
-        refused.into_iter().for_each(|why| tracker.note(why));
+        if let Some(why) = refused {
+            tracker.note(why);
+        }
         Shown { renderer, tracker, report }
     }
 }
