@@ -287,7 +287,8 @@ pub struct LastResult {
     pub outcome: Outcome,
     /// Time at which the attempt was closed.
     pub closed_at: Time,
-    /// End of the rest that follows from RateLimited, or from Succeeded with `retryAfter`.
+    /// End of the rest that follows from RateLimited, or from Succeeded with `retryAfter`. After Unauthorized, and after another end of
+    /// a probe: the time from which the refused credential is probed next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
     /// Reported message, or what is known of the end.
@@ -314,6 +315,11 @@ pub struct Retries {
     /// After Overloaded.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub overloaded: i32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+pub(super) fn is_false(is: &bool) -> bool {
+    !is
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -353,6 +359,10 @@ pub struct DispatchStatus {
     /// Time at which the newest attempt was assigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assigned_at: Option<Time>,
+    /// True if the newest attempt probes a credential that was refused, see the pool's `spec.rateLimit.parkProbe`. If it ends as
+    /// Unauthorized, the dispatch is Pending again and has used no retry.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub probe: bool,
     /// Time at which the final phase was reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,

@@ -87,6 +87,8 @@ word_enum! {
         Cordoned: "`spec.cordoned` of the Worker is true: it gets no new dispatch.",
             "Set it to false, or delete the Worker to have it replaced.";
         Outdated: "The pool no longer has the worker's credential. The worker is replaced.", "Nothing.";
+        StaleCredential: "The worker was created before its credential changed, or was refused, and may have an old value. It is replaced.",
+            "Nothing.";
         Unhealthy: "The worker's checks fail, or its runtime says that it is not ready.",
             "Read the condition Healthy of the Worker. After 3 failed checks in a row it is replaced.";
     }

@@ -5,6 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::dispatch::is_false;
 use super::{Condition, RuntimeKind, Seconds, Time, schema};
 
 /// What the worker is made from. The controller writes it once. Only `cordoned` can change.
@@ -97,6 +98,9 @@ pub struct DispatchRef {
     pub attempt: i32,
     /// Time at which the Worker was reserved.
     pub assigned_at: Time,
+    /// True if the attempt probes a credential that was refused.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub probe: bool,
 }
 
 /// The container of the worker. A Worker has only one in its life.

@@ -169,6 +169,10 @@ impl Target {
         let what = format!("{kind} {} of pool {}", self.name, self.pool);
         let shown = |until: Timestamp| seconds(until).0;
         match after.until.filter(|until| *until > now) {
+            Some(until) if after.parked => format!(
+                "{what} was refused by its service, and rests until it is cleared or changed; it is probed next at {}",
+                shown(until)
+            ),
             Some(until) if before.until == Some(until) => {
                 format!("{what} rests until {} already; --clear ends that", shown(until))
             }

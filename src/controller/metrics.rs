@@ -311,6 +311,7 @@ impl Metrics {
             Input::Settled(..) => "writes",
             Input::Runtime(_) => "runtimes",
             Input::Lease(..) => "leases",
+            Input::CredentialChanged { .. } => "credentials",
             Input::Tick => "time",
         };
         self.0.events.get_or_create(&[("source", source)]).inc();

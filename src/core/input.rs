@@ -107,6 +107,17 @@ pub enum Input {
     Runtime(RuntimeFact),
     /// The end of an [`Action::GetLease`].
     Lease(ObjectKey, LeaseFact),
+    /// The value of a credential changed, as the program that starts the workers found: a file, a Secret of the local server, or what a
+    /// command prints. A credential that was refused is no longer parked, its other rests last on, and workers that were
+    /// created before are replaced.
+    CredentialChanged {
+        /// Namespace of its pools.
+        namespace: Arc<str>,
+        /// [`crate::api::pool::Credential::identity`].
+        identity: String,
+        /// True if workers that run see the new value: none is replaced.
+        in_place: bool,
+    },
     /// Time has passed.
     Tick,
 }

@@ -45,7 +45,7 @@
 //! - `pool/`: a ContainerPool. `decide` (the order of a round), `assign`, `size`, `scale`, `update`, `backoff`, `requests`. Its status:
 //!   `status` (what is written, and when), `sums`, `ready`, `dispatching`, `progress`, `explain`, `not_ready`, `resting`;
 //!   and what its waiting dispatches say: `waiting`.
-//! - `rests`: rests of workers and credentials. `template`: what an instance is made from, as a hash.
+//! - `rests`: rests of workers and credentials. `parking`: credentials that were refused. `template`: what an instance is made from, as a hash.
 //! - [`election`]: which of several controllers leads. [`census`]: counts for metrics.
 //!
 //! Imports go from the rules to `observe`, `state`, `agenda` and the types below them, never back: `tests/circles.rs`.
@@ -62,6 +62,7 @@ mod jitter;
 mod limits;
 mod object;
 mod observe;
+mod parking;
 mod pool;
 mod rests;
 mod state;

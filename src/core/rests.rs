@@ -6,6 +6,9 @@
 //! limited at once are one strike, and a write that is repeated changes nothing. A success that names a time is followed by a rest
 //! too, without a strike.
 //!
+//! A credential that was refused is parked: it rests until it is cleared or changed, or a probe succeeds (`parking`). `until` is the
+//! time of the next probe then, and the fence: an attempt that was assigned before it neither parks nor unparks anything.
+//!
 //! A deadline is a wall-clock time. The controller that computed it also knows when it passes by the monotonic clock
 //! ([`super::state::rest_ends`]), so a wall clock that is set back does not make its rests longer.
 
@@ -19,7 +22,7 @@ use super::{Core, Now, Object, ObjectKey, time};
 use crate::api::dispatch::{LastResult, Outcome};
 use crate::api::pool::{ContainerPoolSpec, CredentialRest, Scope};
 use crate::api::worker::Cooldown;
-use crate::api::{Period, Time, Worker};
+use crate::api::{ContainerPool, Period, Time, Worker};
 
 /// Jitter of a rest, as a share of it. It is only ever added, so no rest ends early.
 const JITTER: f64 = 0.1;
@@ -95,37 +98,67 @@ pub fn credential_entry(
         return None;
     }
     let fresh = rest.until.as_ref().is_none_or(|u| closed.assigned_at >= u.0);
+    let base = if is_let_in(rest, closed) && old.parked { unparked(&old, rest) } else { old.clone() };
+    let is_later = |end: &Time| base.until.as_ref().is_none_or(|u| *u < *end);
     let next = match (closed.result.outcome, &closed.result.until) {
-        (Outcome::RateLimited, Some(end)) if own && scope == Scope::Credential => {
-            if old.until.as_ref().is_some_and(|u| *u >= *end) {
-                return None;
-            }
+        // The entries of the other pools are written before this one: its end would make them think that the attempt began before
+        // the rest.
+        (Outcome::RateLimited, Some(end)) if own && scope == Scope::Credential && is_later(end) => CredentialRest {
+            until: Some(end.clone()),
+            strikes: rest.strikes + i32::from(fresh),
+            reason: Some(reason_of(closed.result)),
+            ..base
+        },
+        (Outcome::Unauthorized, end) if own && is_news(rest, closed) && end.as_ref().is_none_or(is_later) => {
             CredentialRest {
-                until: Some(end.clone()),
-                strikes: rest.strikes + i32::from(fresh),
+                parked: true,
+                until: end.clone().max(base.until),
                 reason: Some(reason_of(closed.result)),
-                ..old.clone()
+                stale_before: base.stale_before.max(Some(closed.result.closed_at.clone())),
+                ..base
             }
         }
-        (Outcome::Unauthorized, _) if own => {
-            CredentialRest { parked: true, reason: Some(reason_of(closed.result)), ..old.clone() }
+        // A probe that says nothing about the credential.
+        (Outcome::Failed | Outcome::Overloaded, Some(end)) if own && rest.parked && is_later(end) => {
+            CredentialRest { until: Some(end.clone()), ..base }
         }
-        // A rest without a strike. The entries of the other pools are written before this one: its end would make them think that
-        // the attempt began before the rest.
-        (Outcome::Succeeded, Some(end))
-            if own && scope == Scope::Credential && old.until.as_ref().is_none_or(|u| *u < *end) =>
-        {
-            CredentialRest {
-                until: Some(end.clone()),
-                strikes: if fresh { 0 } else { old.strikes },
-                reason: Some(reason_of(closed.result)),
-                ..old.clone()
-            }
-        }
-        (Outcome::Succeeded, _) if fresh && old.strikes > 0 => CredentialRest { strikes: 0, ..old.clone() },
-        _ => return None,
+        // A rest without a strike.
+        (Outcome::Succeeded, Some(end)) if own && scope == Scope::Credential && is_later(end) => CredentialRest {
+            until: Some(end.clone()),
+            strikes: if fresh { 0 } else { base.strikes },
+            reason: Some(reason_of(closed.result)),
+            ..base
+        },
+        (Outcome::Succeeded, _) if fresh => CredentialRest { strikes: 0, ..base },
+        _ => base,
     };
     (next != old).then_some(next)
+}
+
+/// True if a refusal says something new: an old process with an old value parks nothing again. What is to be written for this very
+/// attempt does not make it old.
+fn is_news(rest: &CredentialRest, closed: &Limited<'_>) -> bool {
+    let (until, changed) = (rest.until.as_ref(), rest.stale_before.as_ref());
+    until.is_none_or(|u| closed.assigned_at >= u.0 || Some(u) == closed.result.until.as_ref())
+        && changed.is_none_or(|t| closed.assigned_at >= t.0 || *t == closed.result.closed_at)
+}
+
+/// True if a closed attempt shows that the service accepts a parked credential again: it was assigned for a probe, or later.
+fn is_let_in(rest: &CredentialRest, closed: &Limited<'_>) -> bool {
+    let accepted = matches!(closed.result.outcome, Outcome::Succeeded | Outcome::RateLimited);
+    accepted && rest.parked && rest.until.as_ref().is_some_and(|u| closed.assigned_at >= u.0)
+}
+
+/// The entry of a parked credential that the service accepts again. `until` stays: what was assigned before it says nothing. Workers
+/// from before it may have the refused value.
+fn unparked(old: &CredentialRest, rest: &CredentialRest) -> CredentialRest {
+    CredentialRest {
+        parked: false,
+        until: old.until.clone().max(rest.until.clone()),
+        reason: None,
+        stale_before: old.stale_before.clone().max(rest.until.clone()),
+        ..old.clone()
+    }
 }
 
 /// Why a rest follows from a result.
@@ -181,6 +214,9 @@ impl Core {
                 if r.cleared_at > all.cleared_at {
                     all.cleared_at.clone_from(&r.cleared_at);
                 }
+                if r.stale_before > all.stale_before {
+                    all.stale_before.clone_from(&r.stale_before);
+                }
             }
         }
         all
@@ -210,10 +246,12 @@ impl Core {
         let others = shared.iter().filter(|p| *p != pool).chain(shared.get(pool));
         let mut written = true;
         for other in others.cloned() {
-            if other == *pool && !written && closed.result.outcome == Outcome::Succeeded {
+            if other == *pool && !written {
                 break; // see `credential_entry`
             }
-            let Some(obj) = self.pool_obj(&other).filter(|p| !p.is_deleting() || other == *pool) else { continue };
+            // One that is being deleted goes soon, and its entry with it. But it may hold a parked credential until then.
+            let counts = |p: &Arc<ContainerPool>| !p.is_deleting() || other == *pool || rest.parked;
+            let Some(obj) = self.pool_obj(&other).filter(counts) else { continue };
             let (own, stored) = (other == *pool, obj.status.as_ref());
             let stored = stored.and_then(|s| s.rate_limits.iter().find(|r| r.key == identity));
             if credential_entry(&rest, stored, own, scope, closed).is_some() {

@@ -27,6 +27,8 @@ pub enum WorkerEnd {
     NotNeeded,
     /// Its credential rests, and a worker on a free credential takes its place.
     CredentialRests,
+    /// It was created before the value of its credential changed, or was refused.
+    CredentialChanged,
     /// An attempt on it ended without a report, so a task may still run in it.
     Unreported {
         /// Name of the Dispatch.
@@ -49,6 +51,7 @@ impl fmt::Display for WorkerEnd {
             Self::AboveMax => f.write_str("the pool has more workers than spec.max"),
             Self::NotNeeded => f.write_str("the pool needs fewer workers (spec.idleTimeout)"),
             Self::CredentialRests => f.write_str("its credential rests and another one is free"),
+            Self::CredentialChanged => f.write_str("it may have an old value of its credential"),
             Self::Unreported { dispatch, attempt } => {
                 write!(f, "attempt {attempt} of {dispatch} ended without a report")
             }

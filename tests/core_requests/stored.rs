@@ -48,11 +48,9 @@ fn read_differently<K: DeserializeOwned + Serialize>(kind: &str) -> std::collect
 fn nothing_is_lost_and_what_came_later_is_at_its_default() {
     assert_eq!(read_differently::<Dispatch>("Dispatch"), ["Dispatch.spec.retry.overloaded = 0".to_owned()].into());
     assert_eq!(read_differently::<Worker>("Worker"), [].into());
-    // The same period in other words.
-    assert_eq!(
-        read_differently::<ContainerPool>("ContainerPool"),
-        ["ContainerPool.spec.cooldown = \"1m\"".to_owned()].into()
-    );
+    // The same period in other words; and a default that changes what happens: refused credentials are probed (CHANGELOG).
+    let differences = ["ContainerPool.spec.cooldown = \"1m\"", "ContainerPool.spec.rateLimit.parkProbe = \"1h\""];
+    assert_eq!(read_differently::<ContainerPool>("ContainerPool"), differences.map(str::to_owned).into());
 }
 
 /// All that was stored, and an instance for each worker, at this time.

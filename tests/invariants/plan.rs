@@ -182,7 +182,7 @@ impl Draw {
 impl Plan {
     pub fn new(seed: u64) -> Self {
         let mut draw = Draw(StdRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x706c_616e));
-        let pools = pools(&mut draw);
+        let pools = pools(seed, &mut draw);
         let tasks = tasks(&mut draw);
         let faults = faults(&mut draw);
         let clears_at_end = draw.chance(0.85);
@@ -209,7 +209,7 @@ fn share(draw: &mut Draw) -> IntOrString {
     if draw.chance(0.5) { UpdatePolicy::default().max_unavailable } else { IntOrString::Int(draw.int(1, 3)) }
 }
 
-fn pools(draw: &mut Draw) -> Vec<(String, ContainerPoolSpec)> {
+fn pools(seed: u64, draw: &mut Draw) -> Vec<(String, ContainerPoolSpec)> {
     let mut pools = Vec::new();
     let first_rests_together = draw.chance(0.6);
     for (i, name) in ["red", "blue", "green"].into_iter().enumerate() {
@@ -225,6 +225,8 @@ fn pools(draw: &mut Draw) -> Vec<(String, ContainerPoolSpec)> {
             credentials.clear();
         }
         let max = draw.int(2, 5);
+        // Drawn apart: the other draws stay as they were.
+        let mut apart = StdRng::seed_from_u64(seed ^ ((i as u64) << 40));
         let scope = if (i == 0) == first_rests_together && i < 2 { Scope::Credential } else { Scope::Worker };
         let second = Period::seconds;
         let hosts = if draw.chance(0.3) {
@@ -244,6 +246,7 @@ fn pools(draw: &mut Draw) -> Vec<(String, ContainerPoolSpec)> {
                 scope,
                 max_cooldown: second(draw.of(60, 100)),
                 probe_after: second(10),
+                park_probe: second([0, 25, 25, 70][apart.random_range(0..4)]),
                 ..RateLimitPolicy::default()
             },
             health: HealthPolicy { interval: second(40), timeout: second(5), start_timeout: second(60) },
@@ -303,7 +306,7 @@ fn tasks(draw: &mut Draw) -> Vec<Task> {
         let mood = Mood {
             rate_limited: if draw.chance(0.4) { 0.5 } else { 0.1 },
             failed: 0.1,
-            unauthorized: if draw.chance(0.15) { 0.2 } else { 0.0 },
+            unauthorized: if draw.chance(0.3) { 0.25 } else { 0.0 },
             silent: 0.05,
             longest: draw.of(2, 45),
         };

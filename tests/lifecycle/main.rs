@@ -13,6 +13,7 @@ mod events;
 mod instances;
 mod log;
 mod lost;
+mod parking;
 mod queueing;
 mod refused;
 mod rests;

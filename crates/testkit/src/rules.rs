@@ -79,7 +79,7 @@ spec:
   mounts: [{hostPath: /srv/agents, mountPath: /agents, readOnly: true}]
   credentials:
   - {name: team-a, env: CLAUDE_CODE_OAUTH_TOKEN, secretKeyRef: {name: tokens, key: a}, maxConcurrent: 2}
-  rateLimit: {scope: Worker, maxCooldown: 1h, probeAfter: 60s, exitCodes: [75], patterns: []}
+  rateLimit: {scope: Worker, maxCooldown: 1h, probeAfter: 60s, parkProbe: 1h, exitCodes: [75], patterns: []}
   health: {interval: 2m, timeout: 10s, startTimeout: 5m}
   update: {maxUnavailable: 25%, maxSurge: 1}
   terminationGracePeriod: 30s
@@ -108,7 +108,7 @@ spec:
         &["spec: {image: a, hosts: [{name: local}], podTemplate: {}, resources: {requests: {cpu: 1}, limits: {a: 1}}}"],
     ),
     ok("a status, and its times", POOL, &["{spec: {image: a}, status: {workers: 1, selector: a=b, nextAvailableTime: '2026-11-23T07:00:00.000000Z',
-        rateLimits: [{key: env/A, until: '2026-11-23T07:00:00Z'}], recent: [{dispatch: a, outcome: Forced}], notReady: [{worker: a-0, reason: Resting}],
+        rateLimits: [{key: env/A, until: '2026-11-23T07:00:00Z', parked: true, staleBefore: '2026-11-23T06:00:00Z'}], recent: [{dispatch: a, outcome: Forced}], notReady: [{worker: a-0, reason: Resting}],
         startBackoff: {failures: 1, until: '2026-11-23T07:00:00Z', message: exit 1},
         conditions: [{type: Ready, status: 'True', reason: A, lastTransitionTime: '2026-11-23T07:00:00Z'}]}}"]),
     no("a condition twice", POOL, &["{spec: {image: a}, status: {conditions: [
@@ -158,6 +158,8 @@ spec:
     no("health.timeout 0s", POOL, &["spec: {image: a, health: {timeout: 0s}}"], ABOVE),
     no("health.startTimeout 0s", POOL, &["spec: {image: a, health: {startTimeout: 0s}}"], ABOVE),
     ok("periods that 0s switches off", POOL, &["spec: {image: a, recycle: {maxAge: 0s}, dispatch: {queueTimeout: 0s, timeout: 0s, history: {ttl: 0s}}}"]),
+    ok("parkProbe 0s", POOL, &["spec: {image: a, rateLimit: {parkProbe: 0s}}"]),
+    no("parkProbe in words", POOL, &["spec: {image: a, rateLimit: {parkProbe: never}}"], PERIOD),
     no("maxAge in words", POOL, &["spec: {image: a, recycle: {maxAge: never}}"], PERIOD),
     no("dispatch.queueTimeout in words", POOL, &["spec: {image: a, dispatch: {queueTimeout: never}}"], PERIOD),
     no("dispatch.timeout in words", POOL, &["spec: {image: a, dispatch: {timeout: never}}"], PERIOD),

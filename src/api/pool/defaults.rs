@@ -31,6 +31,10 @@ pub const fn max_cooldown() -> Period {
 pub const fn probe_after() -> Period {
     Period::seconds(60)
 }
+/// `spec.rateLimit.parkProbe`
+pub const fn park_probe() -> Period {
+    Period::hours(1)
+}
 /// `spec.rateLimit.exitCodes`: `EX_TEMPFAIL` of sysexits.h.
 pub fn exit_codes() -> Vec<i32> {
     vec![75]

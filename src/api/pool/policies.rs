@@ -24,6 +24,11 @@ pub struct RateLimitPolicy {
     #[schemars(schema_with = "schema::period_above_zero")]
     #[serde(default = "defaults::probe_after")]
     pub probe_after: Period,
+    /// Time after which a credential that was refused is probed: one dispatch is tried on it, on a worker that was created
+    /// since. If the credential is refused again, that costs the dispatch no retry, and the next probe follows after the same time. Pools
+    /// that share a credential wait for the longest of their times. `0s`: the pool never probes. Default 1h.
+    #[serde(default = "defaults::park_probe")]
+    pub park_probe: Period,
     /// Exit codes of a task that mean RateLimited. Default 75.
     #[schemars(length(max = 64), inner(range(min = 1, max = 255)), extend("x-kubernetes-list-type" = "set"))]
     #[serde(default = "defaults::exit_codes")]
@@ -42,6 +47,7 @@ impl Default for RateLimitPolicy {
             scope: defaults::scope(),
             max_cooldown: defaults::max_cooldown(),
             probe_after: defaults::probe_after(),
+            park_probe: defaults::park_probe(),
             exit_codes: defaults::exit_codes(),
             patterns: Vec::new(),
         }

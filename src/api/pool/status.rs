@@ -128,10 +128,11 @@ pub struct RestingCredential {
     pub key: String,
     /// Name of the pool that met the limit.
     pub pool: String,
-    /// End of the rest, in whole seconds, rounded up. Absent if the credential was refused.
+    /// End of the rest, in whole seconds, rounded up. If the credential was refused: the time of the next probe, see
+    /// `spec.rateLimit.parkProbe`; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Seconds>,
-    /// True after Unauthorized: the credential rests until it is cleared or changed.
+    /// True after Unauthorized: the credential rests until it is cleared or changed, or a probe succeeds.
     #[serde(default)]
     pub parked: bool,
     /// Number of rate limits in a row. The rest doubles with each.
@@ -148,10 +149,10 @@ pub struct RestingCredential {
 pub struct CredentialRest {
     /// Identity of the credential: `secret/NAME/KEY`, `env/NAME`, `file/PATH` or `command/...`.
     pub key: String,
-    /// End of the rest. No dispatch is assigned before it.
+    /// End of the rest. No dispatch is assigned before it. If the credential was refused: the time from which it is probed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
-    /// True after Unauthorized: the credential rests until it is cleared or changed.
+    /// True after Unauthorized: the credential rests until it is cleared or changed, or a probe succeeds.
     #[serde(default)]
     pub parked: bool,
     /// Number of rate limits in a row. The rest doubles with each.
@@ -163,6 +164,10 @@ pub struct CredentialRest {
     /// Time at which the rest was last cleared by an annotation. Attempts assigned before it do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cleared_at: Option<Time>,
+    /// Time up to which workers may have an older value of the credential: it was refused then, or its value changed. Workers created
+    /// before, or in the same second, take no work and are replaced. While the credential is refused they are replaced only for a probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_before: Option<Time>,
 }
 
 /// Backoff while workers do not start.

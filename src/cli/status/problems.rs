@@ -30,10 +30,11 @@ pub(super) fn lines(pool: &ContainerPool) -> Vec<Vec<String>> {
     let conditions = conditions(status)
         .map(|c| vec![c.type_.clone(), c.status.clone(), c.reason.clone(), escape(&c.message).into_owned()]);
     let credentials = status.resting_credentials.iter().map(|credential| {
-        let until = credential
-            .until
-            .as_ref()
-            .map_or_else(|| "until it is changed or cleared".to_owned(), |t| format!("until {}", t.0));
+        let until = match (&credential.until, credential.parked) {
+            (Some(t), true) => format!("until it is changed or cleared, probed next at {}", t.0),
+            (Some(t), false) => format!("until {}", t.0),
+            (None, _) => "until it is changed or cleared".to_owned(),
+        };
         vec![
             "credential".to_owned(),
             escape(&credential.name).into_owned(),

@@ -49,7 +49,7 @@ pub(super) fn steps(
             steps.push(step("add a credential with a limit of its own to spec.credentials", None));
             steps
         }
-        Wait::Parked => {
+        Wait::Parked(..) => {
             let mut steps = vec![step("change the credential in the pool, or the Secret that it names", None)];
             steps.extend(rests(pool, workers, commands, now));
             steps

@@ -17,8 +17,8 @@ use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, WorkerEnd, condit
 use super::fate::{Fate, fate};
 use super::outcome::{self, End, final_phase, retry};
 
-/// Status of a Worker that is reserved for an attempt.
-pub fn reserved(worker: &Worker, dispatch: &Dispatch, now: Now) -> WorkerStatus {
+/// Status of a Worker that is reserved for an attempt. `probe`: its credential is parked.
+pub fn reserved(worker: &Worker, dispatch: &Dispatch, probe: bool, now: Now) -> WorkerStatus {
     let mut status = worker.status.clone().unwrap_or_default();
     let attempt = dispatch.status.as_ref().map_or(0, |s| s.attempt) + 1;
     status.phase = WorkerPhase::Busy;
@@ -27,6 +27,7 @@ pub fn reserved(worker: &Worker, dispatch: &Dispatch, now: Now) -> WorkerStatus 
         uid: dispatch.uid_str().to_owned(),
         attempt,
         assigned_at: Time::from(now.wall),
+        probe,
     });
     status.last_dispatch_time = Some(Time::from(now.wall));
     (status.idle_since, status.rests_until) = (None, None);
@@ -61,6 +62,7 @@ pub fn published(
     status.worker = Some(WorkerRef { name: ObjectKey::of(worker).name.to_string(), uid: worker.uid_str().to_owned() });
     status.target = Some(target);
     status.assigned_at = Some(named.assigned_at.clone());
+    status.probe = named.probe;
     has_pool(&mut status, now);
     say(&mut status, DispatchAssigned::Assigned, "", now);
     (status.not_before, status.waiting_since) = (None, None);
@@ -77,6 +79,7 @@ pub fn not_started(dispatch: &Dispatch, worker: &Worker, named: &DispatchRef, no
     status.worker = Some(WorkerRef { name: ObjectKey::of(worker).name.to_string(), uid: worker.uid_str().to_owned() });
     status.target = None;
     status.assigned_at = Some(named.assigned_at.clone());
+    status.probe = named.probe;
     let result = LastResult {
         attempt: named.attempt,
         outcome: Outcome::NotStarted,
@@ -119,7 +122,8 @@ pub fn closed(dispatch: &Dispatch, end: End, other_credential: bool, now: Now) -
     status.target = None;
     let outcome = end.outcome;
     // A cancel ends the dispatch, even if a retry were allowed after this outcome.
-    let next = if dispatch.spec.cancel { None } else { retry(&dispatch.spec, used, outcome, other_credential) };
+    let next =
+        if dispatch.spec.cancel { None } else { retry(&dispatch.spec, used, outcome, other_credential, status.probe) };
     let result = LastResult {
         attempt: status.attempt,
         outcome,
@@ -128,7 +132,9 @@ pub fn closed(dispatch: &Dispatch, end: End, other_credential: bool, now: Now) -
         message: end.message,
     };
     let mut text = outcome::text(&result, status.worker.as_ref().map_or("", |w| &w.name));
-    let mut until = result.until.as_ref().map(|t| t.0);
+    // Nothing waits for a credential that another one can take the place of.
+    let waits = outcome != Outcome::Unauthorized || !other_credential;
+    let mut until = result.until.as_ref().filter(|_| waits).map(|t| t.0);
     status.last_result = Some(result);
     (status.not_before, status.waiting_since) = (None, None);
     match next {
@@ -255,7 +261,7 @@ impl Core {
             let d = self.dispatches[&dispatch].obj().clone();
             let idle = Worker { status: Some(status), ..(*base).clone() };
             let at = self.assignment(&idle, now);
-            let again = reserved(&idle, &d, at);
+            let again = reserved(&idle, &d, false, at);
             self.claim(key, &dispatch, &again);
             self.write(Subject::Worker(key.clone()), Verb::WorkerStatus(base, Box::new(again)));
         } else {

@@ -48,9 +48,13 @@ impl Core {
                 ReportedOutcome::Succeeded => named.is_some(),
                 _ => false,
             };
-            let until = rests.then(|| self.rest_after(key, d, r.retry_after, now));
-            let retry_after = r.retry_after.filter(|_| r.outcome == ReportedOutcome::Overloaded);
             let outcome = Outcome::from(r.outcome);
+            let until = if rests {
+                Some(self.rest_after(key, d, r.retry_after, now))
+            } else {
+                self.next_probe_after(key, status, outcome, now)
+            };
+            let retry_after = r.retry_after.filter(|_| r.outcome == ReportedOutcome::Overloaded);
             Some(death.unwrap_or(End { outcome, message: r.message, until, retry_after }))
         } else {
             self.unreported_end(key, d, status, &worker, now, wake)

@@ -71,6 +71,7 @@ mod tests {
             uid: "d-uid".into(),
             attempt,
             assigned_at: Time::from(jiff::Timestamp::UNIX_EPOCH),
+            probe: false,
         }
     }
 

@@ -46,15 +46,30 @@ pub fn text(result: &LastResult, worker: &str) -> String {
         return said.unwrap_or_default().to_owned();
     }
     let said = said.map(|m| format!(": {m}")).unwrap_or_default();
-    let rest = result.until.as_ref().map(|t| format!("; the rest that follows ends at {}", api::seconds(t.0).0));
+    let rest = result.until.as_ref().map(|t| {
+        let what = match result.outcome {
+            Outcome::RateLimited => "the rest that follows ends at",
+            Outcome::Unauthorized => "its credential is parked, and is probed from",
+            _ => "its credential stays parked, and is probed from",
+        };
+        format!("; {what} {}", api::seconds(t.0).0)
+    });
     format!("attempt {} on {worker} ended as {}{said}{}", result.attempt, result.outcome, rest.unwrap_or_default())
 }
 
-/// Whether another attempt follows an outcome. If so: the retries used, with this one.
-pub fn retry(spec: &DispatchSpec, used: Retries, outcome: Outcome, other_credential: bool) -> Option<Retries> {
+/// Whether another attempt follows an outcome. If so: the retries used, with this one. `probe`: the attempt was to find out
+/// whether its credential is still refused, which is no fault of its dispatch.
+pub fn retry(
+    spec: &DispatchSpec,
+    used: Retries,
+    outcome: Outcome,
+    other_credential: bool,
+    probe: bool,
+) -> Option<Retries> {
     let left = |limit: i32, used: i32| limit < 0 || used < limit;
     match outcome {
         Outcome::NotStarted => Some(used),
+        Outcome::Unauthorized if probe => Some(used),
         Outcome::RateLimited if left(spec.retry.rate_limited, used.rate_limited) => {
             Some(Retries { rate_limited: used.rate_limited.saturating_add(1), ..used })
         }

@@ -45,6 +45,9 @@ impl Core {
             Input::Settled(subject, settled) => self.settled(subject, settled, now),
             Input::Runtime(fact) => self.runtime_fact(fact, now),
             Input::Lease(key, fact) => self.saw_lease(&key, fact, now),
+            Input::CredentialChanged { namespace, identity, in_place } => {
+                self.credential_changed(&namespace, &identity, in_place, now);
+            }
             Input::Tick => {}
         }
     }

@@ -58,6 +58,7 @@ impl Core {
             // The rest of a credential concerns every pool that names it.
             for c in &pool.spec.credentials {
                 for other in self.credentials.pools_of(&key.namespace, &c.identity()) {
+                    self.note_stale(&other, now); // workers are decided about before pools
                     self.agenda.mark(Subject::Pool(other));
                 }
             }

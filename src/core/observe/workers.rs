@@ -57,6 +57,7 @@ impl Core {
         if change.became_ready {
             self.became_ready(&key, now);
         }
+        self.saw_probe(&key, now);
         self.reindex_worker(&key, now);
         self.agenda.mark_worker(&key);
         self.agenda.mark_pool(&pool);

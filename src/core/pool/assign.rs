@@ -19,6 +19,8 @@ pub struct Choice {
     pub worker: ObjectKey,
     /// The head of the queue.
     pub dispatch: ObjectKey,
+    /// True if the worker's credential is parked.
+    pub probe: bool,
 }
 
 /// Whether a credential lets another attempt begin.
@@ -28,12 +30,21 @@ pub enum Gate {
     Open,
     /// It rests until then.
     Resting(Timestamp),
-    /// It was refused, and rests until a person clears or changes it.
-    Parked,
+    /// It was refused, and rests until a person clears or changes it, or until it is probed then.
+    Parked(Option<Timestamp>),
+    /// It was refused, and one attempt may find out whether it still is.
+    Probe,
     /// As many attempts as `maxConcurrent` allows are open.
     Full,
     /// Half-open: one attempt goes first. The others may follow then, or when it has succeeded.
     Probing(Timestamp),
+}
+
+impl Gate {
+    /// True if an attempt may begin now.
+    pub const fn is_passable(self) -> bool {
+        matches!(self, Self::Open | Self::Probe)
+    }
 }
 
 /// The head of the queue and the worker for it, if there are both.
@@ -46,7 +57,7 @@ pub(in crate::core) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake:
         }
         entry.queue.head()?;
         let creds: Vec<Option<String>> = entry.slots.idle().keys().cloned().collect();
-        let mut best: Option<(Option<Timestamp>, i32)> = None;
+        let mut best: Option<((Option<Timestamp>, i32), bool)> = None;
         let mut usable = 0;
         for cred in creds {
             core.visits.0 += 1;
@@ -57,11 +68,14 @@ pub(in crate::core) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake:
             }
             usable += core.usable(pool, &cred, gate);
             let first = core.pools.get(pool).and_then(|p| p.slots.idle().get(&cred)?.first().copied());
-            if gate == Gate::Open && first.is_some_and(|f| best.is_none_or(|b| f < b)) {
-                best = first;
+            if gate.is_passable()
+                && let Some(first) = first.filter(|f| best.is_none_or(|(b, _)| *f < b))
+            {
+                best = Some((first, gate == Gate::Probe));
             }
         }
-        let worker = pool.sibling(names::worker(&pool.name, best?.1));
+        let ((_, ordinal), probe) = best?;
+        let worker = pool.sibling(names::worker(&pool.name, ordinal));
         let dispatch = pool.sibling(core.pools.get(pool)?.queue.next(usable)?.name.clone());
         if core.is_too_early(&dispatch, now) {
             continue;
@@ -72,7 +86,7 @@ pub(in crate::core) fn choose(core: &mut Core, pool: &ObjectKey, now: Now, wake:
             core.agenda.mark_worker(&worker);
             continue;
         }
-        return Some(Choice { worker, dispatch });
+        return Some(Choice { worker, dispatch, probe });
     }
 }
 
@@ -86,18 +100,18 @@ impl Core {
     #[allow(clippy::ref_option, reason = "it is the key of a map")]
     pub(super) fn usable(&self, pool: &ObjectKey, credential: &Option<String>, gate: Gate) -> usize {
         match gate {
-            Gate::Open | Gate::Full | Gate::Probing(_) => {
+            Gate::Open | Gate::Probe | Gate::Full | Gate::Probing(_) => {
                 self.pools.get(pool).and_then(|p| p.slots.idle().get(credential)).map_or(0, BTreeSet::len)
             }
-            Gate::Resting(_) | Gate::Parked => 0,
+            Gate::Resting(_) | Gate::Parked(_) => 0,
         }
     }
 
     fn wake_at_gate(&self, gate: Gate, wake: &mut Wake) {
         match gate {
-            Gate::Resting(t) => self.wake_at_rest_end(t, wake),
+            Gate::Resting(t) | Gate::Parked(Some(t)) => self.wake_at_rest_end(t, wake),
             Gate::Probing(t) => wake.at(t),
-            Gate::Open | Gate::Parked | Gate::Full => {}
+            Gate::Open | Gate::Probe | Gate::Parked(None) | Gate::Full => {}
         }
     }
 
@@ -117,12 +131,12 @@ impl Core {
     ) -> Gate {
         let Some(id) = identity else { return Gate::Open };
         let rest = self.credential_rest(&pool.namespace, id);
-        if rest.parked {
-            return Gate::Parked;
-        }
         let until = rest.until.as_ref().map(|t| t.0);
+        if rest.parked && (until.is_none() || spec.rate_limit.park_probe.is_zero()) {
+            return Gate::Parked(None);
+        }
         if let Some(until) = until.filter(|u| self.rest_ends.lasts(*u, now)) {
-            return Gate::Resting(until);
+            return if rest.parked { Gate::Parked(Some(until)) } else { Gate::Resting(until) };
         }
         let Some(cred) = self.credentials.get(&pool.namespace, id) else { return Gate::Open };
         let max = spec.credentials.iter().find(|c| c.identity() == id).and_then(|c| c.max_concurrent);
@@ -132,16 +146,18 @@ impl Core {
         if max.is_some_and(|m| running >= usize::try_from(m).unwrap_or(0)) {
             return Gate::Full;
         }
-        if let Some(until) = until.filter(|_| rest.strikes > 0) {
+        if let Some(until) = until.filter(|_| rest.strikes > 0 || rest.parked) {
             let probe = cred.assigned_since(until).find(|(_, k)| Some(k) != except);
             if let Some((assigned, _)) = probe {
                 let follow = time::after(*assigned, spec.rate_limit.probe_after.get());
                 if follow > now.wall {
                     return Gate::Probing(follow);
                 }
+            } else if let Some(next) = cred.next_probe().filter(|t| rest.parked && self.rest_ends.lasts(*t, now)) {
+                return Gate::Parked(Some(next)); // the last probe said nothing
             }
         }
-        Gate::Open
+        if rest.parked { Gate::Probe } else { Gate::Open }
     }
 
     /// The dispatch that a worker may take in the write that frees it: the head of the queue, if no other worker can take it.
@@ -172,7 +188,7 @@ impl Core {
         let mut usable = 1;
         for cred in creds {
             let gate = self.gate(&pool, &obj.spec, cred.as_deref(), Some(worker), now);
-            if gate == Gate::Open {
+            if gate.is_passable() {
                 return None;
             }
             usable += self.usable(&pool, &cred, gate);
@@ -186,7 +202,7 @@ impl Core {
         while let Some(choice) = choose(self, pool, now, wake) {
             let (w, d) = (self.workers[&choice.worker].obj().clone(), self.dispatches[&choice.dispatch].obj().clone());
             let at = self.assignment(&w, now);
-            let status = reserved(&w, &d, at);
+            let status = reserved(&w, &d, choice.probe, at);
             self.claim(&choice.worker, &choice.dispatch, &status);
             self.reindex_worker(&choice.worker, now);
             self.write(Subject::Worker(choice.worker), Verb::WorkerStatus(w, Box::new(status)));

@@ -24,6 +24,8 @@ impl Core {
             self.write(Subject::Pool(key.clone()), Verb::AddPoolFinalizer(obj));
             return;
         } else {
+            self.date_parked(key, &obj, now);
+            self.note_stale(key, now);
             self.replace_due(key, &obj, now, wake);
             self.assign(key, now, wake);
             self.scale(key, &obj, now, wake);

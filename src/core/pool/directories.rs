@@ -15,7 +15,7 @@ pub(in crate::core) fn are_used(spec: &ContainerPoolSpec) -> bool {
 
 impl Core {
     /// True if as many workers as may have it have the directory of a credential, in any pools and namespaces.
-    pub(super) fn directory_is_full(&mut self, credential: &Credential, host: &str) -> bool {
+    pub(in crate::core) fn directory_is_full(&mut self, credential: &Credential, host: &str) -> bool {
         let Some(directory) = &credential.directory else { return false };
         let used = self.directories.workers_on(host, &directory.plain_path()).count();
         self.visits.0 += used as u64;

@@ -27,7 +27,7 @@ pub(super) fn judge(queued: usize, sums: Sums, max: i32, wait: &Wait) -> (PoolDi
         Wait::HostUnreachable(_) => Reason::HostUnreachable,
         Wait::StartsPostponed(_) => Reason::StartsWait,
         Wait::Resting(..) => Reason::Resting,
-        Wait::Parked => Reason::CredentialsRefused,
+        Wait::Parked(..) => Reason::CredentialsRefused,
         Wait::Probing(_) => Reason::Probing,
         Wait::WriteRefused(_) => Reason::WriteRefused,
         Wait::Unavailable(_) => Reason::WorkersUnavailable,

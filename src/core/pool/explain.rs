@@ -48,15 +48,15 @@ impl Core {
         let creds: Vec<Option<String>> =
             self.pools.get(key).map(|p| p.slots.idle().keys().cloned().collect()).unwrap_or_default();
         let (mut back, mut probing): (Option<Timestamp>, Option<Timestamp>) = (None, None);
-        let (mut parked, mut full, mut open, mut usable) = (0, false, false, 0);
+        let (mut full, mut open, mut usable) = (false, false, 0);
         for c in &creds {
             let gate = self.gate(key, &obj.spec, c.as_deref(), None, now);
             usable += self.usable(key, c, gate);
             match gate {
-                Gate::Open => open = true,
+                Gate::Open | Gate::Probe => open = true,
                 Gate::Resting(t) => back = Some(back.map_or(t, |b| b.min(t))),
                 Gate::Probing(t) => probing = Some(probing.map_or(t, |b| b.min(t))),
-                Gate::Parked => parked += 1,
+                Gate::Parked(_) => {}
                 Gate::Full => full = true,
             }
         }
@@ -75,8 +75,10 @@ impl Core {
         if let Some(wait) = self.coming(key, &obj) {
             return wait;
         }
-        if parked > 0 && parked == creds.len() && counts.busy == 0 {
-            return Wait::Parked;
+        if counts.busy == 0
+            && let Some(wait) = self.parked(key, &obj, now)
+        {
+            return wait;
         }
         if creds.is_empty()
             && counts.busy == 0
@@ -101,6 +103,22 @@ impl Core {
             return self.rest(key, &obj, back, now);
         }
         self.missing(key).unwrap_or(Wait::Nothing)
+    }
+
+    /// Which credentials are parked, and when the first is probed, if all of the pool's are.
+    fn parked(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now) -> Option<Wait> {
+        let (mut names, mut first) = (Vec::new(), None);
+        for c in &obj.spec.credentials {
+            let Gate::Parked(next) = self.gate(key, &obj.spec, Some(&c.identity()), None, now) else { return None };
+            first = first.into_iter().chain(next).min();
+            names.push(c.name.clone());
+        }
+        let what = match &names[..] {
+            [] => return None,
+            [only] => format!("credential {only} is parked"),
+            all => format!("credentials {} are parked", few(all, all.len())),
+        };
+        Some(Wait::Parked(what, first))
     }
 
     /// What rests, and until when. `back`: when the first of the workers is back.

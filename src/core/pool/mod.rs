@@ -23,5 +23,6 @@ mod update;
 mod wait;
 mod waiting;
 
+pub(in crate::core) use assign::Gate;
 pub use size::{Counts, want};
 pub use wait::Wait;

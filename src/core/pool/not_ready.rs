@@ -47,6 +47,7 @@ impl Core {
                     Some((_, w)) if w.is_deleting() => (NotReadyReason::Draining.as_str(), None),
                     Some((_, w)) if self.instances.is_dead(w) => (NotReadyReason::InstanceLost.as_str(), None),
                     Some((_, w)) if w.spec.cordoned => (NotReadyReason::Cordoned.as_str(), None),
+                    Some(_) if e.is_some_and(|e| self.is_stale(e)) => (NotReadyReason::StaleCredential.as_str(), None),
                     Some((_, w)) if self.identity_of(w).is_err() => (NotReadyReason::Outdated.as_str(), None),
                     _ => (NotReadyReason::Unhealthy.as_str(), None),
                 };

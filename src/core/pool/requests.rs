@@ -326,7 +326,9 @@ impl Core {
             }
             let old = due.unwrap_or(old);
             let next = if clear {
-                CredentialRest { key: old.key, cleared_at: Some(at.clone()), ..CredentialRest::default() }
+                // A person put its value right, so workers from before have an old one.
+                let stale_before = if old.parked { Some(at.clone()) } else { old.stale_before };
+                CredentialRest { key: old.key, cleared_at: Some(at.clone()), stale_before, ..CredentialRest::default() }
             } else {
                 CredentialRest { until: Some(at.clone()), reason: Some(BY_HAND.to_owned()), ..old }
             };

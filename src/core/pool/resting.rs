@@ -1,5 +1,6 @@
 //! The credentials of a pool that rest, whichever pool met the limit.
 
+use super::assign::Gate;
 use crate::api::pool::RestingCredential;
 use crate::api::{ContainerPool, seconds};
 use crate::core::{Core, Now, ObjectKey};
@@ -16,7 +17,14 @@ impl Core {
         for c in &obj.spec.credentials {
             let id = c.identity();
             let rest = self.credential_rest(&key.namespace, &id);
-            let until = rest.until.filter(|u| self.rest_ends.lasts(u.0, now));
+            let until = if rest.parked {
+                match self.gate(key, &obj.spec, Some(&id), None, now) {
+                    Gate::Parked(next) => next,
+                    _ => rest.until.map(|u| u.0), // it is being probed
+                }
+            } else {
+                rest.until.map(|u| u.0).filter(|u| self.rest_ends.lasts(*u, now))
+            };
             if !rest.parked && until.is_none() {
                 continue;
             }
@@ -25,7 +33,7 @@ impl Core {
                 name: c.name.clone(),
                 key: id,
                 pool: met.as_ref().map_or(&key.name, |(pool, _)| &pool.name).to_string(),
-                until: until.filter(|_| !rest.parked).map(|t| seconds(t.0)),
+                until: until.map(seconds),
                 parked: rest.parked,
                 strikes: rest.strikes,
                 reason: met.and_then(|(_, reason)| reason),

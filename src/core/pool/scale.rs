@@ -45,10 +45,16 @@ impl Core {
         let (mut credential_free, mut credential_back) = (obj.spec.credentials.is_empty(), None);
         for c in &obj.spec.credentials {
             let rest = self.credential_rest(&pool.namespace, &c.identity());
-            let until = rest.until.map(|u| u.0).filter(|u| self.rest_ends.lasts(*u, now));
+            let until = match rest.parked.then(|| self.gate(pool, &obj.spec, Some(&c.identity()), None, now)) {
+                Some(Gate::Parked(next)) => next,
+                Some(Gate::Probing(next)) => Some(next),
+                Some(_) => None,
+                None => rest.until.map(|u| u.0).filter(|u| self.rest_ends.lasts(*u, now)),
+            };
             credential_free |= !rest.parked && until.is_none();
             credential_back = credential_back.into_iter().chain(until).min();
         }
+        let probers = i32::from(self.lacks_prober(pool, obj, now).is_some());
         let Some(p) = self.pools.get(pool) else { return Counts::default() };
         Counts {
             busy: count(p.slots.busy().len()),
@@ -57,6 +63,7 @@ impl Core {
             replaced: count(p.learned.replacements.leaving()),
             queued: count(p.queue.len()),
             credential_free,
+            probers,
             credential_back,
         }
     }
@@ -134,7 +141,8 @@ impl Core {
             count(p.slots.starting().len() + p.members.creating() + p.members.deleting() + p.slots.held().len());
         if counts.queued <= coming
             || count(p.members.len()) < obj.spec.max
-            || self.next_host(key, obj).and_then(|h| self.next_credential(key, obj, &h.host, now)).is_none()
+            || (self.next_host(key, obj).and_then(|h| self.next_credential(key, obj, &h.host, now)).is_none()
+                && counts.probers == 0)
         {
             return;
         }
@@ -145,11 +153,11 @@ impl Core {
         let mut longest: Option<(Timestamp, i32)> = None;
         for (id, ordinal) in idle {
             match self.gate(key, &obj.spec, Some(&id), None, now) {
-                Gate::Open => return, // an idle worker can take it
+                Gate::Open | Gate::Probe => return, // an idle worker can take it
                 Gate::Resting(until) if until > time::after(now.wall, took) => {
                     longest = longest.max(Some((until, ordinal)));
                 }
-                Gate::Parked => longest = longest.max(Some((Timestamp::MAX, ordinal))),
+                Gate::Parked(_) => longest = longest.max(Some((Timestamp::MAX, ordinal))),
                 _ => {}
             }
         }
@@ -193,6 +201,12 @@ impl Core {
                 self.directories.wait(key); // the end of a worker that has one of them marks the pool again
                 return;
             };
+            let identity = obj.spec.credentials.iter().find(|c| Some(&c.name) == credential.as_ref());
+            let early = identity.and_then(|c| self.created_too_early(key, &c.identity(), now));
+            if let Some(t) = early {
+                wake.at(t);
+                return;
+            }
             let worker = new_worker(obj, ordinal, host, credential);
             let subject = Subject::Worker(key.sibling(names::worker(&key.name, ordinal)));
             if self.agenda.is_locked(&subject) || self.agenda.blocked_until(&subject, now).is_some() {
@@ -234,6 +248,9 @@ impl Core {
             let entry = obj.spec.credentials.iter().find(|c| c.name == kept)?;
             return (!self.directory_is_full(entry, host)).then_some(Some(kept));
         }
+        if let Some(place) = self.lacks_prober(key, obj, now) {
+            return obj.spec.credentials.get(place).map(|c| Some(c.name.clone()));
+        }
         // Below `min` a worker is created even while all credentials rest. It is ready when one of them is free.
         self.next_credential(key, obj, host, now).or_else(|| self.least_used(key, obj, host)).map(Some)
     }
@@ -272,7 +289,7 @@ impl Core {
     }
 
     /// The listed host with the fewest workers that has room, in the order of the spec.
-    pub(super) fn next_host(&self, key: &ObjectKey, obj: &ContainerPool) -> Option<HostKey> {
+    pub(in crate::core) fn next_host(&self, key: &ObjectKey, obj: &ContainerPool) -> Option<HostKey> {
         let runtime = self.runtime_of(obj);
         let configured = self.cfg.hosts_of(runtime);
         let of = |host: &str| HostKey { runtime, host: host.to_owned() };

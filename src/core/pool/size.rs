@@ -19,14 +19,17 @@ pub struct Counts {
     pub queued: i32,
     /// True while a credential of the pool could take work, or it has none.
     pub credential_free: bool,
-    /// When the rest of a credential of the pool ends first.
+    /// 1 if a refused credential is to be probed and has no worker, else 0.
+    pub probers: i32,
+    /// When the rest of a credential of the pool ends first, or one is probed.
     pub credential_back: Option<Timestamp>,
 }
 
 /// How many workers a pool should have.
 pub fn want(spec: &ContainerPoolSpec, c: Counts) -> i32 {
     let work = if c.credential_free { spec.warm.max(c.queued) } else { 0 };
-    let needed = c.busy.saturating_add(c.resting).saturating_add(c.unavailable - c.replaced).saturating_add(work);
+    let needed =
+        c.busy.saturating_add(c.resting).saturating_add(c.unavailable - c.replaced).saturating_add(work + c.probers);
     spec.max.min(spec.min.max(needed))
 }
 
@@ -54,6 +57,7 @@ mod tests {
         assert_eq!(want(&spec, Counts { replaced: 2, ..c(0, 0, 2, 0) }), 2, "one worker replaces another, not two");
         let none = Counts { credential_free: false, ..c(0, 3, 0, 9) };
         assert_eq!(want(&spec, none), 3, "more workers on limited credentials do not help");
+        assert_eq!(want(&spec, Counts { probers: 1, ..none }), 4, "one more for a probe");
     }
 
     proptest! {

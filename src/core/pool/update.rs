@@ -12,7 +12,8 @@
 //! - A resting worker stays until its own rest ends: the rest would be lost with it.
 //! - For each worker that was removed the pool owes one on the same credential, even if it wants fewer workers by then. An
 //!   update does not shrink a pool.
-//! - Workers that cannot take work (their probe fails, or their credential is not the pool's any more) are removed first.
+//! - Workers that cannot take work (their probe fails, their credential is not the pool's any more, or they may have an old value of
+//!   it) are removed first.
 //!
 //! A worker that has served `recycle.afterDispatches` gets no more work. It is removed when it is idle, whatever the share.
 //! `scale` decides how many workers follow it.
@@ -135,10 +136,11 @@ impl Core {
         self.set_due(key, due);
     }
 
-    /// True if a worker that cannot take work is of another template. Its recovery is not waited for.
+    /// True if a worker that cannot take work is of another template, or may have an old value of its credential. Its recovery is not
+    /// waited for.
     fn is_useless(&self, e: &WorkerEntry) -> bool {
         let kept = e.obj().is_deleting() || e.obj().spec.cordoned || !self.instances.is_listed(&host_of(e.obj()));
-        !kept && self.is_outdated(e)
+        !kept && (self.is_outdated(e) || self.is_stale(e))
     }
 
     fn set_due(&mut self, key: &ObjectKey, due: Option<Timestamp>) {
@@ -257,12 +259,23 @@ impl Core {
                 return;
             }
             p.learned.replacements.begin(ordinal, Leaves::ForUpdate);
-            let why = if due > OUTDATED { WorkerEnd::TooOld } else { WorkerEnd::Outdated };
+            let stale = due == AT_ONCE && self.is_stale_one(key, ordinal);
+            let why = match due {
+                _ if stale => WorkerEnd::CredentialChanged,
+                due if due > OUTDATED => WorkerEnd::TooOld,
+                _ => WorkerEnd::Outdated,
+            };
             if !self.replace_one(key, ordinal, why, now, wake) {
                 self.replacement_stays(key, Some(ordinal));
                 return;
             }
         }
+    }
+
+    /// True if a worker is removed for its credential alone.
+    fn is_stale_one(&self, pool: &ObjectKey, ordinal: i32) -> bool {
+        let e = self.workers.get(&pool.sibling(names::worker(&pool.name, ordinal)));
+        e.is_some_and(|e| self.is_stale(e) && !self.is_outdated(e))
     }
 
     /// Owes a worker for each outdated idle one, as many as may be created ahead.

@@ -28,8 +28,8 @@ pub enum Wait {
     StartsPostponed(String),
     /// All workers, or all credentials, rest. The first rest ends then. What rests, and why.
     Resting(Option<Timestamp>, String),
-    /// Every credential was refused.
-    Parked,
+    /// Every credential was refused. Which, and when the first is probed, if one is.
+    Parked(String, Option<Timestamp>),
     /// One attempt goes first after a rest; the others may follow then.
     Probing(Timestamp),
     /// Dispatches wait after Overloaded, and workers are reserved for them. How many, and until when the first waits.
@@ -66,7 +66,7 @@ impl Wait {
             Self::Starting => PoolReady::Starting,
             Self::StartsPostponed(_) => PoolReady::StartsWait,
             Self::Resting(..) => PoolReady::Resting,
-            Self::Parked => PoolReady::CredentialsRefused,
+            Self::Parked(..) => PoolReady::CredentialsRefused,
             Self::Probing(_) => PoolReady::Probing,
             Self::Overloaded(..) => PoolReady::ServiceOverloaded,
             Self::Busy { .. } | Self::Full => PoolReady::Busy,
@@ -79,7 +79,7 @@ impl Wait {
     /// When it may end, if that is known.
     pub const fn until(&self) -> Option<Timestamp> {
         match self {
-            Self::StartsFail(_, t) | Self::Resting(t, _) | Self::Overloaded(_, t) => *t,
+            Self::StartsFail(_, t) | Self::Resting(t, _) | Self::Overloaded(_, t) | Self::Parked(_, t) => *t,
             Self::Probing(t) => Some(*t),
             _ => None,
         }
@@ -102,12 +102,13 @@ impl std::fmt::Display for Wait {
             Self::StartsPostponed(why) => write!(f, "workers cannot start yet: {why}"),
             Self::Resting(Some(t), what) => write!(f, "{what}; the next is back at {}", seconds(*t).0),
             Self::Resting(None, what) => f.write_str(what),
-            Self::Parked => {
-                f.write_str("every credential was refused; change it, or clear it with a cooldown annotation")
+            Self::Parked(what, next) => {
+                let next = next.map(|t| format!(", probed next at {}", seconds(t).0)).unwrap_or_default();
+                write!(f, "{what} since it was refused{next}; change it, or clear it with a cooldown annotation")
             }
             Self::Probing(t) => {
                 let t = seconds(*t).0;
-                write!(f, "one attempt goes first after a rest; the others follow when it succeeds, or at {t}")
+                write!(f, "one attempt goes first after a rest or a refusal; the others follow when it succeeds, or at {t}")
             }
             Self::Overloaded(1, _) => f.write_str(
                 "the service is overloaded: one dispatch waits before it is retried, and a worker is reserved for it",

@@ -19,6 +19,8 @@ pub(in crate::core) struct CredentialEntry {
     pools: BTreeSet<ObjectKey>,
     /// Pools that have work and idle workers on it, and wait for an attempt on it to end.
     blocked: BTreeSet<ObjectKey>,
+    /// When it may be probed again after the newest probe of which this controller knows.
+    next_probe: Option<Timestamp>,
 }
 
 impl CredentialEntry {
@@ -30,6 +32,11 @@ impl CredentialEntry {
     /// How many attempts are open on it.
     pub fn running(&self) -> usize {
         self.running.len()
+    }
+
+    /// When it may be probed again, as far as this controller knows.
+    pub const fn next_probe(&self) -> Option<Timestamp> {
+        self.next_probe
     }
 
     /// Open attempts that were assigned at or after this time, oldest first: when, and to which worker.
@@ -89,6 +96,13 @@ impl Credentials {
         let blocked = std::mem::take(&mut c.blocked);
         self.forget_unused(&key);
         blocked
+    }
+
+    /// An attempt probes a credential. No other probe follows before then, however that one ends.
+    pub fn probed(&mut self, namespace: &Arc<str>, identity: &str, next: Timestamp) {
+        if let Some(c) = self.0.get_mut(&(namespace.clone(), identity.to_owned())) {
+            c.next_probe = c.next_probe.max(Some(next));
+        }
     }
 
     /// Forgets a credential that no pool names and no attempt runs on any more.

@@ -111,6 +111,11 @@ impl Members {
         self.tally.with_credential(name) + self.coming.with_credential(name)
     }
 
+    /// Workers that have the credential of this name and are being created.
+    pub fn coming_with_credential(&self, name: &str) -> usize {
+        self.coming.with_credential(name)
+    }
+
     /// Workers on the host of this name, with those that are being created.
     pub fn on_host(&self, name: &str) -> usize {
         self.tally.on_host(name) + self.coming.on_host(name)

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::backoff::Backoff;
 use super::due_rests::DueRests;
 use super::members::Members;
@@ -31,6 +33,8 @@ pub(in crate::core) struct PoolEntry {
     pub due_rests: DueRests,
     /// Rests of its credentials, as its workers show them.
     pub shown_rests: ShownRests,
+    /// Times up to which its workers may have an old value of a credential, by its identity.
+    pub stale: BTreeMap<String, Timestamp>,
     /// What was learned about this very object.
     pub learned: Learned,
     /// What was found out about its `spec.rateLimit.patterns`.
@@ -140,6 +144,7 @@ impl PoolEntry {
             patterns: _,
             due_rests: _,
             shown_rests: _,
+            stale: _,
             // A name is enough for these: the last is a guess, the others limit rates.
             status_written: _,
             queue_looked_at: _,

@@ -32,8 +32,7 @@ impl Core {
     ) {
         let mut end = self.lasting_rest(pool, w, status, now);
         if limited && let Ok(Some(id)) = self.identity_of(w) {
-            let shared = self.credential_rest(&pool.namespace, &id).until.map(|t| t.0);
-            end = end.max(shared.filter(|end| self.rest_ends.lasts(*end, now)));
+            end = end.max(self.shown_end(pool, &id, now));
         }
         status.rests_until = end.map(seconds).map(Box::new);
     }
@@ -46,13 +45,18 @@ impl Core {
         own.into_iter().chain(shared).filter(|end| self.rest_ends.lasts(*end, now)).max()
     }
 
+    /// The end of a credential's rest, if it is one for its workers. When a refused one is probed, they are replaced.
+    fn shown_end(&mut self, pool: &ObjectKey, identity: &str, now: Now) -> Option<Timestamp> {
+        let rest = self.credential_rest(&pool.namespace, identity);
+        rest.until.map(|t| t.0).filter(|end| !rest.parked && self.rest_ends.lasts(*end, now))
+    }
+
     /// Notes the rests of a pool's credentials after work was assigned, and marks the idle workers that show something else.
     /// Several rate limits in a row make a rest longer several times; the workers are marked at most once in an interval.
     pub(in crate::core) fn note_rests(&mut self, key: &ObjectKey, pool: &ContainerPool, now: Now, wake: &mut Wake) {
         for c in &pool.spec.credentials {
             let id = c.identity();
-            let end = self.credential_rest(&key.namespace, &id).until.map(|t| t.0);
-            let end = end.filter(|end| self.rest_ends.lasts(*end, now));
+            let end = self.shown_end(key, &id, now);
             if let Some(p) = self.pools.get_mut(key) {
                 p.shown_rests.note(&id, end, now.wall);
             }

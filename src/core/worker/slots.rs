@@ -58,6 +58,7 @@ impl Core {
             && !w.spec.cordoned
             && self.instances.is_listed(&host_of(w))
             && self.identity_of(w).is_ok()
+            && !self.is_stale(e)
     }
 
     /// True if the worker's instance was seen to run.

@@ -61,6 +61,9 @@ impl Audit<'_> {
                         format!("{} for {}: {why}", life.name, named.name),
                     ));
                 }
+                if let Some((rule, why)) = self.wrong_by_parking(before, &named, at) {
+                    found.push((rv, rule, why));
+                }
                 if let Some(better) = self.better_dispatch(&index, &named, &before.spec.pool, at) {
                     found.push((
                         rv,
@@ -95,7 +98,7 @@ impl Audit<'_> {
                 .checked_sub(1)
                 .and_then(entry)
                 .filter(|r| there && now.checked_sub(1).and_then(entry).as_ref() == Some(r))
-                && (rest.parked || rest.until.as_ref().is_some_and(|u| u.0 > assigned))
+                && rest.until.as_ref().is_some_and(|u| u.0 > assigned)
             {
                 return Some(format!("{} says {rest:?}", pool.name));
             }

@@ -1,5 +1,6 @@
 //! Every transition of a Dispatch is a publish, a close, or an end in the queue, with its precondition.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -191,6 +192,7 @@ impl Audit<'_> {
                 "assignedAt is the reservation's",
                 || text(new),
             );
+            self.check(after.probe == named.probe, "a probe is what its reservation says", || text(new));
         }
         let others: Vec<String> = self
             .dispatches
@@ -240,7 +242,7 @@ impl Audit<'_> {
         let both = || format!("{} -> {}", text(old), text(new));
         self.check(result.attempt == n, "a result is applied to its own attempt", both);
         self.check(
-            after.worker == before.worker && after.assigned_at == before.assigned_at,
+            after.worker == before.worker && after.assigned_at == before.assigned_at && after.probe == before.probe,
             "a close changes no assignment",
             both,
         );
@@ -360,6 +362,14 @@ impl Audit<'_> {
         let named = old.spec.result.as_ref().and_then(|r| r.retry_after);
         let used_up = result.outcome == Outcome::Succeeded && named.is_some_and(|n| !n.is_zero());
         let limited = result.outcome == Outcome::RateLimited || used_up;
+        let tells = match result.outcome {
+            Outcome::Unauthorized => true,
+            Outcome::Failed | Outcome::Overloaded => before.probe,
+            _ => false,
+        };
+        if tells {
+            return self.check_next_probe(old, before, result);
+        }
         self.check(limited == result.until.is_some(), "a rest follows a limit and nothing else", || text(old));
         let Some(until) = result.until.as_ref().map(|t| t.0) else { return };
         if used_up {
@@ -376,6 +386,21 @@ impl Audit<'_> {
         let older = self.longest_rest();
         let cap = (from + most).max(older.unwrap_or(Timestamp::MIN));
         self.check(until <= cap, "a rest stays within its bound", || format!("{}: {until} > {cap}", text(old)));
+    }
+
+    /// The next probe follows after the longest time of the pools that share the credential: from the end of an attempt that was
+    /// refused, and from the beginning of a probe that showed nothing.
+    fn check_next_probe(&mut self, old: &Dispatch, before: &DispatchStatus, result: &LastResult) {
+        let versions = self.pools.values().flat_map(|p| p.versions.iter());
+        let periods: BTreeSet<_> = versions.map(|v| v.object.spec.rate_limit.park_probe.get()).collect();
+        let assigned = before.assigned_at.as_ref().unwrap().0;
+        let refused = result.outcome == Outcome::Unauthorized;
+        let from = if refused { result.closed_at.0.max(assigned) } else { assigned };
+        let right = result.until.as_ref().is_none_or(|u| {
+            let wait = u.0.duration_since(from).unsigned_abs();
+            u.0 > from && periods.contains(&wait)
+        });
+        self.check(right, "the next probe follows after parkProbe", || format!("{}: {:?}", text(old), result.until));
     }
 
     /// The latest end of any rest stored so far: of workers, of credentials, and as reported with a result from which one of
@@ -418,6 +443,11 @@ impl Audit<'_> {
         self.check_not_before(old, after, outcome, then);
         let over = after.phase == end && after.retries.unwrap_or_default() == used;
         let right = match (may && !old.spec.cancel, outcome) {
+            // Nobody loses a retry for finding out whether a credential is still refused.
+            (_, Outcome::Unauthorized) if before.probe && !old.spec.cancel => {
+                self.count("probe refused");
+                after.phase == DispatchPhase::Pending && after.retries.unwrap_or_default() == used
+            }
             // Only on another credential, which the store alone does not show.
             (true, Outcome::Unauthorized) => again || over,
             (true, _) => again,

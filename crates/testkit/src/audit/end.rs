@@ -48,7 +48,9 @@ impl Audit<'_> {
                 continue;
             }
             let pool = alive.iter().find(|p| p.metadata.name.as_deref() == Some(&d.last().spec.pool));
-            if is_open(&s) || pool.is_some_and(|p| !touched(p)) {
+            // With a probe the work goes on by itself.
+            let probes = |p: &ContainerPool| !p.spec.rate_limit.park_probe.is_zero();
+            if is_open(&s) || pool.is_some_and(|p| !touched(p) || probes(p)) {
                 let text = format!("{}: {s:?}", d.name);
                 self.violations.push(super::Violation { rule: "every dispatch comes to its end", at: self.rv, text });
             }

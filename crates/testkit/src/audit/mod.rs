@@ -6,6 +6,7 @@
 //! - [`workers`]: reserve, free, delete, finalizer; the recovery table; rests of workers.
 //! - [`pools`]: rests of credentials, counts, lists.
 //! - [`instances`]: one instance a Worker, one task an instance, the stop rule.
+//! - [`probes`]: credentials that were refused.
 //! - [`choices`]: which worker and dispatch were chosen, while nothing was wrong.
 //! - [`end`]: what is left when all is quiet.
 //!
@@ -18,6 +19,7 @@ pub mod end;
 pub mod evidence;
 mod instances;
 mod pools;
+mod probes;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,6 +105,8 @@ pub struct Audit<'a> {
     pub bodies: BTreeMap<String, Body>,
     /// The controller that reserved a worker: by uid of the worker.
     pub reserver: BTreeMap<String, String>,
+    /// Attempts that probe a credential, in order.
+    pub probes: Vec<probes::Probe>,
     /// Uids of what Events are about.
     pub told: BTreeSet<String>,
     /// When dispatches were written to say why they wait, in the last seconds: by writer and pool.
@@ -121,6 +125,7 @@ pub fn audit(evidence: &Evidence) -> (Vec<Violation>, BTreeMap<String, u64>) {
         attempts: BTreeMap::new(),
         bodies: BTreeMap::new(),
         reserver: BTreeMap::new(),
+        probes: Vec::new(),
         told: BTreeSet::new(),
         explained: BTreeMap::new(),
         tally: evidence.tally.clone(),

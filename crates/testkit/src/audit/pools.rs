@@ -121,10 +121,7 @@ impl Audit<'_> {
             return;
         }
         self.check(is.until >= was.until, "a deadline never moves earlier", all);
-        self.check(is.parked || !was.parked, "a refused credential rests until it is cleared", all);
-        if is.parked && !was.parked {
-            self.count("credential refused");
-        }
+        self.check_parking(pool, was, is);
         if is.strikes > was.strikes {
             self.count("strike of a credential");
             let (until, strikes) = self.over_all_pools(pool, &is.key);

@@ -180,6 +180,7 @@ impl Audit<'_> {
         }
         if let Some(r) = &result {
             self.check_rest_of_credential(old, was, r);
+            self.check_refusal_is_stored(old, was, r);
         }
         // A late reservation may name an attempt that ran long ago: its rest is that of the attempt, not a new one.
         let began = self.attempts.get(&was.uid).and_then(|a| a.get(&was.attempt)?.assigned_at.clone());
@@ -226,6 +227,7 @@ impl Audit<'_> {
                 }
             }
         }
+        self.check_probe(old, named);
         let writer = self.writer(self.rv).to_owned();
         self.reserver.insert(uid, writer);
     }
@@ -241,7 +243,8 @@ impl Audit<'_> {
         let spec = &pool.last().spec;
         let credential = spec.credentials.iter().find(|c| Some(&c.name) == old.spec.credential.as_ref());
         let Some(key) = credential.map(poolkeeper::api::pool::Credential::identity) else { return };
-        let (Some(until), Scope::Credential) = (&result.until, spec.rate_limit.scope) else { return };
+        let rests = matches!(result.outcome, Outcome::RateLimited | Outcome::Succeeded);
+        let (Some(until), Scope::Credential, true) = (&result.until, spec.rate_limit.scope, rests) else { return };
         // A controller that started after the end of the dispatch knows nothing of the attempt. The worker goes for it.
         let forgotten = old.metadata.deletion_timestamp.is_some()
             && self.dispatches.get(&named.uid).is_some_and(|d| d.gone.is_some());
