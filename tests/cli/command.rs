@@ -112,6 +112,27 @@ fn a_credential_that_is_refused_ends_the_run() {
     place.run(&[&args[..], &sh(script)].concat()).exits(1).says(&["unauthorized", "(a)", "token expired"]);
 }
 
+/// A login that worked and then expired is renewed while the run waits for the pool's probe.
+#[test]
+fn a_credential_that_worked_and_is_refused_is_probed() {
+    let place = Place::new();
+    let pool = "apiVersion: poolkeeper.dev/v1alpha1\nkind: ContainerPool\nmetadata: {name: p}\n\
+         spec: {rateLimit: {parkProbe: PERIOD}}\n";
+    place.write("pool.yaml", &pool.replace("PERIOD", "1s"));
+    place.write("never.yaml", &pool.replace("PERIOD", "0s"));
+    place.write("tasks.txt", "works\nexpired\nrenewed\n");
+    let script = r#"test "$1" != expired || echo '{"outcome":"Unauthorized"}' > "$POOLKEEPER_RESULT""#;
+    let run = |pool: &str| {
+        let args = ["-f", pool, "--credential", "a=env:PATH", "--workers", "1", "--tasks", "tasks.txt"];
+        let command = ["--", "sh", "-c", script, "sh", "{}"];
+        place.run(&[&args[..], &command].concat()).exits(1).stderr
+    };
+    let said = run("pool.yaml");
+    assert!(said.contains("renewed attempt 1 succeeded"), "{said}");
+    let said = run("never.yaml");
+    assert!(said.contains("every credential was refused as unauthorized (a)"), "{said}");
+}
+
 #[test]
 fn the_definitions_are_printed() {
     let place = Place::new();

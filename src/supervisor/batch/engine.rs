@@ -65,6 +65,8 @@ impl Engine {
             said: String::new(),
             worked: false,
             refused: None,
+            probes: false,
+            succeeded: false,
             last: None,
         }
     }
@@ -292,6 +294,7 @@ impl Engine {
         t.closed = result.attempt;
         t.failed += i32::from(result.outcome == Outcome::Failed);
         self.worked |= result.outcome.is_reported();
+        self.succeeded |= result.outcome == Outcome::Succeeded;
         // A reported outcome was reported by the attempt itself, which ends by itself.
         if !result.outcome.is_reported()
             && let Some(running) = &t.running

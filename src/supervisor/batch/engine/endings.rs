@@ -215,12 +215,15 @@ impl Engine {
         Err(Error::CostReached { limit, spent: self.spent, failed: self.tracker.summary().all_failed() > 0 })
     }
 
-    /// If every credential was refused, the tasks that wait would wait for ever.
+    /// If every credential was refused, the tasks that wait would wait for ever: one that never worked is wrong. But one that worked may
+    /// do so again, once a person renewed it. The pool finds that out.
     pub(super) fn give_up_if_refused(&self) -> Result<(), Error> {
         let waits =
             !self.in_flight.is_empty() && self.in_flight.values().all(|t| t.running.is_none() && t.last.is_none());
         match &self.refused {
-            Some(names) if waits => Err(Error::Unauthorized { names: names.clone() }),
+            Some(names) if waits && !(self.succeeded && self.probes) => {
+                Err(Error::Unauthorized { names: names.clone() })
+            }
             _ => Ok(()),
         }
     }

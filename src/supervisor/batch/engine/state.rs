@@ -125,6 +125,10 @@ pub struct Engine {
     pub(super) worked: bool,
     /// Names of credentials, once all were refused.
     pub(super) refused: Option<String>,
+    /// True if the pool finds out by itself when a refused credential is accepted again.
+    pub(super) probes: bool,
+    /// True once a task succeeded: its credential was accepted.
+    pub(super) succeeded: bool,
     pub(super) last: Option<Last>,
 }
 

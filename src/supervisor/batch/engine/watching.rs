@@ -98,6 +98,7 @@ impl Engine {
             return Err(Error::RuntimeRefused(why));
         }
         self.refused = all_refused(&pool);
+        self.probes = !pool.spec.rate_limit.park_probe.is_zero();
         let backoff = pool.status.and_then(|s| s.start_backoff);
         let failures = backoff.as_ref().map_or(0, |b| b.failures);
         if let Some(backoff) = backoff.filter(|b| b.failures > self.start_failures) {
