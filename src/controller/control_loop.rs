@@ -12,6 +12,7 @@ use kube::api::Api;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::changed::ChangedCredentials;
 use super::events::Recorder;
 use super::log::Log;
 use super::metrics::{Answer, Milestone, words};
@@ -78,6 +79,7 @@ impl ControlLoop {
         for stream in orders::observe(&runtimes, &options.health) {
             inputs.push(stream);
         }
+        inputs.extend(options.changed_credentials.clone().map(ChangedCredentials::inputs));
         Self {
             client,
             options,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::changed::ChangedCredentials;
 use super::health::Health;
 use super::metrics::Metrics;
 use crate::clock::{Clock, Ids};
@@ -26,6 +27,8 @@ pub struct Options {
     pub look_again: Duration,
     /// Whether credentials may come from this machine (fromEnv, fromFile, fromCommand).
     pub local_credentials: bool,
+    /// Credentials whose value changed, from the program that looks at them. None: no program does.
+    pub changed_credentials: Option<ChangedCredentials>,
     /// True: nothing is assigned or started, because the workers are about to be stopped.
     pub standing_down: bool,
     /// Says what is wrong with an entry of `spec.rateLimit.patterns`. By default nothing is.
@@ -47,6 +50,7 @@ impl Options {
             rollup_interval: Duration::from_secs(5),
             look_again: Duration::from_secs(30),
             local_credentials: false,
+            changed_credentials: None,
             standing_down: false,
             check_pattern: |_| Ok(()),
             health: Health::default(),

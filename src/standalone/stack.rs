@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
+use super::credential_watch::CredentialWatch;
 use crate::api::pool::Credential;
 use crate::api::{ContainerPool, GROUP, RuntimeKind, VERSION, Worker, crd, names};
 use crate::clock::{Clock, Ids};
@@ -21,6 +22,7 @@ use crate::controller;
 use crate::local::{History, LocalApi, Options};
 use crate::runtime::assemble::{Assembled, assemble};
 use crate::runtime::config::RuntimeConfig;
+use crate::runtime::credentials::{Changes, Resolver};
 use crate::runtime::docker::{Endpoint, HostOptions, OwnerProcess};
 use crate::runtime::process::Inherited;
 use crate::runtime::{LOCAL_HOST, RuntimeError, process};
@@ -95,6 +97,7 @@ pub struct Stack {
     place: Place,
     controller: Shared<BoxFuture<'static, Result<(), Arc<str>>>>,
     stop: CancellationToken,
+    _watch: CredentialWatch,
 }
 
 impl Stack {
@@ -115,6 +118,15 @@ impl Stack {
         (config.run_dir, config.docker_hosts) = (Some(run_dir.to_owned()), docker_hosts.known);
         config.owner_process = OwnerProcess::current();
         config.inherited = Inherited::Without(credentials.iter().filter_map(|c| c.from_env.clone()).collect());
+        let changes = Changes::default();
+        config.credentials = Resolver::default().noting(&changes);
+        let watch = CredentialWatch::begin(
+            server.client.clone(),
+            config.credentials.clone(),
+            changes,
+            run_id.to_owned(),
+            server.clock.clone(),
+        );
         if kind == RuntimeKind::Process {
             // No worker is adopted: whatever a task of an earlier run was doing is done again.
             process::sweep_leftovers(run_dir).await.map_err(Error::Process)?;
@@ -142,6 +154,7 @@ impl Stack {
         options.namespace = Some(NAMESPACE.to_owned());
         options.rollup_interval = ROLLUP;
         options.local_credentials = true;
+        options.changed_credentials = Some(watch.changed());
         options.check_pattern = outcome::check_pattern;
         let stop = CancellationToken::new();
         let controller = tokio::spawn(controller::run(server.client.clone(), options, stop.clone()));
@@ -149,7 +162,7 @@ impl Stack {
         let ended = controller.clone();
         let broken = async move { ended.await.err().unwrap_or_else(|| Arc::from("it ended without a stop")) };
         let place = Place::new(server.client.clone(), NAMESPACE, Arc::new(executors), broken);
-        Ok(Self { client: server.client, place, controller, stop })
+        Ok(Self { client: server.client, place, controller, stop, _watch: watch })
     }
 
     /// Where the workers are.

@@ -14,6 +14,9 @@ use crate::runtime::LOCAL_HOST;
 /// How long a start is assumed to take until one was seen.
 const START_GUESS: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// Every credential of a pool is a directory that other workers have.
+struct InUse;
+
 fn count(n: usize) -> i32 {
     i32::try_from(n).unwrap_or(i32::MAX)
 }
@@ -197,7 +200,7 @@ impl Core {
             let owed = p.learned.replacements.first_owed().cloned();
             let Some(host) = self.next_host(key, obj) else { return };
             let kept = owed.flatten().filter(|name| obj.spec.credentials.iter().any(|c| c.name == *name));
-            let Some(credential) = self.credential_for_next(key, obj, kept, &host.host, now) else {
+            let Ok(credential) = self.credential_for_next(key, obj, kept, &host.host, now) else {
                 self.directories.wait(key); // the end of a worker that has one of them marks the pool again
                 return;
             };
@@ -231,7 +234,10 @@ impl Core {
         Some(Subject::Worker(key.sibling(names::worker(&key.name, next))))
     }
 
-    /// The credential of the next worker, `Some(None)` if the pool has none. None: each is a directory that other workers have.
+    /// The credential of the next worker, if the pool has some.
+    ///
+    /// # Errors
+    /// Each is a directory that other workers have.
     fn credential_for_next(
         &mut self,
         key: &ObjectKey,
@@ -239,20 +245,22 @@ impl Core {
         kept: Option<String>,
         host: &str,
         now: Now,
-    ) -> Option<Option<String>> {
+    ) -> Result<Option<String>, InUse> {
         if obj.spec.credentials.is_empty() {
-            return Some(None);
+            return Ok(None);
         }
         if let Some(kept) = kept {
             // A worker that replaces another one is on the same credential.
-            let entry = obj.spec.credentials.iter().find(|c| c.name == kept)?;
-            return (!self.directory_is_full(entry, host)).then_some(Some(kept));
+            let entry = obj.spec.credentials.iter().find(|c| c.name == kept);
+            let is_full = entry.is_some_and(|c| self.directory_is_full(c, host));
+            return if is_full { Err(InUse) } else { Ok(Some(kept)) };
         }
-        if let Some(place) = self.lacks_prober(key, obj, now) {
-            return obj.spec.credentials.get(place).map(|c| Some(c.name.clone()));
+        if let Some(probed) = self.lacks_prober(key, obj, now).and_then(|place| obj.spec.credentials.get(place)) {
+            let is_full = self.directory_is_full(probed, host);
+            return if is_full { Err(InUse) } else { Ok(Some(probed.name.clone())) };
         }
         // Below `min` a worker is created even while all credentials rest. It is ready when one of them is free.
-        self.next_credential(key, obj, host, now).or_else(|| self.least_used(key, obj, host)).map(Some)
+        self.next_credential(key, obj, host, now).or_else(|| self.least_used(key, obj, host)).map(Some).ok_or(InUse)
     }
 
     /// The free credential with the fewest workers, in the order of the spec.

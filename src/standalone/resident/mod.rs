@@ -170,6 +170,7 @@ async fn live(
         let mut options = Options::new(parts.runtimes.clone(), parts.clock.clone(), parts.ids.clone());
         options.rollup_interval = ROLLUP;
         options.local_credentials = true;
+        options.changed_credentials = Some(parts.watch.changed());
         options.check_pattern = outcome::check_pattern;
         options.standing_down = !waiting.is_empty();
         let mut controller = tokio::spawn(controller::run(parts.client.clone(), options, stop.clone()));

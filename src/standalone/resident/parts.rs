@@ -18,11 +18,12 @@ use crate::clock::{Clock, Ids};
 use crate::local::{DiskCopier, DiskEpoch, DiskStore, History, LocalApi, Options};
 use crate::runtime::assemble::{Assembled, assemble};
 use crate::runtime::config::RuntimeConfig;
-use crate::runtime::credentials::Resolver;
+use crate::runtime::credentials::{Changes, Resolver};
 use crate::runtime::docker::HostOptions;
 use crate::runtime::process::Inherited;
 use crate::runtime::{LOCAL_HOST, Runtime};
 use crate::standalone::NAMESPACE;
+use crate::standalone::credential_watch::CredentialWatch;
 
 /// How many events a watch may be behind before it starts over. More cost memory.
 const WINDOW: usize = 4096;
@@ -41,6 +42,8 @@ pub(super) struct Parts {
     pub failure: CancellationToken,
     pub home: Home,
     pub runtimes: Vec<Arc<dyn Runtime>>,
+    /// Reports credentials that have another value.
+    pub watch: CredentialWatch,
     pub clock: Arc<dyn Clock>,
     pub ids: Ids,
 }
@@ -72,11 +75,15 @@ impl Parts {
         config.run_dir = Some(home.workers());
         config.owner_grace = Some(GRACE);
         config.inherited = Inherited::General;
-        config.credentials = Resolver::of_server(Arc::new(SecretsOf(client.clone())));
+        let changes = Changes::default();
+        let resolver = Resolver::of_server(Arc::new(SecretsOf(client.clone()))).noting(&changes);
+        config.credentials = resolver.clone();
         let Assembled { runtimes, process, .. } = assemble(&config, None).await?;
         let named = process.map(|process| process.binaries()).unwrap_or_default();
         binaries::remove_unused(&bin, &named.into_iter().chain(config.binary).collect());
-        Ok(Self { api, client, copier, epoch, failure, home: home.clone(), runtimes, clock, ids })
+        let watch =
+            CredentialWatch::begin(client.clone(), resolver, changes, config.installation.clone(), clock.clone());
+        Ok(Self { api, client, copier, epoch, failure, home: home.clone(), runtimes, watch, clock, ids })
     }
 
     /// Makes the namespace that clients use if they name none. They find it in a list then.

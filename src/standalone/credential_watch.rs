@@ -1,0 +1,173 @@
+//! Looks whether credentials have another value than before. Then a refused one comes back, and workers get the new value.
+//!
+//! Files, Secrets and the logins in directories are looked at every [`LOOK`]. A command may cost something, so it runs only
+//! while its credential is parked, and every [`COMMAND`]. The environment of a process does not change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt};
+use tokio::task::JoinHandle;
+
+use crate::api::pool::{Credential, LoginDirectory};
+use crate::api::{ContainerPool, Worker};
+use crate::clock::Clock;
+use crate::controller::{ChangedCredential, ChangedCredentials, CredentialSender};
+use crate::runtime::credentials::{Change, Changes, Login, Resolver, ValueFiles, ValueOf};
+
+/// Time between two looks at files and Secrets.
+const LOOK: Duration = Duration::from_secs(2);
+/// Time between two runs of a command.
+const COMMAND: Duration = Duration::from_mins(1);
+
+/// Namespace and identity of a credential.
+type Key = (String, String);
+
+/// What looks at credentials. It ends when it is dropped.
+pub(super) struct CredentialWatch {
+    tasks: [JoinHandle<()>; 2],
+    changed: ChangedCredentials,
+}
+
+impl CredentialWatch {
+    /// Begins. `resolver` notes what it finds in `changes`.
+    pub fn begin(
+        client: Client,
+        resolver: Resolver,
+        changes: Changes,
+        installation: String,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let (sender, changed) = ChangedCredentials::channel();
+        let hands_over = tokio::spawn(hand_over(client.clone(), changes.clone(), installation, sender));
+        let looks = Looks { client, resolver, changes, clock, workers: BTreeMap::new(), commands: BTreeMap::new() };
+        Self { tasks: [tokio::spawn(looks.run()), hands_over], changed }
+    }
+
+    /// What it finds, for a controller.
+    pub fn changed(&self) -> ChangedCredentials {
+        self.changed.clone()
+    }
+}
+
+impl Drop for CredentialWatch {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+struct Looks {
+    client: Client,
+    resolver: Resolver,
+    changes: Changes,
+    clock: Arc<dyn Clock>,
+    /// The workers that had a directory at the last look, with their versions: a busy one changes its login itself.
+    workers: BTreeMap<Key, Vec<(String, String)>>,
+    /// When a command ran last.
+    commands: BTreeMap<Key, Duration>,
+}
+
+impl Looks {
+    async fn run(mut self) {
+        loop {
+            // What cannot be listed now is listed at the next look.
+            if let Ok(pools) = Api::<ContainerPool>::all(self.client.clone()).list(&ListParams::default()).await {
+                let mut seen: BTreeMap<Key, (&Credential, bool)> = BTreeMap::new();
+                for pool in &pools.items {
+                    let rests = pool.status.iter().flat_map(|status| &status.rate_limits);
+                    let parked: Vec<&str> = rests.filter(|rest| rest.parked).map(|rest| rest.key.as_str()).collect();
+                    for credential in &pool.spec.credentials {
+                        let identity = credential.identity();
+                        let is_parked = parked.contains(&identity.as_str());
+                        let entry = seen.entry((pool.namespace().unwrap_or_default(), identity));
+                        entry.or_insert((credential, false)).1 |= is_parked;
+                    }
+                }
+                for (key, (credential, is_parked)) in &seen {
+                    self.look(key, credential, *is_parked).await;
+                }
+                self.workers.retain(|key, _| seen.contains_key(key));
+                self.commands.retain(|key, _| seen.contains_key(key));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn look(&mut self, key: &Key, credential: &Credential, is_parked: bool) {
+        if let Some(directory) = &credential.directory {
+            return self.look_at_login(key, directory).await;
+        }
+        if credential.from_env.is_some() {
+            return;
+        }
+        if !credential.from_command.is_empty() {
+            let now = self.clock.mono();
+            let is_due = self.commands.get(key).is_none_or(|last| now >= *last + COMMAND);
+            if !is_parked || !is_due {
+                return;
+            }
+            self.commands.insert(key.clone(), now);
+        }
+        // A value that cannot be read is no other value. The start of a worker says what is wrong.
+        let _ = self.resolver.resolve(&key.0, credential).await;
+    }
+
+    /// A login counts as changed if another program than a worker changed it: none was busy since the last look, or all are idle for
+    /// longer than it is unchanged.
+    async fn look_at_login(&mut self, key: &Key, directory: &LoginDirectory) {
+        let Ok(login) = Login::open(directory) else { return };
+        let Ok(workers) = Api::<Worker>::all(self.client.clone()).list(&ListParams::default()).await else { return };
+        let path = directory.plain_path();
+        let on_it = || workers.items.iter().filter(|worker| worker.spec.directory.as_deref() == Some(&*path));
+        let is_busy = on_it().any(|worker| worker.status.as_ref().is_some_and(|status| status.dispatch.is_some()));
+        let version =
+            |worker: &Worker| (worker.uid().unwrap_or_default(), worker.resource_version().unwrap_or_default());
+        let now: Vec<(String, String)> = on_it().map(version).collect();
+        let before = self.workers.insert(key.clone(), now.clone());
+        let idle_since = |worker: &Worker| worker.status.as_ref().and_then(|status| status.idle_since.clone());
+        let changed = login.changed_at(directory.watch.as_deref());
+        let by_itself = |worker: &Worker| match (idle_since(worker), changed) {
+            (Some(idle), Some(changed)) => changed > SystemTime::from(idle.0),
+            _ => false,
+        };
+        let is_since = on_it().count() > 0 && on_it().all(by_itself);
+        let counts = !is_busy && (is_since || before == Some(now));
+        let state = login.state(directory.watch.as_deref()).unwrap_or_default();
+        self.changes.saw_login(&key.0, &key.1, state, counts);
+    }
+}
+
+/// Gives the workers that read the value from a file the new one, and then tells the controller.
+async fn hand_over(client: Client, changes: Changes, installation: String, to: CredentialSender) {
+    loop {
+        let Change { namespace, identity, value } = changes.next().await;
+        let in_place = match &value {
+            // Workers have the directory itself.
+            None => true,
+            Some(value) => {
+                let of = ValueOf {
+                    installation: installation.clone(),
+                    namespace: namespace.clone(),
+                    identity: identity.clone(),
+                };
+                let written = ValueFiles::open().map_or(Ok(0), |files| files.rewrite(&of, value));
+                if let Err(error) = &written {
+                    tracing::warn!(namespace, identity, %error, "a new value cannot be written for the workers that run");
+                }
+                written.is_ok() && only_in_files(&client, &namespace, &identity).await
+            }
+        };
+        tracing::info!(namespace, identity, in_place, "a credential has another value");
+        to.send(ChangedCredential { namespace, identity, in_place });
+    }
+}
+
+/// True if every pool that names a credential hands it over as a file.
+async fn only_in_files(client: &Client, namespace: &str, identity: &str) -> bool {
+    let pools = Api::<ContainerPool>::namespaced(client.clone(), namespace).list(&ListParams::default()).await;
+    let Ok(pools) = pools else { return false };
+    let mut uses = pools.items.iter().flat_map(|pool| &pool.spec.credentials).filter(|c| c.identity() == identity);
+    uses.all(|credential| credential.file.is_some())
+}
