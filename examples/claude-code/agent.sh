@@ -7,6 +7,13 @@ state=${POOLKEEPER_STATE:?run with --state DIR, where the sessions are stored}
 # The session belongs to the task, not to an account. The program finds it from the directory in which it began.
 export CLAUDE_CONFIG_DIR=$state/claude
 mkdir -p "$CLAUDE_CONFIG_DIR" "$state/work" && cd "$state/work" || exit
+# With a login instead of a token the account is a directory that `CLAUDE_CONFIG_DIR=DIR claude` filled.
+if [ -n "${CLAUDE_LOGIN:-}" ]; then
+  login=$CLAUDE_CONFIG_DIR/.credentials.json
+  ln -sfn "$CLAUDE_LOGIN/.credentials.json" "$login"
+  # A renewed login that took the place of the link belongs to the account.
+  trap '[ -L "$login" ] || mv "$login" "$CLAUDE_LOGIN/.credentials.json"' EXIT
+fi
 # git clone --quiet https://github.com/acme/app . would go here, for the first attempt.
 
 claude=(claude -p --output-format stream-json --verbose --permission-mode acceptEdits)

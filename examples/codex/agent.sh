@@ -8,7 +8,12 @@ state=${POOLKEEPER_STATE:?run with --state DIR, where the sessions are stored}
 export CODEX_HOME=$state/codex
 mkdir -p "$CODEX_HOME" "$state/work" && cd "$state/work" || exit
 # With a ChatGPT plan the account is a login: a directory that `CODEX_HOME=DIR codex login` filled.
-[ -z "${CODEX_LOGIN:-}" ] || ln -sfn "$CODEX_LOGIN/auth.json" "$CODEX_HOME/auth.json"
+if [ -n "${CODEX_LOGIN:-}" ]; then
+  login=$CODEX_HOME/auth.json
+  ln -sfn "$CODEX_LOGIN/auth.json" "$login"
+  # A renewed login that took the place of the link belongs to the account.
+  trap '[ -L "$login" ] || mv "$login" "$CODEX_LOGIN/auth.json"' EXIT
+fi
 
 # `resume` has no --sandbox, and would be read-only without this.
 codex=(codex exec --json --skip-git-repo-check -c 'sandbox_mode="workspace-write"')

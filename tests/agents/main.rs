@@ -7,6 +7,7 @@
 
 mod accounts;
 mod batch;
+mod logins;
 mod supervisor;
 #[path = "../cli/support.rs"]
 #[allow(dead_code, reason = "tests/cli uses the rest")]

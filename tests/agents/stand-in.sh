@@ -107,6 +107,13 @@ fails() { # TEXT [EXIT CODE [STATUS]]
   exit "${2:-1}"
 }
 
+# A login instead of a token: the account, and a number that each call makes larger, since a refresh token works once.
+login=''
+case $program in
+  claude) file_of_login=${CLAUDE_CONFIG_DIR:-$HOME/.claude}/.credentials.json ;;
+  codex) file_of_login=${CODEX_HOME:-$HOME/.codex}/auth.json ;;
+esac
+[ -n "$token" ] || ! [ -e "$file_of_login" ] || { login=$(cat "$file_of_login") && token=${login%%:*}; }
 [ -n "$token" ] || { wrong "no account" && fails 'Not logged in · Please run /login'; }
 account=$dir/accounts/$token
 [ -d "$account" ] || { wrong "no such account: $token" && fails 'Invalid API key · Please run /login'; }
@@ -120,6 +127,12 @@ done
 # One call at a time decides what happens to it.
 exec 8>"$account/lock"
 flock 8
+if [ -n "$login" ]; then
+  [ "$login" = "$(cat "$account/login")" ] || wrong "the login $login was used up: $(cat "$account/login") is the last one"
+  # As programs do that write safely: a new file takes the place of the old one.
+  echo "$token:$((${login##*:} + 1))" >"$account/login"
+  cp "$account/login" "$file_of_login.new" && mv "$file_of_login.new" "$file_of_login"
+fi
 now=$(date +%s)
 until=$(cat "$account/until" 2>/dev/null || echo 0)
 if [ "$now" -lt "$until" ] || [ -e "$account/dead" ]; then
