@@ -6,7 +6,7 @@ use poolkeeper_testkit::local_server::{Rig, until};
 use serde_json::json;
 
 use crate::PROGRAM;
-use crate::changing::{hold, object};
+use crate::changing::{hold, object, until_ready};
 use crate::get::create_pool;
 
 /// A directory in memory, as a login session has one.
@@ -142,4 +142,109 @@ async fn set_gives_a_credential_of_a_secret_another_value() {
         let said = rig.run(&["credential", "set", &format!("others/{name}"), "--from-file", path]).exits(2).stderr;
         assert!(said.contains(words), "{said}");
     }
+}
+
+/// Reports that the service refused the credential of a task, which is not retried, and waits until the pool says so.
+fn refused(rig: &Rig, task: &str, pool: &str) {
+    rig.run(&["report", task, "Unauthorized"]).exits(0);
+    until("the credential is parked", || {
+        let resting = object(rig, &format!("pool/{pool}"))["status"]["restingCredentials"].clone();
+        resting[0]["parked"] == true
+    });
+    // It is stored before the worker is free.
+    until("the worker is idle", || object(rig, &format!("worker/{pool}-0"))["status"]["dispatch"].is_null());
+}
+
+#[tokio::test]
+async fn a_refused_credential_comes_back_when_its_value_changes() {
+    let rig = Rig::new(PROGRAM);
+    rig.up();
+    let file = |name: &str| {
+        std::fs::write(rig.file(name), "old\n").unwrap();
+        rig.file(name)
+    };
+    let command = format!("cat {}", file("command").display());
+    for (pool, source) in [
+        ("file", json!({"fromFile": file("file")})),
+        ("secret", json!({"secretKeyRef": {"name": "tokens", "key": "a"}})),
+        ("command", json!({"fromCommand": ["sh", "-c", command]})),
+    ] {
+        let mut credential = json!({"name": "a", "env": "TOKEN"});
+        credential.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
+        create_pool(&rig, pool, json!({"max": 1, "rateLimit": {"scope": "Credential"}, "credentials": [credential]}))
+            .await;
+    }
+    std::fs::write(rig.file("old"), "old").unwrap();
+    std::fs::write(rig.file("new"), "new").unwrap();
+    let set = |value: &str| {
+        let path = rig.file(value);
+        rig.run(&["credential", "set", "secret/a", "--from-file", path.to_str().unwrap()]).exits(0);
+    };
+    set("old");
+    for pool in ["file", "secret", "command"] {
+        let first = format!("{pool}-1");
+        hold(&rig, pool, &first).await;
+        assert_eq!(says(&rig, &first, "printf %s $TOKEN"), "old");
+        if pool == "command" {
+            // It runs at once when it is refused, and then once a minute.
+            std::fs::write(rig.file("command"), "new\n").unwrap();
+            rig.run(&["report", &first, "Unauthorized"]).exits(0);
+        } else {
+            refused(&rig, &first, pool);
+        }
+        match pool {
+            "file" => std::fs::write(rig.file("file"), "new\n").unwrap(),
+            "secret" => set("new"),
+            _ => {}
+        }
+        let second = format!("{pool}-2");
+        hold(&rig, pool, &second).await;
+        assert_eq!(says(&rig, &second, "printf %s $TOKEN"), "new", "{pool}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_value_replaces_the_workers_that_have_the_old_one() {
+    let rig = Rig::new(PROGRAM);
+    rig.up();
+    let token = rig.file("token");
+    std::fs::write(&token, "old").unwrap();
+    let credential = json!({"name": "a", "env": "TOKEN", "fromFile": token});
+    create_pool(&rig, "agents", json!({"min": 2, "max": 2, "credentials": [credential]})).await;
+    until_ready(&rig, 2);
+    let busy = hold(&rig, "agents", "job").await;
+    std::fs::write(&token, "new").unwrap();
+    let idle = if busy == "agents-0" { "agents-1" } else { "agents-0" };
+    let uid = |worker: &str| object(&rig, &format!("worker/{worker}"))["metadata"]["uid"].clone();
+    let (busy_uid, idle_uid) = (uid(&busy), uid(idle));
+    until("the idle worker is another one", || ![json!(null), idle_uid.clone()].contains(&uid(idle)));
+    assert_eq!(
+        (uid(&busy), says(&rig, "job", "printf %s $TOKEN").as_str()),
+        (busy_uid.clone(), "old"),
+        "a busy one goes on"
+    );
+    free(&rig, "job");
+    until("the other one too", || ![json!(null), busy_uid.clone()].contains(&uid(&busy)));
+    hold(&rig, "agents", "next").await;
+    assert_eq!(says(&rig, "next", "printf %s $TOKEN"), "new");
+}
+
+/// What its own worker writes does not count. What its owner writes does, while the worker is idle.
+#[tokio::test]
+async fn a_refused_login_comes_back_when_its_owner_logs_in_again() {
+    let rig = Rig::new(PROGRAM);
+    rig.up();
+    let account = rig.file("account");
+    std::fs::create_dir(&account).unwrap();
+    std::fs::write(account.join("auth.json"), "first").unwrap();
+    let flag = format!("a=dir:{}", account.display());
+    rig.run(&["create", "pool", "agents", "--max", "1", "--scope", "Credential", "--credential", &flag]).exits(0);
+    hold(&rig, "agents", "job").await;
+    says(&rig, "job", "echo logged out >$CODEX_HOME/auth.json");
+    refused(&rig, "job", "agents");
+    let looked = || std::fs::read_to_string(rig.home().join("server.log")).unwrap().matches("another value").count();
+    std::fs::write(account.join("history.jsonl"), "something").unwrap();
+    std::fs::write(account.join("auth.json"), "second").unwrap();
+    hold(&rig, "agents", "next").await;
+    assert_eq!(looked(), 1, "what the worker wrote brought it back");
 }

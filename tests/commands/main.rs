@@ -7,6 +7,7 @@ mod changing;
 mod completion;
 mod creating;
 mod credentials;
+mod credentials_seen;
 mod docker;
 mod doctor;
 mod examples;
