@@ -140,7 +140,7 @@ impl Accounts {
         })
     }
 
-    fn spec(&self) -> serde_json::Value {
+    pub fn spec(&self) -> serde_json::Value {
         let credential = |(token, _): &(&str, _)| {
             serde_json::json!({
                 "name": credential(token), "env": self.agent.variable, "fromFile": self.dir.join(token), "maxConcurrent": SLOTS,
