@@ -1,7 +1,9 @@
 """Lists, watches with bookmarks, patches and meets errors, as programs with the official client do on a cluster."""
 import base64
 import sys
+import time
 
+import urllib3
 from kubernetes import client, config, watch
 
 config.load_kube_config()
@@ -23,6 +25,39 @@ def refused(code, call, *arguments):
         raise AssertionError(f"{arguments} is not refused")
 
 
+def follow():
+    """Prints the name of each pool that is there or comes, until there is one called "after"."""
+    place, seen, version = ("poolkeeper.dev", "v1alpha1", "default", "containerpools"), set(), None
+
+    def show(found):
+        name = found["metadata"]["name"]
+        if name not in seen:
+            print("pool", name, flush=True)
+        seen.add(name)
+
+    while "after" not in seen:
+        try:
+            if version is None:
+                page = custom.list_namespaced_custom_object(*place)
+                version = page["metadata"]["resourceVersion"]
+                for found in page["items"]:
+                    show(found)
+            # Without a time limit a watch of this library begins again by itself, and meets a server that is away.
+            for event in watch.Watch().stream(custom.list_namespaced_custom_object, *place, resource_version=version):
+                version = event["object"]["metadata"]["resourceVersion"]
+                show(event["object"])
+                if "after" in seen:
+                    break
+        except client.ApiException as error:
+            assert error.status == 410, (error.status, error.body)
+            version = None
+        except urllib3.exceptions.HTTPError:
+            time.sleep(0.1)
+
+
+if sys.argv[1:] == ["follow"]:
+    follow()
+    sys.exit()
 core.create_namespace({"metadata": {"name": "python"}})
 core.create_namespaced_secret("python", {"metadata": {"name": "s"}, "stringData": {"k": "v"}})
 assert base64.b64decode(core.read_namespaced_secret("s", "python").data["k"]) == b"v"

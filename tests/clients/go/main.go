@@ -5,19 +5,23 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	coordination "k8s.io/api/coordination/v1"
 	core "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -37,11 +41,55 @@ func expect(what string, holds bool) {
 	}
 }
 
+// follow prints the name of each pool and of each Secret that its informers show, until it has seen both called "after".
+func follow(ctx context.Context, config *rest.Config) {
+	dyn, err := dynamic.NewForConfig(config)
+	must("dynamic", err)
+	seen := make(chan string)
+	tell := func(kind string) cache.ResourceEventHandlerFuncs {
+		return cache.ResourceEventHandlerFuncs{AddFunc: func(added any) {
+			object, err := apimeta.Accessor(added)
+			must("object", err)
+			seen <- kind + " " + object.GetName()
+		}}
+	}
+	pools := dynamicinformer.NewFilteredDynamicSharedInformerFactory(dyn, 0, "default", nil).ForResource(resource).Informer()
+	_, err = pools.AddEventHandler(tell("pool"))
+	must("handler", err)
+	go pools.Run(ctx.Done())
+	// A typed client, in protobuf.
+	typed := rest.CopyConfig(config)
+	typed.ContentType = "application/vnd.kubernetes.protobuf"
+	client, err := kubernetes.NewForConfig(typed)
+	must("client", err)
+	secrets := cache.NewSharedInformer(cache.NewListWatchFromClient(client.CoreV1().RESTClient(), "secrets", "default", fields.Everything()), &core.Secret{}, 0)
+	_, err = secrets.AddEventHandler(tell("secret"))
+	must("handler", err)
+	go secrets.Run(ctx.Done())
+	for left := 2; left > 0; {
+		select {
+		case line := <-seen:
+			fmt.Println(line)
+			if strings.HasSuffix(line, " after") {
+				left--
+			}
+		case <-ctx.Done():
+			must("what is made after the restart", ctx.Err())
+		}
+	}
+}
+
+var resource = schema.GroupVersionResource{Group: "poolkeeper.dev", Version: "v1alpha1", Resource: "containerpools"}
+
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
 	must("config", err)
+	if len(os.Args) > 1 && os.Args[1] == "follow" {
+		follow(ctx, config)
+		return
+	}
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
 	client, err := kubernetes.NewForConfig(config)
@@ -79,7 +127,6 @@ func main() {
 	config.ContentType, config.AcceptContentTypes = "", ""
 	dyn, err := dynamic.NewForConfig(config)
 	must("dynamic", err)
-	resource := schema.GroupVersionResource{Group: "poolkeeper.dev", Version: "v1alpha1", Resource: "containerpools"}
 	pools := dyn.Resource(resource).Namespace("go")
 	pool := func(name string) *unstructured.Unstructured {
 		return &unstructured.Unstructured{Object: map[string]any{"apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": map[string]any{"name": name}, "spec": map[string]any{"runtime": "Process", "min": int64(0), "paused": true}}}
