@@ -28,6 +28,8 @@ if [ "$(id -u)" = 0 ]; then
 else
   echo "SKIPPED: Docker hosts: networks and users need root"
 fi
+# Where the value of a credential can be seen.
+cargo test --locked --test commands credentials_seen
 # The quickstart as a reader types it.
 cargo test --locked --test quickstart
 # What dies and is cut off while tasks run in containers. One after the other: some freeze their engine.
