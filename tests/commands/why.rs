@@ -101,12 +101,16 @@ async fn a_refused_credential_and_a_pool_at_rest() {
     create_dispatch(&rig, "t", json!({"pool": "agents"})).await;
     until("it is assigned", || why(&rig, &["t"]).contains("is open on worker"));
     patch_dispatch(&rig, "t", json!({"spec": {"result": {"attempt": 1, "outcome": "Unauthorized"}}})).await;
-    until("the credential is parked", || why(&rig, &[]).contains("every credential was refused"));
+    until("the credential is parked", || why(&rig, &[]).contains("credential a is parked since it was refused"));
     until("the command names it", || {
         why(&rig, &["agents"])
             .contains("end the rest of credential a (which was refused): poolkeeper cooldown a --clear --pool agents")
     });
-    assert!(why(&rig, &["agents"]).starts_with("pool/agents: no dispatch waits; every credential was refused"));
+    assert!(
+        why(&rig, &["agents"]).starts_with(
+            "pool/agents: no dispatch waits; credential a is parked since it was refused, probed next at "
+        )
+    );
 }
 
 #[tokio::test]

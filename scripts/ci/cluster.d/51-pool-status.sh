@@ -141,7 +141,7 @@ step "a credential that is refused rests until a person clears it"
 k annotate cpool two result.poolkeeper.dev/waits='1 Unauthorized message=401' >/dev/null
 finished waits Failed
 request two refused
-shows 'False CredentialsRefused: every credential was refused; change it, or clear it with a cooldown annotation' says_so two Dispatching
+shows 'False CredentialsRefused: credential a is parked since it was refused, probed next at TIME; change it, or clear it with a cooldown annotation' says_so two Dispatching
 k annotate cpool two cooldown.poolkeeper.dev/a=clear >/dev/null
 k wait pkd/refused --for=condition=Assigned --timeout=30s >/dev/null
 k annotate cpool two result.poolkeeper.dev/refused='1 Succeeded' >/dev/null
