@@ -60,8 +60,8 @@ async fn created(w: &World, worker: &str) -> Timestamp {
     w.workers().get(worker).await.unwrap().metadata.creation_timestamp.unwrap().0
 }
 
-/// Rules 16 to 18 and 20 to 21: a new worker, once work waits and the time has come; refused again, the dispatch goes on as if
-/// nothing had been; let in, everybody goes on, without the workers from before.
+/// Rules 16 to 18 and 20 to 21: a new worker, once work waits and the time has come. Refused again, the dispatch goes on at no cost. Let
+/// in, every dispatch goes on, without the workers from before.
 #[tokio::test(start_paused = true)]
 async fn a_refused_credential_is_probed_on_a_new_worker_at_no_cost_for_the_dispatch() {
     let w = World::new();
@@ -170,7 +170,7 @@ async fn one_attempt_over_all_pools_probes_and_the_others_follow_after_probe_aft
     assert!(apart >= SignedDuration::from_secs(30), "{apart}");
 }
 
-/// Rule 19: an end that says nothing about the credential. Reported ones are stored, so that another controller knows of them.
+/// Rule 19: an end that says nothing about the credential. Reported ones are stored for the next controller.
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_says_nothing_counts_from_its_assignment() {
     let mut w = World::new();
@@ -190,7 +190,7 @@ async fn a_probe_that_says_nothing_counts_from_its_assignment() {
     assert!(w.fake.kill(&InstanceKey { namespace: NS.to_owned(), worker: "p-0".to_owned(), uid }));
     let third = attempt(&w, "u", 3).await;
     let apart = assigned(&third).duration_since(assigned(&second));
-    assert!(third.probe && apart >= SignedDuration::from_mins(10), "{apart} after a probe that nobody reported");
+    assert!(third.probe && apart >= SignedDuration::from_mins(10), "{apart} after a probe without a report");
 }
 
 /// Rule 20: an attempt that was assigned before the time of the probe neither parks nor unparks.
@@ -241,7 +241,7 @@ async fn a_probe_that_is_rate_limited_unparks_and_rests() {
     }
 }
 
-/// Rule 21: nobody is sacrificed, whatever other credentials there are.
+/// Rule 21: no dispatch is sacrificed, whatever other credentials there are.
 #[tokio::test(start_paused = true)]
 async fn a_refused_probe_uses_no_retry_where_there_is_another_credential() {
     let w = World::new();

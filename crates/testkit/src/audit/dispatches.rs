@@ -443,7 +443,7 @@ impl Audit<'_> {
         self.check_not_before(old, after, outcome, then);
         let over = after.phase == end && after.retries.unwrap_or_default() == used;
         let right = match (may && !old.spec.cancel, outcome) {
-            // Nobody loses a retry for finding out whether a credential is still refused.
+            // No dispatch loses a retry for finding out whether a credential is still refused.
             (_, Outcome::Unauthorized) if before.probe && !old.spec.cancel => {
                 self.count("probe refused");
                 after.phase == DispatchPhase::Pending && after.retries.unwrap_or_default() == used

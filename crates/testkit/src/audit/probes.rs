@@ -1,4 +1,4 @@
-//! Credentials that were refused: what parks and unparks one, who probes it, and on which worker.
+//! Credentials that were refused: what parks and unparks one, and which attempt probes it on which worker.
 
 use std::time::Duration;
 
