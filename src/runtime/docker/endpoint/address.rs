@@ -129,7 +129,7 @@ mod tests {
         }
         let Ok(Endpoint::Ssh(ssh)) = "ssh://me@[fe80::1%eth0]:22".parse::<Endpoint>() else { panic!("refused") };
         assert_eq!((ssh.host.as_str(), ssh.port), ("fe80::1%eth0", Some(22)));
-        assert_eq!(Endpoint::Ssh(ssh).public(), "ssh://fe80::1%eth0:22");
+        assert_eq!(Endpoint::Ssh(ssh).public(), "ssh://[fe80::1%eth0]:22");
         let with_path: Endpoint = "ssh://me@gpu1:2222/run/d.sock".parse().unwrap();
         assert_eq!(with_path.public(), "ssh://gpu1:2222");
     }

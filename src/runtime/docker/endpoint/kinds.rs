@@ -100,7 +100,9 @@ impl fmt::Display for Endpoint {
             Self::Ssh(Ssh { user, host, port, socket }) => {
                 let user = user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
                 let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-                write!(f, "ssh://{user}{host}{port}{}", socket.as_deref().unwrap_or_default())
+                // An IPv6 address stands in brackets.
+                let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
+                write!(f, "ssh://{user}{open}{host}{close}{port}{}", socket.as_deref().unwrap_or_default())
             }
         }
     }
