@@ -7,6 +7,7 @@
 
 mod accounts;
 mod batch;
+mod examples;
 mod logins;
 mod supervisor;
 #[path = "../cli/support.rs"]
