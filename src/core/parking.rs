@@ -34,7 +34,7 @@ impl Core {
         now: Now,
     ) -> Option<Time> {
         let refused = outcome == Outcome::Unauthorized;
-        if !refused && !(status.probe && matches!(outcome, Outcome::Failed | Outcome::Overloaded)) {
+        if !(refused || status.probe && matches!(outcome, Outcome::Failed | Outcome::Overloaded)) {
             return None;
         }
         let worker = status.worker.as_ref()?;

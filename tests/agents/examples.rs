@@ -13,7 +13,7 @@ use crate::support::BINARY;
 async fn example(agent: Agent, variables: [&str; 2]) {
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(agent.preset);
     let rig = Rig::new(BINARY);
-    let [a, b] = variables.map(|name| name.to_owned());
+    let [a, b] = variables.map(str::to_owned);
     rig.local(&["up", "--env", &format!("{a}=token-a"), "--env", &format!("{b}=token-b")]).exits(0);
     let place = rig.file("batch");
     std::fs::create_dir(&place).unwrap();

@@ -6,6 +6,7 @@ mod delays;
 mod doors;
 mod lost;
 mod marks;
+mod parking;
 mod queue;
 mod stored;
 mod waiting;

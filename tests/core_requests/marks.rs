@@ -6,10 +6,10 @@ use poolkeeper::core::Object;
 
 use super::*;
 
-const IDENTITY: &str = "secret/s/k";
+pub const IDENTITY: &str = "secret/s/k";
 
 /// A pool whose workers share a credential with those of the others, and what it tells of its rest.
-fn sharing(name: &str, version: u32, rests: Value) -> Arc<ContainerPool> {
+pub fn sharing(name: &str, version: u32, rests: Value) -> Arc<ContainerPool> {
     let mut p = pool(name, version, json!({"max": 1, "credentials": [shared_credential("c")]}));
     Arc::make_mut(&mut p).status.as_mut().unwrap().rate_limits = serde_json::from_value(rests).unwrap();
     p

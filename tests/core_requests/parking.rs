@@ -1,0 +1,73 @@
+//! Credentials that were refused, as they are stored, and values that change.
+
+use super::marks::{IDENTITY, sharing};
+use super::*;
+
+/// The entry that the next write of a pool's status stores.
+fn stored(rig: &mut Rig) -> Option<Value> {
+    let next =
+        rig.writes().into_iter().find_map(|(_, v)| if let Verb::PoolStatus(_, s) = v { Some(s) } else { None })?;
+    next.rate_limits.first().map(|rest| serde_json::to_value(rest).unwrap())
+}
+
+fn changed(in_place: bool) -> Input {
+    Input::CredentialChanged { namespace: key("p").namespace, identity: IDENTITY.to_owned(), in_place }
+}
+
+/// An older controller parked it, or one whose pools did not probe.
+#[test]
+fn a_parked_credential_without_a_time_gets_one() {
+    let rests = json!([{"key": IDENTITY, "parked": true, "reason": "401"}]);
+    let mut rig = Rig::new(&[sharing("p", 1, rests)], &[], &[]);
+    let now = rig.now().wall;
+    let entry = stored(&mut rig).unwrap();
+    let until: jiff::Timestamp = entry["until"].as_str().unwrap().parse().unwrap();
+    assert_eq!(until.duration_since(now), jiff::SignedDuration::from_hours(1));
+    assert_eq!((&entry["parked"], &entry["reason"]), (&json!(true), &json!("401")));
+}
+
+#[test]
+fn a_new_value_unparks_a_credential_and_dates_the_workers_that_have_the_old_one() {
+    for in_place in [false, true] {
+        let rests = json!([{"key": IDENTITY, "parked": true, "until": "2026-01-01T09:00:00Z", "strikes": 2}]);
+        let mut rig = Rig::new(&[sharing("p", 1, rests)], &[], &[]);
+        rig.apply(changed(in_place));
+        let entry = stored(&mut rig).unwrap();
+        let now = entry["clearedAt"].clone();
+        assert!(now.is_string(), "what began before says nothing: {entry}");
+        let mut wanted = json!({"key": IDENTITY, "parked": false, "strikes": 0, "clearedAt": now});
+        if !in_place {
+            wanted["staleBefore"] = now;
+        }
+        assert_eq!(entry, wanted);
+    }
+}
+
+/// The account may be the same.
+#[test]
+fn a_new_value_ends_no_rest_after_a_limit() {
+    let rests = json!([{"key": IDENTITY, "parked": false, "until": "2026-01-01T09:00:00.000000Z", "strikes": 2}]);
+    let mut rig = Rig::new(&[sharing("p", 1, rests.clone())], &[], &[]);
+    rig.apply(changed(false));
+    let mut entry = stored(&mut rig).unwrap();
+    assert!(entry.as_object_mut().unwrap().remove("staleBefore").is_some());
+    assert_eq!(entry, rests[0]);
+    let mut rig = Rig::new(&[sharing("p", 1, rests.clone())], &[], &[]);
+    rig.apply(changed(true));
+    assert!(stored(&mut rig).is_none_or(|entry| entry == rests[0]), "workers see it");
+}
+
+/// Whatever waits: the worker may have the old value.
+#[test]
+fn a_worker_from_before_the_change_of_a_credential_is_replaced() {
+    let rests = json!([{"key": IDENTITY, "parked": false, "staleBefore": START}]);
+    let idle = worker("p-0", 2, Some("c"), json!({"phase": "Ready", "idleSince": START}));
+    let t = object("t", 10, json!({"pool": "p"}), json!({"phase": "Pending"}));
+    let mut rig = Rig::new(&[sharing("p", 1, rests)], &[idle], &[t]);
+    let writes = rig.writes();
+    let ends: Vec<String> = writes
+        .iter()
+        .filter_map(|(_, v)| if let Verb::DeleteWorker(_, why) = v { Some(why.to_string()) } else { None })
+        .collect();
+    assert_eq!(ends, ["it may have an old value of its credential"], "{writes:?}");
+}
