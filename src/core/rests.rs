@@ -267,6 +267,17 @@ impl Core {
                 self.agenda.mark_pool(&other);
             }
         }
+        // It may be old news only by what is to be written for another attempt, and nobody knows whether that will be stored.
+        if closed.result.outcome == Outcome::Unauthorized {
+            for other in &shared {
+                let Some(p) = self.pools.get_mut(other).filter(|p| p.due_rests.get(&identity).is_some()) else {
+                    continue;
+                };
+                p.due_rests.wait(ObjectKey::of(worker));
+                self.agenda.mark_pool(other);
+                written = false;
+            }
+        }
         written
     }
 }
