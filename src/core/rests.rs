@@ -267,7 +267,7 @@ impl Core {
                 self.agenda.mark_pool(&other);
             }
         }
-        // It may be old news only by what is to be written for another attempt, and nobody knows whether that will be stored.
+        // A refusal may be old only because of an entry that is to be written for another attempt. It waits until that is stored.
         if closed.result.outcome == Outcome::Unauthorized {
             for other in &shared {
                 let Some(p) = self.pools.get_mut(other).filter(|p| p.due_rests.get(&identity).is_some()) else {

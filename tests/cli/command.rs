@@ -121,11 +121,10 @@ fn a_credential_that_worked_and_is_refused_is_probed() {
     place.write("pool.yaml", &pool.replace("PERIOD", "1s"));
     place.write("never.yaml", &pool.replace("PERIOD", "0s"));
     place.write("tasks.txt", "works\nexpired\nrenewed\n");
-    let script = r#"test "$1" != expired || echo '{"outcome":"Unauthorized"}' > "$POOLKEEPER_RESULT""#;
+    let script = r#"test "$TASK" != expired || echo '{"outcome":"Unauthorized"}' > "$POOLKEEPER_RESULT""#;
     let run = |pool: &str| {
         let args = ["-f", pool, "--credential", "a=env:PATH", "--workers", "1", "--tasks", "tasks.txt"];
-        let command = ["--", "sh", "-c", script, "sh", "{}"];
-        place.run(&[&args[..], &command].concat()).exits(1).stderr
+        place.run(&[&args[..], &sh(script)].concat()).exits(1).stderr
     };
     let said = run("pool.yaml");
     assert!(said.contains("renewed attempt 1 succeeded"), "{said}");

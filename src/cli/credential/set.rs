@@ -26,7 +26,7 @@ use crate::runtime::credentials::{CredentialError, Secret as Value, as_value, re
 /// have the old value are replaced. A credential from a file, a command or a directory is changed there.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  poolkeeper credential set agents/a < new-token\n  poolkeeper credential set agents/a --from-env TOKEN_A"
+    after_help = "Examples:\n  poolkeeper credential set agents/team-a < new-token\n  poolkeeper credential set agents/team-a --from-env TOKEN_A"
 )]
 pub struct SetArgs {
     /// The pool, and the name of its credential
