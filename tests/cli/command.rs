@@ -127,7 +127,7 @@ fn a_credential_that_worked_and_is_refused_is_probed() {
         place.run(&[&args[..], &sh(script)].concat()).exits(1).stderr
     };
     let said = run("pool.yaml");
-    assert!(said.contains("renewed attempt 1 succeeded"), "{said}");
+    assert!(said.contains("line-3 attempt 1 succeeded"), "{said}");
     let said = run("never.yaml");
     assert!(said.contains("every credential was refused as unauthorized (a)"), "{said}");
 }
