@@ -11,7 +11,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use tokio::task::JoinHandle;
 
-use crate::api::pool::{Credential, LoginDirectory};
+use crate::api::pool::{Credential, CredentialRest, LoginDirectory};
 use crate::api::{ContainerPool, Worker};
 use crate::clock::Clock;
 use crate::controller::{ChangedCredential, ChangedCredentials, CredentialSender};
@@ -74,19 +74,22 @@ impl Looks {
         loop {
             // What cannot be listed now is listed at the next look.
             if let Ok(pools) = Api::<ContainerPool>::all(self.client.clone()).list(&ListParams::default()).await {
-                let mut seen: BTreeMap<Key, (&Credential, bool)> = BTreeMap::new();
+                let mut seen: BTreeMap<Key, (&Credential, Option<SystemTime>)> = BTreeMap::new();
                 for pool in &pools.items {
-                    let rests = pool.status.iter().flat_map(|status| &status.rate_limits);
-                    let parked: Vec<&str> = rests.filter(|rest| rest.parked).map(|rest| rest.key.as_str()).collect();
+                    let parked = |identity: &str| {
+                        let rests = pool.status.iter().flat_map(|status| &status.rate_limits);
+                        rests.filter(|rest| rest.parked && rest.key == identity).map(refused_at).max()
+                    };
                     for credential in &pool.spec.credentials {
                         let identity = credential.identity();
-                        let is_parked = parked.contains(&identity.as_str());
+                        let refused_at = parked(&identity);
                         let entry = seen.entry((pool.namespace().unwrap_or_default(), identity));
-                        entry.or_insert((credential, false)).1 |= is_parked;
+                        let newest = &mut entry.or_insert((credential, None)).1;
+                        *newest = refused_at.max(*newest);
                     }
                 }
-                for (key, (credential, is_parked)) in &seen {
-                    self.look(key, credential, *is_parked).await;
+                for (key, (credential, refused_at)) in &seen {
+                    self.look(key, credential, *refused_at).await;
                 }
                 self.workers.retain(|key, _| seen.contains_key(key));
                 self.commands.retain(|key, _| seen.contains_key(key));
@@ -95,9 +98,10 @@ impl Looks {
         }
     }
 
-    async fn look(&mut self, key: &Key, credential: &Credential, is_parked: bool) {
+    /// `refused_at`: when the service refused the credential last, if it is parked.
+    async fn look(&mut self, key: &Key, credential: &Credential, refused_at: Option<SystemTime>) {
         if let Some(directory) = &credential.directory {
-            return self.look_at_login(key, directory).await;
+            return self.look_at_login(key, directory, refused_at).await;
         }
         if credential.from_env.is_some() {
             return;
@@ -105,18 +109,23 @@ impl Looks {
         if !credential.from_command.is_empty() {
             let now = self.clock.mono();
             let is_due = self.commands.get(key).is_none_or(|last| now >= *last + COMMAND);
-            if !is_parked || !is_due {
+            if refused_at.is_none() || !is_due {
                 return;
             }
             self.commands.insert(key.clone(), now);
         }
+        let is_first = !self.changes.knows(&key.0, &key.1);
         // A value that cannot be read is no other value. The start of a worker says what is wrong.
-        let _ = self.resolver.resolve(&key.0, credential).await;
+        let Ok(value) = self.resolver.resolve(&key.0, credential).await else { return };
+        let written = credential.from_file.as_ref().and_then(|file| std::fs::metadata(file).ok()?.modified().ok());
+        if is_first && is_since(written, refused_at) {
+            self.changes.was_renewed(&key.0, &key.1, Some(&value));
+        }
     }
 
     /// A login counts as changed if another program than a worker changed it: none was busy since the last look, or all are idle for
     /// longer than it is unchanged.
-    async fn look_at_login(&mut self, key: &Key, directory: &LoginDirectory) {
+    async fn look_at_login(&mut self, key: &Key, directory: &LoginDirectory, refused_at: Option<SystemTime>) {
         let Ok(login) = Login::open(directory) else { return };
         let Ok(workers) = Api::<Worker>::all(self.client.clone()).list(&ListParams::default()).await else { return };
         let path = directory.plain_path();
@@ -132,11 +141,26 @@ impl Looks {
             (Some(idle), Some(changed)) => changed > SystemTime::from(idle.0),
             _ => false,
         };
-        let is_since = on_it().count() > 0 && on_it().all(by_itself);
-        let counts = !is_busy && (is_since || before == Some(now));
+        let by_another = on_it().count() > 0 && on_it().all(by_itself);
+        let counts = !is_busy && (by_another || before == Some(now));
         let state = login.state(directory.watch.as_deref()).unwrap_or_default();
+        let is_first = !self.changes.knows(&key.0, &key.1);
         self.changes.saw_login(&key.0, &key.1, state, counts);
+        if is_first && !is_busy && is_since(changed, refused_at) {
+            self.changes.was_renewed(&key.0, &key.1, None);
+        }
     }
+}
+
+/// When the service refused a parked credential last.
+fn refused_at(rest: &CredentialRest) -> SystemTime {
+    // Entries of older versions say no time. What is renewed then is noticed by the next probe.
+    rest.stale_before.as_ref().map_or_else(SystemTime::now, |time| SystemTime::from(time.0))
+}
+
+/// True if a file was written after its credential was refused.
+fn is_since(written: Option<SystemTime>, refused_at: Option<SystemTime>) -> bool {
+    written.zip(refused_at).is_some_and(|(written, refused)| written > refused)
 }
 
 /// Gives the workers that read the value from a file the new one, and then tells the controller.

@@ -47,6 +47,23 @@ impl Changes {
         self.note(namespace, identity, hash, counts, None);
     }
 
+    /// A credential that was refused has a value that was written since, and none was seen before: it changed while nobody looked.
+    pub fn was_renewed(&self, namespace: &str, identity: &str, value: Option<&Secret>) {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.pending.push_back(Change {
+            namespace: namespace.into(),
+            identity: identity.into(),
+            value: value.cloned(),
+        });
+        self.0.more.notify_one();
+    }
+
+    /// True if a value of a credential was seen.
+    pub fn knows(&self, namespace: &str, identity: &str) -> bool {
+        let state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.seen.contains_key(&(namespace.to_owned(), identity.to_owned()))
+    }
+
     fn note(&self, namespace: &str, identity: &str, hash: [u8; 32], counts: bool, value: Option<&Secret>) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         let before = state.seen.insert((namespace.to_owned(), identity.to_owned()), hash);
@@ -86,6 +103,17 @@ mod tests {
         assert_eq!(next(), None);
         changes.saw("team", "a", &Secret::new("two"));
         assert_eq!((next().as_deref(), next()), (Some("a"), None));
+    }
+
+    #[test]
+    fn what_was_renewed_while_nobody_looked_is_a_change() {
+        let changes = Changes::default();
+        assert!(!changes.knows("team", "a"));
+        changes.saw("team", "a", &Secret::new("new"));
+        changes.was_renewed("team", "a", Some(&Secret::new("new")));
+        assert!(changes.knows("team", "a") && !changes.knows("team", "b"));
+        let change = changes.next().now_or_never().unwrap();
+        assert_eq!((change.identity.as_str(), change.value.unwrap().expose()), ("a", "new"));
     }
 
     #[test]
