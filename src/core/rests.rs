@@ -143,10 +143,12 @@ fn is_news(rest: &CredentialRest, closed: &Limited<'_>) -> bool {
         && changed.is_none_or(|t| closed.assigned_at >= t.0 || *t == closed.result.closed_at)
 }
 
-/// True if a closed attempt shows that the service accepts a parked credential again: it was assigned for a probe, or later.
+/// True if a closed attempt shows that the service accepts a parked credential again: it was assigned for a probe, or later. The
+/// time may be that of an older rest in another pool, so the attempt is also later than the refusal.
 fn is_let_in(rest: &CredentialRest, closed: &Limited<'_>) -> bool {
     let accepted = matches!(closed.result.outcome, Outcome::Succeeded | Outcome::RateLimited);
-    accepted && rest.parked && rest.until.as_ref().is_some_and(|u| closed.assigned_at >= u.0)
+    let is_later = rest.stale_before.as_ref().is_none_or(|refused| closed.assigned_at >= refused.0);
+    accepted && rest.parked && is_later && rest.until.as_ref().is_some_and(|u| closed.assigned_at >= u.0)
 }
 
 /// The entry of a parked credential that the service accepts again. `until` stays: what was assigned before it says nothing. Workers
@@ -299,6 +301,27 @@ mod tests {
         let mut spec = ContainerPoolSpec { cooldown: Period::seconds(cooldown), ..ContainerPoolSpec::default() };
         spec.rate_limit.max_cooldown = Period::seconds(max);
         spec
+    }
+
+    /// The time is that of a rest of another pool, which ended before the refusal.
+    #[test]
+    fn a_success_from_before_the_refusal_unparks_nothing() {
+        let parked = |until, refused| CredentialRest {
+            key: "k".into(),
+            until: Some(Time::from(at(until))),
+            parked: true,
+            stale_before: Some(Time::from(at(refused))),
+            ..CredentialRest::default()
+        };
+        let succeeded = LastResult { outcome: Outcome::Succeeded, until: None, ..limited(0) };
+        let closed = |assigned| Limited { assigned_at: at(assigned), result: &succeeded };
+        let entry = |rest: &CredentialRest, assigned| {
+            credential_entry(rest, Some(rest), true, Scope::Credential, &closed(assigned))
+                .is_some_and(|next| !next.parked)
+        };
+        assert!(!entry(&parked(10, 20), 15));
+        assert!(entry(&parked(10, 20), 20));
+        assert!(!entry(&parked(30, 20), 25), "before its probe");
     }
 
     #[test]

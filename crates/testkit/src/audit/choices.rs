@@ -145,6 +145,7 @@ impl Audit<'_> {
                 && index.lives_at(k, at)
                 // A worker that is being freed takes the next only if no idle one can.
                 && (chained || rank(w, life) < own)
+                && !self.may_be_stale(w, at)
         });
         better.map(|(_, life)| life.name.clone())
     }

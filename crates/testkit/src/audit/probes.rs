@@ -52,9 +52,10 @@ impl Audit<'_> {
     pub(super) fn check_parking(&mut self, pool: &str, was: &CredentialRest, is: &CredentialRest) {
         let all = || format!("{pool}: {was:?} -> {is:?}");
         if was.parked && !is.parked {
-            let until = was.until.as_ref().map(|t| t.0);
+            // A pool that does not probe stores no time, and profits from the probes of others.
+            let since = was.until.as_ref().or(was.stale_before.as_ref()).map(|t| t.0);
             let let_in = self.closed_on(&is.key).any(|(_, r, assigned)| {
-                matches!(r.outcome, Outcome::Succeeded | Outcome::RateLimited) && until.is_some_and(|u| assigned >= u)
+                matches!(r.outcome, Outcome::Succeeded | Outcome::RateLimited) && since.is_some_and(|u| assigned >= u)
             });
             self.check(let_in, "a refused credential rests until a probe succeeds or it is cleared", all);
             self.check(is.stale_before >= was.until, "workers from before a probe are replaced", all);
@@ -136,7 +137,7 @@ impl Audit<'_> {
         let text = |what: &str| format!("{named:?} on {:?}: {rest:?}{what}", worker.metadata.name);
         let made = worker.metadata.creation_timestamp.as_ref().map(|t| t.0);
         let until = rest.until.as_ref().map(|t| t.0);
-        let stale = rest.stale_before.as_ref().map(|t| t.0).max(until.filter(|_| rest.parked));
+        let stale = stale_since(&rest);
         if made <= stale && stale.is_some() {
             return Some(("a worker from before its credential was refused takes no work", text("")));
         }
@@ -154,17 +155,26 @@ impl Audit<'_> {
         let period = naming().map(|s| s.rate_limit.park_probe.get()).filter(|p| !p.is_zero()).max()?;
         let probe_after = naming().map(|s| s.rate_limit.probe_after.get()).min()?;
         let earlier = self.probes.iter().filter(|p| p.key == key && p.assigned_at >= until);
-        let mut earlier = earlier.filter(|p| (&*p.dispatch, p.attempt) != (&*named.uid, named.attempt));
-        let own = |p: &&Probe| p.assigned_at <= named.assigned_at.0 && by.as_ref() == Some(&p.writer);
-        let too_early = earlier.find(|p| {
-            own(p) && {
-                let passed = named.assigned_at.0.duration_since(p.assigned_at).unsigned_abs();
-                let open = self.was_open(&p.dispatch, p.attempt, at);
-                // One of two that were chosen in one round is not open yet.
-                passed < if open == Some(false) { period } else { probe_after }
-            }
-        });
+        let earlier = earlier.filter(|p| (&*p.dispatch, p.attempt) != (&*named.uid, named.attempt));
+        let passed = |p: &Probe| named.assigned_at.0.duration_since(p.assigned_at).unsigned_abs();
+        // One of two that were chosen in one round is not open yet.
+        let (ended, open): (Vec<&Probe>, Vec<&Probe>) = earlier
+            .filter(|p| p.assigned_at <= named.assigned_at.0 && by.as_ref() == Some(&p.writer))
+            .partition(|p| self.was_open(&p.dispatch, p.attempt, at) == Some(false));
+        // As after a rest, one that runs for long enough lets others follow.
+        if open.iter().any(|p| passed(p) >= probe_after) {
+            return None;
+        }
+        let too_early = open.first().or_else(|| ended.iter().find(|p| passed(p) < period));
         too_early.map(|p| ("one attempt at a time probes a credential", text(&format!(", after {p:?}"))))
+    }
+
+    /// True unless a worker surely has the value of its credential that is in use: it takes no work.
+    pub(super) fn may_be_stale(&self, worker: &Worker, at: Duration) -> bool {
+        let Some(key) = self.credential_of(worker) else { return false };
+        let Some(rest) = self.steady_rest(&key, at) else { return true };
+        let made = worker.metadata.creation_timestamp.as_ref().map(|t| t.0);
+        made <= stale_since(&rest) && stale_since(&rest).is_some()
     }
 
     fn reserver_of(&self, named: &DispatchRef) -> Option<String> {
@@ -183,4 +193,10 @@ impl Audit<'_> {
         let began = before.object.status.as_ref().is_some_and(|s| s.attempt >= attempt);
         (began && is_open(before) == is_open(after)).then(|| is_open(before))
     }
+}
+
+/// Workers that were created until then may have an old value of a credential.
+fn stale_since(rest: &CredentialRest) -> Option<Timestamp> {
+    let until = rest.until.as_ref().filter(|_| rest.parked).map(|t| t.0);
+    rest.stale_before.as_ref().map(|t| t.0).max(until)
 }
