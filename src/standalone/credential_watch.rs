@@ -74,22 +74,22 @@ impl Looks {
         loop {
             // What cannot be listed now is listed at the next look.
             if let Ok(pools) = Api::<ContainerPool>::all(self.client.clone()).list(&ListParams::default()).await {
-                let mut seen: BTreeMap<Key, (&Credential, Option<SystemTime>)> = BTreeMap::new();
+                let mut seen: BTreeMap<Key, (&Credential, Option<Refused>)> = BTreeMap::new();
                 for pool in &pools.items {
                     let parked = |identity: &str| {
                         let rests = pool.status.iter().flat_map(|status| &status.rate_limits);
-                        rests.filter(|rest| rest.parked && rest.key == identity).map(refused_at).max()
+                        rests.filter(|rest| rest.parked && rest.key == identity).map(Refused::of).max()
                     };
                     for credential in &pool.spec.credentials {
                         let identity = credential.identity();
-                        let refused_at = parked(&identity);
+                        let refused = parked(&identity);
                         let entry = seen.entry((pool.namespace().unwrap_or_default(), identity));
                         let newest = &mut entry.or_insert((credential, None)).1;
-                        *newest = refused_at.max(*newest);
+                        *newest = refused.max(*newest);
                     }
                 }
-                for (key, (credential, refused_at)) in &seen {
-                    self.look(key, credential, *refused_at).await;
+                for (key, (credential, refused)) in &seen {
+                    self.look(key, credential, *refused).await;
                 }
                 self.workers.retain(|key, _| seen.contains_key(key));
                 self.commands.retain(|key, _| seen.contains_key(key));
@@ -98,10 +98,10 @@ impl Looks {
         }
     }
 
-    /// `refused_at`: when the service refused the credential last, if it is parked.
-    async fn look(&mut self, key: &Key, credential: &Credential, refused_at: Option<SystemTime>) {
+    /// `refused`: that the credential is parked, if so.
+    async fn look(&mut self, key: &Key, credential: &Credential, refused: Option<Refused>) {
         if let Some(directory) = &credential.directory {
-            return self.look_at_login(key, directory, refused_at).await;
+            return self.look_at_login(key, directory, refused).await;
         }
         if credential.from_env.is_some() {
             return;
@@ -109,7 +109,7 @@ impl Looks {
         if !credential.from_command.is_empty() {
             let now = self.clock.mono();
             let is_due = self.commands.get(key).is_none_or(|last| now >= *last + COMMAND);
-            if refused_at.is_none() || !is_due {
+            if refused.is_none() || !is_due {
                 return;
             }
             self.commands.insert(key.clone(), now);
@@ -118,14 +118,14 @@ impl Looks {
         // A value that cannot be read is no other value. The start of a worker says what is wrong.
         let Ok(value) = self.resolver.resolve(&key.0, credential).await else { return };
         let written = credential.from_file.as_ref().and_then(|file| std::fs::metadata(file).ok()?.modified().ok());
-        if is_first && is_since(written, refused_at) {
+        if is_first && is_since(written, refused) {
             self.changes.was_renewed(&key.0, &key.1, Some(&value));
         }
     }
 
     /// A login counts as changed if another program than a worker changed it: none was busy since the last look, or all are idle for
     /// longer than it is unchanged.
-    async fn look_at_login(&mut self, key: &Key, directory: &LoginDirectory, refused_at: Option<SystemTime>) {
+    async fn look_at_login(&mut self, key: &Key, directory: &LoginDirectory, refused: Option<Refused>) {
         let Ok(login) = Login::open(directory) else { return };
         let Ok(workers) = Api::<Worker>::all(self.client.clone()).list(&ListParams::default()).await else { return };
         let path = directory.plain_path();
@@ -146,21 +146,26 @@ impl Looks {
         let state = login.state(directory.watch.as_deref()).unwrap_or_default();
         let is_first = !self.changes.knows(&key.0, &key.1);
         self.changes.saw_login(&key.0, &key.1, state, counts);
-        if is_first && !is_busy && is_since(changed, refused_at) {
+        if is_first && !is_busy && is_since(changed, refused) {
             self.changes.was_renewed(&key.0, &key.1, None);
         }
     }
 }
 
-/// When the service refused a parked credential last.
-fn refused_at(rest: &CredentialRest) -> SystemTime {
-    // Entries of older versions say no time. What is renewed then is noticed by the next probe.
-    rest.stale_before.as_ref().map_or_else(SystemTime::now, |time| SystemTime::from(time.0))
+/// The service refused a credential, which is parked: when it did so last. None: an older version did not store that.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Refused(Option<SystemTime>);
+
+impl Refused {
+    fn of(rest: &CredentialRest) -> Self {
+        Self(rest.stale_before.as_ref().map(|time| SystemTime::from(time.0)))
+    }
 }
 
 /// True if a file was written after its credential was refused.
-fn is_since(written: Option<SystemTime>, refused_at: Option<SystemTime>) -> bool {
-    written.zip(refused_at).is_some_and(|(written, refused)| written > refused)
+fn is_since(written: Option<SystemTime>, refused: Option<Refused>) -> bool {
+    let refused = refused.and_then(|refused| refused.0);
+    written.zip(refused).is_some_and(|(written, refused)| written > refused)
 }
 
 /// Gives the workers that read the value from a file the new one, and then tells the controller.
