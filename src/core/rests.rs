@@ -269,8 +269,8 @@ impl Core {
                 self.agenda.mark_pool(&other);
             }
         }
-        // A refusal may be old only because of an entry that is to be written for another attempt. It waits until that is stored.
-        if closed.result.outcome == Outcome::Unauthorized {
+        // It may be old, or cleared, only because of an entry that is to be written for something else. It waits until that is stored.
+        if closed.result.outcome == Outcome::Unauthorized || closed.result.until.is_some() {
             for other in &shared {
                 let Some(p) = self.pools.get_mut(other).filter(|p| p.due_rests.get(&identity).is_some()) else {
                     continue;

@@ -64,11 +64,11 @@ impl Audit<'_> {
                 if let Some((rule, why)) = self.wrong_by_parking(before, &named, at) {
                     found.push((rv, rule, why));
                 }
-                if let Some(better) = self.better_dispatch(&index, &named, &before.spec.pool, at) {
+                if let Some(better) = self.better_dispatch(&index, &named, before, at) {
                     found.push((
                         rv,
                         "priority, then creation decides",
-                        format!("{} got {}, not {better}", life.name, named.name),
+                        format!("{} got {} at {:.3}, not {better}", life.name, named.name, at.as_secs_f64()),
                     ));
                 }
             }
@@ -151,7 +151,10 @@ impl Audit<'_> {
     }
 
     /// A dispatch that should have been served instead.
-    fn better_dispatch(&self, index: &Index, named: &DispatchRef, pool: &str, at: Duration) -> Option<String> {
+    fn better_dispatch(&self, index: &Index, named: &DispatchRef, worker: &Worker, at: Duration) -> Option<String> {
+        let pool = &*worker.spec.pool;
+        // Then the clock of the controller is set back, and the time of the assignment is not what that clock said.
+        let is_stored_end = self.is_stored_end(worker, named);
         let uid = &*named.uid;
         let rank = |d: &Dispatch| {
             let created = d.metadata.creation_timestamp.as_ref().map(|t| t.0);
@@ -172,13 +175,21 @@ impl Audit<'_> {
                 && !is_open(&s)
                 && s.worker.as_ref().is_none_or(|w| self.released_before(&w.uid, life, s.attempt, at))
                 && self.may_follow_before(d, at)
-                && s.waits_before().is_none_or(|t| t + MARGIN <= named.assigned_at.0)
+                && s.waits_before().is_none_or(|t| !is_stored_end && t + MARGIN <= named.assigned_at.0)
                 // One that comes back after Overloaded passes those for which no worker is left meanwhile.
                 && (!returned || returns(d))
                 && !index.is_named_around(k, at)
                 && rank(d) < own
         });
         better.map(|(_, life)| life.name.clone())
+    }
+
+    /// An attempt was assigned at the stored end of a rest.
+    fn is_stored_end(&self, worker: &Worker, named: &DispatchRef) -> bool {
+        let own = state_of(worker).cooldown.and_then(|c| c.until);
+        let shared = self.credential_of(worker);
+        let mut ends = shared.iter().flat_map(|key| self.entries(key)).filter_map(|rest| rest.until.as_ref());
+        own.as_ref() == Some(&named.assigned_at) || ends.any(|end| *end == named.assigned_at)
     }
 
     /// If its last attempt was Lost: nothing had held the next one back for some time. With a Lease, when the controller learnt

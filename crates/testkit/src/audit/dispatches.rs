@@ -142,10 +142,19 @@ impl Audit<'_> {
     /// When the dispatch began to wait as it waits now: it was made, or its last attempt was closed.
     fn waits_since(&self, uid: &str) -> Option<Duration> {
         let versions = &self.dispatches.get(uid)?.versions;
-        let attempt =
-            |v: &Version<Dispatch>| v.object.status.as_ref().and_then(|s| s.last_result.as_ref()).map(|r| r.attempt);
-        let last = attempt(versions.last()?);
-        versions.iter().find(|v| attempt(v) == last).map(|v| self.when(v.rv))
+        let status = |v: &Version<Dispatch>| status_of(&v.object);
+        let ended = |s: &DispatchStatus| s.last_result.as_ref().map(|r| r.attempt);
+        let mut since = versions.len().checked_sub(1)?;
+        while let Some(earlier) = since.checked_sub(1) {
+            let (before, after) = (status(&versions[earlier]), status(&versions[since]));
+            // An attempt that never started continues the wait.
+            let never_started = after.last_result.as_ref().is_some_and(|r| r.outcome == Outcome::NotStarted);
+            if super::is_open(&before) || (ended(&before) != ended(&after) && !never_started) {
+                break;
+            }
+            since = earlier;
+        }
+        Some(self.when(versions[since].rv))
     }
 
     /// The first 21 of a queue say why they wait, each once the reason has lasted for 10 s. So one controller writes no more than 21 in a

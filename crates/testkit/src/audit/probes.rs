@@ -41,7 +41,7 @@ impl Audit<'_> {
     }
 
     /// Every stored version of the entries of a credential so far.
-    fn entries<'b>(&'b self, key: &'b str) -> impl Iterator<Item = &'b CredentialRest> {
+    pub(super) fn entries<'b>(&'b self, key: &'b str) -> impl Iterator<Item = &'b CredentialRest> {
         let versions = self.pools.values().flat_map(|p| p.versions.iter());
         let rests = versions.filter_map(|v| v.object.status.as_ref()).flat_map(|s| s.rate_limits.iter());
         rests.filter(move |r| r.key == key)

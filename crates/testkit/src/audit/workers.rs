@@ -251,7 +251,9 @@ impl Audit<'_> {
         let began = self.attempts.get(&named.uid).and_then(|a| a.get(&named.attempt)?.assigned_at.clone());
         let versions = self.pools.values().filter(|p| p.name == pool.name).flat_map(|p| p.versions.iter());
         let mut rests = versions.filter_map(|v| v.object.status.as_ref()).flat_map(|s| s.rate_limits.iter());
-        let stored = rests.any(|r| r.key == key && (r.until.as_ref() >= Some(until) || r.cleared_at > began));
+        let stored = rests.any(|r| r.key == key && r.until.as_ref() >= Some(until));
+        // A clear in one pool is one of the credential.
+        let stored = stored || self.entries(&key).any(|r| r.cleared_at > began);
         self.check(stored || forgotten, "the rest of a credential is stored before its worker is freed", || {
             format!("{}: {key} is to rest until {until:?}", text(old))
         });
