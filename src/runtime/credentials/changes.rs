@@ -47,7 +47,7 @@ impl Changes {
         self.note(namespace, identity, hash, counts, None);
     }
 
-    /// A credential that was refused has a value that was written since, and none was seen before: it changed while nobody looked.
+    /// A credential that was refused has a value that was written since, and none was seen before: it changed while no server ran.
     pub fn was_renewed(&self, namespace: &str, identity: &str, value: Option<&Secret>) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.pending.push_back(Change {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_renewed_while_nobody_looked_is_a_change() {
+    fn what_was_renewed_while_no_server_ran_is_a_change() {
         let changes = Changes::default();
         assert!(!changes.knows("team", "a"));
         changes.saw("team", "a", &Secret::new("new"));
