@@ -28,7 +28,9 @@ PATH=$home/bin:$PATH
 promtool check rules charts/poolkeeper/files/monitoring/alerts.yaml
 promtool test rules tests/monitoring/alerts.test.yaml
 
-POOLKEEPER=$(cargo build --locked --bin poolkeeper --message-format=json | sed -n 's/.*"name":"poolkeeper".*"executable":"\([^"]*\)".*/\1/p' | tail -1)
+# The program of the tests, which is there: `cargo build` would compile the dependencies once more, without the tests' features.
+cargo test --locked --no-run --test crds
+POOLKEEPER=$(realpath "${CARGO_TARGET_DIR:-target}/debug/poolkeeper")
 CLUSTER_STATE=$(mktemp -d /tmp/pk-monitoring.XXXXXX)
 export POOLKEEPER CLUSTER_STATE API_PORT=6443 NODES=2
 trap 'rm -rf "$CLUSTER_STATE"' EXIT
