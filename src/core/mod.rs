@@ -46,6 +46,7 @@
 //!   `status` (what is written, and when), `sums`, `ready`, `dispatching`, `progress`, `explain`, `not_ready`, `resting`;
 //!   and what its waiting dispatches say: `waiting`.
 //! - `rests`: rests of workers and credentials. `parking`: credentials that were refused. `template`: what an instance is made from, as a hash.
+//! - [`questions`]: what waits and why, for those that see the objects alone.
 //! - [`election`]: which of several controllers leads. [`census`]: counts for metrics.
 //!
 //! Imports go from the rules to `observe`, `state`, `agenda` and the types below them, never back: `tests/circles.rs`.
@@ -64,6 +65,7 @@ mod object;
 mod observe;
 mod parking;
 mod pool;
+pub mod questions;
 mod rests;
 mod state;
 mod template;
@@ -79,7 +81,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use config::{Config, HostKey, PatternFn, TargetFn};
-pub use dispatch::{attempt_deadline, is_settled, queue_deadline};
+pub use dispatch::{attempt_deadline, is_settled, queue_deadline, queued_since};
 pub use input::{
     Action, Event, EventType, Fetched, Input, LeaseFact, RuntimeFact, RuntimeOrder, Seen, Settled, Subject, Verb,
 };

@@ -3,19 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::api::pool::{ContainerPoolStatus, RestingCredential};
-use crate::api::vocabulary::{PoolProgressing, PoolScalingLimited, Reason};
 use crate::api::{Condition, ContainerPool};
 use crate::cli::output::escape;
-
-/// True if there is nothing to say about a condition. Two of them are about something that happens, the others about something
-/// that should be.
-fn is_fine(condition: &Condition) -> bool {
-    match &*condition.type_ {
-        PoolProgressing::CONDITION => condition.reason == PoolProgressing::Steady.as_str(),
-        PoolScalingLimited::CONDITION => !condition.is_true(),
-        _ => condition.is_true(),
-    }
-}
+use crate::core::questions::is_fine;
 
 /// The conditions of a pool that are not fine.
 pub(super) fn conditions(status: &ContainerPoolStatus) -> impl Iterator<Item = &Condition> {

@@ -4,12 +4,12 @@ use jiff::Timestamp;
 
 use super::answer::{Answer, State, Step, moment};
 use super::lists::Lists;
-use super::snapshot::Snapshot;
 use super::sooner::{Commands, steps};
-use crate::api::dispatch::{DispatchPhase, Outcome};
-use crate::api::vocabulary::{DispatchAccepted, DispatchAssigned, PoolDispatching, PoolReady, Reason as _};
-use crate::api::{Condition, ContainerPool, Dispatch, Worker};
-use crate::core::{Object, ObjectKey, Wait, attempt_deadline, dispatch_status, queue_deadline};
+use crate::api::dispatch::DispatchPhase;
+use crate::api::vocabulary::{DispatchAccepted, DispatchAssigned, PoolReady, Reason as _};
+use crate::api::{ContainerPool, Dispatch, Worker};
+use crate::core::questions::{Held, PoolWait, Snapshot};
+use crate::core::{Object, Wait, attempt_deadline, dispatch_status, queue_deadline};
 
 /// How many dispatches of a pool are named.
 const NAMED: usize = 3;
@@ -56,7 +56,7 @@ impl<'a> Judge<'a> {
     /// About a pool.
     pub fn pool(&mut self, pool: &ContainerPool) -> Answer {
         let waiting = self.waiting_in(name_of(pool));
-        let (wait, reason, words) = self.wait(pool, !waiting.is_empty());
+        let PoolWait { wait, reason, words } = self.wait(pool, !waiting.is_empty());
         let named: Vec<&str> = waiting.iter().take(NAMED).map(|d| name_of(*d)).collect();
         let named = match waiting.len() - named.len() {
             0 => named.join(", "),
@@ -104,8 +104,10 @@ impl<'a> Judge<'a> {
             sooner: Vec::new(),
         };
         if let Some(pool) = pool {
-            match self.handing_over(dispatch) {
-                Some((reason, message)) => (answer.reason, answer.message) = (reason.to_owned(), message),
+            match self.held(dispatch) {
+                Some(held) => {
+                    (answer.reason, answer.message, answer.until) = (held.reason.to_owned(), held.words, held.until);
+                }
                 None => self.in_queue(dispatch, pool, &mut answer),
             }
         } else {
@@ -124,40 +126,16 @@ impl<'a> Judge<'a> {
         answer
     }
 
-    /// Words for a dispatch that is between its queue and a worker.
-    fn handing_over(&self, dispatch: &Dispatch) -> Option<(&'static str, String)> {
-        let status = dispatch_status(dispatch);
-        let namer = self.lists.workers.iter().find(|worker| names(worker, dispatch));
-        if let Some(worker) = namer {
-            let attempt = worker.status.as_ref()?.dispatch.as_ref()?.attempt;
-            return Some(if attempt > status.attempt {
-                (PoolReady::Available.as_str(), format!("it is being assigned to worker {}", name_of(worker)))
-            } else {
-                let words = format!("worker {} is being freed of its attempt {attempt}", name_of(worker));
-                (PoolReady::Replacing.as_str(), words)
-            });
-        }
-        let last = status.last_result.as_ref().filter(|last| last.outcome == Outcome::Lost)?;
-        let worker = status.worker.as_ref()?;
-        // What the lists cannot show: a host that does not answer, and a Lease that is not renewed.
-        let said = Condition::find::<DispatchAssigned>(&status.conditions).filter(|c| !c.is_true());
-        let held = [DispatchAssigned::LeaseNotRenewed, DispatchAssigned::LostWorkerRemains].into_iter();
-        if let Some((reason, c)) = held.zip(said.into_iter().cycle()).find(|(reason, c)| c.reason == reason.as_str()) {
-            return Some((reason.as_str(), c.message.clone()));
-        }
-        let there = self.lists.workers.iter().any(|w| w.uid_str() == worker.uid);
-        there.then(|| {
-            let words = format!(
-                "attempt {} was lost, so its task may still run in worker {}: the next attempt begins once that worker is gone",
-                last.attempt, worker.name
-            );
-            (Outcome::Lost.as_str(), words)
-        })
+    /// What a dispatch waits for that is not in a queue.
+    fn held(&self, dispatch: &Dispatch) -> Option<Held> {
+        let workers = &self.lists.workers;
+        let is_there = |uid: &str| workers.iter().any(|worker| worker.uid_str() == uid);
+        Held::of(dispatch, workers.iter().find(|worker| names(worker, dispatch)), is_there, self.now)
     }
 
     /// A dispatch that waits for a worker.
     fn in_queue(&mut self, dispatch: &Dispatch, pool: &ContainerPool, answer: &mut Answer) {
-        let (wait, reason, words) = self.wait(pool, true);
+        let PoolWait { wait, reason, words } = self.wait(pool, true);
         answer.message = format!("it waits in pool {}: {words}", name_of(pool));
         (answer.reason, answer.until) = (reason, wait.until());
         let before = self.waiting_in(name_of(pool)).iter().filter(|other| place(other) < place(dispatch)).count();
@@ -205,24 +183,10 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// What a pool waits for: the core's word, or the controller's if only that can know. `queued`: dispatches wait.
-    fn wait(&mut self, pool: &ContainerPool, queued: bool) -> (Wait, String, String) {
-        let wait = self.snapshot.wait(&ObjectKey::of(pool));
-        let conditions = pool.status.as_ref().map(|status| &*status.conditions).unwrap_or_default();
-        let stored = [Condition::find::<PoolDispatching>(conditions), Condition::find::<PoolReady>(conditions)];
-        let stored = stored.into_iter().flatten().filter(|c| !c.is_true()).find_map(known_to_the_controller);
-        if let Some(known) = stored.filter(|_| may_be_explained(&wait)) {
-            let words = known.to_string();
-            return (known.clone(), known.reason().as_str().to_owned(), words);
-        }
-        let workers = self.workers_of(name_of(pool));
-        let words = match &wait {
-            Wait::Nothing if workers.is_empty() && queued => "workers are about to be started".to_owned(),
-            Wait::Nothing if workers.is_empty() => "workers are started once a dispatch waits".to_owned(),
-            wait => wait.to_string(),
-        };
-        let reason = wait.reason().as_str().to_owned();
-        (wait, reason, words)
+    /// What a pool waits for. `queued`: dispatches wait.
+    fn wait(&mut self, pool: &ContainerPool, queued: bool) -> PoolWait {
+        let workers = self.workers_of(name_of(pool)).len();
+        PoolWait::of(&mut self.snapshot, pool, workers, queued)
     }
 
     /// That no controller has reacted, although nothing is waited for.
@@ -254,30 +218,6 @@ impl<'a> Judge<'a> {
 fn names(worker: &Worker, dispatch: &Dispatch) -> bool {
     let named = worker.status.as_ref().and_then(|status| status.dispatch.as_ref());
     named.is_some_and(|named| named.uid == dispatch.uid_str())
-}
-
-/// True if the lists cannot show why it is so.
-const fn may_be_explained(wait: &Wait) -> bool {
-    matches!(wait, Wait::Nothing | Wait::Starting | Wait::Replaced(_) | Wait::Unavailable(_))
-}
-
-/// A reason that is not in the lists: the words of runtimes, of the API server, and what a controller allows.
-fn known_to_the_controller(condition: &Condition) -> Option<Wait> {
-    let is = |reason: PoolReady| condition.reason == reason.as_str();
-    let words = condition.message.clone();
-    if is(PoolReady::Refused) {
-        Some(Wait::Refused(words))
-    } else if is(PoolReady::HostUnreachable) {
-        Some(Wait::HostUnreachable(words))
-    } else if is(PoolReady::StartsWait) {
-        let lead = Wait::StartsPostponed(String::new()).to_string();
-        Some(Wait::StartsPostponed(words.strip_prefix(&lead).unwrap_or(&words).to_owned()))
-    } else if is(PoolReady::WriteRefused) {
-        let lead = Wait::WriteRefused(String::new()).to_string();
-        Some(Wait::WriteRefused(words.strip_prefix(&lead).unwrap_or(&words).to_owned()))
-    } else {
-        None
-    }
 }
 
 fn finished(dispatch: &Dispatch, now: Timestamp) -> Answer {
@@ -334,7 +274,7 @@ mod tests {
             ],
         };
         let now = Now::new(NOW.parse().unwrap(), Duration::ZERO);
-        let snapshot = Snapshot::new(&lists, RuntimeKind::Docker, now);
+        let snapshot = lists.snapshot(RuntimeKind::Docker, now);
         let commands = Commands { program: "poolkeeper".into(), flags: " -n a".into() };
         let mut judge = Judge { lists: &lists, snapshot, commands, now: now.wall };
         judge.dispatch(&lists.dispatches[0])

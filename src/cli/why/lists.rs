@@ -1,14 +1,18 @@
 //! The three lists that `why` reads.
 
+use std::sync::Arc;
+
 use http::Request;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::api::{ContainerPool, Dispatch, Worker};
+use crate::api::{ContainerPool, Dispatch, RuntimeKind, Worker};
 use crate::cli::exit::Failure;
 use crate::cli::output;
 use crate::cli::print::kinds::Kind;
 use crate::cli::server::Server;
+use crate::core::Now;
+use crate::core::questions::Snapshot;
 
 /// All objects of a namespace.
 #[derive(Default)]
@@ -26,6 +30,15 @@ impl Lists {
             workers: list(server, Kind::Worker).await?,
             dispatches: list(server, Kind::Dispatch).await?,
         })
+    }
+
+    /// A core that knows them. `default_runtime`: that of the controller, for pools that name none.
+    pub fn snapshot(&self, default_runtime: RuntimeKind, now: Now) -> Snapshot {
+        fn shared<K: Clone>(objects: &[K]) -> Vec<Arc<K>> {
+            objects.iter().cloned().map(Arc::new).collect()
+        }
+        let (pools, workers, dispatches) = (shared(&self.pools), shared(&self.workers), shared(&self.dispatches));
+        Snapshot::new(pools, workers, dispatches, default_runtime, now)
     }
 }
 

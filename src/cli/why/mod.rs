@@ -1,12 +1,11 @@
 //! `poolkeeper why`: what something waits for, until when, and what would make it sooner.
 //!
-//! - `lists`: what is read. `snapshot`: a core that knows it. `judge`: the answers, from both. `sooner`: what would shorten a
+//! - `lists`: what is read. `judge`: the answers, from it and from a core that knows it. `sooner`: what would shorten a
 //!   wait. `answer`: how an answer is printed.
 
 mod answer;
 mod judge;
 mod lists;
-mod snapshot;
 mod sooner;
 
 use clap::Args;
@@ -14,7 +13,6 @@ use clap::Args;
 use self::answer::Answer;
 use self::judge::Judge;
 use self::lists::Lists;
-use self::snapshot::Snapshot;
 use self::sooner::Commands;
 use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
@@ -51,7 +49,7 @@ impl Run for WhyArgs {
         let default_runtime = if server.is_local { RuntimeKind::Docker } else { RuntimeKind::Pod };
         let mut judge = Judge {
             lists: &lists,
-            snapshot: Snapshot::new(&lists, default_runtime, now),
+            snapshot: lists.snapshot(default_runtime, now),
             commands: Commands { program: server::program().to_owned(), flags: self.server.typed() },
             now: now.wall,
         };

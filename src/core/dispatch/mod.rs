@@ -12,4 +12,4 @@ mod queue;
 mod wait;
 
 pub use fate::is_settled;
-pub use outcome::{attempt_deadline, queue_deadline};
+pub use outcome::{attempt_deadline, queue_deadline, queued_since};

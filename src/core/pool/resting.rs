@@ -7,7 +7,7 @@ use crate::core::{Core, Now, ObjectKey};
 
 impl Core {
     /// Credentials of a pool that rest now or were refused, in the order of the spec.
-    pub(super) fn resting_credentials(
+    pub(in crate::core) fn resting_credentials(
         &mut self,
         key: &ObjectKey,
         obj: &ContainerPool,

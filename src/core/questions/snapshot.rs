@@ -1,35 +1,41 @@
-//! A [`Core`] that knows what three lists say, for questions. It decides nothing, so nothing follows from it.
+//! A [`Core`] that knows what the objects of a server say.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::lists::Lists;
 use crate::api::dispatch::Target;
+use crate::api::pool::RestingCredential;
 use crate::api::vocabulary::{WorkerHealthy, WorkerReady};
 use crate::api::worker::WorkerPhase;
-use crate::api::{Condition, RuntimeKind, Worker};
+use crate::api::{Condition, ContainerPool, Dispatch, RuntimeKind, Worker};
 use crate::core::{Config, Core, HostKey, Input, Now, Object, ObjectKey, RuntimeFact, Seen, Wait};
 use crate::runtime::{Exit, Instance, InstanceKey, InstanceState, LOCAL_HOST, Observation};
 
 /// See the module's page.
-pub(super) struct Snapshot {
+pub struct Snapshot {
     core: Core,
     now: Now,
 }
 
 impl Snapshot {
     /// `default_runtime`: that of the controller, for pools that name none.
-    pub fn new(lists: &Lists, default_runtime: RuntimeKind, now: Now) -> Self {
+    pub fn new(
+        pools: Vec<Arc<ContainerPool>>,
+        workers: Vec<Arc<Worker>>,
+        dispatches: Vec<Arc<Dispatch>>,
+        default_runtime: RuntimeKind,
+        now: Now,
+    ) -> Self {
         let all = [RuntimeKind::Pod, RuntimeKind::Docker, RuntimeKind::Process];
         let mut hosts: BTreeMap<RuntimeKind, BTreeSet<String>> =
             all.into_iter().map(|runtime| (runtime, BTreeSet::from([LOCAL_HOST.to_owned()]))).collect();
-        for pool in &lists.pools {
+        for pool in &pools {
             let named = pool.spec.hosts.iter().map(|host| host.name.clone());
             hosts.entry(pool.spec.runtime.unwrap_or(default_runtime)).or_default().extend(named);
         }
         let mut instances: BTreeMap<HostKey, Vec<Instance>> = BTreeMap::new();
-        for worker in &lists.workers {
+        for worker in &workers {
             let host = host_of(worker);
             hosts.entry(host.runtime).or_default().insert(host.host.clone());
             instances.entry(host).or_default().extend(instance(worker));
@@ -59,11 +65,9 @@ impl Snapshot {
                 snapshot.apply(Input::Runtime(RuntimeFact::Observed(key, listed)));
             }
         }
-        lists.pools.iter().for_each(|pool| snapshot.apply(Input::Pool(Seen::Present(Arc::new(pool.clone())))));
-        lists.workers.iter().for_each(|worker| snapshot.apply(Input::Worker(Seen::Present(Arc::new(worker.clone())))));
-        for dispatch in &lists.dispatches {
-            snapshot.apply(Input::Dispatch(Seen::Present(Arc::new(dispatch.clone()))));
-        }
+        pools.into_iter().for_each(|pool| snapshot.apply(Input::Pool(Seen::Present(pool))));
+        workers.into_iter().for_each(|worker| snapshot.apply(Input::Worker(Seen::Present(worker))));
+        dispatches.into_iter().for_each(|dispatch| snapshot.apply(Input::Dispatch(Seen::Present(dispatch))));
         snapshot
     }
 
@@ -72,8 +76,13 @@ impl Snapshot {
     }
 
     /// What the head of a pool's queue waits for, or would wait for.
-    pub fn wait(&mut self, pool: &ObjectKey) -> Wait {
-        self.core.explain(pool, self.now)
+    pub(super) fn wait(&mut self, pool: &ContainerPool) -> Wait {
+        self.core.explain(&ObjectKey::of(pool), self.now)
+    }
+
+    /// The credentials of a pool that rest, whichever pool met the limit.
+    pub fn resting_credentials(&mut self, pool: &ContainerPool) -> Vec<RestingCredential> {
+        self.core.resting_credentials(&ObjectKey::of(pool), pool, self.now)
     }
 }
 
