@@ -12,7 +12,7 @@
 //! - [`https`]: HTTPS for a service on this machine: certificates, the token, limits.
 //! - [`controller`]: watches feed the core, its actions become writes. Holds no rule.
 //! - [`supervisor`]: asks for workers, runs tasks in them, and reports how they ended. Needs a client only.
-//! - [`dashboard`]: what a run did as a view over time, and the page that shows it. Pure.
+//! - [`dashboard`]: what a run did as a view over time, and the page that shows it; what pools do now, as a view. Pure.
 //! - [`standalone`]: `local`, a controller and runtimes in one process, for `run --local` and for the local server.
 //! - [`cli`]: the commands.
 

@@ -31,7 +31,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 13] = [
     ),
     (
         "dashboard",
-        &["api", "supervisor"],
+        &["api", "core", "supervisor"],
         &["kube::", "tokio", "futures::", "async ", "std::fs", "io::stdout", "io::stderr", "supervisor::batch"],
     ),
     (

@@ -19,6 +19,7 @@ pub mod dispatches;
 pub mod doctor;
 pub mod exec;
 pub mod exit;
+pub mod feed;
 pub mod get;
 pub mod health;
 pub mod local;

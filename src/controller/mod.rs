@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use changed::{ChangedCredential, ChangedCredentials, CredentialSender};
 pub use options::Options;
+pub(crate) use trim::{Decoded, Trim};
+pub(crate) use watch::{Pause, translate};
 
 /// Runs a controller until `stop` is cancelled. Then it stops deciding and waits for the requests under way.
 pub async fn run(client: kube::Client, options: Options, stop: CancellationToken) {

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::api::{Condition, ContainerPool, Dispatch, Worker};
 
 /// A kind whose objects the controller holds in memory.
-pub(super) trait Trim: Resource + Sized {
+pub(crate) trait Trim: Resource + Sized {
     /// The conditions of its status, whose list may have spare capacity.
     fn conditions(&mut self) -> Option<&mut Vec<Condition>>;
 
@@ -56,11 +56,11 @@ impl Trim for Dispatch {
 /// Used in place of kube's `DeserializeGuard`, which holds each object three times while it reads it. That leaves the heap
 /// so fragmented that memory is not returned.
 #[derive(Clone, Debug)]
-pub(super) struct Decoded<K>(pub Result<K, Unreadable>);
+pub(crate) struct Decoded<K>(pub Result<K, Unreadable>);
 
 /// An object that does not fit its type. Perhaps a newer version wrote it.
 #[derive(Clone, Debug)]
-pub(super) struct Unreadable {
+pub(crate) struct Unreadable {
     metadata: ObjectMeta,
     /// Why the type does not fit.
     pub error: String,

@@ -76,7 +76,8 @@ fn is_missing(error: &watcher::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
-fn translate<K>(event: watcher::Event<Decoded<K>>, listing: &mut BTreeSet<ObjectKey>) -> Option<Seen<K>>
+/// What an event of a watch shows. `listing`: the objects that a listing under way has shown.
+pub(crate) fn translate<K>(event: watcher::Event<Decoded<K>>, listing: &mut BTreeSet<ObjectKey>) -> Option<Seen<K>>
 where
     K: Trim + Resource<DynamicType = ()>,
 {
@@ -114,7 +115,7 @@ fn read<K: Trim + Resource<DynamicType = ()>>(decoded: Decoded<K>) -> Option<Arc
 /// The wait before a watch is started again: 200 ms, doubling to 10 s. It has no jitter: one seed must give one run, and
 /// there are only three watches in a controller and few controllers.
 #[derive(Default)]
-struct Pause {
+pub(crate) struct Pause {
     tries: u32,
 }
 

@@ -2,7 +2,9 @@
 //!
 //! - `step`: what a run records. `timeline`: the view that follows from it. `view`: the schema of the view, which is what the
 //!   page reads. `redact`: text from tasks without secrets and control characters. `page`: the view as one HTML file.
+//! - `live`: what the pools of a server do now, as a view.
 
+pub mod live;
 pub mod page;
 pub mod redact;
 pub mod step;

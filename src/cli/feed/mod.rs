@@ -1,0 +1,84 @@
+//! What the pools of a server do, as it changes: for commands that show it live.
+//!
+//! Three watches and a look at the server every few seconds. What is lost is said once, with its time; everything is listed again
+//! when the server is back. `watch`: one watch. `pulse`: whether the server answers, and what time it is there.
+
+mod pulse;
+mod watch;
+
+use std::sync::Arc;
+
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::server::Server;
+use crate::api::{ContainerPool, Dispatch, RuntimeKind, Worker};
+use crate::clock::Clock;
+use crate::controller::Decoded;
+use crate::dashboard::live::{Change, Store, Watched};
+
+/// How many changes are held for a reader that is slow.
+const HELD: usize = 1024;
+
+/// The changes of a server, as they come. Dropping it ends its watches.
+pub struct Feed {
+    changes: mpsc::Receiver<Change>,
+    _watches: JoinSet<()>,
+}
+
+impl Feed {
+    /// Begins. `all_namespaces`: not the server's namespace alone.
+    pub fn start(server: &Server, all_namespaces: bool, clock: Arc<dyn Clock>) -> Self {
+        let (sender, changes) = mpsc::channel(HELD);
+        let client = &server.client;
+        let namespace = (!all_namespaces).then_some(&*server.namespace);
+        let pulse = pulse::Pulse::new(client.clone(), clock.clone(), sender.clone());
+        let beats = pulse.beats();
+        let mut watches = JoinSet::new();
+        let api = api::<ContainerPool>(client, namespace);
+        watches.spawn(watch::watch(api, Watched::Pools, Change::Pool, clock.clone(), beats.clone(), sender.clone()));
+        let api = self::api::<Worker>(client, namespace);
+        watches.spawn(watch::watch(
+            api,
+            Watched::Workers,
+            Change::Worker,
+            clock.clone(),
+            beats.clone(),
+            sender.clone(),
+        ));
+        let api = self::api::<Dispatch>(client, namespace);
+        watches.spawn(watch::watch(api, Watched::Dispatches, Change::Dispatch, clock, beats, sender));
+        watches.spawn(pulse.run());
+        Self { changes, _watches: watches }
+    }
+
+    /// The next change. It may be dropped and asked again.
+    pub async fn next(&mut self) -> Change {
+        // The watches hold senders, and never end by themselves.
+        match self.changes.recv().await {
+            Some(change) => change,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A change that has come already.
+    pub fn ready(&mut self) -> Option<Change> {
+        self.changes.try_recv().ok()
+    }
+}
+
+/// A store for the objects of a server.
+pub fn store(server: &Server) -> Store {
+    Store::new(if server.is_local { RuntimeKind::Docker } else { RuntimeKind::Pod })
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<Decoded<K>>
+where
+    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
