@@ -41,12 +41,17 @@ async fn killed(rig: &Rig, pools: &[&str], truth: &Truth) {
     let tasks = usize::try_from(4 + kills).unwrap();
     until("the workers are up", || rig.run(&["get", "workers"]).stdout.matches(" Ready ").count() == 2 * pools.len());
     let before = workers(rig).await;
-    let supervisors: Vec<Supervisor> =
+    let mut supervisors: Vec<Supervisor> =
         pools.iter().map(|pool| Supervisor::start(rig, pool, 3, truth, &truth.tasks(pool, tasks))).collect();
+    // One that finds no server when it starts gives up, and its tasks never begin.
+    until("every pool works", || pools.iter().all(|pool| truth.count(&format!("begin {pool}-")) > 0));
     for kill in 0..kills {
         let (begun, more) = (truth.count("begin"), rng.random_range(0..4));
         let all = tasks * pools.len();
-        until("work goes on", || truth.count("begin") >= (begun + more).min(all));
+        until("work goes on", || {
+            assert!(!supervisors.iter_mut().any(Supervisor::has_failed), "a supervisor gave up");
+            truth.count("begin") >= (begun + more).min(all)
+        });
         // Anywhere in what follows a begin or an end.
         std::thread::sleep(std::time::Duration::from_millis(rng.random_range(0..400)));
         rig.kill();

@@ -42,6 +42,11 @@ impl Supervisor {
         self.0.try_wait().unwrap().is_some()
     }
 
+    /// True if it ended, and not well.
+    pub fn has_failed(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some_and(|ended| !ended.success())
+    }
+
     /// Ends it, or all its processes, as Ctrl-C does.
     pub fn end(mut self, signal: Signal, all: bool) {
         let pid = Pid::from_child(&self.0);

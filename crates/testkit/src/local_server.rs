@@ -138,6 +138,24 @@ impl Rig {
         until("the server is gone", || self.local(&["status"]).stderr.contains("it does not run"));
     }
 
+    /// What a reader of a failed test wants to see of the server.
+    fn tell(&self) {
+        for what in ["pools", "workers", "dispatches"] {
+            // Also when the server is the one that does not answer.
+            let said = self.around("timeout").args(["5", self.program, "get", what, "-o", "wide"]).output();
+            let Ok(said) = said.map(Said::of) else { return };
+            eprintln!("get {what}:\n{}{}", said.stdout, said.stderr);
+        }
+        let said = std::fs::read_dir(self.dir.path()).into_iter().flatten().flatten().map(|file| file.path());
+        let said = said.filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("said.")));
+        for file in said.chain([self.home().join("server.log")]) {
+            let text = std::fs::read(&file).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            let lines: Vec<&str> = text.lines().collect();
+            eprintln!("{}:\n{}", file.display(), lines[lines.len().saturating_sub(200)..].join("\n"));
+        }
+    }
+
     /// A client of the server, as any program makes one of a kubeconfig.
     pub async fn client(&self) -> Client {
         let file = Kubeconfig::read_from(self.kubeconfig()).unwrap();
@@ -148,6 +166,9 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell();
+        }
         let _ = self.local(&["down", "--force", "--purge"]);
     }
 }
