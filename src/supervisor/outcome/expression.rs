@@ -1,6 +1,6 @@
 //! Regular expressions over lines of output. They take time that grows with the length of the line only, however they are written.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use regex::{Captures, Regex, RegexBuilder};
 
@@ -84,14 +84,42 @@ pub fn own(pattern: &str) -> Result<Regex, BadPattern> {
     Ok(compiled)
 }
 
-/// An expression of a preset: for the beginning of a line, in either case, with the placeholders of times.
-///
-/// # Errors
-/// It is not a regular expression.
-pub fn of_preset(prefix: &str, text: &str) -> Result<Regex, BadPattern> {
-    let text = text.replace("{retryAfter}", &format!("(?<{RETRY_AFTER}>{LENGTH})"));
-    let text = text.replace("{resetAt}", &format!("(?<{RESET_AT}>{})", *MOMENT));
-    compile(&format!("^(?:{prefix})(?:{text})"), true, OF_PRESETS)
+/// An expression of a preset: for the beginning of a line, in either case, with the placeholders of times. It is compiled when a
+/// line is first compared with it: to compile all of a preset takes longer than a short batch should.
+#[derive(Debug)]
+pub struct OfPreset {
+    pattern: String,
+    compiled: OnceLock<Option<Regex>>,
+}
+
+impl OfPreset {
+    /// `prefix`: what may stand before it on the line.
+    pub fn new(prefix: &str, text: &str) -> Self {
+        let text = text.replace("{retryAfter}", &format!("(?<{RETRY_AFTER}>{LENGTH})"));
+        let text = text.replace("{resetAt}", &format!("(?<{RESET_AT}>{})", *MOMENT));
+        Self { pattern: format!("^(?:{prefix})(?:{text})"), compiled: OnceLock::new() }
+    }
+
+    /// Its expression. That all expressions of presets are valid is tested.
+    fn get(&self) -> Option<&Regex> {
+        self.compiled.get_or_init(|| self.compile().ok()).as_ref()
+    }
+
+    /// # Errors
+    /// It is not a regular expression.
+    pub fn compile(&self) -> Result<Regex, BadPattern> {
+        compile(&self.pattern, true, OF_PRESETS)
+    }
+
+    /// True if the line begins with it.
+    pub fn is_match(&self, line: &str) -> bool {
+        self.get().is_some_and(|expression| expression.is_match(line))
+    }
+
+    /// What it finds at the begin of the line.
+    pub fn captures<'a>(&self, line: &'a str) -> Option<Captures<'a>> {
+        self.get()?.captures(line)
+    }
 }
 
 fn compile(pattern: &str, any_case: bool, groups: &[&str]) -> Result<Regex, BadPattern> {
@@ -129,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_placeholder_of_a_moment_takes_the_whole_of_it_and_no_more() {
-        let moment = of_preset("", "x {resetAt}").unwrap();
+        let moment = OfPreset::new("", "x {resetAt}");
         for text in [
             "3pm",
             "3:45pm",
@@ -161,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_placeholder_of_a_length_takes_the_whole_of_it_and_no_more() {
-        let length = of_preset("", "x {retryAfter}").unwrap();
+        let length = OfPreset::new("", "x {retryAfter}");
         for text in [
             "2s",
             "1.898s",

@@ -4,13 +4,15 @@
 //! for at the beginning of the last lines, in JSON lines that end a run, and not at all where the program says that it
 //! succeeded. All of it is pure: the output, the time and the zone are arguments.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use regex::{Captures, Regex};
 use serde_json::Value;
 
 use super::class::Class;
-use super::expression::{self, BadPattern, RESET_AT, RETRY_AFTER, normal};
+use super::expression::{self, BadPattern, OfPreset, RESET_AT, RETRY_AFTER, normal};
 use super::fields::{at_path, has};
 use super::preset::{ExitZero, Preset, Rule};
 use super::presets;
@@ -91,17 +93,18 @@ pub struct LastWords {
 pub struct Recogniser {
     /// Own expressions with their number.
     own: Vec<(usize, Regex)>,
-    presets: Vec<Compiled>,
+    /// All copies share what is compiled.
+    presets: Vec<Arc<Known>>,
 }
 
 /// A preset with its expressions.
-#[derive(Clone, Debug)]
-struct Compiled {
+#[derive(Debug)]
+struct Known {
     preset: Preset,
-    recovered: Option<Regex>,
+    recovered: Option<OfPreset>,
     meters: Vec<Meter>,
     /// For each rule: its expression for lines, and that for the strings of events.
-    rules: Vec<Option<(Regex, Regex)>>,
+    rules: Vec<Option<(OfPreset, OfPreset)>>,
 }
 
 /// When, and in which zone, output is read.
@@ -134,10 +137,19 @@ impl Recogniser {
                 recogniser.own.push((number, expression::own(entry)?));
             } else if !recogniser.presets.iter().any(|known| known.preset.name == entry) {
                 let preset = presets::find(entry).ok_or_else(|| BadPattern::NoPreset { name: entry.to_owned() })?;
-                recogniser.presets.push(Compiled::of(preset)?);
+                recogniser.presets.push(Arc::new(Known::of(preset)));
             }
         }
         Ok(recogniser)
+    }
+
+    /// All expressions of its presets.
+    #[cfg(test)]
+    pub(super) fn expressions(&self) -> impl Iterator<Item = &OfPreset> {
+        self.presets.iter().flat_map(|known| {
+            let pairs = known.rules.iter().flatten().flat_map(|(of_line, of_event)| [of_line, of_event]);
+            pairs.chain(&known.recovered).chain(known.meters.iter().filter_map(Meter::expression))
+        })
     }
 
     /// True if it recognises nothing.
@@ -245,20 +257,15 @@ impl Recognised {
     }
 }
 
-impl Compiled {
-    fn of(preset: Preset) -> Result<Self, BadPattern> {
+impl Known {
+    fn of(preset: Preset) -> Self {
         // Some programs put what stands before a sentence on a line into their events too, others leave it out there.
         let in_event = format!("(?:{})?", preset.prefix);
-        let rule = |rule: &Rule| {
-            let pair = |text: &String| {
-                Ok((expression::of_preset(&preset.prefix, text)?, expression::of_preset(&in_event, text)?))
-            };
-            rule.text.as_ref().map(pair).transpose()
-        };
-        let rules = preset.rules.iter().map(rule).collect::<Result<_, _>>()?;
-        let recovered = preset.recovered.as_deref().map(|text| expression::of_preset("", text)).transpose()?;
-        let meters = preset.usage.iter().cloned().map(Meter::of).collect::<Result<_, _>>()?;
-        Ok(Self { preset, recovered, meters, rules })
+        let pair = |text: &String| (OfPreset::new(&preset.prefix, text), OfPreset::new(&in_event, text));
+        let rules = preset.rules.iter().map(|rule| rule.text.as_ref().map(pair)).collect();
+        let recovered = preset.recovered.as_deref().map(|text| OfPreset::new("", text));
+        let meters = preset.usage.iter().cloned().map(Meter::of).collect();
+        Self { preset, recovered, meters, rules }
     }
 
     /// True if the last event of a stream that ends a run says that it succeeded.
@@ -326,7 +333,7 @@ impl Compiled {
     fn holds(
         &self,
         rule: &Rule,
-        texts: Option<&(Regex, Regex)>,
+        texts: Option<&(OfPreset, OfPreset)>,
         places: &[Place<'_>],
         at: &Moment,
     ) -> Option<Recognised> {

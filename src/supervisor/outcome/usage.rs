@@ -1,27 +1,30 @@
 //! What a program says that it cost.
 
-use regex::Regex;
 use serde_json::Value;
 
-use super::expression::{self, BadPattern, COST};
+use super::expression::{self, COST, OfPreset};
 use super::fields::{at_path, has, numbers_at};
 use super::preset::Usage;
 use super::tail::Line;
 use crate::supervisor::spent::Spent;
 
 /// Where a preset finds costs and tokens, ready for use.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Meter {
     usage: Usage,
-    text: Option<Regex>,
+    text: Option<OfPreset>,
 }
 
 impl Meter {
-    /// # Errors
-    /// The expression cannot be used.
-    pub(super) fn of(usage: Usage) -> Result<Self, BadPattern> {
-        let text = usage.text.as_deref().map(|text| expression::of_preset("", text)).transpose()?;
-        Ok(Self { usage, text })
+    pub(super) fn of(usage: Usage) -> Self {
+        let text = usage.text.as_deref().map(|text| OfPreset::new("", text));
+        Self { usage, text }
+    }
+
+    /// Its expression.
+    #[cfg(test)]
+    pub(super) const fn expression(&self) -> Option<&OfPreset> {
+        self.text.as_ref()
     }
 
     /// True if it reads money, not tokens alone.

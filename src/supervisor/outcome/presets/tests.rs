@@ -32,6 +32,15 @@ fn judged(preset: &Preset, sample: &Sample, stream: Stream) -> (Option<String>, 
 }
 
 #[test]
+fn every_expression_is_valid() {
+    let all = Recogniser::of(names()).unwrap();
+    assert!(all.expressions().count() > 100);
+    for expression in all.expressions() {
+        expression.compile().unwrap();
+    }
+}
+
+#[test]
 fn every_sample_gives_its_verdict_and_its_time_on_either_stream() {
     let mut wrong = Vec::new();
     for preset in all() {
