@@ -10,10 +10,15 @@ check:
 test *WORD:
     cargo test {{WORD}}
 
-# Writes what is generated: the CRDs, for kubectl and for the chart, and the pages of metrics and operations.
+# Writes what is generated: the CRDs, for kubectl and for the chart, and the pages of the reference: commands, exit codes, fields, conditions, metrics.
 generate:
     cargo run --locked --quiet -- crd --dir crds --dir charts/poolkeeper/files/crds
     POOLKEEPER_GENERATE=1 cargo test --locked --quiet --lib the_page_of
+    POOLKEEPER_GENERATE=1 cargo test --locked --quiet --test book the_summary
+
+# The site, in target/site.
+site:
+    scripts/ci/site.sh --build
 
 # Writes what the program is expected to print: tests/cli/snapshots. Read the difference before you commit it.
 snapshots:

@@ -104,7 +104,7 @@ reasons() {
     for (i = 1; i <= n; i++) print $1, type[i] "=" status[i], reason[i]
   }' "$work"/words-[A-Z]*
 }
-# judge_words: each reason that was recorded has its section in docs/operations.md. Those of the suite are in target/produced.
+# judge_words: each reason that was recorded has its section in docs/conditions.md. Those of the suite are in target/produced.
 judge_words() {
   local heard line kind word reason
   end_watchers
@@ -113,14 +113,14 @@ judge_words() {
   reasons | awk 'NF == 3' | sort -u >"$heard"
   while read -r line; do
     read -r kind word reason <<<"$line"
-    documented "$kind" "$word" "$reason" || fail "docs/operations.md has no section for: $line"
+    documented "$kind" "$word" "$reason" || fail "docs/conditions.md has no section for: $line"
     if ! grep -qxF "$line" scripts/ci/cluster.d/produced.txt; then echo "not yet in cluster.d/produced.txt: $line"; fi
   done <"$heard"
   echo "$(wc -l <"$heard") reasons of conditions and Events were recorded in $heard"
 }
 # documented KIND TYPE=STATUS REASON, or KIND Event REASON
 documented() {
-  local page=docs/operations.md
+  local page=docs/conditions.md
   if [ "$2" = Event ]; then
     grep -q "^| $3 | .*$1" "$page"
     return

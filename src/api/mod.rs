@@ -13,6 +13,8 @@ pub mod dispatch;
 pub mod names;
 pub mod period;
 pub mod pool;
+#[cfg(test)]
+mod reference;
 pub mod requests;
 mod rules;
 mod schema;

@@ -2,7 +2,7 @@
 //! is not ready. Each has its meaning and what to do about it.
 //!
 //! They are part of the API: a word that was released never changes and never gets another meaning. No such literal
-//! stands anywhere else in `src`, and `docs/operations.md` is written from the tables here. Tests hold both.
+//! stands anywhere else in `src`, and `docs/conditions.md` is written from the tables here. Tests hold both.
 
 mod conditions;
 mod events;

@@ -1,4 +1,4 @@
-//! `docs/cli.md`, made from the commands; and their examples, which can all be typed.
+//! `docs/cli.md` and `docs/exit-codes.md`, made from the commands; and their examples, which can all be typed.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -38,30 +38,53 @@ fn page() -> String {
          A command that changes something says which server it used, unless a flag or a variable named it. `run --local` needs no \
          server. As a plugin of kubectl (`kubectl poolkeeper`, by a symlink named `kubectl-poolkeeper` on the PATH) the commands leave \
          out step 3.\n\n\
-         ## Exit codes\n\n| code | meaning |\n|---|---|\n",
+         How commands end: [exit codes](exit-codes.md).\n",
     );
-    for (exit, meaning) in Exit::MEANINGS {
-        // Writing to a String cannot fail.
-        let _ = writeln!(page, "| {} | {meaning} |", exit.code());
-    }
-    page.push_str("\n`run` and `exec` pass on the exit code of the command that they run.\n");
     for (path, mut command) in all() {
         let heading = if path.contains(' ') { &path } else { "poolkeeper" };
         let help = command.render_long_help().to_string();
         let help: String = help.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+        // Writing to a String cannot fail.
         let _ = write!(page, "\n## {heading}\n\n```text\n{}\n```\n", help.trim_end());
     }
     page
 }
 
+/// The codes of `Exit`, and where the pages of single commands say more.
+fn page_of_exit_codes() -> String {
+    let mut page = String::from(
+        "<!-- Generated: POOLKEEPER_GENERATE=1 cargo test --lib the_page_of. Do not edit. -->\n# Exit codes\n\n\
+         Every [command](cli.md) ends with one of these.\n\n| code | meaning |\n|---|---|\n",
+    );
+    for (exit, meaning) in Exit::MEANINGS {
+        let _ = writeln!(page, "| {} | {meaning} |", exit.code());
+    }
+    page.push_str(
+        "\n`run` and `exec` pass on the exit code of the command that they run. [What `run` ends with](run.md#exit-codes), alone and with a \
+         file of tasks, and [what the commands of a supervisor end with](supervisors.md#exit-codes), is described with these commands.\n",
+    );
+    page
+}
+
+/// With POOLKEEPER_GENERATE=1 the file is written.
+#[track_caller]
+fn is_up_to_date(file: &str, page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("POOLKEEPER_GENERATE").is_some() {
+        std::fs::write(&path, page).unwrap();
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(there == page, "{file} is stale: just generate");
+}
+
 #[test]
 fn the_page_of_commands_is_up_to_date() {
-    let (page, file) = (page(), Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md"));
-    if std::env::var_os("POOLKEEPER_GENERATE").is_some() {
-        std::fs::write(&file, &page).unwrap();
-    }
-    let there = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(there == page, "docs/cli.md is stale: POOLKEEPER_GENERATE=1 cargo test --lib the_page_of");
+    is_up_to_date("docs/cli.md", &page());
+}
+
+#[test]
+fn the_page_of_exit_codes_is_up_to_date() {
+    is_up_to_date("docs/exit-codes.md", &page_of_exit_codes());
 }
 
 /// Command lines of this program in the examples of a help text, as words. Other programs on the line are left out.

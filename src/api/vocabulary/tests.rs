@@ -72,7 +72,7 @@ fn no_literal_of_the_vocabulary_stands_elsewhere() {
     assert!(found.is_empty(), "use the enums of api/vocabulary.rs instead:\n{}", found.join("\n"));
 }
 
-/// The suites on a node record each reason that an object or an Event had, and require its section in `docs/operations.md`. The
+/// The suites on a node record each reason that an object or an Event had, and require its section in `docs/conditions.md`. The
 /// list of what they produce has every reason of the page once: produced, or with a note why no suite produces it.
 #[test]
 fn every_reason_is_produced_by_a_suite_or_says_why_not() {
@@ -175,27 +175,26 @@ fn literals(code: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// Where the generated half of `docs/operations.md` begins.
-const MARK: &str =
-    "<!-- From here on generated: POOLKEEPER_GENERATE=1 cargo test --lib the_page_of. Do not edit. -->\n";
-
-/// With POOLKEEPER_GENERATE=1 the generated half is written anew. The half before it is written by hand.
+/// With POOLKEEPER_GENERATE=1 the page is written anew.
 #[test]
-fn the_page_of_operations_is_up_to_date() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
-    let there = std::fs::read_to_string(path).unwrap_or_default();
-    let head = there.split(MARK).next().unwrap_or_default();
-    let page = format!("{head}{MARK}{}", page());
+fn the_page_of_conditions_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/conditions.md");
+    let page = page();
     if std::env::var_os("POOLKEEPER_GENERATE").is_some() {
         std::fs::write(path, &page).unwrap();
         return;
     }
-    assert!(there == page, "docs/operations.md is stale: just generate");
+    let there = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(there == page, "docs/conditions.md is stale: just generate");
 }
 
 /// A section for each condition and each of its reasons, and for each other word.
 fn page() -> String {
-    let mut page = String::new();
+    let mut page = String::from(
+        "<!-- Generated: POOLKEEPER_GENERATE=1 cargo test --lib the_page_of. Do not edit. -->\n# Conditions, reasons and Events\n\n\
+         Each word in the statuses and Events of pools, workers and dispatches, and what to do about it. Types, statuses and reasons are \
+         part of the API and do not change; messages may. [Operations](operations.md) says where to look.\n",
+    );
     for condition in CONDITIONS {
         let (kind, type_) = (condition.kind, condition.type_);
         write!(page, "\n## {kind}: condition {type_}\n\n{}\n", condition.meaning).unwrap();
