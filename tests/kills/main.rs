@@ -3,7 +3,7 @@
 //! Tests that need Docker start engines of their own (`scripts/docker-up.sh`), where POOLKEEPER_DOCKERD_PRIVATE allows that; elsewhere
 //! they are skipped, and say so. `POOLKEEPER_REQUIRE_DOCKER` makes that a failure. `POOLKEEPER_KILLS` and `POOLKEEPER_ROUNDS` say how
 //! often something is killed, `POOLKEEPER_FROZEN` for how many seconds an engine is frozen, `POOLKEEPER_CUTS` how often connections are cut. `POOLKEEPER_SYSTEMD` lets
-//! root start a systemd, as the manager of a user's units.
+//! root start a systemd, as the manager of a user's units. `POOLKEEPER_OLDER` names the program of an older version.
 #![allow(clippy::unwrap_used)]
 
 mod engine;
@@ -16,6 +16,7 @@ mod server;
 mod supervisor;
 mod swapped;
 mod truth;
+mod upgrade;
 
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_poolkeeper");
