@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the version from which upgrades are tested, static, as scripts/image.sh builds this one. Prints the path of its program, which stands
-# in the directory of its sources.
+# in the directory of its sources. Exit code 3: this clone has no history, so it cannot be built.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -15,6 +15,10 @@ mkdir -p "$cache/older"
 exec 8>"$cache/older/lock"
 flock 8
 if [ ! -x "$program" ]; then
+  if ! git cat-file -e "$commit^{commit}" 2>/dev/null; then
+    echo "older.sh: commit $commit is not in this clone" >&2
+    exit 3
+  fi
   rm -rf "$source"
   mkdir -p "$source"
   git archive "$commit" | tar x -C "$source"
