@@ -1,4 +1,4 @@
-//! The pages of the site: `docs/SUMMARY.md` lists each, and links in them and in the pages beside them lead somewhere.
+//! The pages of the site: `docs/SUMMARY.md` lists each, and links in them and in the pages next to them lead somewhere.
 //!
 //! `scripts/ci/site.sh` follows the links of the finished site, too.
 

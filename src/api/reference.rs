@@ -116,7 +116,7 @@ fn list(value: &Value) -> impl Iterator<Item = &str> {
     list_of(value).filter_map(Value::as_str)
 }
 
-/// A text as a cell of a table: one line, in which nothing but code in backticks has a meaning.
+/// Words as a cell of a table: one line, in which nothing but code in backticks has a meaning.
 fn cell(text: &Value) -> String {
     let mut code = false;
     let text = text.as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
