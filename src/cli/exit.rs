@@ -81,7 +81,6 @@ impl Exit {
 
 impl Exit {
     /// What each code means, for the documentation.
-    #[cfg(test)]
     pub(super) const MEANINGS: [(Self, &'static str); 15] = [
         (Self::Success, "Success. Of a batch: every task succeeded."),
         (Self::Failed, "Something failed. Of a batch: at least one task did."),

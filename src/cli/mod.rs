@@ -24,6 +24,7 @@ pub mod get;
 pub mod health;
 pub mod local;
 pub mod log;
+pub mod man;
 pub mod output;
 mod plugin;
 pub mod pool_flags;
@@ -90,6 +91,7 @@ enum Command {
     Controller(Box<controller::ControllerArgs>),
     Crd(crd::CrdArgs),
     Completion(completion::CompletionArgs),
+    Man(man::ManArgs),
     #[command(name = "__complete", hide = true)]
     Complete(completion::CompleteArgs),
     Uninstall(uninstall::UninstallArgs),
@@ -146,6 +148,7 @@ pub fn main() -> ExitCode {
         Command::Controller(args) => block_on(*args),
         Command::Crd(args) => block_on(args),
         Command::Completion(args) => block_on(args),
+        Command::Man(args) => block_on(args.on(Cli::command())),
         Command::Complete(args) => block_on(args.on(Cli::command())),
         Command::Uninstall(args) => block_on(args),
         // These are small programs of their own: they must run before any thread is started.

@@ -26,6 +26,11 @@ fn versions_are_those_of_the_program() {
     let read = |name| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
     let toolchain = read("rust-toolchain.toml");
     let channel = toolchain.lines().find_map(|line| line.strip_prefix("channel = \"")).unwrap().trim_end_matches('"');
+    let msrv = channel.rsplit_once('.').unwrap().0;
+    assert!(
+        read("Cargo.toml").contains(&format!("\nrust-version = \"{msrv}\"\n")),
+        "the oldest Rust that Cargo.toml promises is not the one that everything is tested with"
+    );
     assert!(
         read("Dockerfile").contains(&format!("FROM rust:{channel}-slim-bookworm AS build\n")),
         "the Dockerfile builds with another Rust"

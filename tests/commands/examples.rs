@@ -108,6 +108,7 @@ const ROWS: &[(&[&str], Way, &str)] = &[
     (&[], After(""), "source <(poolkeeper completion bash)"),
     (&[], After("mkdir -p ~/.config/fish/completions"), "poolkeeper completion fish > "),
     (&[], After("mkdir -p ~/.zfunc"), "poolkeeper completion zsh > "),
+    (&[], After(""), "poolkeeper man --dir "),
     (&[], Elsewhere(ON_A_CLUSTER), "poolkeeper controller --context prod --lease-namespace poolkeeper"),
     (&[], Elsewhere(ON_A_CLUSTER), "poolkeeper uninstall --context prod --wait-timeout 30m"),
     (&[], After(""), "poolkeeper local down --wait"),
