@@ -40,21 +40,8 @@ eval "$engine"
 # stand_in: what Docker's library does for $base, on a Debian made here. How this machine reaches Debian and Rust (mirror,
 # proxies, certificates) goes into it, since its containers share the machine's network.
 stand_in() {
-  local root=$dir/base mirror file changes=() name
-  if ! command -v debootstrap >/dev/null; then
-    say "installing debootstrap"
-    export DEBIAN_FRONTEND=noninteractive
-    { apt-get update -q && apt-get install -y -q --no-install-recommends debootstrap; } >&2
-  fi
-  # shellcheck disable=SC2016 # apt's own variables
-  mirror=$(apt-get indextargets --format '$(CREATED_BY) $(CODENAME) $(COMPONENT) $(REPO_URI)' |
-    awk -v suite="$suite" '$1 == "Packages" && $2 == suite && $3 == "main" { print $4; exit }')
-  # Its mounts go with the namespace, however it ends.
-  if ! unshare --mount debootstrap --variant=minbase --include=ca-certificates,gcc,libc6-dev \
-    "$suite" "$root" ${mirror:+"$mirror"} >"$dir/debootstrap.log" 2>&1; then
-    tail -n 20 "$dir/debootstrap.log" >&2
-    fail "debootstrap"
-  fi
+  local root=$dir/base file changes=() name
+  scripts/ci/debian.sh "$suite" "$root" ca-certificates,gcc,libc6-dev || fail "debootstrap"
   # rustup installs itself and a toolchain when it is called so.
   cp "$(command -v rustup)" "$dir/rustup-init"
   RUSTUP_HOME=$root/usr/local/rustup CARGO_HOME=$root/usr/local/cargo RUSTUP_INIT_SKIP_PATH_CHECK=yes \

@@ -1,0 +1,55 @@
+# shellcheck shell=bash
+# What the scripts of a release share: messages, and tools with fixed versions, which are installed where they are missing.
+
+say() { echo "${0##*/}: $*" >&2; }
+fail() {
+  say "$*"
+  exit 1
+}
+
+# The tools are not this repository's, and stay for the next release.
+TOOLS=${POOLKEEPER_RELEASE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/poolkeeper-release/tools}
+
+# need COMMAND PACKAGE: installs Debian's package where the command is missing.
+need() {
+  if command -v "$1" >/dev/null; then return 0; fi
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then fail "$1 is missing; please install $2 (Debian's name)"; fi
+  say "installing $2"
+  export DEBIAN_FRONTEND=noninteractive
+  { apt-get update -q && apt-get install -y -q --no-install-recommends "$2"; } >&2
+}
+
+# zig_compiler TARGET: prints the path of a C compiler for zig's TARGET.
+zig_compiler() {
+  local python=$TOOLS/zig/bin/python compiler=$TOOLS/zig/cc-$1
+  if [ "$("$python" -m ziglang version 2>/dev/null)" != 0.17.1 ]; then
+    if ! python3 -c 'import ensurepip' 2>/dev/null; then need python3-venv python3-venv; fi
+    python3 -m venv "$TOOLS/zig"
+    "$TOOLS/zig/bin/pip" install --quiet ziglang==0.17.1
+  fi
+  # The target has another name in zig, which takes no other.
+  cat >"$compiler" <<END
+#!/usr/bin/env bash
+args=()
+for arg; do
+  case \$arg in
+  --target=*) ;;
+  *) args+=("\$arg") ;;
+  esac
+done
+exec "$python" -m ziglang cc -target $1 "\${args[@]}"
+END
+  chmod +x "$compiler"
+  echo "$compiler"
+}
+
+# go_tool NAME MODULE@VERSION: prints the path of a program from the Go module proxy, whose checksum Go verifies.
+go_tool() {
+  local path=$TOOLS/$1-${2##*@}/$1
+  if [ ! -x "$path" ]; then
+    command -v go >/dev/null || fail "go is missing: $1 is built from source"
+    say "building $1 ${2##*@}"
+    GOBIN=$(dirname "$path") GOFLAGS=-trimpath CGO_ENABLED=0 go install "$2" >&2 || return 1
+  fi
+  echo "$path"
+}
