@@ -18,8 +18,7 @@ esac
 export DEBIAN_FRONTEND=noninteractive
 need shellcheck shellcheck
 need man man-db
-need rpm2cpio rpm2cpio
-need cpio cpio
+need rpm rpm
 scratch=$(mktemp -d /tmp/pk-release.XXXXXX)
 trap 'rm -rf --one-file-system "$scratch"' EXIT
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
@@ -29,6 +28,7 @@ target=$machine-unknown-linux-musl
 shellcheck -x packaging/install.sh scripts/release.sh scripts/release/*.sh scripts/ci/release.sh scripts/ci/debian.sh
 actionlint=$(go_tool actionlint github.com/rhysd/actionlint/cmd/actionlint@v1.7.12)
 "$actionlint" -color=false
+POOLKEEPER_REQUIRE_MAN=1 cargo test --locked --test cli -- man:: install::
 
 flags=(--snapshot)
 if [ $whole = no ]; then
@@ -90,8 +90,13 @@ assert not any("testkit" in name or "proptest" in name for name in names), "what
 for entry in bom["dependencies"]:
     assert set(entry["dependsOn"]) <= names | {bom["metadata"]["component"]["bom-ref"]}, entry
 END
-rpm2cpio "$release/poolkeeper-$version-1.$machine.rpm" | (cd "$scratch/rpm" && cpio --quiet -idm)
+# Debian's rpm works in any directory.
+rpm() { command rpm --root "$scratch/rpm" "$@" 2>"$scratch/said" || fail "rpm $*: $(cat "$scratch/said")"; }
+rpm --initdb
+rpm --install "$release/poolkeeper-$version-1.$machine.rpm"
 cmp "$scratch/rpm/usr/bin/poolkeeper" "$scratch/archive/$name/bin/poolkeeper"
+rpm --erase poolkeeper
+[ -z "$(find "$scratch/rpm/usr" -type f -o -path '*poolkeeper*')" ] || fail "the RPM package left something behind"
 for page in "$scratch/archive/$name"/share/man/man1/*; do
   said=$(man --warnings -l "$page" 2>&1 >/dev/null)
   [ -z "$said" ] || fail "${page##*/}: $said"
