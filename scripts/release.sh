@@ -123,7 +123,7 @@ scripts/cluster/cluster build helm >&2
 helm=${CLUSTER_HOME:-${XDG_CACHE_HOME:-$HOME/.cache}/poolkeeper-cluster}/bin/helm
 "$helm" package charts/poolkeeper --destination "$work/chart" >&2
 mkdir "$work/chart/unpacked"
-tar -C "$work/chart/unpacked" -xzf "$work/chart/poolkeeper-$version.tgz"
+tar -C "$work/chart/unpacked" -xmzf "$work/chart/poolkeeper-$version.tgz"
 pack "$work/chart/unpacked" poolkeeper >"$out/poolkeeper-$version.tgz"
 
 sums() { (cd "$out" && sha256sum -- "$@"); }

@@ -41,6 +41,9 @@ if [ $whole = no ]; then
   flags+=(--target "$target" --binaries "$scratch/binaries")
 fi
 
+say "the package for cargo, compiled from its own archive"
+cargo package --locked --target "$target"
+
 say "a release"
 scripts/release.sh "$version" "${flags[@]}" --out "$scratch/release"
 release=$scratch/release
