@@ -19,6 +19,8 @@ mod healthcheck;
 mod life;
 #[path = "docker_runtime/logins.rs"]
 mod logins;
+#[path = "docker_runtime/pauses.rs"]
+mod pauses;
 #[path = "docker_runtime/refusals.rs"]
 mod refusals;
 #[path = "docker_runtime/requests.rs"]

@@ -72,6 +72,11 @@ pub(super) const POOL: &[Rule] = &[
     },
     Rule {
         at: "spec",
+        cel: "!has(self.rateLimit.pause) || !self.rateLimit.pause || !has(self.runtime) || self.runtime == 'Docker'",
+        message: "rateLimit.pause is for runtime Docker only (remove spec.rateLimit.pause, or set spec.runtime to Docker)",
+    },
+    Rule {
+        at: "spec",
         cel: "!has(self.resources) || !has(self.resources.requests) || !has(self.runtime) || self.runtime == 'Pod'",
         message: "resources.requests are for runtime Pod only (use spec.resources.limits, or set spec.runtime to Pod)",
     },

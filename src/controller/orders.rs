@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -79,16 +80,26 @@ pub(super) async fn carry_out(runtimes: Runtimes, order: RuntimeOrder) -> Input 
             }
             None => RuntimeFact::Stopped(key, Err(RuntimeError::Refused(missing(&host)))),
         },
+        RuntimeOrder::SetPaused(host, key, paused, limit) => match runtimes.get(&host.runtime) {
+            Some(runtime) => {
+                let answer = tokio::time::timeout(limit, runtime.set_paused(&host.host, &key, paused)).await;
+                RuntimeFact::PausedSet(key, paused, answer.unwrap_or_else(|_| late(limit)))
+            }
+            None => RuntimeFact::PausedSet(key, paused, Err(RuntimeError::Refused(missing(&host)))),
+        },
         RuntimeOrder::Check(host, key, limit) => match runtimes.get(&host.runtime) {
             Some(runtime) => {
                 let answer = tokio::time::timeout(limit, runtime.check(&host.host, &key)).await;
-                let late = || Err(RuntimeError::Unreachable(format!("no answer within {}s", limit.as_secs_f64())));
-                RuntimeFact::Checked(key, answer.unwrap_or_else(|_| late()))
+                RuntimeFact::Checked(key, answer.unwrap_or_else(|_| late(limit)))
             }
             None => RuntimeFact::Checked(key, Err(RuntimeError::Refused(missing(&host)))),
         },
     };
     Input::Runtime(fact)
+}
+
+fn late<T>(limit: Duration) -> Result<T, RuntimeError> {
+    Err(RuntimeError::Unreachable(format!("no answer within {}s", limit.as_secs_f64())))
 }
 
 #[cfg(test)]

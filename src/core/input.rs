@@ -77,6 +77,8 @@ pub enum RuntimeFact {
     Stopped(InstanceKey, Result<(), RuntimeError>),
     /// Answer to [`RuntimeOrder::Check`]. `Err` too when the check took longer than it may.
     Checked(InstanceKey, Result<Option<Instance>, RuntimeError>),
+    /// Answer to [`RuntimeOrder::SetPaused`], and what was asked. `Err` too when it took longer than it may.
+    PausedSet(InstanceKey, bool, Result<Option<Instance>, RuntimeError>),
 }
 
 /// A Lease as seen by a GET.
@@ -183,6 +185,8 @@ pub enum RuntimeOrder {
     Stop(HostKey, InstanceKey),
     /// Look at an instance, for at most this long.
     Check(HostKey, InstanceKey, Duration),
+    /// Make the processes of an instance stand still (true), or go on. It may take this long.
+    SetPaused(HostKey, InstanceKey, bool, Duration),
 }
 
 /// `type` of a Kubernetes Event.

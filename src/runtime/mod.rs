@@ -118,6 +118,8 @@ pub enum InstanceState {
     },
     /// Able to take a task.
     Running,
+    /// Its processes stand still. It can take a task once they go on.
+    Paused,
     /// Its node is being drained: it is to take no other task, and to be removed once it has none. Why, in words.
     Leaving(String),
     /// It ended, and nothing of it runs any more. It may still take up a name and disk.
@@ -219,6 +221,17 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Looks at one instance now. `Ok(None)`: the host confirms that it does not exist.
     async fn check(&self, host: &str, key: &InstanceKey) -> Result<Option<Instance>, RuntimeError>;
+
+    /// Makes the processes of an instance that runs stand still (`paused`), or go on. To repeat it changes nothing. Answers with how
+    /// the instance is then. `Ok(None)`: the host confirms that it does not exist.
+    async fn set_paused(
+        &self,
+        _host: &str,
+        _key: &InstanceKey,
+        _paused: bool,
+    ) -> Result<Option<Instance>, RuntimeError> {
+        Err(RuntimeError::Refused(format!("runtime {} cannot pause", self.kind())))
+    }
 
     /// How a task reaches the instance.
     fn target(&self, instance: &Instance) -> Target;

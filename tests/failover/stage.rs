@@ -436,7 +436,7 @@ fn bodies(seen: &[Seen], tasks: &[FakeEvent], killed: &BTreeSet<String>) -> Vec<
             What::Stopped { key, lost, .. } | What::Ended { key, lost, .. } => {
                 *lost = running.remove(&key.uid).into_iter().flatten().collect();
             }
-            What::Started { .. } => {}
+            What::Started { .. } | What::PauseSet { .. } => {}
         }
     }
     events

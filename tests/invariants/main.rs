@@ -91,6 +91,8 @@ const REQUIRED: &[&str] = &[
     "outcome: NotStarted",
     "outcome: Expired",
     "outcome: QueueFull",
+    "instance paused",
+    "instance unpaused",
     "wait explained",
     "choice judged",
     "status judged",

@@ -247,6 +247,7 @@ fn pools(seed: u64, draw: &mut Draw) -> Vec<(String, ContainerPoolSpec)> {
                 max_cooldown: second(draw.of(60, 100)),
                 probe_after: second(10),
                 park_probe: second([0, 25, 25, 70][apart.random_range(0..4)]),
+                pause: apart.random::<f64>() < 0.5,
                 ..RateLimitPolicy::default()
             },
             health: HealthPolicy { interval: second(40), timeout: second(5), start_timeout: second(60) },

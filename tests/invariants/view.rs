@@ -79,6 +79,11 @@ impl Runtime for View {
         answer
     }
 
+    async fn set_paused(&self, host: &str, key: &InstanceKey, paused: bool) -> Result<Option<Instance>, RuntimeError> {
+        self.alive().await;
+        self.fake.set_paused(host, key, paused).await
+    }
+
     fn target(&self, instance: &Instance) -> Target {
         self.fake.target(instance)
     }

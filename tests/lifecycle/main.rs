@@ -14,6 +14,7 @@ mod instances;
 mod log;
 mod lost;
 mod parking;
+mod pauses;
 mod queueing;
 mod refused;
 mod rests;

@@ -3,6 +3,7 @@
 //! Skipped, loudly, where no engine answers; `POOLKEEPER_REQUIRE_DOCKER=1` makes that a failure.
 use std::process::Command;
 
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
 use kube::{Api, ResourceExt};
@@ -143,4 +144,89 @@ async fn the_engine_is_the_one_that_was_named() {
     says("tcp://127.0.0.1:1").await;
     rig.local(&["up", "--docker-host", "auto"]).exits(0);
     says("unix:///nonexistent/docker.sock").await;
+}
+
+/// The processor time that a container has used, in nanoseconds, as its cgroup counts it.
+async fn used(engine: &bollard::Docker, container: &str) -> u64 {
+    let options = bollard::query_parameters::StatsOptionsBuilder::default().stream(false).one_shot(true).build();
+    let stats = Box::pin(engine.stats(container, Some(options))).next().await.unwrap().unwrap();
+    stats.cpu_stats.unwrap().cpu_usage.unwrap().total_usage.unwrap()
+}
+
+/// Two workers never stop computing, and one of them rests. The server is killed repeatedly meanwhile.
+#[tokio::test]
+async fn a_worker_that_rests_uses_no_processor_time_if_the_pool_asks_for_that() {
+    if docker(&["image", "inspect", IMAGE]).is_none() {
+        assert!(std::env::var_os("POOLKEEPER_REQUIRE_DOCKER").is_none(), "no Docker Engine has {IMAGE}");
+        eprintln!("SKIPPED: no Docker Engine answers, or it has no image {IMAGE}");
+        return;
+    }
+    let engine = match std::env::var("DOCKER_HOST") {
+        Ok(host) => bollard::Docker::connect_with_host(&host).unwrap(),
+        Err(_) => bollard::Docker::connect_with_unix_defaults().unwrap(),
+    };
+    let engine = engine.negotiate_version().await.unwrap();
+    let rig = Rig::with_docker(PROGRAM);
+    let client = rig.up().client().await;
+    let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
+    let workers: Api<Worker> = Api::default_namespaced(client);
+    let pool = json!({
+        "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "pauses"},
+        "spec": {
+            "image": IMAGE, "min": 2, "max": 2, "rateLimit": {"pause": true}, "health": {"interval": "1s"},
+            "command": ["sh", "-c", "while :; do :; done"], "resources": {"limits": {"cpu": "200m"}},
+            "terminationGracePeriod": "1s",
+        },
+    });
+    pools.create(&PostParams::default(), &serde_json::from_value(pool).unwrap()).await.unwrap();
+    let mut ids = Vec::new();
+    for name in ["pauses-0", "pauses-1"] {
+        let ready = |w: Option<&Worker>| {
+            w.and_then(|w| w.status.as_ref()).is_some_and(|s| s.phase == WorkerPhase::Ready && s.handle.is_some())
+        };
+        let wait = kube::runtime::wait::await_condition(workers.clone(), name, ready);
+        let wait = tokio::time::timeout(std::time::Duration::from_secs(120), wait).await;
+        let worker = wait.expect("no worker became Ready").unwrap().unwrap();
+        ids.push(worker.status.unwrap().handle.unwrap().id);
+    }
+    let (rests, works) = (ids[0].as_str(), ids[1].as_str());
+    let status = |id: &str| docker(&["inspect", "-f", "{{.State.Status}}", id]).unwrap().trim().to_owned();
+    let until_used = async |id: &str, more: u64| {
+        let end = used(&engine, id).await + more;
+        while used(&engine, id).await < end {}
+    };
+
+    rig.run(&["cooldown", "pauses-0", "--for", "1h"]).exits(0);
+    until("it is paused", || status(rests) == "paused");
+    let before = used(&engine, rests).await;
+    for _ in 0..3 {
+        rig.kill();
+        until_used(works, 20_000_000).await;
+        rig.up();
+        until_used(works, 20_000_000).await;
+        assert_eq!((status(rests), used(&engine, rests).await), ("paused".to_owned(), before));
+        assert_eq!(status(works), "running");
+    }
+    let refused = rig.run(&["exec", "worker/pauses-0", "--", "true"]).exits(125).stderr;
+    assert!(refused.contains("spec.rateLimit.pause"), "{refused}");
+    rig.run(&["exec", "worker/pauses-1", "--", "true"]).exits(0);
+
+    // What changed while no server ran: a pause by hand is undone.
+    rig.kill();
+    docker(&["pause", works]).unwrap();
+    rig.up();
+    until("it goes on", || status(works) == "running");
+    assert_eq!((status(rests), used(&engine, rests).await), ("paused".to_owned(), before));
+
+    // The rest is over.
+    rig.run(&["cooldown", "pauses-0", "--clear"]).exits(0);
+    until("it goes on after its rest", || status(rests) == "running");
+    until_used(rests, 1_000_000).await;
+    rig.run(&["exec", "worker/pauses-0", "--", "true"]).exits(0);
+
+    // One that is paused is removed as any other.
+    rig.run(&["cooldown", "pauses-0", "--for", "1h"]).exits(0);
+    until("it is paused again", || status(rests) == "paused");
+    rig.local(&["down", "--force"]).exits(0);
+    assert!(docker(&["inspect", rests]).is_none(), "it is still there");
 }

@@ -404,6 +404,11 @@ impl Rig {
                 let w = self.workers[&ObjectKey::new(key.namespace.clone(), key.worker.clone())].clone();
                 RuntimeFact::Checked(key, Ok(Some(instance(&w))))
             }
+            RuntimeOrder::SetPaused(_, key, paused, _) => {
+                let w = self.workers[&ObjectKey::new(key.namespace.clone(), key.worker.clone())].clone();
+                let state = if paused { InstanceState::Paused } else { InstanceState::Running };
+                RuntimeFact::PausedSet(key, paused, Ok(Some(Instance { state, ..instance(&w) })))
+            }
         };
         self.feed(Step::Other, Input::Runtime(fact));
     }

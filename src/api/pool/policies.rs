@@ -29,6 +29,10 @@ pub struct RateLimitPolicy {
     /// that share a credential wait for the longest of their times. `0s`: the pool never probes. Default 1h.
     #[serde(default = "defaults::park_probe")]
     pub park_probe: Period,
+    /// True: the container of a worker is paused while the worker or its credential rests. A rest then costs no processor
+    /// time. It goes on before the next dispatch. With runtime Docker only. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pause: bool,
     /// Exit codes of a task that mean RateLimited. Default 75.
     #[schemars(length(max = 64), inner(range(min = 1, max = 255)), extend("x-kubernetes-list-type" = "set"))]
     #[serde(default = "defaults::exit_codes")]
@@ -48,6 +52,7 @@ impl Default for RateLimitPolicy {
             max_cooldown: defaults::max_cooldown(),
             probe_after: defaults::probe_after(),
             park_probe: defaults::park_probe(),
+            pause: false,
             exit_codes: defaults::exit_codes(),
             patterns: Vec::new(),
         }

@@ -44,6 +44,9 @@ pub struct PoolArgs {
     /// What rests after a rate limit (spec.rateLimit.scope) [default: Worker]
     #[arg(long, value_name = "Worker|Credential", value_parser = scope, help_heading = "Pool")]
     scope: Option<&'static str>,
+    /// Pause the containers of workers that rest (spec.rateLimit.pause)
+    #[arg(long, help_heading = "Pool")]
+    pause: bool,
     /// Check the pool and print it, without creating anything
     #[arg(long)]
     dry_run: bool,
@@ -125,10 +128,11 @@ impl PoolArgs {
         if let Some(time) = &self.idle_timeout {
             spec.insert("idleTimeout".to_owned(), json!(time));
         }
-        if let Some(scope) = self.scope {
+        let scope = self.scope.map(|scope| ("scope", json!(scope)));
+        for (field, value) in scope.into_iter().chain(self.pause.then(|| ("pause", json!(true)))) {
             let limit = spec.entry("rateLimit").or_insert_with(|| json!({}));
             let wrong = || Failure::usage("--file: spec.rateLimit must be an object");
-            limit.as_object_mut().ok_or_else(wrong)?.insert("scope".to_owned(), json!(scope));
+            limit.as_object_mut().ok_or_else(wrong)?.insert(field.to_owned(), value);
         }
         Ok(())
     }

@@ -63,6 +63,8 @@ pub(super) fn of_order(order: &RuntimeOrder) -> Line {
         RuntimeOrder::Start(_, spec) => ("start the instance", &spec.key, Some(spec.pool.clone())),
         RuntimeOrder::Stop(_, key) => ("stop the instance", key, None),
         RuntimeOrder::Check(_, key, _) => ("check the instance", key, None),
+        RuntimeOrder::SetPaused(_, key, true, _) => ("pause the instance", key, None),
+        RuntimeOrder::SetPaused(_, key, false, _) => ("unpause the instance", key, None),
     };
     let mut line = Line::new(what, &key.namespace);
     (line.pool, line.worker) = (pool, Some(key.worker.clone()));

@@ -41,6 +41,8 @@ pub(in crate::controller) fn operation(order: &RuntimeOrder) -> (&'static str, &
         RuntimeOrder::Start(host, _) => (host, "start"),
         RuntimeOrder::Stop(host, _) => (host, "stop"),
         RuntimeOrder::Check(host, ..) => (host, "check"),
+        RuntimeOrder::SetPaused(host, _, true, _) => (host, "pause"),
+        RuntimeOrder::SetPaused(host, _, false, _) => (host, "unpause"),
     };
     (host.runtime.as_str(), op)
 }
@@ -52,15 +54,18 @@ pub(in crate::controller) fn answer(event: &Input) -> &'static str {
         RuntimeFact::Observed(..)
         | RuntimeFact::Started(_, Ok(_))
         | RuntimeFact::Stopped(_, Ok(()))
-        | RuntimeFact::Checked(_, Ok(Some(_))) => "done",
-        RuntimeFact::Checked(_, Ok(None)) => "gone",
+        | RuntimeFact::Checked(_, Ok(Some(_)))
+        | RuntimeFact::PausedSet(.., Ok(Some(_))) => "done",
+        RuntimeFact::Checked(_, Ok(None)) | RuntimeFact::PausedSet(.., Ok(None)) => "gone",
         RuntimeFact::Started(_, Err(StartError::Unknown(_))) => "unknown",
         RuntimeFact::Started(_, Err(StartError::NotNow(_))) => "put_off",
         RuntimeFact::Started(_, Err(StartError::Refused(_)))
         | RuntimeFact::Stopped(_, Err(RuntimeError::Refused(_)))
-        | RuntimeFact::Checked(_, Err(RuntimeError::Refused(_))) => "refused",
+        | RuntimeFact::Checked(_, Err(RuntimeError::Refused(_)))
+        | RuntimeFact::PausedSet(.., Err(RuntimeError::Refused(_))) => "refused",
         RuntimeFact::Started(_, Err(StartError::Unreachable(_)))
         | RuntimeFact::Stopped(_, Err(RuntimeError::Unreachable(_)))
-        | RuntimeFact::Checked(_, Err(RuntimeError::Unreachable(_))) => "unreachable",
+        | RuntimeFact::Checked(_, Err(RuntimeError::Unreachable(_)))
+        | RuntimeFact::PausedSet(.., Err(RuntimeError::Unreachable(_))) => "unreachable",
     }
 }

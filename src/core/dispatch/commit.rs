@@ -10,6 +10,7 @@ use crate::api::vocabulary::{DispatchAccepted, DispatchAssigned, DispatchFinishe
 use crate::api::worker::{DispatchRef, WorkerPhase, WorkerStatus};
 use crate::api::{self, Condition, Dispatch, Time, Worker};
 use crate::core::agenda::Wake;
+use crate::core::limits::MISSED_CHECKS;
 use crate::core::object::dispatch_status;
 use crate::core::rests::{self, Limited};
 use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb, WorkerEnd, conditions};
@@ -219,6 +220,14 @@ impl Core {
                 if fate == Fate::Running && self.show_draining(key, worker, Some(&named.name), now) {
                     return;
                 }
+                let paused = self.may_be_paused(key, worker);
+                let missed = self.workers.get(key).map_or(0, |e| e.life().missed());
+                if paused && fate == Fate::RollForward && missed >= MISSED_CHECKS && !worker.is_deleting() {
+                    // It cannot go on: the attempt is closed as NotStarted.
+                    self.delete_worker(key, WorkerEnd::Unhealthy(missed), now);
+                    return;
+                }
+                self.go_on(key, worker, now, wake);
                 self.check_if_due(key, now, wake);
             }
             Fate::NeverRan => self.free(key, worker, None, now),
@@ -289,6 +298,9 @@ impl Core {
         let status = if w.is_deleting() || self.instances.is_dead(&w) {
             not_started(dispatch, &w, &named, now)
         } else {
+            if self.may_be_paused(worker, &w) {
+                return; // the order that lets it go on marks it again
+            }
             let Some(target) = self.target_of(&w) else {
                 return; // not seen yet: an observation of its host marks it again
             };

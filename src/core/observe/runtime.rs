@@ -45,6 +45,34 @@ impl Core {
                 }
                 self.mark_dependents(&key, now);
             }
+            RuntimeFact::PausedSet(key, paused, result) => {
+                let host = self.order_answered(&key, Order::SetPaused);
+                self.pause_answered(&key, host.as_ref(), paused, result, now);
+                self.mark_dependents(&key, now);
+            }
+        }
+    }
+
+    /// The answer to an order to pause an instance, or to let it go on.
+    fn pause_answered(
+        &mut self,
+        key: &InstanceKey,
+        host: Option<&HostKey>,
+        paused: bool,
+        result: Result<Option<Instance>, RuntimeError>,
+        now: Now,
+    ) {
+        if let Some(e) = self.workers.of_instance_mut(key).filter(|_| !paused) {
+            match &result {
+                Ok(Some(i)) if i.state == InstanceState::Paused => e.life_mut().cannot_go_on(),
+                Ok(_) => e.life_mut().goes_on(),
+                Err(_) => e.life_mut().cannot_go_on(),
+            }
+        }
+        match (result, host) {
+            (Ok(Some(i)), Some(host)) => self.answered(host, i, now),
+            (Ok(None), Some(host)) => self.instance_gone(host, key, now),
+            _ => {}
         }
     }
 
@@ -152,7 +180,9 @@ impl Core {
             e.life_mut().checked(now.mono);
             let starting = worker_status(e.obj()).phase == WorkerPhase::Starting;
             match &result {
-                Ok(Some(i)) if starting || i.state == InstanceState::Running => e.life_mut().passed_check(),
+                Ok(Some(i)) if starting || matches!(i.state, InstanceState::Running | InstanceState::Paused) => {
+                    e.life_mut().passed_check()
+                }
                 Ok(_) => {}
                 Err(_) => e.life_mut().missed_check(),
             }

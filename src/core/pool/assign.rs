@@ -107,7 +107,7 @@ impl Core {
         }
     }
 
-    fn wake_at_gate(&self, gate: Gate, wake: &mut Wake) {
+    pub(super) fn wake_at_gate(&self, gate: Gate, wake: &mut Wake) {
         match gate {
             Gate::Resting(t) | Gate::Parked(Some(t)) => self.wake_at_rest_end(t, wake),
             Gate::Probing(t) => wake.at(t),

@@ -31,6 +31,7 @@ impl Core {
             self.scale(key, &obj, now, wake);
             self.explain_queue(key, now, wake);
             self.note_rests(key, &obj, now, wake);
+            self.note_pauses(key, &obj, now, wake);
             self.expire_history(key, &obj.spec.dispatch.history, now, wake);
         }
         self.handle_requests(key, &obj, now, wake);

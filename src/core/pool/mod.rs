@@ -10,6 +10,7 @@ mod dispatching;
 mod explain;
 mod hosts;
 mod not_ready;
+mod pauses;
 mod progress;
 mod ready;
 mod requests;

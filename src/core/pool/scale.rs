@@ -329,6 +329,11 @@ impl Core {
         if obj.spec.image.is_none() && runtime != RuntimeKind::Process {
             return Some(format!("spec.image is required with runtime {runtime}"));
         }
+        if obj.spec.rate_limit.pause && runtime != RuntimeKind::Docker {
+            return Some(format!(
+                "spec.rateLimit.pause is for runtime Docker only, and this pool has runtime {runtime}"
+            ));
+        }
         let foreign = obj.spec.credentials.iter().find(|c| c.secret_key_ref.is_none());
         if let Some(c) = foreign.filter(|_| !self.cfg.local_credentials) {
             let what = if c.directory.is_some() { "a directory is for the local server and run --local; " } else { "" };

@@ -11,6 +11,8 @@ pub(in crate::core) enum Order {
     Start,
     Stop,
     Check,
+    /// To pause the instance, or to let it go on.
+    SetPaused,
 }
 
 /// How the start of an instance goes.
@@ -43,6 +45,20 @@ pub(in crate::core) struct Life {
     checked: Option<Duration>,
     /// Failed checks in a row.
     missed: u32,
+    pause: Pause,
+}
+
+/// Whether this controller paused the instance.
+#[derive(Debug, Default)]
+struct Pause {
+    /// An order to pause it began, and none to let it go on has succeeded since.
+    ordered: bool,
+    /// Monotonic time before which it is not paused again: a person that unpaused it by hand has until then.
+    next: Duration,
+    /// Monotonic time before which it is not unpaused again.
+    next_end: Duration,
+    /// How often in a row it could not be unpaused.
+    failed_ends: u32,
 }
 
 impl Life {
@@ -56,6 +72,7 @@ impl Life {
             stands_still: false,
             checked: Some(now),
             missed: 0,
+            pause: Pause::default(),
         }
     }
 
@@ -171,6 +188,46 @@ impl Life {
         self.missed += 1;
     }
 
+    /// An order to pause the instance begins. The next one is due `interval` later, unless the instance is unpaused.
+    pub fn pauses(&mut self, interval: Duration, now: Duration) {
+        self.order(Order::SetPaused, now);
+        self.pause.ordered = true;
+        self.pause.next = now + interval;
+        self.pause.next_end = Duration::ZERO;
+    }
+
+    /// An order to let the instance go on begins. The next one is due `wait` later.
+    pub fn ends_pause(&mut self, wait: Duration, now: Duration) {
+        self.order(Order::SetPaused, now);
+        self.pause.next_end = now + wait;
+    }
+
+    /// The instance was unpaused, as an order asked.
+    pub fn goes_on(&mut self) {
+        let next_end = self.pause.next_end; // an older observation may still say that it is paused
+        self.pause = Pause { next_end, ..Pause::default() };
+    }
+
+    /// The instance could not be unpaused.
+    pub fn cannot_go_on(&mut self) {
+        self.pause.failed_ends += 1;
+    }
+
+    /// True if this controller may have paused the instance, and has not seen it go on since.
+    pub const fn may_be_paused(&self) -> bool {
+        self.pause.ordered
+    }
+
+    /// Monotonic time from which the instance may be paused.
+    pub const fn next_pause(&self) -> Duration {
+        self.pause.next
+    }
+
+    /// Monotonic time from which it may be unpaused.
+    pub const fn next_end_of_pause(&self) -> Duration {
+        self.pause.next_end
+    }
+
     /// A listing did not show the instance: a check must.
     pub fn not_listed(&mut self) {
         self.checked = None;
@@ -219,9 +276,9 @@ impl Life {
         self.checked
     }
 
-    /// Failed checks in a row.
-    pub const fn missed(&self) -> u32 {
-        self.missed
+    /// Failed checks in a row, or how often it could not be unpaused.
+    pub fn missed(&self) -> u32 {
+        self.missed.max(self.pause.failed_ends)
     }
 }
 

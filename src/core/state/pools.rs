@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::backoff::Backoff;
 use super::due_rests::DueRests;
 use super::members::Members;
+use super::pauses::Pauses;
 use super::queue::Queue;
 use super::replacements::Replacements;
 use super::requests::Requests;
@@ -35,6 +36,8 @@ pub(in crate::core) struct PoolEntry {
     pub shown_rests: ShownRests,
     /// Times up to which its workers may have an old value of a credential, by its identity.
     pub stale: BTreeMap<String, Timestamp>,
+    /// What the pauses of its workers depend on.
+    pub pauses: Pauses,
     /// What was learned about this very object.
     pub learned: Learned,
     /// What was found out about its `spec.rateLimit.patterns`.
@@ -145,6 +148,7 @@ impl PoolEntry {
             due_rests: _,
             shown_rests: _,
             stale: _,
+            pauses: _,
             // A name is enough for these: the last is a guess, the others limit rates.
             status_written: _,
             queue_looked_at: _,

@@ -116,6 +116,7 @@ impl Core {
             self.write_worker(key, next, now);
             return;
         }
+        self.pause_or_go_on(key, w, status, now, wake);
         self.check_if_due(key, now, wake);
     }
 

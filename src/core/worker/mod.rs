@@ -3,6 +3,7 @@
 mod decide;
 mod exit;
 mod health;
+mod pause;
 mod rests;
 mod slots;
 mod start;

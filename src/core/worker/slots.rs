@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::api::Worker;
 use crate::api::worker::WorkerPhase;
 use crate::core::object::worker_status;
-use crate::core::state::instances::{InstanceView, host_of};
+use crate::core::state::instances::host_of;
 use crate::core::state::slots::Slot;
 use crate::core::state::workers::WorkerEntry;
 use crate::core::{Core, Now, Object, ObjectKey, Subject};
@@ -61,9 +61,9 @@ impl Core {
             && !self.is_stale(e)
     }
 
-    /// True if the worker's instance was seen to run.
+    /// True if the worker's instance was seen to run. One that is paused goes on before an attempt is published.
     fn is_running(&self, w: &Worker) -> bool {
-        matches!(self.instances.view_of(w), Some(InstanceView::There { state: InstanceState::Running, .. }))
+        self.is_in_state(w, &InstanceState::Running) || self.is_in_state(w, &InstanceState::Paused)
     }
 
     /// Moves a worker to the index where it belongs now.

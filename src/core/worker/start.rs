@@ -66,6 +66,8 @@ impl Core {
         }
         if missed > 0 {
             self.check_if_due(key, now, wake); // it was not in a listing
+        } else if self.may_be_paused(key, w) {
+            self.go_on(key, w, now, wake);
         } else if !under_way && !seen && !stands_still {
             self.order_start(key, w, &pool, host, now);
         }

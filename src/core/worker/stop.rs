@@ -14,7 +14,7 @@ impl Core {
         let host = host_of(w);
         let instance = instance_key(w);
         let Some(e) = self.workers.get_mut(key) else { return };
-        let under_way = matches!(e.life().order_under_way(), Some(Order::Start | Order::Stop));
+        let under_way = matches!(e.life().order_under_way(), Some(Order::Start | Order::Stop | Order::SetPaused));
         let base = e.obj().clone();
         if under_way {
             // The answer marks this worker again.

@@ -40,6 +40,9 @@ const MAX_LOOKS: u32 = 100;
 const DEATH_WAIT: Duration = Duration::from_secs(10);
 /// A program that is in no image.
 const NO_PROGRAM: &str = "/.poolkeeper/no-such-program";
+/// What is said of a container that takes no command because it is paused.
+const PAUSED: &str = "its container is paused: the worker rests, and spec.rateLimit.pause of its pool is true; it goes on when the \
+                      rest is over, or after `poolkeeper cooldown WORKER --clear`";
 /// A process that was killed by SIGKILL.
 const KILLED: i32 = 137;
 /// What the engine also says of an exec when it cannot write to its client any more.
@@ -108,6 +111,9 @@ async fn begin(
     let id = docker.create_exec(container, config).await.map_err(|e| match host.error(&e) {
         // What the engine says of the request itself, like a variable without a name.
         EngineError::Answer { status: 400, message } => ExecError::Command { message, code: 126 },
+        EngineError::Answer { status: 409, message } if message.contains(" is paused") => {
+            ExecError::Worker(PAUSED.to_owned())
+        }
         error => ExecError::Worker(error.to_string()),
     })?;
     let options = StartExecOptions { output_capacity: Some(READ_BYTES), ..StartExecOptions::default() };

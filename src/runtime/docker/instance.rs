@@ -89,8 +89,9 @@ pub(super) async fn read(host: &Host, docker: &Docker, found: &ContainerInspectR
     let state = found.state.as_ref()?;
     let running = match state.status {
         Some(Status::RUNNING | Status::STOPPING) => Some(by_health(state)),
-        // A paused one is not able to take a task.
-        Some(Status::CREATED | Status::PAUSED | Status::RESTARTING) => Some(InstanceState::Starting),
+        // Its HEALTHCHECK does not run: what that said last does not count.
+        Some(Status::PAUSED) => Some(InstanceState::Paused),
+        Some(Status::CREATED | Status::RESTARTING) => Some(InstanceState::Starting),
         _ => None,
     };
     let state = match running {
@@ -118,6 +119,10 @@ pub(super) async fn read(host: &Host, docker: &Docker, found: &ContainerInspectR
 fn by_health(state: &ContainerState) -> InstanceState {
     match state.health.as_ref().and_then(|health| health.status) {
         Some(Health::STARTING) => InstanceState::Starting,
+        // The engine calls each container unhealthy that it pauses, until the next HEALTHCHECK after that. None has failed.
+        Some(Health::UNHEALTHY) if state.health.as_ref().is_some_and(|health| health.failing_streak == Some(0)) => {
+            InstanceState::Running
+        }
         Some(Health::UNHEALTHY) => InstanceState::NotReady {
             why: "the HEALTHCHECK of its image fails; `docker inspect` shows what it printed".to_owned(),
             held: false,

@@ -14,6 +14,7 @@
 //! | `quantity` | Kubernetes quantities as numbers |
 //! | `image` | pulls, which starts share |
 //! | `start`, `stop` | making an instance, and removing it |
+//! | `pause` | making the processes of a container stand still, and go on |
 //! | `instance` | from an inspected container to an [`Instance`], with its last output |
 //! | `observe` | following an engine: listings and events |
 //! | `exec` | running a task in a container |
@@ -36,6 +37,7 @@ mod login;
 mod logs;
 mod observe;
 mod owner;
+mod pause;
 mod quantity;
 mod result;
 mod start;
@@ -219,6 +221,11 @@ impl Runtime for DockerRuntime {
     async fn stop(&self, host: &str, key: &InstanceKey) -> Result<(), RuntimeError> {
         let host = self.hosts.get(host).map_err(RuntimeError::Refused)?;
         stop::stop(host, &self.owner.installation, key).await
+    }
+
+    async fn set_paused(&self, host: &str, key: &InstanceKey, paused: bool) -> Result<Option<Instance>, RuntimeError> {
+        let host = self.hosts.get(host).map_err(RuntimeError::Refused)?;
+        pause::set(host, &self.owner.installation, key, paused).await
     }
 
     async fn check(&self, host: &str, key: &InstanceKey) -> Result<Option<Instance>, RuntimeError> {

@@ -222,6 +222,7 @@ fn is_still(known: &Instance, listed: &ContainerSummary) -> bool {
             let says = listed.status.as_deref().unwrap_or_default();
             listed.state == Some(Listed::RUNNING) && !NOT_HEALTHY.iter().any(|words| says.contains(words))
         }
+        InstanceState::Paused => listed.state == Some(Listed::PAUSED),
         InstanceState::Exited(_) => listed.state == Some(Listed::EXITED),
     }
 }

@@ -1,6 +1,7 @@
 //! Ending an instance, and making sure that nothing of it is left.
 
 use bollard::Docker;
+use bollard::models::ContainerSummaryStateEnum as Listed;
 use bollard::query_parameters::{RemoveContainerOptionsBuilder, StopContainerOptions, WaitContainerOptionsBuilder};
 use futures::stream::StreamExt;
 
@@ -25,7 +26,11 @@ pub(super) async fn stop(host: &Host, installation: &str, key: &InstanceKey) -> 
             remove_value_file(&key.uid);
             return Ok(());
         }
-        for id in found.into_iter().filter_map(|container| container.id) {
+        for container in found {
+            let Some(id) = container.id else { continue };
+            if container.state == Some(Listed::PAUSED) {
+                resume(host, &docker, &id).await?;
+            }
             end(host, &docker, &id).await?;
             remove(host, &docker, &id).await?;
         }
@@ -34,6 +39,14 @@ pub(super) async fn stop(host: &Host, installation: &str, key: &InstanceKey) -> 
         "{key} on host {} keeps reappearing after removal: something else is recreating it",
         host.name
     )))
+}
+
+/// Lets a paused container go on: it cannot heed a signal. `Ok` too if the engine will not; it is then ended by force.
+async fn resume(host: &Host, docker: &Docker, id: &str) -> Result<(), EngineError> {
+    match docker.unpause_container(id).await.map_err(|e| host.error(&e)) {
+        Ok(()) | Err(EngineError::Answer { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Asks the container to end, and ends it after the grace that it was created with. `Ok` if it does not run.

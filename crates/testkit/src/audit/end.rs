@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use poolkeeper::api::dispatch::DispatchPhase;
+use poolkeeper::api::pool::Credential;
 use poolkeeper::api::worker::WorkerPhase;
-use poolkeeper::api::{ContainerPool, ContainerPoolSpec};
+use poolkeeper::api::{ContainerPool, ContainerPoolSpec, Worker};
 use poolkeeper::runtime::InstanceState;
 
 use super::{Audit, is_final, is_open, state_of, status_of};
@@ -57,7 +58,7 @@ impl Audit<'_> {
             waiting += 1;
         }
         *self.tally.entry("waiting at the end, rightly".to_owned()).or_default() += waiting;
-        self.workers_at_the_end(&alive);
+        self.workers_at_the_end(&alive, &|identity| refused.contains(identity));
         for p in &alive {
             let name = p.metadata.name.clone().unwrap();
             self.check(p.metadata.deletion_timestamp.is_none(), "a deleted pool goes", || name.clone());
@@ -87,7 +88,7 @@ impl Audit<'_> {
         self.check(late.is_empty(), "idling and waiting cost no writes", || late.join("\n"));
     }
 
-    fn workers_at_the_end(&mut self, alive: &[ContainerPool]) {
+    fn workers_at_the_end(&mut self, alive: &[ContainerPool], touched: &dyn Fn(&str) -> bool) {
         let mut there = BTreeSet::new();
         let workers: Vec<_> =
             self.workers.iter().filter(|(_, w)| w.gone.is_none()).map(|(k, w)| (k.clone(), w.last().clone())).collect();
@@ -111,9 +112,19 @@ impl Audit<'_> {
             .evidence
             .instances
             .iter()
-            .filter(|i| i.state == InstanceState::Running)
+            .filter(|i| matches!(i.state, InstanceState::Running | InstanceState::Paused))
             .map(|i| i.key.uid.clone())
             .collect();
+        for i in self.evidence.instances.iter().filter(|i| i.state == InstanceState::Paused) {
+            let spec = |w: &Worker| alive.iter().find(|p| p.metadata.name.as_deref() == Some(&w.spec.pool));
+            let worker = self.workers.get(&i.key.uid).map(|w| w.last().clone());
+            let asked = worker.as_ref().and_then(spec).is_some_and(|p| {
+                let refused = |c: &Credential| touched(&c.identity());
+                p.spec.rate_limit.pause && p.spec.credentials.iter().any(refused)
+            });
+            // After so long a time no rest lasts, but that of a refused credential.
+            self.check(asked, "a pause ends with its rest", || i.key.to_string());
+        }
         let all: BTreeSet<String> = self.evidence.instances.iter().map(|i| i.key.uid.clone()).collect();
         self.check(all.is_subset(&there), "no orphan is left", || format!("{:?}", all.difference(&there)));
         self.check(there.is_subset(&running), "every worker has its instance", || {

@@ -82,6 +82,11 @@ impl Audit<'_> {
                 });
                 let published =
                     self.attempts.get(dispatch).and_then(|a| a.get(attempt)).is_some_and(|a| a.worker == key.uid);
+                let paused = self.bodies.get(&key.uid).is_some_and(|body| body.paused);
+                let calm = self.is_calm(event.mono);
+                self.check(!paused || !calm, "a task begins where nothing stands still", || {
+                    format!("{key}: {dispatch} {attempt}")
+                });
                 self.check(published, "a task runs where it was published", || format!("{key}: {dispatch} {attempt}"));
                 let body = self.bodies.entry(key.uid.clone()).or_default();
                 let again = body.again;
@@ -89,6 +94,15 @@ impl Audit<'_> {
                 self.check(!again, "one instance for each Worker uid", || {
                     format!("{key} runs a task in another than the one that it came up with")
                 });
+            }
+            What::PauseSet { key, paused, tasks, by } => {
+                self.count(if *paused { "instance paused" } else { "instance unpaused" });
+                // Two controllers, or one that has died, may not know of the task. The one that leads makes up for it.
+                let calm = self.is_calm(event.mono);
+                self.check(!*paused || !calm || tasks.is_empty(), "no worker is paused while it works", || {
+                    format!("{key} by {by}: {tasks:?}")
+                });
+                self.bodies.entry(key.uid.clone()).or_default().paused = *paused;
             }
             What::TaskEnded { key, dispatch, attempt } => {
                 let body = self.bodies.entry(key.uid.clone()).or_default();

@@ -84,6 +84,8 @@ pub struct Body {
     pub id: String,
     pub exists: bool,
     pub runs: bool,
+    /// It stands still.
+    pub paused: bool,
     /// Its worker was up with another one before.
     pub again: bool,
     /// After which write it began or ended.

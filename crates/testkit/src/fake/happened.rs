@@ -27,6 +27,8 @@ pub enum What {
     Stopped { key: InstanceKey, by: String, ran: bool, lost: Vec<(String, i32)> },
     /// A task began; `beside` are those that ran in the same instance at that moment.
     TaskStarted { key: InstanceKey, dispatch: String, attempt: i32, beside: Vec<(String, i32)> },
+    /// An instance was made to stand still, or to go on; `tasks` are those that run in it.
+    PauseSet { key: InstanceKey, by: String, paused: bool, tasks: Vec<(String, i32)> },
     /// A task ended by itself.
     TaskEnded { key: InstanceKey, dispatch: String, attempt: i32 },
 }

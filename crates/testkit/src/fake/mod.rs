@@ -81,6 +81,7 @@ impl FakeRuntime {
             relist: Duration::from_secs(30),
             next_starts: Vec::new(),
             next_stops: Vec::new(),
+            refuse_pauses: (false, false),
         };
         let (world, view) = (Arc::new(Mutex::new(world)), "a".to_owned());
         Self { world, view, frozen: Watched::default(), changed: Arc::default() }
@@ -121,6 +122,23 @@ impl FakeRuntime {
         world.tell(&instance.host.clone(), &Observation::Changed(instance));
         self.changed();
         true
+    }
+
+    /// Pauses an instance, or lets it go on, as a user with a shell would.
+    pub fn pause(&self, key: &InstanceKey, paused: bool) {
+        let host = self.world().instances.get(&key.uid).map(|held| held.instance.host.clone());
+        self.world().set_paused(&host.unwrap(), key, paused, "a user");
+        self.changed();
+    }
+
+    /// From now on the host does not let instances go on, or does again.
+    pub fn refuse_to_go_on(&self, refused: bool) {
+        self.world().refuse_pauses.1 = refused;
+    }
+
+    /// The host refuses the next pause.
+    pub fn refuse_next_pause(&self) {
+        self.world().refuse_pauses.0 = true;
     }
 
     /// Removes an instance as a user with a shell would. False: there is none.
@@ -352,6 +370,30 @@ impl FakeRuntime {
         Ok(Some(world.within(&world.start_time)))
     }
 
+    async fn set_paused_now(
+        self,
+        host: String,
+        key: InstanceKey,
+        paused: bool,
+    ) -> Result<Option<Instance>, RuntimeError> {
+        self.travel().await;
+        let unreachable = || RuntimeError::Unreachable("no route to host".to_owned());
+        let answer = {
+            let mut world = self.world();
+            world.known(&host)?;
+            if !world.reachable(&host) {
+                return Err(unreachable());
+            }
+            if paused && std::mem::take(&mut world.refuse_pauses.0) || !paused && world.refuse_pauses.1 {
+                return Err(RuntimeError::Refused("no freezer".to_owned()));
+            }
+            world.set_paused(&host, &key, paused, &self.view)
+        };
+        self.changed();
+        self.travel().await;
+        if self.world().reachable(&host) { Ok(answer) } else { Err(unreachable()) }
+    }
+
     async fn stop_now(self, host: String, key: InstanceKey) -> Result<(), RuntimeError> {
         self.travel().await;
         let unreachable = || RuntimeError::Unreachable("no route to host".to_owned());
@@ -464,6 +506,10 @@ impl Runtime for FakeRuntime {
             return Err(RuntimeError::Unreachable("no route to host".to_owned()));
         }
         Ok(found)
+    }
+
+    async fn set_paused(&self, host: &str, key: &InstanceKey, paused: bool) -> Result<Option<Instance>, RuntimeError> {
+        tokio::spawn(self.clone().set_paused_now(host.to_owned(), key.clone(), paused)).await.unwrap()
     }
 
     fn target(&self, instance: &Instance) -> Target {

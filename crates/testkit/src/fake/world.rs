@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poolkeeper::clock::{Clock, Ids};
-use poolkeeper::runtime::{Instance, InstanceState, Observation, RuntimeError, StartError};
+use poolkeeper::runtime::{Instance, InstanceKey, InstanceState, Observation, RuntimeError, StartError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -25,6 +25,8 @@ pub struct World {
     pub relist: Duration,
     pub next_starts: Vec<Fault>,
     pub next_stops: Vec<Fault>,
+    /// Whether the next pause is refused, and whether every end of one is.
+    pub refuse_pauses: (bool, bool),
 }
 
 pub struct Held {
@@ -88,6 +90,23 @@ impl World {
     pub fn send(&self, observer: &mut Observer, observation: Observation) -> bool {
         observer.last = observer.last.max(Instant::now() + self.within(&self.latency));
         observer.queue.send((observer.last, observation)).is_ok()
+    }
+
+    /// Pauses an instance that runs, or lets a paused one go on. Answers with how it is then.
+    pub fn set_paused(&mut self, host: &str, key: &InstanceKey, paused: bool, by: &str) -> Option<Instance> {
+        let held = self.instances.get_mut(&key.uid).filter(|held| held.instance.host == host)?;
+        let (from, to) = match paused {
+            true => (InstanceState::Running, InstanceState::Paused),
+            false => (InstanceState::Paused, InstanceState::Running),
+        };
+        if held.instance.state != from {
+            return Some(held.instance.clone());
+        }
+        held.instance.state = to;
+        let (instance, tasks) = (held.instance.clone(), held.live());
+        self.record(What::PauseSet { key: key.clone(), by: by.to_owned(), paused, tasks });
+        self.tell(host, &Observation::Changed(instance.clone()));
+        Some(instance)
     }
 
     pub fn running(&mut self, id: &str) -> Result<&mut Held, NotThere> {
