@@ -92,7 +92,8 @@ async fn an_older_server_is_replaced_and_comes_back_while_tasks_run() {
         let tasks = truth.tasks(pool, TASKS);
         let script = example("supervisor.sh");
         let line = format!("PATH={path}:$PATH exec {} {} {}", script.display(), tasks.display(), truth.command());
-        Supervisor::of(&rig, pool, 2, &line)
+        // A slot for each task: no task waits for the long one.
+        Supervisor::of(&rig, pool, TASKS, &line)
     };
     let supervisors = [("old", supervise("old", &older)), ("new", supervise("new", newer))];
     let batches = [batch(&rig, &older, "old-run", &beside), batch(&rig, newer, "new-run", &beside)];

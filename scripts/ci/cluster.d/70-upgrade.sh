@@ -28,7 +28,7 @@ scripts/cluster/images/archive.py "$work/older.tar" ghcr.io/poolkeeper/poolkeepe
 scripts/cluster/cluster load "$work/older.tar" target/image/poolkeeper.tar
 
 # of PROGRAM COMMAND...: a command of one of the versions, on the cluster.
-of() { "$1" "${@:2}" -n "$ns"; }
+of() { "$1" "$2" --namespace "$ns" "${@:3}"; }
 uids() { k get pkw,pods -o 'jsonpath={range .items[*]}{.kind} {.metadata.name} {.metadata.uid}{"\n"}{end}' | sort; }
 # keeps FILE: every field of the pools that were stored there is as it was. A newer version adds fields that have defaults.
 keeps() {
@@ -77,6 +77,8 @@ dispatch held
 "$older" run agents -n "$ns" -- sh -c 'until [ -e /truth/end ]; do echo "$POOLKEEPER_TASK_ID.$POOLKEEPER_ATTEMPT" >>/truth/log; sleep 0.2; done' \
   >"$work/run" 2>&1 &
 run=$!
+# It ends with this script.
+watchers+=("$run")
 until_true "the task runs" test -s "$truth/log"
 workers=$(uids)
 k get cpool -o json >"$work/pools"
