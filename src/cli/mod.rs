@@ -42,6 +42,7 @@ mod signals;
 pub mod status;
 pub mod task;
 pub mod timeline;
+pub mod top;
 pub mod uninstall;
 pub mod why;
 
@@ -67,6 +68,7 @@ enum Command {
     Run(Box<run::args::RunArgs>),
     Local(local::LocalArgs),
     Status(Box<status::StatusArgs>),
+    Top(Box<top::TopArgs>),
     Health(Box<health::HealthArgs>),
     Get(Box<get::GetArgs>),
     Acquire(Box<dispatches::acquire::AcquireArgs>),
@@ -141,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Delete(args) => block_on(*args),
         Command::Why(args) => block_on(args),
         Command::Timeline(args) => block_on(args),
+        Command::Top(args) => block_on(*args),
         Command::Cleanup(args) => block_on(*args),
         Command::Cooldown(args) => block_on(*args),
         Command::Preset(args) => block_on(args),

@@ -114,6 +114,11 @@ pub fn stderr() -> io::Stderr {
     io::stderr()
 }
 
+/// Standard output, for a screen that is drawn.
+pub fn terminal() -> io::Stdout {
+    io::stdout()
+}
+
 /// Standard output and standard error, for output that is passed on as it arrives.
 pub fn live() -> (tokio::io::Stdout, tokio::io::Stderr) {
     (tokio::io::stdout(), tokio::io::stderr())

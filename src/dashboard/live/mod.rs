@@ -18,4 +18,6 @@ pub use text::Text;
 pub use view::view;
 
 #[cfg(test)]
+pub(crate) mod testkit;
+#[cfg(test)]
 mod tests;

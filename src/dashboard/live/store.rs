@@ -138,8 +138,10 @@ impl Store {
 
     /// Present while something of the server is lost: since the first loss.
     pub fn lost(&self) -> Option<Lost> {
-        let (since, why) = self.lost.values().min_by_key(|(since, _)| *since)?;
-        Some(Lost { since: self.server_time(*since), why: why.clone() })
+        let since = self.lost.values().map(|(since, _)| *since).min()?;
+        // What the server as a whole says comes first, and is the shortest.
+        let (_, why) = self.lost.values().next()?;
+        Some(Lost { since: self.server_time(since), why: why.clone() })
     }
 
     pub(super) fn default_runtime(&self) -> RuntimeKind {

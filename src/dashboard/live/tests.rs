@@ -1,85 +1,15 @@
-//! A server in a test: objects as JSON, and the view that follows from them.
+//! The view that follows from what watches show.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use jiff::SignedDuration;
+use serde_json::json;
 
-use super::model::{Model, Standing};
+use super::model::Standing;
+use super::testkit::{Server, at, busy, credentials, now};
 use super::*;
-use crate::api::RuntimeKind;
 use crate::api::dispatch::DispatchPhase;
 use crate::core::{ObjectKey, Seen};
-
-const NOW: &str = "2026-11-30T12:00:00Z";
-
-fn now() -> Timestamp {
-    NOW.parse().unwrap()
-}
-
-/// A time so many seconds from now.
-fn at(seconds: i64) -> String {
-    format!("{:.6}", now() + SignedDuration::from_secs(seconds))
-}
-
-fn object(kind: &str, name: &str, spec: &Value, status: &Value) -> Value {
-    json!({
-        "apiVersion": "poolkeeper.dev/v1alpha1", "kind": kind, "spec": spec, "status": status,
-        "metadata": {
-            "name": name, "namespace": "default", "uid": format!("{name}-uid"), "resourceVersion": "1",
-            "creationTimestamp": "2026-11-30T11:00:00Z",
-        },
-    })
-}
-
-struct Server(Store);
-
-impl Server {
-    fn new() -> Self {
-        Self(Store::new(RuntimeKind::Docker))
-    }
-
-    fn pool(mut self, name: &str, spec: &Value, status: &Value) -> Self {
-        let pool = serde_json::from_value(object("ContainerPool", name, spec, status)).unwrap();
-        self.0.apply(Change::Pool(Seen::Present(Arc::new(pool))));
-        self
-    }
-
-    fn worker(mut self, name: &str, credential: Option<&str>, status: &Value) -> Self {
-        let pool = name.rsplit_once('-').unwrap().0;
-        let mut spec =
-            json!({"pool": pool, "poolGeneration": 1, "runtime": "Docker", "host": "local", "templateHash": "h"});
-        if let Some(credential) = credential {
-            spec["credential"] = credential.into();
-        }
-        let worker = serde_json::from_value(object("Worker", name, &spec, status)).unwrap();
-        self.0.apply(Change::Worker(Seen::Present(Arc::new(worker))));
-        self
-    }
-
-    fn dispatch(mut self, name: &str, pool: &str, status: &Value) -> Self {
-        let dispatch = serde_json::from_value(object("Dispatch", name, &json!({"pool": pool}), status)).unwrap();
-        self.0.apply(Change::Dispatch(Seen::Present(Arc::new(dispatch))));
-        self
-    }
-
-    fn view(&self) -> Model {
-        view(&self.0, now())
-    }
-}
-
-fn busy(dispatch: &str, since: i64) -> Value {
-    json!({"phase": "Busy", "dispatches": 3, "dispatch": {
-        "name": dispatch, "uid": format!("{dispatch}-uid"), "attempt": 1, "assignedAt": at(since),
-    }})
-}
-
-fn credentials() -> Value {
-    json!({"image": "i", "max": 3, "rateLimit": {"scope": "Credential"}, "credentials": [
-        {"name": "a", "env": "T", "fromEnv": "A"}, {"name": "b", "env": "T", "fromEnv": "B", "maxConcurrent": 2},
-    ]})
-}
 
 #[test]
 fn workers_say_what_they_do_and_since_when() {
@@ -189,20 +119,20 @@ fn a_lost_server_leaves_its_objects_until_they_are_listed_again() {
     let listed = |names: &[&str]| {
         Seen::Listed(names.iter().map(|name| ObjectKey::new("default", *name)).collect::<BTreeSet<_>>())
     };
-    server.0.apply(Change::Pool(Seen::Listed(BTreeSet::from([ObjectKey::new("default", "p")]))));
-    server.0.apply(Change::Worker(Seen::Listed(BTreeSet::new())));
-    server.0.apply(Change::Dispatch(listed(&["d"])));
+    server.apply(Change::Pool(Seen::Listed(BTreeSet::from([ObjectKey::new("default", "p")]))));
+    server.apply(Change::Worker(Seen::Listed(BTreeSet::new())));
+    server.apply(Change::Dispatch(listed(&["d"])));
     assert!(server.view().complete && server.view().lost.is_none());
-    server.0.apply(Change::Answers(SignedDuration::from_secs(60)));
-    server.0.apply(Change::Lost(Watched::Dispatches, now(), "refused".into()));
-    server.0.apply(Change::Lost(Watched::Server, now() + SignedDuration::from_secs(1), "no answer".into()));
+    server.apply(Change::Answers(SignedDuration::from_secs(60)));
+    server.apply(Change::Lost(Watched::Dispatches, now(), "refused".into()));
+    server.apply(Change::Lost(Watched::Server, now() + SignedDuration::from_secs(1), "no answer".into()));
     let model = server.view();
     let lost = model.lost.unwrap();
-    assert_eq!((lost.since, &*lost.why), (now() + SignedDuration::from_secs(60), "refused"));
+    assert_eq!((lost.since, &*lost.why), (now() + SignedDuration::from_secs(60), "no answer"));
     assert_eq!(model.dispatches.len(), 1);
-    server.0.apply(Change::Answers(SignedDuration::ZERO));
+    server.apply(Change::Answers(SignedDuration::ZERO));
     assert!(server.view().lost.is_some(), "the dispatches may be old");
-    server.0.apply(Change::Dispatch(listed(&[])));
+    server.apply(Change::Dispatch(listed(&[])));
     let model = server.view();
     assert!(model.lost.is_none() && model.dispatches.is_empty());
 }

@@ -1,5 +1,6 @@
 //! Text that many parts of the view share.
 
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -20,6 +21,12 @@ impl Deref for Text {
 impl<T: Into<Arc<str>>> From<T> for Text {
     fn from(text: T) -> Self {
         Self(text.into())
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
     }
 }
 
