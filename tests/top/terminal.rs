@@ -63,7 +63,7 @@ impl Terminal {
         length.replace_all(&clock.replace_all(&screen, "CLOCK"), "T").into_owned()
     }
 
-    /// Waits until the screen has lines with these texts, in this order.
+    /// Waits until the screen has lines that contain these words, in this order.
     #[track_caller]
     pub fn shows(&self, texts: &[&str]) {
         self.waits_for(texts, |screen| {
@@ -72,7 +72,7 @@ impl Terminal {
         });
     }
 
-    /// Waits until the screen has these texts.
+    /// Waits until the screen contains these words.
     #[track_caller]
     pub fn shows_in_any_order(&self, texts: &[&str]) {
         self.waits_for(texts, |screen| texts.iter().all(|text| screen.contains(text)));

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::server::Server;
-use crate::api::{ContainerPool, Dispatch, RuntimeKind, Worker};
+use crate::api::RuntimeKind;
 use crate::clock::Clock;
 use crate::controller::Decoded;
 use crate::dashboard::live::{Change, Store, Watched};
@@ -34,21 +34,14 @@ impl Feed {
         let client = &server.client;
         let namespace = (!all_namespaces).then_some(&*server.namespace);
         let pulse = pulse::Pulse::new(client.clone(), clock.clone(), sender.clone());
-        let beats = pulse.beats();
+        let losses = pulse.losses();
         let mut watches = JoinSet::new();
-        let api = api::<ContainerPool>(client, namespace);
-        watches.spawn(watch::watch(api, Watched::Pools, Change::Pool, clock.clone(), beats.clone(), sender.clone()));
-        let api = self::api::<Worker>(client, namespace);
-        watches.spawn(watch::watch(
-            api,
-            Watched::Workers,
-            Change::Worker,
-            clock.clone(),
-            beats.clone(),
-            sender.clone(),
-        ));
-        let api = self::api::<Dispatch>(client, namespace);
-        watches.spawn(watch::watch(api, Watched::Dispatches, Change::Dispatch, clock, beats, sender));
+        let (pools, workers, dispatches) = (api(client, namespace), api(client, namespace), api(client, namespace));
+        let (c, b, s) = (clock.clone(), losses.clone(), sender.clone());
+        watches.spawn(watch::watch(pools, Watched::Pools, Change::Pool, c, b, s));
+        let (c, b, s) = (clock.clone(), losses.clone(), sender.clone());
+        watches.spawn(watch::watch(workers, Watched::Workers, Change::Worker, c, b, s));
+        watches.spawn(watch::watch(dispatches, Watched::Dispatches, Change::Dispatch, clock, losses, sender));
         watches.spawn(pulse.run());
         Self { changes, _watches: watches }
     }

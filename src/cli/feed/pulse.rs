@@ -40,7 +40,7 @@ impl Pulse {
     }
 
     /// How often the server was lost: a watch that was begun before a loss may never show anything again.
-    pub fn beats(&self) -> watch::Receiver<u64> {
+    pub fn losses(&self) -> watch::Receiver<u64> {
         self.losses.subscribe()
     }
 

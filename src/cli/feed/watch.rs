@@ -9,7 +9,7 @@ use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, watch as beat};
+use tokio::sync::{mpsc, watch as latest};
 
 use crate::causes::with_causes;
 use crate::clock::Clock;
@@ -23,7 +23,7 @@ pub(super) async fn watch<K>(
     what: Watched,
     wrap: fn(Seen<K>) -> Change,
     clock: Arc<dyn Clock>,
-    mut losses: beat::Receiver<u64>,
+    mut losses: latest::Receiver<u64>,
     changes: mpsc::Sender<Change>,
 ) where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>

@@ -248,7 +248,7 @@ impl Pane {
     }
 }
 
-/// True if every word is in one of the texts of a line.
+/// True if every word is somewhere in a line.
 fn matches(row: &dyn Row, words: &[String]) -> bool {
     words.is_empty() || {
         let texts = row.texts();

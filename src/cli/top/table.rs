@@ -89,15 +89,13 @@ fn fit(columns: &[Column], cells: &[Vec<Drawn>], width: usize, namespaces: bool,
     let mut widths: Vec<usize> = Vec::with_capacity(columns.len());
     for (n, column) in columns.iter().enumerate() {
         let content = cells.iter().map(|cells| cells[n].text.width()).max().unwrap_or(0);
-        let is_namespace = n == 0;
-        let empty = content == 0 && column.rank > 2;
-        widths.push(match () {
-            () if is_namespace && !namespaces => 0,
-            () if empty && sort != Some(n) => 0,
-            () => {
-                let all = content.max(column.name.len() + usize::from(sort == Some(n)));
-                if n == last { all } else { all.min(WIDEST) }
-            }
+        let all = content.max(column.name.len() + usize::from(sort == Some(n)));
+        let is_empty = content == 0 && column.rank > 2 && sort != Some(n);
+        let is_hidden = (n == 0 && !namespaces) || is_empty;
+        widths.push(match (is_hidden, n == last) {
+            (true, _) => 0,
+            (false, true) => all,
+            (false, false) => all.min(WIDEST),
         });
     }
     loop {
