@@ -126,7 +126,7 @@ async fn watch(
             screen.terminal.draw(|frame| draw::draw(frame, app))?;
             changed = false;
             let ended = cx.clock.mono();
-            not_before = ended + PAUSE.max((ended - began) * SHARE);
+            not_before = ended + PAUSE.max(ended.saturating_sub(began) * SHARE);
             next_tick = (ended + TICK).max(not_before);
         }
         let due = if changed { not_before.min(next_tick) } else { next_tick };

@@ -34,13 +34,12 @@ impl Theme {
             return if self.colour { plain.fg(Color::DarkGray) } else { plain.add_modifier(Modifier::DIM) };
         }
         match (tone, self.colour) {
-            (Tone::Plain, _) => plain,
             (Tone::Good, true) => plain.fg(Color::Green),
             (Tone::Waits, true) => plain.fg(Color::Yellow),
             (Tone::Bad, true) => plain.fg(Color::Red).add_modifier(Modifier::BOLD),
             (Tone::Faint, true) => plain.fg(Color::DarkGray),
             (Tone::Heading, _) | (Tone::Bad, false) => plain.add_modifier(Modifier::BOLD),
-            (Tone::Good | Tone::Waits, false) => plain,
+            (Tone::Plain, _) | (Tone::Good | Tone::Waits, false) => plain,
             (Tone::Faint, false) => plain.add_modifier(Modifier::DIM),
         }
     }

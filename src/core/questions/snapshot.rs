@@ -65,9 +65,15 @@ impl Snapshot {
                 snapshot.apply(Input::Runtime(RuntimeFact::Observed(key, listed)));
             }
         }
-        pools.into_iter().for_each(|pool| snapshot.apply(Input::Pool(Seen::Present(pool))));
-        workers.into_iter().for_each(|worker| snapshot.apply(Input::Worker(Seen::Present(worker))));
-        dispatches.into_iter().for_each(|dispatch| snapshot.apply(Input::Dispatch(Seen::Present(dispatch))));
+        for pool in pools {
+            snapshot.apply(Input::Pool(Seen::Present(pool)));
+        }
+        for worker in workers {
+            snapshot.apply(Input::Worker(Seen::Present(worker)));
+        }
+        for dispatch in dispatches {
+            snapshot.apply(Input::Dispatch(Seen::Present(dispatch)));
+        }
         snapshot
     }
 

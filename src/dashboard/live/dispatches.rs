@@ -66,6 +66,7 @@ fn plain(key: &ObjectKey, object: &api::Dispatch, policy: Option<&DispatchPolicy
         phase: status.phase,
         attempt: status.attempt,
         priority: object.spec.priority,
+        created: object.metadata.creation_timestamp.as_ref().map(|t| t.0),
         worker: status.worker.as_ref().map(|worker| worker.name.clone()),
         since,
         not_before: status.waits_before(),
@@ -86,7 +87,7 @@ fn order(d: &Dispatch) -> impl Ord + '_ {
         _ => 3,
     };
     let finished = Reverse(d.since.filter(|_| group == 3));
-    let queue = (group == 1).then(|| (&d.pool, Reverse(d.priority), d.since));
+    let queue = (group == 1).then_some((&d.pool, Reverse(d.priority), d.created, &d.name));
     (group, finished, (group == 1).then_some(&d.namespace), queue, d.since, &d.namespace, &d.name)
 }
 

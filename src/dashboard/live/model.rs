@@ -227,6 +227,9 @@ pub struct Dispatch {
     pub attempt: i32,
     /// Priority.
     pub priority: i32,
+    /// Time at which it was created: queues go by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<Timestamp>,
     /// Its worker, while an attempt is open; else that of its last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,

@@ -100,7 +100,7 @@ fn rest(key: &ObjectKey, object: &api::Worker, rests: &Rests, now: Timestamp) ->
     });
     // What rests the credential says more than the time that the worker shows.
     let end =
-        |rest: &Rest| (rest.parked, rest.until.is_none(), rest.until.map(|t| t.as_second()), rest.reason.is_some());
+        |rest: &Rest| (rest.parked, rest.until.is_none(), rest.until.map(Timestamp::as_second), rest.reason.is_some());
     own.into_iter().chain(shown).chain(credential).max_by_key(end)
 }
 
