@@ -26,11 +26,13 @@ zig=$(zig_compiler "${target%%-*}-linux-musl")
 
 cargo fetch --locked --quiet
 registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
-target_dir=${CARGO_TARGET_DIR:-$PWD/target/release-build}
+target_dir=$(realpath -m "${CARGO_TARGET_DIR:-target/release-build}")
 # Of several that match, the compiler takes the last one.
 maps=("$PWD=/usr/src/poolkeeper" "$target_dir=/usr/src/target")
+maps+=("$TOOLS/zig=/usr/src/zig")
 for source in "$registry"/*/; do maps+=("${source%/}=/usr/src/crates"); done
-rust=(-Clink-arg=--build-id=sha1) c=()
+# zig adds checks that need a library of its own where it does not optimise.
+rust=(-Clink-arg=--build-id=sha1) c=(-fno-sanitize=undefined)
 for map in "${maps[@]}"; do
   rust+=("--remap-path-prefix=$map")
   c+=("-ffile-prefix-map=$map")
@@ -45,8 +47,10 @@ env "CARGO_TARGET_${variable^^}_LINKER=rust-lld" "CC_$variable=$zig" "CFLAGS_$va
 
 mkdir -p "$dir"
 built=$target_dir/$target/release/poolkeeper
-objcopy=$(rustc "+$channel" --print sysroot)/lib/rustlib/$(rustc "+$channel" -vV | sed -n 's/^host: //p')/bin/rust-objcopy
-"$objcopy" --only-keep-debug "$built" "$dir/poolkeeper.debug"
-(cd "$dir" && "$objcopy" --strip-all --add-gnu-debuglink=poolkeeper.debug "$built" poolkeeper)
+sysroot=$(rustc "+$channel" --print sysroot)
+# rustc calls it with this path too.
+objcopy() { LD_LIBRARY_PATH=$sysroot/lib "$sysroot/lib/rustlib/$(rustc "+$channel" -vV | sed -n 's/^host: //p')/bin/rust-objcopy" "$@"; }
+objcopy --only-keep-debug "$built" "$dir/poolkeeper.debug"
+(cd "$dir" && objcopy --strip-all --add-gnu-debuglink=poolkeeper.debug "$built" poolkeeper)
 chmod 755 "$dir/poolkeeper"
 chmod 644 "$dir/poolkeeper.debug"
