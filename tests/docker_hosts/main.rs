@@ -4,6 +4,7 @@
 //! a failure. Some tests stop an engine or cut a network, so they run one after the other.
 #![allow(clippy::unwrap_used)]
 
+mod doctor;
 mod hosts;
 mod outages;
 mod refusals;

@@ -1,9 +1,10 @@
 //! `poolkeeper doctor`: what is there, what can be reached, what is allowed, and what to do about the rest.
 //!
-//! - `here`: this machine. `there`: the server that commands talk to. `check`: one line of the answer.
+//! - `here`: this machine. `hosts`: Docker hosts by name. `there`: the server that commands talk to. `check`: one line of the answer.
 
 mod check;
 mod here;
+mod hosts;
 mod there;
 
 use clap::Args;
@@ -14,25 +15,36 @@ use super::exit::{Exit, Failure};
 use super::output;
 use super::print::{self, Summary};
 use super::server::ServerArgs;
+use crate::runtime::docker::HostEntry;
 
 /// Check what is installed, what can be reached and what is allowed, and say what to do about the rest
 ///
-/// It looks at this machine and at the server that the other commands would talk to, and changes nothing. Each line begins with
+/// It looks at this machine, at the Docker hosts of hosts.yaml and of the local server, and at the server that the other commands would talk to, and changes nothing. Each line begins with
 /// ok, warn or fail. Exits with 1 if a line begins with fail. No secret is printed.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  poolkeeper doctor\n  poolkeeper doctor --context prod -o json")]
+#[command(
+    after_help = "Examples:\n  poolkeeper doctor\n  poolkeeper doctor --context prod -o json\n  poolkeeper doctor --host gpu1=ssh://me@gpu1"
+)]
 pub struct DoctorArgs {
     /// How to print it; json: an array with an object for each check
     #[arg(long, short, value_enum, default_value_t, value_name = "FORMAT")]
     output: Summary,
+    /// Look at this Docker host too; it takes the place of one with the same name
+    #[arg(long, value_name = "NAME=ENDPOINT")]
+    host: Vec<HostEntry>,
     #[command(flatten)]
     server: ServerArgs,
 }
 
 impl Run for DoctorArgs {
     async fn run(self, cx: &Context) -> Result<Exit, Failure> {
-        let (here, there) = tokio::join!(look_here(), look_there(&self.server, cx));
-        let checks: Vec<Check> = here.into_iter().chain(there).collect();
+        let (known, wrong) = match hosts::known(&self.host) {
+            Ok(known) => (known, None),
+            Err(wrong) => (Vec::new(), Some(wrong)),
+        };
+        let (here, hosts, there) =
+            tokio::join!(look_here(), hosts::reached(&known), look_there(&self.server, &known, cx));
+        let checks: Vec<Check> = here.into_iter().chain(wrong).chain(hosts).chain(there).collect();
         if self.output == Summary::Json {
             let json = serde_json::to_string_pretty(&checks).map_err(|e| Failure::poolkeeper("JSON", e))?;
             print::data(&json.lines().map(|line| format!("{}\n", output::escape_json(line))).collect::<String>())?;
@@ -54,7 +66,7 @@ async fn look_here() -> Vec<Check> {
     [vec![here::program()], local, vec![docker, kubectl, helm]].concat()
 }
 
-async fn look_there(args: &ServerArgs, cx: &Context) -> Vec<Check> {
+async fn look_there(args: &ServerArgs, known: &[HostEntry], cx: &Context) -> Vec<Check> {
     let server = match args.connect().await {
         Ok(server) => server,
         // Its words say what to do.
@@ -70,5 +82,8 @@ async fn look_there(args: &ServerArgs, cx: &Context) -> Vec<Check> {
         checks.push(there::controller(&server, cx.clock.now()).await);
     }
     checks.extend(there::rights(&server).await);
+    if server.is_local {
+        checks.extend(hosts::expected(&server, known).await);
+    }
     checks
 }
