@@ -88,8 +88,11 @@ impl Looks {
                         *newest = refused.max(*newest);
                     }
                 }
+                // One list for all logins.
+                let has_login = seen.values().any(|(credential, _)| credential.directory.is_some());
+                let workers = if has_login { self.workers_now().await } else { None };
                 for (key, (credential, refused)) in &seen {
-                    self.look(key, credential, *refused).await;
+                    self.look(key, credential, *refused, workers.as_deref()).await;
                 }
                 self.workers.retain(|key, _| seen.contains_key(key));
                 self.commands.retain(|key, _| seen.contains_key(key));
@@ -98,10 +101,19 @@ impl Looks {
         }
     }
 
-    /// `refused`: that the credential is parked, if so.
-    async fn look(&mut self, key: &Key, credential: &Credential, refused: Option<Refused>) {
+    /// All Workers. `None`: they cannot be listed now.
+    async fn workers_now(&self) -> Option<Vec<Worker>> {
+        let all = Api::<Worker>::all(self.client.clone()).list(&ListParams::default()).await;
+        all.ok().map(|list| list.items)
+    }
+
+    /// `refused`: that the credential is parked, if so. `workers`: all Workers, if they are known.
+    async fn look(&mut self, key: &Key, credential: &Credential, refused: Option<Refused>, workers: Option<&[Worker]>) {
         if let Some(directory) = &credential.directory {
-            return self.look_at_login(key, directory, refused).await;
+            if let Some(workers) = workers {
+                self.look_at_login(key, directory, refused, workers);
+            }
+            return;
         }
         if credential.from_env.is_some() {
             return;
@@ -125,11 +137,10 @@ impl Looks {
 
     /// A login counts as changed if another program than a worker changed it: none was busy since the last look, or all are idle for
     /// longer than it is unchanged.
-    async fn look_at_login(&mut self, key: &Key, directory: &LoginDirectory, refused: Option<Refused>) {
+    fn look_at_login(&mut self, key: &Key, directory: &LoginDirectory, refused: Option<Refused>, workers: &[Worker]) {
         let Ok(login) = Login::open(directory) else { return };
-        let Ok(workers) = Api::<Worker>::all(self.client.clone()).list(&ListParams::default()).await else { return };
         let path = directory.plain_path();
-        let on_it = || workers.items.iter().filter(|worker| worker.spec.directory.as_deref() == Some(&*path));
+        let on_it = || workers.iter().filter(|worker| worker.spec.directory.as_deref() == Some(&*path));
         let is_busy = on_it().any(|worker| worker.status.as_ref().is_some_and(|status| status.dispatch.is_some()));
         let version =
             |worker: &Worker| (worker.uid().unwrap_or_default(), worker.resource_version().unwrap_or_default());
