@@ -78,7 +78,7 @@ async fn a_value_in_a_file_is_seen_by_the_worker_alone() {
     create_pool(
         &rig,
         "agents",
-        json!({"runtime": "Docker", "image": IMAGE, "max": 1, "credentials": [credential("a")]}),
+        json!({"runtime": "Docker", "image": IMAGE, "max": 2, "credentials": [credential("a")]}),
     )
     .await;
     let path = token.to_str().unwrap();
@@ -113,6 +113,16 @@ async fn a_value_in_a_file_is_seen_by_the_worker_alone() {
     for seen in [&["inspect", &id][..], &["diff", &id], &["export", &id]] {
         assert!(!has(&docker(seen), WORD));
     }
+    // What a batch keeps, its report too.
+    let (tasks, out) = (rig.file("tasks"), rig.file("out"));
+    std::fs::write(&tasks, "0\n3\n").unwrap();
+    let script = "cat $TOKEN_FILE >/dev/null; echo said; exit $TASK";
+    let (tasks, kept) = (tasks.to_str().unwrap(), out.to_str().unwrap());
+    rig.run(&["run", "agents", "--tasks", tasks, "--out", kept, "--", "sh", "-c", script]).exits(1);
+    assert!(out.join("report.html").exists());
+    let mut found = Vec::new();
+    files_with(&out, &mut found);
+    assert_eq!(found, Vec::<String>::new(), "what a batch keeps");
     rig.local(&["down", "--force"]).exits(0);
     let mut found = Vec::new();
     files_with(memory.path(), &mut found);

@@ -150,3 +150,43 @@ fn a_network_that_is_cut_and_mended() {
     assert_eq!((workers(&hosts, "local"), workers(&hosts, "far")), others);
     hosts.end();
 }
+
+/// Ends every ssh of the tests, as a network does that breaks its connections.
+fn kill_ssh(hosts: &Hosts) -> usize {
+    let config = hosts.dir.join("ssh/config").display().to_string();
+    let mut killed = 0;
+    for process in std::fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
+        let words = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&words).into_owned();
+        let pid = process.file_name().to_string_lossy().parse().ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| words.contains(&config) && words.contains("dial-stdio")) {
+            killed += usize::from(rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok());
+        }
+    }
+    killed
+}
+
+/// The streams there end, so their attempts are Lost; the tasks may run on, and none runs twice at a time.
+#[test]
+fn connections_of_ssh_that_break() {
+    let Some(hosts) = Hosts::find().map(Hosts::with_file) else { return };
+    hosts.poolkeeper(&["local", "up"]).exits(0);
+    let truth = Truth::new(&hosts.rig.file("truth"), "test $n -ge 10 && test -e @DIR@/go");
+    pool(&hosts, "broken", &truth);
+    let others = (workers(&hosts, "local"), workers(&hosts, "tls"));
+    let batch = Batch::start(&hosts, "broken", &truth, 24);
+    until("six tasks run", || truth.count("begin") == 6);
+    assert!(kill_ssh(&hosts) > 0, "no ssh ran");
+    until_in(4, "the attempts there are lost", || {
+        std::fs::read_to_string(hosts.rig.file("said.broken")).unwrap().matches("lost").count() >= 2
+    });
+    std::fs::write(format!("{}/go", truth.dir()), "").unwrap();
+    until_in(4, "the host can be reached", || hosts.unreachable("broken", "far").is_empty());
+    let said = batch.finish(&hosts, "broken", 24);
+    truth.check();
+    let ends = truth.ends();
+    assert!(ends.len() == 24 && ends.values().all(|n| *n <= 2), "{said}{}", truth.said());
+    hosts.ready("broken", 6);
+    assert_eq!((workers(&hosts, "local"), workers(&hosts, "tls")), others);
+    hosts.end();
+}
