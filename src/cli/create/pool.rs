@@ -129,7 +129,7 @@ impl PoolArgs {
             spec.insert("idleTimeout".to_owned(), json!(time));
         }
         let scope = self.scope.map(|scope| ("scope", json!(scope)));
-        for (field, value) in scope.into_iter().chain(self.pause.then(|| ("pause", json!(true)))) {
+        for (field, value) in scope.into_iter().chain(self.pause.then_some(("pause", json!(true)))) {
             let limit = spec.entry("rateLimit").or_insert_with(|| json!({}));
             let wrong = || Failure::usage("--file: spec.rateLimit must be an object");
             limit.as_object_mut().ok_or_else(wrong)?.insert(field.to_owned(), value);

@@ -181,7 +181,7 @@ impl Core {
             let starting = worker_status(e.obj()).phase == WorkerPhase::Starting;
             match &result {
                 Ok(Some(i)) if starting || matches!(i.state, InstanceState::Running | InstanceState::Paused) => {
-                    e.life_mut().passed_check()
+                    e.life_mut().passed_check();
                 }
                 Ok(_) => {}
                 Err(_) => e.life_mut().missed_check(),
