@@ -3,6 +3,7 @@
 //! `scripts/ci/site.sh` follows the links of the finished site, too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 use regex::Regex;
@@ -156,7 +157,7 @@ fn with_decisions(summary: &str) -> String {
     for file in pages("docs/decisions").iter().filter(|file| !file.ends_with("README.md")) {
         let page = std::fs::read_to_string(root().join(file)).unwrap();
         let title = page.lines().next().unwrap().trim_start_matches("# ");
-        lines += &format!("  - [{title}]({})\n", file.strip_prefix("docs").unwrap().display());
+        writeln!(lines, "  - [{title}]({})", file.strip_prefix("docs").unwrap().display()).unwrap();
     }
     format!("{}\n{lines}", head.join("\n").trim_end())
 }

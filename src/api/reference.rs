@@ -104,7 +104,7 @@ fn description(field: &Value, items: &Value) -> String {
 /// The messages of the rules over several fields of an object.
 fn rules(page: &mut String, schema: &Value) {
     for (n, rule) in list_of(&schema["x-kubernetes-validations"]).enumerate() {
-        let _ = write!(page, "{}- Rule: {}\n", if n == 0 { "\n" } else { "" }, cell(&rule["message"]));
+        let _ = writeln!(page, "{}- Rule: {}", if n == 0 { "\n" } else { "" }, cell(&rule["message"]));
     }
 }
 
