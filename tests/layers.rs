@@ -75,6 +75,8 @@ fn look(path: &Path, check: &mut dyn FnMut(&Path, &str)) {
         for entry in std::fs::read_dir(path).unwrap() {
             look(&entry.unwrap().path(), check);
         }
+    } else if path.extension().is_some_and(|kind| kind != "rs") {
+        // The page's program runs in a browser.
     } else if path.ends_with("supervisor/attempt/tests.rs") {
         // Tests need an API to try it against.
     } else {

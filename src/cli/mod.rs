@@ -14,6 +14,7 @@ pub mod cooldown;
 pub mod crd;
 pub mod create;
 pub mod credential;
+pub mod dashboard;
 pub mod delete;
 pub mod dispatches;
 pub mod doctor;
@@ -85,6 +86,7 @@ enum Command {
     Resume(Box<set::ResumeArgs>),
     Delete(Box<delete::DeleteArgs>),
     Why(why::WhyArgs),
+    Dashboard(Box<dashboard::DashboardArgs>),
     Timeline(timeline::TimelineArgs),
     Cleanup(Box<cleanup::CleanupArgs>),
     Cooldown(Box<cooldown::CooldownArgs>),
@@ -142,6 +144,7 @@ pub fn main() -> ExitCode {
         Command::Resume(args) => block_on(*args),
         Command::Delete(args) => block_on(*args),
         Command::Why(args) => block_on(args),
+        Command::Dashboard(args) => block_on(*args),
         Command::Timeline(args) => block_on(args),
         Command::Top(args) => block_on(*args),
         Command::Cleanup(args) => block_on(*args),

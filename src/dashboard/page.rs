@@ -1,4 +1,5 @@
-//! The page: one HTML file with its style, its program and its data, which loads nothing else.
+//! The page: one HTML file with its style, its program and its data, which loads nothing else. With a view in it, it is the report of
+//! a run. Without one, it asks the server that it comes from for views.
 //!
 //! Tasks write what it shows, so it is built as if they wanted to run something in it: its policy lets nothing run but the
 //! program that was compiled in, the data are JSON that contains no character of HTML, and the program writes text only.
@@ -12,38 +13,61 @@ use super::view::View;
 
 const FRAME: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
-/// Its parts share one scope, in this order.
-const PROGRAM: &str = concat!(
-    "\"use strict\";\n(() => {\n",
-    include_str!("page/text.js"),
-    include_str!("page/data.js"),
-    include_str!("page/draw.js"),
-    include_str!("page/canvas.js"),
-    include_str!("page/details.js"),
-    include_str!("page/table.js"),
-    include_str!("page/main.js"),
-    "})();\n"
-);
+/// The program. Its parts share one scope, in this order; the last one says where the data come from.
+macro_rules! program {
+    ($source:literal) => {
+        concat!(
+            "\"use strict\";\n(() => {\n",
+            include_str!("page/text.js"),
+            include_str!("page/data.js"),
+            include_str!("page/draw.js"),
+            include_str!("page/canvas.js"),
+            include_str!("page/details.js"),
+            include_str!("page/table.js"),
+            include_str!("page/main.js"),
+            include_str!($source),
+            "})();\n"
+        )
+    };
+}
+const REPORT: &str = program!("page/report.js");
+const LIVE: &str = program!("page/live.js");
 
-/// What the page may do: run its own program, use its own style, show images that are in it.
+/// What the page of a run may do: run its own program, use its own style, show images that are in it.
 pub fn policy() -> String {
+    policy_of(REPORT, "")
+}
+
+/// What the live page may do: the same, and ask where it comes from. It is to be sent as a header too.
+pub fn live_policy() -> String {
+    policy_of(LIVE, "connect-src 'self'; ")
+}
+
+fn policy_of(program: &str, more: &str) -> String {
     format!(
-        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'",
-        hash(PROGRAM),
+        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; {more}img-src data:; base-uri 'none'; form-action 'none'",
+        hash(program),
         hash(STYLE)
     )
 }
 
-/// The page for a view.
+/// The page of a run, for its view.
 ///
 /// # Errors
 /// The view cannot be written as JSON: never, as its keys are text and its numbers finite.
 pub fn of(view: &View) -> Result<String, serde_json::Error> {
-    let data = data(view)?;
-    let policy = policy();
+    Ok(filled(&policy(), &data(view)?, REPORT))
+}
+
+/// The page that asks for views. It holds nothing that is not in this program.
+pub fn live() -> String {
+    filled(&live_policy(), "null", LIVE)
+}
+
+fn filled(policy: &str, data: &str, program: &str) -> String {
     // In the order of the page. What was filled in is not looked at again, so nothing in it is taken for a place to fill.
-    let parts = [("{{policy}}", policy.as_str()), ("{{style}}", STYLE), ("{{data}}", &data), ("{{program}}", PROGRAM)];
-    let mut page = String::with_capacity(FRAME.len() + STYLE.len() + PROGRAM.len() + data.len());
+    let parts = [("{{policy}}", policy), ("{{style}}", STYLE), ("{{data}}", data), ("{{program}}", program)];
+    let mut page = String::with_capacity(FRAME.len() + STYLE.len() + program.len() + data.len());
     let mut rest = FRAME;
     for (place, text) in parts {
         if let Some((before, after)) = rest.split_once(place) {
@@ -53,7 +77,7 @@ pub fn of(view: &View) -> Result<String, serde_json::Error> {
         }
     }
     page.push_str(rest);
-    Ok(page)
+    page
 }
 
 /// JSON that means nothing in HTML and is one line of a program.
@@ -108,6 +132,24 @@ mod tests {
     }
 
     #[test]
+    fn the_live_page_may_ask_where_it_comes_from_and_do_nothing_else() {
+        let page = live();
+        let policy = between(&page, "Content-Security-Policy\" content=\"", "\"");
+        assert_eq!(policy, live_policy());
+        let script = hash(between(&page, "<script>", "</script>"));
+        assert!(
+            policy.contains(&format!("script-src 'sha256-{script}'; ")) && policy.contains(" connect-src 'self'; ")
+        );
+        assert_eq!(policy.replace("connect-src 'self'; ", "").matches("-src").count(), 4);
+        assert!(page.contains("type=\"application/json\">null</script>"));
+        for word in
+            ["http://", "https://", "localStorage", "sessionStorage", "document.cookie", "EventSource", "WebSocket"]
+        {
+            assert!(!page.contains(word), "{word}");
+        }
+    }
+
+    #[test]
     fn the_policy_comes_before_what_it_forbids() {
         let page = page();
         let at = |text: &str| page.find(text).unwrap();
@@ -129,10 +171,10 @@ mod tests {
 
     #[test]
     fn the_program_writes_text_only() {
-        for word in
-            ["innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "Function(", "fetch(", "DOMParser"]
-        {
-            assert!(!PROGRAM.contains(word), "{word}");
+        for word in ["innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval(", "Function(", "DOMParser"] {
+            assert!(!REPORT.contains(word) && !LIVE.contains(word), "{word}");
         }
+        // A report asks for nothing.
+        assert!(!REPORT.contains("fetch(") && LIVE.contains("fetch("));
     }
 }

@@ -234,8 +234,21 @@ impl Timeline {
         self.workers[row].start(now);
         self.running.insert(task, self.attempts.len());
         let to = now;
-        let (outcome, exit, message, until, spent) = (None, None, None, None, None);
-        self.attempts.push(Attempt { task, n, row, from: now, to, outcome, waited, exit, message, until, spent });
+        let (outcome, exit, message, until, spent, running) = (None, None, None, None, None, false);
+        self.attempts.push(Attempt {
+            task,
+            n,
+            row,
+            from: now,
+            to,
+            outcome,
+            waited,
+            exit,
+            message,
+            until,
+            spent,
+            running,
+        });
         self.files.push(files.map(str::to_owned));
     }
 

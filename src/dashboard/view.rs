@@ -136,7 +136,7 @@ pub struct Attempt {
     /// How it ended. None: that is not recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// How long its task had waited for it.
+    /// How long its task had waited for it. -1: that is not known.
     pub waited: i64,
     /// Exit code of the command.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,6 +150,14 @@ pub struct Attempt {
     /// What it cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spent: Option<Spent>,
+    /// True while it runs, as far as that is seen. Its end is then the time of the view.
+    #[serde(skip_serializing_if = "is_false")]
+    pub running: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(is: &bool) -> bool {
+    !is
 }
 
 /// A time in which tasks waited and no attempt ran.

@@ -10,7 +10,7 @@ import path from "node:path";
 const modules = createRequire(path.join(process.env.POOLKEEPER_PAGE_MODULES ?? "", "node_modules/"));
 const { chromium } = modules("playwright-core");
 const axe = fs.readFileSync(modules.resolve("axe-core/axe.min.js"), "utf8");
-const program = process.env.POOLKEEPER ?? "target/debug/poolkeeper";
+export const program = process.env.POOLKEEPER ?? "target/debug/poolkeeper";
 const shots = process.env.POOLKEEPER_SHOTS ?? fs.mkdtempSync(path.join(os.tmpdir(), "poolkeeper-shots-"));
 
 export const scratch = () => fs.mkdtempSync(path.join(os.tmpdir(), "poolkeeper-page-"));
@@ -28,18 +28,24 @@ export const launch = () => chromium.launch({
     "--disable-sync"],
 });
 
-// Opens a file. `wrongs` lists what a page that only shows text never does.
-export async function open(browser, file, { width = 1600, height = 1000, dark = false, touch = false } = {}) {
+// A page that is watched: `wrongs` lists what a page that only shows text never does. `may`: which requests it may make.
+export async function watched(browser, may, { width = 1600, height = 1000, dark = false, touch = false } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? "dark" : "light", hasTouch: touch, timezoneId: "UTC" });
   const page = await context.newPage();
   const wrongs = [];
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) wrongs.push(`console: ${message.text()}`); });
   page.on("pageerror", (error) => wrongs.push(`error: ${error.stack}`));
   page.on("dialog", (dialog) => { wrongs.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
-  page.on("request", (request) => { if (request.url() !== `file://${file}`) wrongs.push(`request: ${request.url()}`); });
-  await page.goto(`file://${file}`);
-  await page.waitForFunction(() => window.poolkeeper?.state.width > 0);
+  page.on("request", (request) => { if (!may(request)) wrongs.push(`request: ${request.url()}`); });
   return { page, wrongs, close: () => context.close() };
+}
+
+// Opens a file.
+export async function open(browser, file, options) {
+  const opened = await watched(browser, (request) => request.url() === `file://${file}`, options);
+  await opened.page.goto(`file://${file}`);
+  await opened.page.waitForFunction(() => window.poolkeeper?.state.width > 0);
+  return opened;
 }
 
 // What axe finds wrong with the page as it is.

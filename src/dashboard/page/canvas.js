@@ -5,9 +5,8 @@ const siblings = (data, a) => data.attempts.filter((other) => other.task === a.t
 // `acts`: what happens when an attempt is chosen or left.
 function timeline(data, acts) {
   const [scroller, room, canvas, map, tip] = ["scroller", "room", "canvas", "map", "tip"].map(find);
-  const s = { data, canvas, map, ctx: canvas.getContext("2d"), from: 0, to: dataEnd({ data }), top: 0, pitch: data.rows.length > 40 ? 22 : data.rows.length > 8 ? 28 : 34,
-    width: 0, height: 0, left: 148, ratio: 1, matches: new Uint8Array(data.attempts.length).fill(1), hover: -1, chosen: -1 };
-  const whole = dataEnd(s);
+  const s = { data, canvas, map, ctx: canvas.getContext("2d"), from: 0, to: dataEnd({ data }), top: 0, pitch: 34, width: 0, height: 0, left: 148, ratio: 1, matches: new Uint8Array(data.attempts.length).fill(1), hover: -1, chosen: -1 };
+  const whole = () => dataEnd(s);
   let due = 0;
 
   const draw = () => { due ||= requestAnimationFrame(() => { due = 0; s.top = scroller.scrollTop; paint(s); paintMap(s); }); };
@@ -24,6 +23,7 @@ function timeline(data, acts) {
     if (!width) return;
     s.ratio = Math.min(3, window.devicePixelRatio || 1);
     s.left = width < 560 ? 82 : 148;
+    s.pitch = data.rows.length > 40 ? 22 : data.rows.length > 8 ? 28 : 34;
     const content = HEAD + data.rows.length * s.pitch + 6;
     room.style.height = `${content}px`;
     const height = Math.min(content, scroller.clientHeight || content);
@@ -37,14 +37,14 @@ function timeline(data, acts) {
   }
 
   function look(from, to) {
-    const length = Math.min(Math.max(to - from, 5), whole);
-    s.from = Math.min(Math.max(from, 0), whole - length);
+    const length = Math.min(Math.max(to - from, 5), whole());
+    s.from = Math.min(Math.max(from, 0), whole() - length);
     s.to = s.from + length;
     draw();
   }
   const zoom = (by, around = (s.from + s.to) / 2) => look(around - (around - s.from) * by, around + (s.to - around) * by);
   const pan = (share) => look(s.from + (s.to - s.from) * share, s.to + (s.to - s.from) * share);
-  const fit = () => look(0, whole);
+  const fit = () => look(0, whole());
 
   // Brings an attempt into view.
   function reveal(a) {
@@ -180,7 +180,7 @@ function timeline(data, acts) {
 
   const drag = (event) => {
     if (!event.buttons) return;
-    const middle = ((event.clientX - map.getBoundingClientRect().left) / map.clientWidth) * whole;
+    const middle = ((event.clientX - map.getBoundingClientRect().left) / map.clientWidth) * whole();
     look(middle - (s.to - s.from) / 2, middle + (s.to - s.from) / 2);
   };
   map.addEventListener("pointerdown", (event) => { map.setPointerCapture(event.pointerId); drag(event); });
@@ -202,7 +202,7 @@ function timeline(data, acts) {
     for (let i = now.row + by; i >= 0 && i < data.rows.length; i += by) {
       const shown = data.rows[i].attempts.filter((a) => s.matches[a.index]);
       if (!shown.length) continue;
-      const far = (a) => Math.max(0, a.from - now.to, now.from - a.to) || Math.abs(a.from - now.from) / (whole + 1);
+      const far = (a) => Math.max(0, a.from - now.to, now.from - a.to) || Math.abs(a.from - now.from) / (whole() + 1);
       return choose(shown.reduce((best, a) => (far(a) < far(best) ? a : best)).index);
     }
   }
@@ -230,6 +230,18 @@ function timeline(data, acts) {
   return {
     choose, reveal, fit, look, state: s,
     filter(matches) { s.matches = matches; s.strip = undefined; draw(); },
+    // The data are newer, or time has passed. `were`: begin and end of the data before. What is looked at stays, and goes on with the
+    // time if it was the newest.
+    follow(were, rows) {
+      const [from, to] = [s.from, s.to].map((at) => at + were.from - data.from);
+      const grown = data.from + data.to - were.from - were.to;
+      const newest = s.to >= were.to - 1;
+      s.strip = undefined;
+      if (newest && s.from <= 0) look(0, whole());
+      else if (newest) look(from + grown, to + grown);
+      else look(from, to);
+      if (rows) resize();
+    },
   };
 }
 

@@ -15,19 +15,21 @@ const OUTCOMES = {
   Forced: ["ended", "†", "Forced"],
   NotStarted: ["ended", "○", "Not started"],
   Open: ["running", "▸", "No end recorded"],
+  Running: ["running", "▸", "Running"],
 };
 const HOLLOW = new Set(["WorkerLost", "HolderLost", "Lost", "Cancelled", "Forced", "NotStarted", "Open"]);
 const WHYS = { rest: "every worker rested", noWorker: "no worker was up", retry: "tasks waited for the time of their retry" };
 
 // Reads the view. Attempts get what the page looks up again and again.
 function read(view) {
-  const data = { ...view, rows: view.rows.map((row) => ({ ...row, title: plain(row.name), attempts: [] })) };
+  const data = { ...view, rows: view.rows.map((row) => ({ ...row, title: plain(row.name), attempts: [], limits: 0 })) };
   data.titles = view.ids.map(plain);
   data.attempts = view.attempts.map((a, index) => {
-    const outcome = OUTCOMES[a.outcome] ? a.outcome : "Open";
+    const outcome = OUTCOMES[a.outcome] ? a.outcome : a.running ? "Running" : "Open";
     const attempt = { ...a, index, outcome, title: data.titles[a.task], took: a.to - a.from, message: a.message && plain(a.message) };
     attempt.words = `${attempt.title} ${data.rows[a.row].title} ${OUTCOMES[outcome][2]} ${attempt.message ?? ""}`.toLowerCase();
     data.rows[a.row].attempts.push(attempt);
+    if (outcome === "RateLimited") data.rows[a.row].limits++;
     return attempt;
   });
   data.outputs = new Map(view.outputs.map((output) => [output.attempt, output]));
@@ -36,6 +38,9 @@ function read(view) {
   data.most = view.waiting.reduce((most, [, n]) => Math.max(most, n), 0);
   return data;
 }
+
+// What tells an attempt from all others, also in newer data.
+const keyOf = (data, a) => a && `${a.n} ${data.ids[a.task]} ${a.from + data.from}`;
 
 // The last position of a sorted list whose value is not above the limit; -1 if there is none.
 function last(list, value, limit) {
@@ -69,8 +74,8 @@ function workersAt(data, t) {
 
 // The lines that say what one attempt is.
 function story(data, a) {
-  const lines = [`${OUTCOMES[a.outcome][2]} on ${data.rows[a.row].title} after ${span(a.took)}`];
-  lines.push(`${clock(data.from + a.from)} to ${clock(data.from + a.to)}`);
+  const lines = a.running ? [`Running on ${data.rows[a.row].title} for ${span(a.to - a.from)}`, `since ${clock(data.from + a.from)}`]
+    : [`${OUTCOMES[a.outcome][2]} on ${data.rows[a.row].title} after ${span(a.took)}`, `${clock(data.from + a.from)} to ${clock(data.from + a.to)}`];
   if (a.waited >= 100) lines.push(`waited ${span(a.waited)} before`);
   if (a.until !== undefined) lines.push(`rest until ${clock(data.from + a.until)} (${span(a.until - a.to)})`);
   if (a.message) lines.push(cut(a.message, 160));

@@ -24,7 +24,9 @@ function details(data, choose) {
     const words = OUTCOMES[a.outcome][2];
     const rows = [["Outcome", make("span", {}, mark(a.outcome), words)], ["Worker", row.title]];
     if (row.credential) rows.push(["Credential", plain(row.credential)]);
-    rows.push(["Started", `${clock(data.from + a.from, 1)} (+${span(a.from)})`], ["Took", span(a.took)], ["Waited", span(a.waited)]);
+    rows.push(["Started", `${clock(data.from + a.from, 1)} (+${span(a.from)})`]);
+    if (!a.running) rows.push(["Took", span(a.took)]);
+    if (a.waited >= 0) rows.push(["Waited", span(a.waited)]);
     if (a.until !== undefined) rows.push(["Rest", `until ${clock(data.from + a.until)} (${span(a.until - a.to)})`]);
     if (a.exit !== undefined) rows.push(["Exit code", String(a.exit)]);
     if (a.spent?.costUsd) rows.push(["Cost", `$${a.spent.costUsd}`]);

@@ -173,8 +173,12 @@ function label(ctx, text, room) {
 // Between two runs nothing was recorded.
 function paintGaps(s) {
   const { ctx, data, tones } = s;
-  ctx.globalAlpha = 0.75;
   ctx.fillStyle = tones.ground;
+  // Before the watch began only what the objects still tell is known.
+  const begin = data.runs.length ? xOf(s, data.runs[0][0]) : s.left;
+  ctx.globalAlpha = 0.45;
+  if (begin > s.left) ctx.fillRect(s.left, HEAD, begin - s.left, s.height - HEAD);
+  ctx.globalAlpha = 0.75;
   data.runs.slice(1).forEach(([from], at) => {
     const [x1, x2] = [xOf(s, data.runs[at][1]), xOf(s, from)];
     if (x2 > s.left && x1 < s.width) ctx.fillRect(x1, HEAD, x2 - x1, s.height - HEAD);
@@ -290,11 +294,12 @@ function paintNames(s, first, end) {
     ctx.fillStyle = tones.ink;
     ctx.fillText(ending(ctx, row.title, s.left - 14 - share), 4, y);
     const up = row.up.reduce((sum, [from, to]) => sum + to - from, 0);
+    const rest = data.present ? restAt(row, data.now) : undefined;
     if (share && up) {
       ctx.textAlign = "right";
       ctx.font = `11px ${tones.font}`;
-      ctx.fillStyle = tones.muted;
-      ctx.fillText(`${Math.round((row.worked / up) * 100)}%`, s.left - 10, y);
+      ctx.fillStyle = rest ? tones.limited : tones.muted;
+      ctx.fillText(rest ? span(Math.ceil((rest.until - data.now) / 1000) * 1000) : `${Math.round((row.worked / up) * 100)}%`, s.left - 10, y);
       ctx.textAlign = "left";
     }
   }

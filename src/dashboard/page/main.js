@@ -38,16 +38,15 @@ function notes(data) {
     make("li", {}, make("time", { datetime: new Date(data.from + at).toISOString() }, clock(data.from + at)), make("span", {}, plain(words)))));
 }
 
-function start(view) {
+// Shows a view. `tell` says above the timeline what it amounts to.
+function start(view, tell) {
   const data = read(view);
-  summary(data);
-  notes(data);
-  workersTable(data);
   const hidden = new Set();
   let board;
   const choose = (index) => board.choose(index);
   const panel = details(data, choose);
   const table = attemptsTable(data, (index) => { choose(index); panel.focus(); });
+  const workers = workersTable(data);
   board = timeline(data, {
     chosen(a, told) {
       panel.show(a);
@@ -57,23 +56,36 @@ function start(view) {
     open: () => panel.focus(),
   });
 
-  function filter() {
+  function filter(stays) {
     const words = find("find").value.toLowerCase().split(/\s+/).filter(Boolean);
     const matches = Uint8Array.from(data.attempts, (a) => Number(!hidden.has(a.outcome) && words.every((word) => a.words.includes(word))));
     board.filter(matches);
-    table.filter(matches);
+    table.filter(matches, stays === true);
   }
   find("find").addEventListener("input", filter);
   find("find").addEventListener("keydown", (event) => { if (event.key === "Escape") { find("find").value = ""; filter(); } });
-  const toggles = Object.keys(OUTCOMES).filter((outcome) => data.counts.has(outcome)).map((outcome) => make("button", { type: "button", "aria-pressed": "true", on: {
-    click(event) {
-      const shown = hidden.delete(outcome) || !hidden.add(outcome);
-      event.currentTarget.setAttribute("aria-pressed", String(shown));
-      filter();
-    },
-  } }, mark(outcome), `${OUTCOMES[outcome][2]} ${data.counts.get(outcome).toLocaleString("en")}`));
+  // The buttons with the outcomes stay where they are, so that whoever is at one of them stays there.
+  const toggles = new Map();
   const key = (mark, words) => make("span", { class: "key" }, make("span", { class: `mark ${mark}`, "aria-hidden": "true" }), words);
-  find("legend").replaceChildren(...toggles, ...(data.rows.some((row) => row.rests.length) ? [key("hatch", "Rest")] : []), key("area", "Waiting tasks"));
+  const [rests, waits] = [key("hatch", "Rest"), key("area", "Waiting tasks")];
+  function legend() {
+    for (const outcome of Object.keys(OUTCOMES)) {
+      const count = data.counts.get(outcome);
+      if (count && !toggles.has(outcome)) {
+        toggles.set(outcome, make("button", { type: "button", "aria-pressed": "true", on: {
+          click(event) {
+            const shown = hidden.delete(outcome) || !hidden.add(outcome);
+            event.currentTarget.setAttribute("aria-pressed", String(shown));
+            filter();
+          },
+        } }, mark(outcome), make("span", {})));
+      }
+      const words = `${OUTCOMES[outcome][2]} ${(count ?? 0).toLocaleString("en")}`;
+      if (toggles.has(outcome) && toggles.get(outcome).lastChild.textContent !== words) toggles.get(outcome).lastChild.textContent = words;
+    }
+    const shown = [...Object.keys(OUTCOMES).flatMap((outcome) => toggles.get(outcome) ?? []), ...(data.rows.some((row) => row.rests.length) ? [rests] : []), waits];
+    if (shown.some((one, at) => find("legend").children[at] !== one)) find("legend").replaceChildren(...shown);
+  }
 
   const help = [["← →", "attempts of the worker"], ["↑ ↓", "the other workers"], ["n p", "next, previous that did not succeed"], ["Home End", "first, last attempt"],
     ["+ −", "zoom; also Ctrl and the wheel, or two fingers"], ["Shift ← →", "move; also drag"], ["0", "all of it"], ["Enter", "details"], ["Esc", "leave"], ["/", "filter"]];
@@ -88,10 +100,49 @@ function start(view) {
     event.preventDefault();
     find("find").focus();
   });
-  filter();
-  return board;
+  function show(stays) {
+    tell(data);
+    notes(data);
+    legend();
+    filter(stays);
+  }
+  show(false);
+  return {
+    state: board.state, look: board.look, choose: board.choose,
+    // A newer view. What is chosen stays chosen.
+    update(view) {
+      const [were, rows] = [{ from: data.from, to: data.to, pool: data.pool }, data.rows.length];
+      const [chosen, hover] = [board.state.chosen, board.state.hover].map((index) => keyOf(data, data.attempts[index]));
+      const was = data.attempts[board.state.chosen]?.outcome;
+      Object.assign(data, read(view));
+      const at = new Map(chosen || hover ? data.attempts.map((a) => [keyOf(data, a), a.index]) : []);
+      [board.state.chosen, board.state.hover] = [at.get(chosen) ?? -1, at.get(hover) ?? -1];
+      board.state.matches = new Uint8Array(data.attempts.length).fill(1);
+      table.follow(board.state.chosen);
+      board.follow(were, rows !== data.rows.length);
+      workers();
+      show(true);
+      const now = data.attempts[board.state.chosen];
+      if (now?.outcome !== was) panel.show(now);
+    },
+    // Time has passed, to this one after the begin of the data. `moves`: what runs goes on.
+    tick(now, moves) {
+      const were = { from: data.from, to: data.to };
+      const passed = moves ? now - data.to : 0;
+      data.now = now;
+      if (passed > 0) {
+        for (const a of data.attempts) if (a.running) { a.to = now; a.took = now - a.from; data.rows[a.row].worked += passed; }
+        for (const row of data.rows) {
+          const up = row.up[row.up.length - 1];
+          if (up && up[1] === data.to) up[1] = now;
+          if (restAt(row, now)) row.rested += passed;
+        }
+        const run = data.runs[data.runs.length - 1];
+        if (run) run[1] = now;
+        data.to = now;
+      }
+      workers();
+      board.follow(were, false);
+    },
+  };
 }
-
-const board = start(JSON.parse(find("data").textContent));
-// For the tests of the page, and for a console.
-window.poolkeeper = { state: board.state, look: board.look, choose: board.choose };
