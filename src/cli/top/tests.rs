@@ -109,14 +109,15 @@ fn details_help_and_a_lost_server() {
         "connection refused\u{1b}]52;".into(),
     ));
     let mut app = app(&server, false);
-    let mut all = String::new();
+    let mut screens = Vec::new();
     for (table, name) in Table::ALL.into_iter().zip(["pool", "worker", "dispatch", "credential"]) {
         app.focus = table;
         app.mode = Mode::Details(0);
-        all.push_str(&format!("---- {name}\n{}\n", text(&draw_at(&mut app, 80, 24))));
+        screens.push(format!("---- {name}\n{}\n", text(&draw_at(&mut app, 80, 24))));
     }
     app.mode = Mode::Help(0);
-    all.push_str(&format!("---- help\n{}\n", text(&draw_at(&mut app, 80, 24))));
+    screens.push(format!("---- help\n{}\n", text(&draw_at(&mut app, 80, 24))));
+    let all = screens.concat();
     assert_snapshot!("details-and-help", all);
     assert!(!all.contains('\u{1b}') && !all.contains('\u{202e}'), "what comes from outside acts on no terminal");
 }

@@ -154,3 +154,20 @@ fn finished_dispatches_come_last_and_the_newest_of_them_first() {
     assert_eq!(json["dispatches"][1]["message"], "exit code 1");
     assert_eq!(json["pools"][0]["counts"]["failed"], 2);
 }
+
+#[test]
+fn a_dispatch_keeps_its_place_after_a_retry() {
+    let again = json!({"phase": "Pending", "attempt": 1, "lastResult": {
+        "attempt": 1, "outcome": "RateLimited", "closedAt": at(-5),
+    }});
+    let model = Server::new()
+        .pool("p", &json!({"image": "i", "max": 1}), &json!({}))
+        .worker("p-0", None, &busy("d", -5))
+        .dispatch("a", "p", &again)
+        .dispatch("b", "p", &json!({}))
+        .view();
+    let places: Vec<_> = model.dispatches.iter().map(|d| (&*d.name, d.place)).collect();
+    assert_eq!(places, [("a", Some(1)), ("b", Some(2))]);
+    let since = model.dispatches.iter().map(|d| d.since.map(|t| t.as_second() - now().as_second()));
+    assert_eq!(since.collect::<Vec<_>>(), [Some(-5), Some(-3600)]);
+}
