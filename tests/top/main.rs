@@ -114,7 +114,7 @@ fn colours_are_left_out_if_that_is_asked_for() {
     let rig = rig();
     terminal.run(&rig, 80, 24, "poolkeeper top");
     terminal.shows(&["agents Busy"]);
-    assert!(terminal.has_colours());
+    until("there are colours", || terminal.has_colours());
     terminal.keys(&["q"]);
     terminal.shows(&["ended with 0"]);
     terminal.run(&rig, 80, 24, "NO_COLOR=1 poolkeeper top");

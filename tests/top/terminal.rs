@@ -1,5 +1,6 @@
 //! A terminal in tmux, with its server apart from any other.
 
+use std::cell::Cell;
 use std::process::{Command, Output};
 
 use poolkeeper_testkit::local_server::{Rig, until};
@@ -9,13 +10,15 @@ use tempfile::TempDir;
 /// See the module's page.
 pub struct Terminal {
     dir: TempDir,
+    /// How many tmux servers there were. Each has a socket of its own: the end of one takes a moment.
+    servers: Cell<u32>,
 }
 
 impl Terminal {
     /// None, loudly, if there is no tmux.
     pub fn open() -> Option<Self> {
         if Command::new("tmux").arg("-V").output().is_ok_and(|output| output.status.success()) {
-            return Some(Self { dir: tempfile::tempdir().unwrap() });
+            return Some(Self { dir: tempfile::tempdir().unwrap(), servers: Cell::new(0) });
         }
         assert!(std::env::var_os("POOLKEEPER_REQUIRE_TMUX").is_none(), "there is no tmux");
         eprintln!("SKIPPED: there is no tmux");
@@ -23,7 +26,7 @@ impl Terminal {
     }
 
     fn socket(&self) -> String {
-        self.dir.path().join("tmux").display().to_string()
+        self.dir.path().join(format!("tmux-{}", self.servers.get())).display().to_string()
     }
 
     fn tmux(&self, args: &[&str]) -> Output {
@@ -33,7 +36,7 @@ impl Terminal {
     /// Runs a line of bash on a terminal of its own, and shows its exit code.
     pub fn run(&self, rig: &Rig, width: u16, height: u16, line: &str) {
         self.tmux(&["kill-server"]);
-        until("the last terminal is gone", || !self.tmux(&["list-sessions"]).status.success());
+        self.servers.set(self.servers.get() + 1);
         let script = "unset NO_COLOR; exec tmux -S \"$SOCKET\" -f /dev/null new-session -d -s t -x \"$WIDTH\" -y \"$HEIGHT\" \
             \"bash -c '$LINE; echo ended with \\$?; exec sleep 1000'\"";
         let mut shell = rig.shell("bash", script);
