@@ -16,7 +16,9 @@ need() {
   if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then fail "$1 is missing; please install $2 (Debian's name)"; fi
   say "installing $2"
   export DEBIAN_FRONTEND=noninteractive
-  { apt-get update -q && apt-get install -y -q --no-install-recommends "$2"; } >&2
+  # Another step of CI may install something at this moment: its lists do, and its lock is waited for.
+  apt-get update -q >&2 || say "no new package lists"
+  apt-get install -y -q -o DPkg::Lock::Timeout=300 --no-install-recommends "$2" >&2
 }
 
 # zig_compiler TARGET: prints the path of a C compiler for zig's TARGET.
