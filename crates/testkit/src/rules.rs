@@ -185,8 +185,6 @@ spec:
     no("Process with hosts", POOL, &["spec: {runtime: Process, hosts: [{name: local}]}"], "hosts are for runtime Docker only"),
     no("Process with pause", POOL, &["spec: {runtime: Process, rateLimit: {pause: true}}"], "rateLimit.pause is for runtime Docker only"),
     no("Pod with pause", POOL, &["spec: {runtime: Pod, image: a, rateLimit: {pause: true}}"], "rateLimit.pause is for runtime Docker only"),
-    ok("Docker with pause", POOL, &["spec: {runtime: Docker, image: a, rateLimit: {pause: true}}"]),
-    ok("Pod without pause", POOL, &["spec: {runtime: Pod, image: a, rateLimit: {pause: false}}"]),
     no("Pod with hosts", POOL, &["spec: {runtime: Pod, image: a, hosts: [{name: local}]}"], "hosts are for runtime Docker only"),
     no(
         "Docker with requests",
