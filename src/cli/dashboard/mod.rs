@@ -52,13 +52,13 @@ impl Run for DashboardArgs {
         let Some(started) = signals::unless(&stop, self.start(cx)).await else { return Ok(Exit::Interrupted) };
         let (server, site, serving) = started?;
         let shown = Shown { site: &site, no_browser: self.no_browser, title: &server.title };
-        let work = async {
+        let work = Box::pin(async {
             tokio::select! {
                 biased;
                 () = serving => Ok(()),
                 ended = shown.on_enter() => ended,
             }
-        };
+        });
         match stop.run_until_cancelled(work).await {
             Some(Err(failure)) => Err(failure),
             _ => Ok(Exit::Interrupted),

@@ -247,7 +247,9 @@ impl Pool {
     /// Dispatches that are not there are gone.
     pub(super) fn keep_dispatches(&mut self, now: i64, there: &BTreeSet<String>) {
         let gone: Vec<String> = self.tasks.keys().filter(|name| !there.contains(*name)).cloned().collect();
-        gone.iter().for_each(|name| self.dispatch_gone(now, name));
+        for name in &gone {
+            self.dispatch_gone(now, name);
+        }
     }
 
     /// Records how many tasks wait, and whether nothing runs.
@@ -259,7 +261,7 @@ impl Pool {
             _ => push(&mut self.waiting, (now, waiting)),
         }
         let free = self.lanes.values().filter_map(|lane| lane.free_from(now)).min();
-        let why = (waiting > 0 && running == 0).then(|| match free {
+        let why = (waiting > 0 && running == 0).then_some(match free {
             None => Why::NoWorker,
             Some(free) if free > now => Why::Rest,
             Some(_) => Why::Retry,

@@ -87,7 +87,9 @@ fn history(workers: &[Worker], dispatches: &[Dispatch]) -> History {
 }
 
 /// Task, number, worker, begin and end in seconds after the begin of the view, outcome, whether it runs.
-fn attempts(view: &View) -> Vec<(&str, i32, &str, i64, i64, Option<Outcome>, bool)> {
+type Attempt<'a> = (&'a str, i32, &'a str, i64, i64, Option<Outcome>, bool);
+
+fn attempts(view: &View) -> Vec<Attempt<'_>> {
     let one = |a: &crate::dashboard::view::Attempt| {
         (&*view.ids[a.task], a.n, &*view.rows[a.row].name, a.from / 1000, a.to / 1000, a.outcome, a.running)
     };
@@ -219,7 +221,7 @@ fn reasons_are_counted_and_pools_are_apart() {
 #[test]
 fn what_is_kept_is_bounded() {
     let mut history = history(&[worker("agents-0", "w", 0, json!({"phase": "Ready"}))], &[]);
-    for n in 0..super::pool::MAX_ATTEMPTS as i64 + 10 {
+    for n in 0..i64::try_from(super::pool::MAX_ATTEMPTS).unwrap() + 10 {
         let name = format!("t-{n}");
         history
             .dispatch(at(n + 1), &dispatch(&name, n, closed("Succeeded", 1, "agents-0", n, "Succeeded", n + 1, None)));
