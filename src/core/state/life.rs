@@ -45,7 +45,8 @@ pub(in crate::core) struct Life {
     checked: Option<Duration>,
     /// Failed checks in a row.
     missed: u32,
-    pause: Pause,
+    /// Rare, so it costs little where it is absent.
+    pause: Option<Box<Pause>>,
 }
 
 /// Whether this controller paused the instance.
@@ -72,7 +73,7 @@ impl Life {
             stands_still: false,
             checked: Some(now),
             missed: 0,
-            pause: Pause::default(),
+            pause: None,
         }
     }
 
@@ -191,41 +192,42 @@ impl Life {
     /// An order to pause the instance begins. The next one is due `interval` later, unless the instance is unpaused.
     pub fn pauses(&mut self, interval: Duration, now: Duration) {
         self.order(Order::SetPaused, now);
-        self.pause.ordered = true;
-        self.pause.next = now + interval;
-        self.pause.next_end = Duration::ZERO;
+        let pause = self.pause.get_or_insert_default();
+        (pause.ordered, pause.next, pause.next_end) = (true, now + interval, Duration::ZERO);
     }
 
     /// An order to let the instance go on begins. The next one is due `wait` later.
     pub fn ends_pause(&mut self, wait: Duration, now: Duration) {
         self.order(Order::SetPaused, now);
-        self.pause.next_end = now + wait;
+        self.pause.get_or_insert_default().next_end = now + wait;
     }
 
     /// The instance was unpaused, as an order asked.
     pub fn goes_on(&mut self) {
-        let next_end = self.pause.next_end; // an older observation may still say that it is paused
-        self.pause = Pause { next_end, ..Pause::default() };
+        if let Some(pause) = &mut self.pause {
+            // An older observation may still say that it is paused.
+            **pause = Pause { next_end: pause.next_end, ..Pause::default() };
+        }
     }
 
     /// The instance could not be unpaused.
     pub fn cannot_go_on(&mut self) {
-        self.pause.failed_ends += 1;
+        self.pause.get_or_insert_default().failed_ends += 1;
     }
 
     /// True if this controller may have paused the instance, and has not seen it go on since.
-    pub const fn may_be_paused(&self) -> bool {
-        self.pause.ordered
+    pub fn may_be_paused(&self) -> bool {
+        self.pause.as_ref().is_some_and(|pause| pause.ordered)
     }
 
     /// Monotonic time from which the instance may be paused.
-    pub const fn next_pause(&self) -> Duration {
-        self.pause.next
+    pub fn next_pause(&self) -> Duration {
+        self.pause.as_ref().map(|pause| pause.next).unwrap_or_default()
     }
 
     /// Monotonic time from which it may be unpaused.
-    pub const fn next_end_of_pause(&self) -> Duration {
-        self.pause.next_end
+    pub fn next_end_of_pause(&self) -> Duration {
+        self.pause.as_ref().map(|pause| pause.next_end).unwrap_or_default()
     }
 
     /// A listing did not show the instance: a check must.
@@ -278,7 +280,7 @@ impl Life {
 
     /// Failed checks in a row, or how often it could not be unpaused.
     pub fn missed(&self) -> u32 {
-        self.missed.max(self.pause.failed_ends)
+        self.missed.max(self.pause.as_ref().map_or(0, |pause| pause.failed_ends))
     }
 }
 
