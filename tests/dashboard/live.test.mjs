@@ -11,6 +11,7 @@ import { Server, until } from "./server.mjs";
 
 const HOSTILE = "<img src=x onerror=\"window.ran=1\"></script><script>window.ran=1</script>\u001b]52;c;eA==\u0007\u202e";
 let browser, server;
+const children = [];
 
 before(async () => {
   browser = await launch();
@@ -20,6 +21,8 @@ before(async () => {
 });
 
 after(async () => {
+  // Those of a test that failed, too: node waits for them.
+  for (const child of children) child.kill("SIGKILL");
   await browser?.close();
   server?.end();
 });
@@ -33,6 +36,7 @@ async function open(options = {}) {
   const script = path.join(server.dir, `browser-${Math.random()}`);
   fs.writeFileSync(script, `#!/bin/sh\nstat -c '%a %n' "$1" > ${script}.new && mv ${script}.new ${script}.file\n`, { mode: 0o755 });
   const child = spawn(path.resolve(program), ["dashboard", ...(options.args ?? [])], { env: { ...process.env, ...server.env, BROWSER: script } });
+  children.push(child);
   child.stdout.resume();
   child.stderr.resume();
   const [mode, file] = (await until("a browser is started", () => fs.existsSync(`${script}.file`) && fs.readFileSync(`${script}.file`, "utf8"))).trim().split(" ");
@@ -78,6 +82,7 @@ test("the page follows attempts, their outcomes and rests", async () => {
   // What waits, and why.
   for (const task of ["busy-1", "busy-2"]) server.acquire(task);
   const waits = spawn(path.resolve(program), ["acquire", "agents", "--task", "waits"], { env: { ...process.env, ...server.env } });
+  children.push(waits);
   await follow(page, undefined, () => window.poolkeeper.state.data.present.waiting === 1 && window.poolkeeper.state.data.present.running === 2);
   assert.match((await text(page, "#sums")).replace(/\s+/g, " "), /waiting 1 running 2/);
   await follow(page, undefined, () => /1 dispatch waits: /.test(document.getElementById("insight").innerText));

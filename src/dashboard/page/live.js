@@ -54,8 +54,8 @@ function show(answer) {
     find("insight").hidden = true;
     find("title").textContent = "Dashboard";
     if (!answer.refused && !answer.lost) standing("live", answer.pools.length ? `There is no pool ${plain(answer.pool ?? "")}` : "There are no pools yet");
-    // One that is gone is not asked for again.
-    if (!answer.lost && answer.pools.length) pool = "";
+    // One that is gone is not asked for again. The tag is of its view: with it the answer would come with the next change only.
+    if (!answer.lost && answer.pools.length) [pool, tag] = ["", ""];
     return;
   }
   const view = { ...answer.view, present: answer.present, now: answer.now - answer.view.from };
