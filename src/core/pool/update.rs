@@ -227,6 +227,11 @@ impl Core {
         if let Some(p) = self.pools.get_mut(key).filter(|p| p.learned.replacements.ahead() > 0 && !p.has_outdated()) {
             p.learned.replacements.end();
         }
+        // Two controllers lead for a moment when one is late. A debt that can never be paid would hold up the update.
+        let full = |p: &PoolEntry| p.learned.replacements.owed() > 0 && p.members.len() >= capacity(&obj.spec);
+        if let Some(p) = self.pools.get_mut(key).filter(|p| full(p)) {
+            p.learned.replacements.paid_by_another();
+        }
         loop {
             let Some(p) = self.pools.get_mut(key) else { return };
             let Some((due, ordinal)) = p.slots.first_due() else { return };

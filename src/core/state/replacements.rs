@@ -116,6 +116,12 @@ impl Replacements {
         self.unpaid.clear();
     }
 
+    /// The pool is full, so another controller created what this one owes. What is owed ahead is not ahead then.
+    pub fn paid_by_another(&mut self) {
+        self.ahead.truncate(self.ahead.len().saturating_sub(self.owed.len()));
+        self.owe_nothing();
+    }
+
     /// The pool owes a worker for one on this credential that is still there.
     pub fn owe_ahead(&mut self, credential: Option<String>) {
         self.ahead.push_back(credential.clone());
@@ -193,6 +199,20 @@ mod tests {
         }
         made.sort();
         assert_eq!(made, [cred("a"), cred("a"), cred("b"), cred("b")]);
+        assert_eq!((r.ahead(), r.owed()), (0, 0));
+    }
+
+    /// Of one that was owed ahead it is not known whether the other controller made it: it does not count as ahead.
+    #[test]
+    fn a_full_pool_owes_nothing() {
+        let mut r = Replacements::default();
+        r.owe_ahead(cred("a"));
+        r.repay(5);
+        r.created(5);
+        r.owe_ahead(cred("b"));
+        r.owe(cred("c"));
+        assert_eq!((r.ahead(), r.owed()), (2, 2));
+        r.paid_by_another();
         assert_eq!((r.ahead(), r.owed()), (0, 0));
     }
 
