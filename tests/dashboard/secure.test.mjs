@@ -94,14 +94,16 @@ test("a port that is taken is named", async () => {
   assert.match(second.said, new RegExp(`--port ${board.port}: .*choose another one`));
 });
 
-test("it reads three kinds and nothing else, and no code is in the arguments of a process", async () => {
+test("it reads three kinds and the version, nothing else, and no code is in the arguments of a process", async () => {
   const proxy = await between(server);
   const other = await server.dashboard([], { KUBECONFIG: proxy.file });
   const bearer = { Authorization: `Bearer ${await enter(other)}` };
   const view = await until("a view", async () => JSON.parse((await other.ask("GET", "/view", bearer)).text).view);
   assert.equal(view.pool, "agents");
   const kinds = new Set(proxy.asked.map((asked) => asked.replace(/\?.*/, "")));
-  assert.deepEqual([...kinds].sort(), ["containerpools", "dispatches", "workers"].map((kind) => `GET /apis/poolkeeper.dev/v1alpha1/namespaces/default/${kind}`));
+  const three = ["containerpools", "dispatches", "workers"].map((kind) => `GET /apis/poolkeeper.dev/v1alpha1/namespaces/default/${kind}`);
+  // Its version, for the time and to see that it answers.
+  assert.deepEqual([...kinds].sort(), [...three, "GET /version"]);
   assert.equal(fs.readFileSync(`/proc/${other.child.pid}/cmdline`, "utf8").includes(other.code1), false);
   await other.end();
   proxy.end();

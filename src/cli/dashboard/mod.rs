@@ -1,10 +1,10 @@
 //! `poolkeeper dashboard`: the timeline of a server, live in a browser.
 //!
-//! - `state`: what is known. `feed`: what the server says. `door`: which pages may look. `site`: the HTTP side. `browser`: opens it.
+//! - `state`: what is known. `history`: takes what the server says into it. `door`: which pages may look. `site`: the HTTP side. `browser`: opens it.
 
 mod browser;
 mod door;
-mod feed;
+mod history;
 mod site;
 mod state;
 
@@ -21,6 +21,7 @@ use self::site::Site;
 use self::state::State;
 use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
+use super::feed::{self, Feed};
 use super::server::{Server, ServerArgs};
 use super::{output, print, signals};
 use crate::https;
@@ -70,20 +71,18 @@ impl DashboardArgs {
     /// Looks at the server and listens. The future that it answers does the work, without end.
     async fn start(&self, cx: &Context) -> Result<(Server, Arc<Site>, impl Future<Output = ()> + use<>), Failure> {
         let server = self.server.connect().await?;
-        let client = server.client.clone();
-        let namespace = server.namespace.clone();
-        feed::may_look(&client, &namespace).await.map_err(|error| server.failed(&error))?;
-        let ahead = feed::ahead(&client, &namespace, || cx.clock.now()).await.map_err(|error| server.failed(&error))?;
-        // The Date header has whole seconds: a smaller difference is none.
-        let ahead = ahead.filter(|ahead| ahead.abs() > 1000).unwrap_or_default();
+        feed::may_look(&server, false).await?;
+        // It has just answered. If it says no time, its clock is taken to be right.
+        let ahead = feed::clock_ahead(&server.client, &*cx.clock).await.unwrap_or_default();
         let listener = https::listen(self.port).await.map_err(|error| self.taken(&error))?;
         let address = listener.local_addr().map_err(|error| Failure::poolkeeper("listening", error))?;
-        let state = Arc::new(State::new(cx.clock.clone(), ahead, server.title.clone(), namespace.clone()));
+        let state = Arc::new(State::new(cx.clock.clone(), ahead, server.title.clone(), server.namespace.clone()));
         let site = Site::new(address.to_string(), Door::new(cx.ids.clone()), state.clone(), cx.clock.clone());
         let site = Arc::new(site);
         let pages = site.clone();
+        let changes = Feed::start(&server, false, cx.clock.clone());
         let serving = async move {
-            tokio::join!(feed::follow_all(client, &namespace, state), site::serve(listener, pages));
+            tokio::join!(history::follow(changes, state), site::serve(listener, pages));
         };
         Ok((server, site, serving))
     }

@@ -4,38 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
+use jiff::SignedDuration;
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::dashboard::history::History;
 use crate::dashboard::history::present::Present;
-use crate::dashboard::history::{History, Kind};
+use crate::dashboard::live::{Loss, Watched};
 use crate::dashboard::view::View;
-
-/// What can be away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
-    /// The server as a whole.
-    Server,
-    /// The objects of one kind.
-    Kind(u8),
-}
-
-impl From<Kind> for Part {
-    fn from(kind: Kind) -> Self {
-        Self::Kind(kind as u8)
-    }
-}
-
-/// Why something is away.
-#[derive(Clone, Debug)]
-pub(super) struct Away {
-    /// In words.
-    pub why: String,
-    /// True if the server says that this user may not.
-    pub refused: bool,
-}
 
 /// What is known. Watches write to it, pages read from it.
 pub(super) struct State {
@@ -43,7 +20,7 @@ pub(super) struct State {
     /// Milliseconds that the server's clock is ahead of this machine's.
     ahead: AtomicI64,
     history: Mutex<History>,
-    away: Mutex<BTreeMap<Part, Away>>,
+    away: Mutex<BTreeMap<Watched, Loss>>,
     dirty: AtomicBool,
     version: watch::Sender<u64>,
     title: String,
@@ -79,8 +56,9 @@ struct Lost {
 }
 
 impl State {
-    /// Nothing was seen yet. `ahead`: milliseconds that the server's clock is ahead.
-    pub(super) fn new(clock: Arc<dyn Clock>, ahead: i64, title: String, namespace: String) -> Self {
+    /// Nothing was seen yet. `ahead`: how far the server's clock is ahead.
+    pub(super) fn new(clock: Arc<dyn Clock>, ahead: SignedDuration, title: String, namespace: String) -> Self {
+        let ahead = milliseconds(ahead);
         let started = clock.now().as_millisecond() + ahead;
         Self {
             clock,
@@ -100,13 +78,10 @@ impl State {
         self.clock.now().as_millisecond() + self.ahead.load(Ordering::Relaxed)
     }
 
-    /// This machine's time.
-    pub(super) fn local(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    /// The server's clock is ahead by so much, measured with an error of half a second. A small difference is that error.
-    pub(super) fn measured(&self, ahead: i64) {
+    /// The server's clock is ahead by so much.
+    pub(super) fn measured(&self, ahead: SignedDuration) {
+        let ahead = milliseconds(ahead);
+        // It is measured with an error of half a second. A small difference is that error.
         if (ahead - self.ahead.load(Ordering::Relaxed)).abs() > 1000 {
             self.ahead.store(ahead, Ordering::Relaxed);
             self.dirty.store(true, Ordering::Relaxed);
@@ -120,27 +95,22 @@ impl State {
     }
 
     /// Something is away.
-    pub(super) fn lost(&self, part: impl Into<Part>, away: Away) {
-        let news = self.away().insert(part.into(), away.clone()).is_none_or(|old| old.why != away.why);
-        if news {
+    pub(super) fn lost(&self, what: Watched, loss: Loss) {
+        let why = loss.why.clone();
+        if self.away().insert(what, loss).is_none_or(|old| old.why != why) {
             self.seen(History::lost);
         }
     }
 
     /// It is back.
-    pub(super) fn found(&self, part: impl Into<Part>) {
+    pub(super) fn found(&self, what: Watched) {
         let all = {
             let mut away = self.away();
-            away.remove(&part.into()).is_some() && away.is_empty()
+            away.remove(&what).is_some() && away.is_empty()
         };
         if all {
             self.seen(History::found);
         }
-    }
-
-    /// True if something is away.
-    pub(super) fn is_lost(&self) -> bool {
-        !self.away().is_empty()
     }
 
     /// Tells the pages what came since the last call.
@@ -195,7 +165,12 @@ impl State {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn away(&self) -> MutexGuard<'_, BTreeMap<Part, Away>> {
+    fn away(&self) -> MutexGuard<'_, BTreeMap<Watched, Loss>> {
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A clock is ahead by less than 292 million years.
+fn milliseconds(ahead: SignedDuration) -> i64 {
+    i64::try_from(ahead.as_millis()).unwrap_or_default()
 }

@@ -8,10 +8,14 @@ mod watch;
 
 use std::sync::Arc;
 
+use http::Request;
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+pub(super) use self::pulse::clock_ahead;
+use super::exit::Failure;
+use super::print::kinds::Kind;
 use super::server::Server;
 use crate::api::RuntimeKind;
 use crate::clock::Clock;
@@ -59,6 +63,20 @@ impl Feed {
     pub fn ready(&mut self) -> Option<Change> {
         self.changes.try_recv().ok()
     }
+}
+
+/// That the server shows the three kinds to this user. `all_namespaces`: not the server's namespace alone.
+///
+/// # Errors
+/// It does not, or does not answer.
+pub async fn may_look(server: &Server, all_namespaces: bool) -> Result<(), Failure> {
+    for kind in [Kind::Pool, Kind::Worker, Kind::Dispatch] {
+        let path = kind.path((!all_namespaces).then_some(&*server.namespace));
+        let one = Request::get(format!("{path}?limit=1")).body(Vec::new());
+        let one = one.map_err(|e| Failure::usage(format!("{path}: {e}")))?;
+        server.client.request::<serde_json::Value>(one).await.map_err(|e| server.failed(&e))?;
+    }
+    Ok(())
 }
 
 /// A store for the objects of a server.

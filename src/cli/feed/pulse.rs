@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::causes::with_causes;
 use crate::clock::Clock;
-use crate::dashboard::live::{Change, Watched};
+use crate::dashboard::live::{Change, Loss, Watched};
 
 /// The pause between two looks at a server that answers.
 const LOOK: Duration = Duration::from_secs(10);
@@ -47,7 +47,7 @@ impl Pulse {
     pub async fn run(self) {
         let mut lost = false;
         loop {
-            let change = match tokio::time::timeout(PATIENCE, self.look()).await {
+            let change = match tokio::time::timeout(PATIENCE, clock_ahead(&self.client, &*self.clock)).await {
                 Ok(Ok(ahead)) => {
                     lost = false;
                     Change::Answers(ahead)
@@ -61,7 +61,7 @@ impl Pulse {
                         self.losses.send_modify(|n| *n += 1);
                     }
                     lost = true;
-                    Change::Lost(Watched::Server, self.clock.now(), why)
+                    Change::Lost(Watched::Server, self.clock.now(), Loss::away(why))
                 }
             };
             if self.changes.send(change).await.is_err() {
@@ -70,17 +70,20 @@ impl Pulse {
             tokio::time::sleep(if lost { LOOK_AGAIN } else { LOOK }).await;
         }
     }
+}
 
-    /// How far the clock of the server is ahead of this machine's.
-    async fn look(&self) -> Result<SignedDuration, String> {
-        let request = Request::get("/version").body(Body::empty()).map_err(|e| with_causes(&e))?;
-        let before = self.clock.now();
-        let answer = self.client.send(request).await.map_err(|e| with_causes(&e))?;
-        let after = self.clock.now();
-        let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
-        let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()).map(|date| date.timestamp());
-        Ok(date.map_or(SignedDuration::ZERO, |date| ahead(date, before, after)))
-    }
+/// How far the clock of a server is ahead of this machine's.
+///
+/// # Errors
+/// The server does not answer. Why, in words.
+pub(in crate::cli) async fn clock_ahead(client: &Client, clock: &dyn Clock) -> Result<SignedDuration, String> {
+    let request = Request::get("/version").body(Body::empty()).map_err(|e| with_causes(&e))?;
+    let before = clock.now();
+    let answer = client.send(request).await.map_err(|e| with_causes(&e))?;
+    let after = clock.now();
+    let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
+    let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()).map(|date| date.timestamp());
+    Ok(date.map_or(SignedDuration::ZERO, |date| ahead(date, before, after)))
 }
 
 /// How far a clock is ahead that showed `date`, in whole seconds, at some time between two times of this one.

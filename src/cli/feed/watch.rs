@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use kube::core::NamespaceResourceScope;
+use kube::core::{NamespaceResourceScope, Status};
 use kube::runtime::watcher;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -15,7 +15,7 @@ use crate::causes::with_causes;
 use crate::clock::Clock;
 use crate::controller::{Decoded, Pause, Trim, translate};
 use crate::core::Seen;
-use crate::dashboard::live::{Change, Watched};
+use crate::dashboard::live::{Change, Loss, Watched};
 
 /// Watches one kind, without end. `losses`: whenever it changes, what a watch shows may be old.
 pub(super) async fn watch<K>(
@@ -40,14 +40,16 @@ pub(super) async fn watch<K>(
         losses.mark_unchanged();
         let mut events = std::pin::pin!(watcher(api.clone(), watcher::Config::default()));
         let mut listing = BTreeSet::new();
-        let why = loop {
+        let lost = loop {
             let event = tokio::select! {
                 event = events.next() => event,
                 _ = losses.changed() => break None,
             };
             let event = match event {
                 Some(Ok(event)) => event,
-                Some(Err(error)) => break Some(with_causes(&error)),
+                // The server has forgotten the version from which it was watched. It answers, so nothing is lost.
+                Some(Err(error)) if status(&error).is_some_and(|status| status.code == 410) => break None,
+                Some(Err(error)) => break Some(loss(&error)),
                 None => break None,
             };
             if let Some(seen) = translate(event, &mut listing) {
@@ -59,11 +61,31 @@ pub(super) async fn watch<K>(
                 }
             }
         };
-        if let Some(why) = why
-            && changes.send(Change::Lost(what, clock.now(), why)).await.is_err()
+        if let Some(loss) = lost
+            && changes.send(Change::Lost(what, clock.now(), loss)).await.is_err()
         {
             return;
         }
         tokio::time::sleep(pause.next().unwrap_or_default()).await;
+    }
+}
+
+/// What the server itself said.
+fn status(error: &watcher::Error) -> Option<&Status> {
+    match error {
+        watcher::Error::WatchError(status)
+        | watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => Some(status),
+        _ => None,
+    }
+}
+
+fn loss(error: &watcher::Error) -> Loss {
+    match status(error) {
+        Some(status) if !status.message.is_empty() => {
+            Loss { why: status.message.clone(), refused: matches!(status.code, 401 | 403) }
+        }
+        _ => Loss::away(with_causes(error)),
     }
 }

@@ -21,7 +21,6 @@ use std::time::Duration;
 use clap::Args;
 use crossterm::event::{Event, EventStream};
 use futures::StreamExt;
-use http::Request;
 use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +30,6 @@ use super::change::check_name;
 use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
 use super::feed::{self, Feed};
-use super::print::kinds::Kind;
 use super::server::{Server, ServerArgs};
 use super::{output, signals};
 use crate::api::ContainerPool;
@@ -93,13 +91,7 @@ impl TopArgs {
             check_name(pool)?;
             server.api::<ContainerPool>().get(pool).await.map_err(|e| server.failed(&e))?;
         }
-        for kind in [Kind::Pool, Kind::Worker, Kind::Dispatch] {
-            let path = kind.path((!self.all_namespaces).then_some(&*server.namespace));
-            let one = Request::get(format!("{path}?limit=1")).body(Vec::new());
-            let one = one.map_err(|e| Failure::usage(format!("{path}: {e}")))?;
-            server.client.request::<serde_json::Value>(one).await.map_err(|e| server.failed(&e))?;
-        }
-        Ok(())
+        feed::may_look(server, self.all_namespaces).await
     }
 }
 

@@ -12,7 +12,7 @@ use super::app::{App, Effect, Mode};
 use super::draw::draw;
 use super::rows::Table;
 use crate::dashboard::live::testkit::{Server, at, busy, credentials, now};
-use crate::dashboard::live::{Change, Watched};
+use crate::dashboard::live::{Change, Loss, Watched};
 
 /// Two pools, of which one rests; a message that would clear the screen of a terminal.
 fn server() -> Server {
@@ -106,7 +106,7 @@ fn details_help_and_a_lost_server() {
     server.apply(Change::Lost(
         Watched::Server,
         now() - SignedDuration::from_secs(75),
-        "connection refused\u{1b}]52;".into(),
+        Loss::away("connection refused\u{1b}]52;"),
     ));
     let mut app = app(&server, false);
     let mut screens = Vec::new();

@@ -6,8 +6,8 @@ use super::lane::Lane;
 use super::present::{Present, Wait};
 use crate::api::dispatch::{Dispatch, DispatchPhase, DispatchStatus, LastResult, Outcome};
 use crate::api::pool::Scope;
-use crate::api::vocabulary::{PoolProgressing, PoolScalingLimited, Reason as _};
-use crate::api::{Condition, ContainerPool, RuntimeKind, Time, Worker, names};
+use crate::api::{ContainerPool, RuntimeKind, Time, Worker, names};
+use crate::core::questions::is_fine;
 use crate::dashboard::view::{Attempt, SCHEMA, Stall, State, Tasks, View, Why};
 
 /// Most attempts of a pool. The oldest are left out.
@@ -412,15 +412,6 @@ fn count(tasks: &mut Tasks, task: &Task) {
         (phase, Some(Outcome::RateLimited)) if phase.is_final() => tasks.rate_limited += 1,
         (phase, _) if phase.is_final() => tasks.failed += 1,
         _ => {}
-    }
-}
-
-/// True if the condition of a pool says nothing that a person should know.
-fn is_fine(condition: &Condition) -> bool {
-    match &*condition.type_ {
-        PoolProgressing::CONDITION => condition.reason == PoolProgressing::Steady.as_str(),
-        PoolScalingLimited::CONDITION => !condition.is_true(),
-        _ => condition.is_true(),
     }
 }
 

@@ -13,7 +13,7 @@ mod text;
 mod view;
 mod workers;
 
-pub use store::{Change, Lost, Store, Watched};
+pub use store::{Change, Loss, Lost, Store, Watched};
 pub use text::Text;
 pub use view::view;
 

@@ -31,10 +31,26 @@ pub enum Change {
     Worker(Seen<Worker>),
     /// About dispatches.
     Dispatch(Seen<Dispatch>),
-    /// The connection was lost at a time of this machine's clock. Why.
-    Lost(Watched, Timestamp, String),
+    /// The connection was lost at a time of this machine's clock.
+    Lost(Watched, Timestamp, Loss),
     /// The server answers. Its clock is ahead of this machine's by that much.
     Answers(SignedDuration),
+}
+
+/// Why a connection was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// In words.
+    pub why: String,
+    /// True if the server says that this user may not look.
+    pub refused: bool,
+}
+
+impl Loss {
+    /// A server that is away, or does not answer.
+    pub fn away(why: impl Into<String>) -> Self {
+        Self { why: why.into(), refused: false }
+    }
 }
 
 /// That the server is lost.
@@ -112,7 +128,7 @@ impl Store {
             Change::Pool(seen) => self.pools.apply(seen, |_| {}).then_some(Watched::Pools),
             Change::Worker(seen) => self.workers.apply(seen, |_| {}).then_some(Watched::Workers),
             Change::Dispatch(seen) => self.dispatches.apply(seen, trim).then_some(Watched::Dispatches),
-            Change::Lost(what, at, why) => {
+            Change::Lost(what, at, Loss { why, .. }) => {
                 self.lost.entry(what).and_modify(|(_, old)| old.clone_from(&why)).or_insert((at, why));
                 None
             }

@@ -124,8 +124,8 @@ fn a_lost_server_leaves_its_objects_until_they_are_listed_again() {
     server.apply(Change::Dispatch(listed(&["d"])));
     assert!(server.view().complete && server.view().lost.is_none());
     server.apply(Change::Answers(SignedDuration::from_secs(60)));
-    server.apply(Change::Lost(Watched::Dispatches, now(), "refused".into()));
-    server.apply(Change::Lost(Watched::Server, now() + SignedDuration::from_secs(1), "no answer".into()));
+    server.apply(Change::Lost(Watched::Dispatches, now(), Loss::away("refused")));
+    server.apply(Change::Lost(Watched::Server, now() + SignedDuration::from_secs(1), Loss::away("no answer")));
     let model = server.view();
     let lost = model.lost.unwrap();
     assert_eq!((lost.since, &*lost.why), (now() + SignedDuration::from_secs(60), "no answer"));
