@@ -40,7 +40,7 @@ impl Door {
         code
     }
 
-    /// A token for a code. The code is void afterwards, whatever was given.
+    /// A token for the code, which is void afterwards.
     pub(super) fn exchange(&mut self, given: &[u8], now: Duration) -> Option<String> {
         let (code, until) = self.code.take()?;
         if !is_same(given, &code) {
