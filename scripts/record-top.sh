@@ -39,8 +39,8 @@ cd "$dir"
 "$program" run agents --tasks tasks -- "$dir/agent" >run.log 2>&1 &
 echo $! >run.pid
 command tmux -S "$dir/tmux" -f /dev/null new-session -d -s top -x 110 -y 38 "'$program' top"
-# The picture has both: workers that work, and accounts that rest.
-until tmux capture-pane -p -t top | grep -q 'Resting.*429' && tmux capture-pane -p -t top | grep -q 'Busy .*s '; do
+# The picture has both: workers that work, and workers that rest with their account.
+until tmux capture-pane -p -t top | grep -q 'agents-[0-9] *Resting' && tmux capture-pane -p -t top | grep -q 'Busy .*s '; do
   kill -0 "$(cat run.pid)" || { tail -40 run.log; echo "the batch ended before an account rested" >&2; exit 1; }
   sleep 0.2
 done
