@@ -60,6 +60,8 @@ for ((i = 0; i < rounds; i++)); do
     seconds run "$tmp/tasks.txt" true >>"$tmp/pk-true"
     seconds xargs_run "$tmp/tasks.txt" true >>"$tmp/xa-true"
     seconds run_with_preset "$tmp/tasks.txt" true >>"$tmp/pk-preset"
+    processor run "$tmp/tasks.txt" true >>"$tmp/pk-true-cpu"
+    processor run_with_preset "$tmp/tasks.txt" true >>"$tmp/pk-preset-cpu"
     # Cold start: from the exec of poolkeeper until its first task says the time, and until it has ended.
     start=$EPOCHREALTIME
     "$bin" run --local --runtime Process --workers 1 --progress none --tasks "$tmp/one.txt" -- date +%s.%N >"$tmp/out" 2>/dev/null
@@ -83,6 +85,8 @@ printf '| %s | %.2f s (%s) | %.2f s (%s) | %.2f | |\n' "$tasks x true, $workers 
     "$(s pk-true)" "$(spread "$tmp/pk-true")" "$(s xa-true)" "$(spread "$tmp/xa-true")" "$(median "$tmp/true-ratios")"
 printf '| %s | %.2f s (%s) | | %.2f of it without | <= 1.05 |\n' "$tasks x true with two presets" \
     "$(s pk-preset)" "$(spread "$tmp/pk-preset")" "$(median "$tmp/preset-ratios")"
+printf '| %s | %.2f s (%s) | | %.2f of it without | <= 1.05 |\n' "the same, of processor time" \
+    "$(s pk-preset-cpu)" "$(spread "$tmp/pk-preset-cpu")" "$(awk_print %f "$(s pk-preset-cpu) / $(s pk-true-cpu)")"
 printf '| %s | %s | %s | +%s | |\n' "a task of true" "$(per_task "$(s pk-true)")" "$(per_task "$(s xa-true)")" \
     "$(per_task "$(awk "BEGIN { print $(s pk-true) - $(s xa-true) }")")"
 printf '| %s | %.0f ms (%s s) | | | < 1 s |\n' "cold start to the first task" "$(awk_print %f "$(s cold) * 1000")" "$(spread "$tmp/cold")"
