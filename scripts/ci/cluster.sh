@@ -17,8 +17,38 @@ suites=$PWD/scripts/ci/cluster.d
 
 say() { echo "cluster.sh: $*" >&2; }
 
+# The suite that failed, and a file with what the last suite said.
+failed=
+said=
+
+# shown COMMAND: runs it, shows what it says and writes that to $said too. In a pipe to `tee` a process that a suite leaves
+# behind would keep this script waiting; in the background a suite would ignore Ctrl-C.
+shown() {
+  local status=0 running reader
+  : >"$said"
+  sleep infinity &
+  running=$!
+  # It reads to the end once more after that process is gone.
+  tail --lines=+1 --follow --sleep-interval=0.2 --pid="$running" "$said" >&2 &
+  reader=$!
+  "$1" >"$said" 2>&1 || status=$?
+  kill "$running"
+  wait "$running" "$reader" 2>/dev/null || true
+  return "$status"
+}
+
+# Last of all, for those who see only the end of a log.
+say_again() {
+  if [ -n "$failed" ]; then
+    say "suite $failed FAILED; its last lines:"
+    tail -n 20 "$said" >&2
+  fi
+  rm -f "$said"
+}
+
 run_suites() {
   local name began wanted=("$@")
+  said=$(mktemp)
   if [ $# -eq 0 ]; then
     for name in "$suites"/*.sh; do
       if [ -e "$name" ]; then wanted+=("$(basename "$name" .sh)"); fi
@@ -27,8 +57,9 @@ run_suites() {
   for name in "${wanted[@]}"; do
     say "suite $name"
     began=$SECONDS
-    if ! "$suites/$name.sh"; then
+    if ! shown "$suites/$name.sh"; then
       say "suite $name FAILED after $((SECONDS - began)) s"
+      failed=$name
       return 1
     fi
     say "suite $name passed in $((SECONDS - began)) s"
@@ -80,6 +111,7 @@ inside() {
     say "these processes are left"
     status=1
   fi
+  say_again
   exit $status
 }
 
@@ -101,8 +133,10 @@ case ${1:-} in
   : "${KUBECONFIG:?names no cluster}"
   PATH=$(dirname "$("$cluster" kubectl)"):$PATH
   kubectl version
-  run_suites "$@"
-  exit
+  status=0
+  run_suites "$@" || status=$?
+  say_again
+  exit "$status"
   ;;
 esac
 
