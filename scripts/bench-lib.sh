@@ -8,10 +8,12 @@ seconds() {
     awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.6f\n", b - a }'
 }
 
-# Seconds of a processor that a command and its processes take: other work on the machine changes it little.
-processor() {
-    local TIMEFORMAT='%U %S'
-    { time "$@" >"$tmp/out" 2>"$tmp/err"; } 2>&1 | awk '{ print $1 + $2 }'
+# Seconds by the clock, and seconds of a processor that a command and its processes take: other work on the machine changes the second
+# little.
+clock_and_processor() {
+    local TIMEFORMAT='%R %U %S'
+    { time "$@" >"$tmp/out" 2>"$tmp/err"; } 2>&1 | awk '{ print $1, $2 + $3 }' ||
+        { cat "$tmp/err" >&2; echo "$script: failed: $*" >&2; exit 1; }
 }
 
 median() { sort -g "$1" | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
