@@ -11,34 +11,14 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-say() { echo "dockerfile.sh: $*" >&2; }
-fail() {
-  say "FAILED: $*"
-  exit 1
-}
-
-pull=no
-case "$*" in
-"") ;;
---pull) pull=yes ;;
-*)
-  say "no such arguments: $*"
-  exit 2
-  ;;
-esac
+script=dockerfile.sh
+. scripts/ci/image-build-lib.sh
 
 base=$(sed -n 's/^FROM \(.*\) AS build$/\1/p' Dockerfile)
 [[ $base =~ ^rust:([0-9.]+)-slim-([a-z]+)$ ]] || fail "there is no stand-in for the base image '$base'"
 rust=${BASH_REMATCH[1]} suite=${BASH_REMATCH[2]}
 
-# Short, since a socket's path may have 107 characters.
-dir=$(mktemp -d /tmp/pk-dockerfile.XXXXXX)
-trap 'WIPE=1 scripts/docker-down.sh "$dir"' EXIT
-engine=$(scripts/docker-up.sh "$dir")
-eval "$engine"
-
-# stand_in: what Docker's library does for $base, on a Debian made here. How this machine reaches Debian and Rust (mirror,
-# proxies, certificates) goes into it, since its containers share the machine's network.
+# stand_in: what Docker's library does for $base, on a Debian made here.
 stand_in() {
   local root=$dir/base file changes=() name
   scripts/ci/debian.sh "$suite" "$root" ca-certificates,gcc,libc6-dev || fail "debootstrap"
@@ -47,7 +27,7 @@ stand_in() {
   RUSTUP_HOME=$root/usr/local/rustup CARGO_HOME=$root/usr/local/cargo RUSTUP_INIT_SKIP_PATH_CHECK=yes \
     "$dir/rustup-init" -y -q --no-modify-path --profile minimal --default-toolchain "$rust" >&2
 
-  apt-config dump Acquire >"$root/etc/apt/apt.conf.d/90machine"
+  reached_as_here "$root"
   cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
   file=${CARGO_HOME:-$HOME/.cargo}/config.toml
   if [ -f "$file" ]; then cp "$file" "$root/usr/local/cargo/config.toml"; fi
@@ -60,18 +40,8 @@ stand_in() {
   rm -rf --one-file-system "$root"
   say "made $base: $(size "$base")"
 }
-size() { docker image inspect --format '{{.Size}}' "$1" | awk '{ printf "%.1f MB", $1 / 1e6 }'; }
-
-flags=()
-if [ $pull = yes ]; then flags+=(--pull); else stand_in; fi
-# Names that every builder knows; without a value it is the environment's, and no layer keeps it.
-for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
-  if [ -n "${!name:-}" ]; then flags+=(--build-arg "$name"); fi
-done
-began=$SECONDS
-# The engine has no network of its own.
-docker build --network host ${flags[@]+"${flags[@]}"} --tag poolkeeper .
-say "built in $((SECONDS - began)) s: $(size poolkeeper)"
+if [ $pull = no ]; then stand_in; fi
+built poolkeeper .
 
 # This machine's build: quick, and of the same source.
 target=$(uname -m)-unknown-linux-musl
