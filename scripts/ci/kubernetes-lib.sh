@@ -3,6 +3,9 @@
 
 : "${ns:?the namespace of the suite}"
 passed=0
+# For how many seconds anything is waited for that a step brings about. Only a fault takes so long: on a machine that does other work
+# too, a Pod can need a minute for what it does in a second elsewhere.
+patience=300
 work=$(mktemp -d)
 watchers=()
 trap 'end_watchers; rm -rf "$work"' EXIT
@@ -30,11 +33,10 @@ trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
 k() { kubectl -n "$ns" "$@"; }
 # until_true TEXT COMMAND...: a condition that kubectl cannot wait for.
 until_true() {
-  local what=$1 tries=300
+  local what=$1 end=$((SECONDS + patience))
   shift
   until "$@" >/dev/null 2>&1; do
-    tries=$((tries - 1))
-    if [ "$tries" -eq 0 ]; then fail "in vain: $what"; fi
+    if [ "$SECONDS" -ge "$end" ]; then fail "in vain: $what"; fi
     sleep 0.2
   done
 }
@@ -63,11 +65,11 @@ settled() {
 # dispatch NAME [SPEC]: asks by annotation and waits until it is assigned.
 dispatch() {
   k annotate cpool agents "dispatch.poolkeeper.dev/$1=${2:-}" >/dev/null
-  k wait --for=create "pkd/$1" --timeout=60s >/dev/null
-  k wait --for=condition=Assigned "pkd/$1" --timeout=60s >/dev/null
+  k wait --for=create "pkd/$1" --timeout="${patience}s" >/dev/null
+  k wait --for=condition=Assigned "pkd/$1" --timeout="${patience}s" >/dev/null
 }
 # finished NAME PHASE
-finished() { k wait "--for=jsonpath={.status.phase}=$2" "pkd/$1" --timeout=60s >/dev/null; }
+finished() { k wait "--for=jsonpath={.status.phase}=$2" "pkd/$1" --timeout="${patience}s" >/dev/null; }
 pool() {
   cat <<Y
 apiVersion: poolkeeper.dev/v1alpha1
@@ -80,9 +82,15 @@ Y
 # install_controller [FLAGS]: the controller's image is loaded, and its chart installed.
 install_controller() {
   scripts/cluster/cluster load target/image/poolkeeper.tar
-  helm install poolkeeper charts/poolkeeper --namespace poolkeeper --create-namespace --wait --timeout 3m "$@"
+  helm install poolkeeper charts/poolkeeper --namespace poolkeeper --create-namespace --wait --timeout 10m "$@"
   record_words
 }
+# upgrade_controller FLAGS: to the same version with other flags. The one that ran before has ended by then: while it does, it leads.
+upgrade_controller() {
+  helm upgrade poolkeeper charts/poolkeeper --namespace poolkeeper --reuse-values --wait --timeout 10m "$@" >/dev/null
+  until_true "the controller that ran before is gone" one_controller
+}
+one_controller() { [ "$(kubectl -n poolkeeper get pods -l app.kubernetes.io/name=poolkeeper -o name | wc -l)" = 1 ]; }
 # record_words: from now on, what conditions and Events say is recorded; judge_words reads it. Once more, if the watches ended.
 record_words() {
   local kind conditions='{.status.conditions[*].type};{.status.conditions[*].status};{.status.conditions[*].reason};end{"\n"}'
@@ -140,9 +148,9 @@ make_namespace() {
 # uninstall_controller: and the CRDs, and the suite's namespace.
 uninstall_controller() {
   judge_words
-  helm uninstall poolkeeper --namespace poolkeeper --wait --timeout 5m
-  kubectl delete crd containerpools.poolkeeper.dev workers.poolkeeper.dev dispatches.poolkeeper.dev --timeout=60s
-  kubectl delete namespace poolkeeper "$ns" --timeout=120s
+  helm uninstall poolkeeper --namespace poolkeeper --wait --timeout 10m
+  kubectl delete crd containerpools.poolkeeper.dev workers.poolkeeper.dev dispatches.poolkeeper.dev --timeout="${patience}s"
+  kubectl delete namespace poolkeeper "$ns" --timeout="${patience}s"
 }
 # shows WANTED COMMAND...: its whole output becomes these words.
 shows() {

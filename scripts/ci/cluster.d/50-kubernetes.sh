@@ -13,13 +13,13 @@ ns=e2e
 scripts/cluster/cluster load target/image/poolkeeper.tar
 
 step "helm install, and the pool of the examples"
-helm install poolkeeper charts/poolkeeper --namespace poolkeeper --create-namespace --set replicas=2 --wait --timeout 3m
+helm install poolkeeper charts/poolkeeper --namespace poolkeeper --create-namespace --set replicas=2 --wait --timeout 10m
 record_words
 kubectl get crd containerpools.poolkeeper.dev workers.poolkeeper.dev dispatches.poolkeeper.dev
 kubectl create namespace "$ns"
 until_true "the service account" k get serviceaccount default
 sed 's|image: busybox:.*|image: docker.io/library/busybox:local|' examples/pool.yaml | k apply -f -
-k wait cpool/agents --for=condition=Ready --timeout=60s
+k wait cpool/agents --for=condition=Ready --timeout="${patience}s"
 
 step "columns that say something"
 k get cpool,pkw | tee "$work/columns"
@@ -41,7 +41,8 @@ until_true "no request is left" eval '! says poolkeeper.dev/task-42 k get cpool 
 
 step "a rate limit: the worker rests, the next task goes elsewhere, and it comes back"
 dispatch limited '{"retry":{"rateLimited":1}}'
-k annotate cpool agents result.poolkeeper.dev/limited='1 RateLimited retryAfter=20s'
+# Long enough for all that is looked at meanwhile. Then it is made short by hand.
+k annotate cpool agents result.poolkeeper.dev/limited='1 RateLimited retryAfter=10m'
 until_true "the second attempt" is 2 pkd/limited '{.status.attempt}'
 becomes agents-1 pkd/limited '{.status.worker.name}'
 becomes 1 cpool/agents '{.status.resting}'
@@ -49,6 +50,8 @@ says T k get pkw agents-0 -o jsonpath='{.status.cooldown.until}'
 says AttemptLimited k describe pkd limited
 k annotate cpool agents result.poolkeeper.dev/limited='2 Succeeded'
 finished limited Succeeded
+k annotate cpool agents cooldown.poolkeeper.dev/agents-0=2s
+until_true "the rest is short" says "by hand" k get pkw agents-0 -o jsonpath='{.status.cooldown.reason}'
 becomes 0 cpool/agents '{.status.resting}'
 # It has rested longest now.
 dispatch after-the-rest
@@ -61,7 +64,7 @@ k create serviceaccount supervisor
 k create rolebinding supervisor --clusterrole=poolkeeper-dispatcher --serviceaccount="$ns:supervisor"
 as=(--as "system:serviceaccount:$ns:supervisor")
 k "${as[@]}" create -f examples/dispatch.yaml
-k "${as[@]}" wait pkd/greet --for=condition=Assigned --timeout=60s
+k "${as[@]}" wait pkd/greet --for=condition=Assigned --timeout="${patience}s"
 refused "forbidden" k "${as[@]}" annotate cpool agents dispatch.poolkeeper.dev/x=
 refused "forbidden" k "${as[@]}" get secrets
 refused "has not been assigned yet" k "${as[@]}" patch pkd greet --type=merge -p '{"spec":{"result":{"attempt":2,"outcome":"Succeeded"}}}'
@@ -99,10 +102,10 @@ pool nopull ', startTimeoutless: 1' | refused "startTimeoutless" kubectl apply -
 pool nopull | sed 's|docker.io/library/busybox:local|127.0.0.1:1/no/such:image|' | kubectl apply -f -
 until_true "the kubelet's words on the worker" says 'no/such:image' k get pkw nopull-0 -o jsonpath='{.status.message}'
 until_true "the kubelet's words on the pool" says 'no/such:image' k get cpool nopull -o jsonpath='{.status.conditions}'
-k delete cpool nopull --timeout=60s
+k delete cpool nopull --timeout="${patience}s"
 pool rejected ', podTemplate: {spec: {dnsPolicy: Sometimes}}' | kubectl apply -f -
 until_true "the API server's words on the pool" says 'dnsPolicy' k get cpool rejected -o jsonpath='{.status.startBackoff.message}'
-k delete cpool rejected --timeout=60s
+k delete cpool rejected --timeout="${patience}s"
 
 step "a quota holds Pods back, and nothing is churned"
 # None more, whatever is there: to count Pods would let a new one in, should one of them be about to leave.
@@ -112,9 +115,9 @@ pool held | kubectl apply -f -
 until_true "the quota's words on the worker" says 'exceeded quota' k get pkw held-0 -o jsonpath='{.status.message}'
 uid=$(k get pkw held-0 -o jsonpath='{.metadata.uid}')
 k delete quota pods
-k wait cpool/held --for=condition=Ready --timeout=90s
+k wait cpool/held --for=condition=Ready --timeout="${patience}s"
 is "$uid" pkw/held-0 '{.metadata.uid}'
-k delete cpool held --timeout=60s
+k delete cpool held --timeout="${patience}s"
 
 # Only the node of a cluster of our own may be made deaf.
 if [ -n "${CLUSTER_STATE:-}" ]; then
@@ -133,7 +136,7 @@ if [ -n "${CLUSTER_STATE:-}" ]; then
   is WorkerLost pkd/lost '{.status.lastResult.outcome}'
   until_true "the worker is replaced" eval '! is "${worker#* }" "pkw/${worker% *}" "{.metadata.uid}"'
   pkill -CONT -x kubelet
-  k wait cpool/agents --for=condition=Ready --timeout=60s
+  k wait cpool/agents --for=condition=Ready --timeout="${patience}s"
 fi
 
 step "a foreground deletion waits for a busy worker"
@@ -143,7 +146,7 @@ k delete cpool agents --cascade=foreground --wait=false
 until_true "the idle worker is gone" eval '[ "$(k get pkw -o name | wc -l)" = 1 ]'
 k exec "$pod" -- true
 k patch pkd last --type=merge -p '{"spec":{"result":{"attempt":1,"outcome":"Succeeded"}}}'
-k wait cpool/agents --for=delete --timeout=60s
+k wait cpool/agents --for=delete --timeout="${patience}s"
 finished last Succeeded
 until_true "no Pod is left" eval '[ -z "$(k get pods -o name)" ]'
 
@@ -158,27 +161,27 @@ until_true "the bad image is tried" says 'no/such:image' k get pods -l poolkeepe
 becomes 3 cpool/rolling '{.status.ready}'
 k patch cpool rolling --type=merge -p '{"spec":{"image":"docker.io/library/busybox:local"}}'
 settled rolling "4 4"
-k delete cpool rolling --timeout=60s
+k delete cpool rolling --timeout="${patience}s"
 
 step "CRDs that vanish and come back under a running controller"
 pool again | kubectl apply -f -
-k wait cpool/again --for=condition=Ready --timeout=60s
-k delete cpool again --timeout=60s
-kubectl delete crd containerpools.poolkeeper.dev --timeout=60s
+k wait cpool/again --for=condition=Ready --timeout="${patience}s"
+k delete cpool again --timeout="${patience}s"
+kubectl delete crd containerpools.poolkeeper.dev --timeout="${patience}s"
 until_true "readiness names it" says 'False' kubectl -n poolkeeper get pods -o jsonpath='{.items[*].status.conditions[?(@.type=="Ready")].status}'
 kubectl apply -f crds/
-kubectl wait --for=condition=Established crd/containerpools.poolkeeper.dev --timeout=30s
+kubectl wait --for=condition=Established crd/containerpools.poolkeeper.dev --timeout="${patience}s"
 kubectl -n poolkeeper rollout status deploy/poolkeeper --timeout=2m
 until_true "the API" k get cpool
 pool again | kubectl apply -f -
-k wait cpool/again --for=condition=Ready --timeout=90s
+k wait cpool/again --for=condition=Ready --timeout="${patience}s"
 record_words # the watch of pools ended with their CRD
 
 step "helm upgrade with a changed CRD"
 cp -r charts/poolkeeper "$work/chart"
 sed -i '/openAPIV3Schema:/{n;s/description: /description: CHANGED. /}' "$work"/chart/files/crds/containerpools.poolkeeper.dev.yaml
 grep -q 'description: CHANGED' "$work"/chart/files/crds/containerpools.poolkeeper.dev.yaml
-helm upgrade poolkeeper "$work/chart" --namespace poolkeeper --reset-then-reuse-values --take-ownership --wait --timeout 3m
+helm upgrade poolkeeper "$work/chart" --namespace poolkeeper --reset-then-reuse-values --take-ownership --wait --timeout 10m
 until_true "the changed description" says 'CHANGED' kubectl explain containerpool
 is True cpool/again '{.status.conditions[?(@.type=="Ready")].status}'
 
@@ -186,15 +189,15 @@ step "a namespace that is deleted with a pool in it goes"
 kubectl create namespace e2e-gone
 until_true "the service account" kubectl -n e2e-gone get serviceaccount default
 pool gone | sed "s/namespace: $ns/namespace: e2e-gone/" | kubectl apply -f -
-kubectl -n e2e-gone wait cpool/gone --for=condition=Ready --timeout=60s
-kubectl delete namespace e2e-gone --timeout=120s
+kubectl -n e2e-gone wait cpool/gone --for=condition=Ready --timeout="${patience}s"
+kubectl delete namespace e2e-gone --timeout="${patience}s"
 
 step "helm uninstall leaves nothing but the CRDs, which the switch keeps"
-helm uninstall poolkeeper --namespace poolkeeper --wait --timeout 5m
+helm uninstall poolkeeper --namespace poolkeeper --wait --timeout 10m
 [ -z "$(kubectl get cpool,pkw -A -o name)" ]
 [ -z "$(k get pods -o name)" ]
 [ -z "$(kubectl get clusterrole,clusterrolebinding -o name | grep poolkeeper)" ]
-kubectl delete namespace poolkeeper --timeout=120s
+kubectl delete namespace poolkeeper --timeout="${patience}s"
 
 step "one namespace: a controller without rights over the cluster, and a busy worker that is forced"
 other=$ns ns=e2e-one
@@ -203,23 +206,23 @@ until_true "the service account" k get serviceaccount default
 pool | sed "s/namespace: $ns/namespace: $other/" | kubectl apply -f -
 pool | kubectl apply -f -
 helm install one charts/poolkeeper --namespace poolkeeper-one --create-namespace \
-  --set "crds.install=false,watchNamespace=$ns" --wait --timeout 3m
-k wait cpool/agents --for=condition=Ready --timeout=60s
+  --set "crds.install=false,watchNamespace=$ns" --wait --timeout 10m
+k wait cpool/agents --for=condition=Ready --timeout="${patience}s"
 dispatch stays
 k delete cpool agents --wait=false
 k annotate cpool agents poolkeeper.dev/force-delete=true
-k wait cpool/agents --for=delete --timeout=60s
+k wait cpool/agents --for=delete --timeout="${patience}s"
 finished stays Failed
 is Forced pkd/stays '{.status.reason}'
 pool | kubectl apply -f -
-k wait cpool/agents --for=condition=Ready --timeout=60s
+k wait cpool/agents --for=condition=Ready --timeout="${patience}s"
 [ -z "$(kubectl -n "$other" get cpool agents -o jsonpath='{.status}{.metadata.finalizers}')" ]
-helm uninstall one --namespace poolkeeper-one --wait --timeout 5m
+helm uninstall one --namespace poolkeeper-one --wait --timeout 10m
 [ -z "$(k get cpool,pkw,pods -o name)" ]
 [ -z "$(k get role,rolebinding -o name | grep one-poolkeeper)" ]
 kubectl -n "$other" get cpool agents
 judge_words
-kubectl delete crd containerpools.poolkeeper.dev workers.poolkeeper.dev dispatches.poolkeeper.dev --timeout=60s
-kubectl delete namespace "$other" "$ns" poolkeeper-one --timeout=120s
+kubectl delete crd containerpools.poolkeeper.dev workers.poolkeeper.dev dispatches.poolkeeper.dev --timeout="${patience}s"
+kubectl delete namespace "$other" "$ns" poolkeeper-one --timeout="${patience}s"
 
 echo "$passed passed, 0 failed"

@@ -66,7 +66,7 @@ step "Ready is True only when a worker is up, and then at once"
 lean agents | sed 's|docker.io/library/busybox:local|nosuch.invalid/x:1|' | kubectl apply -f - >/dev/null
 shows 'False StartsWait: workers cannot start yet: PULL' says_so agents Ready
 k patch cpool agents --type=merge -p '{"spec":{"image":"docker.io/library/busybox:local"}}' >/dev/null
-k wait cpool/agents --for=condition=Ready --timeout=60s >/dev/null
+k wait cpool/agents --for=condition=Ready --timeout="${patience}s" >/dev/null
 is Ready pkw/agents-0 '{.status.phase}' || fail "Ready without a worker: $(k get cpool,pkw -o wide)"
 shows 'True Available: 1 worker is up' says_so agents Ready
 shows 'True QueueEmpty: ' says_so agents Dispatching
@@ -87,6 +87,7 @@ step "min: 0 hides nothing: no room"
 lean big ', resources: {requests: {cpu: "64"}}' | sed 's/min: 1, //' | kubectl apply -f - >/dev/null
 shows 'True Available: no worker is up, and none is needed (spec.min is 0)' says_so big Ready
 for n in 1 2 3; do request big "big-$n"; done
+k wait --for=create pkd/big-1 pkd/big-2 pkd/big-3 --timeout="${patience}s" >/dev/null
 shows 'False StartsWait: workers cannot start yet: Unschedulable: NODES' says_so big Dispatching
 
 step "min: 0 hides nothing: paused, and refused by a policy"
@@ -94,7 +95,7 @@ k patch cpool big --type=merge -p '{"spec":{"paused":true}}' >/dev/null
 shows 'False Paused: the pool is paused (spec.paused)' says_so big Dispatching
 cancel big-1 big-2 big-3
 shows 'True QueueEmpty: ' says_so big Dispatching
-k delete cpool big --timeout=60s >/dev/null
+k delete cpool big --timeout="${patience}s" >/dev/null
 policy CREATE "no workers before Monday"
 until_true "the policy holds" says "no workers before Monday" create_worker
 lean held | sed 's/min: 1, //' | kubectl apply -f - >/dev/null
@@ -102,15 +103,15 @@ request held held-1
 shows 'False WriteRefused: the API server refuses to create a Worker' eval 'says_so held Dispatching | cut -d: -f1,2'
 until_true "the policy's words" says 'no workers before Monday' says_so held Dispatching
 no_policy
-k wait pkd/held-1 --for=condition=Assigned --timeout=60s >/dev/null
+k wait pkd/held-1 --for=condition=Assigned --timeout="${patience}s" >/dev/null
 k annotate cpool held result.poolkeeper.dev/held-1='1 Succeeded' >/dev/null
-k delete cpool held --timeout=60s >/dev/null
+k delete cpool held --timeout="${patience}s" >/dev/null
 
 step "all workers are busy: that is no standstill"
 lean full | sed 's/min: 1, max: 3/max: 1/' | kubectl apply -f - >/dev/null
 request full full-1
-k wait --for=create pkd/full-1 --timeout=30s >/dev/null
-k wait pkd/full-1 --for=condition=Assigned --timeout=60s >/dev/null
+k wait --for=create pkd/full-1 --timeout="${patience}s" >/dev/null
+k wait pkd/full-1 --for=condition=Assigned --timeout="${patience}s" >/dev/null
 request full full-2
 shows 'True AllBusy: all workers are busy: 1 busy of max 1 (raise spec.max for more)' says_so full Dispatching
 
@@ -118,23 +119,24 @@ step "a pool that is being deleted names the workers that it waits for"
 k delete cpool full --wait=false >/dev/null
 shows 'False Deleting: the pool is being deleted; waits for full-0 (busy with full-1)' says_so full Ready
 k patch pkd full-1 --type=merge -p '{"spec":{"result":{"attempt":1,"outcome":"Succeeded"}}}' >/dev/null
-k wait cpool/full --for=delete --timeout=60s >/dev/null
+k wait cpool/full --for=delete --timeout="${patience}s" >/dev/null
 
 step "a credential that two pools share: each says that it rests, and which pool met the limit"
 k create secret generic tokens --from-literal=a=one >/dev/null
 shared=', credentials: [{name: a, env: TOKEN, secretKeyRef: {name: tokens, key: a}}], rateLimit: {scope: Credential}'
 for name in one two; do lean "$name" "$shared" | kubectl apply -f - >/dev/null; done
-k wait cpool/one cpool/two --for=condition=Ready --timeout=60s >/dev/null
+k wait cpool/one cpool/two --for=condition=Ready --timeout="${patience}s" >/dev/null
 request one limited
-k wait --for=create pkd/limited --timeout=30s >/dev/null
-k wait pkd/limited --for=condition=Assigned --timeout=30s >/dev/null
+k wait --for=create pkd/limited --timeout="${patience}s" >/dev/null
+k wait pkd/limited --for=condition=Assigned --timeout="${patience}s" >/dev/null
 k annotate cpool one result.poolkeeper.dev/limited='1 RateLimited retryAfter=10m message=429' >/dev/null
+becomes RateLimited pkd/limited '{.status.lastResult.outcome}'
 request two waits
 shows 'False Resting: credential a (secret/tokens/a) rests since a limit in pool one: 429; the next is back at TIME' says_so two Dispatching
 shows 'a secret/tokens/a one 1 429' k get cpool two -o 'jsonpath={range .status.restingCredentials[*]}{.name} {.key} {.pool} {.strikes} {.reason}{end}'
 [[ $(k get cpool two -o jsonpath='{.status.nextAvailableTime}') =~ ^[0-9-]+T[0-9:]{8}Z$ ]] || fail "no whole seconds"
 k annotate cpool two cooldown.poolkeeper.dev/a=clear >/dev/null
-k wait pkd/waits --for=condition=Assigned --timeout=30s >/dev/null
+k wait pkd/waits --for=condition=Assigned --timeout="${patience}s" >/dev/null
 shows '' k get cpool two -o 'jsonpath={.status.restingCredentials}'
 
 step "a credential that is refused rests until a person clears it"
@@ -143,10 +145,10 @@ finished waits Failed
 request two refused
 shows 'False CredentialsRefused: credential a is parked since it was refused, probed next at TIME; change it, or clear it with a cooldown annotation' says_so two Dispatching
 k annotate cpool two cooldown.poolkeeper.dev/a=clear >/dev/null
-k wait pkd/refused --for=condition=Assigned --timeout=30s >/dev/null
+k wait pkd/refused --for=condition=Assigned --timeout="${patience}s" >/dev/null
 k annotate cpool two result.poolkeeper.dev/refused='1 Succeeded' >/dev/null
 finished refused Succeeded
-k delete cpool one two --timeout=60s >/dev/null
+k delete cpool one two --timeout="${patience}s" >/dev/null
 
 step "pools that start nothing: one is paused, the other may not be carried out"
 lean asleep ', paused: true' | kubectl apply -f - >/dev/null
@@ -156,7 +158,7 @@ request docker never
 for type in Ready Dispatching RuntimeAllowed; do
   shows 'False Refused: runtime Docker is not allowed here; this controller allows Pod' says_so docker "$type"
 done
-k delete cpool asleep docker --timeout=60s >/dev/null
+k delete cpool asleep docker --timeout="${patience}s" >/dev/null
 
 step "an update of healthy workers, and a controller that is killed, are no alarm"
 lean rolling ', update: {maxSurge: 0}' | sed 's/min: 1, max: 3/min: 2, max: 2/' | kubectl apply -f - >/dev/null
@@ -172,7 +174,7 @@ kill "$watcher" && wait "$watcher" || true
 shows True sort -u "$work/ready"
 [ "$(wc -l <"$work/ready")" -gt 1 ] || fail "the watch of the pool ended early"
 shows '' warnings rolling
-says 'all 2 workers are up to date' k get events.events.k8s.io -o jsonpath='{.items[*].note}'
+until_true "the Event" says 'all 2 workers are up to date' k get events.events.k8s.io -o jsonpath='{.items[*].note}'
 
 step "a busy worker that is outdated is named"
 dispatch stays

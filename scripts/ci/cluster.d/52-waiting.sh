@@ -71,12 +71,17 @@ min0 resting ', rateLimit: {scope: Credential}, credentials: [{name: a, env: TOK
 min0 busy ', dispatch: {queueLimit: 2}' | kubectl apply -f -
 wants rested resting '"retry": {"rateLimited": 1}'
 wants working busy
-for each in rested working; do k "${as[@]}" wait "pkd/$each" --for=condition=Assigned --timeout=60s; done
+# Each row that the supervisor sees of it: what an attempt ended as is shown for 10 s.
+kubectl -n "$ns" "${as[@]}" get pkd rested -o wide --no-headers -w >"$work/rows" 2>/dev/null &
+watchers+=($!)
+for each in rested working; do k "${as[@]}" wait "pkd/$each" --for=condition=Assigned --timeout="${patience}s"; done
+until_true "the watch shows it" test -s "$work/rows"
 k "${as[@]}" patch pkd rested --type=merge \
-  -p '{"spec":{"result":{"attempt":1,"outcome":"RateLimited","retryAfter":"40s","message":"429 Too Many Requests"}}}'
+  -p '{"spec":{"result":{"attempt":1,"outcome":"RateLimited","retryAfter":"10m","message":"429 Too Many Requests"}}}'
 wants no-pool nosuch
 for each in big denied paused resting busy; do wants "waits-$each" "$each"; done
-shows "rested resting Pending RateLimited resting-0 1 AGE RateLimited TIME AGE 0 attempt 1 on resting-0 ended as RateLimited: 429 Too Many Requests; the rest that follows ends at TIME" row rested
+limited="rested resting Pending RateLimited resting-0 1 AGE RateLimited TIME AGE 0 attempt 1 on resting-0 ended as RateLimited: 429 Too Many Requests; the rest that follows ends at TIME"
+until_true "how the attempt ended" eval 'masked cat "$work/rows" | grep -xF -- "$limited"'
 shows 'no-pool nosuch Pending PoolNotFound 0 AGE 0 there is no ContainerPool "nosuch" in namespace "e2e-waiting"; waiting for it' row no-pool
 # The scheduler, the API server and the kubelet word their parts.
 shows 'waits-big big Pending StartsWait 0 AGE 0 workers cannot start yet: Unschedulable: 0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.' row waits-big
@@ -108,9 +113,9 @@ Events: <none>' described waits-resting
 
 step "a wait ends, and its reason with it"
 k patch cpool paused --type=merge -p '{"spec":{"paused":false}}'
-k "${as[@]}" wait pkd/waits-paused --for=condition=Assigned --timeout=60s
+k "${as[@]}" wait pkd/waits-paused --for=condition=Assigned --timeout="${patience}s"
 shows 'waits-paused paused Assigned paused-0 1 AGE AGE 0' row waits-paused
-k patch cpool resting --type=merge -p '{"spec":{"rateLimit":{"probeAfter":"1s"}}}'
+k annotate cpool resting cooldown.poolkeeper.dev/a=clear
 until_true "the second attempt" is 2 pkd/rested '{.status.attempt}'
 shows 'rested resting Assigned resting-0 2 AGE RateLimited AGE 0' row rested
 k "${as[@]}" patch pkd waits-big --type=merge -p '{"spec":{"cancel":true}}'
@@ -148,12 +153,12 @@ shows 'too-late busy Cancelled PoolDeleted 0 AGE AGE 0 ContainerPool "busy" was 
 k annotate cpool busy result.poolkeeper.dev/working='1 failed message=no such file'
 finished working Failed
 shows 'working busy Failed Failed busy-0 1 AGE Failed AGE AGE 0 attempt 1 on busy-0 ended as Failed: no such file' row working
-k wait cpool/busy --for=delete --timeout=60s
+k wait cpool/busy --for=delete --timeout="${patience}s"
 
 step "leave"
 kubectl delete validatingadmissionpolicybinding,validatingadmissionpolicy e2e-waiting
 for each in rested waits-paused; do k "${as[@]}" delete pkd "$each"; done
-k delete cpool --all --timeout=120s
+k delete cpool --all --timeout="${patience}s"
 uninstall_controller
 
 echo "$passed passed, 0 failed"

@@ -30,12 +30,12 @@ install_controller --set uninstall.timeoutSeconds=10
 make_namespace
 
 step "a worker has a phase in every row of get -w, and the columns have these names"
-# The watch ends by itself, and its rows are looked at once the worker is gone.
-timeout 25 kubectl -n "$ns" get pkw -w --no-headers -o custom-columns=NAME:.metadata.name,PHASE:.status.phase >"$work/rows" 2>/dev/null &
+kubectl -n "$ns" get pkw -w --no-headers -o custom-columns=NAME:.metadata.name,PHASE:.status.phase >"$work/rows" 2>/dev/null &
 watcher=$!
+watchers+=("$watcher")
 # Not protected from evictions: one of them is to end an attempt.
 pool agents ', max: 1, idleTimeout: 1h, drainTimeout: 0s' | sed 's/min: 1, max: 3, //; s/cooldown: 10s/min: 1, cooldown: 10s/' | kubectl apply -f -
-k wait cpool/agents --for=condition=Ready --timeout=60s
+k wait cpool/agents --for=condition=Ready --timeout="${patience}s"
 header() { k get pkw | awk 'NR == 1 { $1 = $1; print }'; }
 shows "NAME POOL PHASE RESTS-UNTIL DISPATCH DISPATCHES AGE" header
 logged 'INFO worker started pool=agents worker=agents-0'
@@ -50,9 +50,12 @@ k annotate cpool agents result.poolkeeper.dev/greet='1 Succeeded' >/dev/null
 finished greet Succeeded
 becomes Ready pkw/agents-0 '{.status.phase}'
 logged 'INFO worker started pool=agents worker=agents-0'
+# Its replacement is up in the last row.
+all_rows() { awk '{ last = $2 } last == "Draining" { ended = 1 } END { exit !(ended && last == "Ready") }' "$work/rows"; }
+until_true "the watch has all rows" all_rows
+kill "$watcher"
 wait "$watcher" || true
 grep -q '^agents-0 *Starting' "$work/rows" || fail "$(cat "$work/rows")"
-grep -q '^agents-0 *Draining' "$work/rows" || fail "$(cat "$work/rows")"
 if grep -v -E '^agents-0 +(Starting|Ready|Busy|Draining)$' "$work/rows"; then fail "a row without a phase: $(cat "$work/rows")"; fi
 
 step "a Pod that is evicted, and an attempt that a person forces, are in the log"
@@ -75,17 +78,17 @@ until_true "the worker is replaced" eval 'newest 1 | grep -q "worker started"'
 logged 'INFO attempt ended pool=agents worker=agents-0 dispatch=stuck attempt=1 outcome=Forced phase=Failed reason="annotation poolkeeper.dev/force-delete is set"' \
   'INFO worker deleted pool=agents worker=agents-0 dispatch=stuck reason="attempt 1 of stuck ended without a report"' \
   'INFO worker started pool=agents worker=agents-0'
-k delete cpool agents --timeout=60s
+k delete cpool agents --timeout="${patience}s"
 
 step "a credential that two pools share: each worker says until when it rests, in whole seconds"
 k create secret generic tokens --from-literal=a=secret
 for name in one two; do
   pool "$name" ', rateLimit: {scope: Credential}, credentials: [{name: a, env: TOKEN, secretKeyRef: {name: tokens, key: a}}]' | kubectl apply -f -
 done
-k wait cpool/one cpool/two --for=condition=Ready --timeout=60s
+k wait cpool/one cpool/two --for=condition=Ready --timeout="${patience}s"
 k annotate cpool one dispatch.poolkeeper.dev/limited='{"retry":{"rateLimited":0}}' >/dev/null
-k wait --for=create pkd/limited --timeout=60s >/dev/null
-k wait --for=condition=Assigned pkd/limited --timeout=60s >/dev/null
+k wait --for=create pkd/limited --timeout="${patience}s" >/dev/null
+k wait --for=condition=Assigned pkd/limited --timeout="${patience}s" >/dev/null
 k annotate cpool one result.poolkeeper.dev/limited='1 RateLimited retryAfter=10m' >/dev/null
 finished limited Failed
 end=$(k get pkd limited -o jsonpath='{.status.lastResult.until}')
@@ -97,7 +100,7 @@ logged 'INFO attempt ended pool=one worker=one-0 dispatch=limited attempt=1 outc
 k annotate cpool two cooldown.poolkeeper.dev/a=clear >/dev/null
 shows "Ready|||" columns one-0
 shows "Ready|||" columns two-0
-k delete cpool one two --timeout=60s
+k delete cpool one two --timeout="${patience}s"
 
 step "a policy that refuses Pods is one Event with a count, and one line for each worker"
 kubectl apply -f - <<Y
@@ -126,12 +129,12 @@ until_true "describe counts" eval 'k describe cpool denied | grep -E "Warning +S
 escaped=${words//\"/\\\"}
 logged "INFO worker deleted pool=denied worker=denied-0 reason=\"it did not start: $escaped\""
 kubectl delete validatingadmissionpolicybinding,validatingadmissionpolicy no-pods
-k wait cpool/denied --for=condition=Ready --timeout=120s
-k delete cpool denied --timeout=60s
+k wait cpool/denied --for=condition=Ready --timeout="${patience}s"
+k delete cpool denied --timeout="${patience}s"
 
 step "an uninstall that fails says why, and only another one goes on from there"
 pool agents | kubectl apply -f -
-k wait cpool/agents --for=condition=Ready --timeout=60s
+k wait cpool/agents --for=condition=Ready --timeout="${patience}s"
 dispatch busy
 if helm uninstall poolkeeper --namespace poolkeeper --wait --timeout 2m >"$work/out" 2>&1; then fail "it did not fail"; fi
 cat >"$work/wanted" <<Y
@@ -143,7 +146,7 @@ Y
 [ "$(cat "$work/out")" = "$(cat "$work/wanted")" ] || fail "$(cat "$work/out")"
 refused '"poolkeeper" has no deployed releases' helm upgrade poolkeeper charts/poolkeeper --namespace poolkeeper
 k patch pkd busy --type=merge -p '{"spec":{"cancel":true}}' >/dev/null
-k wait cpool/agents --for=delete --timeout=60s
+k wait cpool/agents --for=delete --timeout="${patience}s"
 uninstall_controller
 
 step "without the CRDs the log says which and how to install them"
@@ -154,6 +157,6 @@ for kind in ContainerPool Dispatch Worker; do
 done >"$work/missing"
 shows "$(cat "$work/missing")" missing
 helm uninstall poolkeeper --namespace poolkeeper --no-hooks >/dev/null
-kubectl delete namespace poolkeeper --timeout=120s
+kubectl delete namespace poolkeeper --timeout="${patience}s"
 
 echo "$passed passed, 0 failed"

@@ -37,8 +37,10 @@ said() {
   masked <"$work/said"
   echo "exit $code"
 }
-# ready PLACE COUNT: so many workers can take work.
-is_ready() { [ "$(on "$1" get workers --phase Ready -o name | wc -l)" = "$2" ]; }
+# is_ready PLACE COUNT: so many workers can take work, and the status of the pool says so.
+is_ready() {
+  [ "$(on "$1" get workers --phase Ready -o name | wc -l)" = "$2" ] && on "$1" get pool agents -o json | grep -E "\"ready\": ?$2\b"
+}
 # claim PLACE TASK [FLAGS]: as `eval` does it, in this shell.
 claim() {
   local place=$1 task=$2 claim

@@ -60,7 +60,7 @@ day() {
     kill "-$signal" -- "-$pid" 2>/dev/null || true
     wait "$pid" 2>/dev/null || true
   done
-  timeout 180 "$@" >/dev/null 2>>"$work/errors" || fail "$name: exit code $?: $(tail -5 "$work/errors")"
+  timeout 900 "$@" >/dev/null 2>>"$work/errors" || fail "$name: exit code $?: $(tail -5 "$work/errors")"
   judge || fail "$name: see above"
   [ "$(k get dispatches -l "example!=x" -o jsonpath='{range .items[*]}{.metadata.name} {.status.phase}{"\n"}{end}' |
     grep -c "^$name-[0-9]* Succeeded$")" = 20 ] || fail "$name: not every dispatch succeeded"
@@ -74,7 +74,7 @@ make_namespace
 pool agents ", terminationGracePeriod: 1s" |
   sed "s/min: 1, max: 3, cooldown: 10s/min: 5, max: 5, cooldown: 1s, mounts: [{hostPath: ${truth//\//\\/}, mountPath: \/truth, readOnly: false}]/" |
   kubectl apply -f -
-k wait --for=jsonpath='{.status.ready}'=5 cpool/agents --timeout=120s >/dev/null
+k wait --for=jsonpath='{.status.ready}'=5 cpool/agents --timeout="${patience}s" >/dev/null
 kubectl config view --raw >"$work/kubeconfig"
 export KUBECONFIG=$work/kubeconfig POOL=agents
 kubectl config set-context --current --namespace "$ns" >/dev/null

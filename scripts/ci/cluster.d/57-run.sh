@@ -32,7 +32,7 @@ pool agents ", cooldown: 1s, terminationGracePeriod: 1s" |
   sed -e 's/busybox:local/bare:local/; s/min: 1, max: 3, cooldown: 10s/min: 4, max: 4/' \
     -e 's|\[sleep, infinity\]|[/busybox, sh, -c, "echo up; exec /busybox sleep infinity"]|' |
   kubectl apply -f -
-k wait --for=jsonpath='{.status.ready}'=4 cpool/agents --timeout=180s >/dev/null
+k wait --for=jsonpath='{.status.ready}'=4 cpool/agents --timeout="${patience}s" >/dev/null
 
 # run FLAGS -- SCRIPT: as the service account; the script is one of the shell of /busybox.
 run() { "$poolkeeper" run agents --kubeconfig "$work/kubeconfig" "$@"; }
@@ -104,9 +104,10 @@ slow() {
 }
 resume() {
   exec "$poolkeeper" run agents --kubeconfig "$work/kubeconfig" --tasks "$work/$1.tasks" --out "$work/$1" "${@:2}" \
-    --progress lines -- /busybox sh -c '/busybox sleep 3; echo done $TASK' >>"$work/$1.out" 2>>"$work/$1.err"
+    --progress lines -- /busybox sh -c 'echo begun $TASK; /busybox sleep 3; echo done $TASK' >>"$work/$1.out" 2>>"$work/$1.err"
 }
-runs() { grep -q " attempt 1 → " "$work/$1.err"; }
+# runs NAME: one of its tasks has begun in its Pod.
+runs() { grep -q begun "$work/$1"/line-*/stdout; }
 # all NAME COUNT: every task has its result, and ended well.
 all() { [ "$(grep -l '"outcome": "Succeeded"' "$work/$1"/*/result.json | wc -l)" = "$2" ]; }
 
@@ -187,7 +188,8 @@ whole() {
   done | grep "^$1-" | sort >"$work/begun"
   diff "$work/$1.tasks" "$work/begun" || fail "they began otherwise"
 }
-talking() { [ "$(cat "$work/$1"/line-*/stdout 2>/dev/null | wc -l)" -ge 40 ]; }
+# talking NAME: all four of its tasks do.
+talking() { [ "$(grep -l line "$work/$1"/line-*/stdout | wc -l)" = 4 ]; }
 
 step "--lease-duration: the connection is cut while tasks talk, and attached to again"
 talk again &
@@ -201,6 +203,8 @@ record_words
 
 step "--lease-duration: the client is killed while tasks talk, and --resume attaches to them"
 leases >"$work/leases"
+# So that all four begin at once.
+becomes 4 cpool/agents '{.status.ready}'
 talk back &
 pid=$!
 until_true "tasks talk" talking back
@@ -221,7 +225,7 @@ left=$(k get pkd -o jsonpath='{.items[?(@.status.phase=="Assigned")].metadata.na
 pods >"$work/before"
 kill -KILL "$pid"
 wait "$pid" 2>/dev/null || true
-k wait --for=jsonpath='{.status.lastResult.outcome}'=Lost "pkd/$left" --timeout=150s >/dev/null
+k wait --for=jsonpath='{.status.lastResult.outcome}'=Lost "pkd/$left" --timeout="${patience}s" >/dev/null
 gone() { [ "$(pods | comm -13 - "$work/before" | wc -l)" = 1 ]; }
 until_true "its Pod is replaced" gone
 
@@ -236,9 +240,9 @@ code 0 "$poolkeeper" logs "$name" --kubeconfig "$work/kubeconfig"
 [ "$(cat "$work/out")" = up ] || fail "the log of $name: $(cat "$work/out" "$work/err")"
 
 step "without the helper: env of the image, no result file, and a task that is too long by name"
-helm upgrade poolkeeper charts/poolkeeper --namespace poolkeeper --reuse-values --set inPod=false --wait --timeout 3m >/dev/null
+upgrade_controller --set inPod=false
 pool plain | sed 's/max: 3, cooldown: 10s/max: 1/' | kubectl apply -f -
-k wait --for=jsonpath='{.status.ready}'=1 cpool/plain --timeout=180s >/dev/null
+k wait --for=jsonpath='{.status.ready}'=1 cpool/plain --timeout="${patience}s" >/dev/null
 plain() { "$poolkeeper" run plain --kubeconfig "$work/kubeconfig" "$@"; }
 echo in >"$work/in"
 code 9 plain -- sh -c 'cat; echo "err ${POOLKEEPER_RESULT-none}" >&2; exit 9' <"$work/in"

@@ -65,13 +65,13 @@ holds() {
 }
 
 step "the older version, with a task that is held and one that runs"
-helm install poolkeeper "${older%/*}/charts/poolkeeper" --namespace poolkeeper --create-namespace --set image.tag=older --wait --timeout 3m
+helm install poolkeeper "${older%/*}/charts/poolkeeper" --namespace poolkeeper --create-namespace --set image.tag=older --wait --timeout 10m
 make_namespace
 mounts=", mounts: [{hostPath: $truth, mountPath: /truth, readOnly: false}], terminationGracePeriod: 1s"
 for name in agents short; do
   pool "$name" "$mounts" | sed 's/min: 1, max: 3/min: 2, max: 2/' | kubectl apply -f -
 done
-for name in agents short; do k wait --for=jsonpath='{.status.ready}'=2 "cpool/$name" --timeout=180s; done
+for name in agents short; do k wait --for=jsonpath='{.status.ready}'=2 "cpool/$name" --timeout="${patience}s"; done
 dispatch held
 # shellcheck disable=SC2016 # for the shell in the Pod
 "$older" run agents -n "$ns" -- sh -c 'until [ -e /truth/end ]; do echo "$POOLKEEPER_TASK_ID.$POOLKEEPER_ATTEMPT" >>/truth/log; sleep 0.2; done' \
@@ -89,15 +89,15 @@ step "CRDs first: the older controller works on with those of this version"
 holds older
 
 step "helm upgrade"
-helm upgrade poolkeeper charts/poolkeeper --namespace poolkeeper --reset-then-reuse-values --set image.tag="$version" --wait --timeout 3m
+helm upgrade poolkeeper charts/poolkeeper --namespace poolkeeper --reset-then-reuse-values --set image.tag="$version" --wait --timeout 10m
 holds "$version"
 
 step "helm rollback"
-helm rollback poolkeeper --namespace poolkeeper --wait --timeout 3m
+helm rollback poolkeeper --namespace poolkeeper --wait --timeout 10m
 holds older
 
 step "helm upgrade again"
-helm upgrade poolkeeper charts/poolkeeper --namespace poolkeeper --reset-then-reuse-values --set image.tag="$version" --wait --timeout 3m
+helm upgrade poolkeeper charts/poolkeeper --namespace poolkeeper --reset-then-reuse-values --set image.tag="$version" --wait --timeout 10m
 record_words
 holds "$version"
 
