@@ -33,7 +33,7 @@ busybox_pool() {
   pool "$1" ", terminationGracePeriod: 1s" |
     sed -e "s/busybox:local/$2/; s/min: 1, max: 3, cooldown: 10s/min: 1, max: 1/" -e 's|\[sleep, infinity\]|[/busybox, sleep, infinity]|'
 }
-ready() { k wait --for=jsonpath='{.status.ready}'=1 "cpool/$1" --timeout=180s >/dev/null; }
+ready() { k wait --for=jsonpath='{.status.ready}'=1 "cpool/$1" --timeout="${patience}s" >/dev/null; }
 worker() { k get pkw -l "poolkeeper.dev/pool=$1" -o jsonpath='{.items[0].metadata.uid}'; }
 # processes POOL: those with this word in its worker.
 processes() {
@@ -74,7 +74,7 @@ wait "$pid" || true
 step "--state on a directory that the workers share"
 pool shared ", terminationGracePeriod: 1s, mounts: [{hostPath: $state, mountPath: /state, readOnly: false}]" |
   sed 's/min: 1, max: 3, cooldown: 10s/min: 2, max: 2/' | kubectl apply -f - >/dev/null
-k wait --for=jsonpath='{.status.ready}'=2 cpool/shared --timeout=180s >/dev/null
+k wait --for=jsonpath='{.status.ready}'=2 cpool/shared --timeout="${patience}s" >/dev/null
 seq 4 >"$work/tasks"
 # The first attempt of each task fails, and the second one finds what the first one left.
 code 0 run shared --tasks "$work/tasks" --state /state/batch --retry-failed 1 --backoff 0s -- \
@@ -87,9 +87,13 @@ step "logs of a container that is starting"
 busybox_pool never none:local | kubectl apply -f - >/dev/null
 until_true "its Pod is there" eval '[ -n "$(k get pods -l poolkeeper.dev/pool=never -o name)" ]'
 code 3 "$poolkeeper" logs never-0 -n "$ns"
+busybox_pool large bare:local | sed 's/spec: {/spec: {resources: {requests: {cpu: "64"}}, /' | kubectl apply -f - >/dev/null
+until_true "it has no node" says Unschedulable k get pkw large-0 -o jsonpath='{.status.message}'
+code 3 "$poolkeeper" logs large-0 -n "$ns"
+says "worker large-0 has printed nothing yet, it is starting: Unschedulable: " cat "$work/err" || fail "$(cat "$work/err")"
 
 step "without the helper: --silence finds the processes by the shell of the image"
-helm upgrade poolkeeper charts/poolkeeper --namespace poolkeeper --reuse-values --set inPod=false --wait --timeout 3m >/dev/null
+upgrade_controller --set inPod=false
 pool plain | sed 's/max: 3, cooldown: 10s/max: 1/' | kubectl apply -f - >/dev/null
 ready plain
 uid=$(worker plain)

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::LogParams;
 
+use crate::api::worker::WorkerPhase;
 use crate::api::{RuntimeKind, Worker};
 use crate::cli::change;
 use crate::cli::context::{Context, Run};
@@ -13,6 +14,7 @@ use crate::cli::exec::{docker, find};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::server::{Server, ServerArgs};
 use crate::cli::{output, print};
+use crate::core::worker_status;
 use crate::runtime::exec::Output;
 use crate::runtime::pod::CONTAINER;
 
@@ -90,15 +92,28 @@ impl LogsArgs {
         };
         let failed = |error| starting(&self.worker, &error).unwrap_or_else(|| server.failed(&error));
         let mut log = Box::pin(pods.log_stream(&target.id, &params).await.map_err(failed)?);
-        let mut buffer = vec![0; 64 * 1024];
+        let (mut buffer, mut has_printed) = (vec![0; 64 * 1024], false);
         loop {
             let count = log.read(&mut buffer).await.map_err(|e| Failure::new(Exit::Unreachable, e.to_string()))?;
             if count == 0 {
-                return Ok(Exit::Success);
+                // The log of a Pod that is on no node is empty.
+                return silent(worker).filter(|_| !has_printed).map_or(Ok(Exit::Success), Err);
             }
+            has_printed = true;
             print::data(buffer.get(..count).unwrap_or_default())?;
         }
     }
+}
+
+/// The failure, if a worker that has printed nothing is not up.
+fn silent(worker: &Worker) -> Option<Failure> {
+    let status = worker_status(worker);
+    if status.phase != WorkerPhase::Starting {
+        return None;
+    }
+    let why = status.message.as_ref().map(|why| format!(": {}", output::escape(why))).unwrap_or_default();
+    let name = worker.metadata.name.as_deref().unwrap_or_default();
+    Some(Failure::new(Exit::NotFound, format!("worker {name} has printed nothing yet, it is starting{why}")))
 }
 
 /// The failure, if it is that the container of the worker is not up. The API server calls that a bad request.
