@@ -76,6 +76,13 @@ impl Log {
                     facts::deleted_by_another(worker).write(Level::INFO);
                 }
             }
+            // No deletion was seen before: its finalizer was removed by hand, and the end of its instance was not waited for.
+            Input::Worker(Seen::Gone(worker)) => {
+                let was = known(&ObjectKey::of(&**worker));
+                if was.is_some_and(|w| w.uid_str() == worker.uid_str() && !w.is_deleting()) {
+                    facts::removed_by_another(worker).write(Level::INFO);
+                }
+            }
             _ => {}
         }
     }

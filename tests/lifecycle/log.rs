@@ -70,6 +70,32 @@ fn short(line: &str) -> String {
     line.replace("TIME  ", "").replace("poolkeeper::controller: ", "").replace(" namespace=default", "")
 }
 
+/// Nothing is seen of its deletion but that it is gone.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_removed_with_its_finalizer_is_a_line() {
+    let w = World::new();
+    let log = Lines::at("info", LogFormat::Text);
+    w.pool("agents", json!({"min": 1, "max": 1})).await;
+    w.until_pool("agents", "ready", |p| p.status.as_ref().is_some_and(|s| s.ready == 1)).await;
+    let first = w.all_workers().await[0].metadata.uid.clone();
+    let off = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    w.workers().patch("agents-0", &PatchParams::default(), &off).await.unwrap();
+    delete_worker(&w, "agents-0").await;
+    let another = |x: &poolkeeper::api::Worker| {
+        x.metadata.uid != first
+            && x.status.as_ref().is_some_and(|s| s.phase == poolkeeper::api::worker::WorkerPhase::Ready)
+    };
+    w.until_workers("another one", |ws| ws.len() == 1 && another(&ws[0])).await;
+    assert_eq!(
+        log.about_objects(),
+        [
+            "INFO worker started pool=agents worker=agents-0",
+            r#"INFO worker deleted pool=agents worker=agents-0 reason="another client deleted it, and removed its finalizer before""#,
+            "INFO worker started pool=agents worker=agents-0",
+        ]
+    );
+}
+
 async fn delete_worker(w: &World, name: &str) {
     w.workers().delete(name, &DeleteParams::default()).await.unwrap();
 }

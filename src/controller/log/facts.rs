@@ -31,6 +31,14 @@ pub(super) fn deleted_by_another(worker: &Worker) -> Line {
     line
 }
 
+/// The line about a Worker that another client has removed without its finalizer.
+pub(super) fn removed_by_another(worker: &Worker) -> Line {
+    let mut line = about_worker("worker deleted", worker);
+    line.dispatch = named(worker);
+    line.reason = Some("another client deleted it, and removed its finalizer before".to_owned());
+    line
+}
+
 fn named(worker: &Worker) -> Option<String> {
     worker_status(worker).dispatch.as_ref().map(|d| d.name.clone())
 }
