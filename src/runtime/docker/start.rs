@@ -94,7 +94,7 @@ pub(super) async fn start(
                 });
             }
         }
-        return run(host, &docker, &id).await;
+        return run(host, &docker, &id, &spec.key).await;
     }
     Err(StartError::Unknown(format!(
         "host {} keeps reporting name {name} as in use, yet no such container exists",
@@ -168,12 +168,28 @@ async fn existing(
     }
 }
 
+/// The engine's words on a start, without what each try has of its own: its container's name, and the id of an endpoint.
+fn stable(words: &str, key: &InstanceKey) -> String {
+    let words = words.replace(&key.instance_name(), &key.worker);
+    let is_id = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut parts = words.split(" (");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')').filter(|(id, _)| is_id(id)) {
+            Some((_, rest)) => text.push_str(rest),
+            None => text.extend([" (", part]),
+        }
+    }
+    text
+}
+
 /// Starts a container that was made. If the engine will not, nothing is left of it.
-async fn run(host: &Host, docker: &Docker, id: &str) -> Result<Instance, StartError> {
+async fn run(host: &Host, docker: &Docker, id: &str, key: &InstanceKey) -> Result<Instance, StartError> {
     let unknown = |error: EngineError| StartError::Unknown(error.to_string());
     match docker.start_container(id, None).await.map_err(|e| host.error(&e)) {
         Ok(()) => {}
         Err(EngineError::Answer { message, status }) if status != 404 => {
+            let message = stable(&message, key);
             return Err(match stop::remove(host, docker, id).await {
                 Ok(()) => StartError::Refused(message),
                 Err(error) => StartError::Unknown(format!("{message}; the container cannot be removed: {error}")),
@@ -186,5 +202,26 @@ async fn run(host: &Host, docker: &Docker, id: &str) -> Result<Instance, StartEr
     match made {
         Some(instance) => Ok(instance),
         None => Err(StartError::Unknown(format!("container {id} on host {} disappeared as soon as it ran", host.name))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each would be an Event of its own otherwise, and change the status of the pool.
+    #[test]
+    fn the_words_of_two_tries_are_equal() {
+        let words = |uid: &str, endpoint: char| {
+            let key = InstanceKey { namespace: "ns".into(), worker: "agents-0".into(), uid: uid.into() };
+            let (name, id) = (key.instance_name(), endpoint.to_string().repeat(64));
+            let words = format!(
+                "programming external connectivity on endpoint {name} ({id}): Bind for 0.0.0.0:80 failed (in use)"
+            );
+            stable(&words, &key)
+        };
+        let wanted = "programming external connectivity on endpoint agents-0: Bind for 0.0.0.0:80 failed (in use)";
+        assert_eq!(words("6615b231-0000-0000-0000-000000000000", 'a'), wanted);
+        assert_eq!(words("0f00ba55-0000-0000-0000-000000000000", '7'), wanted);
     }
 }
