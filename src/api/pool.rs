@@ -74,6 +74,7 @@ use super::{Period, RuntimeKind, schema};
         description = "Idle workers that cannot take work. status.notReady says why.",
         priority = 1
     ),
+    printcolumn(name = "Delayed", type_ = "integer", json_path = ".status.delayed", priority = 1),
     printcolumn(
         name = "Rests-Until",
         type_ = "string",

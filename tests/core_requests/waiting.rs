@@ -31,6 +31,37 @@ fn explaining() -> (Rig, Arc<Worker>, Subject, Arc<Dispatch>, DispatchStatus) {
     (rig, w, subject, base, next)
 }
 
+/// Reason and message of conditions of the pool, in the status that is written.
+fn pool_says(writes: &[(Subject, Verb)], types: &[&str]) -> Vec<(String, String)> {
+    let status = writes.iter().find_map(|(_, v)| match v {
+        Verb::PoolStatus(_, next) => Some(next.conditions.clone()),
+        _ => None,
+    });
+    let says = |c: &Condition| (c.reason.clone(), c.message.clone());
+    status.unwrap().iter().filter(|c| types.contains(&&*c.type_)).map(says).collect()
+}
+
+/// A local server is about to end, and its workers are stopped then: no pool is paused, and none says that workers start.
+#[test]
+fn a_server_that_stands_down_is_the_reason_in_every_condition() {
+    let p = pool("p", 1, json!({"min": 2, "max": 2, "image": "another"}));
+    let mut cfg = config();
+    cfg.standing_down = true;
+    let workers = [idle("p-0")];
+    let mut rig = Rig::configured(cfg, &[p], &workers, &[waits("t")]);
+    rig.list_host(&workers);
+    let words = "the server stands down: it assigns nothing more, and ends with the last open attempt (poolkeeper local up \
+                 starts it again)";
+    assert_eq!(
+        pool_says(&rig.writes(), &["Ready", "Dispatching", "Progressing"]),
+        [
+            ("Paused".to_owned(), format!("1 of at least 2 workers are up; {words}")),
+            ("Paused".to_owned(), words.to_owned()),
+            ("UpdatePaused".to_owned(), format!("0 of 1 updated; {words}")),
+        ]
+    );
+}
+
 fn stored(base: &Dispatch, next: DispatchStatus) -> Arc<Dispatch> {
     let mut d = base.clone();
     d.metadata.resource_version = Some((base.version() + 100).to_string());

@@ -36,7 +36,6 @@ fn overstated(w: &World) -> Vec<String> {
     found
 }
 
-/// `kubectl wait --for=condition=Ready` returned for a pool without a worker.
 /// The server refuses what it can see without the syntax of expressions. The rest shows on the pool.
 #[tokio::test(start_paused = true)]
 async fn a_pattern_that_cannot_be_used_shows_in_a_condition_until_it_is_corrected() {
@@ -56,6 +55,7 @@ async fn a_pattern_that_cannot_be_used_shows_in_a_condition_until_it_is_correcte
     w.until_pool("p", "valid", |p| says(p, "True").is_some()).await;
 }
 
+/// `kubectl wait --for=condition=Ready` returned for a pool without a worker.
 #[tokio::test(start_paused = true)]
 async fn a_starting_worker_that_is_being_replaced_is_not_ready() {
     let w = World::new();
@@ -234,6 +234,54 @@ async fn work_that_waits_in_a_pool_without_workers_says_why() {
     w.patch_pool("p", json!({"spec": {"paused": false, "command": null}})).await;
     w.until_assigned("t").await;
     w.until_pool("p", "goes on", |p| says(p, "Dispatching", "True", "QueueEmpty", "")).await;
+}
+
+/// A pool with `QUEUED 0` and nothing to say hid what waits for the time of its next attempt.
+#[tokio::test(start_paused = true)]
+async fn dispatches_that_wait_for_something_else_are_counted_in_words() {
+    let w = World::new();
+    w.pool("p", json!({"min": 1, "max": 1})).await;
+    w.dispatch("t", "p", json!({"retry": {"overloaded": 1, "backoff": "60s"}})).await;
+    w.until_assigned("t").await;
+    w.report("t", json!({"outcome": "Overloaded", "message": "529"})).await;
+    let text = "1 dispatch waits for something else first: its condition Assigned says for what";
+    let p = w.until_pool("p", "says so", |p| says(p, "Dispatching", "True", "QueueEmpty", text)).await;
+    let s = p.status.unwrap();
+    assert_eq!((s.delayed, s.queued, s.ready), (1, 0, 1));
+    w.until_dispatch("t", "again", |d| d.status.as_ref().is_some_and(|s| s.attempt == 2)).await;
+    w.until_pool("p", "says nothing", |p| says(p, "Dispatching", "True", "QueueEmpty", "")).await;
+}
+
+/// What an API server refuses begins with the name of the Pod: `pods "p-0" is forbidden` is no reason.
+#[tokio::test(start_paused = true)]
+async fn a_reason_of_a_starting_worker_is_one_word() {
+    for (message, reason) in [
+        ("ErrImagePull: no such image", "ErrImagePull"),
+        ("pods \"p-0\" is forbidden: exceeded quota", "Starting"),
+        ("no room", "Starting"),
+    ] {
+        let w = World::new();
+        w.pool("p", json!({"min": 1, "command": ["wait", message]})).await;
+        let first = |p: &ContainerPool| p.status.as_ref().and_then(|s| Some(s.not_ready.first()?.reason.clone()));
+        // It is in no list while a write about it is under way.
+        let waits = |p: &ContainerPool| condition(p, "Ready").1 == "StartsWait" && first(p).is_some();
+        let p = w.until_pool("p", "waits", waits).await;
+        assert_eq!(first(&p).as_deref(), Some(reason), "{message}");
+    }
+}
+
+/// The lines that docs/operations.md shows are those of a pool.
+#[tokio::test(start_paused = true)]
+async fn the_page_shows_a_line_for_each_condition() {
+    let w = World::new();
+    w.pool("p", json!({})).await;
+    let p = w.until_pool("p", "described", |p| !condition(p, "Ready").0.is_empty()).await;
+    let all: Vec<String> = p.status.unwrap().conditions.into_iter().map(|c| c.type_).collect();
+    let page = include_str!("../../docs/operations.md");
+    let (_, shown) = page.split_once("One line for each condition:").unwrap();
+    let shown = shown.split("```").nth(3).unwrap();
+    let shown: Vec<&str> = shown.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    assert_eq!(shown, all);
 }
 
 #[tokio::test(start_paused = true)]

@@ -134,8 +134,8 @@ conditions! {
             "Read the message: it has the API server's words. The controller retries.";
         WorkersUnavailable = false: "The workers that exist cannot take work, and the pool starts no others for them.",
             "Look up the reason that the message has for each in `status.notReady`.";
-        Paused = false: "`spec.paused` is true, so no worker is started, and fewer than `spec.min` are up.",
-            "Set `spec.paused` to false.";
+        Paused = false: "`spec.paused` is true, or the local server stands down. So no worker is started, and fewer than `spec.min` are up.",
+            "Set `spec.paused` to false, or start the local server again (`poolkeeper local up`): the message says which.";
         Deleting = false: "The pool is being deleted. Waiting dispatches are cancelled, and busy workers finish first.",
             "Wait, or cancel the dispatches that run. The annotation `poolkeeper.dev/force-delete=true` on the pool ends them at once.";
         Refused = false: "The pool asks for something that this controller does not allow. The condition RuntimeAllowed has the same message.",
@@ -162,11 +162,13 @@ conditions! {
     }
     PoolDispatching: ContainerPool Dispatching, "Whether waiting dispatches get workers. With `spec.min: 0` a pool without any worker is Ready: \
         this condition says whether the dispatches that wait in it get one. The message says what the first of them waits for." {
-        QueueEmpty = true: "No dispatch waits for a worker.", "Nothing.";
+        QueueEmpty = true: "No dispatch waits for a worker. Those in `status.delayed` wait for something else first, such as the time of their \
+            next attempt.", "Nothing.";
         Assigning = true: "A worker is free or is being started.", "Nothing.";
         AllBusy = true: "All workers are busy, or idle on credentials with as many open attempts as they may have. The next dispatch is for the first that is done.",
             "Wait, or raise what the message names: `spec.max`, the `maxConcurrent` of a credential, or a quota.";
-        Paused = false: "`spec.paused` is true, so no dispatch is assigned.", "Set `spec.paused` to false.";
+        Paused = false: "`spec.paused` is true, or the local server stands down. So no dispatch is assigned.",
+            "Set `spec.paused` to false, or start the local server again (`poolkeeper local up`): the message says which.";
         Deleting = false: "The pool is being deleted, and its waiting dispatches are cancelled.", "Create the dispatches again in another pool.";
         Refused = false: "The pool asks for something that this controller does not allow. The condition RuntimeAllowed has the same message.",
             "Change the field that the message names, or the configuration of the controller.";
@@ -197,7 +199,8 @@ conditions! {
             "Wait. `spec.update.maxUnavailable` sets how many may be away at a time. Busy workers are replaced when they are done.";
         UpdateStalled = false: "Workers made from the new template do not start, or the API server refuses to delete an old one. No more of the old ones are removed.",
             "Correct the template, or what refuses the deletion. The message has the newest failure.";
-        UpdatePaused = false: "Workers are out of date, and `spec.paused` is true.", "Set `spec.paused` to false.";
+        UpdatePaused = false: "Workers are out of date, and `spec.paused` is true, or the local server stands down.",
+            "Set `spec.paused` to false, or start the local server again (`poolkeeper local up`): the message says which.";
     }
     PoolScalingLimited: ContainerPool ScalingLimited, "Whether the pool needs more workers and may create none." {
         WithinRange = false: "No dispatch waits for a worker above `spec.max`.", "Nothing.";

@@ -76,7 +76,8 @@ pub(super) fn summary(pool: &ContainerPool) -> Value {
         "paused": spec.paused,
         "counts": {
             "workers": status.workers, "ready": status.ready, "busy": status.busy, "resting": status.resting,
-            "starting": status.starting, "unavailable": status.unavailable, "queued": status.queued, "updated": status.updated,
+            "starting": status.starting, "unavailable": status.unavailable, "queued": status.queued,
+            "delayed": status.delayed, "updated": status.updated,
         },
         "nextAvailableTime": status.next_available_time,
         "problems": not_fine,

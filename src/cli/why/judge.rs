@@ -62,6 +62,20 @@ impl<'a> Judge<'a> {
             0 => named.join(", "),
             more => format!("{} and {more} more", named.join(", ")),
         };
+        // Those that wait for something else first are in no queue. If there are no others, and the pool works, the first says for what.
+        let works = matches!(wait, Wait::Nothing | Wait::Starting | Wait::Busy { .. } | Wait::Full | Wait::Replaced(_));
+        let held: Vec<Option<Held>> = waiting.iter().map(|d| self.held(d)).collect();
+        let queued = held.iter().position(Option::is_none).and_then(|first| waiting.get(first));
+        let (reason, words, until, sooner) =
+            match held.into_iter().next().flatten().filter(|_| works && queued.is_none()) {
+                Some(held) => (held.reason.to_owned(), held.words, held.until, Vec::new()),
+                None => (
+                    reason,
+                    words,
+                    wait.until(),
+                    steps(&wait, pool, &self.workers_of(name_of(pool)), &self.commands, self.now),
+                ),
+            };
         let message = match waiting.len() {
             0 => format!("no dispatch waits; {words}"),
             1 => format!("{named} waits: {words}"),
@@ -69,16 +83,16 @@ impl<'a> Judge<'a> {
         };
         let mut details = Vec::new();
         if wait == Wait::Nothing {
-            details.extend(waiting.first().and_then(|d| self.silence(d)));
+            details.extend(queued.and_then(|d| self.silence(d)));
         }
         Answer {
             object: format!("pool/{}", name_of(pool)),
             state: if waiting.is_empty() { State::Idle } else { State::Waiting },
             reason,
             message,
-            until: wait.until(),
+            until,
             details,
-            sooner: steps(&wait, pool, &self.workers_of(name_of(pool)), &self.commands, self.now),
+            sooner,
         }
     }
 
@@ -265,6 +279,16 @@ mod tests {
 
     /// What is answered about the dispatch `d` of the pool `p`.
     fn about(pool_status: &Value, worker: Option<Value>, dispatch_status: &Value) -> Answer {
+        asked(pool_status, worker, dispatch_status, |judge, lists| judge.dispatch(&lists.dispatches[0]))
+    }
+
+    /// The answer to a question about the pool `p`, its worker, and its dispatch `d`.
+    fn asked(
+        pool_status: &Value,
+        worker: Option<Value>,
+        dispatch_status: &Value,
+        ask: impl FnOnce(&mut Judge<'_>, &Lists) -> Answer,
+    ) -> Answer {
         let pool = object("ContainerPool", "p", &json!({"image": "i", "max": 1}), pool_status);
         let lists = Lists {
             pools: vec![serde_json::from_value(pool).unwrap()],
@@ -277,7 +301,7 @@ mod tests {
         let snapshot = lists.snapshot(RuntimeKind::Docker, now);
         let commands = Commands { program: "poolkeeper".into(), flags: " -n a".into() };
         let mut judge = Judge { lists: &lists, snapshot, commands, now: now.wall };
-        judge.dispatch(&lists.dispatches[0])
+        ask(&mut judge, &lists)
     }
 
     fn dispatching(reason: &str, message: &str) -> Value {
@@ -309,6 +333,38 @@ mod tests {
         assert!(answer.details.iter().any(|d| d.contains("`poolkeeper doctor -n a`")), "{answer:?}");
         let answer = about(&json!({}), None, &json!({}));
         assert_eq!(answer.message, "it waits in pool p: workers are about to be started");
+    }
+
+    #[test]
+    fn a_server_that_stands_down_says_so() {
+        let words = Wait::StandingDown.to_string();
+        let answer = about(&dispatching("Paused", &words), Some(worker(&json!({"phase": "Ready"}))), &json!({}));
+        assert_eq!((answer.message, &*answer.reason), (format!("it waits in pool p: {words}"), "Paused"));
+        // A pool that was paused is not any more.
+        let paused = dispatching("Paused", "the pool is paused (spec.paused)");
+        let answer = about(&paused, Some(worker(&json!({"phase": "Ready"}))), &json!({}));
+        assert_eq!(answer.message, "it waits in pool p: a worker is available");
+    }
+
+    /// It was asked whether the controller runs, since a worker was free.
+    #[test]
+    fn a_pool_whose_dispatches_wait_for_a_time_says_for_which() {
+        let delayed = json!({
+            "phase": "Pending", "attempt": 1, "worker": {"name": "p-0", "uid": "p-0-uid"},
+            "notBefore": "2026-11-29T12:05:00.000000Z",
+            "lastResult": {"attempt": 1, "outcome": "Overloaded", "closedAt": "2026-11-29T11:59:00.000000Z"},
+        });
+        let pool = |status: &Value| {
+            let free = Some(worker(&json!({"phase": "Ready"})));
+            asked(&json!({}), free, status, |judge, lists| judge.pool(&lists.pools[0]))
+        };
+        let answer = pool(&delayed);
+        let words = "attempt 1 ended as Overloaded; it is retried at 2026-11-29T12:05:00Z";
+        assert_eq!((answer.message, &*answer.reason), (format!("d waits: {words}"), "Overloaded"));
+        assert_eq!(answer.until.map(|t| t.to_string()).as_deref(), Some("2026-11-29T12:05:00Z"));
+        assert_eq!(answer.details, [""; 0]);
+        let answer = pool(&json!({}));
+        assert_eq!((&*answer.message, answer.details.len()), ("d waits: a worker is available", 1));
     }
 
     #[test]

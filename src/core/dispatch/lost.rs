@@ -8,7 +8,7 @@ use crate::api::Dispatch;
 use crate::api::dispatch::{DispatchPhase, DispatchStatus, Outcome, WorkerRef};
 use crate::api::vocabulary::{DispatchAssigned, DispatchFinished};
 use crate::core::agenda::Wake;
-use crate::core::state::instances::host_of;
+use crate::core::state::instances::{host_of, unlisted};
 use crate::core::state::queue::Delay;
 use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb};
 use crate::runtime::InstanceKey;
@@ -64,10 +64,8 @@ impl Core {
             };
             // Its end marks this dispatch.
             let host = host_of(e.obj());
-            let why = self.instances.why_unlisted(&host).map_or(String::new(), |why| {
-                let why = if why.is_empty() { "it has not answered yet" } else { why };
-                format!("; {} host {:?} cannot be reached: {why}", host.runtime, host.host)
-            });
+            let why = self.instances.why_unlisted(&host).map(|why| format!("; {}", unlisted(&host, why)));
+            let why = why.unwrap_or_default();
             let text = format!("attempt {} was Lost on {name}, which still exists{why}", status.attempt);
             return Some(Held::By(DispatchAssigned::LostWorkerRemains, text));
         }
@@ -75,10 +73,8 @@ impl Core {
         let pool = self.dispatches.get(key).and_then(|e| self.pools.obj(e.pool()));
         let runtime = pool.map(|pool| self.runtime_of(pool));
         if let Some(host) = self.instances.never_listed(runtime) {
-            let text = format!(
-                "attempt {} was Lost on {name}; {} host {:?}, where it may still run, has not answered yet",
-                status.attempt, host.runtime, host.host
-            );
+            let why = unlisted(host, self.instances.why_unlisted(host).unwrap_or_default());
+            let text = format!("attempt {} was Lost on {name}, where it may still run; {why}", status.attempt);
             return Some(Held::By(DispatchAssigned::LostWorkerRemains, text));
         }
         let e = self.instances.get(&instance_of(key, worker))?;

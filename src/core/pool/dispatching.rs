@@ -4,11 +4,16 @@ use super::sums::Sums;
 use super::wait::Wait;
 use crate::api::vocabulary::PoolDispatching;
 
-/// Reason and message of the condition. `queued`: how many dispatches wait.
-pub(super) fn judge(queued: usize, sums: Sums, max: i32, wait: &Wait) -> (PoolDispatching, String) {
+/// Reason and message of the condition. `queued`: how many dispatches wait for a worker, `delayed`: for something else first.
+pub(super) fn judge((queued, delayed): (usize, usize), sums: Sums, max: i32, wait: &Wait) -> (PoolDispatching, String) {
     use PoolDispatching as Reason;
     if queued == 0 {
-        return (Reason::QueueEmpty, String::new());
+        let text = match delayed {
+            0 => String::new(),
+            1 => "1 dispatch waits for something else first: its condition Assigned says for what".to_owned(),
+            n => format!("{n} dispatches wait for something else first: their conditions Assigned say for what"),
+        };
+        return (Reason::QueueEmpty, text);
     }
     let reason = match wait {
         Wait::Nothing | Wait::Starting | Wait::Replaced(_) => Reason::Assigning,

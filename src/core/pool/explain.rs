@@ -4,9 +4,9 @@ use jiff::Timestamp;
 
 use super::assign::Gate;
 use super::wait::Wait;
-use crate::api::{ContainerPool, RuntimeKind, names};
+use crate::api::{ContainerPool, names};
 use crate::core::agenda::RetryWait;
-use crate::core::state::instances::InstanceView;
+use crate::core::state::instances::{InstanceView, unlisted};
 use crate::core::state::slots::{Slot, Standing};
 use crate::core::{Core, Now, Object, ObjectKey, Subject};
 
@@ -36,11 +36,8 @@ impl Core {
         if obj.is_deleting() {
             return Wait::Deleting;
         }
-        if self.cfg.standing_down {
-            return Wait::StandingDown;
-        }
-        if obj.spec.paused {
-            return Wait::Paused;
+        if let Some(wait) = self.paused(&obj) {
+            return wait;
         }
         if let Some(why) = self.runtime_refused(&obj) {
             return Wait::Refused(why);
@@ -105,6 +102,14 @@ impl Core {
         self.missing(key).unwrap_or(Wait::Nothing)
     }
 
+    /// Why a pool keeps what it has, if it does.
+    pub(super) fn paused(&self, obj: &ContainerPool) -> Option<Wait> {
+        if self.cfg.standing_down {
+            return Some(Wait::StandingDown);
+        }
+        obj.spec.paused.then_some(Wait::Paused)
+    }
+
     /// Which credentials are parked, and when the first is probed, if all of the pool's are.
     fn parked(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now) -> Option<Wait> {
         let (mut names, mut first) = (Vec::new(), None);
@@ -145,15 +150,8 @@ impl Core {
         if p.learned.backoff.is_failing() {
             return Some(Wait::StartsFail(p.learned.backoff.message().to_owned(), p.learned.backoff.until()));
         }
-        let runtime = self.runtime_of(obj);
         if let Some((host, why)) = self.unlisted(obj) {
-            let what = match (runtime, why) {
-                (RuntimeKind::Pod, "") => "the Pods were not listed yet".to_owned(),
-                (RuntimeKind::Pod, why) => format!("the Pods cannot be listed: {why}"),
-                (_, "") => format!("{runtime} host {host:?} has not answered yet"),
-                (_, why) => format!("{runtime} host {host:?} cannot be reached: {why}"),
-            };
-            return Some(Wait::HostUnreachable(what));
+            return Some(Wait::HostUnreachable(unlisted(&host, why)));
         }
         let made = p.slots.starting().len() + p.slots.held_standing(&Standing::Starting);
         // A refused creation is under way for a moment at each retry. It is no start.

@@ -20,11 +20,11 @@ impl Core {
     }
 
     /// A host of a pool that is not listed, and why, if none of its hosts is. Otherwise the others have its workers.
-    pub(super) fn unlisted(&self, obj: &ContainerPool) -> Option<(String, &str)> {
+    pub(super) fn unlisted(&self, obj: &ContainerPool) -> Option<(HostKey, &str)> {
         let mut first = None;
         for host in self.hosts_for(obj) {
             let why = self.instances.why_unlisted(&host)?;
-            first.get_or_insert((host.host, why));
+            first.get_or_insert((host, why));
         }
         first
     }

@@ -35,10 +35,12 @@ impl Core {
                         let reason = if *up { NotReadyReason::Resting } else { NotReadyReason::InstanceLost };
                         (reason.as_str(), Some(Time::from(*until)))
                     }
-                    Some((Some(Slot::Starting), w)) => match &worker_status(w).message {
-                        Some(why) => (why.split(':').next().unwrap_or(NotReadyReason::Starting.as_str()), None),
-                        None => (NotReadyReason::Starting.as_str(), None),
-                    },
+                    Some((Some(Slot::Starting), w)) => {
+                        // Such as `ErrImagePull: …` of a kubelet. What an API server refuses begins with a sentence.
+                        let why = worker_status(w).message.as_deref().and_then(|m| m.split(':').next());
+                        let word = why.filter(|w| !w.is_empty() && !w.contains(char::is_whitespace));
+                        (word.unwrap_or(NotReadyReason::Starting.as_str()), None)
+                    }
                     Some((Some(Slot::Spent), _)) => (NotReadyReason::Spent.as_str(), None),
                     // Also while it is being deleted: that waits for its host.
                     Some((_, w)) if !self.instances.is_listed(&host_of(w)) => {

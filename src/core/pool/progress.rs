@@ -35,8 +35,8 @@ impl Core {
         let updated = p.updated().saturating_sub(not_yet);
         let all = p.members.len() + p.learned.replacements.owed();
         let text = format!("{updated} of {all} updated");
-        Some(if obj.spec.paused {
-            (PoolProgressing::UpdatePaused, format!("{text}; the pool is paused (spec.paused)"))
+        Some(if let Some(wait) = self.paused(obj) {
+            (PoolProgressing::UpdatePaused, format!("{text}; {wait}"))
         } else if p.learned.backoff.is_failing() {
             let why = p.learned.backoff.message();
             let text = if up == 0 {

@@ -56,8 +56,7 @@ impl Core {
             return (PoolReady::Available, format!("{}{none}", up(sums.up())));
         }
         let counted = of_at_least(sums.up(), min);
-        let why =
-            if obj.spec.paused { Some(Wait::Paused) } else { self.coming(key, obj).or_else(|| self.missing(key)) };
+        let why = self.paused(obj).or_else(|| self.coming(key, obj)).or_else(|| self.missing(key));
         let text = match &why {
             None if replacing => format!("{counted}; a worker is being replaced"),
             None => counted,
@@ -83,7 +82,7 @@ impl Core {
     /// True while workers are replaced because of an update or of `recycle`, and nothing fails.
     fn is_replacing(&self, key: &ObjectKey, obj: &ContainerPool, stored: &[Condition]) -> bool {
         let Some(p) = self.pools.get(key) else { return false };
-        if obj.spec.paused || p.learned.backoff.is_failing() {
+        if self.cfg.is_paused(obj) || p.learned.backoff.is_failing() {
             return false;
         }
         let comes = p.slots.starting().len() + p.members.creating();

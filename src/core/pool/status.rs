@@ -160,7 +160,7 @@ impl Core {
         let (reason, text) = self.ready(key, obj, &s.conditions, sums, &wait);
         let c = &mut s.conditions;
         conditions::set(c, reason, &text, now);
-        let (reason, text) = dispatching::judge(queued, sums, obj.spec.max, &wait);
+        let (reason, text) = dispatching::judge((queued, delayed), sums, obj.spec.max, &wait);
         conditions::set(c, reason, &text, now);
         let short = size::want(&obj.spec, counts) > count(sums.up());
         let scaling = short || sums.starting > 0;

@@ -96,11 +96,13 @@ const fn may_be_explained(wait: &Wait) -> bool {
     matches!(wait, Wait::Nothing | Wait::Starting | Wait::Replaced(_) | Wait::Unavailable(_))
 }
 
-/// A reason that is not in the objects: the words of runtimes, of the API server, and what a controller allows.
+/// A reason that is not in the objects: the words of runtimes, of the API server, what a controller allows, and that it stands down.
 fn known_to_the_controller(condition: &Condition) -> Option<Wait> {
     let is = |reason: PoolReady| condition.reason == reason.as_str();
     let words = condition.message.clone();
-    if is(PoolReady::Refused) {
+    if is(PoolReady::Paused) {
+        (words == Wait::StandingDown.to_string()).then_some(Wait::StandingDown)
+    } else if is(PoolReady::Refused) {
         Some(Wait::Refused(words))
     } else if is(PoolReady::HostUnreachable) {
         Some(Wait::HostUnreachable(words))

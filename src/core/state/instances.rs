@@ -16,6 +16,16 @@ pub(in crate::core) fn host_of(worker: &Worker) -> HostKey {
     HostKey { runtime: worker.spec.runtime, host: worker.spec.host.clone().unwrap_or_else(|| LOCAL_HOST.to_owned()) }
 }
 
+/// That a host is not listed, in words. `why`: those of [`Instances::why_unlisted`]. The Pods of a cluster have no host of their own.
+pub(in crate::core) fn unlisted(host: &HostKey, why: &str) -> String {
+    match (host.runtime, why) {
+        (RuntimeKind::Pod, "") => "the Pods were not listed yet".to_owned(),
+        (RuntimeKind::Pod, why) => format!("the Pods cannot be listed: {why}"),
+        (runtime, "") => format!("{runtime} host {:?} has not answered yet", host.host),
+        (runtime, why) => format!("{runtime} host {:?} cannot be reached: {why}", host.host),
+    }
+}
+
 /// Key of the one instance of a Worker.
 pub(in crate::core) fn instance_key(worker: &Worker) -> InstanceKey {
     let meta = &worker.metadata;
@@ -182,5 +192,20 @@ impl Instances {
     #[cfg(test)]
     pub fn sizes(&self) -> (usize, usize) {
         (self.known.len(), self.orphans.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `Pod host "local": not reached yet` said nothing to a user of a cluster.
+    #[test]
+    fn pods_have_no_host_in_words() {
+        let says = |runtime, why| unlisted(&HostKey { runtime, host: "a".to_owned() }, why);
+        assert_eq!(says(RuntimeKind::Pod, "timeout"), "the Pods cannot be listed: timeout");
+        assert_eq!(says(RuntimeKind::Pod, ""), "the Pods were not listed yet");
+        assert_eq!(says(RuntimeKind::Docker, "timeout"), "Docker host \"a\" cannot be reached: timeout");
+        assert_eq!(says(RuntimeKind::Docker, ""), "Docker host \"a\" has not answered yet");
     }
 }

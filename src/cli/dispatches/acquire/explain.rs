@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kube::Api;
 
-use crate::api::vocabulary::{PoolDispatching, PoolReady, PoolScalingLimited};
+use crate::api::vocabulary::{PoolDispatching, PoolReady, Reason as _};
 use crate::api::{Condition, ContainerPool, Dispatch};
 use crate::cli::output;
 use crate::cli::server::Server;
@@ -41,13 +41,41 @@ async fn why(server: &Server, name: &str, pool: &str) -> String {
     }
 }
 
-/// The first condition of a pool that keeps work waiting.
+/// What a pool says of the work that waits in it.
 fn of_pool(conditions: &[Condition]) -> String {
-    let bad = |condition: Option<&Condition>, when: bool| {
-        condition.filter(|c| c.is_true() == when && !c.message.is_empty()).map(|c| c.message.clone())
-    };
-    bad(Condition::find::<PoolDispatching>(conditions), false)
-        .or_else(|| bad(Condition::find::<PoolScalingLimited>(conditions), true))
-        .or_else(|| bad(Condition::find::<PoolReady>(conditions), false))
-        .unwrap_or_else(|| "every worker is busy".to_owned())
+    let said =
+        |condition: Option<&Condition>| condition.map(|c| c.message.clone()).filter(|message| !message.is_empty());
+    let dispatching = Condition::find::<PoolDispatching>(conditions);
+    // Its counts are up to 5 s old: it may not know of this dispatch yet.
+    said(dispatching.filter(|c| c.reason != PoolDispatching::QueueEmpty.as_str()))
+        .or_else(|| said(Condition::find::<PoolReady>(conditions).filter(|c| !c.is_true())))
+        .unwrap_or_else(|| "no worker is free yet".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn says(dispatching: (&str, &str, &str), ready: (&str, &str, &str)) -> String {
+        let one = |type_: &str, (status, reason, message): (&str, &str, &str)| {
+            let text = json!({"type": type_, "status": status, "reason": reason, "message": message,
+                "lastTransitionTime": "2026-11-29T12:00:00Z"});
+            serde_json::from_value(text).unwrap()
+        };
+        of_pool(&[one("Ready", ready), one("Dispatching", dispatching)])
+    }
+
+    #[test]
+    fn what_the_pool_says_of_its_queue_counts_first() {
+        let up = ("True", "Available", "no worker is up, and none is needed (spec.min is 0)");
+        // It said that every worker was busy, while the first one was being started.
+        assert_eq!(says(("True", "Assigning", "workers are starting"), up), "workers are starting");
+        assert_eq!(says(("False", "Resting", "all workers rest"), up), "all workers rest");
+        assert_eq!(says(("True", "QueueEmpty", ""), up), "no worker is free yet");
+        let down = ("False", "StartsWait", "workers cannot start yet: ErrImagePull");
+        assert_eq!(says(("True", "QueueEmpty", "1 dispatch waits for something else first"), down), down.2);
+        assert_eq!(of_pool(&[]), "no worker is free yet");
+    }
 }
