@@ -133,6 +133,36 @@ fn the_architecture_names_only_what_exists() {
     assert!(wrong.is_empty(), "docs/architecture.md:\n{}", wrong.join("\n"));
 }
 
+/// The directories of the layers that the page does not show. A command is found by its name, and so are the parts of a file
+/// with that name.
+fn not_shown(page: &str, layers: &[PathBuf]) -> Vec<String> {
+    let named: Vec<String> =
+        spans(page).into_iter().map(|(_, span)| span.strip_prefix("src/").unwrap_or(&span).to_owned()).collect();
+    let mut wrong = Vec::new();
+    for layer in layers.iter().filter(|layer| layer.is_dir() && !layer.ends_with("cli")) {
+        for part in std::fs::read_dir(layer).unwrap().map(|e| e.unwrap().path()).filter(|part| part.is_dir()) {
+            let path = part.strip_prefix(root().join("src")).unwrap().to_str().unwrap();
+            if !named.iter().any(|span| span.starts_with(&format!("{path}/")) || *span == format!("{path}.rs")) {
+                wrong.push(path.to_owned());
+            }
+        }
+    }
+    wrong.sort();
+    wrong
+}
+
+#[test]
+fn the_architecture_shows_every_part_of_every_layer() {
+    let page = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let layers: Vec<PathBuf> = std::fs::read_dir(root().join("src")).unwrap().map(|e| e.unwrap().path()).collect();
+    assert_eq!(not_shown(&page, &layers), Vec::<String>::new(), "docs/architecture.md does not name them");
+    let runtime = [root().join("src/runtime")];
+    assert_eq!(
+        not_shown("`src/runtime/docker/`, `runtime/pod`, `runtime/process.rs`", &runtime),
+        ["runtime/credentials", "runtime/pod"]
+    );
+}
+
 #[test]
 fn the_models_page_names_the_rules_where_they_are() {
     let page = std::fs::read_to_string(root().join("model/README.md")).unwrap();
