@@ -4,18 +4,21 @@
 //! it, is `managedFields`, which nothing here reads.
 
 use std::borrow::Cow;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use kube::Resource;
-use kube::core::ObjectMeta;
+use kube::core::{NamespaceResourceScope, ObjectMeta};
 use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::api::{Condition, ContainerPool, Dispatch, Worker};
 
-/// A kind whose objects the controller holds in memory.
-pub(crate) trait Trim: Resource + Sized {
+/// A kind that is watched, and whose objects are held in memory.
+pub(crate) trait Trim:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
+{
     /// The conditions of its status, whose list may have spare capacity.
     fn conditions(&mut self) -> Option<&mut Vec<Condition>>;
 
@@ -131,18 +134,18 @@ mod tests {
 
     #[test]
     fn managed_fields_are_removed_and_all_that_is_read_stays() {
-        let told: Decoded<Worker> = serde_json::from_value(worker()).unwrap();
+        let watched: Decoded<Worker> = serde_json::from_value(worker()).unwrap();
         let answer: Worker = serde_json::from_value(worker()).unwrap();
-        for kept in [told.0.unwrap().trimmed(), answer.clone().trimmed()] {
-            let meta = &kept.metadata;
+        for trimmed in [watched.0.unwrap().trimmed(), answer.clone().trimmed()] {
+            let meta = &trimmed.metadata;
             assert_eq!((&meta.managed_fields, &meta.labels, &meta.owner_references), (&None, &None, &None));
             assert_eq!((&meta.uid, &meta.resource_version), (&answer.metadata.uid, &answer.metadata.resource_version));
             assert_eq!(
                 (&meta.finalizers, &meta.annotations),
                 (&answer.metadata.finalizers, &answer.metadata.annotations)
             );
-            assert_eq!((&kept.spec, &kept.status), (&answer.spec, &answer.status));
-            let conditions = &kept.status.as_ref().unwrap().conditions;
+            assert_eq!((&trimmed.spec, &trimmed.status), (&answer.spec, &answer.status));
+            let conditions = &trimmed.status.as_ref().unwrap().conditions;
             assert_eq!(conditions.capacity(), 1, "the list has spare capacity");
         }
     }
@@ -151,8 +154,8 @@ mod tests {
     fn an_object_that_cannot_be_read_has_a_name_and_a_version() {
         let mut newer = worker();
         newer["status"]["phase"] = json!("Dreaming");
-        let told: Decoded<Worker> = serde_json::from_value(newer).unwrap();
-        assert_eq!((told.meta().name.as_deref(), told.meta().resource_version.as_deref()), (Some("p-0"), Some("7")));
-        assert!(told.0.unwrap_err().error.contains("Dreaming"));
+        let watched: Decoded<Worker> = serde_json::from_value(newer).unwrap();
+        assert_eq!((watched.meta().name.as_deref(), watched.meta().resource_version.as_deref()), (Some("p-0"), Some("7")));
+        assert!(watched.0.unwrap_err().error.contains("Dreaming"));
     }
 }

@@ -1,18 +1,16 @@
 //! The three watches, as inputs of the core.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use kube::api::Api;
-use kube::core::{NamespaceResourceScope, ResourceExt};
+use kube::core::ResourceExt;
 use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, Resource};
-use serde::de::DeserializeOwned;
 
 use super::health::{Health, not_served};
 use super::trim::{Decoded, Trim};
@@ -20,22 +18,12 @@ use crate::causes::with_causes;
 use crate::core::{Input, ObjectKey, Seen};
 
 /// Watches one kind, without end.
-pub(super) fn watch<K>(
+pub(super) fn watch<K: Trim>(
     client: Client,
     namespace: Option<&str>,
     health: &Health,
     wrap: fn(Seen<K>) -> Input,
-) -> BoxStream<'static, Input>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Trim
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
+) -> BoxStream<'static, Input> {
     let api: Api<Decoded<K>> = match namespace {
         Some(ns) => Api::namespaced(client, ns),
         None => Api::all(client),
@@ -77,10 +65,10 @@ fn is_missing(error: &watcher::Error) -> bool {
 }
 
 /// What an event of a watch shows. `listing`: the objects that a listing under way has shown.
-pub(crate) fn translate<K>(event: watcher::Event<Decoded<K>>, listing: &mut BTreeSet<ObjectKey>) -> Option<Seen<K>>
-where
-    K: Trim + Resource<DynamicType = ()>,
-{
+pub(crate) fn translate<K: Trim>(
+    event: watcher::Event<Decoded<K>>,
+    listing: &mut BTreeSet<ObjectKey>,
+) -> Option<Seen<K>> {
     match event {
         watcher::Event::Init => {
             listing.clear();
@@ -101,7 +89,7 @@ fn key<K: Resource>(object: &Decoded<K>) -> ObjectKey {
 }
 
 /// An object that does not fit its type counts as existing, and the controller ignores it.
-fn read<K: Trim + Resource<DynamicType = ()>>(decoded: Decoded<K>) -> Option<Arc<K>> {
+fn read<K: Trim>(decoded: Decoded<K>) -> Option<Arc<K>> {
     let key = key(&decoded);
     match decoded.0 {
         Ok(object) => Some(object.trimmed()),

@@ -5,15 +5,13 @@
 //! fields of a newer version, unknown here, do not change. Only finalizers are removed by an update. If an answer leaves it
 //! open whether a write took effect, the object is read before anything else is decided about it.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::core::{ApiResource, DynamicObject, NamespaceResourceScope};
-use kube::{Client, Resource};
+use kube::core::{ApiResource, DynamicObject};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::trim::Trim;
@@ -33,18 +31,7 @@ const REREAD: [Duration; 5] = [
 ];
 
 /// A kind that is written here.
-trait Kind:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Object
-    + Trim
-    + Clone
-    + Debug
-    + Serialize
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
-{
+trait Kind: Object + Trim + Serialize {
     fn fetched(object: Option<Arc<Self>>) -> Fetched;
 }
 

@@ -1,14 +1,12 @@
 //! One watch, that begins again with a listing after each loss.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use kube::core::{NamespaceResourceScope, Status};
+use kube::Api;
+use kube::core::Status;
 use kube::runtime::watcher;
-use kube::{Api, Resource};
-use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch as latest};
 
 use crate::causes::with_causes;
@@ -18,23 +16,14 @@ use crate::core::Seen;
 use crate::dashboard::live::{Change, Loss, Watched};
 
 /// Watches one kind, without end. `losses`: whenever it changes, what a watch shows may be old.
-pub(super) async fn watch<K>(
+pub(super) async fn watch<K: Trim>(
     api: Api<Decoded<K>>,
     what: Watched,
     wrap: fn(Seen<K>) -> Change,
     clock: Arc<dyn Clock>,
     mut losses: latest::Receiver<u64>,
     changes: mpsc::Sender<Change>,
-) where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Trim
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
+) {
     let mut pause = Pause::default();
     loop {
         losses.mark_unchanged();
