@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::store::Lost;
 use super::text::Text;
-use crate::api::RuntimeKind;
 use crate::api::dispatch::{DispatchPhase, Outcome};
+use crate::api::{Condition, RuntimeKind};
 
 /// Everything that is shown.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
@@ -103,23 +103,6 @@ pub struct Wait {
     /// Time at which it may end, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-}
-
-/// A condition of a pool.
-#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct Condition {
-    /// Type, such as Ready.
-    #[serde(rename = "type")]
-    pub type_: String,
-    /// True, False or Unknown.
-    pub status: String,
-    /// Reason, in one word.
-    pub reason: String,
-    /// Message.
-    pub message: String,
-    /// True if there is nothing wrong.
-    pub fine: bool,
 }
 
 /// A Docker host of a pool.

@@ -8,12 +8,12 @@ use jiff::Timestamp;
 
 use super::credentials::credentials;
 use super::dispatches::dispatches;
-use super::model::{Condition, Counts, Dispatch, Host, Model, Pool, Standing, Wait, Worker};
+use super::model::{Counts, Dispatch, Host, Model, Pool, Standing, Wait, Worker};
 use super::store::Store;
 use super::workers::{Rests, workers};
 use crate::api::ContainerPool;
 use crate::api::dispatch::DispatchPhase;
-use crate::core::questions::{PoolWait, Snapshot, is_fine};
+use crate::core::questions::{PoolWait, Snapshot};
 use crate::core::{Now, Object, ObjectKey, dispatch_status};
 
 /// The view at a time of the server.
@@ -109,13 +109,6 @@ fn pools(
 fn pool(key: &ObjectKey, object: &ContainerPool, counts: Counts, wait: Wait, waits_since: Option<Timestamp>) -> Pool {
     let spec = &object.spec;
     let status = object.status.as_ref();
-    let conditions = status.iter().flat_map(|status| &status.conditions).map(|c| Condition {
-        type_: c.type_.clone(),
-        status: c.status.clone(),
-        reason: c.reason.clone(),
-        message: c.message.clone(),
-        fine: is_fine(c),
-    });
     let hosts = status.iter().flat_map(|status| &status.hosts).map(|host| Host {
         name: host.name.clone(),
         workers: host.workers,
@@ -134,7 +127,7 @@ fn pool(key: &ObjectKey, object: &ContainerPool, counts: Counts, wait: Wait, wai
         counts,
         wait,
         waits_since,
-        conditions: conditions.collect(),
+        conditions: status.map(|status| status.conditions.clone()).unwrap_or_default(),
         hosts: hosts.collect(),
     }
 }
