@@ -29,6 +29,10 @@ pub(super) struct Pool {
     lanes: BTreeMap<String, Lane>,
     /// The dispatches that are there, by name.
     tasks: HashMap<String, Task>,
+    /// How many of them wait.
+    queued: u64,
+    /// How many of them run.
+    running: u64,
     /// The number of the first of `attempts`.
     left_out: u64,
     attempts: VecDeque<Past>,
@@ -94,6 +98,8 @@ impl Pool {
             object: None,
             lanes: BTreeMap::new(),
             tasks: HashMap::new(),
+            queued: 0,
+            running: 0,
             left_out: 0,
             attempts: VecDeque::new(),
             before: Tasks::default(),
@@ -142,7 +148,7 @@ impl Pool {
             // One of that name before it.
             self.dispatch_gone(now, &name);
         }
-        let mut task = self.tasks.remove(&name).unwrap_or_else(|| Task {
+        let mut task = self.take(&name).unwrap_or_else(|| Task {
             name: name.clone(),
             uid,
             phase: DispatchPhase::Pending,
@@ -168,7 +174,27 @@ impl Pool {
         }
         task.phase = status.phase;
         task.reason = status.reason.map(|reason| (reason, status.message));
+        if let Some(number) = self.number(task.phase) {
+            *number += 1;
+        }
         self.tasks.insert(name, task);
+    }
+
+    fn take(&mut self, name: &str) -> Option<Task> {
+        let task = self.tasks.remove(name)?;
+        if let Some(number) = self.number(task.phase) {
+            *number -= 1;
+        }
+        Some(task)
+    }
+
+    /// How many tasks are in a phase that is not final.
+    const fn number(&mut self, phase: DispatchPhase) -> Option<&mut u64> {
+        match phase {
+            DispatchPhase::Pending => Some(&mut self.queued),
+            DispatchPhase::Assigned => Some(&mut self.running),
+            _ => None,
+        }
     }
 
     /// What a dispatch says of its last closed attempt.
@@ -187,13 +213,9 @@ impl Pool {
             return;
         }
         task.since = closed;
-        let Some(number) = task.open.take() else { return };
-        let Some(past) = index(number, self.left_out).and_then(|at| self.attempts.get_mut(at)) else { return };
-        past.to = Some(closed.max(past.from));
+        let Some(past) = self.end(closed, task) else { return };
         (past.outcome, past.message) = (Some(last.outcome), last.message.clone());
         past.until = last.until.as_ref().map(ms).filter(|until| *until > closed);
-        let worked = closed.max(past.from) - past.from;
-        lane(&mut self.lanes, &self.name, &past.worker.clone()).worked += worked;
     }
 
     /// The newest attempt of a dispatch begins. Answers its number.
@@ -225,16 +247,22 @@ impl Pool {
 
     /// The end of an attempt was not seen.
     fn end_unseen(&mut self, now: i64, task: &mut Task) {
-        let Some(number) = task.open.take() else { return };
-        let Some(past) = index(number, self.left_out).and_then(|at| self.attempts.get_mut(at)) else { return };
-        past.to = Some(now.max(past.from));
-        task.since = now;
-        let worked = now.max(past.from) - past.from;
-        lane(&mut self.lanes, &self.name, &past.worker.clone()).worked += worked;
+        if self.end(now, task).is_some() {
+            task.since = now;
+        }
+    }
+
+    /// The open attempt of a dispatch ends. Answers it, unless it is left out.
+    fn end(&mut self, at: i64, task: &mut Task) -> Option<&mut Past> {
+        let past = self.attempts.get_mut(index(task.open.take()?, self.left_out)?)?;
+        let to = at.max(past.from);
+        past.to = Some(to);
+        lane(&mut self.lanes, &self.name, &past.worker).worked += to - past.from;
+        Some(past)
     }
 
     pub(super) fn dispatch_gone(&mut self, now: i64, name: &str) {
-        let Some(mut task) = self.tasks.remove(name) else { return };
+        let Some(mut task) = self.take(name) else { return };
         self.end_unseen(now, &mut task);
         count(&mut self.before, &task);
     }
@@ -254,7 +282,7 @@ impl Pool {
 
     /// Records how many tasks wait, and whether nothing runs.
     pub(super) fn settle(&mut self, now: i64) {
-        let (waiting, running) = self.counts();
+        let (waiting, running) = (self.queued, self.running);
         match self.waiting.back_mut() {
             Some((_, n)) if *n == waiting => {}
             Some((at, n)) if now - *at < STEP => *n = waiting,
@@ -281,11 +309,6 @@ impl Pool {
         if let Some((from, why)) = self.stall.take().filter(|(from, _)| *from < now) {
             push(&mut self.stalls, Stall { from, to: now, why });
         }
-    }
-
-    fn counts(&self) -> (u64, u64) {
-        let of = |phase| self.tasks.values().filter(|task| task.phase == phase).count() as u64;
-        (of(DispatchPhase::Pending), of(DispatchPhase::Assigned))
     }
 
     /// What is shown. `watched`: the times in which all was seen.
@@ -363,7 +386,6 @@ impl Pool {
 
     /// How it stands. Times are those of the view of the same moment, whose begin is `from`.
     pub(super) fn present(&self, from: i64, now: i64) -> Present {
-        let (waiting, running) = self.counts();
         let mut waits: BTreeMap<&str, Wait> = BTreeMap::new();
         for task in self.tasks.values().filter(|task| task.phase == DispatchPhase::Pending) {
             let Some((reason, message)) = &task.reason else { continue };
@@ -380,8 +402,8 @@ impl Pool {
         waits.sort_by_key(|wait| std::cmp::Reverse(wait.count));
         let object = self.object.as_ref();
         Present {
-            waiting,
-            running,
+            waiting: self.queued,
+            running: self.running,
             paused: object.is_some_and(|object| object.paused),
             waits,
             problems: object.map(|object| object.problems.clone()).unwrap_or_default(),
