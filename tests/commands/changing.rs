@@ -300,6 +300,25 @@ async fn a_pool_waits_for_its_busy_workers() {
     until("the pool is gone", || object(&rig, "pool/agents").is_null());
 }
 
+/// The pool's status would name a worker for some seconds after its task has ended.
+#[tokio::test]
+async fn a_deletion_waits_for_the_workers_that_are_busy_now() {
+    let rig = Rig::new(PROGRAM);
+    rig.up();
+    create_pool(&rig, "agents", json!({"min": 2})).await;
+    let first = hold(&rig, "agents", "task-1").await;
+    let second = hold(&rig, "agents", "task-2").await;
+    let said = rig.run(&["delete", "pool", "agents", "--timeout", "1s"]).exits(5).stderr;
+    assert!(said.contains(&format!("{first} (busy with task-1)")), "{said}");
+    let uid = object(&rig, "dispatch/task-1")["metadata"]["uid"].as_str().unwrap().to_owned();
+    rig.run(&["report", "task-1", "Succeeded", "--uid", &uid, "--attempt", "1"]).exits(0);
+    until("the worker is gone", || object(&rig, &format!("worker/{first}")).is_null());
+    let said = rig.run(&["delete", "pool", "agents", "--timeout", "1s"]).exits(5).stderr;
+    assert!(said.contains(&format!("waits for {second} (busy with task-2); --force")), "{said}");
+    assert!(!said.contains("task-1"), "{said}");
+    rig.run(&["delete", "pool", "agents", "--force"]).exits(0);
+}
+
 #[tokio::test]
 async fn dispatches_are_deleted_without_a_loss_of_workers() {
     let rig = Rig::new(PROGRAM);

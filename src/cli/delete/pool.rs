@@ -1,15 +1,20 @@
 //! Deletion of a pool.
 
 use kube::ResourceExt;
+use kube::api::ListParams;
 use serde_json::json;
 
 use super::how::{How, waited};
-use crate::api::vocabulary::{PoolReady, Reason as _};
-use crate::api::{Condition, ContainerPool, names};
+use crate::api::{ContainerPool, Worker, names};
 use crate::cli::change::{self, Deletion};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::say;
 use crate::cli::server::Server;
+
+/// One look at the pool in so many is a look at its workers too.
+const LOOKS: u32 = 5;
+/// Most busy workers that are named.
+const NAMED: usize = 3;
 
 /// Deletes a pool, and says which workers it waits for.
 pub(super) async fn delete(server: &Server, name: &str, how: &How) -> Result<(), Failure> {
@@ -31,19 +36,42 @@ pub(super) async fn delete(server: &Server, name: &str, how: &How) -> Result<(),
         say(&format!("pool {name} is being deleted"));
         return Ok(());
     }
-    let mut said = String::new();
+    let (mut said, mut looks) = (None, 0);
     let gone = change::until(how.timeout, async || {
-        let now = change::find::<ContainerPool>(server, name).await?.filter(|now| now.uid() == pool.uid());
-        let Some(status) = now.map(|now| now.status.unwrap_or_default()) else { return Ok(Some(())) };
-        let ready = Condition::find::<PoolReady>(&status.conditions);
-        let deleting = ready.filter(|ready| ready.reason == PoolReady::Deleting.as_str() && status.busy > 0);
-        if let Some(ready) = deleting.filter(|ready| ready.message != said) {
-            said.clone_from(&ready.message);
-            say(&format!("pool {name}: {said}"));
+        let now = change::find::<ContainerPool>(server, name).await?;
+        if now.is_none_or(|now| now.uid() != pool.uid()) {
+            return Ok(Some(()));
         }
+        if looks % LOOKS == 0 {
+            let busy = busy(server, name).await;
+            if let Some(busy) = busy.as_ref().filter(|_| busy != said) {
+                say(&format!("pool {name}: {busy}"));
+            }
+            said = busy;
+        }
+        looks += 1;
         Ok(None)
     })
     .await?;
-    let left = if said.is_empty() { "its workers are being stopped".to_owned() } else { said };
+    let left = if gone.is_some() { None } else { busy(server, name).await };
+    let left = left.unwrap_or_else(|| "its workers are being stopped".to_owned());
     waited(&format!("pool {name}"), gone, how, &format!("{left}; --force ends open attempts as Forced"))
+}
+
+/// Which busy workers a pool that is being deleted waits for. Its status says so up to 5 s later. None if there are none, or the user has
+/// no right to list Workers.
+async fn busy(server: &Server, pool: &str) -> Option<String> {
+    let of_pool = ListParams::default().fields(&format!("spec.pool={pool}"));
+    let workers = server.api::<Worker>().list(&of_pool).await.ok()?;
+    let busy = workers.iter().filter_map(|worker| {
+        let dispatch = worker.status.as_ref()?.dispatch.as_ref()?;
+        Some(format!("{} (busy with {})", worker.name_any(), dispatch.name))
+    });
+    let busy: Vec<String> = busy.collect();
+    let named = busy.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = match busy.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!busy.is_empty()).then(|| format!("the pool is being deleted; waits for {named}{more}"))
 }
