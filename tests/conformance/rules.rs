@@ -1,4 +1,4 @@
-//! Every rule of the three kinds: the table of `crates/testkit/src/rules.rs` with both ways to write, and a value that breaks
+//! Every rule of the three kinds: the table of `crates/testkit/src/rules/` with both ways to write, and a value that breaks
 //! it for each constraint of the schemas, found by walking them. A new rule has no recorded answer, and fails.
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! Every rule of the three kinds as kubectl meets it: the table of `crates/testkit/src/rules.rs` by `kubectl apply` and
+//! Every rule of the three kinds as kubectl meets it: the table of `crates/testkit/src/rules/` by `kubectl apply` and
 //! `kubectl patch`, and what `kubectl scale` may set.
 //!
 //! Needs kubectl on the PATH and a real API server: `POOLKEEPER_TEST_API` is its kubeconfig. `scripts/ci/conformance.sh` has

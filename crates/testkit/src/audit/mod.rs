@@ -2,7 +2,8 @@
 //! again here, from the design, without the code that is under test.
 //!
 //! It goes through both records in their common order. What is checked where:
-//! - [`dispatches`]: publish, close, final phases, results, retries, deadlines.
+//! - [`dispatches`]: publish, close, final phases, results, deadlines. [`waits`]: what a Dispatch says while it waits. [`holders`]: whether
+//!   the holder of an attempt is there. [`outcomes`]: rests, probes and retries that follow from an outcome.
 //! - [`workers`]: reserve, free, delete, finalizer; the recovery table; rests of workers.
 //! - [`pools`]: rests of credentials, counts, lists.
 //! - [`instances`]: one instance a Worker, one task an instance, the stop rule.
@@ -17,9 +18,12 @@ mod delays;
 mod dispatches;
 pub mod end;
 pub mod evidence;
+mod holders;
 mod instances;
+mod outcomes;
 mod pools;
 mod probes;
+mod waits;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
