@@ -9,7 +9,7 @@ use poolkeeper_testkit::local_server::Rig;
 use serde_json::Value;
 
 use crate::accounts::{Accounts, CLAUDE, CODEX};
-use crate::support::{BINARY, Place};
+use poolkeeper_testkit::place::{BINARY, Place};
 
 /// With accounts of which a person mends what only a person can: by `run POOL` on a local server.
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::accounts::{Accounts, Agent, CLAUDE, CODEX};
-use crate::support::Place;
+use poolkeeper_testkit::place::Place;
 
 const LOGINS: [&str; 2] = ["token-a", "token-b"];
 

@@ -10,6 +10,3 @@ mod batch;
 mod examples;
 mod logins;
 mod supervisor;
-#[path = "../cli/support.rs"]
-#[allow(dead_code, reason = "tests/cli uses the rest")]
-mod support;

@@ -10,7 +10,7 @@ use poolkeeper_testkit::local_server::Rig;
 use poolkeeper_testkit::program::kubectl;
 
 use crate::accounts::{Accounts, Agent, CLAUDE, CODEX, is_whole};
-use crate::support::BINARY;
+use poolkeeper_testkit::place::BINARY;
 
 /// After an overload a task waits for 10 s and more, which is left to CI.
 const SHORT: Agent = Agent {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::PROGRAM;
 use crate::acquire::one_worker;
-use crate::server::Server;
+use poolkeeper_testkit::embedded_server::Server;
 
 /// Starts a command and waits until it says that it repeats the request.
 fn repeats(rig: &Rig, args: &[&str]) -> Child {

@@ -18,9 +18,6 @@ mod plugin;
 mod preset;
 mod report;
 mod run;
-#[path = "../controller/server.rs"]
-#[allow(dead_code, reason = "tests/controller uses the rest")]
-mod server;
 mod server_choice;
 mod states;
 mod supervisors_page;

@@ -2,8 +2,8 @@
 
 use rustix::process::Signal;
 
-use crate::server::kubeconfig;
 use crate::stage::{Controller, ends};
+use poolkeeper_testkit::embedded_server::kubeconfig;
 
 #[tokio::test]
 async fn bad_arguments_are_named() {

@@ -11,8 +11,8 @@ use poolkeeper::api::{ContainerPool, Dispatch, Worker};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::server::Server;
 use crate::stage::{Controller, ends};
+use poolkeeper_testkit::embedded_server::Server;
 
 async fn create<K>(api: &Api<K>, name: &str, spec: Value)
 where

@@ -5,5 +5,4 @@
 
 mod inputs;
 mod life;
-mod server;
 mod stage;

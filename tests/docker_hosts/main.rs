@@ -9,8 +9,6 @@ mod hosts;
 mod outages;
 mod refusals;
 mod spread;
-#[path = "../kills/truth.rs"]
-mod truth;
 
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_poolkeeper");

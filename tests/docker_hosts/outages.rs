@@ -5,7 +5,7 @@ use poolkeeper_testkit::local_server::until;
 use serde_json::{Value, json};
 
 use crate::hosts::{Hosts, NAMES};
-use crate::truth::Truth;
+use poolkeeper_testkit::truth::Truth;
 
 /// A batch that runs. It does not outlive the test.
 struct Batch(Child);

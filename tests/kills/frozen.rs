@@ -11,8 +11,8 @@ use crate::engine::Engine;
 use crate::proxy::Proxy;
 use crate::supervisor::{Batch, Supervisor, dispatches, judge};
 use crate::swapped::pool;
-use crate::truth::Truth;
 use crate::{PROGRAM, number};
+use poolkeeper_testkit::truth::Truth;
 
 /// Tasks of the server, and as many of the run.
 const TASKS: usize = 12;

@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::engine::Engine;
 use crate::server::processes;
 use crate::swapped;
-use crate::truth::Truth;
 use crate::{PROGRAM, number};
+use poolkeeper_testkit::truth::Truth;
 
 const SIGNALS: [(&str, Signal); 3] = [("int", Signal::INT), ("term", Signal::TERM), ("kill", Signal::KILL)];
 

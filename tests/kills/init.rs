@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::server::{processes, workers};
 use crate::supervisor::{Supervisor, dispatches, judge};
 use crate::swapped;
-use crate::truth::Truth;
+use poolkeeper_testkit::truth::Truth;
 
 /// It looks for a booted system in /run, so it gets a /run of its own; and a part of each tree of cgroups.
 const START: &str = r#"set -e

@@ -15,7 +15,6 @@ mod runs;
 mod server;
 mod supervisor;
 mod swapped;
-mod truth;
 mod upgrade;
 
 /// The program under test.

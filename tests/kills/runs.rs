@@ -12,8 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::engine::Engine;
 use crate::supervisor::{Supervisor, dispatches, example, judge};
-use crate::truth::Truth;
 use crate::{PROGRAM, number, swapped};
+use poolkeeper_testkit::truth::Truth;
 
 const TASKS: usize = 8;
 

@@ -13,8 +13,8 @@ use serde_json::json;
 use crate::engine::{Engine, IMAGE};
 use crate::supervisor::{Supervisor, dispatches, judge};
 use crate::swapped;
-use crate::truth::Truth;
 use crate::{PROGRAM, number};
+use poolkeeper_testkit::truth::Truth;
 
 /// What each worker is: its uid, and its container or process.
 pub async fn workers(rig: &Rig) -> BTreeMap<String, (String, String)> {

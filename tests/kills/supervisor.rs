@@ -12,7 +12,7 @@ use poolkeeper_testkit::local_server::Rig;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::engine::IMAGE;
-use crate::truth::Truth;
+use poolkeeper_testkit::truth::Truth;
 
 /// How long all its tasks may take.
 const PATIENCE: Duration = Duration::from_mins(15);

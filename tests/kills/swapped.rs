@@ -9,7 +9,7 @@ use crate::PROGRAM;
 use crate::engine::{Engine, IMAGE};
 use crate::proxy::Proxy;
 use crate::supervisor::{Batch, Supervisor, dispatches, judge};
-use crate::truth::Truth;
+use poolkeeper_testkit::truth::Truth;
 
 /// A pool of two containers that have the directory of the tasks.
 pub fn pool(name: &str, truth: &Truth) -> ContainerPool {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::PROGRAM;
 use crate::server::workers;
 use crate::supervisor::{Supervisor, dispatches, example, judge};
-use crate::truth::Truth;
+use poolkeeper_testkit::truth::Truth;
 
 const TASKS: usize = 6;
 

@@ -61,8 +61,7 @@ impl Audit<'_> {
     }
 
     pub(super) fn was_forced(&self, worker: &str, pool: &str) -> bool {
-        let flag =
-            |a: &Option<BTreeMap<String, String>>| a.as_ref().and_then(|a| a.get(FORCE)).is_some();
+        let flag = |a: &Option<BTreeMap<String, String>>| a.as_ref().and_then(|a| a.get(FORCE)).is_some();
         self.workers.get(worker).is_some_and(|w| w.versions.iter().any(|v| flag(&v.object.metadata.annotations)))
             || self
                 .pools

@@ -12,7 +12,13 @@ use super::{Audit, is_final};
 
 impl Audit<'_> {
     /// The rest is named by the report, or doubles the pool's cooldown up to its bound.
-    pub(super) fn check_rest(&mut self, old: &Dispatch, pool: &ContainerPoolSpec, before: &DispatchStatus, result: &LastResult) {
+    pub(super) fn check_rest(
+        &mut self,
+        old: &Dispatch,
+        pool: &ContainerPoolSpec,
+        before: &DispatchStatus,
+        result: &LastResult,
+    ) {
         let named = old.spec.result.as_ref().and_then(|r| r.retry_after);
         let used_up = result.outcome == Outcome::Succeeded && named.is_some_and(|n| !n.is_zero());
         let limited = result.outcome == Outcome::RateLimited || used_up;
@@ -69,7 +75,13 @@ impl Audit<'_> {
         workers.chain(pools).chain(told).max()
     }
 
-    pub(super) fn check_phase(&mut self, old: &Dispatch, before: &DispatchStatus, after: &DispatchStatus, outcome: Outcome) {
+    pub(super) fn check_phase(
+        &mut self,
+        old: &Dispatch,
+        before: &DispatchStatus,
+        after: &DispatchStatus,
+        outcome: Outcome,
+    ) {
         let used = before.retries.unwrap_or_default();
         let spec = old.spec.retry;
         let left = |limit: i32, used: i32| limit < 0 || used < limit;

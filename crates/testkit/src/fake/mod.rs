@@ -180,7 +180,6 @@ impl FakeRuntime {
         };
         tokio::time::sleep(time).await;
     }
-
 }
 
 #[async_trait]
