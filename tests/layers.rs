@@ -98,6 +98,21 @@ fn no_layer_names_what_it_must_not() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// A file has one subject. Most have 100 to 400 lines.
+#[test]
+fn no_file_is_longer_than_500_lines() {
+    let mut long = Vec::new();
+    for directory in ["src", "crates", "tests", "benches", "model/src"] {
+        look(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut |path, text| {
+            let lines = text.lines().count();
+            if lines > 500 {
+                long.push(format!("{}: {lines}", path.display()));
+            }
+        });
+    }
+    assert!(long.is_empty(), "split them by subject:\n{}", long.join("\n"));
+}
+
 #[test]
 fn this_test_can_fail() {
     let wrongs = |text| wrongs("core", &["api"], &["tokio"], text);
