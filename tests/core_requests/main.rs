@@ -8,6 +8,7 @@ mod lost;
 mod marks;
 mod parking;
 mod queue;
+mod replacing;
 mod stored;
 mod waiting;
 
