@@ -30,6 +30,27 @@ fn ctrl_c_stops_what_was_started() {
     }
 }
 
+/// The tests may themselves be started by `nohup`, or in the background of a script: what they start would ignore Ctrl-C too.
+#[test]
+fn what_tests_start_ignores_no_signal() {
+    const INNER: &str = "POOLKEEPER_TEST_IGNORES_SIGNALS";
+    let ignored = |status: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim().to_owned();
+        u64::from_str_radix(&mask, 16).unwrap() & (1 << (Signal::INT.as_raw() - 1) | 1 << (Signal::HUP.as_raw() - 1))
+    };
+    if std::env::var_os(INNER).is_some() {
+        assert_ne!(ignored(&std::fs::read_to_string("/proc/self/status").unwrap()), 0, "the test is of no use");
+        let child = poolkeeper_testkit::program::command("cat").arg("/proc/self/status").output().unwrap();
+        assert_eq!(ignored(&String::from_utf8(child.stdout).unwrap()), 0);
+        return;
+    }
+    let again = "trap '' INT HUP; exec \"$0\" --exact ends::what_tests_start_ignores_no_signal";
+    let mut command = std::process::Command::new("sh");
+    let output = command.args(["-c", again]).arg(std::env::current_exe().unwrap()).env(INNER, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
 #[test]
 fn what_is_ignored_stays_ignored() {
     let place = Place::new();

@@ -145,6 +145,21 @@ fn a_variable_that_is_not_text_is_called_so() {
     }
 }
 
+/// A variable that was set from a file may end in its newline.
+#[test]
+fn newlines_at_the_end_of_a_variable_are_no_part_of_a_credential() {
+    let place = Place::new();
+    let args = ["--credential", "a=KEY:env:TOKEN", "--", "sh", "-c", "printf '[%s]' \"$KEY\" | tr a-z A-Z"];
+    for token in ["sesame-open", "sesame-open\n", "sesame-open\n\n", "sesame-open\r\n"] {
+        let ran = place
+            .run_with(&args, b"", |c| {
+                c.env("TOKEN", token);
+            })
+            .exits(0);
+        assert_eq!(ran.stdout, "[SESAME-OPEN]", "{token:?}");
+    }
+}
+
 #[test]
 fn names_of_json_lines_are_known() {
     let place = Place::new();
