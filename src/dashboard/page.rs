@@ -103,13 +103,27 @@ fn hash(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::api::dispatch::Outcome;
     use crate::dashboard::timeline::Timeline;
 
     fn page() -> String {
         let mut view = Timeline::default().view(Vec::new());
         view.ids.push("</script><script>alert(1)</script><!-- {{policy}} & \u{2028}\u{2029}".to_owned());
         of(&view).unwrap()
+    }
+
+    /// It has words and a sign for each, and for what is no outcome: an attempt without an end, and one that runs.
+    #[test]
+    fn the_page_knows_every_outcome() {
+        let table = between(include_str!("page/data.js"), "const OUTCOMES = {", "};");
+        let known: Vec<&str> = table.lines().filter_map(|line| Some(line.trim().split_once(':')?.0)).collect();
+        let outcomes = Outcome::ALL.iter().map(|outcome| outcome.as_str());
+        let (known, wanted): (BTreeSet<_>, BTreeSet<_>) =
+            (known.into_iter().collect(), outcomes.chain(["Open", "Running"]).collect());
+        assert_eq!(known, wanted);
     }
 
     fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
