@@ -17,10 +17,15 @@ use crate::api::Period;
 const LOOK: Duration = Duration::from_millis(200);
 
 /// One of Poolkeeper's kinds, as commands read and write it.
-pub trait Kept: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned {}
+pub trait Namespaced:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned
+{
+}
 
-impl<K> Kept for K where K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned
-{}
+impl<K> Namespaced for K where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned
+{
+}
 
 /// A name that can be part of an address.
 ///
@@ -38,7 +43,7 @@ pub fn check_name(name: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 /// The name is none, or the server refuses.
-pub async fn find<K: Kept>(server: &Server, name: &str) -> Result<Option<K>, Failure> {
+pub async fn find<K: Namespaced>(server: &Server, name: &str) -> Result<Option<K>, Failure> {
     check_name(name)?;
     match server.api::<K>().get(name).await {
         Err(error) if is_not_found(&error) => Ok(None),
@@ -50,7 +55,7 @@ pub async fn find<K: Kept>(server: &Server, name: &str) -> Result<Option<K>, Fai
 ///
 /// # Errors
 /// As [`find`]; it is not there.
-pub async fn read<K: Kept>(server: &Server, name: &str) -> Result<K, Failure> {
+pub async fn read<K: Namespaced>(server: &Server, name: &str) -> Result<K, Failure> {
     check_name(name)?;
     server.api::<K>().get(name).await.map_err(|e| server.failed(&e))
 }
@@ -60,7 +65,7 @@ pub async fn read<K: Kept>(server: &Server, name: &str) -> Result<K, Failure> {
 ///
 /// # Errors
 /// The object is not there, the server refuses, or `change` does.
-pub async fn patch<K: Kept>(
+pub async fn patch<K: Namespaced>(
     server: &Server,
     name: &str,
     mut change: impl FnMut(&K) -> Result<Option<Value>, Failure>,
@@ -91,7 +96,7 @@ pub enum Deletion {
 ///
 /// # Errors
 /// The server refuses.
-pub async fn delete<K: Kept>(server: &Server, object: &K, as_read: bool) -> Result<Deletion, Failure> {
+pub async fn delete<K: Namespaced>(server: &Server, object: &K, as_read: bool) -> Result<Deletion, Failure> {
     let resource_version = object.resource_version().filter(|_| as_read);
     let params = DeleteParams::default().preconditions(Preconditions { uid: object.uid(), resource_version });
     match server.api::<K>().delete(&object.name_any(), &params).await {

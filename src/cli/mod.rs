@@ -52,7 +52,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::context::block_on;
-use self::exec::failure::{Trouble, Why};
+use self::exec::failure::{Problem, Why};
 use self::exit::Exit;
 pub use self::log::LogFormat;
 
@@ -178,7 +178,7 @@ fn misused(error: &clap::Error) -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.first().map(String::as_str) {
         _ if !error.use_stderr() => Exit::Success.into(),
-        Some("exec") => Trouble::new(Why::Usage, "the arguments of exec are wrong").say().into(),
+        Some("exec") => Problem::new(Why::Usage, "the arguments of exec are wrong").say().into(),
         Some("acquire") if !words.iter().any(|word| word.ends_with("json") || word.ends_with("argv")) => {
             let _ = output::data(dispatches::acquire::failed_in_a_shell(Exit::Usage).as_bytes());
             Exit::Usage.into()

@@ -61,7 +61,7 @@ struct Inner {
     /// The outcomes for which a pool has a series.
     outcomes: Mutex<BTreeMap<ObjectKey, BTreeSet<&'static str>>>,
     leader: Gauge,
-    lanes: Family<Labels<2>, Gauge>,
+    loop_work: Family<Labels<2>, Gauge>,
     pools: Gauge,
     workers: Family<PoolLabels<3>, Gauge>,
     waiting: Family<PoolLabels<2>, Gauge>,
@@ -181,7 +181,7 @@ impl Default for Metrics {
                 "Duration of requests to the API server, with what it takes to learn the fate of one that failed",
                 Family::new_with_constructor(request),
             ),
-            lanes: add(
+            loop_work: add(
                 r,
                 "loop_work",
                 "Requests to the API server (api) and orders to runtimes (runtime) of the loop, by state (running, waiting)",
@@ -262,13 +262,13 @@ impl Metrics {
         m.resting_credentials.clear();
         m.parked_credentials.clear();
         m.ready.clear();
-        m.lanes.clear();
+        m.loop_work.clear();
         m.pools.set(0);
         let Some(answer) = answer else { return };
         m.pools.set(i64::try_from(answer.pools.len()).unwrap_or(i64::MAX));
-        for (lane, (running, waiting)) in [("api", answer.writes), ("runtime", answer.orders)] {
-            set(&m.lanes, [("lane", lane), ("state", "running")], running);
-            set(&m.lanes, [("lane", lane), ("state", "waiting")], waiting);
+        for (queue, (running, waiting)) in [("api", answer.writes), ("runtime", answer.orders)] {
+            set(&m.loop_work, [("lane", queue), ("state", "running")], running);
+            set(&m.loop_work, [("lane", queue), ("state", "waiting")], waiting);
         }
         for pool in &answer.pools {
             for (state, n) in pool.workers {

@@ -155,7 +155,10 @@ mod tests {
         let mut newer = worker();
         newer["status"]["phase"] = json!("Dreaming");
         let watched: Decoded<Worker> = serde_json::from_value(newer).unwrap();
-        assert_eq!((watched.meta().name.as_deref(), watched.meta().resource_version.as_deref()), (Some("p-0"), Some("7")));
+        assert_eq!(
+            (watched.meta().name.as_deref(), watched.meta().resource_version.as_deref()),
+            (Some("p-0"), Some("7"))
+        );
         assert!(watched.0.unwrap_err().error.contains("Dreaming"));
     }
 }

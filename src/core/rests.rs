@@ -109,7 +109,7 @@ pub fn credential_entry(
             reason: Some(reason_of(closed.result)),
             ..base
         },
-        (Outcome::Unauthorized, end) if own && is_news(rest, closed) && end.as_ref().is_none_or(is_later) => {
+        (Outcome::Unauthorized, end) if own && is_new(rest, closed) && end.as_ref().is_none_or(is_later) => {
             CredentialRest {
                 parked: true,
                 until: end.clone().max(base.until),
@@ -137,7 +137,7 @@ pub fn credential_entry(
 
 /// True if a refusal says something new: an old process with an old value parks nothing again. What is to be written for this very
 /// attempt does not make it old.
-fn is_news(rest: &CredentialRest, closed: &Limited<'_>) -> bool {
+fn is_new(rest: &CredentialRest, closed: &Limited<'_>) -> bool {
     let (until, changed) = (rest.until.as_ref(), rest.stale_before.as_ref());
     until.is_none_or(|u| closed.assigned_at >= u.0 || Some(u) == closed.result.until.as_ref())
         && changed.is_none_or(|t| closed.assigned_at >= t.0 || *t == closed.result.closed_at)
@@ -439,7 +439,7 @@ mod tests {
 
         /// What was assigned before a clear by hand no longer counts.
         #[test]
-        fn a_clear_by_hand_is_kept(assigned in 0i64..100, cleared in 0i64..100, end in 200i64..300) {
+        fn a_clear_by_hand_stays(assigned in 0i64..100, cleared in 0i64..100, end in 200i64..300) {
             let result = limited(end);
             let closed = Limited { assigned_at: at(assigned), result: &result };
             let old = Cooldown { cleared_at: Some(Time::from(at(cleared))), ..Cooldown::default() };

@@ -15,13 +15,13 @@ pub struct Step {
     pub time: Timestamp,
     /// What it was.
     #[serde(flatten)]
-    pub event: Event,
+    pub event: StepKind,
 }
 
 /// What happened. Fields that no page shows are not read.
 #[derive(Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Event {
+pub enum StepKind {
     /// The run begins, or goes on after an earlier one.
     Run {
         /// Its id.

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use self::worker::Worker;
-use super::step::{Event, Step};
+use super::step::{Step, StepKind};
 use super::view::{Attempt, Output, SCHEMA, Stall, State, Tasks, View, Why};
 use crate::api::dispatch::Outcome;
 use crate::api::pool::Scope;
@@ -74,7 +74,7 @@ impl Timeline {
     pub fn add(&mut self, step: &Step) {
         let first = *self.first.get_or_insert(step.time);
         let now = (step.time.as_millisecond() - first.as_millisecond()).max(self.now);
-        if matches!(step.event, Event::Run { .. }) {
+        if matches!(step.event, StepKind::Run { .. }) {
             // Before time passes: between two runs nothing waits.
             self.cut();
             self.total = 0;
@@ -82,7 +82,7 @@ impl Timeline {
         self.pass(now);
         self.state = None;
         match &step.event {
-            Event::Run { run_id, pool, runtime, scope, tasks, skipped } => {
+            StepKind::Run { run_id, pool, runtime, scope, tasks, skipped } => {
                 (self.run_id, self.pool) = (run_id.clone(), pool.clone());
                 (self.runtime, self.scope) = (Some(*runtime), *scope);
                 (self.total, self.skipped) = (tasks.unwrap_or_default(), *skipped);
@@ -90,13 +90,13 @@ impl Timeline {
                 self.unknown = skipped.saturating_sub(number(self.ended.values().filter(is_final).count()));
                 self.runs.push([now, now]);
             }
-            Event::Came { task } => {
+            StepKind::Came { task } => {
                 let task = self.task(task);
                 self.total += 1;
                 self.since.insert(task, now);
             }
-            Event::Started { task, attempt, worker, files } => self.start(task, *attempt, worker, files.as_deref()),
-            Event::Ended { task, outcome, exit_code, message, rests_until, spent, .. } => {
+            StepKind::Started { task, attempt, worker, files } => self.start(task, *attempt, worker, files.as_deref()),
+            StepKind::Ended { task, outcome, exit_code, message, rests_until, spent, .. } => {
                 let task = self.task(task);
                 let until = rests_until.map(|until| until.as_millisecond() - first.as_millisecond());
                 self.spent = self.spent.plus(spent.unwrap_or_default());
@@ -110,13 +110,13 @@ impl Timeline {
                     self.ended.insert(task, *outcome);
                 }
             }
-            Event::Task { task, outcome } => {
+            StepKind::Task { task, outcome } => {
                 let task = self.task(task);
                 self.end(task, None);
                 self.over.insert(task);
                 self.ended.insert(task, *outcome);
             }
-            Event::WorkerReady { worker, credential } => {
+            StepKind::WorkerReady { worker, credential } => {
                 let rest = credential.as_ref().and_then(|name| self.credentials.get(name)).copied();
                 let at = self.worker(worker);
                 self.workers[at].ready(now, credential.clone());
@@ -124,15 +124,15 @@ impl Timeline {
                     self.workers[at].rest(now, until, after);
                 }
             }
-            Event::WorkerGone { worker } => {
+            StepKind::WorkerGone { worker } => {
                 let at = self.worker(worker);
                 self.workers[at].gone(now);
             }
-            Event::StartFailed { message } | Event::Note { message } => self.notes.push((now, message.clone())),
-            Event::Summary { not_run } => {
+            StepKind::StartFailed { message } | StepKind::Note { message } => self.notes.push((now, message.clone())),
+            StepKind::Summary { not_run } => {
                 self.state = Some(if *not_run == 0 { State::Complete } else { State::Stopped });
             }
-            Event::Other => {}
+            StepKind::Other => {}
         }
         if let Some(run) = self.runs.last_mut() {
             run[1] = now;

@@ -395,7 +395,7 @@ mod tests {
 
     /// All that a command started goes with it, not the direct child alone.
     #[tokio::test]
-    async fn a_command_that_nobody_waits_for_is_ended_with_its_pipeline() {
+    async fn a_command_that_is_not_waited_for_is_ended_with_its_pipeline() {
         let dir = tempfile::tempdir().unwrap();
         let fifo = dir.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();

@@ -121,7 +121,7 @@ pub trait Executor: Send + Sync + 'static {
     /// Starts a task that outlives contact with its worker, where the runtime can do that, or attaches to one. True: it was there.
     /// The output that comes is what `have` leaves out. A piece counts as safe here when the next one is asked for. After the end was
     /// dealt with, [`Self::release`] must be called.
-    async fn exec_kept(&self, target: &Target, task: Task, keep: Keep) -> Result<(Running, bool), ExecError> {
+    async fn exec_durable(&self, target: &Target, task: Task, keep: Keep) -> Result<(Running, bool), ExecError> {
         if keep.again {
             return Err(ExecError::Worker("it cannot be attached to again".to_owned()));
         }
@@ -169,8 +169,8 @@ impl<F: Find> Executor for F {
         self.of(target)?.exec(target, task).await
     }
 
-    async fn exec_kept(&self, target: &Target, task: Task, keep: Keep) -> Result<(Running, bool), ExecError> {
-        self.of(target)?.exec_kept(target, task, keep).await
+    async fn exec_durable(&self, target: &Target, task: Task, keep: Keep) -> Result<(Running, bool), ExecError> {
+        self.of(target)?.exec_durable(target, task, keep).await
     }
 
     async fn release(&self, target: &Target, path: &str) {

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_kept_in_a_secret_already_is_left_alone() {
+    async fn what_is_in_a_secret_already_is_left_alone() {
         let at = Some(SecretKeyRef { name: "tokens".into(), key: "a".into() });
         let mut credentials = [Credential { name: "a".into(), secret_key_ref: at, ..Credential::default() }];
         let before = credentials.clone();

@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const COMMAND: Duration = Duration::from_mins(1);
 
 /// Namespace and identity of a credential.
-type Key = (String, String);
+type CredentialKey = (String, String);
 
 /// What looks at credentials. It ends when it is dropped.
 pub(super) struct CredentialWatch {
@@ -64,9 +64,9 @@ struct Looks {
     changes: Changes,
     clock: Arc<dyn Clock>,
     /// The workers that had a directory at the last look, with their versions: a busy one changes its login itself.
-    workers: BTreeMap<Key, Vec<(String, String)>>,
+    workers: BTreeMap<CredentialKey, Vec<(String, String)>>,
     /// When a command ran last.
-    commands: BTreeMap<Key, Duration>,
+    commands: BTreeMap<CredentialKey, Duration>,
 }
 
 impl Looks {
@@ -74,7 +74,7 @@ impl Looks {
         loop {
             // What cannot be listed now is listed at the next look.
             if let Ok(pools) = Api::<ContainerPool>::all(self.client.clone()).list(&ListParams::default()).await {
-                let mut seen: BTreeMap<Key, (&Credential, Option<Refused>)> = BTreeMap::new();
+                let mut seen: BTreeMap<CredentialKey, (&Credential, Option<Refused>)> = BTreeMap::new();
                 for pool in &pools.items {
                     let parked = |identity: &str| {
                         let rests = pool.status.iter().flat_map(|status| &status.rate_limits);
@@ -108,7 +108,13 @@ impl Looks {
     }
 
     /// `refused`: that the credential is parked, if so. `workers`: all Workers, if they are known.
-    async fn look(&mut self, key: &Key, credential: &Credential, refused: Option<Refused>, workers: Option<&[Worker]>) {
+    async fn look(
+        &mut self,
+        key: &CredentialKey,
+        credential: &Credential,
+        refused: Option<Refused>,
+        workers: Option<&[Worker]>,
+    ) {
         if let Some(directory) = &credential.directory {
             if let Some(workers) = workers {
                 self.look_at_login(key, directory, refused, workers);
@@ -137,7 +143,13 @@ impl Looks {
 
     /// A login counts as changed if another program than a worker changed it: none was busy since the last look, or all are idle for
     /// longer than it is unchanged.
-    fn look_at_login(&mut self, key: &Key, directory: &LoginDirectory, refused: Option<Refused>, workers: &[Worker]) {
+    fn look_at_login(
+        &mut self,
+        key: &CredentialKey,
+        directory: &LoginDirectory,
+        refused: Option<Refused>,
+        workers: &[Worker],
+    ) {
         let Ok(login) = Login::open(directory) else { return };
         let path = directory.plain_path();
         let on_it = || workers.iter().filter(|worker| worker.spec.directory.as_deref() == Some(&*path));

@@ -261,7 +261,7 @@ impl Runner {
         let Some(lasts) = self.keep_for else { return Ok((executor.exec(&a.target, task).await?, false)) };
         let (tracker, of) = (self.tracker.clone(), format!("{} attempt {}: ", a.task.id, a.number));
         let note = Arc::new(move |text: String| tracker.note(format!("{of}{text}")));
-        executor.exec_kept(&a.target, task, Keep { lasts, again: a.again, have, note }).await
+        executor.exec_durable(&a.target, task, Keep { lasts, again: a.again, have, note }).await
     }
 
     /// The directory that the attempts of the task share, as its worker sees it.

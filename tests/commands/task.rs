@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use poolkeeper::runtime::exec::{ExecError, Output, TaskEnd};
-use poolkeeper::runtime::process::client::{Connection, Event, Session};
+use poolkeeper::runtime::process::client::{Connection, Message, Session};
 use poolkeeper::runtime::process::protocol::{ExecRequest, Keep};
 use poolkeeper_testkit::local_server::until;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -198,7 +198,7 @@ async fn a_client_of_another_version_is_told_so() {
 
 /// A request for a task that outlives its client. `have` is what the client has of its output.
 fn kept(script: &str, seconds: u64, have: [u64; 2]) -> ExecRequest {
-    ExecRequest { kept: Some(Keep { key: "a1b2-1".to_owned(), seconds, have }), ..request(script) }
+    ExecRequest { keep: Some(Keep { key: "a1b2-1".to_owned(), seconds, have }), ..request(script) }
 }
 
 /// Reads until so many bytes of standard output came, or the end.
@@ -206,10 +206,10 @@ async fn read(session: &mut Session, bytes: usize) -> (String, Option<TaskEnd>) 
     let mut out = Vec::new();
     while out.len() < bytes {
         match session.events.next().await {
-            Event::Output(Output::Stdout(data)) => out.extend_from_slice(&data),
-            Event::Output(Output::Stderr(data)) => panic!("{data:?}"),
-            Event::Result(_) => {}
-            Event::End(end) => return (String::from_utf8(out).unwrap(), Some(end)),
+            Message::Output(Output::Stdout(data)) => out.extend_from_slice(&data),
+            Message::Output(Output::Stderr(data)) => panic!("{data:?}"),
+            Message::Result(_) => {}
+            Message::End(end) => return (String::from_utf8(out).unwrap(), Some(end)),
         }
     }
     (String::from_utf8(out).unwrap(), None)
@@ -313,6 +313,6 @@ async fn a_kept_command_that_cannot_be_run_is_said() {
         other => panic!("{:?}", other.map(drop)),
     }
     until("nothing of it is left", || !pod.file("a1b2-1.kept").exists());
-    let request = ExecRequest { kept: Some(Keep { key: "../x".to_owned(), ..Keep::default() }), ..request };
+    let request = ExecRequest { keep: Some(Keep { key: "../x".to_owned(), ..Keep::default() }), ..request };
     assert!(matches!(pod.start(&request).await, Err(ExecError::Worker(_))));
 }

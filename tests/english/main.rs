@@ -14,7 +14,7 @@ use std::process::Command;
 use regex::Regex;
 
 use prose::{CODE, markdown, rust};
-use rules::RULES;
+use rules::{NAMES, RULES};
 
 /// How many are allowed.
 const PAGES: usize = 0;
@@ -158,6 +158,69 @@ fn the_tests_get_no_worse() {
     let mut found = faults_below(&["tests", "benches", "crates", "model/src"], rust, &["rs"]);
     found.retain(|f| !f.file.starts_with("tests/english/"));
     at_most(TESTS, &found);
+}
+
+/// Each name in the code of a source with a word that only we understood, and its line.
+fn private_names(text: &str) -> Vec<(usize, String)> {
+    let suspicious = Regex::new(&format!("(?i){}", NAMES.join("|").replace('_', "_?"))).unwrap();
+    if !suspicious.is_match(text) {
+        return Vec::new();
+    }
+    let prose: String = rust(text).iter().collect();
+    let name = Regex::new(r"[A-Za-z_][A-Za-z0-9_]*").unwrap();
+    let word = Regex::new(r"[A-Z]+(?:[^A-Za-z]|$)|[A-Z]?[a-z0-9]+|[A-Z]+").unwrap();
+    let string = Regex::new(r#""[^"]*""#).unwrap();
+    let mut found = Vec::new();
+    let lines = text.lines().zip(prose.lines()).enumerate();
+    for (n, (line, prose)) in lines.filter(|(_, (line, _))| suspicious.is_match(line)) {
+        // What is prose is left to the rules, and what stands in quotation marks is data.
+        let code: String = line.chars().zip(prose.chars()).map(|(c, p)| if p == CODE { c } else { ' ' }).collect();
+        let code = string.replace_all(&code, "");
+        for name in name.find_iter(&code) {
+            let words: Vec<String> =
+                word.find_iter(name.as_str()).map(|w| w.as_str().trim_end_matches('_').to_lowercase()).collect();
+            let is_private = |words: &[String]| NAMES.contains(&&*words.join("_"));
+            if words.windows(1).chain(words.windows(2)).any(is_private) {
+                found.push((n + 1, name.as_str().to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_name_in_the_sources_is_private_language() {
+    let mut found = Vec::new();
+    for path in files(&root().join("src")) {
+        let shown = path.strip_prefix(root()).unwrap().display().to_string();
+        let text = match path.extension().and_then(|e| e.to_str()) {
+            Some("rs" | "js") => std::fs::read_to_string(&path).unwrap(),
+            _ => continue,
+        };
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        found.extend(private_names(&stem).into_iter().map(|(_, name)| format!("{shown}: the file {name}")));
+        found.extend(private_names(&text).into_iter().map(|(line, name)| format!("{shown}:{line}: {name}")));
+    }
+    assert!(found.is_empty(), "say what it is or does:\n{}", found.join("\n"));
+    let text = "let is_kept = isTold(KEPT, KeptTask, \"kept\"); // kept\nlay_over(); let lanes = skept(plane);";
+    let names: Vec<(usize, String)> = private_names(text);
+    let expected = [(1, "is_kept"), (1, "isTold"), (1, "KEPT"), (1, "KeptTask"), (2, "lay_over"), (2, "lanes")];
+    assert_eq!(names, expected.map(|(line, name)| (line, name.to_owned())));
+}
+
+/// `docs/style.md`: an Event is a Kubernetes Event, a Failure is an error of the command line, and a key says which.
+#[test]
+fn words_with_one_meaning_have_one_definition() {
+    let definition = Regex::new(r"\b(?:struct|enum|type) (Event|Failure|Key)\b").unwrap();
+    let mut found = Vec::new();
+    for path in files(&root().join("src")).into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let path = path.strip_prefix(root()).unwrap().display().to_string();
+        found.extend(definition.captures_iter(&text).map(|word| (word[1].to_owned(), path.clone())));
+    }
+    found.sort();
+    let expected = [("Event", "src/core/input.rs"), ("Failure", "src/cli/exit.rs")];
+    assert_eq!(found, expected.map(|(word, path)| (word.to_owned(), path.to_owned())));
 }
 
 #[test]

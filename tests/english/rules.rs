@@ -14,6 +14,41 @@ pub struct Rule {
 /// Nouns after which "who" is right: people.
 const PEOPLE: &str = r"\b(person|people|users?|developers?|readers?|authors?|owners?|operators?|maintainers?|newcomers?|strangers?|reviewers?|admins?|administrators?|colleagues?|someone|anyone|everyone|no one),?\s+$";
 
+/// Words that are no part of a name in the sources: the reasons are those of the rules below.
+pub const NAMES: [&str; 31] = [
+    "door",
+    "doors",
+    "carrier",
+    "carriers",
+    "lane",
+    "lanes",
+    "tap",
+    "taps",
+    "kept",
+    "told",
+    "news",
+    "story",
+    "stories",
+    "epitaph",
+    "epitaphs",
+    "went",
+    "trouble",
+    "troubles",
+    "beside",
+    "whoever",
+    "whom",
+    "somebody",
+    "anybody",
+    "everybody",
+    "nobody",
+    "lay_over",
+    "lays_over",
+    "wind_up",
+    "wound_up",
+    "let_go",
+    "lets_go",
+];
+
 pub const RULES: &[Rule] = &[
     Rule {
         pattern: r"\bwho\b",

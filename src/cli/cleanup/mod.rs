@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 
 use self::surplus::surplus;
-use super::change::{self, Deletion, Kept};
+use super::change::{self, Deletion, Namespaced};
 use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
 use super::output::say;
@@ -93,7 +93,7 @@ impl CleanupArgs {
     }
 }
 
-async fn list<K: Kept>(server: &Server, which: &ListParams) -> Result<Vec<K>, Failure> {
+async fn list<K: Namespaced>(server: &Server, which: &ListParams) -> Result<Vec<K>, Failure> {
     let list = server.api::<K>().list(which).await.map_err(|e| server.failed(&e))?;
     Ok(list.items)
 }
@@ -144,7 +144,7 @@ impl Found {
     }
 }
 
-async fn remove<K: Kept>(server: &Server, kind: &str, object: &K) -> Result<(), Failure> {
+async fn remove<K: Namespaced>(server: &Server, kind: &str, object: &K) -> Result<(), Failure> {
     if change::delete(server, object, true).await? == Deletion::Changed {
         say(&format!("{kind} {} stays: it was changed meanwhile", object.name_any()));
     }

@@ -1,10 +1,10 @@
 //! `poolkeeper dashboard`: the timeline of a server, live in a browser.
 //!
-//! - `state`: what is known. `history`: takes what the server says into it. `door`: which pages may look. `site`: the HTTP side. `browser`: opens it.
+//! - `state`: what is known. `history`: takes what the server says into it. `keys`: which pages may look. `site`: the HTTP side. `browser`: opens it.
 
 mod browser;
-mod door;
 mod history;
+mod keys;
 mod site;
 mod state;
 
@@ -16,7 +16,7 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::signal::unix::SignalKind;
 
-use self::door::{CODE_LASTS, Door};
+use self::keys::{CODE_LASTS, Keys};
 use self::site::Site;
 use self::state::State;
 use super::context::{Context, Run};
@@ -77,7 +77,7 @@ impl DashboardArgs {
         let listener = https::listen(self.port).await.map_err(|error| self.taken(&error))?;
         let address = listener.local_addr().map_err(|error| Failure::poolkeeper("listening", error))?;
         let state = Arc::new(State::new(cx.clock.clone(), ahead, server.title.clone(), server.namespace.clone()));
-        let site = Site::new(address.to_string(), Door::new(cx.ids.clone()), state.clone(), cx.clock.clone());
+        let site = Site::new(address.to_string(), Keys::new(cx.ids.clone()), state.clone(), cx.clock.clone());
         let site = Arc::new(site);
         let pages = site.clone();
         let changes = Feed::start(&server, false, cx.clock.clone());

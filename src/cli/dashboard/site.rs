@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::door::{Door, check};
+use super::keys::{Keys, check};
 use super::state::State;
 use crate::clock::Clock;
 use crate::dashboard::page;
@@ -33,7 +33,7 @@ pub(super) struct Site {
     name: String,
     page: Bytes,
     policy: HeaderValue,
-    door: Mutex<Door>,
+    keys: Mutex<Keys>,
     state: Arc<State>,
     clock: Arc<dyn Clock>,
 }
@@ -42,16 +42,16 @@ type Answer = Response<Full<Bytes>>;
 
 impl Site {
     /// `name`: the address, as `127.0.0.1:PORT`.
-    pub(super) fn new(name: String, door: Door, state: Arc<State>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(name: String, keys: Keys, state: Arc<State>, clock: Arc<dyn Clock>) -> Self {
         let policy = format!("{}; frame-ancestors 'none'", page::live_policy());
         // It is made of ASCII.
         let policy = HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"));
-        Self { name, page: page::live().into(), policy, door: Mutex::new(door), state, clock }
+        Self { name, page: page::live().into(), policy, keys: Mutex::new(keys), state, clock }
     }
 
     /// A new address of the page. Its code serves once.
     pub(super) fn address(&self) -> String {
-        let code = self.door.lock().unwrap_or_else(PoisonError::into_inner).code(self.clock.mono());
+        let code = self.keys.lock().unwrap_or_else(PoisonError::into_inner).code(self.clock.mono());
         format!("http://{}/#code={code}", self.name)
     }
 
@@ -79,7 +79,7 @@ impl Site {
         let body = tokio::time::timeout(PATIENCE, Limited::new(request.into_body(), BODY).collect()).await;
         let Ok(Ok(body)) = body else { return text(StatusCode::BAD_REQUEST, "the body is a code") };
         let now = self.clock.mono();
-        let token = self.door.lock().unwrap_or_else(PoisonError::into_inner).exchange(&body.to_bytes(), now);
+        let token = self.keys.lock().unwrap_or_else(PoisonError::into_inner).exchange(&body.to_bytes(), now);
         match token {
             Some(token) => text(StatusCode::OK, token),
             None => text(StatusCode::FORBIDDEN, "this address was used already, or is older than a minute"),
@@ -88,7 +88,7 @@ impl Site {
 
     /// The newest view, once it differs from the one of the page.
     async fn view(&self, request: &Request<Incoming>) -> Answer {
-        if !self.door.lock().unwrap_or_else(PoisonError::into_inner).knows(request.headers()) {
+        if !self.keys.lock().unwrap_or_else(PoisonError::into_inner).knows(request.headers()) {
             return text(StatusCode::UNAUTHORIZED, "this page has no valid token");
         }
         let has = request.headers().get(header::IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());

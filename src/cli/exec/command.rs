@@ -3,7 +3,7 @@
 use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 
-use super::failure::{Trouble, Why};
+use super::failure::{Problem, Why};
 use crate::cli::exit::Exit;
 use crate::cli::signals;
 use crate::runtime::process::protocol::ExecRequest;
@@ -12,7 +12,7 @@ use crate::runtime::process::protocol::ExecRequest;
 pub(super) struct Command {
     pub argv: Vec<String>,
     /// Variables that say which attempt it is.
-    pub told: Vec<(String, String)>,
+    pub of_attempt: Vec<(String, String)>,
     /// Variables of --env.
     pub env: Vec<(String, String)>,
     pub workdir: Option<String>,
@@ -27,7 +27,7 @@ impl Command {
     }
 
     pub(super) fn environment(&self) -> Vec<(String, String)> {
-        self.told.iter().chain(&self.env).cloned().collect()
+        self.of_attempt.iter().chain(&self.env).cloned().collect()
     }
 }
 
@@ -40,11 +40,11 @@ pub(super) fn passed_on(code: i32) -> Exit {
 pub(super) struct Stop(CancellationToken);
 
 impl Stop {
-    pub(super) fn listen() -> Result<Self, Trouble> {
+    pub(super) fn listen() -> Result<Self, Problem> {
         let kinds = signals::unless_ignored(&[SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]);
         let token =
             signals::listen_or_exit(&kinds, Exit::Poolkeeper, Some("lost: left at once; the command may still run"));
-        token.map(Self).map_err(|error| Trouble::new(Why::Failed, format!("listening for signals: {error}")))
+        token.map(Self).map_err(|error| Problem::new(Why::Failed, format!("listening for signals: {error}")))
     }
 
     pub(super) async fn wait(&self) {

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use tokio::io::AsyncWriteExt;
 
 use super::command::{Command, Stop, passed_on};
-use super::failure::{Trouble, Why};
+use super::failure::{Problem, Why};
 use crate::api::dispatch::Target;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::local::server::home;
@@ -33,15 +33,15 @@ const KILL: &str = r#"for dir in /proc/[0-9]*; do
 done; exit 0"#;
 
 /// What runs a command in this container.
-pub(in crate::cli) fn executor(target: &Target) -> Result<DockerExecutor, Trouble> {
+pub(in crate::cli) fn executor(target: &Target) -> Result<DockerExecutor, Problem> {
     let known = hosts::known(home().ok().as_ref()).map_err(Failure::from)?;
     DockerExecutor::reaching(target, &known).map_err(|error| match error {
         ReachError::Unknown { .. } => Failure::new(Exit::NotFound, error.to_string()).into(),
-        ReachError::Endpoint(_) => Trouble::new(Why::Unreachable, error.to_string()),
+        ReachError::Endpoint(_) => Problem::new(Why::Unreachable, error.to_string()),
     })
 }
 
-pub(super) async fn exec(target: &Target, command: Command) -> Result<Exit, Trouble> {
+pub(super) async fn exec(target: &Target, command: Command) -> Result<Exit, Problem> {
     if command.tty {
         return on_a_terminal(target, command);
     }
@@ -57,7 +57,7 @@ pub(super) async fn exec(target: &Target, command: Command) -> Result<Exit, Trou
     };
     let Running { mut output, mut end } = running.map_err(|error| match error {
         // The container was there: the task may have run in it, and have ended with it.
-        ExecError::Worker(why) if why.contains(NO_CONTAINER) => Trouble::new(Why::Lost, why),
+        ExecError::Worker(why) if why.contains(NO_CONTAINER) => Problem::new(Why::Lost, why),
         other => other.into(),
     })?;
     let (mut out, mut err) = output::live();
@@ -82,19 +82,19 @@ pub(super) async fn exec(target: &Target, command: Command) -> Result<Exit, Trou
     drained.abort();
     match ended {
         Some(TaskEnd::Exited(_)) => Ok(stopped),
-        Some(TaskEnd::Lost(why)) => Err(Trouble::new(Why::Lost, why)),
+        Some(TaskEnd::Lost(why)) => Err(Problem::new(Why::Lost, why)),
         None => {
             let message =
                 "the command could not be ended, and may still run in the worker: report Lost, or cancel the task";
-            Err(Trouble::new(Why::Lost, message))
+            Err(Problem::new(Why::Lost, message))
         }
     }
 }
 
-fn how(end: TaskEnd) -> Result<Exit, Trouble> {
+fn how(end: TaskEnd) -> Result<Exit, Problem> {
     match end {
         TaskEnd::Exited(code) => Ok(passed_on(code)),
-        TaskEnd::Lost(why) => Err(Trouble::new(Why::Lost, why)),
+        TaskEnd::Lost(why) => Err(Problem::new(Why::Lost, why)),
     }
 }
 
@@ -130,9 +130,9 @@ async fn pass_on(to: &mut (impl AsyncWriteExt + Unpin), data: &[u8]) -> std::io:
 }
 
 /// Becomes `docker exec -t`: terminals, their sizes and their keys are what that program is for.
-fn on_a_terminal(target: &Target, command: Command) -> Result<Exit, Trouble> {
+fn on_a_terminal(target: &Target, command: Command) -> Result<Exit, Problem> {
     if !output::is_stdout_a_terminal() {
-        return Err(Trouble::new(Why::Usage, "-t: standard output is no terminal; leave it out"));
+        return Err(Problem::new(Why::Usage, "-t: standard output is no terminal; leave it out"));
     }
     let options = executor(target)?.docker_options(target)?;
     let mut docker = std::process::Command::new("docker");
@@ -143,5 +143,5 @@ fn on_a_terminal(target: &Target, command: Command) -> Result<Exit, Trouble> {
     }
     docker.args(command.workdir.iter().flat_map(|dir| ["-w", dir.as_str()])).arg(&target.id).args(command.argv);
     let error = docker.exec();
-    Err(Trouble::new(Why::Unreachable, format!("docker: {error}")))
+    Err(Problem::new(Why::Unreachable, format!("docker: {error}")))
 }

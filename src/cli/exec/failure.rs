@@ -8,7 +8,7 @@ use crate::runtime::exec::ExecError;
 
 /// A failure of `exec`, or a command that cannot be run.
 #[derive(Debug)]
-pub struct Trouble {
+pub struct Problem {
     exit: Exit,
     name: &'static str,
     message: String,
@@ -29,7 +29,7 @@ pub enum Why {
     Failed,
 }
 
-impl Trouble {
+impl Problem {
     /// A failure of Poolkeeper: exit code 125.
     pub fn new(why: Why, message: impl Into<String>) -> Self {
         let name = match why {
@@ -49,7 +49,7 @@ impl Trouble {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // It is one line, and the last one.
         let lines: Vec<&str> = self.message.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -57,7 +57,7 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl From<Failure> for Trouble {
+impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         let name = match failure.exit {
             Exit::Usage => "usage",
@@ -71,7 +71,7 @@ impl From<Failure> for Trouble {
     }
 }
 
-impl From<ExecError> for Trouble {
+impl From<ExecError> for Problem {
     fn from(error: ExecError) -> Self {
         match error {
             ExecError::Command { message, code: 127 } => {

@@ -4,7 +4,7 @@ use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::failure::{Trouble, Why};
+use super::failure::{Problem, Why};
 use crate::api::dispatch::Target;
 use crate::api::{Dispatch, Period, RuntimeKind, Worker};
 use crate::cli::change::check_name;
@@ -20,7 +20,7 @@ use crate::standalone::resident::targets;
 /// A worker, and the variables that describe the attempt.
 pub(super) struct Found {
     pub target: Target,
-    pub told: Vec<(String, String)>,
+    pub of_attempt: Vec<(String, String)>,
     /// Reaches the server.
     pub client: kube::Client,
     /// With a Pod: the flags with which kubectl talks to its cluster.
@@ -38,10 +38,10 @@ pub(super) struct Wanted<'a> {
 }
 
 /// Finds it on the server.
-pub(super) async fn find(wanted: &Wanted<'_>) -> Result<Found, Trouble> {
+pub(super) async fn find(wanted: &Wanted<'_>) -> Result<Found, Problem> {
     let missing = "name the task first, as in `poolkeeper exec \"$POOLKEEPER_TASK_ID\" -- CMD`: is a variable not set?";
     let name = wanted.name.filter(|name| !name.is_empty()).ok_or_else(|| Failure::usage(missing))?;
-    let (target, told, client) = match name.split_once('/') {
+    let (target, of_attempt, client) = match name.split_once('/') {
         Some(("worker", "")) => return Err(Failure::usage(missing).into()),
         Some(("worker", worker)) => {
             check_name(worker)?;
@@ -51,8 +51,8 @@ pub(super) async fn find(wanted: &Wanted<'_>) -> Result<Found, Trouble> {
         None | Some(("task", _)) => {
             let named = wanted.attempt.named(Some(name))?;
             let (server, found) = read(wanted, &named.name, "task").await?;
-            let (target, told) = of_task(&named, found)?;
-            (target, told, server.client)
+            let (target, of_attempt) = of_task(&named, found)?;
+            (target, of_attempt, server.client)
         }
         Some((kind, _)) => {
             return Err(Failure::usage(format!(
@@ -61,7 +61,7 @@ pub(super) async fn find(wanted: &Wanted<'_>) -> Result<Found, Trouble> {
             .into());
         }
     };
-    Ok(Found { target, told, client, kubectl: wanted.server.of_kubectl() })
+    Ok(Found { target, of_attempt, client, kubectl: wanted.server.of_kubectl() })
 }
 
 /// Reads an object. Nothing runs yet, so this may be repeated.
@@ -86,7 +86,7 @@ where
 }
 
 /// The worker of an open attempt, by a look at what the server has now.
-fn of_task(named: &Named, now: Dispatch) -> Result<(Target, Vec<(String, String)>), Trouble> {
+fn of_task(named: &Named, now: Dispatch) -> Result<(Target, Vec<(String, String)>), Problem> {
     let name = &named.name;
     let attempt = named.newest(&now)?;
     let may_run = can_run(&now);
@@ -97,10 +97,10 @@ fn of_task(named: &Named, now: Dispatch) -> Result<(Target, Vec<(String, String)
         let outcome = closed.map(|last| last.outcome).or_else(|| Some(reported?.outcome.into()));
         let outcome = outcome.map_or_else(|| "cancelled".to_owned(), |outcome| format!("{outcome:?}"));
         let message = format!("attempt {} of task {name} has ended, as {outcome}", attempt.number);
-        return Err(Trouble::new(Why::Conflict, message));
+        return Err(Problem::new(Why::Conflict, message));
     }
     let (Some(target), Some(worker)) = (status.target, status.worker) else {
-        return Err(Trouble::new(Why::Conflict, format!("task {name} has no worker yet")));
+        return Err(Problem::new(Why::Conflict, format!("task {name} has no worker yet")));
     };
     let env = [
         (variables::ID, name.clone()),
@@ -111,20 +111,20 @@ fn of_task(named: &Named, now: Dispatch) -> Result<(Target, Vec<(String, String)
 }
 
 /// A worker that is looked into, without a claim on it.
-fn of_worker(server: &Server, worker: &Worker, anyway: bool) -> Result<Target, Trouble> {
+fn of_worker(server: &Server, worker: &Worker, anyway: bool) -> Result<Target, Problem> {
     let name = worker.name_any();
     if let Some(task) = worker.status.as_ref().and_then(|status| status.dispatch.as_ref())
         && !anyway
     {
         let message = format!("worker {name} has task {}; --anyway runs the command all the same", task.name);
-        return Err(Trouble::new(Why::Conflict, message));
+        return Err(Problem::new(Why::Conflict, message));
     }
     output::say(&format!(
         "worker/{name} is for looking: this holds no claim, and the worker may get a task at any time"
     ));
     of(server, worker).ok_or_else(|| {
         let message = format!("the container of worker {name} is not known here: run the command with a task of it");
-        Trouble::new(Why::Unreachable, message)
+        Problem::new(Why::Unreachable, message)
     })
 }
 

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use self::command::{Command, Stop, passed_on};
-use self::failure::{Trouble, Why};
+use self::failure::{Problem, Why};
 use self::find::{Found, Wanted};
 use super::dispatches::identity::AttemptArgs;
 use super::exit::Exit;
@@ -88,12 +88,12 @@ impl ExecArgs {
     pub fn run(self) -> ExitCode {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
-            Err(error) => return Trouble::new(Why::Failed, error.to_string()).say().into(),
+            Err(error) => return Problem::new(Why::Failed, error.to_string()).say().into(),
         };
         let ended = runtime.block_on(Box::pin(self.exec()));
         // A thread may sit in a read of standard input that never returns.
         runtime.shutdown_background();
-        ExitCode::from(ended.unwrap_or_else(|trouble| trouble.say()))
+        ExitCode::from(ended.unwrap_or_else(|problem| problem.say()))
     }
 
     fn wanted(&self) -> Wanted<'_> {
@@ -106,7 +106,7 @@ impl ExecArgs {
         }
     }
 
-    async fn exec(self) -> Result<Exit, Trouble> {
+    async fn exec(self) -> Result<Exit, Problem> {
         if let Some(socket) = &self.socket {
             let request =
                 ExecRequest { argv: self.command, env: self.env, working_dir: self.workdir, ..ExecRequest::default() };
@@ -114,16 +114,16 @@ impl ExecArgs {
         }
         if let (Some(host), Some(container)) = (&self.host, &self.container) {
             let target = runtime::docker::named(host, container);
-            let (told, input) = (Vec::new(), true);
+            let (of_attempt, input) = (Vec::new(), true);
             let Self { command: argv, env, workdir, tty, .. } = self;
-            return docker::exec(&target, Command { argv, told, env, workdir, input, tty }).await;
+            return docker::exec(&target, Command { argv, of_attempt, env, workdir, input, tty }).await;
         }
-        let Found { target, told, kubectl, client } = find::find(&self.wanted()).await?;
+        let Found { target, of_attempt, kubectl, client } = find::find(&self.wanted()).await?;
         let Self { command: argv, env, workdir, input, tty, .. } = self;
-        let command = Command { argv, told, env, workdir, input, tty };
+        let command = Command { argv, of_attempt, env, workdir, input, tty };
         match target.runtime {
             RuntimeKind::Process if command.tty => {
-                Err(Trouble::new(Why::Usage, "-t: workers of runtime Process have no terminal; leave it out"))
+                Err(Problem::new(Why::Usage, "-t: workers of runtime Process have no terminal; leave it out"))
             }
             RuntimeKind::Process => {
                 let input = command.input;
@@ -145,21 +145,21 @@ impl ExecArgs {
     }
 }
 
-async fn in_process(socket: &std::path::Path, request: &ExecRequest, input: bool) -> Result<Exit, Trouble> {
+async fn in_process(socket: &std::path::Path, request: &ExecRequest, input: bool) -> Result<Exit, Problem> {
     let stop = Stop::listen()?;
     exit_of(exec_client::run(socket, request, input, stop.wait()).await?)
 }
 
 /// The exit code of a command that a shim, or the helper in a Pod, ran.
-fn exit_of(ended: Ended) -> Result<Exit, Trouble> {
+fn exit_of(ended: Ended) -> Result<Exit, Problem> {
     match ended {
         Ended::Exited(code) => Ok(passed_on(code)),
         Ended::Stopped => Ok(Exit::Interrupted),
         Ended::NoOutput { reader_gone: true, .. } => Ok(Exit::OutputClosed),
         Ended::NoOutput { message, .. } => {
-            Err(Trouble::new(Why::Failed, format!("cannot pass on the output, so the command was ended: {message}")))
+            Err(Problem::new(Why::Failed, format!("cannot pass on the output, so the command was ended: {message}")))
         }
-        Ended::Lost(message) => Err(Trouble::new(Why::Lost, message)),
+        Ended::Lost(message) => Err(Problem::new(Why::Lost, message)),
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process;
 
 use super::command::{Command, Stop, passed_on};
-use super::failure::{Trouble, Why};
+use super::failure::{Problem, Why};
 use crate::api::dispatch::Target;
 use crate::cli::exit::Exit;
 use crate::cli::output;
@@ -19,20 +19,20 @@ const TAIL: usize = 1024;
 /// What kubectl says after a command that did not end with 0.
 const CONFIRMED: &str = "command terminated with exit code ";
 
-pub(super) async fn exec(target: &Target, flags: &[String], command: Command) -> Result<Exit, Trouble> {
+pub(super) async fn exec(target: &Target, flags: &[String], command: Command) -> Result<Exit, Problem> {
     if command.workdir.is_some() {
         let message = "-w: a command in a Pod starts in the directory of its image; use `sh -c 'cd DIR && …'`";
-        return Err(Trouble::new(Why::Usage, message));
+        return Err(Problem::new(Why::Usage, message));
     }
     // The variables of the attempt are not passed on either.
     if !command.env.is_empty() {
         let message = "-e: an exec in a Pod has no environment of its own; use `env NAME=VALUE CMD`, but not for a secret, because \
                        the cluster's audit log shows it";
-        return Err(Trouble::new(Why::Usage, message));
+        return Err(Problem::new(Why::Usage, message));
     }
     let stop = Stop::listen()?;
     let (program, words) =
-        target.argv.split_first().ok_or_else(|| Trouble::new(Why::Failed, "the target has no command"))?;
+        target.argv.split_first().ok_or_else(|| Problem::new(Why::Failed, "the target has no command"))?;
     let mut kubectl = process::Command::new(program);
     kubectl.args(flags).args(words.iter().filter(|word| *word != "-i" || command.input));
     // The options of kubectl end with `--`, which is the last of these words.
@@ -41,16 +41,16 @@ pub(super) async fn exec(target: &Target, flags: &[String], command: Command) ->
         kubectl.stdin(Stdio::null());
     }
     if command.tty {
-        return Err(Trouble::new(Why::Usage, format!("-t: use `{} -t …` in a Pod", target.argv.join(" "))));
+        return Err(Problem::new(Why::Usage, format!("-t: use `{} -t …` in a Pod", target.argv.join(" "))));
     }
-    let mut running = kubectl.spawn().map_err(|error| Trouble::new(Why::Unreachable, format!("{program}: {error}")))?;
+    let mut running = kubectl.spawn().map_err(|error| Problem::new(Why::Unreachable, format!("{program}: {error}")))?;
     let tail = running.stderr.take().map(|stderr| tokio::spawn(pass_on(stderr)));
     let status = tokio::select! {
         biased;
-        status = running.wait() => status.map_err(|error| Trouble::new(Why::Lost, error.to_string()))?,
+        status = running.wait() => status.map_err(|error| Problem::new(Why::Lost, error.to_string()))?,
         () = stop.wait() => {
             let message = "a signal ended kubectl, but not the command in the Pod: report Lost, or cancel the task";
-            return Err(Trouble::new(Why::Lost, message));
+            return Err(Problem::new(Why::Lost, message));
         }
     };
     let tail = match tail {
@@ -61,7 +61,7 @@ pub(super) async fn exec(target: &Target, flags: &[String], command: Command) ->
         (true, _) => Ok(Exit::Success),
         (false, Some(code)) => Ok(passed_on(code)),
         (false, None) => {
-            Err(Trouble::new(Why::Lost, format!("{program} does not confirm how the command ended ({status})")))
+            Err(Problem::new(Why::Lost, format!("{program} does not confirm how the command ended ({status})")))
         }
     }
 }

@@ -17,7 +17,7 @@ pub(super) async fn follow(
 ) -> Result<(), Failure> {
     let mut seen = Seen { headed: !found.rows.is_empty(), columns: found.column_definitions, version, layout };
     loop {
-        if seen.watch(request, server).await? == Went::Old {
+        if seen.watch(request, server).await? == Ended::Old {
             // What happened in between cannot be had any more: the objects as they are now take its place.
             let (now, version) = request.list(server).await?;
             seen.version = version;
@@ -28,7 +28,7 @@ pub(super) async fn follow(
 
 /// Why a watch ended.
 #[derive(PartialEq, Eq)]
-enum Went {
+enum Ended {
     /// It was long enough: it goes on from the last version.
     On,
     /// Its version is too old.
@@ -44,7 +44,7 @@ struct Seen {
 }
 
 impl Seen {
-    async fn watch(&mut self, request: &Request, server: &Server) -> Result<Went, Failure> {
+    async fn watch(&mut self, request: &Request, server: &Server) -> Result<Ended, Failure> {
         let mut query = format!("watch=true&allowWatchBookmarks=true&resourceVersion={}", self.version);
         if let [name] = &*request.names {
             query.push_str("&fieldSelector=metadata.name%3D");
@@ -55,7 +55,7 @@ impl Seen {
         let path = request.path(server);
         let watch = table::request(&path, &query).map_err(|e| Failure::usage(format!("{path}: {e}")))?;
         let stream = match server.client.request_stream(watch).await {
-            Err(kube::Error::Api(status)) if status.code == 410 => return Ok(Went::Old),
+            Err(kube::Error::Api(status)) if status.code == 410 => return Ok(Ended::Old),
             stream => stream.map_err(|e| server.failed(&e))?,
         };
         let mut lines = std::pin::pin!(stream.lines());
@@ -66,7 +66,7 @@ impl Seen {
             if event["type"] == "ERROR" {
                 let gone = event["object"]["code"] == 410;
                 let message = event["object"]["message"].as_str().unwrap_or_default();
-                return if gone { Ok(Went::Old) } else { Err(Failure::new(Exit::Failed, message)) };
+                return if gone { Ok(Ended::Old) } else { Err(Failure::new(Exit::Failed, message)) };
             }
             let version = event["object"]["metadata"]["resourceVersion"].as_str().map(str::to_owned);
             let bookmark = event["type"] == "BOOKMARK";
@@ -82,7 +82,7 @@ impl Seen {
                 self.show(request, server, change)?;
             }
         }
-        Ok(Went::On)
+        Ok(Ended::On)
     }
 
     /// Shows rows below those that were shown before.

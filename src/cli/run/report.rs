@@ -49,7 +49,7 @@ pub(super) struct Report {
 impl Report {
     /// Of a run with this directory. None: it leaves no page.
     pub fn of(dir: &Arc<RunDir>, kind: ReportKind, credentials: &[Credential]) -> Option<Self> {
-        let wanted = dir.is_kept() && kind != ReportKind::None;
+        let wanted = dir.is_persistent() && kind != ReportKind::None;
         // A command is not run again for this: it would make a new value.
         let readable = credentials.iter().filter(|credential| credential.from_command.is_empty());
         wanted.then(|| Self { dir: dir.clone(), kind, credentials: readable.cloned().collect() })

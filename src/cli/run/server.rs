@@ -25,7 +25,7 @@ use crate::supervisor::{self, Place, lease};
 /// What becomes of tasks whose end is not waited for.
 const LEFT: &str = "left at once; what still runs ends with the Lease of this run, within a minute";
 /// The same with --lease-duration.
-const KEPT: &str = "left at once; what still runs in Pods waits for --resume until the Lease of this run ends";
+const LEFT_IN_PODS: &str = "left at once; what still runs in Pods waits for --resume until the Lease of this run ends";
 
 pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     let Some(name) = args.pool.as_deref() else {
@@ -49,7 +49,7 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
     // If the limit cannot be raised, fewer attempts may run at a time.
     let _ = room::limit();
     let work = Work::prepare(&args, cx.ids.uid(), Identity::Another).await?;
-    let interrupted = listen(if args.lease_duration.is_some() { KEPT } else { LEFT })?;
+    let interrupted = listen(if args.lease_duration.is_some() { LEFT_IN_PODS } else { LEFT })?;
     let shown = shown.begin(&args, &work, &pool, runtime, cx);
     let executor = Arc::new(Reach::new(server.client.clone(), hosts::known(home().ok().as_ref())?));
     let place = Place::new(server.client.clone(), &server.namespace, executor, std::future::pending());
@@ -67,7 +67,7 @@ pub(super) async fn run(args: RunArgs, cx: &Context) -> Result<Exit, Failure> {
         // Only in Pods does a task outlive its client in a way that another client can attach to.
         if keep_for.is_some() && runtime == RuntimeKind::Pod && work.tasks.as_ref().is_some_and(|tasks| !tasks.comes())
         {
-            adopted = Adopted::find(&place, work.dir.kept(), name, &patience, renew).await?;
+            adopted = Adopted::find(&place, work.dir.outliving(), name, &patience, renew).await?;
             if adopted.count() > 0 {
                 adopted.retain(work.source(&args)?)?;
             }

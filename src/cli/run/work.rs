@@ -128,7 +128,7 @@ impl Work {
         source: TaskSource,
         interrupted: &CancellationToken,
     ) -> Result<Option<Last>, Failure> {
-        let keep = self.dir.is_kept();
+        let keep = self.dir.is_persistent();
         let runner = Runner {
             place: plan.place,
             patience: Patience::new(plan.patience, cx.clock.clone(), shown.tracker.clone()),
@@ -179,12 +179,12 @@ impl Work {
     /// The tasks to run: those of the file that are not done yet, or the one command.
     pub(super) fn source(&self, args: &RunArgs) -> Result<TaskSource, supervisor::Error> {
         let Some(tasks) = &self.tasks else {
-            let kept = self.dir.is_kept().then(|| self.dir.task_dir(SINGLE));
+            let dir = self.dir.is_persistent().then(|| self.dir.task_dir(SINGLE));
             return Ok(TaskSource::There(Box::new(std::iter::once(Ok(TaskRef {
                 id: SINGLE.to_owned(),
                 line: 0,
                 text: None,
-                dir: kept,
+                dir,
                 earlier: 0,
                 priority: 0,
             })))));

@@ -34,11 +34,16 @@ pub(super) fn lines(pool: &ContainerPool) -> Vec<Vec<String>> {
     });
     let hosts = status.hosts.iter().filter_map(|host| {
         let why = escape(host.unreachable.as_deref()?).into_owned();
-        let kept = match host.workers {
+        let workers = match host.workers {
             0 => String::new(),
             n => format!("; its {n} workers keep their places"),
         };
-        Some(vec!["host".to_owned(), escape(&host.name).into_owned(), "unreachable".to_owned(), format!("{why}{kept}")])
+        Some(vec![
+            "host".to_owned(),
+            escape(&host.name).into_owned(),
+            "unreachable".to_owned(),
+            format!("{why}{workers}"),
+        ])
     });
     let paused = pool.spec.paused.then(|| {
         let name = pool.metadata.name.as_deref().unwrap_or_default();

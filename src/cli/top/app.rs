@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::rows::{Key, Row, Table, columns, len, row};
+use super::rows::{Row, SortKey, Table, columns, len, row};
 use super::theme::Theme;
 use crate::dashboard::live::model::Model;
 
@@ -114,7 +114,8 @@ impl App {
             let mut lines: Vec<usize> = (0..len(model, table)).filter(shown).collect();
             let pane = &mut self.panes[table as usize];
             if let Some((column, backwards)) = pane.sort {
-                let key = |i: &usize| row(model, table, *i).map_or(Key::Number(0), |row| row.key(column, model.now));
+                let key =
+                    |i: &usize| row(model, table, *i).map_or(SortKey::Number(0), |row| row.key(column, model.now));
                 lines.sort_by_cached_key(key);
                 if backwards {
                     lines.reverse();

@@ -71,7 +71,7 @@ fn count<'a>(n: usize, tone: Tone) -> Cell<'a> {
 
 /// By what a column is sorted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Key {
+pub(super) enum SortKey {
     Number(i64),
     Text(String),
 }
@@ -87,17 +87,17 @@ pub(super) trait Row {
     /// What stands in a column.
     fn cell(&self, column: usize, now: Timestamp) -> Cell<'_>;
     /// By what a column is sorted.
-    fn key(&self, column: usize, now: Timestamp) -> Key;
+    fn key(&self, column: usize, now: Timestamp) -> SortKey;
 }
 
 /// Times as keys: what has none comes last.
-fn time(at: Option<Timestamp>) -> Key {
-    Key::Number(at.map_or(i64::MAX, Timestamp::as_second))
+fn time(at: Option<Timestamp>) -> SortKey {
+    SortKey::Number(at.map_or(i64::MAX, Timestamp::as_second))
 }
 
-fn of_cell(row: &dyn Row, column: usize, now: Timestamp) -> Key {
+fn of_cell(row: &dyn Row, column: usize, now: Timestamp) -> SortKey {
     let text = row.cell(column, now).text;
-    text.parse().map_or_else(|_| Key::Text(text.to_lowercase()), Key::Number)
+    text.parse().map_or_else(|_| SortKey::Text(text.to_lowercase()), SortKey::Number)
 }
 
 /// `4m03s`, `refused`, `refused, probed in 4m03s`.
@@ -176,7 +176,7 @@ impl Row for Pool {
         }
     }
 
-    fn key(&self, column: usize, now: Timestamp) -> Key {
+    fn key(&self, column: usize, now: Timestamp) -> SortKey {
         of_cell(self, column, now)
     }
 }
@@ -248,10 +248,10 @@ impl Row for Worker {
         }
     }
 
-    fn key(&self, column: usize, now: Timestamp) -> Key {
+    fn key(&self, column: usize, now: Timestamp) -> SortKey {
         match column {
             3 => time(self.since),
-            5 => self.rest.as_ref().map_or(Key::Number(i64::MAX), |rest| time(rest.until)),
+            5 => self.rest.as_ref().map_or(SortKey::Number(i64::MAX), |rest| time(rest.until)),
             _ => of_cell(self, column, now),
         }
     }
@@ -322,10 +322,10 @@ impl Row for Dispatch {
         }
     }
 
-    fn key(&self, column: usize, now: Timestamp) -> Key {
+    fn key(&self, column: usize, now: Timestamp) -> SortKey {
         match column {
             4 => time(self.since),
-            6 => Key::Number(self.place.map_or(i64::MAX, |n| i64::try_from(n).unwrap_or(i64::MAX))),
+            6 => SortKey::Number(self.place.map_or(i64::MAX, |n| i64::try_from(n).unwrap_or(i64::MAX))),
             8 => time(self.not_before),
             _ => of_cell(self, column, now),
         }
@@ -384,10 +384,10 @@ impl Row for Credential {
         }
     }
 
-    fn key(&self, column: usize, now: Timestamp) -> Key {
+    fn key(&self, column: usize, now: Timestamp) -> SortKey {
         match column {
-            3 => self.rest.as_ref().map_or(Key::Number(i64::MAX), |rest| time(rest.until)),
-            5 => Key::Number(i64::try_from(self.busy).unwrap_or(i64::MAX)),
+            3 => self.rest.as_ref().map_or(SortKey::Number(i64::MAX), |rest| time(rest.until)),
+            5 => SortKey::Number(i64::try_from(self.busy).unwrap_or(i64::MAX)),
             _ => of_cell(self, column, now),
         }
     }

@@ -96,7 +96,7 @@ impl Core {
         let known = self.pools.get(key).map(|p| p.learned.requests.bad().clone()).unwrap_or_default();
         for (k, Bad { value, text, refused }) in &bad {
             // The words may be other ones at each retry. The condition has the newest.
-            if known.get(k).is_none_or(|told| told.value != *value || (*refused && !told.refused)) {
+            if known.get(k).is_none_or(|known| known.value != *value || (*refused && !known.refused)) {
                 self.record(
                     "ContainerPool",
                     &**obj,

@@ -199,8 +199,8 @@ impl Core {
             }
             let owed = p.learned.replacements.first_owed().cloned();
             let Some(host) = self.next_host(key, obj) else { return };
-            let kept = owed.flatten().filter(|name| obj.spec.credentials.iter().any(|c| c.name == *name));
-            let Ok(credential) = self.credential_for_next(key, obj, kept, &host.host, now) else {
+            let inherited = owed.flatten().filter(|name| obj.spec.credentials.iter().any(|c| c.name == *name));
+            let Ok(credential) = self.credential_for_next(key, obj, inherited, &host.host, now) else {
                 self.directories.wait(key); // the end of a worker that has one of them marks the pool again
                 return;
             };
@@ -242,18 +242,18 @@ impl Core {
         &mut self,
         key: &ObjectKey,
         obj: &ContainerPool,
-        kept: Option<String>,
+        inherited: Option<String>,
         host: &str,
         now: Now,
     ) -> Result<Option<String>, InUse> {
         if obj.spec.credentials.is_empty() {
             return Ok(None);
         }
-        if let Some(kept) = kept {
+        if let Some(inherited) = inherited {
             // A worker that replaces another one is on the same credential.
-            let entry = obj.spec.credentials.iter().find(|c| c.name == kept);
+            let entry = obj.spec.credentials.iter().find(|c| c.name == inherited);
             let is_full = entry.is_some_and(|c| self.directory_is_full(c, host));
-            return if is_full { Err(InUse) } else { Ok(Some(kept)) };
+            return if is_full { Err(InUse) } else { Ok(Some(inherited)) };
         }
         if let Some(probed) = self.lacks_prober(key, obj, now).and_then(|place| obj.spec.credentials.get(place)) {
             let is_full = self.directory_is_full(probed, host);

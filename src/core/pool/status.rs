@@ -23,8 +23,8 @@ fn count(n: usize) -> i32 {
 
 /// What is written at once if it changes: each condition's status, and the reason of a False one.
 fn gist(conditions: &[Condition]) -> String {
-    let told = conditions.iter().filter(|c| c.type_ != PoolScalingLimited::CONDITION);
-    told.fold(String::new(), |mut text, c| {
+    let shown = conditions.iter().filter(|c| c.type_ != PoolScalingLimited::CONDITION);
+    shown.fold(String::new(), |mut text, c| {
         let reason = if c.is_true() { "" } else { &c.reason };
         text.extend([&c.type_, "=", &c.status, " ", reason, "\n"]);
         text
@@ -100,8 +100,8 @@ impl Core {
         let known = says == gist(&old);
         let interval = self.cfg.rollup_interval;
         // What was written may not have been seen yet.
-        let news = |p: &PoolEntry| !known && says != p.said;
-        self.pools.get_mut(key).filter(|p| news(p)).is_some_and(|p| p.at_once.take(interval, now.mono))
+        let is_new = |p: &PoolEntry| !known && says != p.said;
+        self.pools.get_mut(key).filter(|p| is_new(p)).is_some_and(|p| p.at_once.take(interval, now.mono))
     }
 
     /// Records Events on transitions of the pool's conditions Ready and Progressing.

@@ -139,8 +139,8 @@ impl Core {
     /// True if a worker that cannot take work is of another template, or may have an old value of its credential. Its recovery is not
     /// waited for.
     fn is_useless(&self, e: &WorkerEntry) -> bool {
-        let kept = e.obj().is_deleting() || e.obj().spec.cordoned || !self.instances.is_listed(&host_of(e.obj()));
-        !kept && (self.is_outdated(e) || self.is_stale(e))
+        let stays = e.obj().is_deleting() || e.obj().spec.cordoned || !self.instances.is_listed(&host_of(e.obj()));
+        !stays && (self.is_outdated(e) || self.is_stale(e))
     }
 
     fn set_due(&mut self, key: &ObjectKey, due: Option<Timestamp>) {

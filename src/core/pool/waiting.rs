@@ -23,7 +23,7 @@ impl Core {
     /// Records one Event for all dispatches that the queue refused lately.
     pub(super) fn report_refusals(&mut self, key: &ObjectKey, obj: &ContainerPool, now: Now, wake: &mut Wake) {
         let Some(p) = self.pools.get_mut(key) else { return };
-        if let Some(next) = p.refusals_told.map(|t| t + REFUSALS_EVERY).filter(|t| *t > now.mono) {
+        if let Some(next) = p.refusals_reported.map(|t| t + REFUSALS_EVERY).filter(|t| *t > now.mono) {
             if p.queue.admission.has_refused() {
                 wake.after(next);
             }
@@ -32,7 +32,7 @@ impl Core {
         if !p.queue.admission.take_refused() {
             return;
         }
-        p.refusals_told = Some(now.mono);
+        p.refusals_reported = Some(now.mono);
         let text = format!(
             "dispatches are refused: {} wait already (spec.dispatch.queueLimit)",
             obj.spec.dispatch.queue_limit

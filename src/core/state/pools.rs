@@ -49,7 +49,7 @@ pub(in crate::core) struct PoolEntry {
     /// Monotonic time at which its queue was last looked at to tell dispatches why they wait.
     pub queue_looked_at: Option<Duration>,
     /// Monotonic time at which an Event last said that its queue refuses dispatches.
-    pub refusals_told: Option<Duration>,
+    pub refusals_reported: Option<Duration>,
     /// What its conditions said in the newest write.
     pub said: String,
     /// Writes of its status that did not wait for the next roll-up.
@@ -152,7 +152,7 @@ impl PoolEntry {
             // A name is enough for these: the last is a guess, the others limit rates.
             status_written: _,
             queue_looked_at: _,
-            refusals_told: _,
+            refusals_reported: _,
             said: _,
             at_once: _,
             looked_at: _,

@@ -1,15 +1,15 @@
 //! What happens on a server, as views over time: each state of an object that a watch shows is compared with the one before.
 //!
-//! - Here: pools, and the times in which the server was watched. `pool`: the tasks and attempts of one pool. `lane`: one worker.
+//! - Here: pools, and the times in which the server was watched. `pool`: the tasks and attempts of one pool. `worker`: one worker.
 //!   `present`: how things stand now.
 //!
 //! What happened before the watch began, or while it was cut off, is known as far as objects still say it: a dispatch says
 //! when its newest attempt began and how its last one ended, but nothing of the attempts before. All times are milliseconds
 //! after 1970, by the server's clock.
 
-mod lane;
 mod pool;
 pub mod present;
+mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 

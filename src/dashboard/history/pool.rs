@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use super::lane::Lane;
 use super::present::{Present, Wait};
+use super::worker::WorkerHistory;
 use crate::api::dispatch::{Dispatch, DispatchPhase, DispatchStatus, LastResult, Outcome};
 use crate::api::pool::Scope;
 use crate::api::{ContainerPool, RuntimeKind, Time, Worker, names};
@@ -26,7 +26,7 @@ pub(super) struct Pool {
     /// What ended before is left out.
     floor: i64,
     object: Option<Object>,
-    lanes: BTreeMap<String, Lane>,
+    workers: BTreeMap<String, WorkerHistory>,
     /// The dispatches that are there, by name.
     tasks: HashMap<String, Task>,
     /// How many of them wait.
@@ -96,7 +96,7 @@ impl Pool {
             name: name.to_owned(),
             floor,
             object: None,
-            lanes: BTreeMap::new(),
+            workers: BTreeMap::new(),
             tasks: HashMap::new(),
             queued: 0,
             running: 0,
@@ -127,15 +127,15 @@ impl Pool {
 
     pub(super) fn worker(&mut self, now: i64, object: &Worker, known: bool) {
         let name = object.metadata.name.clone().unwrap_or_default();
-        let lane = lane(&mut self.lanes, &self.name, &name);
-        let newest = lane.newest.and_then(|n| Some((n, self.attempts.get(index(n, self.left_out)?)?)));
+        let worker = worker_of(&mut self.workers, &self.name, &name);
+        let newest = worker.newest.and_then(|n| Some((n, self.attempts.get(index(n, self.left_out)?)?)));
         let after = newest.and_then(|(n, past)| past.until.and(past.to).map(|end| (end, n)));
-        lane.seen(now, object, known, after);
+        worker.seen(now, object, known, after);
     }
 
     pub(super) fn worker_gone(&mut self, now: i64, name: &str) {
-        if let Some(lane) = self.lanes.get_mut(name) {
-            lane.gone(now);
+        if let Some(worker) = self.workers.get_mut(name) {
+            worker.gone(now);
         }
     }
 
@@ -222,8 +222,7 @@ impl Pool {
     fn begin(&mut self, task: &Task, status: &DispatchStatus, from: i64) -> Option<u64> {
         let worker = status.worker.as_ref()?.name.clone();
         let number = self.left_out + self.attempts.len() as u64;
-        let lane = lane(&mut self.lanes, &self.name, &worker);
-        lane.newest = Some(number);
+        worker_of(&mut self.workers, &self.name, &worker).newest = Some(number);
         // Of a later attempt only what was seen says since when it waited.
         let waited = (status.attempt == 1 || task.attempt > 0).then(|| (from - task.since).max(0));
         let (to, outcome, message, until) = (None, None, None, None);
@@ -257,7 +256,7 @@ impl Pool {
         let past = self.attempts.get_mut(index(task.open.take()?, self.left_out)?)?;
         let to = at.max(past.from);
         past.to = Some(to);
-        lane(&mut self.lanes, &self.name, &past.worker).worked += to - past.from;
+        worker_of(&mut self.workers, &self.name, &past.worker).worked += to - past.from;
         Some(past)
     }
 
@@ -269,7 +268,7 @@ impl Pool {
 
     /// Workers that are not there are gone.
     pub(super) fn keep_workers(&mut self, now: i64, there: &BTreeSet<String>) {
-        self.lanes.values_mut().filter(|lane| !there.contains(&lane.name)).for_each(|lane| lane.gone(now));
+        self.workers.values_mut().filter(|worker| !there.contains(&worker.name)).for_each(|worker| worker.gone(now));
     }
 
     /// Dispatches that are not there are gone.
@@ -288,7 +287,7 @@ impl Pool {
             Some((at, n)) if now - *at < STEP => *n = waiting,
             _ => push(&mut self.waiting, (now, waiting)),
         }
-        let free = self.lanes.values().filter_map(|lane| lane.free_from(now)).min();
+        let free = self.workers.values().filter_map(|worker| worker.free_from(now)).min();
         let why = (waiting > 0 && running == 0).then_some(match free {
             None => Why::NoWorker,
             Some(free) if free > now => Why::Rest,
@@ -300,8 +299,8 @@ impl Pool {
         }
         // A row stays as long as there is an attempt in it.
         let left_out = self.left_out;
-        let has_attempts = |lane: &Lane| lane.newest.is_some_and(|newest| newest >= left_out);
-        self.lanes.retain(|_, lane| has_attempts(lane) || !lane.is_before(now - FORGET));
+        let has_attempts = |worker: &WorkerHistory| worker.newest.is_some_and(|newest| newest >= left_out);
+        self.workers.retain(|_, worker| has_attempts(worker) || !worker.is_before(now - FORGET));
     }
 
     /// What is not seen does not go on.
@@ -321,13 +320,14 @@ impl Pool {
         let from = first.max(self.floor).min(watched.first().map_or(started, |watched| watched[0]));
         let place = |number| index(number, self.left_out).and_then(|at| position.get(at)).copied();
 
-        let lanes = self.ordered();
-        let row_of: HashMap<&str, usize> = lanes.iter().enumerate().map(|(at, lane)| (&*lane.name, at)).collect();
+        let workers = self.ordered();
+        let row_of: HashMap<&str, usize> = workers.iter().enumerate().map(|(at, worker)| (&*worker.name, at)).collect();
         let mut works: HashMap<&str, i64> = HashMap::new();
         for past in self.attempts.iter().filter(|past| past.to.is_none()) {
             works.insert(&past.worker, past.from);
         }
-        let rows = lanes.iter().map(|lane| lane.row(from, now, works.get(&*lane.name).copied(), place)).collect();
+        let rows =
+            workers.iter().map(|worker| worker.row(from, now, works.get(&*worker.name).copied(), place)).collect();
         let (mut ids, mut known) = (Vec::new(), HashMap::new());
         let attempts = order.iter().filter_map(|at| {
             let past = &self.attempts[*at];
@@ -407,24 +407,24 @@ impl Pool {
             paused: object.is_some_and(|object| object.paused),
             waits,
             problems: object.map(|object| object.problems.clone()).unwrap_or_default(),
-            workers: self.ordered().iter().map(|lane| lane.present(from, now)).collect(),
+            workers: self.ordered().iter().map(|worker| worker.present(from, now)).collect(),
         }
     }
 
     /// By ordinal, so pool-10 comes after pool-9.
-    fn ordered(&self) -> Vec<&Lane> {
-        let mut lanes: Vec<&Lane> = self.lanes.values().collect();
-        lanes.sort_by_key(|lane| (lane.ordinal, &lane.name));
-        lanes
+    fn ordered(&self) -> Vec<&WorkerHistory> {
+        let mut workers: Vec<&WorkerHistory> = self.workers.values().collect();
+        workers.sort_by_key(|worker| (worker.ordinal, &worker.name));
+        workers
     }
 }
 
 /// The row of a worker. One that is named by an attempt alone is made: it is gone.
-fn lane<'a>(lanes: &'a mut BTreeMap<String, Lane>, pool: &str, name: &str) -> &'a mut Lane {
-    if !lanes.contains_key(name) {
-        lanes.insert(name.to_owned(), Lane::new(name, names::ordinal(pool, name)));
+fn worker_of<'a>(workers: &'a mut BTreeMap<String, WorkerHistory>, pool: &str, name: &str) -> &'a mut WorkerHistory {
+    if !workers.contains_key(name) {
+        workers.insert(name.to_owned(), WorkerHistory::new(name, names::ordinal(pool, name)));
     }
-    lanes.entry(name.to_owned()).or_insert_with(|| Lane::new(name, None))
+    workers.entry(name.to_owned()).or_insert_with(|| WorkerHistory::new(name, None))
 }
 
 fn count(tasks: &mut Tasks, task: &Task) {

@@ -219,7 +219,7 @@ fn reasons_are_counted_and_pools_are_apart() {
 }
 
 #[test]
-fn what_is_kept_is_bounded() {
+fn what_is_stored_is_bounded() {
     let mut history = history(&[worker("agents-0", "w", 0, json!({"phase": "Ready"}))], &[]);
     for n in 0..i64::try_from(super::pool::MAX_ATTEMPTS).unwrap() + 10 {
         let name = format!("t-{n}");

@@ -79,8 +79,8 @@ function timeline(data, acts) {
     return { t, row, attempt: best, rest: best ? undefined : restAt(row, t) };
   }
 
-  function told(spot) {
-    if (spot.attempt) return [`${spot.attempt.title} · attempt ${spot.attempt.n}`, ...story(data, spot.attempt)];
+  function words(spot) {
+    if (spot.attempt) return [`${spot.attempt.title} · attempt ${spot.attempt.n}`, ...linesOf(data, spot.attempt)];
     if (spot.rest) {
       const cause = data.attempts[spot.rest.after];
       return [`${spot.row.title} rests`, `${clock(data.from + spot.rest.from)} to ${clock(data.from + spot.rest.until)} (${span(spot.rest.until - spot.rest.from)})`,
@@ -91,7 +91,7 @@ function timeline(data, acts) {
       return [row.title, ...(row.credential ? [`credential ${plain(row.credential)}`] : []),
         `${count(row.attempts.length, "attempt")}, worked ${span(row.worked)}, rested ${span(row.rested)}`];
     }
-    if (spot.queue && isTold(data, spot.t)) {
+    if (spot.queue && isRecorded(data, spot.t)) {
       const stall = data.stalls.find((one) => one.from <= spot.t && spot.t < one.to);
       const n = waitingAt(data, spot.t);
       return [n === 1 ? "1 task waits" : `${n.toLocaleString("en")} tasks wait`, `${clock(data.from + spot.t)}; ${workersAt(data, spot.t)}`,
@@ -101,7 +101,7 @@ function timeline(data, acts) {
   }
 
   function showTip(spot, x, y) {
-    const [title, ...lines] = told(spot);
+    const [title, ...lines] = words(spot);
     tip.hidden = title === undefined;
     if (tip.hidden) return;
     tip.replaceChildren(make("strong", {}, title), ...lines.map((line) => make("div", {}, line)));
@@ -124,11 +124,11 @@ function timeline(data, acts) {
     draw();
   }
 
-  function choose(index, told = true) {
+  function choose(index, aloud = true) {
     s.chosen = index;
     if (data.attempts[index]) reveal(data.attempts[index]);
     draw();
-    acts.chosen(data.attempts[index], told);
+    acts.chosen(data.attempts[index], aloud);
   }
 
   // Pointers that are down: where they are, and where they came down.

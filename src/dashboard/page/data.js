@@ -56,7 +56,7 @@ const waitingAt = (data, t) => { const at = last(data.waiting, (w) => w[0], t); 
 const attemptAt = (row, t) => { const a = row.attempts[last(row.attempts, (x) => x.from, t)]; return a && a.to >= t ? a : undefined; };
 const restAt = (row, t) => { const r = row.rests[last(row.rests, (x) => x.from, t)]; return r && r.until > t ? r : undefined; };
 const isUp = (row, t) => row.up.some(([from, to]) => from <= t && t < to);
-const isTold = (data, t) => data.runs.some(([from, to]) => from <= t && t <= to);
+const isRecorded = (data, t) => data.runs.some(([from, to]) => from <= t && t <= to);
 
 // What the workers did at a time, in words.
 function workersAt(data, t) {
@@ -73,7 +73,7 @@ function workersAt(data, t) {
 }
 
 // The lines that say what one attempt is.
-function story(data, a) {
+function linesOf(data, a) {
   const lines = a.running ? [`Running on ${data.rows[a.row].title} for ${span(a.to - a.from)}`, `since ${clock(data.from + a.from)}`]
     : [`${OUTCOMES[a.outcome][2]} on ${data.rows[a.row].title} after ${span(a.took)}`, `${clock(data.from + a.from)} to ${clock(data.from + a.to)}`];
   if (a.waited >= 100) lines.push(`waited ${span(a.waited)} before`);

@@ -48,10 +48,10 @@ function start(view, tell) {
   const table = attemptsTable(data, (index) => { choose(index); panel.focus(); });
   const workers = workersTable(data);
   board = timeline(data, {
-    chosen(a, told) {
+    chosen(a, aloud) {
       panel.show(a);
       table.mark(a);
-      if (told) find("said").textContent = a ? `${a.title} attempt ${a.n}: ${story(data, a).join(", ")}` : "";
+      if (aloud) find("said").textContent = a ? `${a.title} attempt ${a.n}: ${linesOf(data, a).join(", ")}` : "";
     },
     open: () => panel.focus(),
   });

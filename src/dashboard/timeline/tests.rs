@@ -240,7 +240,7 @@ fn too_many_attempts_leave_the_newest() {
 }
 
 #[test]
-fn outputs_of_what_went_wrong_come_first() {
+fn outputs_of_what_failed_come_first() {
     let timeline = after(&[
         (0, run(3, "Worker")),
         (1, started("a", 1, "p-0")),

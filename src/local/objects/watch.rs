@@ -17,7 +17,7 @@ use crate::local::response::status::ApiError;
 use crate::local::response::table;
 use crate::local::schema::kind::Kind;
 use crate::local::schema::meta;
-use crate::local::store::log::Event;
+use crate::local::store::log::WatchEvent;
 use crate::local::store::object::Stored;
 
 /// The time between two bookmarks.
@@ -126,7 +126,7 @@ impl Watcher {
         let mut lines = Vec::new();
         let mut looked_at;
         loop {
-            let events: Vec<Event> = {
+            let events: Vec<WatchEvent> = {
                 let state = self.api.lock();
                 let log = state.log(self.kind.store);
                 if !log.follows(self.seen) {
@@ -156,7 +156,7 @@ impl Watcher {
     }
 
     /// The event as this watch sees it: an object that leaves the selection is deleted, one that enters it is added.
-    fn line(&mut self, out: &mut Vec<u8>, event: &Event) {
+    fn line(&mut self, out: &mut Vec<u8>, event: &WatchEvent) {
         let selects = |s: &Stored| self.selector.is_empty() || self.selector.matches(&self.kind.view(&s.object));
         let now = event.change != Change::Deleted && selects(&event.now);
         let before = event.before.as_deref().is_some_and(selects);

@@ -9,7 +9,7 @@ use crate::local::store::object::{ObjectKey, Stored};
 
 /// A change as watches see it.
 #[derive(Debug, Clone)]
-pub(crate) struct Event {
+pub(crate) struct WatchEvent {
     pub change: Change,
     pub namespace: String,
     /// The new version; for [`Change::Deleted`] the last one, with the revision of the deletion.
@@ -21,7 +21,7 @@ pub(crate) struct Event {
 #[derive(Default)]
 pub(crate) struct Batch {
     pub records: Vec<Record>,
-    pub events: Vec<(ObjectKey, Event)>,
+    pub events: Vec<(ObjectKey, WatchEvent)>,
 }
 
 impl Batch {
@@ -32,7 +32,7 @@ impl Batch {
 
 /// The newest events of one kind, by revision.
 pub(crate) struct Log {
-    events: VecDeque<Event>,
+    events: VecDeque<WatchEvent>,
     /// Events up to this revision may be missing.
     forgotten: u64,
     /// The revision of the last event that is missing.
@@ -56,12 +56,12 @@ impl Log {
     }
 
     /// The events after a revision, oldest first.
-    pub fn after(&self, revision: u64) -> impl Iterator<Item = &Event> {
+    pub fn after(&self, revision: u64) -> impl Iterator<Item = &WatchEvent> {
         self.events.range(self.events.partition_point(|e| e.now.revision <= revision)..)
     }
 
     /// Adds an event, drops the oldest if there are more than `keep`, and wakes the watches.
-    pub fn push(&mut self, event: Event, keep: usize) {
+    pub fn push(&mut self, event: WatchEvent, keep: usize) {
         self.events.push_back(event);
         while self.events.len() > keep {
             if let Some(old) = self.events.pop_front() {

@@ -9,7 +9,7 @@ use crate::local::record::{Change, Record};
 use crate::local::schema::kind::Kind;
 use crate::local::schema::meta;
 use crate::local::store::committed::{Committed, lock};
-use crate::local::store::log::{Batch, Event};
+use crate::local::store::log::{Batch, WatchEvent};
 use crate::local::store::object::{ObjectKey, Stored};
 use crate::local::store::writer::Pending;
 
@@ -101,7 +101,7 @@ impl<'a> Transaction<'a> {
             object: Arc::clone(&now.object),
             unsettled,
         });
-        let event = Event { change, namespace: key.namespace.clone(), now: Arc::clone(&now), before };
+        let event = WatchEvent { change, namespace: key.namespace.clone(), now: Arc::clone(&now), before };
         self.changed.insert(key.clone(), (change != Change::Deleted).then(|| Arc::clone(&now)));
         self.batch.events.push((key, event));
         now

@@ -108,7 +108,7 @@ impl Redactor {
         // The program that was about to print the rest was ended.
         self.hide(if self.seen < MIN_PART { 0 } else { self.seen });
         self.seen = 0;
-        self.let_go(to);
+        self.pass_on(to);
     }
 
     /// The start is hidden as far as it may be the rest of a value; beyond that a whole one may begin within it.
@@ -133,14 +133,14 @@ impl Redactor {
                 self.seen = self.shorter[self.seen];
             }
         }
-        self.let_go(to);
+        self.pass_on(to);
     }
 
     fn hide(&mut self, last: usize) {
         self.held.iter_mut().rev().take(last).for_each(|(_, known)| *known = true);
     }
 
-    fn let_go(&mut self, to: &mut Vec<u8>) {
+    fn pass_on(&mut self, to: &mut Vec<u8>) {
         while self.held.len() > self.seen {
             let Some((byte, hidden)) = self.held.pop_front() else { return };
             match hidden {

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_login_is_one_file_and_what_is_beside_it_does_not_count() {
+    fn the_login_is_one_file_and_what_is_next_to_it_does_not_count() {
         let dir = tempfile::tempdir().unwrap();
         let host_path = dir.path().to_str().unwrap().to_owned();
         let login = Login::open(&LoginDirectory { host_path, ..LoginDirectory::default() }).unwrap();

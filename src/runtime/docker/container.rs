@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_kept_to() {
+    fn limits_become_those_of_the_engine() {
         let mut spec = spec();
         spec.resources = resources(&[("cpu", "500m"), ("memory", "512Mi")], &[]);
         let host = made(&spec).unwrap().host_config.unwrap();

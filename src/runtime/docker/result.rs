@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_directory_may_be_written_by_anybody_whatever_its_name() {
+    fn the_directory_may_be_written_by_every_user_whatever_its_name() {
         for name in [DIRECTORY.to_owned(), "a".repeat(253)] {
             let bytes = directory(&name).unwrap();
             let mut archive = tar::Archive::new(&bytes[..]);

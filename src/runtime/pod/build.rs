@@ -83,8 +83,8 @@ pub(super) fn pod(spec: &InstanceSpec, installation: &str) -> Result<Value, Stri
             "terminationGracePeriodSeconds": spec.grace.unwrap_or(GRACE).as_secs(),
         },
     });
-    if let Some(laid) = &spec.pod_template {
-        template::lay_over(&mut pod, laid)?;
+    if let Some(template) = &spec.pod_template {
+        template::merge_into(&mut pod, template)?;
     }
     // What the protocol stands on is not for a template to change.
     pod["metadata"]["name"] = json!(spec.key.instance_name());

@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const BUFFER: usize = 256 * 1024;
 
 /// Names a task: the Pod, and the path of the result file in it.
-pub(super) type Key = (String, String);
+pub(super) type TaskKey = (String, String);
 
 /// Runs tasks in Pods.
 #[derive(Clone)]
@@ -43,9 +43,9 @@ pub struct PodExecutor {
     /// Execs that wait for a task.
     connections: Connections,
     /// Result files that were sent.
-    pub(super) results: Arc<Mutex<BTreeMap<Key, Result<Bytes, String>>>>,
+    pub(super) results: Arc<Mutex<BTreeMap<TaskKey, Result<Bytes, String>>>>,
     /// Contact with tasks that ended, whose keepers wait for the word that this is known.
-    pub(super) ended: Arc<Mutex<BTreeMap<Key, Contact>>>,
+    pub(super) ended: Arc<Mutex<BTreeMap<TaskKey, Contact>>>,
 }
 
 /// Contact with a task.
@@ -196,7 +196,7 @@ impl Executor for PodExecutor {
         }
         let result = task.env.iter().find(|(name, _)| name == RESULT).map(|(_, path)| path.clone());
         let Task { argv, env, stdin, working_dir } = task;
-        let request = ExecRequest { argv, env, working_dir, result, kept: None, more: true };
+        let request = ExecRequest { argv, env, working_dir, result, keep: None, more: true };
         let begun = async { Self::on(target, self.connect(target).await?, &request).await };
         let (session, exec, ended) = in_time(target, begun).await.map_err(|refused| refused.error)?;
         let (results, key) = (self.results.clone(), (target.id.clone(), request.result.unwrap_or_default()));
@@ -220,12 +220,12 @@ impl Executor for PodExecutor {
         }
     }
 
-    async fn exec_kept(&self, target: &Target, task: Task, keep: Keep) -> Result<(Running, bool), ExecError> {
+    async fn exec_durable(&self, target: &Target, task: Task, keep: Keep) -> Result<(Running, bool), ExecError> {
         self.keep(target, task, keep).await
     }
 
     async fn release(&self, target: &Target, path: &str) {
-        self.let_go(target, path);
+        self.release_task(target, path);
     }
 
     async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {

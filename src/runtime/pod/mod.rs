@@ -4,7 +4,7 @@
 //! (`kubectl exec`), with its own rights. The controller reads no Secret: a credential is a reference that the kubelet resolves.
 //!
 //! - `build`: the Pod that is created. `template`: how `spec.podTemplate` is merged into it.
-//! - `helper`: the program in the Pod that runs tasks. `exec`: its client. `kept`: tasks that outlive contact. `plain`: tasks without the helper. `ending`: when output ends.
+//! - `helper`: the program in the Pod that runs tasks. `exec`: its client. `durable`: tasks that outlive contact. `plain`: tasks without the helper. `ending`: when output ends.
 //! - `budget`, `nodes`: protection from eviction, and its end.
 //! - `state`: what a Pod's status means.
 //! - `seen`: what the watch showed. `observe`: the watch. `trim`: what it reads of a Pod.
@@ -12,10 +12,10 @@
 mod budget;
 mod build;
 mod connections;
+mod durable;
 mod ending;
 mod exec;
 mod helper;
-mod kept;
 mod nodes;
 mod observe;
 mod plain;

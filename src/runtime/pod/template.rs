@@ -17,11 +17,11 @@ const OF_POD: [(&str, &str); 4] =
 /// The same for the lists of a container.
 const OF_CONTAINER: [(&str, &str); 3] = [("env", "name"), ("volumeMounts", "mountPath"), ("ports", "containerPort")];
 
-/// Lays a template over a generated Pod.
+/// Merges a template into a generated Pod.
 ///
 /// # Errors
 /// A field that this runtime cannot honour, with what would be right.
-pub(super) fn lay_over(pod: &mut Value, template: &Map<String, Value>) -> Result<(), String> {
+pub(super) fn merge_into(pod: &mut Value, template: &Map<String, Value>) -> Result<(), String> {
     check(template).map_err(|why| format!("spec.podTemplate.{why}"))?;
     for (key, value) in template {
         merge(&mut pod[key], value, key);
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     fn laid(mut pod: Value, template: Value) -> Result<Value, String> {
-        lay_over(&mut pod, template.as_object().unwrap()).map(|()| pod)
+        merge_into(&mut pod, template.as_object().unwrap()).map(|()| pod)
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn runtime(deleted: Deleted) -> PodRuntime {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_pods_that_went_nothing_is_kept() {
+async fn nothing_is_stored_of_pods_that_are_gone() {
     let runtime = runtime(Deleted::Goes);
     for n in 0..20 {
         assert_eq!(runtime.stop(LOCAL_HOST, &key(&n.to_string())).await, Ok(()));
@@ -106,7 +106,7 @@ async fn of_pods_that_went_nothing_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_pod_that_does_not_go_nothing_is_kept() {
+async fn nothing_is_stored_of_a_pod_that_stays() {
     let runtime = runtime(Deleted::Stays);
     for _ in 0..3 {
         let late = runtime.stop(LOCAL_HOST, &key("1")).await;
@@ -116,7 +116,7 @@ async fn of_a_pod_that_does_not_go_nothing_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_stop_that_is_broken_off_nothing_is_kept() {
+async fn nothing_is_stored_of_a_stop_that_is_broken_off() {
     let runtime = runtime(Deleted::Stays);
     let one = key("1");
     let mut stop = runtime.stop(LOCAL_HOST, &one);

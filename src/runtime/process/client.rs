@@ -13,7 +13,7 @@ use tokio_util::codec::FramedRead;
 
 use super::connection::Shared;
 pub use super::connection::{Connection, Reader, Writer};
-use super::protocol::{CHUNK, Codec, ExecRequest, Frame, Refusal, VERSION, VERSION_KEPT, WINDOW, connect};
+use super::protocol::{CHUNK, Codec, ExecRequest, Frame, Refusal, VERSION, VERSION_DURABLE, WINDOW, connect};
 use super::record::WorkerDir;
 use super::result_file;
 use crate::api::dispatch::Target;
@@ -22,7 +22,7 @@ use crate::runtime::exec::{ExecError, Executor, Output, Running, Task, TaskEnd, 
 /// A task that was started. Dropping both halves hangs up, which ends the task.
 pub struct Session {
     /// What it says, and how it ends.
-    pub events: Events,
+    pub events: Messages,
     /// Its input.
     pub stdin: Stdin,
     /// None: this started it. Else it was there, with so many bytes of its input.
@@ -30,7 +30,7 @@ pub struct Session {
 }
 
 /// What a task says.
-pub struct Events {
+pub struct Messages {
     frames: FramedRead<Reader, Codec>,
     window: Arc<Semaphore>,
     silence: Option<Duration>,
@@ -50,7 +50,7 @@ const PINGS: u32 = 6;
 
 /// One thing that a task says.
 #[derive(Debug)]
-pub enum Event {
+pub enum Message {
     /// A piece of output.
     Output(Output),
     /// The result file that was asked for, or why it cannot be read.
@@ -97,7 +97,7 @@ impl Session {
         {
             let mut write = write.lock().await;
             if !is_greeted {
-                let version = if request.kept.is_some() { VERSION_KEPT } else { VERSION };
+                let version = if request.keep.is_some() { VERSION_DURABLE } else { VERSION };
                 write.feed(Frame::Hello(version)).await.map_err(lost)?;
             }
             match write.send(Frame::Exec(json.into())).await {
@@ -111,7 +111,7 @@ impl Session {
             let under_way = usize::try_from(under_way).unwrap_or(WINDOW);
             let window = Arc::new(Semaphore::new(WINDOW.saturating_sub(under_way)));
             let stdin = Stdin { frames: write, window: window.clone(), silence };
-            Self { events: Events { frames: read, window, silence, is_refused: false }, stdin, attached }
+            Self { events: Messages { frames: read, window, silence, is_refused: false }, stdin, attached }
         };
         let answer = loop {
             match read.next().await {
@@ -171,14 +171,14 @@ impl Session {
                         event = events.next() => event,
                     };
                     match event {
-                        Event::Output(output) => yield output,
-                        Event::Result(file) => result(file),
-                        Event::End(end) => break end,
+                        Message::Output(output) => yield output,
+                        Message::Result(file) => result(file),
+                        Message::End(end) => break end,
                     }
                 }
             };
             if fed && matches!(end, TaskEnd::Exited(_)) {
-                let Events { frames: read, silence, .. } = events;
+                let Messages { frames: read, silence, .. } = events;
                 after(Connection { read, write, silence, is_greeted: true }, keep);
             }
             let _ = ended.send(end);
@@ -187,9 +187,9 @@ impl Session {
     }
 }
 
-impl Events {
+impl Messages {
     /// The next one. After `End` there is none; asking again gives `End(Lost)`.
-    pub async fn next(&mut self) -> Event {
+    pub async fn next(&mut self) -> Message {
         loop {
             let frame = match self.silence {
                 None => self.frames.next().await,
@@ -197,31 +197,31 @@ impl Events {
                     Ok(frame) => frame,
                     Err(_) => {
                         let why = format!("the worker said nothing for {} s", silence.as_secs());
-                        return Event::End(TaskEnd::Lost(why));
+                        return Message::End(TaskEnd::Lost(why));
                     }
                 },
             };
             match frame {
                 Some(Ok(Frame::Pong)) => {}
-                Some(Ok(Frame::Result(file))) => return Event::Result(file),
-                Some(Ok(Frame::Stdout(data))) => return Event::Output(Output::Stdout(data)),
-                Some(Ok(Frame::Stderr(data))) => return Event::Output(Output::Stderr(data)),
+                Some(Ok(Frame::Result(file))) => return Message::Result(file),
+                Some(Ok(Frame::Stdout(data))) => return Message::Output(Output::Stdout(data)),
+                Some(Ok(Frame::Stderr(data))) => return Message::Output(Output::Stderr(data)),
                 Some(Ok(Frame::StdinTaken(count))) => self.window.add_permits(count as usize),
                 Some(Ok(Frame::Refused(json))) => {
                     self.is_refused = true;
                     let why = refusal(&json).map_or_else(|error| error.to_string(), |refusal| refusal.message);
-                    return Event::End(TaskEnd::Lost(why));
+                    return Message::End(TaskEnd::Lost(why));
                 }
-                Some(Ok(Frame::Exited(code))) => return Event::End(TaskEnd::Exited(code)),
-                Some(Err(error)) => return Event::End(TaskEnd::Lost(format!("contact with the worker: {error}"))),
-                Some(Ok(_)) => return Event::End(TaskEnd::Lost("the worker uses another protocol".to_owned())),
-                None => return Event::End(TaskEnd::Lost("the worker ended while the task ran".to_owned())),
+                Some(Ok(Frame::Exited(code))) => return Message::End(TaskEnd::Exited(code)),
+                Some(Err(error)) => return Message::End(TaskEnd::Lost(format!("contact with the worker: {error}"))),
+                Some(Ok(_)) => return Message::End(TaskEnd::Lost("the worker uses another protocol".to_owned())),
+                None => return Message::End(TaskEnd::Lost("the worker ended while the task ran".to_owned())),
             }
         }
     }
 }
 
-impl Events {
+impl Messages {
     /// True if the worker ended the connection itself, with a reason: it is of no use to attach again.
     pub const fn is_refused(&self) -> bool {
         self.is_refused
@@ -293,7 +293,7 @@ impl Executor for ProcessExecutor {
     async fn result_path(&self, target: &Target, dispatch: &str, attempt: i32) -> Result<String, ExecError> {
         let path = results(target)?.join(result_name(dispatch, attempt));
         match tokio::fs::remove_file(&path).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(trouble(&path, &error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&path, &error)),
             _ => Ok(path.to_string_lossy().into_owned()),
         }
     }
@@ -311,7 +311,7 @@ impl Executor for ProcessExecutor {
         match result_file::take(&path).await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(trouble(&path, &error)),
+            Err(error) => Err(failed(&path, &error)),
         }
     }
 }
@@ -324,7 +324,7 @@ fn results(target: &Target) -> Result<PathBuf, ExecError> {
         .ok_or_else(|| ExecError::Worker(format!("the worker at {} is gone", socket.display())))
 }
 
-fn trouble(path: &Path, error: &io::Error) -> ExecError {
+fn failed(path: &Path, error: &io::Error) -> ExecError {
     ExecError::Worker(format!("result file {}: {error}", path.display()))
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::client::{Event, Session, Stdin};
+use super::client::{Message, Session, Stdin};
 use super::protocol::{CHUNK, ExecRequest};
 use crate::runtime::exec::{ExecError, Output, TaskEnd};
 
@@ -59,18 +59,18 @@ pub async fn drive(session: Session, input: bool, stop: impl Future<Output = ()>
             }
         };
         let written = match event {
-            Event::Output(Output::Stdout(data)) => write(&mut out, &data).await,
-            Event::Output(Output::Stderr(data)) => write(&mut err, &data).await,
-            Event::Result(_) => continue,
+            Message::Output(Output::Stdout(data)) => write(&mut out, &data).await,
+            Message::Output(Output::Stderr(data)) => write(&mut err, &data).await,
+            Message::Result(_) => continue,
             // The worker closes the connection when it has ended the task. A task that meets the end of its input first, and ends
             // by itself, was stopped as well.
-            Event::End(_) if feeder.is_none() => return Ended::Stopped,
-            Event::End(TaskEnd::Exited(code)) => return Ended::Exited(code),
-            Event::End(TaskEnd::Lost(message)) => return Ended::Lost(message),
+            Message::End(_) if feeder.is_none() => return Ended::Stopped,
+            Message::End(TaskEnd::Exited(code)) => return Ended::Exited(code),
+            Message::End(TaskEnd::Lost(message)) => return Ended::Lost(message),
         };
         if let Err(error) = written {
             hang_up(&mut feeder).await;
-            while !matches!(events.next().await, Event::End(_)) {}
+            while !matches!(events.next().await, Message::End(_)) {}
             let reader_gone = error.kind() == std::io::ErrorKind::BrokenPipe;
             return Ended::NoOutput { reader_gone, message: error.to_string() };
         }

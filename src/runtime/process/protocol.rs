@@ -17,7 +17,7 @@
 //!
 //! A request with [`Keep`] is for a task that outlives its client, in a Pod. The same request starts it the first time, and attaches
 //! to it later: then `Attached` is the answer. The client says by `Have` how much of the output it has, and by `Release` that it needs nothing
-//! more. Such a client says [`VERSION_KEPT`], which a helper that cannot keep a task refuses.
+//! more. Such a client says [`VERSION_DURABLE`], which a helper that cannot keep a task refuses.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -35,7 +35,7 @@ use super::system::DIRECTORY;
 /// The version of this protocol. It grows when an older side would misunderstand a newer one.
 pub const VERSION: u32 = 1;
 /// The version of a client that may attach to its task again.
-pub const VERSION_KEPT: u32 = 2;
+pub const VERSION_DURABLE: u32 = 2;
 /// A side of a connection through a cluster that said nothing for so long has gone.
 pub const SILENCE: Duration = Duration::from_secs(180);
 /// How long a helper waits on a connection for the next task. Its client closes the connection earlier.
@@ -62,8 +62,8 @@ pub struct ExecRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
     /// The task outlives its client.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kept: Option<Keep>,
+    #[serde(default, rename = "kept", skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
     /// Another request may follow on the same connection, once this task has exited. A helper that does not know this closes it then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,

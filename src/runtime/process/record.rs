@@ -167,7 +167,7 @@ impl WorkerDir {
 
     /// Makes it, with all that a shim needs. Fails if it is there.
     pub fn create(&self, record: &Record) -> io::Result<()> {
-        let new = Self(self.beside("new", record.owner));
+        let new = Self(self.next_to_it("new", record.owner));
         let made = (|| {
             fs::DirBuilder::new().mode(0o700).create(&new.0)?;
             new.write_record(record)?;
@@ -183,7 +183,7 @@ impl WorkerDir {
     /// Removes it with all that is in it. Fine if it is not there. For when nothing of the worker runs any more: what cannot
     /// be removed then, since it is another user's, stops nothing, and stays under the name that [`left`] finds.
     pub fn remove(&self, by: ProcessId) -> io::Result<()> {
-        let gone = self.beside("gone", by);
+        let gone = self.next_to_it("gone", by);
         match fs::rename(&self.0, &gone) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             renamed => renamed?,
@@ -243,7 +243,7 @@ impl WorkerDir {
         self.0.join("record.json")
     }
 
-    fn beside(&self, what: &str, by: ProcessId) -> PathBuf {
+    fn next_to_it(&self, what: &str, by: ProcessId) -> PathBuf {
         let name = self.0.file_name().unwrap_or_default().to_string_lossy();
         self.0.with_file_name(format!(".{what}.{}.{}.{name}", by.pid, by.start))
     }
@@ -321,7 +321,7 @@ mod tests {
     fn a_directory_that_is_moved_names_its_mover() {
         let id = ProcessId { pid: 12, start: 345 };
         let dir = WorkerDir::of(Path::new("/run"), "ab-c").unwrap();
-        let name = dir.beside("gone", id).file_name().unwrap().to_str().unwrap().to_owned();
+        let name = dir.next_to_it("gone", id).file_name().unwrap().to_str().unwrap().to_owned();
         assert_eq!(name, ".gone.12.345.ab-c");
         assert_eq!(mover(&name), Some(id));
         for name in ["ab-c", ".gone.12.ab-c", ".old.12.345.ab-c", ".gone.x.345.ab-c"] {

@@ -29,7 +29,7 @@ pub async fn sweep_leftovers(run_dir: &Path) -> Result<Vec<InstanceKey>, Runtime
     let mut swept = Vec::new();
     for name in names {
         let path = workers.join(&name);
-        let trouble = |error: io::Error| RuntimeError::Refused(format!("{}: {error}", path.display()));
+        let failed = |error: io::Error| RuntimeError::Refused(format!("{}: {error}", path.display()));
         if let Some(mover) = record::mover(&name.to_string_lossy()) {
             if !mover.is_alive() {
                 record::discard(&path);
@@ -37,17 +37,17 @@ pub async fn sweep_leftovers(run_dir: &Path) -> Result<Vec<InstanceKey>, Runtime
             continue;
         }
         let dir = WorkerDir::at(&path);
-        let Some(record) = dir.read_record().map_err(trouble)? else {
+        let Some(record) = dir.read_record().map_err(failed)? else {
             // A shim that ends itself at this moment takes its directory along.
             match path.exists() {
                 true => {
-                    return Err(trouble(io::Error::other("has no record, so it is no worker's: remove it by hand")));
+                    return Err(failed(io::Error::other("has no record, so it is no worker's: remove it by hand")));
                 }
                 false => continue,
             }
         };
         if record.boot_id != boot_id {
-            dir.remove(own).map_err(trouble)?;
+            dir.remove(own).map_err(failed)?;
         } else if record.owner.is_alive() {
             continue;
         } else {

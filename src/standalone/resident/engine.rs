@@ -78,9 +78,9 @@ impl FromStr for DockerHost {
 pub(super) fn choose(home: &Home, host: &DockerHost) -> Result<(), Error> {
     let path = home.engine();
     let failed = |source: io::Error| Error::File { path: path.clone(), source };
-    let kept = read(home)?;
-    let engine = match (host, kept) {
-        (DockerHost::At(endpoint, _), kept) => Engine::at(endpoint, kept.and_then(|engine| engine.id), true),
+    let stored = read(home)?;
+    let engine = match (host, stored) {
+        (DockerHost::At(endpoint, _), stored) => Engine::at(endpoint, stored.and_then(|engine| engine.id), true),
         // While there are workers, their engine is the one.
         (DockerHost::Auto, Some(engine)) if engine.id.is_some() => Engine { chosen: false, ..engine },
         (DockerHost::Auto, _) => {
@@ -113,12 +113,12 @@ pub(super) fn engine(home: &Home, client: &Client) -> Result<(Endpoint, EngineGa
     let current = Endpoint::find(|name| std::env::var(name).ok());
     let endpoint = match &found {
         Some(engine) => {
-            let kept = engine.address().resolve("the engine", |_| None).map_err(|e| failed(io::Error::other(e)))?;
-            if !engine.chosen && current.as_ref().is_ok_and(|current| *current != kept) {
-                tracing::warn!(docker = %kept, "DOCKER_HOST or the context names another engine; this one is used until `local down`, or \
+            let stored = engine.address().resolve("the engine", |_| None).map_err(|e| failed(io::Error::other(e)))?;
+            if !engine.chosen && current.as_ref().is_ok_and(|current| *current != stored) {
+                tracing::warn!(docker = %stored, "DOCKER_HOST or the context names another engine; this one is used until `local down`, or \
                      until `local up --docker-host` names another one");
             }
-            kept
+            stored
         }
         None => current.unwrap_or_else(|error| {
             tracing::warn!(%error, docker = DEFAULT_SOCKET, "the default socket is used");

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn one_process_has_it_and_nobody_else_may_read_it() {
+    fn one_process_has_it_and_no_other_user_may_read_it() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home(dir.path().join("state/poolkeeper"));
         home.make().unwrap();

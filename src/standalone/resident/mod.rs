@@ -1,7 +1,7 @@
 //! The local server: all of Poolkeeper in one process that stays, for one user of one machine. Its objects outlive it.
 //!
 //! - [`home`]: the directory that it keeps everything in. [`environment`]: variables that a person gave it. `access`: how clients
-//!   reach it; `door`: how they get in now.
+//!   reach it; `current_access`: how they get in now.
 //! - `owner`: whose the workers are. `engine`: the Docker Engines that have some; [`hosts`]: where they are. `binaries`: the program that they are made of. [`targets`]: how a command on this machine
 //!   reaches a worker.
 //! - `parts`: what it is made of. `restored`: what a copy of a store is, and begins with. `secrets`: where values of credentials
@@ -15,7 +15,7 @@
 
 mod access;
 mod binaries;
-mod door;
+mod current_access;
 mod engine;
 pub mod environment;
 mod error;
@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::access::Access;
 pub use self::access::CONTEXT;
-use self::door::Door;
+use self::current_access::CurrentAccess;
 pub use self::engine::DockerHost;
 pub use self::error::Error;
 use self::home::{Home, Lock};
@@ -122,12 +122,12 @@ pub async fn serve(start: Start, leave: CancellationToken) -> Result<Ended, Erro
         None
     };
     restored::begin(&home, &parts.epoch, parts.api.revision())?;
-    let door = Arc::new(Door::open(access, &home, port, clock.clone(), ids)?);
+    let access = Arc::new(CurrentAccess::open(access, &home, port, clock.clone(), ids)?);
     let (orders, mut asked) = mpsc::channel(1);
-    let front = Front::new(&parts, door.clone(), orders, clock.now(), restored.clone());
+    let front = Front::new(&parts, access.clone(), orders, clock.now(), restored.clone());
     let closing = CancellationToken::new();
-    let served = tokio::spawn(https::serve(listener, door.tls(), door.admission(), front, closing.clone()));
-    let renewal = tokio::spawn(async move { door.keep_certificate().await });
+    let served = tokio::spawn(https::serve(listener, access.tls(), access.admission(), front, closing.clone()));
+    let renewal = tokio::spawn(async move { access.keep_certificate().await });
     tracing::info!(port, home = %home.path().display(), version = env!("CARGO_PKG_VERSION"), "poolkeeper local server");
     if let Some(text) = restored {
         tracing::warn!("{text}");
@@ -268,5 +268,5 @@ pub async fn stop_workers(start: Start, force: bool) -> Result<Result<(), Refusa
 /// The directory is in use, or a file cannot be written.
 pub fn rotate(home: &Home, clock: &Arc<dyn Clock>, ids: &Ids) -> Result<(), Error> {
     let _lock = take(home)?;
-    door::rotate(home, clock, ids)
+    current_access::rotate(home, clock, ids)
 }

@@ -27,7 +27,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::{mpsc, oneshot};
 use tower::{BoxError, Service};
 
-use super::door::Door;
+use super::current_access::CurrentAccess;
 use super::home::Home;
 use super::kubectl;
 use super::parts::Parts;
@@ -85,7 +85,7 @@ pub(super) struct Front {
     api: LocalService,
     copier: DiskCopier,
     home: Home,
-    door: Arc<Door>,
+    access: Arc<CurrentAccess>,
     orders: mpsc::Sender<Order>,
     started: Timestamp,
     restored: Option<String>,
@@ -96,13 +96,13 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BoxErro
 impl Front {
     pub fn new(
         parts: &Parts,
-        door: Arc<Door>,
+        access: Arc<CurrentAccess>,
         orders: mpsc::Sender<Order>,
         started: Timestamp,
         restored: Option<String>,
     ) -> Self {
         let (api, copier, home) = (parts.api.service(), parts.copier.clone(), parts.home.clone());
-        Self { api, copier, home, door, orders, started, restored }
+        Self { api, copier, home, access, orders, started, restored }
     }
 
     async fn answer(self, method: Method, what: String, query: String) -> Result<Response<ResponseBody>, BoxError> {
@@ -113,7 +113,7 @@ impl Front {
                 Ok(json_response(200, &serde_json::to_value(ServerStatus { pid, version, started, restored })?))
             }
             (Method::GET, "backup") => self.backup().await,
-            (Method::POST, "rotate") => Ok(match self.door.rotate() {
+            (Method::POST, "rotate") => Ok(match self.access.rotate() {
                 Ok(()) => json_response(200, &json!({})),
                 Err(error) => refused(&Refusal::failed(error.to_string())),
             }),

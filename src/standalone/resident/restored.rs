@@ -16,11 +16,11 @@ use crate::standalone::names::some;
 
 /// True if the store was not used last by the server of this directory.
 pub(super) fn is_copy(home: &Home, epoch: &DiskEpoch) -> Result<bool, Error> {
-    let beside = lives(home)?;
+    let of_directory = lives(home)?;
     Ok(match epoch.last() {
-        Some(last) => !beside.contains(&last),
+        Some(last) => !of_directory.contains(&last),
         // It is new, or was written by a version that stored no lives.
-        None => !beside.is_empty(),
+        None => !of_directory.is_empty(),
     })
 }
 

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 /// Longest id, in bytes: a note of the Dispatch and an environment variable carry it.
 pub const MAX_ID: usize = 1024;
 /// Characters of an id that appear in the safe name that stands for it.
-const MAX_KEPT: usize = 40;
+const MAX_SHOWN: usize = 40;
 /// Bytes of the hash in such a name.
 const HASH_BYTES: usize = 10;
 
@@ -26,9 +26,9 @@ pub fn dispatch_name(run: &str, line: u64, id: &str) -> String {
 
 /// What the name of a Dispatch says of the task.
 pub fn task_part(line: u64, id: &str) -> String {
-    let kept = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
-    let kept: String = id.chars().take(MAX_KEPT).map(|c| kept(c.to_ascii_lowercase())).collect();
-    format!("{line:09}-{kept}").trim_end_matches('-').to_owned()
+    let safe = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
+    let shown: String = id.chars().take(MAX_SHOWN).map(|c| safe(c.to_ascii_lowercase())).collect();
+    format!("{line:09}-{shown}").trim_end_matches('-').to_owned()
 }
 
 /// Name of the directory in `--out`: the id, if that is safe on every file system. A name that is made up has a tilde.
@@ -38,8 +38,8 @@ pub fn dir_name(id: &str) -> String {
     if !id.is_empty() && id.len() <= 100 && !id.starts_with('.') && id.chars().all(safe) {
         return id.to_owned();
     }
-    let kept: String = id.chars().take(MAX_KEPT).map(|c| if safe(c) { c } else { '_' }).collect();
-    format!("{}~{}", kept.trim_start_matches('.'), short_hash(id))
+    let shown: String = id.chars().take(MAX_SHOWN).map(|c| if safe(c) { c } else { '_' }).collect();
+    format!("{}~{}", shown.trim_start_matches('.'), short_hash(id))
 }
 
 fn short_hash(id: &str) -> String {

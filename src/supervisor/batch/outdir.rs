@@ -46,8 +46,8 @@ struct RunRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     former: Vec<String>,
     /// Those of all these whose tasks live on without a client.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    kept: Vec<String>,
+    #[serde(default, rename = "kept", skip_serializing_if = "Vec::is_empty")]
+    outliving: Vec<String>,
 }
 
 /// Which run it is that goes on with an earlier one.
@@ -66,7 +66,7 @@ impl RunRecord {
             Identity::Same => Self { run_id: self.run_id, ..next },
             Identity::Another => {
                 let former = std::iter::once(self.run_id).chain(self.former).collect();
-                Self { former, kept: self.kept, ..next }
+                Self { former, outliving: self.outliving, ..next }
             }
         }
     }
@@ -99,7 +99,7 @@ impl RunDir {
         })();
         let (dir, lock) =
             made.map_err(|e: io::Error| Error::Input(format!("cannot make a directory in {}: {e}", base.display())))?;
-        let record = RunRecord { run_id, command_hash: String::new(), former: Vec::new(), kept: Vec::new() };
+        let record = RunRecord { run_id, command_hash: String::new(), former: Vec::new(), outliving: Vec::new() };
         Ok(Self { path: dir.path().to_owned(), record, resumed: false, temporary: Some(dir), _lock: lock })
     }
 
@@ -131,7 +131,7 @@ impl RunDir {
             Error::Conflict(format!("--out {name}: a run{who} is using it: wait for that, or name another directory"))
         })?;
         let command_hash = result::hash(None, command);
-        let wanted = RunRecord { run_id, command_hash, former: Vec::new(), kept: Vec::new() };
+        let wanted = RunRecord { run_id, command_hash, former: Vec::new(), outliving: Vec::new() };
         let file = own.join(RECORD);
         let found = match fs::read(&file) {
             // As if it were not there: the results name the command too, and no worker outlived the machine.
@@ -180,8 +180,8 @@ impl RunDir {
     }
 
     /// Those of the earlier runs whose tasks live on without a client.
-    pub fn kept(&self) -> impl Iterator<Item = &String> {
-        self.record.former.iter().filter(|run| self.record.kept.contains(run))
+    pub fn outliving(&self) -> impl Iterator<Item = &String> {
+        self.record.former.iter().filter(|run| self.record.outliving.contains(run))
     }
 
     /// Records that nothing is left of the earlier runs but these, and whether tasks of this run live on without it.
@@ -191,8 +191,8 @@ impl RunDir {
     pub fn begin(&self, left: Vec<String>, keeps: bool) -> Result<(), Error> {
         let run = &self.record;
         let own = keeps.then(|| run.run_id.clone());
-        let kept = run.kept.iter().filter(|id| left.contains(id)).cloned().chain(own).collect();
-        let record = RunRecord { former: left, kept, ..run.clone() };
+        let outliving = run.outliving.iter().filter(|id| left.contains(id)).cloned().chain(own).collect();
+        let record = RunRecord { former: left, outliving, ..run.clone() };
         let file = self.runtime_dir().join(RECORD);
         write_new(&file, &record).map_err(|e| Error::write(format!("cannot write {}", file.display()), e))
     }
@@ -223,7 +223,7 @@ impl RunDir {
     }
 
     /// True if outputs and results outlive the run.
-    pub const fn is_kept(&self) -> bool {
+    pub const fn is_persistent(&self) -> bool {
         self.temporary.is_none()
     }
 
@@ -364,16 +364,16 @@ mod tests {
         assert_eq!(open("second").former(), ["first"]);
         let third = open("third");
         assert_eq!((third.run_id(), third.former()), ("third", &["second".to_owned(), "first".to_owned()][..]));
-        assert_eq!(third.kept().count(), 0);
+        assert_eq!(third.outliving().count(), 0);
         third.begin(vec!["second".to_owned()], true).unwrap();
         drop(third);
         let fourth = open("fourth");
         assert_eq!(fourth.former(), ["third", "second"]);
-        assert_eq!(fourth.kept().collect::<Vec<_>>(), ["third"]);
+        assert_eq!(fourth.outliving().collect::<Vec<_>>(), ["third"]);
         fourth.begin(Vec::new(), false).unwrap();
         drop(fourth);
         let fifth = open("fifth");
-        assert_eq!((fifth.former(), fifth.kept().count()), (&["fourth".to_owned()][..], 0));
+        assert_eq!((fifth.former(), fifth.outliving().count()), (&["fourth".to_owned()][..], 0));
     }
 
     #[test]

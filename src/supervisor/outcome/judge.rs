@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_failure_shows_its_last_line_if_somebody_asked_to_look() {
+    fn an_unknown_failure_shows_its_last_line_if_a_user_asked_to_look() {
         let message =
             |patterns: &[&str]| judged(patterns, 3, Ok(None), "secret\n\u{1b}[1mlast\u{1b}[0m\n").message.unwrap();
         assert_eq!(message(&[]), "exit code 3");

@@ -34,7 +34,7 @@ pub struct Preset {
     pub prefix: String,
     /// JSON lines with which a run that failed ends.
     #[serde(default)]
-    pub events: Vec<Event>,
+    pub events: Vec<JsonLine>,
     /// JSON lines with which a run that succeeded ends.
     #[serde(default)]
     pub success: Vec<Fields>,
@@ -71,7 +71,7 @@ pub enum ExitZero {
 /// A JSON line.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
-pub struct Event {
+pub struct JsonLine {
     /// Its fields.
     pub fields: Fields,
     /// The path of the string that the rules look at.

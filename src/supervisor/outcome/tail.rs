@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use serde_json::Value;
 
 /// Bytes of a stream that are looked at: the last ones.
-pub const KEPT: usize = 128 * 1024;
+pub const MOST: usize = 128 * 1024;
 
-/// The last [`KEPT`] bytes of a stream. It needs at most twice as many.
+/// The last [`MOST`] bytes of a stream. It needs at most twice as many.
 #[derive(Clone, Debug, Default)]
 pub struct Tail {
     bytes: Vec<u8>,
@@ -36,15 +36,15 @@ pub struct Lines {
 impl Tail {
     /// Takes the next bytes of the stream.
     pub fn feed(&mut self, data: &[u8]) {
-        if data.len() >= KEPT {
-            self.cut |= data.len() > KEPT || !self.bytes.is_empty();
+        if data.len() >= MOST {
+            self.cut |= data.len() > MOST || !self.bytes.is_empty();
             self.bytes.clear();
-            self.bytes.extend_from_slice(&data[data.len() - KEPT..]);
+            self.bytes.extend_from_slice(&data[data.len() - MOST..]);
             return;
         }
-        if self.bytes.len() + data.len() > 2 * KEPT {
+        if self.bytes.len() + data.len() > 2 * MOST {
             // One copy for as many bytes as stay: the work for each byte stays the same.
-            self.bytes.drain(..self.bytes.len() - (KEPT - data.len()));
+            self.bytes.drain(..self.bytes.len() - (MOST - data.len()));
             self.cut = true;
         }
         self.bytes.extend_from_slice(data);
@@ -52,7 +52,7 @@ impl Tail {
 
     /// Its lines. The first one is left out if its beginning is gone.
     pub fn lines(&self) -> Lines {
-        let start = self.bytes.len().saturating_sub(KEPT);
+        let start = self.bytes.len().saturating_sub(MOST);
         let cut = self.cut || start > 0;
         let mut bytes = &self.bytes[start..];
         if cut {
@@ -157,17 +157,17 @@ mod tests {
     fn however_the_bytes_arrive_the_lines_are_the_same_and_memory_is_bounded() {
         let all: String = (0..60_000).map(|n| format!("line {n} ü\n")).collect();
         let mut wanted = None;
-        for size in [1, 7, 4096, 65_536, KEPT - 1, KEPT, KEPT + 1, all.len()] {
+        for size in [1, 7, 4096, 65_536, MOST - 1, MOST, MOST + 1, all.len()] {
             let mut tail = Tail::default();
             for piece in all.as_bytes().chunks(size) {
                 tail.feed(piece);
-                assert!(tail.bytes.len() <= 2 * KEPT);
+                assert!(tail.bytes.len() <= 2 * MOST);
             }
             let lines = tail.lines();
             assert!(lines.cut && lines.lines.last().is_some_and(|line| line.text == "line 59999 ü"), "{size}");
             assert_eq!(*wanted.get_or_insert(lines.clone()), lines, "{size}");
         }
-        let endless = of(&"x".repeat(KEPT + 1));
+        let endless = of(&"x".repeat(MOST + 1));
         assert_eq!(texts(&endless), [""; 0]);
     }
 

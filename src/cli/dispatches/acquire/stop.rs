@@ -21,10 +21,10 @@ impl Stop {
         let signal = signals::listen(&signals::unless_ignored(&kinds), left);
         let signal = signal.map_err(|error| Failure::poolkeeper("listening for signals", error))?;
         let closed = CancellationToken::new();
-        let told = closed.clone();
+        let reader_left = closed.clone();
         tokio::spawn(async move {
             output::stdout_closed().await;
-            told.cancel();
+            reader_left.cancel();
         });
         Ok(Self { signal, closed })
     }

@@ -68,7 +68,7 @@ async fn serve(tmp: PathBuf) -> io::Result<()> {
     }
     let Some(Ok(Frame::Exec(request))) = read.next().await else { return Ok(()) };
     match serde_json::from_slice(&request) {
-        Ok(ExecRequest { kept: Some(keep), .. }) => keeper::front::serve(&tmp, &keep, request, read, write).await,
+        Ok(ExecRequest { keep: Some(keep), .. }) => keeper::front::serve(&tmp, &keep, request, read, write).await,
         _ => task::serve(worker(&tmp)?, read, write, &request, Some(SILENCE)).await,
     }
     Ok(())

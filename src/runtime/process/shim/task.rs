@@ -17,7 +17,7 @@ use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::child::{Started, Worker};
 use crate::runtime::process::protocol::{
-    BETWEEN, CHUNK, Codec, ExecRequest, Frame, Refusal, VERSION, VERSION_KEPT, WINDOW,
+    BETWEEN, CHUNK, Codec, ExecRequest, Frame, Refusal, VERSION, VERSION_DURABLE, WINDOW,
 };
 use crate::runtime::process::result_file;
 
@@ -34,7 +34,7 @@ where
     W: AsyncWrite + Unpin,
 {
     match input.next().await {
-        Some(Ok(Frame::Hello(VERSION | VERSION_KEPT))) => true,
+        Some(Ok(Frame::Hello(VERSION | VERSION_DURABLE))) => true,
         Some(Ok(Frame::Hello(other))) => {
             let message = format!(
                 "this worker speaks version {VERSION} of its protocol, and the program that asks version {other}"

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use tokio_util::codec::{FramedRead, FramedWrite};
 
 use super::files::{LISTENS, marker, socket};
-use crate::runtime::process::protocol::{Codec, Frame, Keep, Refusal, SILENCE, VERSION_KEPT, connect};
+use crate::runtime::process::protocol::{Codec, Frame, Keep, Refusal, SILENCE, VERSION_DURABLE, connect};
 use crate::runtime::process::shim::task::within;
 
 /// How long a keeper may take to listen, and to end after the last word.
@@ -41,7 +41,7 @@ pub async fn serve<R, W>(
     let (read, write) = connection.into_split();
     let (mut from, mut to) = (FramedRead::new(read, Codec), FramedWrite::new(write, Codec));
     let begun = async {
-        to.feed(Frame::Hello(VERSION_KEPT)).await?;
+        to.feed(Frame::Hello(VERSION_DURABLE)).await?;
         to.send(Frame::Exec(request)).await
     };
     if let Err(error) = begun.await {

@@ -176,7 +176,7 @@ async fn greet(stream: UnixStream) -> Option<Client> {
 }
 
 fn attach(task: &Task, request: &ExecRequest) -> Result<Frame, String> {
-    let have = request.kept.as_ref().map(|keep| keep.have).unwrap_or_default();
+    let have = request.keep.as_ref().map(|keep| keep.have).unwrap_or_default();
     let mut answer = Err(String::new());
     task.state.send_modify(|state| answer = state.attach(have));
     answer
@@ -217,7 +217,7 @@ async fn start(worker: &Arc<Worker>, request: ExecRequest) -> Result<Task, Refus
         };
         all.send_modify(|state| state.end(code, file));
     });
-    Ok(Task { leader, state, keep: request.kept.unwrap_or_default() })
+    Ok(Task { leader, state, keep: request.keep.unwrap_or_default() })
 }
 
 /// Keeps a piece of output, as soon as there is room for it.
@@ -230,14 +230,14 @@ async fn print(state: &Shared, stream: state::Number, data: Bytes) -> io::Result
 
 /// Serves a client until it has gone.
 async fn attend(state: Shared, mut read: Reader, mut write: Writer, answer: Frame) -> Left {
-    let mut news = state.subscribe();
+    let mut changed = state.subscribe();
     let telling = async {
         write.send(answer).await?;
         loop {
             // The sender is held here, so it is not gone.
-            let _ = news.wait_for(State::has_news).await.map(drop);
+            let _ = changed.wait_for(State::has_frame).await.map(drop);
             let mut frame = None;
-            state.send_modify(|state| frame = state.news());
+            state.send_modify(|state| frame = state.next_frame());
             if let Some(frame) = frame {
                 write.send(frame).await?;
             }
@@ -265,7 +265,7 @@ async fn attend(state: Shared, mut read: Reader, mut write: Writer, answer: Fram
     tokio::select! {
         biased;
         left = hearing => left,
-        told = telling => match told {
+        sent = telling => match sent {
             Err::<std::convert::Infallible, io::Error>(_) => Left::Gone,
         },
     }

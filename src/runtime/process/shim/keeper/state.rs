@@ -144,7 +144,7 @@ impl State {
     }
 
     /// True if there is something to tell the client.
-    pub fn has_news(&self) -> bool {
+    pub fn has_frame(&self) -> bool {
         self.pings > 0
             || self.known < self.taken
             || self.next < self.pieces.len()
@@ -152,7 +152,7 @@ impl State {
     }
 
     /// What is sent to the client next. Nothing of it is forgotten before the client has it for certain.
-    pub fn news(&mut self) -> Option<Frame> {
+    pub fn next_frame(&mut self) -> Option<Frame> {
         if self.pings > 0 {
             self.pings -= 1;
             return Some(Frame::Pong);
@@ -196,7 +196,7 @@ mod tests {
     /// What a client reads until there is nothing more, by stream.
     fn read(state: &mut State) -> (String, String, Option<i32>) {
         let (mut out, mut err, mut code) = (String::new(), String::new(), None);
-        while let Some(frame) = state.news() {
+        while let Some(frame) = state.next_frame() {
             match frame {
                 Frame::Stdout(data) => out.push_str(std::str::from_utf8(&data).unwrap()),
                 Frame::Stderr(data) => err.push_str(std::str::from_utf8(&data).unwrap()),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_has_is_not_kept_and_what_is_not_kept_is_not_made_up() {
+    fn what_a_client_has_is_forgotten_and_what_is_forgotten_is_not_made_up() {
         let mut state = state();
         while state.has_room() {
             state.print(0, Bytes::from(vec![b'x'; 1 << 16]));

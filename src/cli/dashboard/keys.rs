@@ -21,13 +21,13 @@ const PAGES: usize = 16;
 pub(super) type Refusal = (StatusCode, &'static str);
 
 /// The codes and tokens of this process.
-pub(super) struct Door {
+pub(super) struct Keys {
     ids: Ids,
     code: Option<(SecretString, Duration)>,
     tokens: Vec<SecretString>,
 }
 
-impl Door {
+impl Keys {
     /// No page may look yet.
     pub(super) const fn new(ids: Ids) -> Self {
         Self { ids, code: None, tokens: Vec::new() }
@@ -115,40 +115,40 @@ mod tests {
 
     #[test]
     fn a_code_serves_once_within_a_minute() {
-        let mut door = Door::new(Ids::seeded(1));
-        let code = door.code(at(5));
+        let mut keys = Keys::new(Ids::seeded(1));
+        let code = keys.code(at(5));
         assert_eq!(code.len(), 64);
-        assert_eq!(door.exchange(b"", at(6)), None);
-        let token = door.exchange(code.as_bytes(), at(64)).unwrap();
+        assert_eq!(keys.exchange(b"", at(6)), None);
+        let token = keys.exchange(code.as_bytes(), at(64)).unwrap();
         assert_ne!(token, code);
-        assert_eq!(door.exchange(code.as_bytes(), at(64)), None);
-        let late = door.code(at(70));
-        assert_eq!(door.exchange(late.as_bytes(), at(130)), None);
-        let (first, second) = (door.code(at(200)), door.code(at(201)));
-        assert_eq!(door.exchange(first.as_bytes(), at(202)), None);
-        assert!(door.exchange(second.as_bytes(), at(202)).is_some());
+        assert_eq!(keys.exchange(code.as_bytes(), at(64)), None);
+        let late = keys.code(at(70));
+        assert_eq!(keys.exchange(late.as_bytes(), at(130)), None);
+        let (first, second) = (keys.code(at(200)), keys.code(at(201)));
+        assert_eq!(keys.exchange(first.as_bytes(), at(202)), None);
+        assert!(keys.exchange(second.as_bytes(), at(202)).is_some());
     }
 
     #[test]
     fn only_a_token_that_was_given_is_known() {
-        let mut door = Door::new(Ids::seeded(1));
-        assert!(!door.knows(&headers(&[("authorization", "Bearer ")])));
-        let code = door.code(at(0));
-        let token = door.exchange(code.as_bytes(), at(1)).unwrap();
+        let mut keys = Keys::new(Ids::seeded(1));
+        assert!(!keys.knows(&headers(&[("authorization", "Bearer ")])));
+        let code = keys.code(at(0));
+        let token = keys.exchange(code.as_bytes(), at(1)).unwrap();
         let bearer = format!("Bearer {token}");
-        assert!(door.knows(&headers(&[("authorization", &bearer)])));
+        assert!(keys.knows(&headers(&[("authorization", &bearer)])));
         for wrong in
             ["", "Bearer ", &token, &format!("Basic {token}"), &format!("Bearer {code}"), &format!("{bearer}x")]
         {
-            assert!(!door.knows(&headers(&[("authorization", wrong)])), "{wrong}");
+            assert!(!keys.knows(&headers(&[("authorization", wrong)])), "{wrong}");
         }
-        assert!(!door.knows(&headers(&[])));
-        assert!(!door.knows(&headers(&[("authorization", &bearer), ("authorization", &bearer)])));
+        assert!(!keys.knows(&headers(&[])));
+        assert!(!keys.knows(&headers(&[("authorization", &bearer), ("authorization", &bearer)])));
         for _ in 0..PAGES {
-            let code = door.code(at(2));
-            door.exchange(code.as_bytes(), at(2)).unwrap();
+            let code = keys.code(at(2));
+            keys.exchange(code.as_bytes(), at(2)).unwrap();
         }
-        assert!(!door.knows(&headers(&[("authorization", &bearer)])), "the oldest page still asks");
+        assert!(!keys.knows(&headers(&[("authorization", &bearer)])), "the oldest page still asks");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::https::identity;
 const LOOK: Duration = Duration::from_hours(1);
 
 /// How clients get in.
-pub(super) struct Door {
+pub(super) struct CurrentAccess {
     home: Home,
     port: u16,
     clock: Arc<dyn Clock>,
@@ -28,7 +28,7 @@ pub(super) struct Door {
     admission: watch::Sender<Arc<Admission>>,
 }
 
-impl Door {
+impl CurrentAccess {
     /// Makes a certificate, and writes the kubeconfig for this port.
     ///
     /// # Errors

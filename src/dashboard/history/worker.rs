@@ -11,7 +11,7 @@ const MAX: usize = 200;
 
 /// A worker, and those of its name before it.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct WorkerHistory {
     pub name: String,
     /// Its place among the others.
     pub ordinal: i32,
@@ -33,7 +33,7 @@ pub(super) struct Lane {
     message: Option<String>,
 }
 
-impl Lane {
+impl WorkerHistory {
     pub(super) fn new(name: &str, ordinal: Option<i32>) -> Self {
         Self {
             name: name.to_owned(),

@@ -14,7 +14,7 @@ use super::plain::RESULT;
 use crate::api::Period;
 use crate::api::dispatch::Target;
 use crate::runtime::exec::{ExecError, Executor, Keep, Output, Running, Task, TaskEnd};
-use crate::runtime::process::client::{Event, Session};
+use crate::runtime::process::client::{Message, Session};
 use crate::runtime::process::protocol::{self, ExecRequest};
 
 /// The pause between two attempts to attach.
@@ -44,11 +44,11 @@ impl PodExecutor {
         }
         let result = task.env.iter().find(|(name, _)| name == RESULT).map(|(_, path)| path.clone());
         let name = result.as_deref().and_then(|path| Path::new(path).file_stem()?.to_str());
-        let kept =
+        let how =
             protocol::Keep { key: name.unwrap_or_default().to_owned(), seconds: keep.lasts.as_secs(), have: keep.have };
         let key = (target.id.clone(), result.clone().unwrap_or_default());
         let Task { argv, env, stdin: input, working_dir } = task;
-        let mut request = ExecRequest { argv, env, working_dir, result, kept: Some(kept), more: false };
+        let mut request = ExecRequest { argv, env, working_dir, result, keep: Some(how), more: false };
         let (session, exec) = match self.begin(target, &request).await {
             Ok(begun) => begun,
             // It may have been started all the same.
@@ -93,7 +93,7 @@ impl PodExecutor {
                             event = events.next() => event,
                         };
                         match event {
-                            Event::Output(output) => {
+                            Message::Output(output) => {
                                 let (stream, count) = match &output {
                                     Output::Stdout(data) => (0, data.len() as u64),
                                     Output::Stderr(data) => (1, data.len() as u64),
@@ -107,10 +107,10 @@ impl PodExecutor {
                                     let _ = safe.send(have);
                                 }
                             }
-                            Event::Result(file) => drop(lock(&this.results).insert(key.clone(), file)),
-                            Event::End(TaskEnd::Exited(code)) => break Over::Exited(code),
-                            Event::End(TaskEnd::Lost(why)) if events.is_refused() => break Over::Lost(why),
-                            Event::End(TaskEnd::Lost(why)) => break Over::Cut(why),
+                            Message::Result(file) => drop(lock(&this.results).insert(key.clone(), file)),
+                            Message::End(TaskEnd::Exited(code)) => break Over::Exited(code),
+                            Message::End(TaskEnd::Lost(why)) if events.is_refused() => break Over::Lost(why),
+                            Message::End(TaskEnd::Lost(why)) => break Over::Cut(why),
                         }
                     }
                 };
@@ -122,8 +122,8 @@ impl PodExecutor {
                     Over::Lost(why) => break TaskEnd::Lost(why),
                     Over::Cut(why) => {
                         drop((events, stdin, exec));
-                        if let Some(kept) = &mut request.kept {
-                            kept.have = have;
+                        if let Some(how) = &mut request.keep {
+                            how.have = have;
                         }
                         (session, exec) = match this.again(&target, &request, &keep, why).await {
                             Ok(again) => again,
@@ -177,7 +177,7 @@ impl PodExecutor {
         }
     }
 
-    pub(super) fn let_go(&self, target: &Target, path: &str) {
+    pub(super) fn release_task(&self, target: &Target, path: &str) {
         let contact = lock(&self.ended).remove(&(target.id.clone(), path.to_owned()));
         let Some((stdin, exec)): Option<Contact> = contact else { return };
         // Its last word may still be under way when the connection is closed.
