@@ -6,10 +6,11 @@ use kube::Api;
 use kube::api::PostParams;
 use poolkeeper::api::ContainerPool;
 use poolkeeper_testkit::local_server::Rig;
+use poolkeeper_testkit::place::Place;
 use serde_json::Value;
 
+use crate::BINARY;
 use crate::accounts::{Accounts, CLAUDE, CODEX};
-use poolkeeper_testkit::place::{BINARY, Place};
 
 /// With accounts of which a person mends what only a person can: by `run POOL` on a local server.
 #[tokio::test]

@@ -7,8 +7,8 @@ use kube::api::PostParams;
 use poolkeeper::api::ContainerPool;
 use poolkeeper_testkit::local_server::Rig;
 
+use crate::BINARY;
 use crate::accounts::{Accounts, Agent, CLAUDE, CODEX};
-use poolkeeper_testkit::place::BINARY;
 
 async fn example(agent: Agent, variables: [&str; 2]) {
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(agent.preset);

@@ -10,3 +10,6 @@ mod batch;
 mod examples;
 mod logins;
 mod supervisor;
+
+/// The program under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_poolkeeper");

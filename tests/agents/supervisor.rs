@@ -9,8 +9,8 @@ use poolkeeper::api::{ContainerPool, Dispatch};
 use poolkeeper_testkit::local_server::Rig;
 use poolkeeper_testkit::program::kubectl;
 
+use crate::BINARY;
 use crate::accounts::{Accounts, Agent, CLAUDE, CODEX, is_whole};
-use poolkeeper_testkit::place::BINARY;
 
 /// After an overload a task waits for 10 s and more, which is left to CI.
 const SHORT: Agent = Agent {
