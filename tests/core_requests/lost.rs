@@ -102,6 +102,27 @@ fn a_runtime_that_the_pool_does_not_use_need_not_answer() {
     assert_eq!(reserved(&settled(&mut rig)), Some(("p-1".to_owned(), 2)));
 }
 
+/// The task may run where its worker was, and nowhere else. Another host may be away for days.
+#[test]
+fn only_the_host_of_the_lost_worker_must_have_answered() {
+    for host_of_lost in [LOCAL_HOST, "gpu1"] {
+        let mut config = config();
+        config.hosts[0].1.push("gpu1".to_owned());
+        let mut lost = worker("p-0", 2, None, json!({"phase": "Draining"}));
+        Arc::make_mut(&mut lost).spec.host = Some(host_of_lost.to_owned());
+        let next = idle("p-1");
+        let (p, d) = (pool("p", 1, json!({"max": 2})), waits_after_lost());
+        let mut rig = Rig::configured(config, &[p], &[lost.clone(), next.clone()], &[d]);
+        rig.list_host(std::slice::from_ref(&next));
+        assert_eq!((asked(&rig.writes()), reserved(&rig.writes())), (0, None), "its Worker is there");
+        rig.apply(Input::Worker(Seen::Gone(lost)));
+        assert_eq!(asked(&rig.writes()), 1);
+        gone(&mut rig);
+        let is_free = (host_of_lost == LOCAL_HOST).then(|| ("p-1".to_owned(), 2));
+        assert_eq!(reserved(&settled(&mut rig)), is_free, "a Lost attempt on {host_of_lost}");
+    }
+}
+
 /// The end of the worker wakes the dispatch. Another worker of its name says nothing.
 #[test]
 fn a_namesake_of_the_lost_worker_is_no_obstacle() {

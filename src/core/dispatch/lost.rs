@@ -10,7 +10,7 @@ use crate::api::vocabulary::{DispatchAssigned, DispatchFinished};
 use crate::core::agenda::Wake;
 use crate::core::state::instances::{host_of, unlisted};
 use crate::core::state::queue::Delay;
-use crate::core::{Core, Now, Object, ObjectKey, Subject, Verb};
+use crate::core::{Core, HostKey, Now, Object, ObjectKey, Subject, Verb};
 use crate::runtime::InstanceKey;
 
 /// Why the next attempt cannot begin yet.
@@ -64,15 +64,23 @@ impl Core {
             };
             // Its end marks this dispatch.
             let host = host_of(e.obj());
+            if let Some(d) = self.dispatches.get_mut(key) {
+                d.saw_lost_worker(worker.uid.clone(), host.clone());
+            }
             let why = self.instances.why_unlisted(&host).map(|why| format!("; {}", unlisted(&host, why)));
             let why = why.unwrap_or_default();
             let text = format!("attempt {} was Lost on {name}, which still exists{why}", status.attempt);
             return Some(Held::By(DispatchAssigned::LostWorkerRemains, text));
         }
-        // A runtime that the pool does not use need not be there: a machine may have no Docker Engine at all.
-        let pool = self.dispatches.get(key).and_then(|e| self.pools.obj(e.pool()));
-        let runtime = pool.map(|pool| self.runtime_of(pool));
-        if let Some(host) = self.instances.never_listed(runtime) {
+        // Its instance was on the Worker's host, and nowhere else. A controller that never saw the Worker does not know which that was. Then
+        // a runtime that the pool does not use need not be there: a machine may have no Docker Engine at all.
+        let d = self.dispatches.get(key);
+        let runtime = d.and_then(|d| self.pools.obj(d.pool())).map(|pool| self.runtime_of(pool));
+        let concerns = |host: &HostKey| match d.and_then(|d| d.host_of_lost(&worker.uid)) {
+            Some(its_own) => host == its_own,
+            None => runtime.is_none_or(|runtime| runtime == host.runtime),
+        };
+        if let Some(host) = self.instances.never_listed(concerns) {
             let why = unlisted(host, self.instances.why_unlisted(host).unwrap_or_default());
             let text = format!("attempt {} was Lost on {name}, where it may still run; {why}", status.attempt);
             return Some(Held::By(DispatchAssigned::LostWorkerRemains, text));

@@ -13,6 +13,7 @@ use super::queue::{Delay, Place, Queue};
 use crate::api::Dispatch;
 use crate::api::dispatch::DispatchStatus;
 use crate::api::vocabulary::DispatchAssigned;
+use crate::core::config::HostKey;
 use crate::core::object::ObjectKey;
 use crate::core::time::Now;
 
@@ -42,6 +43,8 @@ pub(in crate::core) struct DispatchEntry {
     released: i32,
     /// Uid of a worker that a live GET showed to be gone.
     worker_gone: Option<String>,
+    /// Uid and host of the worker of its last attempt, which was Lost, if this controller saw that worker. Boxed, since it is rare.
+    lost_worker: Option<Box<(String, HostKey)>>,
 }
 
 impl DispatchEntry {
@@ -63,6 +66,7 @@ impl DispatchEntry {
             lost_on: None,
             released: 0,
             worker_gone: None,
+            lost_worker: None,
         }
     }
 
@@ -232,6 +236,16 @@ impl DispatchEntry {
     /// A live GET showed that the worker with this uid is gone.
     pub fn found_worker_gone(&mut self, uid: String) {
         self.worker_gone = Some(uid);
+    }
+
+    /// The worker with this uid, on which its last attempt was Lost, is on this host.
+    pub fn saw_lost_worker(&mut self, uid: String, host: HostKey) {
+        self.lost_worker = Some(Box::new((uid, host)));
+    }
+
+    /// The host of the worker with this uid, if it was seen since its attempt was Lost.
+    pub fn host_of_lost(&self, uid: &str) -> Option<&HostKey> {
+        self.lost_worker.as_deref().filter(|(seen, _)| seen == uid).map(|(_, host)| host)
     }
 }
 

@@ -116,9 +116,8 @@ impl Instances {
         self.hosts.values().all(|h| h.listed)
     }
 
-    /// A host of this runtime, or of any, that has never been listed.
-    pub fn never_listed(&self, runtime: Option<RuntimeKind>) -> Option<&HostKey> {
-        let concerns = |host: &HostKey| runtime.is_none_or(|runtime| runtime == host.runtime);
+    /// A host that has never been listed, of those that concern the caller.
+    pub fn never_listed(&self, concerns: impl Fn(&HostKey) -> bool) -> Option<&HostKey> {
         self.hosts.iter().find(|(host, h)| !h.known && concerns(host)).map(|(host, _)| host)
     }
 
