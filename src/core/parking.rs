@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::pool::Gate;
+use super::state::new_values::NewValue;
 use super::state::workers::WorkerEntry;
 use super::{Core, Now, Object, ObjectKey, time};
 use crate::api::dispatch::{DispatchStatus, Outcome};
@@ -84,26 +85,41 @@ impl Core {
 
     /// The value of a credential changed: it is no longer parked. Workers from before take no more work, unless they see the new value.
     pub(super) fn credential_changed(&mut self, namespace: &Arc<str>, identity: &str, in_place: bool, now: Now) {
-        let parked = self.credential_rest(namespace, identity).parked;
-        if in_place && !parked {
+        let rest = self.credential_rest(namespace, identity);
+        if in_place && !rest.parked {
             return;
         }
-        for pool in self.credentials.pools_of(namespace, identity) {
-            let Some(p) = self.pools.get_mut(&pool) else { continue };
-            let stored = p.obj().and_then(|o| o.status.as_ref());
-            let stored = stored.and_then(|s| s.rate_limits.iter().find(|r| r.key == identity));
-            let old = p.due_rests.get(identity).or(stored).cloned();
-            let old = old.unwrap_or_else(|| CredentialRest { key: identity.to_owned(), ..CredentialRest::default() });
-            let changed_at = Some(Time::from(now.wall));
-            let stale_before = changed_at.clone().filter(|_| !in_place);
-            // What the old value met says nothing about the new one, except for a limit: the account may be the same.
-            let next = if parked {
-                CredentialRest { key: old.key, cleared_at: changed_at, stale_before, ..CredentialRest::default() }
-            } else {
-                CredentialRest { stale_before, ..old }
-            };
-            p.due_rests.insert(identity, next);
-            self.agenda.mark_pool(&pool);
+        // Later than what is stored, whichever way the clock was set since.
+        let stored = rest.cleared_at.max(rest.stale_before).map(|t| time::after(t.0, Duration::from_micros(1)));
+        let at = Time::from(stored.map_or(now.wall, |t| t.max(now.wall)));
+        let value = NewValue { at, in_place, lets_in: rest.parked };
+        let pools = self.credentials.pools_of(namespace, identity);
+        for pool in &pools {
+            if let Some(p) = self.pools.get_mut(pool) {
+                p.learned.new_values.found(identity, value.clone());
+            }
+            self.show_new_values(pool);
+            self.agenda.mark_pool(pool);
+        }
+        for pool in &pools {
+            self.note_stale(pool, now); // workers are decided about before pools
+        }
+    }
+
+    /// Has the pool's status show new values of its credentials. Again as long as it does not: what is due is forgotten when the pool
+    /// is seen with another status or spec, and a new value is reported once.
+    pub(super) fn show_new_values(&mut self, key: &ObjectKey) {
+        let Some(p) = self.pools.get_mut(key).filter(|p| !p.learned.new_values.is_empty()) else { return };
+        let Some(obj) = p.obj().cloned() else { return };
+        let stored = |id: &str| obj.status.as_ref()?.rate_limits.iter().find(|r| r.key == id).cloned();
+        let due = &p.due_rests;
+        let next = p.learned.new_values.to_write(
+            |id| obj.spec.credentials.iter().any(|c| c.identity() == id),
+            stored,
+            |id| due.get(id).cloned().or_else(|| stored(id)),
+        );
+        for rest in next {
+            p.due_rests.insert(&rest.key.clone(), rest);
         }
     }
 

@@ -43,6 +43,40 @@ fn a_new_value_unparks_a_credential_and_dates_the_workers_that_have_the_old_one(
     }
 }
 
+/// It is reported once. The pool is seen with another rest, or another spec, before the change is stored.
+#[test]
+fn a_new_value_is_not_forgotten_when_the_pool_changes_meanwhile() {
+    let rests = json!([{"key": IDENTITY, "parked": true, "until": "2026-01-01T09:00:00Z", "strikes": 2}]);
+    for change in ["rests", "spec"] {
+        let mut rig = Rig::new(&[sharing("p", 1, rests.clone())], &[], &[]);
+        rig.apply(changed(false));
+        let mut other = sharing("p", 5, rests.clone());
+        let p = Arc::make_mut(&mut other);
+        match change {
+            "spec" => p.spec.max = 2,
+            _ => p.status.as_mut().unwrap().rate_limits[0].strikes = 3,
+        }
+        rig.apply(Input::Pool(Seen::Present(other)));
+        let entry = stored(&mut rig).unwrap();
+        assert!(entry["staleBefore"].is_string() && entry["parked"] == false, "{change}: {entry}");
+    }
+}
+
+/// The clock was set back since the last change, or since the refusal.
+#[test]
+fn a_new_value_is_later_than_what_is_stored() {
+    let later = "2027-01-01T00:00:00.000000Z";
+    for parked in [false, true] {
+        let rests = json!([{"key": IDENTITY, "parked": parked, "clearedAt": later, "staleBefore": later}]);
+        let mut rig = Rig::new(&[sharing("p", 1, rests)], &[], &[]);
+        rig.apply(changed(false));
+        let entry = stored(&mut rig).unwrap();
+        let next = "2027-01-01T00:00:00.000001Z";
+        assert_eq!(entry["staleBefore"], next, "{entry}");
+        assert_eq!(entry["clearedAt"], if parked { next } else { later }, "{entry}");
+    }
+}
+
 /// The account may be the same.
 #[test]
 fn a_new_value_ends_no_rest_after_a_limit() {

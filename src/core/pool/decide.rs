@@ -17,6 +17,7 @@ impl Core {
         if let Some(p) = self.pools.get_mut(key) {
             p.queue.admission.started(); // dispatches are decided about before pools
         }
+        self.show_new_values(key);
         self.report_refusals(key, &obj, now, wake);
         if obj.is_deleting() {
             self.finish_deletion(key, &obj);

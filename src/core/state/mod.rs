@@ -10,6 +10,7 @@ pub(super) mod instances;
 pub(super) mod leases;
 pub(super) mod life;
 pub(super) mod members;
+pub(super) mod new_values;
 pub(super) mod pauses;
 pub(super) mod pending;
 pub(super) mod pools;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::backoff::Backoff;
 use super::due_rests::DueRests;
 use super::members::Members;
+use super::new_values::NewValues;
 use super::pauses::Pauses;
 use super::queue::Queue;
 use super::replacements::Replacements;
@@ -108,6 +109,7 @@ impl AtOnce {
 #[derive(Default)]
 pub(in crate::core) struct Learned {
     pub backoff: Backoff,
+    pub new_values: NewValues,
     pub requests: Requests,
     pub replacements: Replacements,
 }
