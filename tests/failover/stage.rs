@@ -281,6 +281,8 @@ impl Stage {
             quiet_at,
             tally: self.load.tally(),
             accidents,
+            new_values: Vec::new(),
+            clocks_agree: false,
         };
         let (violations, tally) = audit::audit(&evidence);
         if let Some(dir) = std::env::var_os("POOLKEEPER_HISTORY") {

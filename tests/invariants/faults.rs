@@ -154,6 +154,7 @@ pub async fn strike(world: &World, fault: Fault) {
             world.holders.vanish(&format!("holder-{n}"), secs(25 + 20 * n));
         }
         Fault::LateReservation => crate::ghost::reserve_late(world).await,
+        Fault::NewValue => crate::values::change(world).await,
         other => act(world, other).await,
     }
 }

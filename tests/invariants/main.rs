@@ -16,6 +16,7 @@ mod holders;
 mod net;
 mod plan;
 mod users;
+mod values;
 mod view;
 mod world;
 
@@ -59,6 +60,7 @@ const REQUIRED: &[&str] = &[
     "fault: two controllers",
     "fault: clock jump",
     "fault: late reservation",
+    "fault: new value",
     "fault: image changed",
     "fault: bad template",
     "fault: worker died",
@@ -81,6 +83,7 @@ const REQUIRED: &[&str] = &[
     "probe",
     "probe refused",
     "credential let in by a probe",
+    "new value stored",
     "outcome: WorkerLost",
     "outcome: TimedOut",
     "outcome: Lost",
@@ -98,7 +101,7 @@ const REQUIRED: &[&str] = &[
     "status judged",
 ];
 /// What is too rare to ask of few seeds.
-const REQUIRED_OF_MANY: &[&str] = &["row: it never ran", "outcome: HolderLost"];
+const REQUIRED_OF_MANY: &[&str] = &["row: it never ran", "outcome: HolderLost", "credential let in by a new value"];
 const MANY: u64 = 500;
 
 fn env(name: &str) -> Option<u64> {

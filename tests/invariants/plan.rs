@@ -151,6 +151,8 @@ pub enum Fault {
     DeletePool,
     /// What a controller asked for long ago arrives now.
     LateReservation,
+    /// A credential has another value: one that is refused, if there is any.
+    NewValue,
 }
 
 const KINDS: [&str; 3] = ["containerpools", "workers", "dispatches"];
@@ -184,7 +186,7 @@ impl Plan {
         let mut draw = Draw(StdRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x706c_616e));
         let pools = pools(seed, &mut draw);
         let tasks = tasks(&mut draw);
-        let faults = faults(&mut draw);
+        let faults = faults(seed, &mut draw);
         let clears_at_end = draw.chance(0.85);
         Self { seed, pools, tasks, faults, clears_at_end }
     }
@@ -317,7 +319,7 @@ fn tasks(draw: &mut Draw) -> Vec<Task> {
     tasks
 }
 
-fn faults(draw: &mut Draw) -> Vec<(Duration, Fault)> {
+fn faults(seed: u64, draw: &mut Draw) -> Vec<(Duration, Fault)> {
     let mut faults = Vec::new();
     let moment = |draw: &mut Draw| Duration::from_millis(draw.of(5_000, FAULTS_END * 1000));
     let death =
@@ -393,6 +395,11 @@ fn faults(draw: &mut Draw) -> Vec<(Duration, Fault)> {
             },
         };
         faults.push((moment(draw), fault));
+    }
+    // Drawn apart: the other draws stay as they were.
+    let mut apart = Draw(StdRng::seed_from_u64(seed ^ 0x7661_6c75));
+    for _ in 0..apart.of(0, 3) {
+        faults.push((moment(&mut apart), Fault::NewValue));
     }
     faults.sort_by_key(|(at, _)| *at);
     faults

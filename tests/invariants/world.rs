@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use kube::runtime::utils::Backoff;
 use poolkeeper::api::crd;
 use poolkeeper::clock::{Clock, Ids};
-use poolkeeper::controller;
+use poolkeeper::controller::{self, ChangedCredentials, CredentialSender};
 use poolkeeper::local::{History, LocalApi, Options};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{RecordClock, SimClock};
 use crate::holders::Holders;
 use crate::net::{Death, Ledger, Net, Rules, Wires};
-use crate::plan::{self, Plan};
+use crate::plan::{self, Fault, Plan};
 use crate::view::View;
-use poolkeeper_testkit::audit::evidence::{Evidence, GHOST};
+use poolkeeper_testkit::audit::evidence::{Evidence, GHOST, NewValue};
 use poolkeeper_testkit::fake::FakeRuntime;
 
 /// How long after a fault everything is taken to be as if it had not been.
@@ -87,6 +87,8 @@ struct Alive {
     net: Net,
     stop: CancellationToken,
     gate: Gate,
+    /// Where the program around it reports new values of credentials.
+    values: Arc<CredentialSender>,
 }
 
 /// A controller's place: its clock and its wires stay, the controller comes and goes.
@@ -115,6 +117,8 @@ pub struct Inner {
     troubled: Mutex<Vec<(Duration, Duration)>>,
     pub unreachable: Mutex<Vec<(String, Duration, Duration)>>,
     accidents: Mutex<Vec<String>>,
+    /// Credentials that got another value.
+    pub values: Mutex<Vec<NewValue>>,
 }
 
 impl std::ops::Deref for World {
@@ -166,6 +170,7 @@ impl World {
             troubled: Mutex::default(),
             unreachable: Mutex::default(),
             accidents: Mutex::default(),
+            values: Mutex::default(),
         }))
     }
 
@@ -213,11 +218,15 @@ impl World {
         let salt = self.plan.seed ^ (u64::from(life) << 8) ^ ((slot as u64) << 20);
         let mut options = controller::Options::new(runtimes, place.clock.clone(), Ids::seeded(salt));
         options.local_credentials = true;
+        let (values, changed) = ChangedCredentials::channel();
+        options.changed_credentials = Some(changed);
         let (stop, gate) = (CancellationToken::new(), Gate::default());
         let run = gate.clone().run(controller::run(net.client(), options, stop.clone()));
         let mut task = tokio::spawn(run);
-        *alive = Some(Alive { net: net.clone(), stop: stop.clone(), gate });
+        let values = Arc::new(values);
+        *alive = Some(Alive { net: net.clone(), stop: stop.clone(), gate, values: values.clone() });
         drop(alive);
+        tokio::spawn(crate::values::look_at_start(self.clone(), values));
         let world = self.clone();
         tokio::spawn(async move {
             let ended = tokio::select! {
@@ -254,6 +263,12 @@ impl World {
             () = dead.cancelled() => {}
             () = sleep(Duration::from_secs(40)) => dead.cancel(),
         }
+    }
+
+    /// Where the program around a controller reports new values of credentials, and what its clock says. None: no controller is there.
+    pub fn values_of(&self, slot: usize) -> Option<(Arc<CredentialSender>, jiff::Timestamp)> {
+        let place = &self.slots[slot];
+        place.alive.lock().unwrap().as_ref().map(|alive| (alive.values.clone(), place.clock.now()))
     }
 
     /// Ends a controller in good order.
@@ -359,6 +374,8 @@ pub fn run(plan: &Plan) -> Run {
             quiet_at,
             tally: world.ledger.tally.lock().unwrap().clone(),
             accidents: world.accidents.lock().unwrap().clone(),
+            new_values: world.values.lock().unwrap().clone(),
+            clocks_agree: !plan.faults.iter().any(|(_, fault)| matches!(fault, Fault::ClockJump(..))),
         };
         Run { plan: plan.clone(), evidence, trace: world.ledger.trace.lock().unwrap().clone() }
     })

@@ -64,6 +64,9 @@ impl Audit<'_> {
                 if let Some((rule, why)) = self.wrong_by_parking(before, &named, at) {
                     found.push((rv, rule, why));
                 }
+                if let Some(why) = self.has_old_value(before, life, at) {
+                    found.push((rv, "a worker with an old value of its credential takes no work", why));
+                }
                 if let Some(better) = self.better_dispatch(&index, &named, before, at) {
                     found.push((
                         rv,

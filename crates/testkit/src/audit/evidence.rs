@@ -23,6 +23,19 @@ pub struct Mark {
     pub writer: String,
 }
 
+/// A credential got another value.
+#[derive(Clone, Debug)]
+pub struct NewValue {
+    /// When.
+    pub mono: Duration,
+    /// [`poolkeeper::api::pool::Credential::identity`].
+    pub key: String,
+    /// Workers that run see it.
+    pub in_place: bool,
+    /// What the clock of the controller said that got it. None: there was no controller.
+    pub noticed: Option<jiff::Timestamp>,
+}
+
 /// All that is left of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
@@ -45,4 +58,8 @@ pub struct Evidence {
     pub tally: BTreeMap<String, u64>,
     /// What went wrong while it ran.
     pub accidents: Vec<String>,
+    /// Credentials that got another value.
+    pub new_values: Vec<NewValue>,
+    /// The clocks of the server and of all controllers always showed the same time.
+    pub clocks_agree: bool,
 }

@@ -7,7 +7,7 @@
 //! - [`workers`]: reserve, free, delete, finalizer; the recovery table; rests of workers.
 //! - [`pools`]: rests of credentials, counts, lists.
 //! - [`instances`]: one instance a Worker, one task an instance, the stop rule.
-//! - [`probes`]: credentials that were refused.
+//! - [`probes`]: credentials that were refused. [`values`]: those that got another value.
 //! - [`choices`]: which worker and dispatch were chosen, while nothing was wrong.
 //! - [`end`]: what is left when all is quiet.
 //!
@@ -23,6 +23,7 @@ mod instances;
 mod outcomes;
 mod pools;
 mod probes;
+mod values;
 mod waits;
 mod workers;
 
@@ -154,6 +155,7 @@ pub fn audit(evidence: &Evidence) -> (Vec<Violation>, BTreeMap<String, u64>) {
         audit.event(event);
     }
     audit.choices();
+    audit.new_values();
     audit.end();
     (audit.violations, audit.tally)
 }
