@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The supervisors in examples/supervisors with the programs that they need: kubectl, and Python with Kubernetes' client; and that
-# client by itself.
+# The supervisors in examples/supervisors with the programs that they need: kubectl, and Python with Kubernetes' client; and the
+# clients of tests/clients, in Python and in Go.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -14,4 +14,7 @@ if ! "$venv/bin/python" -c 'import kubernetes' 2>/dev/null; then
   "$venv/bin/pip" install --quiet "$client"
 fi
 scripts/cluster/cluster build
-POOLKEEPER_WHOLE_DAY=1 POOLKEEPER_REQUIRE_SUPERVISORS=1 POOLKEEPER_PYTHON=$venv/bin/python cargo test --locked --test supervisors --test clients -- --nocapture
+# With the flags of scripts/cluster/build.sh Go finds the packages of client-go that kubectl was made from.
+if ! command -v go >/dev/null; then PATH=$PATH:/usr/local/go/bin; fi
+export CGO_ENABLED=0 GOFLAGS="-p=2 -trimpath -buildvcs=false -mod=readonly"
+POOLKEEPER_WHOLE_DAY=1 POOLKEEPER_REQUIRE_SUPERVISORS=1 POOLKEEPER_PYTHON=$venv/bin/python POOLKEEPER_GO=1 cargo test --locked --test supervisors --test clients -- --nocapture

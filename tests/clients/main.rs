@@ -2,8 +2,8 @@
 //! watches that go on after the server was killed and started again.
 //!
 //! `client.py` needs a Python with the package `kubernetes`, named by `POOLKEEPER_PYTHON`; `scripts/ci/supervisors.sh` has one.
-//! `go/` needs Go and its modules, and compiles for minutes, so it is run only where `POOLKEEPER_GO` is set. Each is
-//! skipped, and says so, where it is not asked for.
+//! `go/` needs Go and its modules, and compiles for minutes where kubectl was not built before, so it is run only where `POOLKEEPER_GO` is
+//! set; that script sets it. Each is skipped, and says so, where it is not asked for.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader};
