@@ -37,6 +37,7 @@ bench:
     cargo bench --locked
     scripts/bench-run.sh
     scripts/bench-cycle.sh
+    scripts/bench-look.sh
 
 # Known weaknesses of the dependencies. Needs github.com.
 advisories:
