@@ -72,6 +72,11 @@ test("the page follows attempts, their outcomes and rests", async () => {
   await follow(page, undefined, () => /Rate limited[\s\S]*onerror[\s\S]*\\x1b\]52;c;eA==\\x07\\u\{202e\}/.test(document.getElementById("details").innerText));
   assert.equal(await page.locator("main img, main script").count(), 0);
 
+  // What the server recorded of it, as text.
+  await follow(page, undefined, () => /Events[\s\S]*seen: Warning, AttemptLimited: [\s\S]*onerror[\s\S]*\\x1b\]52/.test(document.getElementById("details").innerText));
+  assert.equal(await page.locator("main img, main script").count(), 0);
+  assert.deepEqual(await faults(page), []);
+
   // The rest counts down.
   const rest = () => [...document.querySelectorAll("#workers-table td.now")].map((cell) => /^Rests, (.*) left$/.exec(cell.textContent)?.[1]).find(Boolean);
   const first = await (await follow(page, undefined, rest)).jsonValue();

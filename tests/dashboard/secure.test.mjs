@@ -104,6 +104,18 @@ test("it reads three kinds and the version, nothing else, and no code is in the 
   const three = ["containerpools", "dispatches", "workers"].map((kind) => `GET /apis/poolkeeper.dev/v1alpha1/namespaces/default/${kind}`);
   // Its version, for the time and to see that it answers.
   assert.deepEqual([...kinds].sort(), [...three, "GET /version"]);
+  // Events are asked for with the details of an attempt, and only those of its dispatch and its worker.
+  const before = proxy.asked.length;
+  assert.deepEqual((await other.ask("GET", "/events?dispatch=a&worker=agents-0")).status, 401);
+  const events = JSON.parse((await other.ask("GET", "/events?dispatch=a&worker=agents-0", bearer)).text);
+  assert.deepEqual([events.dispatch, Array.isArray(events.worker.events), events.logs], [{ events: [] }, true, "poolkeeper logs agents-0"]);
+  const asked = () => proxy.asked.slice(before).filter((one) => one.includes("/events")).map((one) => decodeURIComponent(one)).sort();
+  const of = (kind, name) => `GET /api/v1/namespaces/default/events?&fieldSelector=involvedObject.kind=${kind},involvedObject.name=${name}&limit=500`;
+  assert.deepEqual(asked(), [of("Dispatch", "a"), of("Worker", "agents-0")]);
+  // No name adds to the selector.
+  const wrong = JSON.parse((await other.ask("GET", "/events?dispatch=a,type%3DNormal&worker=../x", bearer)).text);
+  assert.match(wrong.dispatch.unknown + wrong.worker.unknown, /"a,type=Normal" is no name.*"\.\.\/x" is no name/);
+  assert.equal(asked().length, 2);
   assert.equal(fs.readFileSync(`/proc/${other.child.pid}/cmdline`, "utf8").includes(other.code1), false);
   await other.end();
   proxy.end();
@@ -130,6 +142,19 @@ test("who may not list workers is told that, and sees nothing else", async () =>
   assert.deepEqual([answer.refused, answer.view, answer.pools, answer.pool], [[message], null, [], null]);
   await other.end();
   second.end();
+});
+
+test("who may not read Events sees all the rest", async () => {
+  const message = 'events is forbidden: User "me" cannot list resource "events" in API group "" in the namespace "default"';
+  const proxy = await between(server, (request) => (request.url.includes("/events") ? { code: 403, reason: "Forbidden", message } : undefined));
+  const other = await server.dashboard([], { KUBECONFIG: proxy.file });
+  const bearer = { Authorization: `Bearer ${await enter(other)}` };
+  await until("a view", async () => JSON.parse((await other.ask("GET", "/view", bearer)).text).view);
+  const events = JSON.parse((await other.ask("GET", "/events?dispatch=a&worker=agents-0", bearer)).text);
+  assert.deepEqual([events.dispatch, events.worker], [{ events: [], unknown: message }, { events: [], unknown: message }]);
+  assert.equal(JSON.parse((await other.ask("GET", "/view", bearer)).text).refused, undefined);
+  await other.end();
+  proxy.end();
 });
 
 test("a page that asks with what it has waits for something new", async () => {

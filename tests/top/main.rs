@@ -86,6 +86,32 @@ fn the_tables_at_80_by_24_and_all_at_once_at_200_by_50() {
 }
 
 #[test]
+fn details_have_the_events_of_the_object() {
+    let Some(terminal) = Terminal::open() else { return };
+    let rig = rig();
+    rig.run(&["report", "first", "RateLimited", "--retry-after", "10m", "--message", "429: too many requests"])
+        .exits(0);
+    terminal.run(&rig, 80, 24, "poolkeeper top");
+    terminal.shows(&[">1 Pools 2"]);
+    terminal.keys(&["3", "/", "f", "i", "r", "s", "t", "Enter"]);
+    terminal.shows(&["4 Credentials 0 /first"]);
+    terminal.keys(&["Enter"]);
+    terminal.shows(&[
+        "Dispatch default/first",
+        "Output its supervisor has it",
+        "Event T ago, Warning AttemptLimited: attempt 1",
+    ]);
+    terminal.keys(&["Escape"]);
+    terminal.shows(&["4 Credentials 0 /first"]);
+    terminal.keys(&["Escape"]);
+    terminal.shows(&[">3 Dispatches 3"]);
+    terminal.keys(&["2", "G", "Enter"]);
+    terminal.shows(&["Worker default/agents-1", "Events none"]);
+    terminal.keys(&["q", "q"]);
+    terminal.shows(&["ended with 0"]);
+}
+
+#[test]
 fn a_lost_server_is_named_and_comes_back() {
     let Some(terminal) = Terminal::open() else { return };
     let rig = rig();

@@ -1,8 +1,10 @@
 //! `poolkeeper dashboard`: the timeline of a server, live in a browser.
 //!
-//! - `state`: what is known. `history`: takes what the server says into it. `keys`: which pages may look. `site`: the HTTP side. `browser`: opens it.
+//! - `state`: what is known. `history`: takes what the server says into it. `events`: what the server recorded about an attempt.
+//! - `keys`: which pages may look. `site`: the HTTP side. `browser`: opens it.
 
 mod browser;
+mod events;
 mod history;
 mod keys;
 mod site;
@@ -16,6 +18,7 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::signal::unix::SignalKind;
 
+use self::events::Events;
 use self::keys::{CODE_LASTS, Keys};
 use self::site::Site;
 use self::state::State;
@@ -29,8 +32,8 @@ use crate::https;
 /// Show the timeline of a server live in a browser
 ///
 /// Serves a page on 127.0.0.1 that shows workers, attempts, rests and waiting dispatches as they change, and opens it. It reads pools,
-/// workers and dispatches of one namespace with your rights, and changes nothing. Only the browser that was opened can read the page:
-/// its address serves once, within 60 s. Press Enter for another one, and Ctrl-C to end.
+/// workers, dispatches and Events of one namespace with your rights, and changes nothing. Only the browser that was opened can read the
+/// page: its address serves once, within 60 s. Press Enter for another one, and Ctrl-C to end.
 #[derive(Args, Clone, Debug)]
 #[command(
     after_help = "Examples:\n  poolkeeper dashboard\n  poolkeeper dashboard --no-browser --port 8090   # for `ssh -L 8090:127.0.0.1:8090`"
@@ -77,8 +80,10 @@ impl DashboardArgs {
         let listener = https::listen(self.port).await.map_err(|error| self.taken(&error))?;
         let address = listener.local_addr().map_err(|error| Failure::poolkeeper("listening", error))?;
         let state = Arc::new(State::new(cx.clock.clone(), ahead, server.title.clone(), server.namespace.clone()));
-        let site = Site::new(address.to_string(), Keys::new(cx.ids.clone()), state.clone(), cx.clock.clone());
-        let site = Arc::new(site);
+        let (client, namespace) = (server.client.clone(), server.namespace.clone());
+        let events = Events { client, namespace, flags: self.server.typed() };
+        let keys = Keys::new(cx.ids.clone());
+        let site = Arc::new(Site::new(address.to_string(), keys, state.clone(), events, cx.clock.clone()));
         let pages = site.clone();
         let changes = Feed::start(&server, false, cx.clock.clone());
         let serving = async move {

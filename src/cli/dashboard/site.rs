@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::events::Events;
 use super::keys::{Keys, check};
 use super::state::State;
 use crate::clock::Clock;
@@ -35,6 +36,7 @@ pub(super) struct Site {
     policy: HeaderValue,
     keys: Mutex<Keys>,
     state: Arc<State>,
+    events: Events,
     clock: Arc<dyn Clock>,
 }
 
@@ -42,11 +44,11 @@ type Answer = Response<Full<Bytes>>;
 
 impl Site {
     /// `name`: the address, as `127.0.0.1:PORT`.
-    pub(super) fn new(name: String, keys: Keys, state: Arc<State>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(name: String, keys: Keys, state: Arc<State>, events: Events, clock: Arc<dyn Clock>) -> Self {
         let policy = format!("{}; frame-ancestors 'none'", page::live_policy());
         // It is made of ASCII.
         let policy = HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"));
-        Self { name, page: page::live().into(), policy, keys: Mutex::new(keys), state, clock }
+        Self { name, page: page::live().into(), policy, keys: Mutex::new(keys), state, events, clock }
     }
 
     /// A new address of the page. Its code serves once.
@@ -63,7 +65,11 @@ impl Site {
         match (request.method(), &*path) {
             (&Method::POST, "/session") => self.session(request).await,
             (&Method::GET, "/") => with(Response::new(Full::new(self.page.clone())), "text/html; charset=utf-8"),
+            (&Method::GET, "/view" | "/events") if !self.knows(&request) => {
+                text(StatusCode::UNAUTHORIZED, "this page has no valid token")
+            }
             (&Method::GET, "/view") => self.view(&request).await,
+            (&Method::GET, "/events") => json(self.events.answer(request.uri().query().unwrap_or_default()).await),
             (&Method::GET, _) => text(StatusCode::NOT_FOUND, "there is nothing here"),
             _ => {
                 let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "the dashboard only reads");
@@ -86,11 +92,13 @@ impl Site {
         }
     }
 
+    /// Whether a request has a token.
+    fn knows(&self, request: &Request<Incoming>) -> bool {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).knows(request.headers())
+    }
+
     /// The newest view, once it differs from the one of the page.
     async fn view(&self, request: &Request<Incoming>) -> Answer {
-        if !self.keys.lock().unwrap_or_else(PoisonError::into_inner).knows(request.headers()) {
-            return text(StatusCode::UNAUTHORIZED, "this page has no valid token");
-        }
         let has = request.headers().get(header::IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
         let has = has.and_then(|tag| tag.trim_matches('"').parse().ok()).unwrap_or_default();
         let Ok(version) = tokio::time::timeout(WAIT, self.state.other_than(has)).await else {
@@ -98,16 +106,11 @@ impl Site {
         };
         let query = request.uri().query().unwrap_or_default();
         let pool = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "pool").map(|(_, pool)| pool);
-        match self.state.answer(pool.as_deref()) {
-            Ok(json) => {
-                let mut answer = with(Response::new(Full::new(json.into())), "application/json");
-                if let Ok(tag) = HeaderValue::try_from(format!("\"{version}\"")) {
-                    answer.headers_mut().insert(header::ETAG, tag);
-                }
-                answer
-            }
-            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        let mut answer = json(self.state.answer(pool.as_deref()));
+        if let Ok(tag) = HeaderValue::try_from(format!("\"{version}\"")) {
+            answer.headers_mut().insert(header::ETAG, tag);
         }
+        answer
     }
 
     /// The headers that every answer has.
@@ -131,6 +134,13 @@ impl Site {
 fn with(mut answer: Answer, kind: &'static str) -> Answer {
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     answer
+}
+
+fn json(written: serde_json::Result<Vec<u8>>) -> Answer {
+    match written {
+        Ok(json) => with(Response::new(Full::new(json.into())), "application/json"),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
 }
 
 fn text(code: StatusCode, words: impl Into<Bytes>) -> Answer {

@@ -1,8 +1,10 @@
 //! What the pools of a server do, as it changes: for commands that show it live.
 //!
 //! Three watches and a look at the server every few seconds. What is lost is said once, with its time; everything is listed again
-//! when the server is back. `watch`: one watch. `pulse`: whether the server answers, and what time it is there.
+//! when the server is back. `watch`: one watch. `pulse`: whether the server answers, and what time it is there. `events`: what the
+//! server recorded about one object.
 
+pub mod events;
 mod pulse;
 mod watch;
 
@@ -14,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub(super) use self::pulse::clock_ahead;
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use super::print::kinds::Kind;
 use super::server::Server;
 use crate::api::RuntimeKind;
@@ -77,6 +79,27 @@ pub async fn may_look(server: &Server, all_namespaces: bool) -> Result<(), Failu
         server.client.request::<serde_json::Value>(one).await.map_err(|e| server.failed(&e))?;
     }
     Ok(())
+}
+
+/// What of a server is shown.
+pub struct Reach {
+    /// True if it is more than the server's namespace.
+    pub all_namespaces: bool,
+    /// Why that namespace alone is shown, although all were asked for.
+    pub less: Option<String>,
+}
+
+/// What of a server this user may look at: all namespaces if that is asked for, or else the server's namespace.
+///
+/// # Errors
+/// Neither, or the server does not answer.
+pub async fn reach(server: &Server, all_namespaces: bool) -> Result<Reach, Failure> {
+    let Err(failure) = may_look(server, all_namespaces).await else { return Ok(Reach { all_namespaces, less: None }) };
+    if !all_namespaces || failure.exit != Exit::Forbidden || may_look(server, false).await.is_err() {
+        return Err(failure);
+    }
+    let less = format!("namespace {} only: {}", server.namespace, failure.message);
+    Ok(Reach { all_namespaces: false, less: Some(less) })
 }
 
 /// A store for the objects of a server.

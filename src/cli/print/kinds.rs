@@ -36,6 +36,15 @@ impl Kind {
         }
     }
 
+    /// The name of the kind in an object.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Pool => "ContainerPool",
+            Self::Worker => "Worker",
+            Self::Dispatch => "Dispatch",
+        }
+    }
+
     /// What people call one: `pool`, not `containerpool`.
     pub const fn word(self) -> &'static str {
         match self {

@@ -2,8 +2,11 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
+use super::events::Heard;
 use super::rows::{Row, SortKey, Table, columns, len, row};
 use super::theme::Theme;
+use crate::cli::feed::events::Subject;
+use crate::cli::print::kinds::Kind;
 use crate::dashboard::live::model::Model;
 
 /// What a key leads to.
@@ -58,6 +61,12 @@ pub(super) struct App {
     pub all_namespaces: bool,
     /// What is looked at.
     pub title: String,
+    /// Why fewer namespaces are shown than were asked for.
+    pub less: Option<String>,
+    /// The flags that a command needs to reach the same server, each after a space.
+    pub flags: String,
+    /// The Events that were read last.
+    pub heard: Option<Heard>,
     pub theme: Theme,
     /// How many lines of a table fit on the screen.
     pub page: usize,
@@ -76,6 +85,9 @@ impl App {
             pool,
             all_namespaces,
             title,
+            less: None,
+            flags: String::new(),
+            heard: None,
             theme: Theme { colour },
             page: 10,
         };
@@ -101,6 +113,19 @@ impl App {
     pub fn selected(&self) -> Option<usize> {
         let pane = self.pane(self.focus);
         pane.lines.get(pane.cursor).copied()
+    }
+
+    /// The object whose details are shown, if there are Events of its kind.
+    pub fn subject(&self) -> Option<Subject> {
+        let Mode::Details(_) = self.mode else { return None };
+        let kind = match self.focus {
+            Table::Pools => Kind::Pool,
+            Table::Workers => Kind::Worker,
+            Table::Dispatches => Kind::Dispatch,
+            Table::Credentials => return None,
+        };
+        let (namespace, name) = row(&self.model, self.focus, self.selected()?)?.id();
+        Some(Subject { kind, namespace: namespace.to_owned(), name: name.to_owned() })
     }
 
     /// Chooses and sorts the lines of all tables.

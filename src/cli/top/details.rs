@@ -7,9 +7,14 @@ use super::app::App;
 use super::rows::{Table, phase, rest, standing};
 use super::theme::Tone;
 use super::words::{ago, left};
-use crate::api::seconds;
+use crate::api::{RuntimeKind, seconds};
 use crate::cli::output::escape;
+use crate::cli::server::program;
+use crate::dashboard::live::events::ShownEvent;
 use crate::dashboard::live::model::{Credential, Dispatch, Pool, Rest, Wait, Worker};
+
+/// Where the output of attempts is: the server has none of it.
+const OUTPUT: &str = "its supervisor has it; `run` writes it to the directory of --out";
 
 /// A name and what stands for it.
 type Fact = (&'static str, String);
@@ -20,15 +25,21 @@ pub(super) fn lines(app: &App) -> Vec<Line<'static>> {
     let (model, now) = (&app.model, app.model.now);
     let facts = match app.focus {
         Table::Pools => model.pools.get(selected).map(|pool| of_pool(pool, now)),
-        Table::Workers => model.workers.get(selected).map(|worker| of_worker(worker, now)),
+        Table::Workers => model.workers.get(selected).map(|worker| {
+            let mut facts = of_worker(worker, now);
+            facts.push(("Printed", printed(worker, app)));
+            facts
+        }),
         Table::Dispatches => model.dispatches.get(selected).map(|dispatch| of_dispatch(dispatch, now)),
         Table::Credentials => model.credentials.get(selected).map(|credential| of_credential(credential, now)),
     };
+    let mut facts = facts.unwrap_or_default();
+    facts.extend(events(app));
     let line = |(name, value): Fact| {
         let name = Span::styled(format!("{name:<14}"), app.theme.of(Tone::Heading, false));
         Line::from(vec![name, Span::raw(escape(&value).into_owned())])
     };
-    facts.unwrap_or_default().into_iter().filter(|(_, value)| !value.is_empty()).map(line).collect()
+    facts.into_iter().filter(|(_, value)| !value.is_empty()).map(line).collect()
 }
 
 /// `2026-11-30T12:00:00Z, 5m00s ago`, or `, in 5m00s`.
@@ -58,6 +69,34 @@ fn of_rest(found: Option<&Rest>, now: Timestamp) -> [Fact; 4] {
         ("Strikes", strikes.map(|n| n.to_string()).unwrap_or_default()),
         ("Rests because", text(found.and_then(|rest| rest.reason.as_ref()))),
     ]
+}
+
+/// The command that shows what the command of a worker printed.
+fn printed(worker: &Worker, app: &App) -> String {
+    if worker.runtime == RuntimeKind::Process {
+        return String::new();
+    }
+    let namespace = if app.all_namespaces { format!(" -n {}", worker.namespace) } else { String::new() };
+    format!("{} logs {}{}{namespace}", program(), worker.name, app.flags)
+}
+
+/// The newest Events of the object, or why they are not shown.
+fn events(app: &App) -> Vec<Fact> {
+    let Some(heard) = app.heard.as_ref().filter(|heard| app.subject().as_ref() == Some(&heard.of)) else {
+        return Vec::new();
+    };
+    let now = app.model.now;
+    let one = |event: &ShownEvent| {
+        let kind = if event.warning { "Warning " } else { "" };
+        let count = if event.count > 1 { format!(" x{}", event.count) } else { String::new() };
+        let since = event.at.map(|at| format!("{} ago, ", ago(Some(at), now))).unwrap_or_default();
+        ("Event", format!("{since}{kind}{}{count}: {}", event.reason, event.message))
+    };
+    match &heard.events {
+        Ok(events) if events.is_empty() => vec![("Events", "none".to_owned())],
+        Ok(events) => events.iter().map(one).collect(),
+        Err(why) => vec![("Events", format!("not shown: {why}"))],
+    }
 }
 
 fn of_pool(pool: &Pool, now: Timestamp) -> Vec<Fact> {
@@ -131,6 +170,7 @@ fn of_dispatch(dispatch: &Dispatch, now: Timestamp) -> Vec<Fact> {
         (if dispatch.wait.is_some() { "Expires" } else { "Times out" }, moment(dispatch.deadline, now)),
         ("Last outcome", dispatch.outcome.map(|outcome| outcome.to_string()).unwrap_or_default()),
         ("Message", text(dispatch.message.as_ref())),
+        ("Output", if dispatch.attempt > 0 { OUTPUT.to_owned() } else { String::new() }),
     ]);
     facts
 }

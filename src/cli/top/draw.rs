@@ -28,6 +28,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App) {
     if area.height >= 4 {
         header(buffer, take_top(&mut rest, 1), app);
     }
+    if let Some(less) = app.less.as_ref().filter(|_| area.height >= 6) {
+        let line = take_top(&mut rest, 1);
+        let words = shortened(&escape(less), usize::from(line.width));
+        Line::from(Span::styled(words, app.theme.of(Tone::Waits, false))).render(line, buffer);
+    }
     if app.model.lost.is_some() {
         banner(buffer, take_top(&mut rest, 1), app);
     }

@@ -2,11 +2,12 @@
 //!
 //! - `app`: what is on the screen, and what keys do to it. `rows`: the columns of the tables. `table`, `draw`, `details`, `help`:
 //!   how it is drawn. `theme`, `words`: its looks.
-//! - `screen`: the terminal, and its return. Here: the loop.
+//! - `screen`: the terminal, and its return. `events`: those of the object whose details are shown. Here: the loop.
 
 mod app;
 mod details;
 mod draw;
+mod events;
 mod help;
 mod rows;
 mod screen;
@@ -25,11 +26,12 @@ use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 
 use self::app::{App, Effect};
+use self::events::Events;
 use self::screen::Screen;
 use super::change::check_name;
 use super::context::{Context, Run};
 use super::exit::{Exit, Failure};
-use super::feed::{self, Feed};
+use super::feed::{self, Feed, Reach};
 use super::server::{Server, ServerArgs};
 use super::{output, signals};
 use crate::api::ContainerPool;
@@ -52,7 +54,7 @@ pub struct TopArgs {
     /// Only this pool, and what belongs to it
     #[arg(value_name = "POOL")]
     pool: Option<String>,
-    /// Show all namespaces
+    /// Show all namespaces; without the right to list them, that of the context
     #[arg(long, short = 'A', conflicts_with_all = ["pool", "namespace"])]
     all_namespaces: bool,
     #[command(flatten)]
@@ -67,18 +69,21 @@ impl Run for TopArgs {
             return Err(Failure::usage(message));
         }
         let server = self.server.connect().await?;
-        self.check(&server).await?;
+        let reach = self.check(&server).await?;
         let stop = signals::listen(&[SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()], None)
             .map_err(|e| Failure::poolkeeper("signals", e))?;
-        let place = if self.all_namespaces { "all namespaces" } else { &*server.namespace };
+        let place = if reach.all_namespaces { "all namespaces" } else { &*server.namespace };
         let title = format!("{place} of {}", server.title);
-        let mut store = feed::store(&server);
-        let mut feed = Feed::start(&server, self.all_namespaces, cx.clock.clone());
+        let store = feed::store(&server);
+        let feed = Feed::start(&server, reach.all_namespaces, cx.clock.clone());
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let model = view(&store, cx.clock.now());
-        let mut app = App::new(model, title, self.pool, self.all_namespaces, colour);
+        let mut app = App::new(model, title, self.pool, reach.all_namespaces, colour);
+        app.less = reach.less;
+        app.flags = self.server.typed();
+        let events = Events::new(server.client.clone());
         let mut screen = Screen::new().map_err(|e| Failure::poolkeeper("the terminal", e))?;
-        let ended = watch(&mut screen, &mut app, &mut store, &mut feed, cx, &stop).await;
+        let ended = watch(&mut screen, &mut app, &mut Sources { store, feed, events }, cx, &stop).await;
         drop(screen);
         ended.map_err(|e| Failure::poolkeeper("the terminal", e))
     }
@@ -86,24 +91,31 @@ impl Run for TopArgs {
 
 impl TopArgs {
     /// That the server shows these objects to this user, and that the pool is there: said before the screen is taken.
-    async fn check(&self, server: &Server) -> Result<(), Failure> {
+    async fn check(&self, server: &Server) -> Result<Reach, Failure> {
         if let Some(pool) = &self.pool {
             check_name(pool)?;
             server.api::<ContainerPool>().get(pool).await.map_err(|e| server.failed(&e))?;
         }
-        feed::may_look(server, self.all_namespaces).await
+        feed::reach(server, self.all_namespaces).await
     }
+}
+
+/// Where what is shown comes from.
+struct Sources {
+    store: Store,
+    feed: Feed,
+    events: Events,
 }
 
 /// Draws after each change, each key and each second, until the user or a signal ends it.
 async fn watch(
     screen: &mut Screen,
     app: &mut App,
-    store: &mut Store,
-    feed: &mut Feed,
+    sources: &mut Sources,
     cx: &Context,
     stop: &CancellationToken,
 ) -> std::io::Result<Exit> {
+    let Sources { store, feed, events } = sources;
     let mut keys = EventStream::new();
     let mut changed = true;
     let (mut next_tick, mut not_before) = (cx.clock.mono(), cx.clock.mono());
@@ -121,6 +133,7 @@ async fn watch(
             not_before = ended + PAUSE.max(ended.saturating_sub(began) * SHARE);
             next_tick = (ended + TICK).max(not_before);
         }
+        events.ask(app.subject(), cx.clock.mono());
         let due = if changed { not_before.min(next_tick) } else { next_tick };
         let sleep = due.saturating_sub(cx.clock.mono());
         tokio::select! {
@@ -128,6 +141,10 @@ async fn watch(
             change = feed.next() => {
                 store.apply(change);
                 changed = true;
+            }
+            heard = events.next() => {
+                app.heard = Some(heard);
+                screen.terminal.draw(|frame| draw::draw(frame, app))?;
             }
             key = keys.next() => {
                 match key {

@@ -10,7 +10,10 @@ use serde_json::json;
 
 use super::app::{App, Effect, Mode};
 use super::draw::draw;
+use super::events::Heard;
 use super::rows::Table;
+use crate::cli::print::kinds::Kind;
+use crate::dashboard::live::events::ShownEvent;
 use crate::dashboard::live::testkit::{Server, at, busy, credentials, now};
 use crate::dashboard::live::{Change, Loss, Watched};
 
@@ -191,4 +194,49 @@ fn a_pool_is_shown_alone() {
     assert_eq!(Table::ALL.map(|table| app.pane(table).lines.len()), [1, 2, 3, 0]);
     let screen = text(&draw_at(&mut app, 80, 24));
     assert!(screen.contains("1 busy 0 ready 0 resting 1 waiting") && !screen.contains("agents"), "{screen}");
+}
+
+#[test]
+fn the_events_of_an_object_are_shown_if_they_may_be_read() {
+    let mut app = app(&server(), false);
+    app.flags = " --context prod".into();
+    let screen = |app: &mut App| text(&draw_at(app, 80, 24));
+    assert_eq!(app.subject(), None, "no details are open");
+    (app.focus, app.mode) = (Table::Workers, Mode::Details(0));
+    assert!(screen(&mut app).contains("\nPrinted       poolkeeper logs agents-0 --context prod\n"));
+    assert!(!screen(&mut app).contains("\nEvent"), "nothing is known yet");
+    let of = app.subject().unwrap();
+    assert_eq!((of.kind, &*of.namespace, &*of.name), (Kind::Worker, "default", "agents-0"));
+    let event = |seconds, warning, count, message: &str| ShownEvent {
+        at: Some(at(seconds).parse().unwrap()),
+        warning,
+        reason: "StartFailed".into(),
+        message: message.into(),
+        count,
+    };
+    let heard = |events| Some(Heard { of: of.clone(), events });
+    app.heard = heard(Ok(vec![event(-5, true, 7, "no \u{1b}[2J image"), event(-3900, false, 1, "slow")]));
+    let shown = screen(&mut app);
+    assert!(shown.contains("Event         5s ago, Warning StartFailed x7: no \\u{1b}[2J image\n"), "{shown}");
+    assert!(shown.contains("Event         1h05m ago, StartFailed: slow\n"), "{shown}");
+    app.heard = heard(Ok(Vec::new()));
+    assert!(screen(&mut app).contains("Events        none\n"));
+    app.heard = heard(Err("events is forbidden: User \"me\" cannot list".into()));
+    let shown = screen(&mut app);
+    assert!(shown.contains("Events        not shown: events is forbidden: User \"me\" cannot list\n"), "{shown}");
+    app.focus = Table::Dispatches;
+    assert!(!screen(&mut app).contains("\nEvents"), "they are of another object");
+    app.focus = Table::Credentials;
+    assert_eq!(app.subject(), None);
+}
+
+#[test]
+fn fewer_namespaces_than_were_asked_for_are_named() {
+    let mut app = app(&server(), false);
+    app.less = Some("namespace default only: pools is forbidden:\u{1b} no".into());
+    for (width, height) in SIZES {
+        let screen = text(&draw_at(&mut app, width, height));
+        assert!(screen.lines().nth(1).unwrap().starts_with("namespace default only: pools is forbi"), "{screen}");
+        assert!(!screen.contains('\u{1b}'));
+    }
 }

@@ -380,7 +380,7 @@ impl Pool {
             notes: Vec::new(),
             spent: None,
             outputs: Vec::new(),
-            no_outputs: Some("The output of a task is where its supervisor keeps it.".to_owned()),
+            no_outputs: Some("The output of a task is where its supervisor keeps it; `poolkeeper run` writes it to the directory of --out.".to_owned()),
         }
     }
 

@@ -1,6 +1,7 @@
 // What is known of one attempt, beside the timeline.
 
-function details(data, choose) {
+// `more`: what else is known of an attempt, and is found later; it gets a place.
+function details(data, choose, more) {
   const panel = find("details");
   const split = panel.parentElement;
   let back;
@@ -49,6 +50,7 @@ function details(data, choose) {
       split.classList.toggle("open", a !== undefined);
       if (!a) return;
       const way = siblings(data, a);
+      const place = make("div", {});
       panel.replaceChildren(
         make("header", {}, make("h2", { id: "details-title" }, `${a.title} · attempt ${a.n}`),
           make("button", { type: "button", "aria-label": "Close details", on: { click: close } }, "×")),
@@ -57,7 +59,9 @@ function details(data, choose) {
           make("button", { type: "button", "aria-current": one === a ? "true" : undefined, on: { click: () => choose(one.index) } },
             `${one.n} ${OUTCOMES[one.outcome][2]}`)))] : []),
         ...output(a),
+        place,
       );
+      more?.(data, a, place);
       panel.scrollTop = 0;
     },
     focus() { if (!panel.hidden) { back = document.activeElement; panel.focus({ preventScroll: false }); } },

@@ -1,7 +1,8 @@
 // The data come from `poolkeeper dashboard`, whenever there are new ones. The token for them is in this scope only.
 
 const WINDOW = 900000; // what is looked at of a long past
-let [token, tag, pool, shown, board, ahead, failed, latest, asking] = ["", "", "", "", undefined, 0, undefined, undefined, undefined];
+const AGAIN = 5000; // so often the Events of an attempt are asked for while it is looked at
+let [token, tag, pool, shown, board, ahead, failed, latest, asking, looked] = ["", "", "", "", undefined, 0, undefined, undefined, undefined, undefined];
 
 const serverTime = () => Date.now() + ahead;
 const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
@@ -34,6 +35,34 @@ function tellLive(data) {
   if (find("insight").textContent !== words) find("insight").textContent = words;
 }
 
+// The Events of the attempt whose details are open, at their end, and the command that shows what its worker printed.
+function lookAt(data, a, place) {
+  looked = { dispatch: data.ids[a.task], worker: data.rows[a.row].name, process: data.runtime === "Process", place, at: 0, text: "" };
+  recorded().catch(() => {});
+}
+
+async function recorded() {
+  const mine = looked;
+  if (!mine?.place.isConnected || !token || Date.now() < mine.at + AGAIN) return;
+  mine.at = Date.now();
+  const query = new URLSearchParams({ dispatch: mine.dispatch, worker: mine.worker });
+  const answer = await fetch(`/events?${query}`, { headers: { Authorization: `Bearer ${token}` }, cache: "no-store", credentials: "omit" });
+  const text = await answer.text();
+  if (!answer.ok || looked !== mine || mine.text === text) return;
+  mine.text = text;
+  const { dispatch, worker, logs } = JSON.parse(text);
+  const of = (name, found) => found.events.map((event) => ({ ...event, name, at: Date.parse(event.at) || 0 }));
+  const events = [...of(mine.dispatch, dispatch), ...of(mine.worker, worker)].sort((x, y) => y.at - x.at);
+  const words = (event) => `${plain(event.name)}: ${event.warning ? "Warning, " : ""}${plain(event.reason)}${event.count > 1 ? ` ×${event.count}` : ""}: ${cut(plain(event.message), 300)}`;
+  const unknown = dispatch.unknown ?? worker.unknown;
+  mine.place.replaceChildren(
+    make("h3", {}, "Events"),
+    ...(unknown ? [make("p", { class: "muted" }, `Not shown: ${plain(unknown)}`)] : events.length ? [] : [make("p", { class: "muted" }, "None in the last hour.")]),
+    make("ul", { class: "notes" }, ...events.map((event) => make("li", {}, make("time", { datetime: new Date(event.at).toISOString() }, clock(event.at)), make("span", {}, words(event))))),
+    ...(mine.process ? [] : [make("h3", {}, "What its worker printed"), make("p", {}, make("code", {}, plain(logs)))]),
+  );
+}
+
 function choosePool(pools) {
   const select = find("pool");
   find("pools").hidden = pools.length < 2;
@@ -63,7 +92,7 @@ function show(answer) {
   pool = shown = answer.pool;
   find("pool").value = pool;
   if (!board) {
-    board = start(view, tellLive);
+    board = start(view, tellLive, lookAt);
     window.poolkeeper = board;
   } else board.update(view);
   if (changed) {
@@ -160,5 +189,6 @@ setInterval(() => {
   if (document.hidden || !token) return;
   if (board && latest?.view) board.tick(serverTime() - latest.view.from, !latest.lost && !failed);
   if (failed || latest?.lost) tellStanding();
+  recorded().catch(() => {});
 }, 1000);
 enter().catch(() => over("The dashboard does not answer."));

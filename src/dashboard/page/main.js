@@ -38,13 +38,13 @@ function notes(data) {
     make("li", {}, make("time", { datetime: new Date(data.from + at).toISOString() }, clock(data.from + at)), make("span", {}, plain(words)))));
 }
 
-// Shows a view. `tell` says above the timeline what it amounts to.
-function start(view, tell) {
+// Shows a view. `tell` says above the timeline what it amounts to, and `more` adds to the details of an attempt.
+function start(view, tell, more) {
   const data = read(view);
   const hidden = new Set();
   let board;
   const choose = (index) => board.choose(index);
-  const panel = details(data, choose);
+  const panel = details(data, choose, more);
   const table = attemptsTable(data, (index) => { choose(index); panel.focus(); });
   const workers = workersTable(data);
   board = timeline(data, {
