@@ -74,6 +74,27 @@ impl Stage {
         start.elapsed()
     }
 
+    /// What a holder does: only a command that is known to have ended may have another one follow it.
+    fn reports(&self, task: &str, code: Option<i32>) -> &'static str {
+        let outcome = match code {
+            Some(0) => "Succeeded",
+            Some(130) => "Failed",
+            _ => "Lost",
+        };
+        self.rig.run(&["report", task, outcome]).exits(0);
+        outcome
+    }
+
+    /// Ends a command once its task has begun. False: the task was faster.
+    fn is_interrupted(&self, task: &str) -> bool {
+        self.acquire(task);
+        let mut child = self.exec(task).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let begin = format!("begin {task} ");
+        until("its task begins", || self.truth.count(&begin) > 0 || child.try_wait().unwrap().is_some());
+        let _ = kill_process(Pid::from_child(&child), Signal::INT);
+        self.reports(task, child.wait().unwrap().code()) == "Failed"
+    }
+
     fn exec_is_ended(self) {
         self.acquire("first");
         let takes = Self::measure(self.exec("first"));
@@ -84,21 +105,20 @@ impl Stage {
                 let task = format!("{name}-{round}");
                 self.acquire(&task);
                 let code = self.ended(self.exec(&task), takes, round, signal);
-                // What a holder does: only a command that is known to have ended may have another one follow it.
-                let outcome = match code {
-                    Some(0) => "Succeeded",
-                    Some(130) => "Failed",
-                    _ => "Lost",
-                };
-                self.rig.run(&["report", &task, outcome]).exits(0);
+                let outcome = self.reports(&task, code);
                 *codes.entry(format!("{name}: {code:?} {outcome}")).or_default() += 1;
             }
         }
+        // The moments above may all miss its task, on a machine that does other work too.
+        let mut round = 0;
+        until("a signal ends a command in the midst of its task", || {
+            round += 1;
+            self.is_interrupted(&format!("midst-{round}"))
+        });
         // The last one may still be there.
         self.acquire("last");
         assert!(self.exec("last").stdout(Stdio::null()).status().unwrap().success());
         println!("{takes:?}; {codes:?}; {} began", self.truth.count("begin"));
-        assert!(codes.keys().any(|key| key.contains("Failed")), "no signal ended a command: {codes:?}");
         self.truth.check();
     }
 
