@@ -135,7 +135,13 @@ impl ControlLoop {
     }
 
     fn answer(&self, now: Now) -> Answer {
-        Answer { pools: self.core.census(now), writes: self.writes.len(), orders: self.orders.len() }
+        let own = [("events", self.recorder.len()), ("log", self.log.len())];
+        Answer {
+            pools: self.core.census(now),
+            writes: self.writes.len(),
+            orders: self.orders.len(),
+            tables: self.core.sizes().into_iter().chain(own).collect(),
+        }
     }
 
     fn now(&self) -> Now {

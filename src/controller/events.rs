@@ -29,6 +29,8 @@ const MOST: usize = 1024;
 #[derive(Default)]
 pub(super) struct Recorder {
     series: HashMap<Alike, Series>,
+    /// Monotonic time at which those that are over were last forgotten.
+    swept: Duration,
     /// Namespaces that refuse Events because they are being deleted.
     closed: Closed,
 }
@@ -74,8 +76,9 @@ impl Recorder {
             text: event.text.clone(),
         };
         let lasts = |s: &Series| now.saturating_sub(s.newest) < SERIES_ENDS;
-        if self.series.len() >= MOST {
+        if self.series.len() >= MOST || now.saturating_sub(self.swept) >= SERIES_ENDS {
             self.series.retain(|_, s| lasts(s));
+            self.swept = now;
         }
         if self.series.len() >= MOST {
             self.series.clear();
@@ -87,6 +90,11 @@ impl Recorder {
         }
         series.newest = now;
         write(client, ids, event, series.stored.clone(), self.closed.clone())
+    }
+
+    /// How many series are remembered.
+    pub fn len(&self) -> usize {
+        self.series.len()
     }
 }
 
@@ -225,6 +233,7 @@ mod tests {
         let mut begin = |text, now| recorder.record(client.clone(), Ids::random(), event(text), now);
         let all =
             vec![begin("a", at(0)), begin("a", at(1)), begin("b", at(2)), begin("a", at(200)), begin("a", at(600))];
+        assert_eq!(recorder.len(), 1, "a series that is over is forgotten");
         assert_eq!(join_all(all).await, [true; 5]);
         let mut seen = seen.lock().unwrap().clone();
         seen.sort();

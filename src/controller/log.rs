@@ -20,7 +20,7 @@ use self::line::{Line, TARGET};
 use crate::api::Worker;
 use crate::api::vocabulary::EventReason;
 use crate::core::{Action, Event, Input, Object, ObjectKey, RuntimeFact, Seen, Settled, Subject};
-use crate::runtime::InstanceKey;
+use crate::runtime::{InstanceKey, Observation};
 
 /// What is written and not answered yet, and what was refused already.
 #[derive(Default)]
@@ -30,6 +30,9 @@ pub(super) struct Log {
     /// The words of the last refusal: a refusal that repeats is one line.
     refused: HashMap<Refused, String>,
 }
+
+/// Refusals that are remembered. If there are more, those that repeat are lines again.
+const MOST: usize = 10_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Refused {
@@ -78,13 +81,27 @@ impl Log {
             }
             // No deletion was seen before: its finalizer was removed by hand, and the end of its instance was not waited for.
             Input::Worker(Seen::Gone(worker)) => {
-                let was = known(&ObjectKey::of(&**worker));
+                let key = ObjectKey::of(&**worker);
+                let was = known(&key);
                 if was.is_some_and(|w| w.uid_str() == worker.uid_str() && !w.is_deleting()) {
                     facts::removed_by_another(worker).write(Level::INFO);
                 }
+                self.forget(Subject::Worker(key));
+            }
+            // What is gone is refused nothing any more.
+            Input::Pool(Seen::Gone(pool)) => self.forget(Subject::Pool(ObjectKey::of(&**pool))),
+            Input::Dispatch(Seen::Gone(dispatch)) => self.forget(Subject::Dispatch(ObjectKey::of(&**dispatch))),
+            Input::Runtime(RuntimeFact::Observed(_, Observation::Gone(key))) => {
+                self.refused.remove(&Refused::Stop(key.clone()));
+                self.forget(Subject::Orphan(Box::new(key.clone())));
             }
             _ => {}
         }
+    }
+
+    /// What is written, and what was refused.
+    pub fn len(&self) -> usize {
+        self.under_way.len() + self.refused.len()
     }
 
     fn settled(&mut self, subject: &Subject, settled: &Settled) {
@@ -115,7 +132,14 @@ impl Log {
         }
     }
 
+    fn forget(&mut self, subject: Subject) {
+        self.refused.remove(&Refused::Write(subject));
+    }
+
     fn refuse(&mut self, what: Refused, line: &Line) {
+        if self.refused.len() >= MOST {
+            self.refused.clear();
+        }
         let words = line.reason.clone().unwrap_or_default();
         let before = self.refused.insert(what, words.clone());
         line.write(if before.as_ref() == Some(&words) { Level::DEBUG } else { Level::WARN });
@@ -147,4 +171,38 @@ fn record(event: &Event) {
         line.what = "record an Event";
     }
     line.write(level);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::api::{Dispatch, DispatchSpec};
+
+    fn dispatch(name: &str) -> Arc<Dispatch> {
+        let mut d = Dispatch::new(name, DispatchSpec::default());
+        d.metadata.namespace = Some("ns".to_owned());
+        Arc::new(d)
+    }
+
+    fn refuse(log: &mut Log, name: &str) {
+        let subject = Subject::Dispatch(ObjectKey::new("ns", name));
+        log.under_way.insert(subject.clone(), (Line::new("close", "ns"), None));
+        log.sees(&Input::Settled(subject, Settled::Refused("no".to_owned())), |_| None);
+    }
+
+    /// A supervisor deletes its dispatches, whatever was refused about them.
+    #[test]
+    fn a_refusal_is_forgotten_with_its_object_and_there_are_only_so_many() {
+        let mut log = Log::default();
+        refuse(&mut log, "a");
+        assert_eq!(log.len(), 1);
+        log.sees(&Input::Dispatch(Seen::Gone(dispatch("a"))), |_| None);
+        assert_eq!(log.len(), 0);
+        for n in 0..MOST + 5 {
+            refuse(&mut log, &n.to_string());
+        }
+        assert_eq!(log.len(), 5);
+    }
 }

@@ -62,6 +62,7 @@ struct Inner {
     outcomes: Mutex<BTreeMap<ObjectKey, BTreeSet<&'static str>>>,
     leader: Gauge,
     loop_work: Family<Labels<2>, Gauge>,
+    tables: Family<Labels<1>, Gauge>,
     pools: Gauge,
     workers: Family<PoolLabels<3>, Gauge>,
     waiting: Family<PoolLabels<2>, Gauge>,
@@ -86,6 +87,8 @@ pub(super) struct Answer {
     pub writes: (usize, usize),
     /// Orders to runtimes: (running, waiting).
     pub orders: (usize, usize),
+    /// Entries of the tables, by what they are about.
+    pub tables: Vec<(&'static str, usize)>,
 }
 
 /// The effect of a write on an attempt, if it succeeds.
@@ -187,6 +190,12 @@ impl Default for Metrics {
                 "Requests to the API server (api) and orders to runtimes (runtime) of the loop, by state (running, waiting)",
                 Family::default(),
             ),
+            tables: add(
+                r,
+                "loop_entries",
+                "Entries of the tables of the loop, by what they are about. They grow with what exists, and not with time",
+                Family::default(),
+            ),
             events: add(r, "loop_events", "Inputs that the loop took in, by source", Family::default()),
             registry,
             outcomes: Mutex::default(),
@@ -263,12 +272,16 @@ impl Metrics {
         m.parked_credentials.clear();
         m.ready.clear();
         m.loop_work.clear();
+        m.tables.clear();
         m.pools.set(0);
         let Some(answer) = answer else { return };
         m.pools.set(i64::try_from(answer.pools.len()).unwrap_or(i64::MAX));
         for (queue, (running, waiting)) in [("api", answer.writes), ("runtime", answer.orders)] {
             set(&m.loop_work, [("lane", queue), ("state", "running")], running);
             set(&m.loop_work, [("lane", queue), ("state", "waiting")], waiting);
+        }
+        for (table, entries) in &answer.tables {
+            set(&m.tables, [("table", table)], *entries);
         }
         for pool in &answer.pools {
             for (state, n) in pool.workers {

@@ -249,6 +249,12 @@ impl Agenda {
         self.retries.get(subject).map(|r| r.until).filter(|until| *until > now.mono)
     }
 
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        let tables = [self.marked.len(), self.locks.len(), self.retries.len(), self.wakes.len()];
+        tables.iter().sum::<usize>() + self.wall.len() + self.mono.len()
+    }
+
     /// Subjects with failures.
     #[cfg(test)]
     pub fn failing(&self) -> usize {

@@ -47,7 +47,7 @@
 //!   and what its waiting dispatches say: `waiting`.
 //! - `rests`: rests of workers and credentials. `parking`: credentials that were refused. `template`: what an instance is made from, as a hash.
 //! - [`questions`]: what waits and why, for those that see the objects alone.
-//! - [`election`]: which of several controllers leads. [`census`]: counts for metrics.
+//! - [`election`]: which of several controllers leads. [`census`]: counts for metrics. `sizes`: how large the tables are.
 //!
 //! Imports go from the rules to `observe`, `state`, `agenda` and the types below them, never back: `tests/circles.rs`.
 
@@ -67,6 +67,7 @@ mod parking;
 mod pool;
 pub mod questions;
 mod rests;
+mod sizes;
 mod state;
 mod template;
 #[cfg(test)]

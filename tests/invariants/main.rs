@@ -5,6 +5,7 @@
 //! It stops after `POOLKEEPER_STOP_AFTER` (default 5) failed ones.
 //! `POOLKEEPER_SEED=17` runs one and prints all that happened, with `POOLKEEPER_HISTORY=1` every version of every object,
 //! and with `POOLKEEPER_LOG=debug` what the controllers say. A failure prints the plan and the seed.
+//! `POOLKEEPER_HOURS=24` makes the long run of one controller so long (default 1).
 //! `POOLKEEPER_HASHES=FILE` writes a hash of each seed's history to FILE. A change that only moves code leaves every hash
 //! as it was: compare the files of two commits.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
@@ -13,6 +14,7 @@ mod clock;
 mod faults;
 mod ghost;
 mod holders;
+mod long;
 mod net;
 mod plan;
 mod users;

@@ -23,7 +23,7 @@ use tower::{BoxError, Service};
 use poolkeeper_testkit::audit::evidence::Mark;
 use poolkeeper_testkit::watched::Watched;
 
-/// More requests than this in one run mean an endless loop.
+/// More requests than this in one round of a run mean an endless loop.
 const TOO_MANY: u64 = 60_000;
 
 /// What all wires of a run write down.
@@ -33,11 +33,13 @@ pub struct Ledger {
     pub tally: Mutex<BTreeMap<String, u64>>,
     pub trace: Mutex<Vec<String>>,
     requests: Mutex<u64>,
+    rounds: u64,
 }
 
 impl Ledger {
-    pub fn new() -> Self {
+    pub fn new(rounds: u64) -> Self {
         Self {
+            rounds,
             start: Instant::now(),
             marks: Mutex::default(),
             tally: Mutex::default(),
@@ -56,7 +58,7 @@ impl Ledger {
     }
 
     pub fn has_too_many_requests(&self) -> bool {
-        *self.requests.lock().unwrap() > TOO_MANY
+        *self.requests.lock().unwrap() > TOO_MANY * self.rounds
     }
 }
 

@@ -19,6 +19,8 @@ use crate::net::{Cut, Death};
 pub const FAULTS_END: u64 = 420;
 /// When everything is made whole again.
 pub const HEAL: u64 = 520;
+/// How long a round of a long run takes: its faults, and the time in which all comes to an end.
+pub const ROUND: u64 = 900;
 /// How long finished dispatches are retained.
 pub const HISTORY_TTL: u64 = 150;
 
@@ -31,6 +33,8 @@ pub struct Plan {
     pub faults: Vec<(Duration, Fault)>,
     /// Whether refused credentials are cleared at the end.
     pub clears_at_end: bool,
+    /// How often faults begin and end.
+    pub rounds: u64,
 }
 
 /// What one supervisor wants done.
@@ -188,7 +192,24 @@ impl Plan {
         let tasks = tasks(&mut draw);
         let faults = faults(seed, &mut draw);
         let clears_at_end = draw.chance(0.85);
-        Self { seed, pools, tasks, faults, clears_at_end }
+        Self { seed, pools, tasks, faults, clears_at_end, rounds: 1 }
+    }
+
+    /// The tasks and faults of many runs one after the other, on the pools of the first. From the second quarter on one
+    /// controller lives to the end: what it does not forget adds up.
+    pub fn long(seed: u64, rounds: u64) -> Self {
+        let mut all = Self { tasks: Vec::new(), faults: Vec::new(), clears_at_end: true, rounds, ..Self::new(seed) };
+        for n in 0..rounds {
+            let (round, begin) = (Self::new(seed + n), Duration::from_secs(n * ROUND));
+            let named = |t: Task| Task { name: format!("round-{n}-{}", t.name), at: begin + t.at, ..t };
+            let lives = |fault: &Fault| match fault {
+                Fault::Kill { slot, .. } | Fault::Ambush { slot, .. } => *slot != 0 || n < rounds.div_ceil(4),
+                _ => true,
+            };
+            all.tasks.extend(round.tasks.into_iter().map(named));
+            all.faults.extend(round.faults.into_iter().filter(|(_, f)| lives(f)).map(|(at, f)| (begin + at, f)));
+        }
+        all
     }
 
     /// The same world without faults.

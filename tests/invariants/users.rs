@@ -1,5 +1,6 @@
 //! What people do: make pools, change them, delete things.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kube::Resource;
@@ -64,6 +65,29 @@ pub async fn workers(world: &World) -> Vec<Worker> {
 
 pub async fn pools(world: &World) -> Vec<ContainerPool> {
     api::<ContainerPool>(world).list(&Default::default()).await.unwrap().items
+}
+
+/// What people do between two rounds: they restore the pools, and give up what still waits or was refused.
+pub async fn begin_anew(world: &World) {
+    for d in dispatches(world).await {
+        if !d.status.as_ref().is_some_and(|s| s.phase.is_final()) {
+            delete::<Dispatch>(world, d.metadata.name.as_deref().unwrap()).await;
+        }
+    }
+    for pool in pools(world).await {
+        let requests = pool.metadata.annotations.iter().flatten().filter(|(key, _)| key.contains("poolkeeper.dev/"));
+        let nothing: BTreeMap<&String, Option<()>> = requests.map(|(key, _)| (key, None)).collect();
+        if !nothing.is_empty() {
+            let name = pool.metadata.name.as_deref().unwrap();
+            merge::<ContainerPool>(world, name, json!({"metadata": {"annotations": nothing}})).await;
+        }
+    }
+    for (name, spec) in &world.plan.pools {
+        let pool = ContainerPool::new(name, spec.clone());
+        if api::<ContainerPool>(world).create(&PostParams::default(), &pool).await.is_err() {
+            merge::<ContainerPool>(world, name, json!({"spec": spec})).await;
+        }
+    }
 }
 
 /// What people do so that all can come to its end.

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use kube::runtime::utils::Backoff;
 use poolkeeper::api::crd;
 use poolkeeper::clock::{Clock, Ids};
+use poolkeeper::controller::metrics::Metrics;
 use poolkeeper::controller::{self, ChangedCredentials, CredentialSender};
 use poolkeeper::local::{History, LocalApi, Options};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{RecordClock, SimClock};
 use crate::holders::Holders;
+use crate::long::Sizes;
 use crate::net::{Death, Ledger, Net, Rules, Wires};
 use crate::plan::{self, Fault, Plan};
 use crate::view::View;
@@ -32,6 +34,9 @@ const QUIET: Duration = Duration::from_secs(500);
 const BOUND: Duration = Duration::from_secs(7200);
 /// Then nothing may be written for this long.
 const IDLE: Duration = Duration::from_secs(300);
+
+/// How long before the end of a round people restore what the next one needs.
+const ANEW: Duration = Duration::from_secs(100);
 
 /// A short wait between tries, without chance.
 pub struct Pause;
@@ -51,6 +56,8 @@ pub struct Run {
     pub plan: Plan,
     pub evidence: Evidence,
     pub trace: Vec<String>,
+    /// What there was at the end of each round.
+    pub sizes: Vec<Sizes>,
 }
 
 /// Lets a future run, or not.
@@ -98,6 +105,8 @@ pub struct Slot {
     pub wires: Arc<Wires>,
     alive: Mutex<Option<Alive>>,
     lives: Mutex<u32>,
+    /// Of its newest controller.
+    pub metrics: Mutex<Metrics>,
 }
 
 #[derive(Clone)]
@@ -119,6 +128,7 @@ pub struct Inner {
     accidents: Mutex<Vec<String>>,
     /// Credentials that got another value.
     pub values: Mutex<Vec<NewValue>>,
+    sizes: Mutex<Vec<Sizes>>,
 }
 
 impl std::ops::Deref for World {
@@ -130,7 +140,7 @@ impl std::ops::Deref for World {
 
 impl World {
     fn new(plan: &Plan) -> Self {
-        let ledger = Arc::new(Ledger::new());
+        let ledger = Arc::new(Ledger::new(plan.rounds));
         let server_clock = Arc::new(SimClock::new());
         let options = Options {
             crds: crd::all(),
@@ -151,6 +161,7 @@ impl World {
             wires: Wires::new(plan.seed ^ salt),
             alive: Mutex::default(),
             lives: Mutex::default(),
+            metrics: Mutex::default(),
         };
         let slots = [slot("A", 0xa), slot("B", 0xb)];
         let user = Net::new("user", &api, &Wires::new(plan.seed ^ 0xc), &ledger).client();
@@ -171,6 +182,7 @@ impl World {
             unreachable: Mutex::default(),
             accidents: Mutex::default(),
             values: Mutex::default(),
+            sizes: Mutex::default(),
         }))
     }
 
@@ -220,6 +232,7 @@ impl World {
         options.local_credentials = true;
         let (values, changed) = ChangedCredentials::channel();
         options.changed_credentials = Some(changed);
+        *place.metrics.lock().unwrap() = options.metrics.clone();
         let (stop, gate) = (CancellationToken::new(), Gate::default());
         let run = gate.clone().run(controller::run(net.client(), options, stop.clone()));
         let mut task = tokio::spawn(run);
@@ -329,8 +342,20 @@ impl World {
                 crate::faults::strike(&world, fault).await;
             });
         }
-        self.until(Duration::from_secs(plan::HEAL)).await;
-        self.heal().await;
+        for round in 0..self.plan.rounds {
+            let begin = Duration::from_secs(round * plan::ROUND);
+            self.until(begin + Duration::from_secs(plan::HEAL)).await;
+            self.heal().await;
+            if round + 1 < self.plan.rounds {
+                self.until(begin + Duration::from_secs(plan::ROUND) - ANEW).await;
+                crate::users::begin_anew(self).await;
+            }
+            if self.plan.rounds > 1 {
+                self.until(begin + Duration::from_secs(plan::ROUND)).await;
+                let sizes = crate::long::sizes(self).await;
+                self.sizes.lock().unwrap().push(sizes);
+            }
+        }
         let (begin, mut last, mut since) = (Instant::now(), 0, Instant::now());
         while begin.elapsed() < BOUND && !self.ledger.has_too_many_requests() {
             sleep(Duration::from_secs(10)).await;
@@ -377,7 +402,8 @@ pub fn run(plan: &Plan) -> Run {
             new_values: world.values.lock().unwrap().clone(),
             clocks_agree: !plan.faults.iter().any(|(_, fault)| matches!(fault, Fault::ClockJump(..))),
         };
-        Run { plan: plan.clone(), evidence, trace: world.ledger.trace.lock().unwrap().clone() }
+        let (trace, sizes) = (world.ledger.trace.lock().unwrap().clone(), world.sizes.lock().unwrap().clone());
+        Run { plan: plan.clone(), evidence, trace, sizes }
     })
 }
 

@@ -28,7 +28,7 @@ async fn sample(pools: Vec<PoolCensus>) -> String {
     health.stands(Standing::Leader);
     let answering = async {
         let question = questions.recv().await.unwrap();
-        question.send(Answer { pools, writes: (1, 2), orders: (0, 0) }).unwrap();
+        question.send(Answer { pools, writes: (1, 2), orders: (0, 0), tables: vec![("dispatches", 7)] }).unwrap();
     };
     futures::join!(metrics.render(&health, &clock), answering).0
 }
@@ -59,6 +59,7 @@ async fn the_series_of_a_pool_go_with_it() {
         r#"poolkeeper_queue_length{namespace="ns",pool="a"} 3"#,
         r#"poolkeeper_attempts_total{namespace="ns",pool="a",outcome="RateLimited"} 1"#,
         r#"poolkeeper_loop_work{lane="api",state="waiting"} 2"#,
+        r#"poolkeeper_loop_entries{table="dispatches"} 7"#,
         r#"poolkeeper_pool_ready{namespace="ns",pool="a"} 1"#,
         r#"poolkeeper_parked_credentials{namespace="ns",pool="a"} 0"#,
         "poolkeeper_leader 1",

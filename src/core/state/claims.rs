@@ -94,6 +94,12 @@ impl Claims {
     pub fn open_on_others(&self, known: &BTreeSet<&str>) -> impl Iterator<Item = &ObjectKey> {
         self.open_on.iter().filter(|(uid, _)| !known.contains(uid.as_str())).flat_map(|(_, open)| open)
     }
+
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        let tables = [&self.named, &self.open_on, &self.lost_on].into_iter().flat_map(IndexMap::values);
+        self.reserving.len() + tables.map(BTreeSet::len).sum::<usize>()
+    }
 }
 
 fn insert(map: &mut IndexMap<String, BTreeSet<ObjectKey>>, uid: &str, key: &ObjectKey) {

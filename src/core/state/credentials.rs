@@ -112,6 +112,11 @@ impl Credentials {
         }
     }
 
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        self.0.values().map(|c| 1 + c.running.len() + c.pools.len() + c.blocked.len()).sum()
+    }
+
     /// How many there are.
     #[cfg(test)]
     pub fn len(&self) -> usize {

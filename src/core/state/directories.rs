@@ -60,6 +60,11 @@ impl Directories {
     pub fn wait(&mut self, pool: &ObjectKey) {
         self.waiting.insert(pool.clone());
     }
+
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        self.waiting.len() + self.workers.values().map(BTreeSet::len).sum::<usize>()
+    }
 }
 
 #[cfg(test)]

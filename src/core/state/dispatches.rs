@@ -293,6 +293,11 @@ impl Dispatches {
         self.0.keys()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// A Dispatch is seen for the first time.
     pub fn insert(&mut self, key: ObjectKey, entry: DispatchEntry) {
         self.0.insert(key, entry);

@@ -15,6 +15,11 @@ pub(in crate::core) struct DueRests {
 }
 
 impl DueRests {
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        self.due.len() + self.waiting.len()
+    }
+
     /// A rest is to be written.
     pub fn insert(&mut self, identity: &str, rest: CredentialRest) {
         self.due.insert(identity.to_owned(), rest);

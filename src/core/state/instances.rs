@@ -187,6 +187,11 @@ impl Instances {
         self.stopping.remove(key);
     }
 
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        self.hosts.len() + self.known.len() + self.orphans.len() + self.stopping.len()
+    }
+
     /// Instances, and candidates for orphans.
     #[cfg(test)]
     pub fn sizes(&self) -> (usize, usize) {

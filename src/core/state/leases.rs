@@ -134,6 +134,11 @@ impl Leases {
     pub fn users(&self, lease: &ObjectKey) -> impl Iterator<Item = &ObjectKey> {
         self.0.get(lease).into_iter().flat_map(|e| &e.users)
     }
+
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        self.0.values().map(|e| 1 + e.users.len() + e.renewals.entries()).sum()
+    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,12 @@ pub(in crate::core) struct Members {
 }
 
 impl Members {
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        let workers = [self.existing.len(), self.deleting.len(), self.creating.len()].into_iter().sum::<usize>();
+        workers + self.tally.entries() + self.coming.entries() + self.ordinals.len()
+    }
+
     /// A worker is seen for the first time. No ordinal: its name is not one that this pool gives.
     pub fn appeared(&mut self, ordinal: Option<i32>, spec: &WorkerSpec) {
         self.existing.extend(ordinal);

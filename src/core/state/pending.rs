@@ -51,6 +51,11 @@ impl Pending {
         self.requests.entry(subject).or_default().awaited_by.insert(pool.clone());
     }
 
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        self.requests.values().map(|r| 1 + r.awaited_by.len()).sum::<usize>() + self.events.len()
+    }
+
     /// The requests that waited for this write.
     pub fn take_requests(&mut self, subject: &Subject) -> RequestWrite {
         self.requests.remove(subject).unwrap_or_default()

@@ -173,6 +173,13 @@ impl PoolEntry {
         self.members.len() > self.updated()
     }
 
+    /// Entries of its tables, without those of its queue and its slots.
+    pub fn entries(&self) -> usize {
+        let learned = self.learned.requests.entries() + self.learned.replacements.entries();
+        let rests = self.due_rests.entries() + self.shown_rests.entries();
+        self.members.entries() + learned + rests + self.stale.len() + self.pauses.credentials.len()
+    }
+
     /// True if nothing leads to this entry.
     fn is_unused(&self) -> bool {
         self.members.is_empty() && self.queue.waiting().is_empty() && self.queue.finished().is_empty()

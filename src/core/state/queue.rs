@@ -86,6 +86,12 @@ impl Queue {
         self.places.len()
     }
 
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        let times = [&self.waiting, &self.overloaded, &self.finished, &self.admission.fresh];
+        self.places.len() + self.returned.len() + times.into_iter().map(BTreeSet::len).sum::<usize>()
+    }
+
     /// A dispatch waits, or no longer does.
     pub fn set_waiting(&mut self, place: &Place, waits: bool) {
         let at = (place.created, place.name.clone());

@@ -77,6 +77,11 @@ impl Renewals {
         }
     }
 
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        self.all.len() + self.fresh.len() + self.unchanged.len() + self.renewed.len()
+    }
+
     /// True if none waits.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()

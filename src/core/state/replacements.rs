@@ -73,6 +73,13 @@ impl Replacements {
         self.owe(credential);
     }
 
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        let queues = [&self.owed, &self.ahead, &self.early, &self.behind].into_iter().map(VecDeque::len);
+        let ordinals = [self.going.len(), self.leaving.len(), self.paying.len(), self.unpaid.len()];
+        queues.chain(ordinals).sum()
+    }
+
     /// How many workers the pool owes.
     pub fn owed(&self) -> usize {
         self.owed.len()

@@ -29,6 +29,11 @@ pub(in crate::core) struct Requests {
 }
 
 impl Requests {
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        self.bad.len() + self.pending.len() + self.retries.len()
+    }
+
     /// Bad requests by their annotation.
     pub fn bad(&self) -> &BTreeMap<String, Bad> {
         &self.bad

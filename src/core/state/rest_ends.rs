@@ -32,6 +32,11 @@ impl RestEnds {
         *known = end.max(*known);
     }
 
+    /// How many are remembered.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// True while a rest with this stored end lasts.
     pub fn lasts(&self, until: Timestamp, now: Now) -> bool {
         until > now.wall && !self.is_over(until, now)

@@ -28,6 +28,11 @@ pub(in crate::core) enum Changed {
 }
 
 impl ShownRests {
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        self.ends.len() + self.changed.len()
+    }
+
     /// True if no credential rests.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()

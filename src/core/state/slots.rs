@@ -195,6 +195,15 @@ impl Slots {
         &self.unavailable
     }
 
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        let ordinals = [&self.resting_down, &self.busy, &self.starting, &self.held, &self.spent, &self.unavailable];
+        let times = [&self.idle_since, &self.resting, &self.due].into_iter().map(BTreeSet::len);
+        let idle = self.idle.values().map(BTreeSet::len);
+        let all = ordinals.into_iter().map(BTreeSet::len).chain(times).chain(idle);
+        all.sum::<usize>() + self.held_as.len() + self.young.len()
+    }
+
     /// Changes when a worker is due to be replaced.
     pub fn set_due(&mut self, ordinal: i32, old: Option<Timestamp>, new: Option<Timestamp>) {
         if let Some(t) = old {

@@ -27,6 +27,11 @@ impl Tally {
         change(&mut self.by_host, spec.host.as_deref(), false);
     }
 
+    /// Entries of all its tables.
+    pub fn entries(&self) -> usize {
+        self.by_hash.len() + self.by_credential.len() + self.by_host.len()
+    }
+
     /// Workers made from the template with this hash.
     pub fn with_hash(&self, hash: &str) -> usize {
         self.by_hash.get(hash).copied().unwrap_or(0)
@@ -71,6 +76,11 @@ impl Ordinals {
         if ordinal < self.next {
             self.back.insert(ordinal);
         }
+    }
+
+    /// Ordinals that were given back.
+    pub fn len(&self) -> usize {
+        self.back.len()
     }
 
     /// The lowest that is not `taken`. Adds to `visits` how many were looked at.

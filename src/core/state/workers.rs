@@ -275,6 +275,11 @@ impl Workers {
         self.0.iter().map(|(key, e)| (key, &**e))
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// A Worker is seen for the first time.
     pub fn insert(&mut self, key: ObjectKey, entry: WorkerEntry) {
         self.0.insert(key, Box::new(entry));
