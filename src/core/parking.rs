@@ -113,7 +113,7 @@ impl Core {
         let Some(obj) = p.obj().cloned() else { return };
         let stored = |id: &str| obj.status.as_ref()?.rate_limits.iter().find(|r| r.key == id).cloned();
         let due = &p.due_rests;
-        let next = p.learned.new_values.to_write(
+        let next = p.learned.new_values.due(
             |id| obj.spec.credentials.iter().any(|c| c.identity() == id),
             stored,
             |id| due.get(id).cloned().or_else(|| stored(id)),

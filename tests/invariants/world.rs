@@ -347,7 +347,7 @@ impl World {
             self.until(begin + Duration::from_secs(plan::HEAL)).await;
             self.heal().await;
             if round + 1 < self.plan.rounds {
-                self.until(begin + Duration::from_secs(plan::ROUND) - ANEW).await;
+                self.until(begin + Duration::from_secs(plan::ROUND).saturating_sub(ANEW)).await;
                 crate::users::begin_anew(self).await;
             }
             if self.plan.rounds > 1 {

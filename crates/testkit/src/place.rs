@@ -17,6 +17,7 @@ pub struct Ran {
     pub stderr: String,
 }
 
+#[expect(clippy::return_self_not_must_use, reason = "a chain of checks may end with each")]
 impl Ran {
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {

@@ -41,7 +41,7 @@ until_true "no request is left" eval '! says poolkeeper.dev/task-42 k get cpool 
 
 step "a rate limit: the worker rests, the next task goes elsewhere, and it comes back"
 dispatch limited '{"retry":{"rateLimited":1}}'
-# Long enough for all that is looked at meanwhile. Then it is made short by hand.
+# Long enough for all that is looked at meanwhile. A person ends it.
 k annotate cpool agents result.poolkeeper.dev/limited='1 RateLimited retryAfter=10m'
 until_true "the second attempt" is 2 pkd/limited '{.status.attempt}'
 becomes agents-1 pkd/limited '{.status.worker.name}'
@@ -50,8 +50,7 @@ says T k get pkw agents-0 -o jsonpath='{.status.cooldown.until}'
 says AttemptLimited k describe pkd limited
 k annotate cpool agents result.poolkeeper.dev/limited='2 Succeeded'
 finished limited Succeeded
-k annotate cpool agents cooldown.poolkeeper.dev/agents-0=2s
-until_true "the rest is short" says "by hand" k get pkw agents-0 -o jsonpath='{.status.cooldown.reason}'
+k annotate cpool agents cooldown.poolkeeper.dev/agents-0=clear
 becomes 0 cpool/agents '{.status.resting}'
 # It has rested longest now.
 dispatch after-the-rest

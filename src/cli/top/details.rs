@@ -118,7 +118,7 @@ fn of_pool(pool: &Pool, now: Timestamp) -> Vec<Fact> {
             "Dispatches",
             format!("{} queued, {} delayed, {} succeeded, {} failed", c.queued, c.delayed, c.succeeded, c.failed),
         ),
-        ("Paused", if pool.paused { "yes: spec.paused".to_owned() } else { String::new() }),
+        ("Is paused", if pool.paused { "yes: spec.paused".to_owned() } else { String::new() }),
         ("Deleted", if pool.deleting { "its deletion was requested".to_owned() } else { String::new() }),
     ];
     facts.extend(wait(Some(&pool.wait), now));

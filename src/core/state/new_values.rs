@@ -53,9 +53,14 @@ impl NewValues {
         self.0.is_empty()
     }
 
+    /// How many there are.
+    pub fn entries(&self) -> usize {
+        self.0.len()
+    }
+
     /// Forgets those that are stored, or are of no credential of the pool any more. Returns the entries that are to be written: each is
     /// computed from `newest`.
-    pub fn to_write(
+    pub fn due(
         &mut self,
         is_named: impl Fn(&str) -> bool,
         stored: impl Fn(&str) -> Option<CredentialRest>,

@@ -175,7 +175,8 @@ impl PoolEntry {
 
     /// Entries of its tables, without those of its queue and its slots.
     pub fn entries(&self) -> usize {
-        let learned = self.learned.requests.entries() + self.learned.replacements.entries();
+        let Learned { backoff: _, new_values, requests, replacements } = &self.learned;
+        let learned = new_values.entries() + requests.entries() + replacements.entries();
         let rests = self.due_rests.entries() + self.shown_rests.entries();
         self.members.entries() + learned + rests + self.stale.len() + self.pauses.credentials.len()
     }
