@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
 # What a Worker, the Events and the log say, in full: phases from the first version to the last, rests of a credential that two
-# pools share, Pods that a policy refuses, evictions and forced ends, a failed uninstall, a controller without CRDs.
+# pools share, Pods that a policy refuses, evictions and forced ends, a failed uninstall, a controller without CRDs. And that nothing
+# shows a token which workers read from a file.
 #
-# Needs a node (scripts/ci/cluster.sh makes one), kubectl, helm, and the controller's image as target/image/poolkeeper.tar
-# (scripts/image.sh).
+# Needs a node (scripts/ci/cluster.sh makes one), kubectl, helm, the controller's image as target/image/poolkeeper.tar
+# (scripts/image.sh), target/debug/poolkeeper and POOLKEEPER_AUDIT_LOG.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 
 ns=e2e-words
 . scripts/ci/kubernetes-lib.sh
+
+poolkeeper=${CARGO_TARGET_DIR:-$PWD/target}/debug/poolkeeper
+export POOLKEEPER_HOME=$work/home
 
 # log: the controller's lines about this namespace, without their beginning and without times.
 log() {
@@ -101,6 +105,51 @@ k annotate cpool two cooldown.poolkeeper.dev/a=clear >/dev/null
 shows "Ready|||" columns one-0
 shows "Ready|||" columns two-0
 k delete cpool one two --timeout="${patience}s"
+
+step "a token in a file: the worker reads it, as any user, and nothing shows it"
+secret=sesame-$RANDOM$RANDOM
+k create secret generic logins --from-literal=first="$secret-1" --from-literal=second="$secret-2"
+credentials() { echo "[{name: a, env: API_TOKEN, file: /run/secrets/token, secretKeyRef: {name: logins, key: $1}}]"; }
+pool agents ", terminationGracePeriod: 1s, credentials: $(credentials first), podTemplate: {spec: {securityContext: {runAsUser: 65532}}}" |
+  sed 's/min: 1, max: 3, cooldown: 10s/min: 1, max: 1/' | kubectl apply -f -
+k wait cpool/agents --for=condition=Ready --timeout="${patience}s"
+# token: as a task of the next worker that takes one reads it.
+token() { "$poolkeeper" run agents -n "$ns" -- sh -c 'cat "$API_TOKEN"' </dev/null 2>"$work/err"; }
+reads() { [ "$(token)" = "$1" ]; }
+reads "$secret-1" || fail "$(cat "$work/err")"
+in_worker() { k exec "$(k get pods -l poolkeeper.dev/pool=agents -o name)" -c worker -- "$@"; }
+# shown: whatever describes the worker, and what the Secret's value must not be in.
+shown() {
+  k describe pods,cpool,pkw,pkd
+  k get pods,cpool,pkw,pkd,events -o yaml
+  in_worker sh -c 'env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null' | tr '\0' '\n'
+  kubectl -n poolkeeper logs deploy/poolkeeper --tail=-1
+  cat "$POOLKEEPER_AUDIT_LOG"
+}
+hidden() {
+  shown >"$work/shown"
+  grep -q '^API_TOKEN=/run/secrets/token$' "$work/shown" || fail "the worker has no variable with the path"
+  if grep -F -e "$secret" -e "$(printf %s "$secret" | base64 | cut -c 1-12)" "$work/shown"; then fail "it is shown"; fi
+}
+hidden
+
+step "another key, another content and a refusal: each way to change that token reaches the worker"
+k patch cpool agents --type=merge -p "{spec: {credentials: $(credentials second)}}"
+until_true "the other key" reads "$secret-2"
+echo "$secret-3" | "$poolkeeper" credential set agents/a -n "$ns" 2>"$work/err"
+says "keep the value that they have until they are replaced" cat "$work/err" || fail "$(cat "$work/err")"
+reads "$secret-2" || fail "a worker that runs keeps its value: $(cat "$work/err")"
+k patch cpool agents --type=merge -p '{"spec":{"podTemplate":{"metadata":{"annotations":{"restartedAt":"now"}}}}}'
+until_true "the other content" reads "$secret-3"
+dispatch refused '{"retry":{"rateLimited":0}}'
+k annotate cpool agents result.poolkeeper.dev/refused='1 Unauthorized' >/dev/null
+finished refused Failed
+becomes true cpool/agents '{.status.restingCredentials[0].parked}'
+echo "$secret-4" | "$poolkeeper" credential set agents/a -n "$ns" 2>/dev/null
+k annotate cpool agents cooldown.poolkeeper.dev/a=clear >/dev/null
+until_true "the value after the refusal" reads "$secret-4"
+hidden
+k delete cpool agents --timeout="${patience}s"
 
 step "a policy that refuses Pods is one Event with a count, and one line for each worker"
 kubectl apply -f - <<Y

@@ -53,7 +53,7 @@ day() {
   seq -f "$name-%g" 1 20 >"$work/tasks"
   for signal in KILL INT TERM; do
     lines=$(wc -l <"$truth/log")
-    setsid "$@" >/dev/null 2>>"$work/errors" &
+    setsid env --default-signal=INT,QUIT "$@" >/dev/null 2>>"$work/errors" &
     pid=$!
     until_true "tasks of $name begin" began "$((lines + 12))" "$pid"
     # All of its processes, as by Ctrl-C or the end of a session.

@@ -12,7 +12,9 @@ ns=e2e-look
 other=e2e-look-too
 poolkeeper=${CARGO_TARGET_DIR:-$PWD/target}/debug/poolkeeper
 board=
-tmux() { command tmux -S "$work/tmux" "$@"; }
+# Each terminal has a server of its own: one that was ended may still have its socket.
+terminals=0
+tmux() { command tmux -S "$work/tmux-$terminals" "$@"; }
 end_board() {
   if [ -n "$board" ]; then
     kill "$board"
@@ -25,6 +27,7 @@ trap 'tmux kill-server 2>/dev/null || true; end_board; end_watchers; rm -rf "$wo
 # top FLAGS...: a terminal with it. At this height all tables are shown.
 top() {
   tmux kill-server 2>/dev/null || true
+  terminals=$((terminals + 1))
   tmux -f /dev/null new-session -d -s top -x 180 -y 45 "NO_COLOR=1 '$poolkeeper' top $*; echo ended with \$?; sleep 600"
 }
 screen() { tmux capture-pane -p -t top | sed -E 's/ +/ /g; s/^ //; s/ $//'; }
@@ -64,13 +67,13 @@ cp "$KUBECONFIG" "$work/reader"
 of_reader() { kubectl --kubeconfig "$work/reader" config "$@" >/dev/null; }
 of_reader set-credentials reader --token="$(k create token reader)"
 of_reader set-context --current --user=reader --namespace="$ns"
-for each in "$ns" "$other"; do kubectl -n "$each" wait cpool/agents --for=condition=Ready --timeout=60s; done
+for each in "$ns" "$other"; do kubectl -n "$each" wait cpool/agents --for=condition=Ready --timeout="${patience}s"; done
 dispatch limited '{"retry":{"rateLimited":0}}'
 k annotate cpool agents result.poolkeeper.dev/limited='1 RateLimited retryAfter=10m message=429 Too Many Requests' >/dev/null
 finished limited Failed
 dispatch works
 for each in one two three; do kubectl -n "$other" annotate cpool agents "dispatch.poolkeeper.dev/$each=" >/dev/null; done
-kubectl -n "$other" wait pkd/two --for=condition=Assigned --timeout=60s
+kubectl -n "$other" wait pkd/two --for=condition=Assigned --timeout="${patience}s"
 
 step "top -A shows the pools, workers and dispatches of all namespaces that kubectl shows"
 top -A
