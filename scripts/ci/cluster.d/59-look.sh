@@ -98,7 +98,7 @@ same dispatches all_dispatches top_dispatches
 step "the details of a dispatch have its Events, and those of a worker the command for its log"
 tmux send-keys -t top 3 / limited Enter Enter
 until_true "the Event is on the screen" on_screen "Warning AttemptLimited: attempt 1 on agents-"
-says "429 Too Many Requests" screen
+says "429 Too Many Requests" screen || fail "$(screen)"
 tmux send-keys -t top Escape
 until_true "the details are closed" on_screen "/limited"
 tmux send-keys -t top Escape
@@ -113,7 +113,8 @@ reader_workers() { workers "--namespace=$ns"; }
 reader_dispatches() { dispatches "--namespace=$ns"; }
 top -A --kubeconfig "$work/reader"
 until_true "the line about it" on_screen "namespace $ns only: "
-says 'cannot list resource "containerpools" in API group "poolkeeper.dev" at the cluster scope' screen
+# The line is as long as the terminal is wide.
+says 'cannot list resource "containerpools"' screen || fail "$(screen)"
 # Without the column of namespaces.
 top_workers() { on_top Workers 1 2 | sed "s/^/$ns /"; }
 top_dispatches() { on_top Dispatches 1 2 3 | sed "s/^/$ns /"; }
@@ -123,7 +124,7 @@ tmux send-keys -t top 3 / limited Enter Enter
 until_true "why there are no Events" on_screen 'Events not shown: events is forbidden: User "system:serviceaccount'
 top -n "$other" --kubeconfig "$work/reader"
 until_true "another namespace is refused" on_screen "ended with 7"
-says forbidden screen
+says forbidden screen || fail "$(screen)"
 
 step "the dashboard shows the same workers and dispatches, with and without the right to Events"
 # open_board FLAGS...: a dashboard, and the token of its page.
@@ -165,12 +166,14 @@ for each in "$ns" "$other"; do
 done
 open_board --kubeconfig "$work/reader"
 same "workers for the reader" reader_workers board_workers
-asked 'events?dispatch=limited&worker=agents-0' 'print(a["dispatch"]["unknown"])' | grep -qF 'events is forbidden: User "system:serviceaccount'
+asked 'events?dispatch=limited&worker=agents-0' 'print(a["dispatch"]["unknown"])' | grep -qF 'events is forbidden: User "system:serviceaccount' ||
+  fail "$(asked 'events?dispatch=limited&worker=agents-0' 'print(a)')"
 open_board -n "$ns"
-asked 'events?dispatch=limited&worker=agents-0' 'print(a["dispatch"]["events"][0]["reason"], a["logs"])' | grep -qx "AttemptLimited poolkeeper logs agents-0 -n $ns"
+asked 'events?dispatch=limited&worker=agents-0' 'print(a["dispatch"]["events"][0]["reason"], a["logs"])' | grep -qx "AttemptLimited poolkeeper logs agents-0 -n $ns" ||
+  fail "$(asked 'events?dispatch=limited&worker=agents-0' 'print(a)')"
 end_board
 if "$poolkeeper" dashboard --no-browser --kubeconfig "$work/reader" -n "$other" </dev/null >"$work/out" 2>&1; then fail "not refused"; fi
-grep -qF "forbidden" "$work/out"
+grep -qF "forbidden" "$work/out" || fail "$(cat "$work/out")"
 
 step "leave"
 tmux kill-server
