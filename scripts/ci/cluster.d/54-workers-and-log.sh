@@ -109,7 +109,7 @@ k delete cpool one two --timeout="${patience}s"
 step "a token in a file: the worker reads it, as any user, and nothing shows it"
 secret=sesame-$RANDOM$RANDOM
 k create secret generic logins --from-literal=first="$secret-1" --from-literal=second="$secret-2"
-credentials() { echo "[{name: a, env: API_TOKEN, file: /run/secrets/token, secretKeyRef: {name: logins, key: $1}}]"; }
+credentials() { echo '[{"name": "a", "env": "API_TOKEN", "file": "/run/secrets/token", "secretKeyRef": {"name": "logins", "key": "'"$1"'"}}]'; }
 pool agents ", terminationGracePeriod: 1s, credentials: $(credentials first), podTemplate: {spec: {securityContext: {runAsUser: 65532}}}" |
   sed 's/min: 1, max: 3, cooldown: 10s/min: 1, max: 1/' | kubectl apply -f -
 k wait cpool/agents --for=condition=Ready --timeout="${patience}s"
@@ -134,7 +134,7 @@ hidden() {
 hidden
 
 step "another key, another content and a refusal: each way to change that token reaches the worker"
-k patch cpool agents --type=merge -p "{spec: {credentials: $(credentials second)}}"
+k patch cpool agents --type=merge -p '{"spec": {"credentials": '"$(credentials second)"'}}'
 until_true "the other key" reads "$secret-2"
 echo "$secret-3" | "$poolkeeper" credential set agents/a -n "$ns" 2>"$work/err"
 says "keep the value that they have until they are replaced" cat "$work/err" || fail "$(cat "$work/err")"
