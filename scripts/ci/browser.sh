@@ -8,9 +8,13 @@ modules=${XDG_CACHE_HOME:-$HOME/.cache}/poolkeeper-ci/page
 mkdir -p "$(dirname "$modules")"
 exec 8>"$modules.lock"
 flock 8
-if ! command -v chromium >/dev/null || ! command -v npm >/dev/null; then
+# Node.js from elsewhere has an npm of its own, which that of Debian conflicts with.
+missing=()
+if ! command -v chromium >/dev/null; then missing+=(chromium); fi
+if ! command -v npm >/dev/null; then missing+=(nodejs npm); fi
+if [ ${#missing[@]} -gt 0 ]; then
   apt-get update >&2
-  apt-get install --yes --no-install-recommends chromium nodejs npm >&2
+  apt-get install --yes --no-install-recommends "${missing[@]}" >&2
 fi
 if [ "$(cat "$modules/installed" 2>/dev/null)" != "$driver $checker" ]; then
   rm -rf "$modules"
