@@ -11,6 +11,8 @@
 # PROFILE: of the program that drives it all, by default bench. With `nice -n 10` all of it runs at that niceness.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+script=soak
+. scripts/bench-lib.sh
 
 cluster=scripts/cluster/cluster
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/poolkeeper-soak.XXXXXX")
@@ -19,7 +21,7 @@ export CLUSTER_STATE=$tmp/cluster API_PORT=${API_PORT:-28443}
 # Before the cluster: what is built meanwhile would be measured.
 bench=$(cargo build --locked --profile "${PROFILE:-bench}" --bench scale --message-format=json |
     sed -n 's/.*"name":"scale".*"executable":"\([^"]*\)".*/\1/p' | tail -1)
-[[ -x $bench ]] || { echo "soak: cargo named no benchmark" >&2; exit 1; }
+[[ -x $bench ]] || { echo "$script: cargo named no benchmark" >&2; exit 1; }
 
 stop() {
     # A second interrupt must not leave the cluster behind.
@@ -31,7 +33,7 @@ trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-echo "machine: $(nproc) x $(awk -F': ' '/model name/ { print $2; exit }' /proc/cpuinfo), $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo), Linux $(uname -r), niceness $(nice)"
+echo "$(machine), niceness $(nice)"
 "$cluster" up api >/dev/null
 kubeconfig=$("$cluster" kubeconfig)
 "$("$cluster" kubectl)" --kubeconfig "$kubeconfig" apply -f crds >/dev/null
