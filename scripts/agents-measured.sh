@@ -85,7 +85,7 @@ continues() {
   [ "$count" = 1 ] || failed=1
 }
 
-for program in claude codex gemini; do echo "$program $("$program" --version 2>/dev/null | head -n 1)"; done
+for program in claude codex gemini; do echo "$program $("$program" --version 2>/dev/null | sed -n 1p)"; done
 for name in claude-code codex; do
   asks $name ok Succeeded
   asks $name limit RateLimited

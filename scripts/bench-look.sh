@@ -58,7 +58,7 @@ printf '| what | figure | aim |\n|---|---|---|\n'
 
 begun=$EPOCHREALTIME
 command tmux -S "$tmp/tmux" -f /dev/null new-session -d -s top -x 200 -y 50 "exec '$bin' top"
-until command tmux -S "$tmp/tmux" capture-pane -p -t top | grep -q " $waiting waiting"; do sleep 0.01; done
+until grep -q " $waiting waiting" <<<"$(command tmux -S "$tmp/tmux" capture-pane -p -t top)"; do sleep 0.01; done
 row "\`top\`: from its start to a screen with all objects" "$(awk -v a="$begun" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.2f s", b - a }')"
 top=$(command tmux -S "$tmp/tmux" display-message -p -t top '#{pane_pid}')
 quiet=$(used "$top" sleep "$seconds")

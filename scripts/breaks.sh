@@ -49,10 +49,10 @@ for patch in "${patches[@]}"; do
         echo "BROKEN  $name: it failed without a violation:"
         tail -20 "$log"
         missed=1
-    elif grep -E 'VIOLATION' "$log" | grep -qE "\[($expect)"; then
-        echo "caught  $name: $(grep -E 'VIOLATION' "$log" | grep -E "\[($expect)" | head -1 | cut -c1-150)"
+    elif grep -qE "VIOLATION \[($expect)" "$log"; then
+        echo "caught  $name: $(grep -m 1 -E "VIOLATION \[($expect)" "$log" | cut -c1-150)"
     else
-        echo "OTHER   $name: expected [$expect], got: $(grep VIOLATION "$log" | head -1 | cut -c1-200)"
+        echo "OTHER   $name: expected [$expect], got: $(grep -m 1 VIOLATION "$log" | cut -c1-200)"
         missed=1
     fi
     (cd "$tree" && patch -p1 --quiet --reverse --no-backup-if-mismatch <"$root/$patch")

@@ -31,7 +31,7 @@ chmod 755 "$dir"
 net=pk$(printf %s "$dir" | cksum | cut -d' ' -f1 | tail -c 8)
 part=$(($(printf %s "$dir" | cksum | cut -d' ' -f1) % 200 + 1))
 echo "$net" >"$dir/net"
-if ! ip netns list | grep -qw "$net"; then
+if ! grep -qw "$net" <<<"$(ip netns list)"; then
   ip netns add "$net"
   ip link add "$net-a" type veth peer name "$net-b" netns "$net"
   ip addr add "10.199.$part.1/30" dev "$net-a"

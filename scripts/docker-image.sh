@@ -13,7 +13,7 @@ if has poolkeeper-test:1 && has poolkeeper-health:1 && has poolkeeper-bare:1; th
 
 busybox=/bin/busybox
 # ldd fails for a static program, and says so.
-if ! { ldd "$busybox" 2>&1 || true; } | grep -Eq "not a dynamic|statically linked"; then
+if ! grep -Eq "not a dynamic|statically linked" <<<"$(ldd "$busybox" 2>&1 || true)"; then
   say "installing busybox-static"
   export DEBIAN_FRONTEND=noninteractive
   { apt-get update && apt-get install -y --no-install-recommends busybox-static; } >&2

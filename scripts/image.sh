@@ -55,13 +55,13 @@ fi
 command -v python3 >/dev/null || { say "python3 is missing"; exit 1; }
 
 cargo build --locked --profile "$profile" --target "$target" --bin poolkeeper
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+version=$(sed -n '0,/^version = "\(.*\)"/s//\1/p' Cargo.toml)
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 install -m 755 "${CARGO_TARGET_DIR:-target}/$target/$built/poolkeeper" "$root/poolkeeper"
 # ldd fails for a static program, and says so.
-if ! { ldd "$root/poolkeeper" 2>&1 || true; } | grep -Eq "not a dynamic|statically linked"; then
+if ! grep -Eq "not a dynamic|statically linked" <<<"$(ldd "$root/poolkeeper" 2>&1 || true)"; then
   say "the program is not static"
   exit 1
 fi

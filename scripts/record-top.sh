@@ -40,7 +40,7 @@ cd "$dir"
 echo $! >run.pid
 command tmux -S "$dir/tmux" -f /dev/null new-session -d -s top -x 110 -y 38 "'$program' top"
 # The picture has both: workers that work, and workers that rest with their account.
-until tmux capture-pane -p -t top | grep -q 'agents-[0-9] *Resting' && tmux capture-pane -p -t top | grep -q 'Busy .*s '; do
+until grep -q 'agents-[0-9] *Resting' <<<"$(tmux capture-pane -p -t top)" && grep -q 'Busy .*s ' <<<"$(tmux capture-pane -p -t top)"; do
   kill -0 "$(cat run.pid)" || { tail -40 run.log; echo "the batch ended before an account rested" >&2; exit 1; }
   sleep 0.2
 done

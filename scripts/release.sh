@@ -45,7 +45,7 @@ out=${out:-target/release-$version}
 
 # Everything that names a version names this one.
 names() { [ "$2" = "$version" ] || fail "$1 has version '$2', not '$version'"; }
-names Cargo.toml "$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)"
+names Cargo.toml "$(sed -n '0,/^version = "\(.*\)"/s//\1/p' Cargo.toml)"
 names charts/poolkeeper/Chart.yaml "$(sed -n 's/^version: \(.*\)/\1/p' charts/poolkeeper/Chart.yaml)"
 names "charts/poolkeeper/Chart.yaml (appVersion)" "$(sed -n 's/^appVersion: "\(.*\)"/\1/p' charts/poolkeeper/Chart.yaml)"
 if [ $snapshot = no ]; then

@@ -42,7 +42,7 @@ task() {
     case $? in
       0) echo "$1: Succeeded" && return ;;
       1) # It was cancelled by a signal to `acquire`, or it failed.
-        if poolkeeper get dispatches --phase Cancelled -o name | grep -qx "dispatch.poolkeeper.dev/$1"; then
+        if grep -qx "dispatch.poolkeeper.dev/$1" <<<"$(poolkeeper get dispatches --phase Cancelled -o name)"; then
           attempt "$1" --replace
         else
           echo "$1: Failed" && return 1

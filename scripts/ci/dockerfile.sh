@@ -70,7 +70,7 @@ diff "$dir/archived.txt" "$dir/built.txt" || fail "the Dockerfile and scripts/im
   echo "file -rwxr-xr-x 0/0 poolkeeper"
 } | diff - "$dir/built.txt" || fail "not one program that runs as 65532"
 # ldd fails for a static program, and says so.
-{ ldd "$dir/built/poolkeeper" 2>&1 || true; } | grep -Eq "not a dynamic|statically linked" || fail "the program is not static"
+grep -Eq "not a dynamic|statically linked" <<<"$(ldd "$dir/built/poolkeeper" 2>&1 || true)" || fail "the program is not static"
 
 # in_image ARGUMENTS...: poolkeeper in a container, as narrow as the chart's.
 in_image() {

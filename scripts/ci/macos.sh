@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 target=aarch64-apple-darwin
 channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
-if ! rustup target list --installed --toolchain "$channel" | grep -qx "$target"; then
+if ! grep -qx "$target" <<<"$(rustup target list --installed --toolchain "$channel")"; then
   rustup target add --toolchain "$channel" "$target"
 fi
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/poolkeeper-zig

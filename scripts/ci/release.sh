@@ -21,7 +21,7 @@ need man man-db
 need rpm rpm
 scratch=$(mktemp -d /tmp/pk-release.XXXXXX)
 trap 'rm -rf --one-file-system "$scratch"' EXIT
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+version=$(sed -n '0,/^version = "\(.*\)"/s//\1/p' Cargo.toml)
 machine=$(uname -m)
 target=$machine-unknown-linux-musl
 
@@ -76,11 +76,11 @@ say "the files"
 name=poolkeeper-$version-linux-$machine
 mkdir "$scratch/archive" "$scratch/rpm"
 tar -C "$scratch/archive" -xzf "$release/$name.tar.gz"
-{ ldd "$scratch/archive/$name/bin/poolkeeper" 2>&1 || true; } | grep -Eq "not a dynamic|statically linked" || fail "the program is not static"
+grep -Eq "not a dynamic|statically linked" <<<"$(ldd "$scratch/archive/$name/bin/poolkeeper" 2>&1 || true)" || fail "the program is not static"
 if [ $whole = yes ]; then
   for found in "$PWD" "$HOME" "$scratch"; do
     for file in "$release"/*.tar.gz; do
-      if tar -xzOf "$file" | grep -aqF "$found/"; then fail "${file##*/} contains the path $found"; fi
+      [ "$(tar -xzOf "$file" | grep -acF "$found/")" = 0 ] || fail "${file##*/} contains the path $found"
     done
   done
 fi
@@ -140,7 +140,7 @@ everything >"$scratch/before"
 say "the installer"
 person 'sh /release/install.sh --from /release'
 person '. ~/.profile; poolkeeper --version'
-command=$(sed -n 's/^cargo run -- \(run --local .*\)$/poolkeeper \1/p' README.md | head -n 1)
+command=$(sed -n '0,/^cargo run -- \(run --local .*\)$/s//poolkeeper \1/p' README.md)
 say "$command"
 person ". ~/.profile; $command" >"$scratch/batch" 2>&1 || { cat "$scratch/batch"; fail "the README's first command"; }
 grep -q "^tasks: 20 succeeded in " "$scratch/batch" || fail "not all tasks succeeded: $(cat "$scratch/batch")"
@@ -187,7 +187,7 @@ END
     poolkeeper=$1
     "$poolkeeper" local up
     "$poolkeeper" create pool agents --runtime Process --min 0 --max 1
-    "$poolkeeper" get pools -o name | grep -q agents
+    grep -q agents <<<"$("$poolkeeper" get pools -o name)"
     "$poolkeeper" pause agents
     "$poolkeeper" local down --purge' bash "$other"
   [ ! -e "$scratch/home" ] || [ -z "$(ls -A "$scratch/home")" ] || fail "the program for aarch64 left something behind"

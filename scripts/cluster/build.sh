@@ -16,7 +16,7 @@ find_go() {
   command -v go >/dev/null || die "Go is missing; 1.24 or newer is needed: https://go.dev/dl"
   # From 1.21 on, an older one fetches what go.mod asks for.
   version=$(go env GOVERSION)
-  [ "$(printf '%s\n' go1.21 "$version" | sort -V | head -1)" = go1.21 ] ||
+  [ "$(printf '%s\n' go1.21 "$version" | sort -V | sed -n 1p)" = go1.21 ] ||
     die "$(command -v go) is $version; 1.24 or newer is needed: https://go.dev/dl"
   # Static, since the images have no libc; and the same wherever it is built.
   export CGO_ENABLED=0 GOFLAGS="-p=2 -trimpath -buildvcs=false -mod=readonly"
@@ -97,7 +97,7 @@ build_images() {
   need python3=python3 gcc=gcc busybox=busybox-static
   need "$(gcc -print-file-name=libc.a)=libc6-dev"
   # Debian has a dynamic one too. ldd fails for a static program, and says so.
-  if ! { ldd /bin/busybox 2>&1 || true; } | grep -Eq "not a dynamic|statically linked"; then
+  if ! grep -Eq "not a dynamic|statically linked" <<<"$(ldd /bin/busybox 2>&1 || true)"; then
     need static-busybox=busybox-static
   fi
   stamp=$(cat "$HERE"/images/* "$HERE/build.sh" /bin/busybox "$BIN/kubectl" | sha256sum | cut -d' ' -f1)

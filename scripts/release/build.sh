@@ -19,7 +19,7 @@ case $target in
 *) fail "no way to link for $target here" ;;
 esac
 channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
-if ! rustup target list --installed --toolchain "$channel" | grep -qx "$target"; then
+if ! grep -qx "$target" <<<"$(rustup target list --installed --toolchain "$channel")"; then
   rustup target add --toolchain "$channel" "$target"
 fi
 zig=$(zig_compiler "${target%%-*}-linux-musl")

@@ -147,7 +147,7 @@ shows 'second busy Cancelled PoolDeleted 0 AGE AGE 0 ContainerPool "busy" was de
 k annotate cpool busy dispatch.poolkeeper.dev/x4=
 shows 'RequestsAccepted=False Refused: annotation dispatch.poolkeeper.dev/x4: the pool is being deleted' condition cpool/busy RequestsAccepted
 text='Warning annotation dispatch.poolkeeper.dev/x4: the pool is being deleted'
-until_true "the Event says it" eval 'notes ContainerPool busy RequestRefused | grep -qxF -- "$text"'
+until_true "the Event says it" eval 'grep -qxF -- "$text" <<<"$(notes ContainerPool busy RequestRefused)"'
 wants too-late busy
 shows 'too-late busy Cancelled PoolDeleted 0 AGE AGE 0 ContainerPool "busy" was deleted while the dispatch waited' row too-late
 k annotate cpool busy result.poolkeeper.dev/working='1 failed message=no such file'

@@ -71,14 +71,14 @@ Y
 finished lost Failed
 said=$(k get pkd lost -o jsonpath='{.status.lastResult.message}')
 said=${said//\"/\\\"}
-until_true "the worker is replaced" eval 'newest 1 | grep -q "worker started"'
+until_true "the worker is replaced" says "worker started" newest 1
 logged "INFO attempt ended pool=agents worker=agents-0 dispatch=lost attempt=1 outcome=WorkerLost phase=Failed reason=\"$said\"" \
   'INFO worker deleted pool=agents worker=agents-0 dispatch=lost reason="attempt 1 of lost ended without a report"' \
   'INFO worker started pool=agents worker=agents-0'
 dispatch stuck
 k annotate pkw agents-0 poolkeeper.dev/force-delete=true >/dev/null
 finished stuck Failed
-until_true "the worker is replaced" eval 'newest 1 | grep -q "worker started"'
+until_true "the worker is replaced" says "worker started" newest 1
 logged 'INFO attempt ended pool=agents worker=agents-0 dispatch=stuck attempt=1 outcome=Forced phase=Failed reason="annotation poolkeeper.dev/force-delete is set"' \
   'INFO worker deleted pool=agents worker=agents-0 dispatch=stuck reason="attempt 1 of stuck ended without a report"' \
   'INFO worker started pool=agents worker=agents-0'

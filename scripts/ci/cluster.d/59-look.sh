@@ -31,7 +31,7 @@ top() {
   tmux -f /dev/null new-session -d -s top -x 180 -y 45 "NO_COLOR=1 '$poolkeeper' top $*; echo ended with \$?; sleep 600"
 }
 screen() { tmux capture-pane -p -t top | sed -E 's/ +/ /g; s/^ //; s/ $//'; }
-on_screen() { screen | grep -qF -- "$1"; }
+on_screen() { says "$1" screen; }
 # on_top TABLE COLUMN...: these columns of a table, without its headings.
 on_top() {
   local table=$1
@@ -87,8 +87,8 @@ top_pools() { on_top Pools 1 2 5 9; }
 same workers all_workers top_workers
 same dispatches all_dispatches top_dispatches
 same pools all_pools top_pools
-all_workers | grep -q "^$ns agents-[01] Resting" || fail "no worker rests: $(all_workers)"
-all_dispatches | grep -c ' Queued$' | grep -qx 1 || fail "not one waits: $(all_dispatches)"
+grep -q "^$ns agents-[01] Resting" <<<"$(all_workers)" || fail "no worker rests: $(all_workers)"
+[ "$(all_dispatches | grep -c ' Queued$')" = 1 ] || fail "not one waits: $(all_dispatches)"
 
 step "what changes is seen"
 kubectl -n "$other" patch pkd three --type=merge -p '{"spec":{"cancel":true}}'
@@ -166,10 +166,10 @@ for each in "$ns" "$other"; do
 done
 open_board --kubeconfig "$work/reader"
 same "workers for the reader" reader_workers board_workers
-asked 'events?dispatch=limited&worker=agents-0' 'print(a["dispatch"]["unknown"])' | grep -qF 'events is forbidden: User "system:serviceaccount' ||
+says 'events is forbidden: User "system:serviceaccount' asked 'events?dispatch=limited&worker=agents-0' 'print(a["dispatch"]["unknown"])' ||
   fail "$(asked 'events?dispatch=limited&worker=agents-0' 'print(a)')"
 open_board -n "$ns"
-asked 'events?dispatch=limited&worker=agents-0' 'print(a["dispatch"]["events"][0]["reason"], a["logs"])' | grep -qx "AttemptLimited poolkeeper logs agents-0 -n $ns" ||
+says "AttemptLimited poolkeeper logs agents-0 -n $ns" asked 'events?dispatch=limited&worker=agents-0' 'print(a["dispatch"]["events"][0]["reason"], a["logs"])' ||
   fail "$(asked 'events?dispatch=limited&worker=agents-0' 'print(a)')"
 end_board
 if "$poolkeeper" dashboard --no-browser --kubeconfig "$work/reader" -n "$other" </dev/null >"$work/out" 2>&1; then fail "not refused"; fi

@@ -8,7 +8,7 @@ version=${1:?which version, as v1.33.13}
 # Kubernetes' own modules are replaced by directories beside it; the proxy has them under version 0.
 staging=v0.${version#v1.}
 module=$(go mod download -json "k8s.io/kubernetes@$version" | sed -n 's/.*"GoMod": "\(.*\)",*/\1/p')
-etcd=$(sed -n 's#^\s*go.etcd.io/etcd/client/v3 \(v[0-9.]*\).*#\1#p' "$module" | head -1)
+etcd=$(sed -n '0,\#^\s*go.etcd.io/etcd/client/v3 \(v[0-9.]*\).*#s##\1#p' "$module")
 {
   echo "module local/k8sbuild"
   echo
