@@ -6,13 +6,21 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # The version that was tested. Its own dependencies may be newer.
 client=kubernetes==37.0.2
-venv=${XDG_CACHE_HOME:-$HOME/.cache}/poolkeeper-ci/python
+# Python 3.13 is the first that checks certificates strictly (ssl.VERIFY_X509_STRICT). Debian 12 has 3.11; pyenv may have a newer one.
+python=python3
+for newer in python3.13 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.13.*/bin/python3.13; do
+  if "$newer" -c 'import ssl, ensurepip' 2>/dev/null; then python=$newer; fi
+done
+number=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+if [ "$number" != 3.13 ]; then echo "SKIPPED: Python 3.13 is not on this machine; the clients run with Python $number"; fi
+venv=${XDG_CACHE_HOME:-$HOME/.cache}/poolkeeper-ci/python-$number
 if ! "$venv/bin/python" -c 'import kubernetes' 2>/dev/null; then
-  if ! python3 -c 'import ensurepip' 2>/dev/null; then apt-get update && apt-get install --yes python3-venv; fi
+  if ! "$python" -c 'import ensurepip' 2>/dev/null; then apt-get update && apt-get install --yes python3-venv; fi
   rm -rf "$venv"
-  python3 -m venv "$venv"
+  "$python" -m venv "$venv"
   "$venv/bin/pip" install --quiet "$client"
 fi
+"$venv/bin/python" --version
 scripts/cluster/cluster build
 # With the flags of scripts/cluster/build.sh Go finds the packages of client-go that kubectl was made from.
 if ! command -v go >/dev/null; then PATH=$PATH:/usr/local/go/bin; fi

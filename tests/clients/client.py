@@ -1,11 +1,15 @@
 """Lists, watches with bookmarks, patches and meets errors, as programs with the official client do on a cluster."""
 import base64
+import ssl
 import sys
 import time
 
 import urllib3
 from kubernetes import client, config, watch
 
+# From 3.13 on, certificates are checked as RFC 5280 asks. What follows must not have met a laxer client.
+if sys.version_info >= (3, 13):
+    assert urllib3.util.ssl_.create_urllib3_context().verify_flags & ssl.VERIFY_X509_STRICT
 config.load_kube_config()
 core, custom = client.CoreV1Api(), client.CustomObjectsApi()
 pools = ("poolkeeper.dev", "v1alpha1", "python", "containerpools")
@@ -42,6 +46,8 @@ def follow():
                 version = page["metadata"]["resourceVersion"]
                 for found in page["items"]:
                     show(found)
+                if "after" in seen:  # nothing more happens, so a watch would wait forever
+                    break
             # Without a time limit a watch of this library begins again by itself, and meets a server that is away.
             for event in watch.Watch().stream(custom.list_namespaced_custom_object, *place, resource_version=version):
                 version = event["object"]["metadata"]["resourceVersion"]
