@@ -154,9 +154,9 @@ pub struct WorkerStatus {
     /// Time at which the worker last became idle. The pool's `idleTimeout` counts from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_since: Option<Time>,
-    /// End of the rest that keeps the worker from work: its own, or that of its credential in any pool of the namespace. Whole
-    /// seconds, rounded up. Rests of a credential that are shorter than 10 s are not shown on idle workers. A time in the past
-    /// is the end of an earlier rest.
+    /// End of the rest that keeps the worker from work: its own, or that of its credential in any pool of the namespace. Of a
+    /// refused credential: the time from which the pool probes it. Whole seconds, rounded up. Rests of a credential that are
+    /// shorter than 10 s are not shown on idle workers. A time in the past is the end of an earlier rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rests_until: Option<Box<Seconds>>,
     /// Number of dispatches that the worker was reserved for.

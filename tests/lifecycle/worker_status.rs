@@ -137,6 +137,33 @@ async fn a_rest_that_is_cleared_or_grows_is_shown_so() {
     w.until_workers("showing none", |ws| ws.iter().all(|w| until(w).is_none())).await;
 }
 
+/// Until it is probed, no worker of a refused credential can take work. A pool that does not probe has no time to show.
+#[tokio::test(start_paused = true)]
+async fn every_worker_whose_credential_was_refused_shows_when_it_is_probed() {
+    let w = World::new();
+    for (name, probe) in [("one", "20m"), ("two", "30m"), ("never", "0s")] {
+        let rest = json!({"scope": "Credential", "parkProbe": probe});
+        w.pool(name, json!({"min": 1, "max": 1, "rateLimit": rest, "credentials": [credential("a")]})).await;
+        w.until_pool(name, "ready", |p| p.status.as_ref().is_some_and(|s| s.ready == 1)).await;
+    }
+    w.dispatch("t", "one", json!({})).await;
+    w.until_assigned("t").await;
+    w.report("t", json!({"outcome": "Unauthorized", "message": "401"})).await;
+    w.until_final("t").await;
+    let probed = |ws: &[Worker]| {
+        let shown = |pool: &str| until(ws.iter().find(|w| w.spec.pool == pool).unwrap());
+        (shown("one"), shown("two"), shown("never"))
+    };
+    let all = w.until_workers("showing it", |ws| probed(ws).0.is_some() && probed(ws).1.is_some()).await;
+    let rest = w.pools().get("one").await.unwrap().status.unwrap().rate_limits.remove(0);
+    let end = seconds(rest.until.unwrap().0).0;
+    assert!(rest.parked);
+    assert_eq!(probed(&all), (Some(end), Some(end), None));
+    assert!(all.iter().all(|w| status(w).phase == WorkerPhase::Ready));
+    w.annotate("one", "cooldown.poolkeeper.dev/a", "clear").await;
+    w.until_workers("showing none", |ws| ws.iter().all(|w| until(w).is_none())).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_short_rest_costs_idle_workers_no_write() {
     let w = limited("5s").await.0;

@@ -45,10 +45,11 @@ impl Core {
         own.into_iter().chain(shared).filter(|end| self.rest_ends.lasts(*end, now)).max()
     }
 
-    /// The end of a credential's rest, if it is one for its workers. When a refused one is probed, they are replaced.
+    /// The end of a credential's rest. Of a refused one: the time from which the pool probes it, if it does.
     fn shown_end(&mut self, pool: &ObjectKey, identity: &str, now: Now) -> Option<Timestamp> {
         let rest = self.credential_rest(&pool.namespace, identity);
-        rest.until.map(|t| t.0).filter(|end| !rest.parked && self.rest_ends.lasts(*end, now))
+        let probes = || self.pool_obj(pool).is_some_and(|p| !p.spec.rate_limit.park_probe.is_zero());
+        rest.until.map(|t| t.0).filter(|end| self.rest_ends.lasts(*end, now) && (!rest.parked || probes()))
     }
 
     /// Notes the rests of a pool's credentials after work was assigned, and marks the idle workers that show something else.
