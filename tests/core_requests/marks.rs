@@ -22,10 +22,14 @@ fn written(writes: &[(Subject, Verb)]) -> Vec<String> {
     writes.iter().filter_map(one).collect()
 }
 
-/// Pool `b` has an idle worker and work for it, on a credential that pool `a` knows to be refused.
+/// Pool `b` has an idle worker and work for it, on a credential that pool `a` knows to be refused. Neither probes it, so there is
+/// no time for the worker to show.
 fn parked() -> (Rig, Arc<ContainerPool>) {
-    let a = sharing("a", 1, json!([{"key": IDENTITY, "parked": true}]));
-    let b = sharing("b", 1, json!([]));
+    let mut a = sharing("a", 1, json!([{"key": IDENTITY, "parked": true}]));
+    let mut b = sharing("b", 1, json!([]));
+    for pool in [&mut a, &mut b] {
+        Arc::make_mut(pool).spec.rate_limit.park_probe = serde_json::from_value(json!("0s")).unwrap();
+    }
     let idle = worker("b-0", 2, Some("c"), json!({"phase": "Ready", "idleSince": START}));
     let t = object("t", 10, json!({"pool": "b"}), json!({"phase": "Pending"}));
     let mut rig = Rig::new(&[a.clone(), b], &[idle], &[t]);
