@@ -169,27 +169,29 @@ everything | diff "$scratch/before" - || fail "the package left something behind
 
 if [ $whole = yes ] && [ "$machine" = x86_64 ]; then
   say "the program for aarch64"
-  need qemu-aarch64-static qemu-user-static
+  qemu=$(qemu_aarch64)
   tar -C "$scratch/archive" -xzf "$release/poolkeeper-$version-linux-aarch64.tar.gz"
-  other=$scratch/archive/poolkeeper-$version-linux-aarch64/bin/poolkeeper
+  other=$scratch/archive/poolkeeper-$version-linux-aarch64/bin
   # It starts itself: the kernel must know how. A user namespace has a list of its own.
   cat >"$scratch/foreign" <<'END'
 mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
 magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
 mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
-echo ":poolkeeper-aarch64:M::$magic:$mask:$(command -v qemu-aarch64-static):F" >/proc/sys/fs/binfmt_misc/register
+echo ":poolkeeper-aarch64:M::$magic:$mask:$1:F" >/proc/sys/fs/binfmt_misc/register
+shift
 exec "$@"
 END
-  [ "$(qemu-aarch64-static "$other" --version)" = "poolkeeper $version" ]
-  # qemu has no PR_SET_CHILD_SUBREAPER, so a worker that is a process cannot start there. All else of the quickstart's start can.
+  [ "$("$qemu" "$other/poolkeeper" --version)" = "poolkeeper $version" ]
   # shellcheck disable=SC2016 # of the inner shell
-  POOLKEEPER_HOME=$scratch/home unshare --user --map-root-user --mount --pid --fork --mount-proc bash -e "$scratch/foreign" bash -ec '
-    poolkeeper=$1
-    "$poolkeeper" local up
-    "$poolkeeper" create pool agents --runtime Process --min 0 --max 1
-    grep -q agents <<<"$("$poolkeeper" get pools -o name)"
-    "$poolkeeper" pause agents
-    "$poolkeeper" local down --purge' bash "$other"
+  POOLKEEPER_HOME=$scratch/home PATH=$other:$PATH unshare --user --map-root-user --mount --pid --fork --mount-proc \
+    bash -e "$scratch/foreign" "$qemu" bash -ec '
+    eval "$1" 2>&1 | tee "$2"
+    grep -q "^tasks: 20 succeeded in " "$2"
+    poolkeeper local up
+    poolkeeper create pool agents --runtime Process --max 2
+    poolkeeper run agents --tasks examples/tasks.txt -- sh -c "echo \$TASK" >"$2"
+    grep -q "Say goodbye" "$2"
+    poolkeeper local down --purge' bash "$command" "$scratch/batch"
   [ ! -e "$scratch/home" ] || [ -z "$(ls -A "$scratch/home")" ] || fail "the program for aarch64 left something behind"
 fi
 echo "release $version: $(find "$release" -type f | wc -l) files, the same twice; installed, used and removed on a bare Debian"
