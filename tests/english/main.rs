@@ -10,6 +10,7 @@ mod rules;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 use regex::Regex;
 
@@ -45,14 +46,20 @@ fn files(path: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// A rule's pattern, and what it may not follow or precede.
+type Compiled = (Regex, Option<Regex>, Option<Regex>, &'static str);
+
+/// In the order of [`RULES`]. Compiled once: hundreds of texts are read.
+static COMPILED: LazyLock<Vec<Compiled>> = LazyLock::new(|| {
+    let regex = |pattern: &str| Regex::new(&format!("(?i){pattern}")).unwrap();
+    RULES.iter().map(|r| (regex(r.pattern), r.unless_after.map(regex), r.unless_before.map(regex), r.instead)).collect()
+});
+
 /// The faults of one piece of prose.
 fn faults(file: &str, prose: &[char]) -> Vec<Fault> {
     let prose: String = prose.iter().collect();
     let mut found = Vec::new();
-    for rule in RULES {
-        let pattern = Regex::new(&format!("(?i){}", rule.pattern)).unwrap();
-        let [after, before] =
-            [rule.unless_after, rule.unless_before].map(|u| u.map(|u| Regex::new(&format!("(?i){u}")).unwrap()));
+    for (pattern, after, before, instead) in &*COMPILED {
         for hit in pattern.find_iter(&prose) {
             let mut near = hit.start().saturating_sub(40);
             while !prose.is_char_boundary(near) {
@@ -70,7 +77,7 @@ fn faults(file: &str, prose: &[char]) -> Vec<Fault> {
             let line = prose[..hit.start()].matches('\n').count() + 1;
             let words = prose[near..end].replace(CODE, " ");
             let excerpt = words.split_whitespace().collect::<Vec<_>>().join(" ");
-            found.push(Fault { file: file.to_owned(), line, excerpt, instead: rule.instead });
+            found.push(Fault { file: file.to_owned(), line, excerpt, instead });
         }
     }
     found.sort_by_key(|f| f.line);
@@ -162,7 +169,9 @@ fn the_tests_get_no_worse() {
 
 /// Each name in the code of a source with a word that only we understood, and its line.
 fn private_names(text: &str) -> Vec<(usize, String)> {
-    let suspicious = Regex::new(&format!("(?i){}", NAMES.join("|").replace('_', "_?"))).unwrap();
+    static SUSPICIOUS: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(&format!("(?i){}", NAMES.join("|").replace('_', "_?"))).unwrap());
+    let suspicious = &*SUSPICIOUS;
     if !suspicious.is_match(text) {
         return Vec::new();
     }

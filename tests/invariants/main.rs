@@ -1,7 +1,7 @@
 //! Invariants under faults: the whole controller on virtual time, over the API in this process, with everything going
 //! wrong that may; an auditor then reads what the store and the runtime remember, and nothing else.
 //!
-//! One seed is one run. `POOLKEEPER_SEEDS=1000` runs that many (default 50) from `POOLKEEPER_FIRST_SEED` (default 1);
+//! One seed is one run. `POOLKEEPER_SEEDS=1000` runs that many (default 20) from `POOLKEEPER_FIRST_SEED` (default 1);
 //! It stops after `POOLKEEPER_STOP_AFTER` (default 5) failed ones.
 //! `POOLKEEPER_SEED=17` runs one and prints all that happened, with `POOLKEEPER_HISTORY=1` every version of every object,
 //! and with `POOLKEEPER_LOG=debug` what the controllers say. A failure prints the plan and the seed.
@@ -177,7 +177,7 @@ fn invariants_hold_under_faults() {
         trace_one(seed);
         return;
     }
-    let (first, count) = (env("POOLKEEPER_FIRST_SEED").unwrap_or(1), env("POOLKEEPER_SEEDS").unwrap_or(50));
+    let (first, count) = (env("POOLKEEPER_FIRST_SEED").unwrap_or(1), env("POOLKEEPER_SEEDS").unwrap_or(20));
     let stop_after = env("POOLKEEPER_STOP_AFTER").map_or(5, |n| usize::try_from(n).unwrap());
     let next = Mutex::new(first);
     let tally: Mutex<BTreeMap<String, u64>> = Mutex::default();
