@@ -182,15 +182,16 @@ shift
 exec "$@"
 END
   [ "$("$qemu" "$other/poolkeeper" --version)" = "poolkeeper $version" ]
+  # No task runs in a pool of the local server: that keeps a link to /proc/self/exe for its workers, which is qemu here.
   # shellcheck disable=SC2016 # of the inner shell
   POOLKEEPER_HOME=$scratch/home PATH=$other:$PATH unshare --user --map-root-user --mount --pid --fork --mount-proc \
     bash -e "$scratch/foreign" "$qemu" bash -ec '
     eval "$1" 2>&1 | tee "$2"
     grep -q "^tasks: 20 succeeded in " "$2"
     poolkeeper local up
-    poolkeeper create pool agents --runtime Process --max 2
-    poolkeeper run agents --tasks examples/tasks.txt -- sh -c "echo \$TASK" >"$2"
-    grep -q "Say goodbye" "$2"
+    poolkeeper create pool agents --runtime Process --min 0 --max 1
+    grep -q agents <<<"$(poolkeeper get pools -o name)"
+    poolkeeper pause agents
     poolkeeper local down --purge' bash "$command" "$scratch/batch"
   [ ! -e "$scratch/home" ] || [ -z "$(ls -A "$scratch/home")" ] || fail "the program for aarch64 left something behind"
 fi
