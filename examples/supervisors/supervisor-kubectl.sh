@@ -11,9 +11,7 @@ pool=${POOL:?the name of the pool} state=${STATE:?a directory that outlives this
 shift
 name=${NAME:-example} lease=supervisor-${NAME:-example} seconds=15 slots=${SLOTS:-5}
 mkdir -p "$state"
-# If an earlier start was killed, its slots end with the attempt that they are in. This start waits for them.
 exec 9>"$state/lock"
-flock 9
 k() { kubectl --request-timeout=20s "$@"; }
 
 # The Lease says that this supervisor lives. Without it Poolkeeper ends its attempts.
@@ -83,9 +81,12 @@ step() {
 }
 
 command=("$@")
+# Before the lock: what an earlier start left may end only while its Lease is renewed.
 renew
 while sleep $((seconds / 3)) && kill -0 $$; do renew; done 9>&- 2>/dev/null &
 renewer=$!
+# If an earlier start was killed, its slots end with the attempt that they are in. This start waits for them.
+flock 9
 trap 'kill "$renewer" 2>/dev/null' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM

@@ -12,8 +12,15 @@ shift
 command=("$@") lease=supervisor-${NAME:-example} slots=${SLOTS:-5}
 retry=(--retry rateLimited=-1 --retry lost=10 --retry workerLost=3)
 mkdir -p "$state"
-# If an earlier start was killed alone, its slots still work. This start waits until they are done.
 exec 9>"$state/lock"
+# The Lease says that this supervisor lives. Without it Poolkeeper ends its attempts. It comes before the lock: what an earlier start
+# left may wait for the Lease itself, after an attempt that was Lost.
+poolkeeper renew "$lease" --duration 15s --once || exit
+while sleep 5 && ! flock --nonblock "$state/lock" true; do
+  poolkeeper renew "$lease" --duration 15s --once
+done 9>&- 2>/dev/null &
+pids=("$!") failed=0
+# If an earlier start was killed alone, its slots still work. This start waits until they are done.
 flock 9
 
 # One attempt of a task. More arguments go to `acquire`. It is a subshell, because it exports the claim.
@@ -65,12 +72,6 @@ slot() { # Every slot takes each slots-th task.
   return "$failed"
 }
 
-# The Lease says that this supervisor lives. Without it Poolkeeper ends its attempts.
-poolkeeper renew "$lease" --duration 15s --once || exit
-while sleep 5 && ! flock --nonblock "$state/lock" true; do
-  poolkeeper renew "$lease" --duration 15s --once
-done 9>&- 2>/dev/null &
-pids=("$!") failed=0
 trap 'kill "${pids[@]}" 2>/dev/null' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use poolkeeper::api::dispatch::DispatchPhase;
@@ -131,6 +132,40 @@ async fn day(kubectl: Option<&Path>, make: impl Fn(&Rig, &Truth) -> Command) {
         truth.judge(&dispatch.name_any(), lost.max(unknown(&rig.file("state"), &dispatch.name_any())));
     }
     assert!(tasks < 50 || truth.limits() > 0, "no task met a limit");
+}
+
+/// What an earlier start left may wait for its Lease, and the lock is taken as long.
+#[tokio::test]
+async fn a_start_renews_the_lease_before_it_waits_for_what_an_earlier_one_left() {
+    let mut examples = vec![("supervisor.sh", None)];
+    examples.extend(kubectl().map(|kubectl| ("supervisor-kubectl.sh", Some(kubectl))));
+    for (name, kubectl) in examples {
+        let rig = Rig::new(PROGRAM);
+        rig.up();
+        let state = rig.file("state");
+        std::fs::create_dir(&state).unwrap();
+        let lock = std::fs::File::create(state.join("lock")).unwrap();
+        lock.lock().unwrap();
+        let truth = Truth::new(&rig.file("truth"), 1);
+        let mut command = Command::new(example(name));
+        command
+            .env("KUBECONFIG", rig.kubeconfig())
+            .env("PATH", path(kubectl.as_deref()))
+            .env("POOLKEEPER_HOME", rig.home());
+        command.env("POOL", "agents").env("STATE", &state).arg(truth.tasks()).arg(truth.command());
+        let supervisor = Supervisor(command.stdin(Stdio::null()).process_group(0).spawn().unwrap());
+        let leases: Api<Lease> = Api::default_namespaced(rig.client().await);
+        let renewed = async || leases.get_opt("supervisor-example").await.unwrap()?.spec?.renew_time;
+        let mut times = std::collections::BTreeSet::new();
+        let begin = std::time::Instant::now();
+        while times.len() < 2 {
+            assert!(begin.elapsed() < PATIENCE, "{name} does not renew its Lease: {times:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            times.extend(renewed().await.map(|time| time.0));
+        }
+        drop(supervisor);
+        drop(lock);
+    }
 }
 
 #[tokio::test]
