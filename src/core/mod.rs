@@ -143,6 +143,8 @@ pub struct Core {
     pending: Pending,
     rest_ends: RestEnds,
     listed: Listed,
+    /// New values of credentials that came before it was known which pools there are.
+    early_values: Vec<Input>,
     actions: Vec<Action>,
     visits: Visits,
 }
@@ -163,6 +165,7 @@ impl Core {
             pending: Pending::default(),
             rest_ends: RestEnds::default(),
             listed: Listed::default(),
+            early_values: Vec::new(),
             actions: Vec::new(),
             visits: Visits(0),
             cfg,

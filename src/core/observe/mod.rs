@@ -16,6 +16,8 @@ impl Core {
     /// Takes in one input. What follows from it is decided by [`Core::decide`].
     pub fn apply(&mut self, input: Input, now: Now) {
         match input {
+            // A program that starts finds what changed before, maybe sooner than its first list of pools.
+            early @ Input::CredentialChanged { .. } if !self.listed.pools => self.early_values.push(early),
             Input::Pool(Seen::Present(p)) => self.saw_pool(p, now),
             Input::Pool(Seen::Gone(p)) => self.lost_pool(&ObjectKey::of(&*p), Some(p.version())),
             Input::Pool(Seen::Listed(keys)) => {
@@ -24,6 +26,9 @@ impl Core {
                     self.pools.iter().filter(|(_, p)| p.obj().is_some()).map(|(k, _)| k.clone()).collect();
                 for k in known.iter().filter(|k| !keys.contains(k)) {
                     self.lost_pool(k, None);
+                }
+                for early in std::mem::take(&mut self.early_values) {
+                    self.apply(early, now);
                 }
             }
             Input::Worker(Seen::Present(w)) => self.saw_worker(w, now),
