@@ -7,6 +7,7 @@ mod changes;
 mod ending;
 mod login;
 mod secret;
+mod seen;
 mod value_file;
 
 use std::io;
@@ -25,6 +26,7 @@ pub use changes::{Change, Changes};
 pub use ending::{Ending, Redactor};
 pub use login::{Login, mark, overlap};
 pub use secret::{Secret, Secrets};
+pub use seen::Seen;
 pub use value_file::{ValueFiles, ValueOf, remove as remove_value_file};
 
 /// Longest value, in bytes: Linux allows no longer environment string than 128 KiB, and no credential is near it.
@@ -161,14 +163,27 @@ impl Resolver {
         self
     }
 
-    /// Fetches the value of a credential of a pool in this namespace. Takes at most 30 s.
+    /// Fetches the value of a credential of a pool in this namespace, for a worker. Takes at most 30 s. Another value than before is a
+    /// change, except that of a command, which may print a new token each time: those before are as good.
     ///
     /// # Errors
     /// As [`resolve`].
     pub async fn resolve(&self, namespace: &str, credential: &Credential) -> Result<Secret, CredentialError> {
+        self.see(namespace, credential, credential.from_command.is_empty()).await
+    }
+
+    /// Fetches the value to find out whether it is another one than before. Takes at most 30 s.
+    ///
+    /// # Errors
+    /// As [`resolve`].
+    pub async fn look(&self, namespace: &str, credential: &Credential) -> Result<(), CredentialError> {
+        self.see(namespace, credential, true).await.map(drop)
+    }
+
+    async fn see(&self, namespace: &str, credential: &Credential, counts: bool) -> Result<Secret, CredentialError> {
         let value = self.fetch(namespace, credential).await?;
         if let Some(changes) = &self.changes {
-            changes.saw(namespace, &credential.identity(), &value);
+            changes.saw(namespace, &credential.identity(), &value, counts);
         }
         Ok(value)
     }
@@ -326,6 +341,8 @@ async fn read(from: impl AsyncRead + Unpin) -> io::Result<Zeroizing<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     fn command(script: &str) -> Credential {
@@ -361,6 +378,29 @@ mod tests {
     async fn a_file_of_the_worker_may_have_several_lines() {
         let credential = Credential { file: Some("/run/token".into()), ..command("printf 'one\\ntwo\\n'") };
         assert_eq!(resolve(&credential).await.unwrap().expose(), "one\ntwo");
+    }
+
+    /// A command may print a token that it has just fetched. Workers with the ones before need no replacement.
+    #[tokio::test]
+    async fn another_value_of_a_command_is_a_change_only_where_that_is_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let file = Credential { from_file: Some(path.display().to_string()), ..Credential::default() };
+        for (from, counts) in [(file, true), (command(&format!("cat {}", path.display())), false)] {
+            let changes = Changes::default();
+            let resolver = Resolver::default().noting(&changes);
+            let is_a_change = || changes.next().now_or_never().is_some();
+            for value in ["one", "two"] {
+                std::fs::write(&path, value).unwrap();
+                resolver.resolve("team", &from).await.unwrap();
+            }
+            assert_eq!(is_a_change(), counts);
+            resolver.look("team", &from).await.unwrap();
+            assert!(!is_a_change());
+            std::fs::write(&path, "three").unwrap();
+            resolver.look("team", &from).await.unwrap();
+            assert!(is_a_change());
+        }
     }
 
     #[tokio::test]

@@ -1,9 +1,11 @@
 //! Looks whether credentials have another value than before. Then a refused one comes back, and workers get the new value.
 //!
 //! Files, Secrets and the logins in directories are looked at every [`LOOK`]. A command may cost something, so it runs only
-//! while its credential is parked, and every [`COMMAND`]. The environment of a process does not change.
+//! while its credential is parked, and every [`COMMAND`]. The environment of a process does not change: it is looked at once, because
+//! another server may have had another one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +17,7 @@ use crate::api::pool::{Credential, CredentialRest, LoginDirectory};
 use crate::api::{ContainerPool, Worker};
 use crate::clock::Clock;
 use crate::controller::{ChangedCredential, ChangedCredentials, CredentialSender};
-use crate::runtime::credentials::{Change, Changes, Login, Resolver, ValueFiles, ValueOf};
+use crate::runtime::credentials::{Change, Changes, Login, Resolver, Seen, ValueFiles, ValueOf};
 
 /// Time between two looks at files and Secrets.
 const LOOK: Duration = Duration::from_secs(2);
@@ -25,6 +27,9 @@ const COMMAND: Duration = Duration::from_mins(1);
 /// Namespace and identity of a credential.
 type CredentialKey = (String, String);
 
+/// Stores what was seen for the next server.
+pub(super) type Store = Box<dyn Fn(&Seen) -> io::Result<()> + Send + Sync>;
+
 /// What looks at credentials. It ends when it is dropped.
 pub(super) struct CredentialWatch {
     tasks: [JoinHandle<()>; 2],
@@ -32,17 +37,20 @@ pub(super) struct CredentialWatch {
 }
 
 impl CredentialWatch {
-    /// Begins. `resolver` notes what it finds in `changes`.
+    /// Begins. `resolver` notes what it finds in `changes`. `store`: None if no later process has the same workers.
     pub fn begin(
         client: Client,
         resolver: Resolver,
         changes: Changes,
+        store: Option<Store>,
         installation: String,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (sender, changed) = ChangedCredentials::channel();
         let hands_over = tokio::spawn(hand_over(client.clone(), changes.clone(), installation, sender));
-        let looks = Looks { client, resolver, changes, clock, workers: BTreeMap::new(), commands: BTreeMap::new() };
+        let memory = store.map(|store| Memory { store, stored: changes.seen(), earlier: changes.seen() });
+        let (workers, commands, variables) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let looks = Looks { client, resolver, changes, memory, clock, workers, commands, variables };
         Self { tasks: [tokio::spawn(looks.run()), hands_over], changed }
     }
 
@@ -62,11 +70,40 @@ struct Looks {
     client: Client,
     resolver: Resolver,
     changes: Changes,
+    memory: Option<Memory>,
     clock: Arc<dyn Clock>,
     /// The workers that had a directory at the last look, with their versions: a busy one changes its login itself.
     workers: BTreeMap<CredentialKey, Vec<(String, String)>>,
     /// When a command ran last.
     commands: BTreeMap<CredentialKey, Duration>,
+    /// Those from variables that were looked at.
+    variables: BTreeSet<CredentialKey>,
+}
+
+/// What was seen, for the next server.
+struct Memory {
+    store: Store,
+    stored: Seen,
+    /// At the look before. Another value is stored one look after it was noticed, when the pools show that it changed: if the server
+    /// dies before that, the next one notices it again.
+    earlier: Seen,
+}
+
+impl Memory {
+    fn note(&mut self, seen: Seen) {
+        let due = seen.settled(&self.earlier, &self.stored);
+        self.earlier = seen;
+        if due == self.stored {
+            return;
+        }
+        match (self.store)(&due) {
+            Ok(()) => self.stored = due,
+            Err(error) => tracing::warn!(
+                %error,
+                "the hashes of credentials cannot be stored: the next server will not notice which ones changed meanwhile"
+            ),
+        }
+    }
 }
 
 impl Looks {
@@ -96,6 +133,11 @@ impl Looks {
                 }
                 self.workers.retain(|key, _| seen.contains_key(key));
                 self.commands.retain(|key, _| seen.contains_key(key));
+                self.variables.retain(|key| seen.contains_key(key));
+                self.changes.retain(|namespace, id| seen.contains_key(&(namespace.to_owned(), id.to_owned())));
+                if let Some(memory) = &mut self.memory {
+                    memory.note(self.changes.seen());
+                }
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -121,7 +163,7 @@ impl Looks {
             }
             return;
         }
-        if credential.from_env.is_some() {
+        if credential.from_env.is_some() && !self.variables.insert(key.clone()) {
             return;
         }
         if !credential.from_command.is_empty() {
@@ -132,13 +174,8 @@ impl Looks {
             }
             self.commands.insert(key.clone(), now);
         }
-        let is_first = !self.changes.knows(&key.0, &key.1);
         // A value that cannot be read is no other value. The start of a worker says what is wrong.
-        let Ok(value) = self.resolver.resolve(&key.0, credential).await else { return };
-        let written = credential.from_file.as_ref().and_then(|file| std::fs::metadata(file).ok()?.modified().ok());
-        if is_first && is_since(written, refused) {
-            self.changes.was_renewed(&key.0, &key.1, Some(&value));
-        }
+        let _ = self.resolver.look(&key.0, credential).await;
     }
 
     /// A login counts as changed if another program than a worker changed it: none was busy since the last look, or all are idle for
@@ -167,10 +204,10 @@ impl Looks {
         let by_another = on_it().count() > 0 && on_it().all(by_itself);
         let counts = !is_busy && (by_another || before == Some(now));
         let state = login.state(directory.watch.as_deref()).unwrap_or_default();
-        let is_first = !self.changes.knows(&key.0, &key.1);
+        let is_first = !self.changes.knows_login(&key.0, &key.1);
         self.changes.saw_login(&key.0, &key.1, state, counts);
         if is_first && !is_busy && is_since(changed, refused) {
-            self.changes.was_renewed(&key.0, &key.1, None);
+            self.changes.login_was_renewed(&key.0, &key.1);
         }
     }
 }

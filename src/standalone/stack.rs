@@ -124,6 +124,7 @@ impl Stack {
             server.client.clone(),
             config.credentials.clone(),
             changes,
+            None,
             run_id.to_owned(),
             server.clock.clone(),
         );

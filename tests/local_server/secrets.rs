@@ -1,9 +1,11 @@
 //! Credentials of pools: where the server finds their values, and what it says if it finds none.
+use std::os::unix::fs::PermissionsExt;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use poolkeeper::api::{ContainerPool, Dispatch, Worker};
-use poolkeeper_testkit::local_server::Rig;
+use poolkeeper_testkit::local_server::{Rig, until};
 use serde_json::{Value, json};
 
 use crate::PROGRAM;
@@ -69,6 +71,56 @@ async fn a_worker_gets_the_value_that_its_secret_has_when_it_starts() {
     assert!(!rig.local(&["logs"]).stdout.contains("sesame"));
     let kept = std::fs::read(rig.home().join("server.log")).unwrap();
     assert!(!String::from_utf8_lossy(&kept).contains("sesame"));
+}
+
+#[tokio::test]
+async fn workers_get_the_values_that_changed_while_no_server_ran() {
+    let rig = Rig::new(PROGRAM);
+    let file = rig.file("token");
+    std::fs::write(&file, "file-one").unwrap();
+    rig.local(&["up", "--env", "TOKEN=variable-one"]).exits(0);
+    let client = rig.client().await;
+    let secrets: Api<Secret> = Api::default_namespaced(client.clone());
+    let tokens: Secret =
+        serde_json::from_value(json!({"metadata": {"name": "tokens"}, "stringData": {"a": "secret-one"}})).unwrap();
+    secrets.create(&PostParams::default(), &tokens).await.unwrap();
+    let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
+    let workers: Api<Worker> = Api::default_namespaced(client.clone());
+    let mut uids = Vec::new();
+    for (name, credential) in [
+        ("variable", json!({"fromEnv": "TOKEN"})),
+        ("file", json!({"fromFile": file})),
+        ("secret", json!({"secretKeyRef": {"name": "tokens", "key": "a"}})),
+    ] {
+        pools.create(&PostParams::default(), &with_credential(name, credential)).await.unwrap();
+        let seen = environment(&client, name, &format!("{name}-first")).await;
+        assert!(seen.lines().any(|line| line == format!("API_TOKEN={name}-one")), "{seen}");
+        uids.push((name, workers.get(&format!("{name}-0")).await.unwrap().uid().unwrap()));
+    }
+    // The hashes are stored at the next look.
+    let hashes = rig.home().join("credentials.json");
+    until("the server stored what it saw", || {
+        let stored = std::fs::read_to_string(&hashes).unwrap_or_default();
+        ["env/TOKEN", "token\"", "tokens/a"].iter().all(|identity| stored.contains(identity))
+    });
+    let stored = std::fs::read_to_string(&hashes).unwrap();
+    assert!(!stored.contains("-one"), "{stored}");
+    assert_eq!(std::fs::metadata(&hashes).unwrap().permissions().mode() & 0o777, 0o600);
+    rig.kill();
+    std::fs::write(&file, "file-two").unwrap();
+    rig.local(&["up", "--env", "TOKEN=variable-two"]).exits(0);
+    for (name, uid) in uids {
+        let worker = format!("{name}-0");
+        if name == "secret" {
+            let same = workers.get(&worker).await.unwrap().uid();
+            assert_eq!(same.as_deref(), Some(&*uid), "its value is the same");
+            continue;
+        }
+        let is_replaced = kube::runtime::wait::conditions::is_deleted(&uid);
+        kube::runtime::wait::await_condition(workers.clone(), &worker, is_replaced).await.unwrap();
+        let seen = environment(&client, name, &format!("{name}-second")).await;
+        assert!(seen.lines().any(|line| line == format!("API_TOKEN={name}-two")), "{seen}");
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 //! | `engine.json` | the Docker Engine of host `local` on which it has workers |
 //! | `engines.json` | the ids of the engines of other Docker hosts on which it has workers |
 //! | `hosts.json` | Docker hosts that `local up --host` named |
+//! | `credentials.json` | hashes of the values of credentials that the server saw last |
 //! | `environment.json` | variables that the server has besides those of its shell |
 //! | `bin/` | copies of the program, one for each build that workers are of |
 //! | `process/` | what runtime Process keeps |
@@ -113,6 +114,10 @@ impl Home {
         self.file("hosts.json")
     }
 
+    pub(super) fn seen_values(&self) -> PathBuf {
+        self.file("credentials.json")
+    }
+
     pub(super) fn environment(&self) -> PathBuf {
         self.file("environment.json")
     }
@@ -208,6 +213,7 @@ impl Home {
             self.engines(),
             self.hosts(),
             self.environment(),
+            self.seen_values(),
             self.log(),
             self.old_log(),
             self.lock_file(),

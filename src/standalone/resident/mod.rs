@@ -5,7 +5,7 @@
 //! - `owner`: whose the workers are. `engine`: the Docker Engines that have some; [`hosts`]: where they are. `binaries`: the program that they are made of. [`targets`]: how a command on this machine
 //!   reaches a worker.
 //! - `parts`: what it is made of. `restored`: what a copy of a store is, and begins with. `secrets`: where values of credentials
-//!   are. `standing_down`: how its workers are stopped.
+//!   are; `seen_values`: which ones were seen. `standing_down`: how its workers are stopped.
 //! - `requests`: what it can be asked besides the API; `kubectl`: what kubectl asks besides.
 //! - `error`: why it cannot start, or ended. `refusal`: why it does not go down.
 //! - Here: one life of it.
@@ -28,6 +28,7 @@ mod refusal;
 pub mod requests;
 mod restored;
 mod secrets;
+mod seen_values;
 mod standing_down;
 pub mod targets;
 

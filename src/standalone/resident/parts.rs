@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::Error;
 use super::home::Home;
 use super::secrets::SecretsOf;
-use super::{binaries, engine, hosts, owner};
+use super::{binaries, engine, hosts, owner, seen_values};
 use crate::api::{RuntimeKind, crd};
 use crate::clock::{Clock, Ids};
 use crate::local::{DiskCopier, DiskEpoch, DiskStore, History, LocalApi, Options};
@@ -75,14 +75,15 @@ impl Parts {
         config.run_dir = Some(home.workers());
         config.owner_grace = Some(GRACE);
         config.inherited = Inherited::General;
-        let changes = Changes::default();
+        let changes = Changes::since(seen_values::read(home, &ids)?);
         let resolver = Resolver::of_server(Arc::new(SecretsOf(client.clone()))).noting(&changes);
         config.credentials = resolver.clone();
         let Assembled { runtimes, process, .. } = assemble(&config, None).await?;
         let named = process.map(|process| process.binaries()).unwrap_or_default();
         binaries::remove_unused(&bin, &named.into_iter().chain(config.binary).collect());
-        let watch =
-            CredentialWatch::begin(client.clone(), resolver, changes, config.installation.clone(), clock.clone());
+        let installation = config.installation.clone();
+        let store = Some(seen_values::store(home));
+        let watch = CredentialWatch::begin(client.clone(), resolver, changes, store, installation, clock.clone());
         Ok(Self { api, client, copier, epoch, failure, home: home.clone(), runtimes, watch, clock, ids })
     }
 
