@@ -93,7 +93,7 @@ impl Rig {
 
     /// Another program, in an environment that names no other server.
     fn around(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut command = crate::program::command(program);
         command.env("POOLKEEPER_HOME", self.home()).env("HOME", self.dir.path());
         for variable in ["POOLKEEPER_TASK_ID", "POOLKEEPER_TASK_UID", "POOLKEEPER_ATTEMPT", "POOLKEEPER_WORKER"] {
             command.env_remove(variable);
