@@ -59,19 +59,24 @@ go_tool() {
 # qemu_aarch64: prints the path of a static qemu that runs programs for aarch64. From 9.0 on it knows PR_SET_CHILD_SUBREAPER,
 # without which a worker that is a process cannot start. Debian 12 has 7.2, and 10.0 in its backports.
 qemu_aarch64() {
-  local path=$TOOLS/qemu/usr/bin/qemu-aarch64 dir
+  local path=$TOOLS/qemu/usr/bin/qemu-aarch64
   if [ ! -x "$path" ]; then
     say "getting qemu-user from bookworm-backports"
-    dir=$(mktemp -d)
-    # With lists of its own: the machine's packages stay those of its release.
-    mkdir -p "$dir/lists/partial" "$dir/archives/partial"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm-backports main" >"$dir/sources.list"
-    local apt=(apt-get -q -o "Dir::Etc::SourceList=$dir/sources.list" -o Dir::Etc::SourceParts=- -o "Dir::State::Lists=$dir/lists"
-      -o "Dir::Cache=$dir" -o APT::Sandbox::User=root)
-    "${apt[@]}" update >&2 && (cd "$dir" && "${apt[@]}" download qemu-user >&2) || return 1
-    mkdir -p "$TOOLS/qemu"
-    dpkg-deb --extract "$dir"/qemu-user_*.deb "$TOOLS/qemu" || return 1
-    rm -rf "$dir"
+    get_qemu || return 1
   fi
   echo "$path"
 }
+
+# In a subshell: its trap removes what apt left, also where apt failed.
+get_qemu() (
+  dir=$(mktemp -d)
+  trap 'rm -rf "$dir"' EXIT
+  # With lists of its own: the machine's packages stay those of its release.
+  mkdir -p "$dir/lists/partial" "$dir/archives/partial"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm-backports main" >"$dir/sources.list"
+  apt=(apt-get -q -o "Dir::Etc::SourceList=$dir/sources.list" -o Dir::Etc::SourceParts=- -o "Dir::State::Lists=$dir/lists"
+    -o "Dir::Cache=$dir" -o APT::Sandbox::User=root)
+  "${apt[@]}" update >&2 && (cd "$dir" && "${apt[@]}" download qemu-user >&2) || return 1
+  mkdir -p "$TOOLS/qemu"
+  dpkg-deb --extract "$dir"/qemu-user_*.deb "$TOOLS/qemu"
+)
