@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
+use poolkeeper_testkit::files;
 use poolkeeper_testkit::source::Source;
 
 /// The directories of `src` in which no circle is allowed.
@@ -127,24 +128,18 @@ fn module_of(file: &str) -> Vec<String> {
     path.strip_suffix("/mod").unwrap_or(path).split('/').map(str::to_owned).collect()
 }
 
-/// (path below `src`, text) of each file in a directory.
-fn files(directory: &Path, path: &str, found: &mut Vec<(String, String)>) {
-    for entry in std::fs::read_dir(directory).unwrap() {
-        let entry = entry.unwrap().path();
-        let path = format!("{path}/{}", entry.file_name().unwrap().to_str().unwrap());
-        if entry.is_dir() {
-            files(&entry, &path, found);
-        } else {
-            found.push((path, std::fs::read_to_string(&entry).unwrap()));
-        }
-    }
+/// (path below `src`, text) of each file of a layer.
+fn sources(root: &str) -> Vec<(String, String)> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let below = |path: &Path| path.strip_prefix(&src).unwrap().to_str().unwrap().to_owned();
+    let all = files::sources(&src.join(root));
+    all.iter().map(|path| (below(path), std::fs::read_to_string(path).unwrap())).collect()
 }
 
 #[test]
 fn files_of_a_layer_import_each_other_in_one_direction() {
     for root in ROOTS {
-        let mut found = Vec::new();
-        files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(root), root, &mut found);
+        let found = sources(root);
         let tree = Tree::new(found.iter().map(|(path, text)| (path.clone(), text.as_str())));
         let imports: usize = tree.imports().values().map(BTreeSet::len).sum();
         assert!(imports > 0, "src/{root}: {imports} imports were found, so this test does not read it right");

@@ -7,21 +7,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use poolkeeper_testkit::files;
 use regex::Regex;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn sources(path: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(path).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() && !path.ends_with("target") {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            found.push(path);
-        }
-    }
 }
 
 /// Where a path of a page leads. Pages may leave out `src/`, and the model's page `src/core/`.
@@ -109,11 +99,9 @@ fn missing(page: &str, everything: &BTreeSet<String>) -> Vec<String> {
 }
 
 fn everything() -> BTreeSet<String> {
-    let (mut files, mut names) = (Vec::new(), BTreeSet::new());
-    for dir in ["src", "tests", "crates", "model/src", "benches"] {
-        sources(&root().join(dir), &mut files);
-    }
-    for file in files {
+    let mut names = BTreeSet::new();
+    let dirs = ["src", "tests", "crates", "model/src", "benches"];
+    for file in dirs.iter().flat_map(|dir| files::sources(&root().join(dir))) {
         defined(&std::fs::read_to_string(file).unwrap(), &mut names);
     }
     // Fields of the API are written as the user writes them.

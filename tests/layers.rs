@@ -1,7 +1,8 @@
 //! The layers that `src/lib.rs` draws hold: which layer may name which.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use poolkeeper_testkit::files;
 use poolkeeper_testkit::source::Source;
 
 /// A layer, the others that it may name, and what no line of it may contain.
@@ -70,30 +71,22 @@ fn wrongs(layer: &str, uses: &[&str], never: &[&str], text: &str) -> Vec<String>
     others.chain(never.iter().filter(|word| code.contains(**word)).map(|word| format!("contains `{word}`"))).collect()
 }
 
-fn look(path: &Path, check: &mut dyn FnMut(&Path, &str)) {
-    if path.is_dir() {
-        for entry in std::fs::read_dir(path).unwrap() {
-            look(&entry.unwrap().path(), check);
-        }
-    } else if path.extension().is_some_and(|kind| kind != "rs") {
-        // The page's program runs in a browser.
-    } else if path.ends_with("supervisor/attempt/tests.rs") {
-        // Tests need an API to try it against.
-    } else {
-        check(path, &std::fs::read_to_string(path).unwrap());
-    }
+/// Path and content of the sources below a directory of the repository. One file is left out: its tests need an API.
+fn sources(directory: &str) -> Vec<(PathBuf, String)> {
+    let all = files::sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory));
+    let looked_at = all.into_iter().filter(|path| !path.ends_with("supervisor/attempt/tests.rs"));
+    looked_at.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect()
 }
 
 #[test]
 fn no_layer_names_what_it_must_not() {
     let mut found = Vec::new();
     for (layer, uses, never) in LAYERS {
-        let mut files = 0;
-        look(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(layer), &mut |path, text| {
-            files += 1;
+        let sources = sources(&format!("src/{layer}"));
+        assert!(!sources.is_empty(), "no file of the layer {layer}");
+        for (path, text) in &sources {
             found.extend(wrongs(layer, uses, never, text).into_iter().map(|w| format!("{}: {w}", path.display())));
-        });
-        assert!(files > 0, "no file of the layer {layer}");
+        }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
@@ -103,12 +96,12 @@ fn no_layer_names_what_it_must_not() {
 fn no_file_is_longer_than_500_lines() {
     let mut long = Vec::new();
     for directory in ["src", "crates", "tests", "benches", "model/src"] {
-        look(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut |path, text| {
+        for (path, text) in sources(directory) {
             let lines = text.lines().count();
             if lines > 500 {
                 long.push(format!("{}: {lines}", path.display()));
             }
-        });
+        }
     }
     assert!(long.is_empty(), "split them by subject:\n{}", long.join("\n"));
 }

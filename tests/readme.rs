@@ -5,7 +5,7 @@
 //! image of `scripts/docker-image.sh`. `cargo run --` stands for the binary under test.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use kube::api::{Api, PostParams};
 use poolkeeper::api::{ContainerPool, crd};
 use poolkeeper::clock::{Ids, SystemClock};
 use poolkeeper::local::{History, LocalApi, Options};
+use poolkeeper_testkit::files;
 
 struct Block {
     line: usize,
@@ -61,14 +62,6 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Every file below a directory.
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
-    let mut found: Vec<PathBuf> = entries.flat_map(|p| if p.is_dir() { files(&p) } else { vec![p] }).collect();
-    found.sort();
-    found
-}
-
 fn has_docker() -> bool {
     let mut command = Command::new("docker");
     command.args(["image", "inspect", "poolkeeper-test:1"]).stdout(Stdio::null()).stderr(Stdio::null());
@@ -81,7 +74,7 @@ fn run(block: &Block) {
     let (work, tmp) = (scratch.path().join("work"), scratch.path().join("tmp"));
     copy(&root().join("examples"), &work.join("examples"));
     std::fs::create_dir(&tmp).unwrap();
-    let before = files(scratch.path());
+    let before = files::below(scratch.path());
     let binary = env!("CARGO_BIN_EXE_poolkeeper");
     let script = block.text.replace("cargo run --", binary);
     let mut command = Command::new("timeout");
@@ -94,7 +87,7 @@ fn run(block: &Block) {
     let output = command.env("PATH", path).stdin(Stdio::null()).output().unwrap();
     let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).join("\n");
     assert!(output.status.success(), "README.md:{}: {}\n{}{said}", block.line, output.status, block.text);
-    assert_eq!(files(scratch.path()), before, "README.md:{} left files behind:\n{}", block.line, block.text);
+    assert_eq!(files::below(scratch.path()), before, "README.md:{} left files behind:\n{}", block.line, block.text);
 }
 
 #[test]
@@ -161,7 +154,7 @@ fn heading_anchor(line: &str) -> String {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let docs = files(&root().join("docs")).into_iter().filter(|p| p.extension().is_some_and(|e| e == "md"));
+    let docs = files::below(&root().join("docs")).into_iter().filter(|p| p.extension().is_some_and(|e| e == "md"));
     let pages = [
         "README.md",
         "CHANGELOG.md",

@@ -3,24 +3,21 @@
 
 use std::path::{Path, PathBuf};
 
+use poolkeeper_testkit::files;
 use regex::Regex;
 
 /// Every shell script of the repository, by its first line or its name.
 fn scripts() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
-    let mut left: Vec<PathBuf> = [".ci", "scripts", "examples", "charts"].map(|dir| root.join(dir)).into();
-    while let Some(path) = left.pop() {
-        if path.is_dir() {
-            left.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if let Ok(text) = std::fs::read_to_string(&path) {
-            let first = text.lines().next().unwrap_or_default();
-            if path.extension().is_some_and(|e| e == "sh") || first.starts_with("#!") && first.ends_with("sh") {
-                found.push((path.strip_prefix(root).unwrap().to_owned(), text));
-            }
+    for path in [".ci", "scripts", "examples", "charts"].iter().flat_map(|dir| files::below(&root.join(dir))) {
+        // What is not text is no script.
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let first = text.lines().next().unwrap_or_default();
+        if path.extension().is_some_and(|e| e == "sh") || first.starts_with("#!") && first.ends_with("sh") {
+            found.push((path.strip_prefix(root).unwrap().to_owned(), text));
         }
     }
-    found.sort();
     found
 }
 

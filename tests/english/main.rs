@@ -8,10 +8,11 @@ mod prose;
 mod rules;
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
+use poolkeeper_testkit::files;
 use regex::Regex;
 
 use prose::{CODE, markdown, rust};
@@ -33,17 +34,6 @@ struct Fault {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Every file below a directory, or the file itself, sorted.
-fn files(path: &Path) -> Vec<PathBuf> {
-    if path.is_file() {
-        return vec![path.to_owned()];
-    }
-    let entries = std::fs::read_dir(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let mut found: Vec<PathBuf> = entries.flat_map(|e| files(&e.unwrap().path())).collect();
-    found.sort();
-    found
 }
 
 /// A rule's pattern, and what it may not follow or precede.
@@ -85,7 +75,7 @@ fn faults(file: &str, prose: &[char]) -> Vec<Fault> {
 }
 
 fn faults_below(paths: &[&str], read: fn(&str) -> Vec<char>, extensions: &[&str]) -> Vec<Fault> {
-    let all = paths.iter().map(|p| root().join(p)).filter(|p| p.exists()).flat_map(|p| files(&p));
+    let all = paths.iter().map(|p| root().join(p)).filter(|p| p.exists()).flat_map(|p| files::below(&p));
     let mut found = Vec::new();
     for path in all.filter(|p| p.extension().is_some_and(|e| extensions.iter().any(|x| e == *x))) {
         let text = std::fs::read_to_string(&path).unwrap();
@@ -200,7 +190,7 @@ fn private_names(text: &str) -> Vec<(usize, String)> {
 #[test]
 fn no_name_in_the_sources_is_private_language() {
     let mut found = Vec::new();
-    for path in files(&root().join("src")) {
+    for path in files::below(&root().join("src")) {
         let shown = path.strip_prefix(root()).unwrap().display().to_string();
         let text = match path.extension().and_then(|e| e.to_str()) {
             Some("rs" | "js") => std::fs::read_to_string(&path).unwrap(),
@@ -222,7 +212,7 @@ fn no_name_in_the_sources_is_private_language() {
 fn words_with_one_meaning_have_one_definition() {
     let definition = Regex::new(r"\b(?:struct|enum|type) (Event|Failure|Key)\b").unwrap();
     let mut found = Vec::new();
-    for path in files(&root().join("src")).into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs")) {
+    for path in files::sources(&root().join("src")) {
         let text = std::fs::read_to_string(&path).unwrap();
         let path = path.strip_prefix(root()).unwrap().display().to_string();
         found.extend(definition.captures_iter(&text).map(|word| (word[1].to_owned(), path.clone())));

@@ -7,6 +7,7 @@
 //!   themselves saw.
 //! - [`subject`], [`contract`], [`exec_contract`]: a runtime under test, and what every runtime and executor must do.
 //! - [`cluster`]: the real cluster under test, where there is one.
+//! - [`files`]: the files of a directory.
 //! - [`gadget`], [`rules`]: a test kind for API servers, and the table of what they must accept and refuse.
 //! - [`embedded_server`]: the API in this process, on a port. [`local_server`]: a local server of its own for a test, and the commands on it.
 //! - [`objects`], [`rig`]: objects for a core, and a core that is driven without a controller.
@@ -21,6 +22,7 @@ pub mod contract;
 pub mod embedded_server;
 pub mod exec_contract;
 pub mod fake;
+pub mod files;
 pub mod gadget;
 pub mod local_server;
 pub mod objects;
