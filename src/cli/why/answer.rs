@@ -78,7 +78,7 @@ impl Answer {
 pub(super) fn moment(at: Timestamp, now: Timestamp) -> String {
     let left = at.as_second() - now.as_second();
     let period = Period::seconds(left.unsigned_abs());
-    let away = if left < 0 { format!("{period} ago") } else { format!("in {period}") };
+    let away = if at > now { format!("in {period}") } else { format!("{period} ago") };
     format!("{} ({away})", seconds(at).0)
 }
 
@@ -101,5 +101,6 @@ mod tests {
         let expected = "dispatch/a: all workers rest\\u{1b}[2J\n  until   2027-01-15T08:04:03Z (in 4m3s)\n  also    it is the next one\n  sooner  end the rest: poolkeeper cooldown a --clear\n";
         assert_eq!(answer.text(now), expected);
         assert_eq!(moment(now, Timestamp::from_second(1_800_000_002).unwrap()), "2027-01-15T08:00:00Z (2s ago)");
+        assert_eq!(moment(now, now), "2027-01-15T08:00:00Z (0s ago)");
     }
 }
