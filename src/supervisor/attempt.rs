@@ -81,8 +81,6 @@ pub struct Runner {
 pub enum AttemptEnd {
     /// The command exited, and that is reported.
     Reported {
-        /// Its exit code.
-        code: i32,
         /// True if `result.json` is written.
         recorded: bool,
     },
@@ -234,7 +232,8 @@ impl Runner {
                 self.tracker.reporter().pass_on(&piece).await.map_err(|e| self.cannot_write(a, e))?;
             }
         };
-        a.exited.store(true, Relaxed);
+        // It is set once, here or where there is no command. The engine may hear of the report before this attempt has ended.
+        let _ = a.exited.set(code);
         let file = match self.place.executor.take_result(&a.target, &path).await {
             Ok(file) => Ok(file),
             // The worker died with its task: whether it left a result file is not known.
@@ -337,10 +336,11 @@ impl Runner {
         if let Err(error) = self.record(a, exited, &report, ended) {
             return AttemptEnd::Broken(self.cannot_write(a, error));
         }
-        self.report(a, &report, AttemptEnd::Reported { code: *code, recorded: ended }).await
+        self.report(a, &report, AttemptEnd::Reported { recorded: ended }).await
     }
 
     async fn no_command(&self, a: &Attempt, code: i32, message: String) -> AttemptEnd {
+        let _ = a.exited.set(code);
         let report = DispatchResult {
             attempt: a.number,
             outcome: ReportedOutcome::Failed,

@@ -155,6 +155,18 @@ fn what_is_kept_is_complete() {
     assert!(!place.path("out/.poolkeeper/workers").exists());
 }
 
+/// The controller may close an attempt before the answer to its report has come.
+#[test]
+fn each_end_has_the_exit_code() {
+    let place = Place::new();
+    let ran = batch(&place, &numbers(100), &["--workers", "4", "--progress", "json"], "exit $((TASK % 3))").exits(1);
+    let events = ran.stderr.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap());
+    let ends: Vec<_> = events.filter(|e| e["event"] == "ended").collect();
+    assert_eq!(ends.len(), 100);
+    let without: Vec<_> = ends.iter().filter(|end| !end["exitCode"].is_number()).collect();
+    assert!(without.is_empty(), "{without:?}");
+}
+
 #[test]
 fn progress_is_for_programs_too() {
     let place = Place::new();

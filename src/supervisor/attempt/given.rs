@@ -1,7 +1,6 @@
 //! A task, and an attempt at it as its Dispatch showed it.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use crate::api::dispatch::{Target, WorkerRef};
@@ -54,8 +53,8 @@ pub struct Attempt {
     pub again: bool,
     /// Set before its end is reported, if its program said what it cost.
     pub spent: Arc<OnceLock<Spent>>,
-    /// Set once the command has exited: then its end counts, whatever else is due.
-    pub exited: Arc<AtomicBool>,
+    /// The exit code, set once the command has exited: then its end counts, whatever else is due.
+    pub exited: Arc<OnceLock<i32>>,
 }
 
 impl Attempt {

@@ -201,7 +201,6 @@ impl Engine {
                 running: None,
                 exited: Arc::default(),
                 closed: 0,
-                exit_code: None,
                 spent: Arc::default(),
                 recorded: false,
                 failed: 0,
@@ -253,7 +252,7 @@ impl Engine {
         if let Some(timeout) = self.options.timeout.filter(|_| t.started == 0) {
             self.deadlines.insert((now + timeout.get(), name.to_owned()));
         }
-        (t.started, t.started_at, t.exit_code, t.recorded) = (status.attempt, now, None, false);
+        (t.started, t.started_at, t.recorded) = (status.attempt, now, false);
         let attempt = Attempt {
             name: name.to_owned(),
             uid: t.uid.clone(),
@@ -317,7 +316,7 @@ impl Engine {
             attempt: result.attempt,
             worker: status.worker.as_ref().map(|w| w.name.clone()).unwrap_or_default(),
             outcome,
-            exit_code: t.exit_code,
+            exit_code: t.exited.get().copied(),
             message: message_of(result, t.timed_out),
             took: now.saturating_sub(t.started_at),
             until: result.until.as_ref().map(|u| u.0),
@@ -337,10 +336,9 @@ impl Engine {
                 let Some(t) = self.in_flight.get_mut(&name).filter(|t| t.started == number) else { return Ok(()) };
                 t.running = None;
                 match end {
-                    AttemptEnd::Reported { code, recorded } => (t.exit_code, t.recorded) = (Some(code), recorded),
+                    AttemptEnd::Reported { recorded } => t.recorded = recorded,
                     AttemptEnd::Stale | AttemptEnd::Lost => {}
                     AttemptEnd::NoCommand { code, message } => {
-                        t.exit_code = Some(code);
                         // It may be rebuilt just now. One that was never there will not come.
                         if !self.runner.command_seen.load(Relaxed) {
                             let command = self.runner.command.first().cloned().unwrap_or_default();

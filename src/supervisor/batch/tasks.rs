@@ -235,7 +235,12 @@ impl Items {
         let object: Map<String, Value> = serde_json::from_str(text).map_err(|e| {
             let why = e.to_string();
             let why = why.split(" at line ").next().unwrap_or_default();
-            Error::Input(format!("{}:{}:{}: {why}; each line must be a JSON object", self.name, self.line, e.column()))
+            Error::Input(format!(
+                "{}:{}:{}: {why}; each line must be a JSON object",
+                self.name,
+                self.line,
+                e.column().max(1)
+            ))
         })?;
         let priority = match object.get("priority") {
             None | Some(Value::Null) => 0,
@@ -322,7 +327,7 @@ mod tests {
             ("", "t.txt", "there is no task"),
             ("a\nb\0c\n", "t.txt", "t.txt:2: byte 2 is NUL"),
             ("{}\n{\"id\": }\n", "t.jsonl", "t.jsonl:2:8: expected value; each line must be a JSON object"),
-            ("{}\n[1]\n", "t.jsonl", "t.jsonl:2:"),
+            ("{}\n[1]\n", "t.jsonl", "t.jsonl:2:1: invalid type"),
             ("{\"id\":[]}\n", "t.jsonl", "t.jsonl:1: id must be a string or a number"),
             ("{\"id\":\"\"}\n", "t.jsonl", "t.jsonl:1: id must have 1 to"),
             ("{\"id\":1}\n{}\n{\"id\":\"1\"}\n", "t.jsonl", "lines 1 and 3 have the same id \"1\""),

@@ -1,7 +1,6 @@
 //! How tasks end, and how the run ends before its time.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use kube::api::Patch;
@@ -45,8 +44,11 @@ impl Engine {
         }
         let Some(t) = over.then(|| self.in_flight.remove(name)).flatten() else { return Ok(()) };
         let status = t.last.clone().unwrap_or_default();
-        let last =
-            Last { outcome: final_outcome(&status, t.timed_out), exit_code: t.exit_code, timed_out: t.timed_out };
+        let last = Last {
+            outcome: final_outcome(&status, t.timed_out),
+            exit_code: t.exited.get().copied(),
+            timed_out: t.timed_out,
+        };
         if !t.recorded {
             self.record(&t, &status, last)?;
         }
@@ -97,7 +99,7 @@ impl Engine {
             id: t.task.id.clone(),
             hash: result::hash(t.task.text.as_deref(), &self.runner.command),
             outcome: final_outcome_of(last.outcome, t.timed_out),
-            exit_code: t.exit_code,
+            exit_code: t.exited.get().copied(),
             message: message_of(last, t.timed_out),
             spent: t.spent.get().copied(),
             attempts: last.attempt,
@@ -162,7 +164,7 @@ impl Engine {
             self.deadlines.pop_first();
             let Some(t) = self.in_flight.get_mut(&name).filter(|t| t.last.is_none()) else { continue };
             // Of an end and a time that is over, the end counts.
-            if t.closed < t.started && t.exited.load(Relaxed) {
+            if t.closed < t.started && t.exited.get().is_some() {
                 self.deadlines.insert((now + REPORTING, name));
                 continue;
             }

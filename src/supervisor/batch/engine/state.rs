@@ -1,7 +1,6 @@
 //! What the engine knows: each task in flight, and what the watches showed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -65,11 +64,10 @@ pub(super) struct InFlight {
     pub(super) started_at: Duration,
     /// Ends the attempt that runs.
     pub(super) running: Option<CancellationToken>,
-    /// True once the command of that attempt has exited.
-    pub(super) exited: Arc<AtomicBool>,
+    /// The exit code of that attempt's command, set once it has exited.
+    pub(super) exited: Arc<OnceLock<i32>>,
     /// Newest attempt that is known to be closed.
     pub(super) closed: i32,
-    pub(super) exit_code: Option<i32>,
     /// What that attempt cost. Set before its end is reported.
     pub(super) spent: Arc<OnceLock<Spent>>,
     pub(super) recorded: bool,
