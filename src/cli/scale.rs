@@ -20,7 +20,7 @@ const LOOKED: Period = Period::seconds(5);
 
 /// Set how many workers a pool has at least (spec.min)
 ///
-/// +N and -N count from the workers that are there, or from spec.min if that is more. Idle workers above spec.min leave after
+/// +N and -N count from the workers that are there, or from spec.min if that is more. Idle workers above spec.min are removed after
 /// spec.idleTimeout, or at once with `poolkeeper cleanup`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  poolkeeper scale agents +1\n  poolkeeper scale agents 12 --max 12")]
@@ -127,7 +127,7 @@ async fn tell(server: &Server, pool: &ContainerPool, before: i32, there: i32) ->
     if there > min {
         let s = if there == 1 { "worker is" } else { "workers are" };
         say(&format!(
-            "{there} {s} there: idle ones above spec.min leave after {} (spec.idleTimeout), or now with `poolkeeper cleanup {name}`",
+            "{there} {s} there: idle ones above spec.min are removed after {} (spec.idleTimeout), or now with `poolkeeper cleanup {name}`",
             pool.spec.idle_timeout
         ));
     }

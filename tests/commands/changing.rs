@@ -56,7 +56,7 @@ async fn scale_counts_from_the_workers_that_are_there() {
         said.starts_with("poolkeeper: spec.min of pool agents is 0 now; it was 3\n"),
         "a named server is not said: {said}"
     );
-    assert!(said.contains("3 workers are there: idle ones above spec.min leave after 30m"), "{said}");
+    assert!(said.contains("3 workers are there: idle ones above spec.min are removed after 30m"), "{said}");
     // Three are there, so one more is a fourth, and one fewer is no reason to keep two.
     rig.run(&["scale", "agents", "-1"]).exits(0);
     assert_eq!(min(), 0);

@@ -110,7 +110,7 @@ fn credential(flag: &str, around: &Surroundings<'_>) -> Result<Value, Failure> {
             })?;
             (variable, "dir", rest)
         }
-        "file" | "command" | "secret" => return Err(wrong("which variable of the worker is it?")),
+        "file" | "command" | "secret" => return Err(wrong("the variable of the worker is missing")),
         variable => {
             let (kind, from) = rest.split_once(':').ok_or_else(|| wrong("there is no source"))?;
             (variable, kind, from)
