@@ -16,8 +16,8 @@ pub fn binary() -> PathBuf {
 /// A command for this program, with the default action for every signal. Without that, tests that were started by `nohup`,
 /// or in the background of a script, would hang: their children would ignore SIGHUP or SIGINT as well.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
-    // Of coreutils. It becomes the program, which so has the number that was started.
-    let mut command = Command::new("env");
+    // Of coreutils, by its path: some tests change the PATH. It becomes the program, which so has the number that was started.
+    let mut command = Command::new("/usr/bin/env");
     command.arg("--default-signal").arg(program);
     command
 }
