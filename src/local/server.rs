@@ -83,7 +83,13 @@ impl LocalApi {
     /// All versions of all objects in the order of their writes. Empty unless [`History::Full`](super::History::Full).
     #[must_use]
     pub fn history(&self) -> Vec<Record> {
-        self.0.lock().records()
+        self.history_after(0)
+    }
+
+    /// The same without the first `known` versions.
+    #[must_use]
+    pub fn history_after(&self, known: usize) -> Vec<Record> {
+        self.0.lock().records_after(known)
     }
 
     /// The number of the last write.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use poolkeeper::api::worker::WorkerPhase;
 use poolkeeper::api::{Dispatch, Worker};
-use poolkeeper::local::Change;
+use poolkeeper::local::{Change, Record};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -35,21 +35,32 @@ struct Claim {
     ran_on: Option<String>,
 }
 
-/// Every claim on an existing dispatch whose previous attempt was released.
-fn claims(world: &World, workers: &[Worker]) -> Vec<Claim> {
-    let mut claims: Vec<Claim> = Vec::new();
-    let named = |uid: &str, attempt: i32| {
-        let names = |w: &Worker| w.status.as_ref().and_then(|s| s.dispatch.clone());
-        workers.iter().filter_map(names).any(|n| n.uid == uid && n.attempt == attempt)
-    };
-    for record in world.api.history().into_iter().filter(|r| r.resource.plural == "dispatches") {
+/// Every claim on an existing dispatch, read from the history of the store as far as it was there.
+#[derive(Default)]
+struct Claims {
+    /// Versions of objects that were read.
+    read: usize,
+    all: Vec<Claim>,
+}
+
+impl Claims {
+    /// Reads on.
+    fn update(&mut self, world: &World) {
+        let records = world.api.history_after(self.read);
+        self.read += records.len();
+        for record in records.iter().filter(|r| r.resource.plural == "dispatches") {
+            self.note(record);
+        }
+    }
+
+    fn note(&mut self, record: &Record) {
         if record.change == Change::Deleted {
-            claims.retain(|c| c.uid != record.uid);
-            continue;
+            self.all.retain(|c| c.uid != record.uid);
+            return;
         }
         let d: Dispatch = serde_json::from_value((*record.object).clone()).unwrap();
         let status = d.status.clone().unwrap_or_default();
-        for c in claims.iter_mut().filter(|c| c.uid == record.uid) {
+        for c in self.all.iter_mut().filter(|c| c.uid == record.uid) {
             c.past |= c.attempt < status.attempt;
             if c.attempt == status.attempt {
                 c.ran_on = status.worker.as_ref().map(|w| w.uid.clone());
@@ -57,14 +68,21 @@ fn claims(world: &World, workers: &[Worker]) -> Vec<Claim> {
         }
         let closed = status.attempt == 0 || status.last_result.is_some_and(|r| r.attempt == status.attempt);
         let attempt = status.attempt + 1;
-        let known = claims.iter().any(|c| c.uid == record.uid && c.attempt == attempt);
+        let known = self.all.iter().any(|c| c.uid == record.uid && c.attempt == attempt);
         if closed && !status.phase.is_final() && !d.spec.cancel && !known {
             let (name, pool) = (record.name.clone(), d.spec.pool.clone());
-            claims.push(Claim { name, uid: record.uid.clone(), pool, attempt, past: false, ran_on: None });
+            self.all.push(Claim { name, uid: record.uid.clone(), pool, attempt, past: false, ran_on: None });
         }
     }
-    claims.retain(|c| !named(&c.uid, c.attempt - 1));
-    claims
+
+    /// Those whose previous attempt was released.
+    fn released(&self, workers: &[Worker]) -> Vec<Claim> {
+        let named = |uid: &str, attempt: i32| {
+            let names = |w: &Worker| w.status.as_ref().and_then(|s| s.dispatch.clone());
+            workers.iter().filter_map(names).any(|n| n.uid == uid && n.attempt == attempt)
+        };
+        self.all.iter().filter(|c| !named(&c.uid, c.attempt - 1)).cloned().collect()
+    }
 }
 
 fn is_idle(w: &Worker, now: Timestamp) -> bool {
@@ -81,9 +99,11 @@ fn is_idle(w: &Worker, now: Timestamp) -> bool {
 pub async fn reserve_late(world: &World) {
     let mut rng = StdRng::seed_from_u64(world.plan.seed ^ 0x6057 ^ u64::try_from(world.now().as_millis()).unwrap());
     let wants_past = rng.random::<f64>() < 0.7;
+    let mut claims = Claims::default();
     for waited in 0..PATIENCE {
         let (now, all) = (world.server_now(), workers(world).await);
-        let claims = claims(world, &all);
+        claims.update(world);
+        let claims = claims.released(&all);
         let mut pairs = Vec::new();
         for w in all.iter().filter(|w| is_idle(w, now)) {
             pairs.extend(claims.iter().filter(|c| c.pool == w.spec.pool).map(|c| (w, c)));

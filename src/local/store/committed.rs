@@ -89,8 +89,8 @@ impl Committed {
         &self.logs[usize::from(store)]
     }
 
-    pub fn records(&self) -> Vec<Record> {
-        self.records.clone()
+    pub fn records_after(&self, known: usize) -> Vec<Record> {
+        self.records.get(known..).unwrap_or_default().to_vec()
     }
 
     /// Drops the events that watches read, and the pages of lists. The records stay.
