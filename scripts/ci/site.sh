@@ -13,6 +13,7 @@ if [ "$("$tools/bin/mdbook" --version 2>/dev/null)" != "mdbook v$version" ]; the
   nice cargo install --locked "mdbook@$version" --debug --no-default-features --features search --root "$tools"
 fi
 rm -rf target/site
+mkdir -p target
 # A warning is about a page that cannot be what its writer meant.
 "$tools/bin/mdbook" build 2>&1 | tee target/site.log
 if grep -E '^ *(WARN|ERROR)' target/site.log; then exit 1; fi
