@@ -52,20 +52,29 @@ impl Rig {
         workers: &[Arc<Worker>],
         dispatches: &[Arc<Dispatch>],
     ) -> Self {
-        let mut rig = Self { core: Core::new(config), passed: Duration::ZERO };
+        let mut rig = Self::unlisted(config);
+        rig.list(pools, workers, dispatches);
+        rig
+    }
+
+    /// It knows nothing yet.
+    fn unlisted(config: Config) -> Self {
+        Self { core: Core::new(config), passed: Duration::ZERO }
+    }
+
+    fn list(&mut self, pools: &[Arc<ContainerPool>], workers: &[Arc<Worker>], dispatches: &[Arc<Dispatch>]) {
         for p in pools {
-            rig.apply(Input::Pool(Seen::Present(p.clone())));
+            self.apply(Input::Pool(Seen::Present(p.clone())));
         }
         for w in workers {
-            rig.apply(Input::Worker(Seen::Present(w.clone())));
+            self.apply(Input::Worker(Seen::Present(w.clone())));
         }
         for d in dispatches {
-            rig.apply(Input::Dispatch(Seen::Present(d.clone())));
+            self.apply(Input::Dispatch(Seen::Present(d.clone())));
         }
-        rig.apply(Input::Pool(Seen::Listed(pools.iter().map(|p| ObjectKey::of(&**p)).collect())));
-        rig.apply(Input::Worker(Seen::Listed(workers.iter().map(|w| ObjectKey::of(&**w)).collect())));
-        rig.apply(Input::Dispatch(Seen::Listed(dispatches.iter().map(|d| ObjectKey::of(&**d)).collect())));
-        rig
+        self.apply(Input::Pool(Seen::Listed(pools.iter().map(|p| ObjectKey::of(&**p)).collect())));
+        self.apply(Input::Worker(Seen::Listed(workers.iter().map(|w| ObjectKey::of(&**w)).collect())));
+        self.apply(Input::Dispatch(Seen::Listed(dispatches.iter().map(|d| ObjectKey::of(&**d)).collect())));
     }
 
     fn list_host(&mut self, workers: &[Arc<Worker>]) {

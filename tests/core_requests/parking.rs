@@ -46,15 +46,10 @@ fn a_new_value_unparks_a_credential_and_dates_the_workers_that_have_the_old_one(
 /// A program that starts may report it sooner than its controller knows the pools.
 #[test]
 fn a_new_value_is_not_forgotten_before_the_pools_are_known() {
-    let (pool, host_is_listed) =
-        (sharing("p", 1, json!([])), Input::Runtime(RuntimeFact::Observed(host(), Observation::Listed(vec![]))));
-    let mut rig = Rig { core: Core::new(config()), passed: Duration::ZERO };
+    let mut rig = Rig::unlisted(config());
     rig.apply(changed(false));
-    rig.apply(Input::Pool(Seen::Present(pool.clone())));
-    rig.apply(Input::Pool(Seen::Listed([ObjectKey::of(&*pool)].into())));
-    rig.apply(Input::Worker(Seen::Listed([].into())));
-    rig.apply(Input::Dispatch(Seen::Listed([].into())));
-    rig.apply(host_is_listed);
+    rig.list(&[sharing("p", 1, json!([]))], &[], &[]);
+    rig.list_host(&[]);
     let entry = stored(&mut rig).unwrap();
     assert!(entry["staleBefore"].is_string(), "{entry}");
 }

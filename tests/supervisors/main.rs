@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, PostParams};
+use kube::runtime::wait::await_condition;
 use kube::{Api, ResourceExt};
 use poolkeeper::api::dispatch::DispatchPhase;
 use poolkeeper::api::{ContainerPool, Dispatch};
@@ -61,6 +62,20 @@ fn example(name: &str) -> PathBuf {
 /// A supervisor that does not outlive the test.
 struct Supervisor(Child);
 
+impl Supervisor {
+    fn start(mut command: Command, rig: &Rig, kubectl: Option<&Path>) -> Self {
+        command.env("KUBECONFIG", rig.kubeconfig()).env("PATH", path(kubectl)).env("POOLKEEPER_HOME", rig.home());
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0).spawn().unwrap())
+    }
+}
+
+/// One of the examples in bash.
+fn bash(name: &str, rig: &Rig, truth: &Truth) -> Command {
+    let mut command = Command::new(example(name));
+    command.env("POOL", "agents").env("STATE", rig.file("state")).arg(truth.tasks()).arg(truth.command());
+    command
+}
+
 impl Drop for Supervisor {
     fn drop(&mut self) {
         let _ = kill_process_group(Pid::from_child(&self.0), Signal::KILL);
@@ -94,11 +109,7 @@ async fn day(kubectl: Option<&Path>, make: impl Fn(&Rig, &Truth) -> Command) {
     });
     let pools: Api<ContainerPool> = Api::default_namespaced(client.clone());
     pools.create(&PostParams::default(), &serde_json::from_value(pool).unwrap()).await.unwrap();
-    let start = || -> Supervisor {
-        let mut command = make(&rig, &truth);
-        command.env("KUBECONFIG", rig.kubeconfig()).env("PATH", path(kubectl)).env("POOLKEEPER_HOME", rig.home());
-        Supervisor(command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0).spawn().unwrap())
-    };
+    let start = || Supervisor::start(make(&rig, &truth), &rig, kubectl);
     for (round, (signal, group)) in ENDS.into_iter().take(kills).enumerate() {
         let before = truth.lines();
         let mut supervisor = start();
@@ -142,29 +153,21 @@ async fn a_start_renews_the_lease_before_it_waits_for_what_an_earlier_one_left()
     for (name, kubectl) in examples {
         let rig = Rig::new(PROGRAM);
         rig.up();
-        let state = rig.file("state");
-        std::fs::create_dir(&state).unwrap();
-        let lock = std::fs::File::create(state.join("lock")).unwrap();
+        std::fs::create_dir(rig.file("state")).unwrap();
+        let lock = std::fs::File::create(rig.file("state/lock")).unwrap();
         lock.lock().unwrap();
         let truth = Truth::new(&rig.file("truth"), 1);
-        let mut command = Command::new(example(name));
-        command
-            .env("KUBECONFIG", rig.kubeconfig())
-            .env("PATH", path(kubectl.as_deref()))
-            .env("POOLKEEPER_HOME", rig.home());
-        command.env("POOL", "agents").env("STATE", &state).arg(truth.tasks()).arg(truth.command());
-        let supervisor = Supervisor(command.stdin(Stdio::null()).process_group(0).spawn().unwrap());
+        let _supervisor = Supervisor::start(bash(name, &rig, &truth), &rig, kubectl.as_deref());
         let leases: Api<Lease> = Api::default_namespaced(rig.client().await);
-        let renewed = async || leases.get_opt("supervisor-example").await.unwrap()?.spec?.renew_time;
-        let mut times = std::collections::BTreeSet::new();
-        let begin = std::time::Instant::now();
-        while times.len() < 2 {
-            assert!(begin.elapsed() < PATIENCE, "{name} does not renew its Lease: {times:?}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            times.extend(renewed().await.map(|time| time.0));
-        }
-        drop(supervisor);
-        drop(lock);
+        let renewed = |lease: Option<&Lease>| Some(lease?.spec.as_ref()?.renew_time.as_ref()?.0);
+        let changed = async |before| {
+            let changes = |lease: Option<&Lease>| renewed(lease) != before;
+            let wait = await_condition(leases.clone(), "supervisor-example", changes);
+            let lease = tokio::time::timeout(PATIENCE, wait).await;
+            renewed(lease.unwrap_or_else(|_| panic!("{name} does not renew its Lease")).unwrap().as_ref())
+        };
+        let first = changed(None).await;
+        assert!(changed(first).await > first);
     }
 }
 
@@ -185,20 +188,10 @@ async fn python_with_the_official_client() {
 #[tokio::test]
 async fn bash_with_kubectl_alone() {
     let Some(kubectl) = found("kubectl", kubectl()) else { return };
-    day(Some(&kubectl), |rig, truth| {
-        let mut command = Command::new(example("supervisor-kubectl.sh"));
-        command.env("POOL", "agents").env("STATE", rig.file("state")).arg(truth.tasks()).arg(truth.command());
-        command
-    })
-    .await;
+    day(Some(&kubectl), |rig, truth| bash("supervisor-kubectl.sh", rig, truth)).await;
 }
 
 #[tokio::test]
 async fn bash_with_poolkeeper() {
-    day(None, |rig, truth| {
-        let mut command = Command::new(example("supervisor.sh"));
-        command.env("POOL", "agents").env("STATE", rig.file("state")).arg(truth.tasks()).arg(truth.command());
-        command
-    })
-    .await;
+    day(None, |rig, truth| bash("supervisor.sh", rig, truth)).await;
 }
