@@ -42,8 +42,10 @@ async fn day(agent: Agent, make: impl FnOnce(&Rig, &Accounts) -> Command) {
     pools.create(&PostParams::default(), &serde_json::from_value(accounts.pool()).unwrap()).await.unwrap();
 
     let mut command = make(&rig, &accounts);
-    // A program that hangs, or that sleeps on its limit, is ended by the limit of the attempt.
-    command.env("POOL", "agents").env("STATE", rig.file("state")).env("LIMIT", "30s").process_group(0);
+    // A program that hangs, or that sleeps on its limit, is ended by the limit of the attempt. So is a call that waits for the plan
+    // of the other account, and a task may fail three times: four limits have to be longer than a plan takes. The longest waits for
+    // one limit, for two or three minutes until its clock, and after overloads.
+    command.env("POOL", "agents").env("STATE", rig.file("state")).env("LIMIT", "2m").process_group(0);
     let said = accounts.mended_during(&rig, command).await;
     let counts = accounts.judge();
     let said = said.exits(0);
