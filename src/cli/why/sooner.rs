@@ -1,5 +1,7 @@
 //! What would shorten a wait, as commands where there are any.
 
+use std::cmp::Ordering;
+
 use jiff::Timestamp;
 
 use super::answer::Step;
@@ -89,12 +91,42 @@ fn rests(pool: &ContainerPool, workers: &[&Worker], commands: &Commands, now: Ti
     credentials.chain(workers).take(NAMED).collect()
 }
 
-/// More workers, if the pool has as many as it may have.
+/// More workers, if the pool has as many as it may have. Where `max` was lowered, busy workers above it are still there: one more
+/// than `max` would then start nothing.
 fn more_workers(pool: &ContainerPool, workers: &[&Worker], commands: &Commands) -> Option<Step> {
     let (name, max) = (pool.metadata.name.as_deref().unwrap_or_default(), pool.spec.max);
-    let full = i32::try_from(workers.len()).is_ok_and(|workers| workers >= max);
-    full.then(|| Step {
-        what: format!("start one more worker than the {max} of spec.max"),
-        command: Some(commands.run(&format!("scale {name} +1 --max {}", max.saturating_add(1)))),
-    })
+    let there = i32::try_from(workers.len()).unwrap_or(i32::MAX);
+    let what = match there.cmp(&max) {
+        Ordering::Less => return None,
+        Ordering::Equal => format!("start one more worker than the {max} of spec.max"),
+        Ordering::Greater => format!("start one more worker than the {there} that are there; spec.max is {max}"),
+    };
+    let command = commands.run(&format!("scale {name} +1 --max {}", there.saturating_add(1)));
+    Some(Step { what, command: Some(command) })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn one_more_worker_counts_those_above_a_lowered_max() {
+        let pool: ContainerPool = serde_json::from_value(json!({
+            "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "ContainerPool", "metadata": {"name": "p"},
+            "spec": {"runtime": "Process", "max": 2},
+        }))
+        .unwrap();
+        let worker: Worker = serde_json::from_value(json!({
+            "apiVersion": "poolkeeper.dev/v1alpha1", "kind": "Worker", "metadata": {"name": "p-0"},
+            "spec": {"pool": "p", "poolGeneration": 1, "runtime": "Process", "host": "local", "templateHash": "h"},
+        }))
+        .unwrap();
+        let commands = Commands { program: "poolkeeper".into(), flags: String::new() };
+        let command = |workers| more_workers(&pool, &vec![&worker; workers], &commands).and_then(|step| step.command);
+        assert_eq!(command(1), None);
+        assert_eq!(command(2).unwrap(), "poolkeeper scale p +1 --max 3");
+        assert_eq!(command(3).unwrap(), "poolkeeper scale p +1 --max 4");
+    }
 }
