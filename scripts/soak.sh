@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Scale and long runs of `poolkeeper controller` on a real API server (etcd and kube-apiserver; the bench plays the nodes).
+# Scale and long runs of `poolkeeper controller` on a real API server (etcd and kube-apiserver; the bench plays the nodes), and of
+# the local server.
 #
 #   scripts/soak.sh soak [--dispatches N] [--minutes N]   a million dispatches, one after the other; fails if anything grew
+#   scripts/soak.sh local [--dispatches N] [--minutes N]  the same through the local server, without a cluster
 #   scripts/soak.sh waiting [--waiting N]                 100,000 dispatches that wait for 10 workers
 #   scripts/soak.sh busy [--workers N]                    10,000 workers, all busy
 #
@@ -34,6 +36,10 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 echo "$(machine), niceness $(nice)"
+if [[ ${1:-} == local ]]; then
+    TMPDIR=$tmp "$bench" "$@"
+    exit
+fi
 "$cluster" up api >/dev/null
 kubeconfig=$("$cluster" kubeconfig)
 "$("$cluster" kubectl)" --kubeconfig "$kubeconfig" apply -f crds >/dev/null

@@ -2,11 +2,14 @@
 //! dispatches and busy workers than anyone should have. `scripts/soak.sh` starts the server and runs this.
 //!
 //! - `stage`: the controller and what is measured. `pods`: the nodes. `feed`: the supervisor's watch and its requests.
-//! - `soak`: many dispatches, one after the other. `waiting`: many at a time. `busy`: many workers.
+//! - `soak`: many dispatches, one after the other. `local`: the same through the local server. `growth`: what both compare.
+//! - `waiting`: many dispatches at a time. `busy`: many workers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod busy;
 mod feed;
+mod growth;
+mod local;
 mod pods;
 #[path = "../cycle/cluster/process.rs"]
 mod process;
@@ -18,12 +21,14 @@ mod stage;
 mod waiting;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use stage::Stage;
 use tokio::signal::unix::{SignalKind, signal};
 
-const USAGE: &str = "scripts/soak.sh soak [--dispatches N] [--minutes N] | waiting [--waiting N] | busy [--workers N]
-Asks for --kubeconfig FILE and --etcd URL. The cluster is for nothing else: what is made there stays.
+const USAGE: &str =
+    "scripts/soak.sh soak|local [--dispatches N] [--minutes N] | waiting [--waiting N] | busy [--workers N]
+All but local ask for --kubeconfig FILE and --etcd URL. The cluster is for nothing else: what is made there stays.
 $POOLKEEPER: the controller's binary, instead of the one just built.";
 
 pub struct Args {
@@ -31,7 +36,7 @@ pub struct Args {
     /// Where etcd answers HTTP.
     etcd: String,
     controller: PathBuf,
-    /// Dispatches of `soak`, and after how many minutes it ends in any case.
+    /// Dispatches of `soak` and `local`, and after how many minutes they end in any case.
     dispatches: usize,
     minutes: u64,
     waiting: usize,
@@ -63,13 +68,18 @@ impl Args {
                 "--minutes" => parsed.minutes = number(value()) as u64,
                 "--waiting" => parsed.waiting = number(value()),
                 "--workers" => parsed.workers = number(value()),
-                name @ ("soak" | "waiting" | "busy") => name.clone_into(&mut parsed.scenario),
+                name @ ("soak" | "local" | "waiting" | "busy") => name.clone_into(&mut parsed.scenario),
                 _ => panic!("{arg}?\n{USAGE}"),
             }
         }
-        let given = [parsed.kubeconfig.to_str().unwrap(), &parsed.etcd, &parsed.scenario];
-        assert!(given.iter().all(|value| !value.is_empty()), "{USAGE}");
+        let cluster = [parsed.kubeconfig.to_str().unwrap(), &parsed.etcd];
+        let has_cluster = cluster.iter().all(|value| !value.is_empty());
+        assert!(parsed.scenario == "local" || (has_cluster && !parsed.scenario.is_empty()), "{USAGE}");
         parsed
+    }
+
+    fn length(&self) -> growth::Length {
+        growth::Length { dispatches: self.dispatches, limit: Duration::from_secs(60 * self.minutes) }
     }
 }
 
@@ -89,11 +99,15 @@ fn load() -> String {
 
 async fn run(args: Args) -> bool {
     println!("load before: {}\n", load());
-    let stage = Stage::set(args).await;
-    let good = match &*stage.args.scenario {
-        "soak" => soak::run(&stage).await,
-        "waiting" => waiting::run(&stage).await,
-        _ => busy::run(&stage).await,
+    let good = if args.scenario == "local" {
+        local::run(&args).await
+    } else {
+        let stage = Stage::set(args).await;
+        match &*stage.args.scenario {
+            "soak" => soak::run(&stage).await,
+            "waiting" => waiting::run(&stage).await,
+            _ => busy::run(&stage).await,
+        }
     };
     println!("\nload after: {}", load());
     good

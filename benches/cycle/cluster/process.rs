@@ -4,6 +4,29 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+fn proc(pid: u32, file: &str) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/{file}")).expect("the program has ended; see its log")
+}
+
+/// Time of a process on a core since its start.
+pub fn cpu(pid: u32) -> Duration {
+    let stat = proc(pid, "stat");
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    // USER_HZ is 100 on all that Linux runs on.
+    Duration::from_millis(ticks * 10)
+}
+
+/// Resident memory of a process, and the most that it ever was, in MiB.
+pub fn memory(pid: u32) -> (f64, f64) {
+    let status = proc(pid, "status");
+    let of = |name: &str| {
+        let line = status.lines().find(|l| l.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    };
+    (of("VmRSS:"), of("VmHWM:"))
+}
+
 /// Ends with this value.
 pub struct Controller(Child);
 
@@ -23,27 +46,14 @@ impl Controller {
         Self(child.unwrap_or_else(|e| panic!("starting {}: {e}", binary.display())))
     }
 
-    fn proc(&self, file: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/{file}", self.0.id())).expect("the controller has ended; see its log")
-    }
-
     /// Time on a core since its start.
     pub fn cpu(&self) -> Duration {
-        let stat = self.proc("stat");
-        let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-        // USER_HZ is 100 on all that Linux runs on.
-        Duration::from_millis(ticks * 10)
+        cpu(self.0.id())
     }
 
     /// Resident memory, and the most that it ever was, in MiB.
     pub fn memory(&self) -> (f64, f64) {
-        let status = self.proc("status");
-        let of = |name: &str| {
-            let line = status.lines().find(|l| l.starts_with(name)).unwrap();
-            line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
-        };
-        (of("VmRSS:"), of("VmHWM:"))
+        memory(self.0.id())
     }
 
     /// SIGTERM, and its end.
