@@ -180,7 +180,9 @@ impl<'a> Talk<'a> {
                 }
                 // What Go prints of nothing, and the type of the items of lists of built-in kinds.
                 if self.built_in {
-                    map.retain(|_, v| !v.is_null() && *v != json!({}) && *v != "");
+                    // Of an Event it is compared: kubectl sorts by fields that are null.
+                    let is_event = map.contains_key("involvedObject") || map.contains_key("regarding");
+                    map.retain(|_, v| is_event || !v.is_null() && *v != json!({}) && *v != "");
                     for item in map.get_mut("items").and_then(Value::as_array_mut).into_iter().flatten() {
                         let item = item.as_object_mut().unwrap();
                         item.remove("kind");

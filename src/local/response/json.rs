@@ -11,7 +11,7 @@ pub(crate) use crate::local::store::object::to_json;
 
 /// One object's JSON.
 pub(crate) fn object(kind: &Kind, stored: &Stored) -> Bytes {
-    if kind.traits.renamed.is_empty() { stored.json() } else { to_json(&kind.view(&stored.object)) }
+    if kind.is_printed_as_stored() { stored.json() } else { to_json(&kind.print(&stored.object)) }
 }
 
 /// The token of the next page, and the number of items that are left, if the client may know it.

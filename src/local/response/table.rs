@@ -52,7 +52,7 @@ fn row(kind: &Kind, object: &Value, include: Include, now: Timestamp) -> Value {
         name.into_iter().chain(kind.columns.iter().map(|column| column.cell(object, now))).collect();
     match include {
         Include::None => json!({"cells": cells, "object": null}),
-        Include::Object => json!({"cells": cells, "object": *kind.view(object)}),
+        Include::Object => json!({"cells": cells, "object": *kind.print(object)}),
         Include::Metadata => json!({"cells": cells, "object": {
             "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"],
         }}),

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use crate::local::options::LocalError;
 use crate::local::schema::column::Column;
-use crate::local::schema::kind::{BUILT_IN, Content, Kind, Traits, keys};
+use crate::local::schema::kind::{BUILT_IN, Content, Kind, Traits, Unset, keys};
 use crate::local::schema::{event, meta, secret};
 
 /// core/v1 and events.k8s.io/v1 name the fields of the same Event differently.
@@ -17,6 +17,23 @@ const CORE_EVENT: &[(&str, &str)] = &[
     ("source", "deprecatedSource"),
 ];
 
+/// What is printed of an Event that does not have it, by events.k8s.io/v1 and core/v1.
+const NEW_EVENT_PRINTED: &[(&str, Unset)] = &[
+    ("eventTime", Unset::Null),
+    ("deprecatedFirstTimestamp", Unset::Null),
+    ("deprecatedLastTimestamp", Unset::Null),
+    ("deprecatedSource", Unset::EmptyObject),
+];
+const CORE_EVENT_PRINTED: &[(&str, Unset)] = &[
+    ("eventTime", Unset::Null),
+    ("firstTimestamp", Unset::Null),
+    ("lastTimestamp", Unset::Null),
+    ("source", Unset::EmptyObject),
+    ("involvedObject", Unset::EmptyObject),
+    ("reportingComponent", Unset::EmptyText),
+    ("reportingInstance", Unset::EmptyText),
+];
+
 /// The built-in kinds. Their stores are numbered from `store`.
 ///
 /// # Errors
@@ -26,12 +43,13 @@ pub(crate) fn kinds(store: u16) -> Result<Vec<Kind>, LocalError> {
     lease.traits.create_on_update = true;
     lease.columns = vec![Column::text("Holder", ".spec.holderIdentity", "Holder of the lease"), Column::age()];
     let mut new_event = Kind::built_in("events.k8s.io", "Event", "events", &event_schema(false), store + 1)?;
-    new_event.traits = Traits { create_on_update: true, unconditional_update: true, ..BUILT_IN };
+    new_event.traits =
+        Traits { create_on_update: true, unconditional_update: true, printed: NEW_EVENT_PRINTED, ..BUILT_IN };
     new_event.short_names = vec!["ev".into()];
     new_event.columns = event::columns();
     new_event.selectable = event_fields("regarding", "reportingController");
     let mut core_event = Kind::built_in("", "Event", "events", &event_schema(true), store + 1)?;
-    core_event.traits = Traits { renamed: CORE_EVENT, ..new_event.traits };
+    core_event.traits = Traits { renamed: CORE_EVENT, printed: CORE_EVENT_PRINTED, ..new_event.traits };
     core_event.columns = event::columns();
     core_event.short_names = new_event.short_names.clone();
     core_event.selectable = event_fields("involvedObject", "reportingComponent");
@@ -86,7 +104,7 @@ fn secret_schema() -> Value {
 fn lease_schema() -> Value {
     let text = json!({"type": "string"});
     let time = json!({"type": "string", "format": "date-time"});
-    json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+    json!({"type": "object", "properties": {"spec": {"type": "object", "default": {}, "properties": {
         "holderIdentity": text, "leaseDurationSeconds": {"type": "integer", "minimum": 0, "exclusiveMinimum": true, "x-go": true},
         "acquireTime": time, "renewTime": time, "leaseTransitions": {"type": "integer", "minimum": 0, "x-go": true},
         "strategy": text, "preferredHolder": text,

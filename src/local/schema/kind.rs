@@ -79,6 +79,27 @@ pub(crate) struct Traits {
     pub content: Option<Content>,
     /// (name here, name in the stored form) of each field at the root that is stored under another name.
     pub renamed: &'static [(&'static str, &'static str)],
+    /// Fields at the root that an answer has even if they are not set, and what it says of them: Go prints those without
+    /// `omitempty`. `kubectl get --sort-by` prints no row if no object has the field.
+    pub printed: &'static [(&'static str, Unset)],
+}
+
+/// What Go prints of a field that is not set.
+#[derive(Clone, Copy)]
+pub(crate) enum Unset {
+    Null,
+    EmptyText,
+    EmptyObject,
+}
+
+impl Unset {
+    fn value(self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::EmptyText => "".into(),
+            Self::EmptyObject => Value::Object(serde_json::Map::new()),
+        }
+    }
 }
 
 const CUSTOM: Traits = Traits {
@@ -90,6 +111,7 @@ const CUSTOM: Traits = Traits {
     typed: false,
     content: None,
     renamed: &[],
+    printed: &[],
 };
 
 pub(crate) const BUILT_IN: Traits = Traits { generation: false, strategic: true, typed: true, ..CUSTOM };
@@ -162,6 +184,22 @@ impl Kind {
         let mut object = object.clone();
         rename(&mut object, self.traits.renamed.iter().map(|(here, stored)| (*stored, *here)), &self.api_version());
         Cow::Owned(object)
+    }
+
+    /// Whether an answer prints a stored object as it is.
+    pub fn is_printed_as_stored(&self) -> bool {
+        self.traits.renamed.is_empty() && self.traits.printed.is_empty()
+    }
+
+    /// A stored object as an answer prints it.
+    pub fn print<'a>(&self, object: &'a Value) -> Cow<'a, Value> {
+        let mut object = self.view(object);
+        for (field, unset) in self.traits.printed {
+            if object.get(field).is_none() {
+                object.to_mut()[*field] = unset.value();
+            }
+        }
+        object
     }
 
     /// The path of a field that a selector may name.
