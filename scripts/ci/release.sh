@@ -3,7 +3,7 @@
 #
 #   scripts/ci/release.sh           with a quick build for this processor; packs it twice and compares the bytes
 #   scripts/ci/release.sh --whole   with the programs as they are published, for both processors, the one of this machine built
-#                                   twice in different directories; the other one works under qemu. Takes 10 min on 2 idle cores
+#                                   twice in different directories; the other one works under qemu. Takes 36 min on 2 busy cores
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=scripts/release/lib.sh
