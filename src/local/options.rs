@@ -22,7 +22,7 @@ pub struct Options {
 pub enum History {
     /// Every version of every object, for [`LocalApi::history`](super::LocalApi::history) as well.
     Full,
-    /// The newest events of each kind, at most that many, for watches only.
+    /// The newest events of each kind, at most that many and at most 5 minutes old, for watches only.
     Window(usize),
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use kube::api::{DeleteParams, DynamicObject, WatchEvent, WatchParams};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, ObjectMeta, PostParams, WatchEvent, WatchParams};
 use kube::runtime::watcher;
 use poolkeeper::local::{Change, History};
 use serde_json::json;
@@ -85,6 +86,35 @@ async fn a_slow_watch_falls_out_of_a_window() {
     }
     assert_eq!(show(&slow.next().await.unwrap().unwrap()), "ERROR 410");
     assert!(api.history().is_empty());
+}
+
+/// A lagging watch may be five minutes behind, as on a Kubernetes API server. What nobody can be behind any more costs no memory, also
+/// of a kind that is not written again.
+#[tokio::test(start_paused = true)]
+async fn events_of_a_window_end_after_five_minutes() {
+    let (env, _) = subject(History::Window(10));
+    env.create("g", json!({"max": 5})).await;
+    let params = WatchParams::default();
+    let before = env.gadgets().list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
+    env.merge_status("g", json!({"status": {"attempt": 1}})).await.unwrap();
+    let secrets: Api<Secret> = Api::default_namespaced(env.client.clone());
+    let again = |name: &str| Secret {
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        ..Secret::default()
+    };
+
+    tokio::time::advance(Duration::from_mins(5)).await;
+    secrets.create(&PostParams::default(), &again("a")).await.unwrap();
+    let mut late = env.gadgets().watch(&params, &before).await.unwrap().boxed();
+    assert_eq!(show(&late.next().await.unwrap().unwrap()), "MODIFIED g");
+
+    tokio::time::advance(Duration::from_secs(1)).await;
+    secrets.create(&PostParams::default(), &again("b")).await.unwrap();
+    let mut too_late = env.gadgets().watch(&params, &before).await.unwrap().boxed();
+    assert_eq!(show(&too_late.next().await.unwrap().unwrap()), "ERROR 410");
+    // It had read everything.
+    env.merge_status("g", json!({"status": {"attempt": 2}})).await.unwrap();
+    assert_eq!(show(&late.next().await.unwrap().unwrap()), "MODIFIED g");
 }
 
 fn shown(event: Result<watcher::Event<Gadget>, watcher::Error>) -> String {

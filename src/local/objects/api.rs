@@ -101,7 +101,7 @@ impl Api {
         match done {
             Ok(()) => {
                 writer.committed(&batch);
-                self.lock().apply(batch);
+                self.lock().apply(batch, self.clock.mono());
                 // Not before readers see it: a client may read as soon as it has its answer.
                 ticket.end(Ok(()));
             }

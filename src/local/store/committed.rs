@@ -1,6 +1,7 @@
 //! The state that readers and watches see: the last committed version of every object, the events, and the records.
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::local::options::History;
 use crate::local::record::{Change, Record};
@@ -110,24 +111,23 @@ impl Committed {
         self.objects.keys().filter(|key| key.namespace == namespace).cloned().collect()
     }
 
-    /// Applies a batch that the store has committed: every version is in place, and watches see the events.
-    pub fn apply(&mut self, batch: Batch) {
-        let keep = match self.history {
-            History::Full => usize::MAX,
-            History::Window(n) => n,
-        };
+    /// Applies a batch that the store has committed: every version is in place, and watches see the events. `now` is the
+    /// monotonic time.
+    pub fn apply(&mut self, batch: Batch, now: Duration) {
         for (key, event) in batch.events {
-            let now = (event.change != Change::Deleted).then_some(&event.now);
-            self.index(&key, event.before.as_deref(), now.map(|now| &**now));
+            let version = (event.change != Change::Deleted).then_some(&event.now);
+            self.index(&key, event.before.as_deref(), version.map(|version| &**version));
             self.revision = event.now.revision;
-            match now {
-                Some(now) => self.objects.insert(key.clone(), Arc::clone(now)),
+            match version {
+                Some(version) => self.objects.insert(key.clone(), Arc::clone(version)),
                 None => self.objects.remove(&key),
             };
-            self.logs[usize::from(key.store)].push(event, keep);
+            self.logs[usize::from(key.store)].push(event, now);
         }
-        if self.history == History::Full {
-            self.records.extend(batch.records);
+        match self.history {
+            History::Full => self.records.extend(batch.records),
+            // All of them: a kind that nobody writes any more must not hold its last burst.
+            History::Window(most) => self.logs.iter_mut().for_each(|log| log.trim(most, now)),
         }
     }
 

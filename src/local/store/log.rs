@@ -1,6 +1,7 @@
 //! Events: those of one commit, and the newest of each kind, which watches read.
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -30,9 +31,15 @@ impl Batch {
     }
 }
 
+/// How long an event stays for watches that are behind. A Kubernetes API server compacts its history as often
+/// (`--etcd-compaction-interval`). Without it a pool, which is large and written five times a second, would fill the memory with
+/// versions that no watch asks for.
+const LIFETIME: Duration = Duration::from_mins(5);
+
 /// The newest events of one kind, by revision.
 pub(crate) struct Log {
-    events: VecDeque<WatchEvent>,
+    /// Each with the monotonic time of its commit.
+    events: VecDeque<(Duration, WatchEvent)>,
     /// Events up to this revision may be missing.
     forgotten: u64,
     /// The revision of the last event that is missing.
@@ -57,24 +64,30 @@ impl Log {
 
     /// The events after a revision, oldest first.
     pub fn after(&self, revision: u64) -> impl Iterator<Item = &WatchEvent> {
-        self.events.range(self.events.partition_point(|e| e.now.revision <= revision)..)
+        let first = self.events.partition_point(|(_, e)| e.now.revision <= revision);
+        self.events.range(first..).map(|(_, event)| event)
     }
 
-    /// Adds an event, drops the oldest if there are more than `keep`, and wakes the watches.
-    pub fn push(&mut self, event: WatchEvent, keep: usize) {
-        self.events.push_back(event);
-        while self.events.len() > keep {
-            if let Some(old) = self.events.pop_front() {
+    /// Adds an event that is committed now, by the monotonic clock, and wakes the watches.
+    pub fn push(&mut self, event: WatchEvent, now: Duration) {
+        self.events.push_back((now, event));
+        self.changed.notify_waiters();
+    }
+
+    /// Drops the oldest events: those above a number, and those whose lifetime is over.
+    pub fn trim(&mut self, most: usize, now: Duration) {
+        let over = |at: Duration| now.saturating_sub(at) > LIFETIME;
+        while self.events.len() > most || self.events.front().is_some_and(|(at, _)| over(*at)) {
+            if let Some((_, old)) = self.events.pop_front() {
                 self.dropped = old.now.revision;
                 self.forgotten = self.forgotten.max(self.dropped);
             }
         }
-        self.changed.notify_waiters();
     }
 
     /// Drops all events. The newest has at most that revision.
     pub fn forget(&mut self, revision: u64) {
-        if let Some(last) = self.events.back() {
+        if let Some((_, last)) = self.events.back() {
             self.dropped = last.now.revision;
         }
         self.events.clear();
