@@ -1,4 +1,5 @@
-//! Many dispatches through the local server, one after the other: whether its memory, its files or its objects grow.
+//! Many dispatches through the local server, one after the other: whether its memory, its files or its objects grow. Its memory fills
+//! with events of watches for the first five minutes, so a run of less than twenty says nothing about it.
 
 use std::fs::DirEntry;
 use std::path::Path;
