@@ -88,8 +88,8 @@ async fn a_slow_watch_falls_out_of_a_window() {
     assert!(api.history().is_empty());
 }
 
-/// A lagging watch may be five minutes behind, as on a Kubernetes API server. What nobody can be behind any more costs no memory, also
-/// of a kind that is not written again.
+/// A watch may be five minutes behind, as on a Kubernetes API server. Older events cost no memory, also those of a kind that is no
+/// longer written.
 #[tokio::test(start_paused = true)]
 async fn events_of_a_window_end_after_five_minutes() {
     let (env, _) = subject(History::Window(10));

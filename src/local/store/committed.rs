@@ -126,7 +126,7 @@ impl Committed {
         }
         match self.history {
             History::Full => self.records.extend(batch.records),
-            // All of them: a kind that nobody writes any more must not hold its last burst.
+            // All of them: a kind that is no longer written must not hold its last burst.
             History::Window(most) => self.logs.iter_mut().for_each(|log| log.trim(most, now)),
         }
     }
